@@ -1,0 +1,148 @@
+"""Finds plug-ins by file name: one file, one class, no list to edit.
+
+Five kinds share one rule: `<folder>/<name>.py` holds exactly one concrete subclass of the kind's abstract class, and
+`<name>` is its name in the config, in paths and in tables. Explainers also come from third-party packages through the
+entry-point group `gpex_bench.explainers`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import re
+import sys
+import traceback
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+
+from gpex_bench.types import Architecture, Explainer, Metric, Recipe, Source
+
+PACKAGE = Path(__file__).resolve().parent
+ROOT = PACKAGE.parent
+ENTRY_POINTS = "gpex_bench.explainers"
+NAME = re.compile(r"[a-z0-9_]+")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of plug-in."""
+
+    name: str
+    contract: type
+    folder: Path
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("dataset", Source, PACKAGE / "data"),
+        Kind("model", Architecture, PACKAGE / "models"),
+        Kind("surrogate", Recipe, PACKAGE / "surrogates"),
+        Kind("method", Explainer, ROOT / "methods"),
+        Kind("metric", Metric, PACKAGE / "metrics"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One plug-in: its class, or the reason why it cannot be used."""
+
+    kind: str
+    name: str
+    path: Path
+    cls: type | None
+    reason: str = ""
+
+
+def load(path: Path, module: str) -> ModuleType:
+    """Import a source file under a module name; the same name is imported once."""
+    known = sys.modules.get(module)
+    if known is not None and Path(str(known.__file__)) == path:
+        return known
+    spec = importlib.util.spec_from_file_location(module, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not a Python source file.")
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[module] = loaded
+    try:
+        spec.loader.exec_module(loaded)
+    except BaseException:
+        del sys.modules[module]
+        raise
+    return loaded
+
+
+def concrete(module: ModuleType, contract: type) -> list[type]:
+    """Return the concrete subclasses of a contract that this module itself defines."""
+    return [
+        member
+        for member in vars(module).values()
+        if inspect.isclass(member)
+        and issubclass(member, contract)
+        and member.__module__ == module.__name__
+        and not inspect.isabstract(member)
+    ]
+
+
+def _read(kind: Kind, path: Path) -> Plugin | None:
+    """Read one source file; None if it is a helper of the package and holds no plug-in."""
+    inside = path.is_relative_to(PACKAGE)
+    module = f"gpex_bench.{kind.folder.name}.{path.stem}" if inside else f"gpex_bench_{kind.folder.name}_{path.stem}"
+    try:
+        classes = concrete(load(path, module), kind.contract)
+    except Exception as error:
+        if inside:
+            raise
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        line = f", line {where.lineno}" if Path(where.filename) == path else ""
+        return Plugin(kind.name, path.stem, path, None, f"cannot be imported{line}: {type(error).__name__}: {error}")
+    if len(classes) == 1:
+        return Plugin(kind.name, path.stem, path, classes[0])
+    if inside and not classes:
+        return None
+    found = ", ".join(sorted(cls.__name__ for cls in classes)) or "none"
+    contract = kind.contract.__name__
+    return Plugin(kind.name, path.stem, path, None, f"must define exactly one concrete {contract}, found {found}")
+
+
+def _installed(kind: Kind) -> list[Plugin]:
+    """Return the explainers that installed packages announce."""
+    plugins = []
+    for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, point.value)):
+        try:
+            cls = point.load()
+            path = Path(inspect.getfile(cls))
+            good = inspect.isclass(cls) and issubclass(cls, kind.contract) and not inspect.isabstract(cls)
+            reason = "" if good else f"entry point {point.value} is not a concrete {kind.contract.__name__}"
+            plugins.append(Plugin(kind.name, point.name, path, cls if good else None, reason))
+        except Exception as error:
+            reason = f"entry point {point.value} cannot be imported: {type(error).__name__}: {error}"
+            plugins.append(Plugin(kind.name, point.name, Path(point.value), None, reason))
+    return plugins
+
+
+@cache
+def plugins(kind: str) -> dict[str, Plugin]:
+    """Return every plug-in of a kind by name, usable or not.
+
+    Raises ValueError if two plug-ins have the same name or a name is not of the form [a-z0-9_]+.
+    """
+    spec = KINDS[kind]
+    files = sorted(path for path in spec.folder.glob("*.py") if not path.name.startswith("_"))
+    found = [plugin for path in files if (plugin := _read(spec, path))]
+    if kind == "method":
+        found += _installed(spec)
+    by_name: dict[str, Plugin] = {}
+    for plugin in found:
+        if not NAME.fullmatch(plugin.name):
+            raise ValueError(f"{kind} name {plugin.name!r} ({plugin.path}) must match [a-z0-9_]+; rename it.")
+        other = by_name.setdefault(plugin.name, plugin)
+        if other is not plugin:
+            raise ValueError(
+                f"Two {kind}s are called {plugin.name!r}: {other.path} and {plugin.path}; rename one of them."
+            )
+    return by_name

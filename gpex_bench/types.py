@@ -1,0 +1,295 @@
+"""The nouns: what travels between the stages, and the contracts that plug-ins fulfil.
+
+Everything here is either a frozen value or an abstract class. An object's fields are its hyperparameters (plug-ins)
+or its content (values); nothing is learned into them. Shapes are jaxtyping annotations and are enforced in the tests.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar, TypeVar, dataclass_transform
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, eq_default=False)
+def value(cls: type[T]) -> type[T]:
+    """Make a class a frozen, keyword-only value; compared by identity, because tensors have no truth value."""
+    return dataclass(frozen=True, kw_only=True, eq=False, slots=True)(cls)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def settings(cls: type[T]) -> type[T]:
+    """Make a class a frozen, keyword-only set of hyperparameters; equal when its fields are equal."""
+    return dataclass(frozen=True, kw_only=True)(cls)
+
+
+class Need(StrEnum):
+    """What an explainer or a metric needs from the dataset, the network or the run."""
+
+    GRADIENT = "gradient"  # the network is differentiable
+    MODULES = "modules"  # the network is built of registered modules whose order is their execution order
+    IMAGE = "image"  # a feature tensor [channel, height, width]
+    TABLE = "table"  # a feature tensor [feature]
+    TRUTH = "truth"  # planted relevance is known
+
+
+class Axiom(StrEnum):
+    """A promise of an explainer that the contract tests on a network with known attributions."""
+
+    COMPLETENESS = "completeness"  # the attribution sums to f(x) - f(baseline)
+    DUMMY = "dummy"  # a feature that the network ignores gets zero
+
+
+# --- values ---------------------------------------------------------------------------------------------------------
+
+
+@value
+class Split:
+    """Rows of a dataset."""
+
+    x: Float[Tensor, "n *feature"]
+    y: Int[Tensor, "n"]
+    sample: Int[Tensor, "n"]  # row in the raw data: the identity of a sample everywhere
+
+
+@value
+class Truth:
+    """Planted truth of a generated dataset."""
+
+    mask: Bool[Tensor, "n_test *feature"]  # True where the evidence for the class of a test sample lies
+    train_group: Int[Tensor, "n_train"]  # what decides the class of a sample; a test sample is supported by
+    test_group: Int[Tensor, "n_test"]  # the training samples of its own group
+
+
+@value
+class Dataset:
+    """A dataset with its fixed split."""
+
+    name: str
+    train: Split
+    test: Split
+    classes: tuple[str, ...]
+    features: tuple[str, ...]  # names of the columns of a table; empty for images
+    baseline: Float[Tensor, "*feature"]  # what an absent feature looks like
+    truth: Truth | None = None
+
+    @property
+    def is_image(self) -> bool:
+        """Whether a sample is [channel, height, width]."""
+        return self.train.x.ndim == 4
+
+
+@value
+class Posterior:
+    """Gaussian predictions of a surrogate, in the units of the network's outputs."""
+
+    mean: Float[Tensor, "batch head"]
+    variance: Float[Tensor, "batch head"]  # predictive: latent variance plus noise
+
+
+@value
+class Query:
+    """Why does the network give these samples this score for this target?"""
+
+    x: Float[Tensor, "batch *feature"]
+    target: Int[Tensor, "batch"]  # the head that is explained
+    sample: Int[Tensor, "batch"]
+
+
+@value
+class Task:
+    """All an explainer may look at."""
+
+    model: Model
+    data: Dataset
+    surrogate: Surrogate | None
+    seed: int
+
+    def seeded(self, sample: int) -> int:
+        """Return a seed in [1, 2**31) that depends on (seed, sample) only; never 0, which some libraries ignore."""
+        state = np.random.SeedSequence([self.seed, int(sample)]).generate_state(1, np.uint32)
+        return int(state[0]) % (2**31 - 1) + 1
+
+    def generator(self, sample: int) -> torch.Generator:
+        """Return a CPU generator seeded from (seed, sample), so that no result depends on the batch."""
+        return torch.Generator().manual_seed(self.seeded(sample))
+
+
+@value
+class Attribution:
+    """Relevance of each input entry; positive speaks for the target."""
+
+    values: Float[Tensor, "batch *feature"]
+
+
+@value
+class Examples:
+    """Training samples that explain an output, strongest first."""
+
+    index: Int[Tensor, "batch k"]  # row in data.train
+    weight: Float[Tensor, "batch k"]  # non-increasing along k
+
+
+@value
+class Prototype:
+    """Inputs that stand for a class."""
+
+    x: Float[Tensor, "class restart *feature"]
+
+
+Explanation = Attribution | Examples | Prototype
+
+
+@value
+class Removal:
+    """Network output while features are replaced by the baseline, one group after the other.
+
+    Both curves share one ordering and include both ends; outputs are probabilities of the target.
+    """
+
+    most_first: Float[Tensor, "batch step"]  # most relevant first (MoRF, MIF)
+    least_first: Float[Tensor, "batch step"]  # least relevant first (LeRF, LIF)
+
+
+@value
+class Case:
+    """All a metric may look at: one method's explanations of some queries."""
+
+    task: Task
+    query: Query
+    explanation: Explanation
+    explainer: Explainer
+    removal: Removal | None = None  # computed once per cell and shared by the metrics with uses_removal
+
+
+# --- contracts ------------------------------------------------------------------------------------------------------
+
+
+class Model(nn.Module, ABC):
+    """A network whose outputs are linear in its embedding: forward = head(embed(x))."""
+
+    head: nn.Linear
+
+    @abstractmethod
+    def embed(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch width"]:
+        """Return the penultimate features."""
+
+    def forward(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch head"]:
+        """Return the logits."""
+        return self.head(self.embed(x))
+
+    def explained(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch head"]:
+        """Return the outputs that a surrogate stands in for: the logits, unless a network says otherwise."""
+        return self(x)
+
+
+class Surrogate(nn.Module, ABC):
+    """A fitted stand-in for a network, conditioned on training samples (its inducing points).
+
+    Its state_dict is its artefact.
+    """
+
+    @abstractmethod
+    def posterior(self, x: Float[Tensor, "batch *feature"]) -> Posterior:
+        """Return the posterior of every head."""
+
+    @abstractmethod
+    def similarity(
+        self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
+    ) -> Float[Tensor, "batch n_train"]:
+        """Return how near each inducing point is in the kernel space of the target's head."""
+
+    @abstractmethod
+    def contribution(
+        self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
+    ) -> Float[Tensor, "batch n_train"]:
+        """Return the share of each inducing point in the posterior mean; the shares and `offset` sum to it."""
+
+    @abstractmethod
+    def offset(self, target: Int[Tensor, "batch"]) -> Float[Tensor, "batch"]:
+        """Return the prior mean of each target's head."""
+
+    def relevance(
+        self, x: Float[Tensor, "batch channel height width"], target: Int[Tensor, "batch"]
+    ) -> Float[Tensor, "batch height width"] | None:
+        """Return where in an image the posterior mean comes from (summing to mean - offset), or None."""
+        return None
+
+
+class Source(ABC):
+    """A dataset that can be loaded or generated. Concrete classes are `settings` in `data/<name>.py`."""
+
+    offers: ClassVar[frozenset[Need]]
+
+    @abstractmethod
+    def load(self) -> Dataset:
+        """Return the dataset; the same settings give the same bits."""
+
+
+class Architecture(ABC):
+    """A kind of network and how it is trained. Concrete classes are `settings` in `models/<name>.py`."""
+
+    offers: ClassVar[frozenset[Need]] = frozenset({Need.GRADIENT, Need.MODULES})
+    takes: ClassVar[frozenset[Need]]  # the kind of feature tensor it takes: IMAGE or TABLE
+
+    @abstractmethod
+    def build(self, data: Dataset) -> Model:
+        """Return an untrained network for this dataset; weights come from torch's current random state."""
+
+    @abstractmethod
+    def train(self, data: Dataset, seed: int, progress: Callable[[str], None]) -> Model:
+        """Return a network in eval mode, trained on data.train alone."""
+
+
+class Recipe(ABC):
+    """How a surrogate is fitted. Concrete classes are `settings` in `surrogates/<name>.py`."""
+
+    @abstractmethod
+    def fit(self, model: Model, data: Dataset, seed: int, progress: Callable[[str], None]) -> Surrogate:
+        """Return a fitted surrogate in eval mode; looks at data.train alone."""
+
+    @abstractmethod
+    def restore(self, model: Model, data: Dataset, state: Mapping[str, Tensor]) -> Surrogate:
+        """Return the fitted surrogate whose state_dict this is."""
+
+
+class Explainer(ABC):
+    """One way to explain a network. Concrete classes are `settings` in `methods/<name>.py`, one per file."""
+
+    reference: ClassVar[str]  # BibTeX key in docs/references.bib
+    kind: ClassVar[str]  # gradient, propagation, perturbation, surrogate, examples or control
+    explains: ClassVar[type] = Attribution
+    needs: frozenset[Need] = frozenset()  # a class attribute, or a property of a wrapper
+    surrogate: str | None = None  # run id of the fitted thing it uses; a class attribute or a hyperparameter
+    axioms: ClassVar[frozenset[Axiom]] = frozenset()
+
+    @abstractmethod
+    def explain(self, task: Task, query: Query) -> Explanation:
+        """Return an explanation of each query; rows do not influence one another."""
+
+
+class Metric(ABC):
+    """One number per explained sample. Concrete classes are `settings` in `metrics/<name>.py`, one per file."""
+
+    reference: ClassVar[str]
+    measures: ClassVar[str]  # faithfulness, truth, robustness, complexity or examples
+    higher_is_better: ClassVar[bool]
+    range: ClassVar[tuple[float, float]]  # closed interval of possible scores; may be infinite
+    chance: ClassVar[float | None]  # expected score of a random explanation; None where it depends on the data
+    scores: ClassVar[type] = Attribution
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    re_explains: ClassVar[bool] = False  # calls the explainer again
+    uses_removal: ClassVar[bool] = False  # reads case.removal
+
+    @abstractmethod
+    def score(self, case: Case) -> Float[Tensor, "batch"]:
+        """Return one number per sample, nothing else."""
