@@ -1,0 +1,154 @@
+"""Artefacts on disk: tensors, tables and texts, each with a sidecar that says where it came from.
+
+Data files are byte-reproducible; dates, costs and versions live in the sidecar `<stem>.json` alone. Writes are atomic:
+a file is there completely or not at all. Reading checks the content against the sidecar.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from gpex_bench import provenance
+
+FORMAT = 1
+
+
+class DamagedFile(Exception):
+    """An artefact that is missing, cut short, or not what its sidecar says."""
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file completely or not at all.
+
+    Raises:
+        OSError: with the file's name and what to do, if the content cannot be stored; nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        advice = "free some space and run again" if full else "check the folder's permissions and run again"
+        reason = f"cannot write {path} ({len(content):,} bytes): {error.strerror}; {advice}."
+        raise OSError(error.errno, reason) from error
+
+
+def sidecar(path: Path) -> Path:
+    """Return the path of an artefact's sidecar."""
+    return path.with_suffix(".json")
+
+
+def describe(path: Path, *, kind: str, inputs: list[Path] | None = None, **entries: Any) -> None:
+    """Write the sidecar of an artefact that is already on disk.
+
+    Args:
+        path: the artefact.
+        kind: what it is (data, model, surrogate, explanation, scores, ...).
+        inputs: the artefacts it was made from; recorded with their hashes, relative to the working folder.
+        entries: key, params, seed, cost, status, fingerprint, ...
+    """
+    fingerprint = entries.pop("fingerprint", None)
+    record = {
+        "format": FORMAT,
+        "kind": kind,
+        **entries,
+        "inputs": {_relative(file): provenance.sha256(file) for file in inputs or []},
+        "bytes": path.stat().st_size,
+        "sha256": provenance.sha256(path),
+        "code": {"version": provenance.version("gpex-bench"), **provenance.commit(), "fingerprint": fingerprint},
+        "environment": provenance.environment(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_bytes(sidecar(path), (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
+
+
+def _relative(path: Path) -> str:
+    path = path.resolve()
+    return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else path.name
+
+
+def read_sidecar(path: Path) -> dict[str, Any]:
+    """Return the sidecar of an artefact.
+
+    Raises:
+        DamagedFile: if it is missing or is not JSON.
+    """
+    try:
+        return dict(json.loads(sidecar(path).read_text()))
+    except (OSError, ValueError) as error:
+        raise DamagedFile(_advice(path, f"its sidecar {sidecar(path).name} cannot be read ({error})")) from error
+
+
+def _advice(path: Path, reason: str) -> str:
+    return f"{path} is damaged: {reason}. Delete it and run again; what was made from it is then made again too."
+
+
+def _checked(path: Path) -> bytes:
+    """Return the content of an artefact, if it is what its sidecar says."""
+    record = read_sidecar(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DamagedFile(_advice(path, f"it cannot be read ({error.strerror})")) from error
+    if len(content) != record.get("bytes"):
+        raise DamagedFile(_advice(path, f"it has {len(content):,} bytes, its sidecar says {record.get('bytes'):,}"))
+    if provenance.sha256(path) != record.get("sha256"):
+        raise DamagedFile(_advice(path, "its content differs from what its sidecar recorded"))
+    return content
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any] | None = None) -> None:
+    """Write named tensors as safetensors; `note` is stored as one JSON entry (two would be in random order)."""
+    contiguous = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
+    metadata = None if note is None else {"note": json.dumps(note, sort_keys=True)}
+    write_bytes(path, save(contiguous, metadata))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors and the note of a safetensors file.
+
+    Raises:
+        DamagedFile: if the file is missing or not what its sidecar says.
+    """
+    _checked(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            note = json.loads((file.metadata() or {}).get("note", "{}"))
+    except SafetensorError as error:
+        raise DamagedFile(_advice(path, f"it is not a safetensors file ({error})")) from error
+    return tensors, note
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as parquet."""
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False, compression="zstd")
+    write_bytes(path, buffer.getvalue())
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Return a parquet table.
+
+    Raises:
+        DamagedFile: if the file is missing or not what its sidecar says.
+    """
+    return pd.read_parquet(io.BytesIO(_checked(path)))

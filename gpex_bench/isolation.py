@@ -1,0 +1,93 @@
+"""Runs a function in a forked child, so that a crash, a hang or a memory leak is a result and not the end of the run.
+
+A fork costs about 20 ms, because the parent has imported everything already; the parent must not have touched CUDA.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import signal
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+OK, FAILED, TIMEOUT, MEMORY, UNAVAILABLE = "ok", "failed", "timeout", "memory", "unavailable"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a call: its value, or why there is none."""
+
+    status: str  # ok, failed, timeout, memory or unavailable
+    value: Any = None  # what the function returned; must survive pickling
+    reason: str = ""  # one line
+    trace: str = ""  # the end of the traceback
+    wall_seconds: float = 0.0
+    peak_bytes: int = 0  # growth of the child's resident memory above the parent's at the fork
+
+
+def _resident() -> int:
+    """Return this process's resident memory in bytes (0 where /proc is missing)."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        return 0
+
+
+def _failure(error: BaseException) -> Outcome:
+    kinds = {MemoryError: MEMORY, ImportError: UNAVAILABLE}
+    status = next((kind for cls, kind in kinds.items() if isinstance(error, cls)), FAILED)
+    message = " ".join(str(error).split()) or "no message"
+    trace = "".join(traceback.format_exception(error)[-6:])
+    return Outcome(status, reason=f"{type(error).__name__}: {message}"[:500], trace=trace[-4000:])
+
+
+def _child(function: Callable[[], Any], pipe: Connection) -> None:
+    start, before = time.perf_counter(), _resident()
+    try:
+        outcome = Outcome(OK, function())
+    except BaseException as error:
+        outcome = _failure(error)
+    wall = time.perf_counter() - start
+    peak = max(0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+    pipe.send(Outcome(outcome.status, outcome.value, outcome.reason, outcome.trace, wall, peak))
+    pipe.close()
+
+
+def run(function: Callable[[], Any], timeout_seconds: float) -> Outcome:
+    """Call a function in a forked child.
+
+    Args:
+        function: takes nothing; its value must survive pickling.
+        timeout_seconds: the child is killed after this long.
+
+    Returns:
+        The outcome; never raises for a fault of the function. A child that dies of SIGKILL counts as out of memory,
+        because that is how the kernel ends a process that takes too much.
+    """
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_child, args=(function, sender))
+    start = time.perf_counter()
+    child.start()
+    sender.close()
+    try:
+        outcome = receiver.recv() if receiver.poll(timeout_seconds) else None
+    except EOFError:
+        child.join()
+        code = child.exitcode or 0
+        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        status = MEMORY if name == "SIGKILL" else FAILED
+        outcome = Outcome(status, reason=f"the process died: {name}", wall_seconds=time.perf_counter() - start)
+    if outcome is None:
+        child.kill()
+        reason = f"took longer than explain.timeout_s = {timeout_seconds:g} seconds"
+        outcome = Outcome(TIMEOUT, reason=reason, wall_seconds=timeout_seconds)
+    child.join()
+    receiver.close()
+    return outcome
