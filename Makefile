@@ -1,0 +1,53 @@
+# Two commands do all the set-up: `make results` and `make test`. They need Python 3.11 or newer, make and git.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+CONFIG ?= config/default.yaml
+CORES ?= all
+BIN := .venv/bin
+READY := .venv/.ready
+# The first interpreter that is new enough; `make PYTHON=/path/to/python results` chooses another one.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: help results test lint lock clean
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+results: $(READY) ## run the benchmark (CONFIG=, CORES=) and say where the report is
+	$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
+	@$(BIN)/gpex-bench show report --config $(CONFIG)
+
+test: lint ## run linters, type checks and all tests
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/snakefmt --check Snakefile workflow
+
+lock: ## resolve the dependencies anew (needs uv)
+	uv pip compile --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-index-url --no-annotate --all-extras --quiet pyproject.toml --output-file requirements.lock
+
+clean: ## remove the environment and unpublished results
+	rm -rf .venv .snakemake $$(find results -mindepth 1 -maxdepth 1 ! -name published ! -name README.md)
+
+# The environment: exactly what requirements.lock names, with hashes; by uv where it is installed, by pip elsewhere.
+$(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found. Install one, or run: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "Setting up .venv with $$($(PYTHON) --version); the first time downloads about 3 GB (PyTorch)."
+	if command -v uv > /dev/null; then \
+		uv venv --quiet --clear --python "$$(command -v $(PYTHON))" .venv; \
+		export UV_COMPILE_BYTECODE=1 VIRTUAL_ENV=$(CURDIR)/.venv; \
+		uv pip install --quiet --require-hashes -r requirements.lock; \
+		uv pip install --quiet --no-deps --editable .; \
+	else \
+		$(PYTHON) -m venv --clear .venv; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .; \
+	fi
+	@touch $(READY)

@@ -1,0 +1,24 @@
+# The whole benchmark, stage by stage: data → train → fit → explain → score → aggregate → report.
+# `snakemake --cores N` runs config/default.yaml; `--configfile FILE` runs another config instead of it.
+from snakemake.utils import min_version
+
+min_version("9.19")
+
+if "networks" not in config:  # a --configfile replaces the default config, it is not merged into it
+
+    configfile: f"{workflow.basedir}/config/default.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/fit.smk"
+include: "workflow/rules/explain.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        f"{RUN}/report.html",

@@ -1,0 +1,84 @@
+"""The command line: looks things up and checks them; the benchmark itself is run by Snakemake."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+from gpex_bench import config, registry
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run `gpex-bench`; return the exit status."""
+    parser = argparse.ArgumentParser(prog="gpex-bench", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command = commands.add_parser("list", help="print every plug-in that was found, and why one cannot be used")
+    command.add_argument("kind", nargs="?", choices=sorted(registry.KINDS), default="method")
+    command.set_defaults(run=_list)
+    command = commands.add_parser("check", help="hold an explainer or a metric to the contract")
+    command.add_argument("name")
+    command.set_defaults(run=_check)
+    command = commands.add_parser("show", help="print where the report is, or the checked config")
+    command.add_argument("what", choices=["report", "config"])
+    command.add_argument("--config", type=Path, default=Path("config/default.yaml"))
+    command.set_defaults(run=_show)
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except (config.ConfigError, ValueError) as error:
+        sys.stderr.write(f"gpex-bench: {error}\n")
+        return 2
+
+
+def _list(options: argparse.Namespace) -> int:
+    for plugin in registry.plugins(options.kind).values():
+        if plugin.cls is None:
+            sys.stdout.write(f"{plugin.name}: CANNOT BE USED: {plugin.path.name} {plugin.reason}\n")
+            continue
+        cls = plugin.cls
+        parameters = ", ".join(
+            field.name if field.default is MISSING else f"{field.name}={field.default!r}"
+            for field in fields(cls)  # type: ignore[arg-type] # plug-ins are dataclasses
+        )
+        words = [getattr(cls, "kind", ""), getattr(cls, "measures", ""), getattr(cls, "reference", "")]
+        sys.stdout.write(f"{plugin.name}({parameters}): {' '.join(word for word in words if word)}\n")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from gpex_bench import contract
+
+    checks = {"method": contract.check_explainer, "metric": contract.check_metric}
+    for kind, check in checks.items():
+        plugin = registry.plugins(kind).get(options.name)
+        if plugin is None:
+            continue
+        if plugin.cls is None:
+            raise ValueError(f"{plugin.path.name} {plugin.reason}.")
+        try:
+            check(plugin.cls())
+        except contract.BrokenPromise as broken:
+            sys.stderr.write(f"{kind} {options.name} {broken}\n")
+            return 1
+        sys.stdout.write(f"{kind} {options.name} keeps every promise.\n")
+        return 0
+    known = ", ".join(sorted({*registry.plugins("method"), *registry.plugins("metric")}))
+    raise ValueError(f"unknown method or metric {options.name!r}; known: {known}.")
+
+
+def _show(options: argparse.Namespace) -> int:
+    settings = config.load(options.config)
+    if options.what == "report":
+        path = Path("results") / settings.run / "report.html"
+        sys.stdout.write(f"The report is {path} - open it in a browser; its tables and figures lie beside it.\n")
+        return 0 if path.is_file() else 1
+    for kind, entries in settings.entries.items():
+        for run_id, entry in entries.items():
+            sys.stdout.write(f"{kind}s.{run_id}: {entry.settings!r}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The pipeline as functions of values: no stage knows a path or the config."""

@@ -1,0 +1,93 @@
+# Names and helpers of the rules: the only Python in them.
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from gpex_bench.config import ConfigError, parse
+from gpex_bench.provenance import fingerprint
+from gpex_bench.registry import PACKAGE
+
+try:
+    CONFIG = parse(config)
+except ConfigError as error:
+    raise WorkflowError(f"The config cannot be used. {error}")
+
+SCRIPT = "../scripts/run.py"
+RUN = f"results/{CONFIG.run}"
+CELL = "{dataset}/{model}/seed-{seed}"
+NETWORKS = {(network.dataset, network.model): network for network in CONFIG.networks}
+
+
+wildcard_constraints:
+    dataset="[a-z0-9_]+",
+    model="[a-z0-9_]+",
+    seed="[0-9]+",
+    surrogate="[a-z0-9_]+",
+    method="[a-z0-9_]+",
+
+
+def per_seed(name):
+    """The pattern of one file for each training seed; the other wildcards stay."""
+    cell = CELL.replace("{dataset}", "{{dataset}}").replace("{model}", "{{model}}")
+    return expand(f"{RUN}/{cell}/{name}", seed=CONFIG.seeds)
+
+
+def code(stage, *entries):
+    """A hash of the source code that decides what a stage does with these plug-ins."""
+    plugins = [path for entry in entries for path in entry.sources]
+    return fingerprint(PACKAGE / "stages" / f"{stage}.py", *plugins)
+
+
+def settings(kind, run_id):
+    """The hyperparameters of a plug-in, as text."""
+    entry = CONFIG.entry(kind, run_id)
+    return repr(entry.settings) if entry.settings is not None else entry.written
+
+
+def entry(kind, wildcards):
+    return CONFIG.entry(kind, wildcards[kind])
+
+
+def surrogate_of(method):
+    explainer = CONFIG.method(method)
+    return None if explainer is None else explainer.surrogate
+
+
+def surrogates(wildcards):
+    """The fitted surrogates that a method looks at, one for each seed; most look at none."""
+    name = surrogate_of(wildcards.method)
+    if name is None:
+        return []
+    return [file.format(**wildcards) for file in per_seed(f"surrogates/{name}.safetensors")]
+
+
+def methods(network):
+    """The methods that apply to a network; decided from what they declare, before any job runs."""
+    return [method for method in CONFIG.entries["method"] if CONFIG.not_applicable(network, method) is None]
+
+
+def metrics(wildcards):
+    """The metrics that apply to a method on a network."""
+    network = NETWORKS[wildcards.dataset, wildcards.model]
+    every = CONFIG.entries["metric"]
+    return [metric for metric in every if CONFIG.skipped(network, wildcards.method, metric) is None]
+
+
+def each_cell(name):
+    """One file for each network, method and seed."""
+    return [
+        f"{RUN}/{network.dataset}/{network.model}/seed-{seed}/{name.format(method=method)}"
+        for network in CONFIG.networks
+        for method in methods(network)
+        for seed in CONFIG.seeds
+    ]
+
+
+def each_surrogate(name):
+    """One file for each network, surrogate and seed."""
+    return [
+        f"{RUN}/{network.dataset}/{network.model}/seed-{seed}/{name.format(surrogate=surrogate)}"
+        for network in CONFIG.networks
+        for surrogate in network.surrogates
+        for seed in CONFIG.seeds
+    ]

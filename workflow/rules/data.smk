@@ -1,0 +1,13 @@
+rule prepare:
+    output:
+        data=f"{RUN}/{{dataset}}/data.safetensors",
+        sidecar=f"{RUN}/{{dataset}}/data.json",
+    params:
+        settings=lambda w: settings("dataset", w.dataset),
+        code=lambda w: code("prepare", entry("dataset", w)),
+    log:
+        f"{RUN}/logs/prepare/{{dataset}}.log",
+    message:
+        "Preparing {wildcards.dataset}"
+    script:
+        SCRIPT

@@ -1,0 +1,21 @@
+# One job explains with one method one network of every training seed: importing torch costs more than many cells.
+rule explain:
+    input:
+        data=rules.prepare.output.data,
+        models=per_seed("model.safetensors"),
+        surrogates=surrogates,
+    output:
+        explanations=per_seed("explanations/{{method}}.safetensors"),
+        sidecars=per_seed("explanations/{{method}}.json"),
+    params:
+        settings=lambda w: settings("method", w.method),
+        limits=f"{CONFIG.explain.samples} samples, {CONFIG.explain.timeout_s} s",
+        code=lambda w: code("explain", entry("method", w), entry("model", w)),
+    log:
+        f"{RUN}/logs/explain/{{dataset}}/{{model}}/{{method}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/explain/{{dataset}}/{{model}}/{{method}}.tsv"
+    message:
+        "Explaining {wildcards.model} on {wildcards.dataset} with {wildcards.method}"
+    script:
+        SCRIPT

@@ -1,0 +1,17 @@
+rule train:
+    input:
+        data=rules.prepare.output.data,
+    output:
+        network=f"{RUN}/{CELL}/model.safetensors",
+        sidecar=f"{RUN}/{CELL}/model.json",
+    params:
+        settings=lambda w: settings("model", w.model),
+        code=lambda w: code("train", entry("model", w)),
+    log:
+        f"{RUN}/logs/train/{CELL}.log",
+    benchmark:
+        f"{RUN}/benchmarks/train/{CELL}.tsv"
+    message:
+        "Training {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
+    script:
+        SCRIPT

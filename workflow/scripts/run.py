@@ -1,0 +1,5 @@
+"""Runs the job of a rule; see gpex_bench/jobs.py."""
+
+from gpex_bench import jobs
+
+jobs.run(snakemake)  # noqa: F821 - Snakemake puts this object into scripts
