@@ -1,0 +1,30 @@
+"""Deletion: how fast the target's probability falls when the most relevant pixels go first.
+
+Area under the curve of bach2015pixel and samek2017evaluating, over the share of removed positions (petsiuk2018rise).
+The area includes both ends and lies in [0, 1]. It depends on the baseline, and a saturated softmax hides differences
+between good maps: read it beside `insertion`, `srg` and the controls.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from gpex_bench.removal import area, shared_curves
+from gpex_bench.types import Case, Metric, settings
+
+
+@settings
+class Deletion(Metric):
+    """Area under the probability while the most relevant positions are replaced first."""
+
+    reference = "petsiuk2018rise"
+    measures = "faithfulness"
+    higher_is_better = False
+    range = (0.0, 1.0)
+    chance = None
+    uses_removal = True
+
+    def score(self, case: Case) -> Float[Tensor, "batch"]:
+        """Return the area of each sample."""
+        return area(shared_curves(case).most_first)

@@ -1,0 +1,30 @@
+"""Insertion: how fast the target's probability rises when the most relevant pixels are shown first.
+
+petsiuk2018rise reveals pixels in descending order on an empty canvas. Read backwards, this is the removal of the least
+relevant first, so with one and the same fill the areas are equal; we take that curve, which `srg` needs too. RISE
+starts from a blurred image; our canvas is the dataset's baseline.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from gpex_bench.removal import area, shared_curves
+from gpex_bench.types import Case, Metric, settings
+
+
+@settings
+class Insertion(Metric):
+    """Area under the probability while the least relevant positions are replaced first."""
+
+    reference = "petsiuk2018rise"
+    measures = "faithfulness"
+    higher_is_better = True
+    range = (0.0, 1.0)
+    chance = None
+    uses_removal = True
+
+    def score(self, case: Case) -> Float[Tensor, "batch"]:
+        """Return the area of each sample."""
+        return area(shared_curves(case).least_first)

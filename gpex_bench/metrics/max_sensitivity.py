@@ -1,0 +1,67 @@
+"""Max-sensitivity: how much a map can change when the input hardly does (yeh2019fidelity, definition 3).
+
+The largest ||a(x') - a(x)|| / ||a(x)|| over random x' in an L-infinity ball around x, which estimates the maximum over
+the ball from below. The target stays fixed and the explainer keeps its seed, so its own randomness does not count.
+x' may leave the range of the data. A map that ignores x scores 0: stable, not faithful.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gpex_bench.draws import uniform
+from gpex_bench.metrics.maps import values
+from gpex_bench.types import Case, Metric, Query, settings
+
+
+def relative_change(
+    before: Float[Tensor, "batch *feature"], after: Float[Tensor, "batch *feature"]
+) -> Float[Tensor, "batch"]:
+    """Return ||after - before|| / ||before||, Euclidean over all entries; only the numerator if before is all zero."""
+    before, after = before.flatten(1).double(), after.flatten(1).double()
+    size = before.norm(dim=1)
+    return (after - before).norm(dim=1) / torch.where(size > 0, size, 1.0)
+
+
+@settings
+class MaxSensitivity(Metric):
+    """Largest relative change of the map under small changes of the input.
+
+    Attributes:
+        n_draws: neighbours per sample; each costs one more explanation.
+        radius: largest change of an input entry, in units of the input.
+    """
+
+    reference = "yeh2019fidelity"
+    measures = "robustness"
+    higher_is_better = False
+    range = (0.0, float("inf"))
+    chance = 0.0  # a random map that does not look at x never changes
+    re_explains = True
+
+    n_draws: int = 4
+    radius: float = 0.02
+
+    def __post_init__(self) -> None:
+        if self.n_draws < 1:
+            raise ValueError(f"n_draws must be at least 1, got {self.n_draws}.")
+        if not 0 < self.radius < float("inf"):
+            raise ValueError(f"radius must be positive and finite, got {self.radius}.")
+
+    def neighbours(self, seed: int, query: Query) -> Float[Tensor, "draw batch *feature"]:
+        """Return random inputs around each query."""
+        n_entries = query.x[0].numel()
+        draws = uniform("max_sensitivity", seed, query.sample, self.n_draws * n_entries).to(query.x)
+        noise = (2 * draws - 1).view(len(query.x), self.n_draws, *query.x.shape[1:]).transpose(0, 1)
+        return query.x + self.radius * noise
+
+    def score(self, case: Case) -> Float[Tensor, "batch"]:
+        """Return the largest relative change of each sample."""
+        before, query = values(case.explanation), case.query
+        changes = []
+        for x in self.neighbours(case.task.seed, query):
+            neighbour = Query(x=x.contiguous(), target=query.target, sample=query.sample)
+            changes.append(relative_change(before, values(case.explainer.explain(case.task, neighbour))))
+        return torch.stack(changes).amax(0)

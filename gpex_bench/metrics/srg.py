@@ -1,0 +1,30 @@
+"""Symmetric relevance gain: insertion minus deletion, both from one ordering (bluecher2024decoupling).
+
+The area of a random order cancels, so a random map scores 0 in expectation for every network and baseline. The paper
+removes superpixels with several imputers; here single pixels are replaced by the dataset's baseline.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from gpex_bench.removal import area, shared_curves
+from gpex_bench.types import Case, Metric, settings
+
+
+@settings
+class SRG(Metric):
+    """Area between the two removal curves."""
+
+    reference = "bluecher2024decoupling"
+    measures = "faithfulness"
+    higher_is_better = True
+    range = (-1.0, 1.0)
+    chance = 0.0
+    uses_removal = True
+
+    def score(self, case: Case) -> Float[Tensor, "batch"]:
+        """Return the area between the curves of each sample."""
+        removal = shared_curves(case)
+        return area(removal.least_first) - area(removal.most_first)
