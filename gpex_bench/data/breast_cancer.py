@@ -1,0 +1,70 @@
+"""The Wisconsin diagnostic breast cancer table of scikit-learn: 569 tumours, 30 measurements of their cell nuclei.
+
+Source: street1993nuclear, through `sklearn.datasets.load_breast_cancer` (pedregosa2011scikit).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gpex_bench.data import splits
+from gpex_bench.types import Dataset, Need, Source, settings
+
+# sha256 of the measurements (float64) and labels (int64) in scikit-learn's order
+RAW = "bad1f701395a84df5424ae2f8e08bdfa835c36aeb29d785dc2fb5c863f299450"
+
+
+@settings
+class BreastCancer(Source):
+    """Malignant or benign; each column is in standard deviations from its mean, both of the training rows.
+
+    An absent feature is zero: the mean of the training rows.
+    """
+
+    offers: ClassVar[frozenset[Need]] = frozenset({Need.TABLE})
+
+    n_test: int = 114  # one fifth
+    seed: int = 0  # of the split
+
+    def __post_init__(self) -> None:
+        splits.check_seed(self.seed)
+
+    def load(self) -> Dataset:
+        """Return the table; ids are rows in scikit-learn's order.
+
+        Raises:
+            ValueError: if the installed table is not the expected one or `n_test` is out of range.
+        """
+        from sklearn.datasets import load_breast_cancer
+
+        raw = load_breast_cancer()
+        table, labels = raw.data.astype(np.float64), raw.target.astype(np.int64)
+        splits.check_digest("scikit-learn's breast cancer table", splits.digest((table, labels)), RAW)
+        y = torch.from_numpy(labels)
+        train, test = splits.stratified(y, self.n_test, self.seed)
+        mean, deviation = moments(table[train.numpy()])
+        x = torch.from_numpy(((table - mean) / deviation).astype(np.float32))
+        return Dataset(
+            name="breast_cancer",
+            train=splits.take(x, y, train),
+            test=splits.take(x, y, test),
+            classes=tuple(map(str, raw.target_names)),
+            features=tuple(name.replace(" ", "_") for name in raw.feature_names),
+            baseline=torch.zeros(x.shape[1]),
+        )
+
+
+def moments(table: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and (population) standard deviation of each column.
+
+    Sums are exactly rounded, so that the result has the same bits on every machine.
+    """
+    n = len(table)
+    mean = np.array([math.fsum(column) / n for column in table.T])
+    square = (table - mean) ** 2
+    return mean, np.array([math.sqrt(math.fsum(column) / n) for column in square.T])

@@ -1,0 +1,1 @@
+"""Networks: one architecture a file, found by file name; `fit` is the one training loop."""
