@@ -1,0 +1,33 @@
+"""NAME: one line on what the numbers are.
+
+Reference: AUTHORS YEAR (key in docs/references.bib). Say what is yours and not the paper's, and what it costs in rows.
+Copy this file to methods/<name>.py: <name> is then its name in the config. `gpex-bench check <name>` tests it.
+"""
+
+import torch
+
+from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
+
+
+@settings
+class Template(Explainer):
+    """What it is, in one line."""
+
+    reference = "montavon2018methods"
+    kind = "gradient"  # gradient, propagation, perturbation, surrogate, examples or control
+    needs = frozenset({Need.GRADIENT})  # what the dataset and the network must offer
+
+    n_draws: int = 4  # a hyperparameter: the config can set it
+    noise: float = 0.1  # s.d. of the noise, in the units of the data
+
+    def explain(self, task: Task, query: Query) -> Attribution:
+        """Return relevance for each entry of query.x; each row depends on itself, the seed and its sample only."""
+        total = torch.zeros_like(query.x)
+        generators = [task.generator(sample) for sample in query.sample.tolist()]  # never torch.manual_seed
+        for _ in range(self.n_draws):
+            noise = torch.stack([torch.randn(query.x.shape[1:], generator=generator) for generator in generators])
+            x = (query.x + self.noise * noise.to(query.x)).requires_grad_()  # a new tensor: query.x stays as it is
+            with torch.enable_grad():
+                logit = task.model(x).gather(1, query.target[:, None]).sum()
+                total += torch.autograd.grad(logit, x)[0]
+        return Attribution(values=total / self.n_draws)

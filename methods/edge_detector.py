@@ -1,0 +1,29 @@
+"""Edge detector: the magnitude of the Sobel gradient of the image, a control that ignores the network.
+
+Maps that look plausible to people without knowing the network: Adebayo et al. 2018 (adebayo2018sanity). The operator
+is that of Sobel and Feldman (kernel [1, 2, 1] x [-1, 0, 1], the border repeated), applied to the mean of the channels;
+every channel gets an equal share.
+"""
+
+import torch
+from torch.nn import functional
+
+from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
+
+
+@settings
+class EdgeDetector(Explainer):
+    """Sobel magnitude; never negative."""
+
+    reference = "adebayo2018sanity"
+    kind = "control"
+    needs = frozenset({Need.IMAGE})
+
+    def explain(self, task: Task, query: Query) -> Attribution:
+        """Return the edges of each image."""
+        channels = query.x.shape[1]
+        grey = functional.pad(query.x.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
+        across = torch.outer(query.x.new_tensor([1.0, 2.0, 1.0]), query.x.new_tensor([-1.0, 0.0, 1.0]))
+        both = torch.stack([across, across.T])[:, None]
+        magnitude = functional.conv2d(grey, both).square().sum(1, keepdim=True).sqrt()
+        return Attribution(values=(magnitude / channels).repeat(1, channels, 1, 1))

@@ -1,0 +1,41 @@
+"""Integrated gradients: (x_i - b_i) times the mean gradient of the logit on the line from the baseline b to x.
+
+Sundararajan, Taly, Yan 2017 (sundararajan2017axiomatic), as captum computes it with Gauss-Legendre points; b is the
+dataset's baseline. The values sum to f(x) - f(b) up to the error of the quadrature. Cost: `n_steps` forward and
+backward rows per sample.
+"""
+
+from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
+
+CHUNK = 256  # rows on the path that are evaluated together: bounds the memory
+
+
+@settings
+class IntegratedGradients(Explainer):
+    """Gradients integrated along a straight path."""
+
+    reference = "sundararajan2017axiomatic"
+    kind = "gradient"
+    needs = frozenset({Need.GRADIENT})
+    axioms = frozenset({Axiom.COMPLETENESS, Axiom.DUMMY})
+
+    n_steps: int = 50  # points on the path
+
+    def __post_init__(self) -> None:
+        """Refuse a path without points."""
+        if self.n_steps < 2:
+            raise ValueError(f"n_steps must be at least 2, got {self.n_steps}.")
+
+    def explain(self, task: Task, query: Query) -> Attribution:
+        """Return the path integral of the gradient."""
+        from captum.attr import IntegratedGradients as Captum
+
+        values = Captum(task.model).attribute(
+            query.x.clone(),
+            baselines=task.data.baseline[None].to(query.x),
+            target=query.target,
+            n_steps=self.n_steps,
+            # captum wants two points on the path at a time, or it warns
+            internal_batch_size=max(CHUNK, 2 * len(query.x)),
+        )
+        return Attribution(values=values.detach().to(query.x.dtype))

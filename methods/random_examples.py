@@ -1,0 +1,33 @@
+"""Random examples: training samples drawn without replacement, the control of the example-based explainers.
+
+A random explainer as the reference of example-based scores: Bareeva et al. 2024 (bareeva2024quanda). Index and weight
+depend on (seed, sample) alone; the weights are sorted uniform numbers and mean nothing.
+"""
+
+import torch
+
+from gpex_bench.types import Examples, Explainer, Query, Task, settings
+
+
+@settings
+class RandomExamples(Explainer):
+    """k different training samples in random order."""
+
+    reference = "bareeva2024quanda"
+    kind = "control"
+    explains = Examples
+
+    k: int = 10  # examples per explained sample
+
+    def explain(self, task: Task, query: Query) -> Examples:
+        """Return k rows of the training split for each sample."""
+        n_train = len(task.data.train.y)
+        if not 1 <= self.k <= n_train:
+            raise ValueError(f"k must be between 1 and the {n_train} training samples, got {self.k}.")
+        index, weight = [], []
+        for sample in query.sample.tolist():
+            generator = task.generator(sample)
+            index.append(torch.randperm(n_train, generator=generator)[: self.k])
+            weight.append(torch.rand(self.k, generator=generator).sort(descending=True).values)
+        device = query.x.device
+        return Examples(index=torch.stack(index).to(device), weight=torch.stack(weight).to(device))

@@ -1,0 +1,23 @@
+"""Random map: standard normal relevance, the control that no explainer may lose to.
+
+Random maps as a reference for faithfulness: Samek et al. 2017 (samek2017evaluating). It looks at nothing but the shape
+of the input; the values depend on (seed, sample) alone.
+"""
+
+import torch
+
+from gpex_bench.types import Attribution, Explainer, Query, Task, settings
+
+
+@settings
+class RandomMap(Explainer):
+    """Independent standard normal values."""
+
+    reference = "samek2017evaluating"
+    kind = "control"
+
+    def explain(self, task: Task, query: Query) -> Attribution:
+        """Return one draw per sample."""
+        shape = query.x.shape[1:]
+        maps = [torch.randn(shape, generator=task.generator(sample)) for sample in query.sample.tolist()]
+        return Attribution(values=torch.stack(maps).to(query.x.device))

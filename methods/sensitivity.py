@@ -1,0 +1,28 @@
+"""Sensitivity analysis: the squared gradient of the target's logit, (df/dx_i)^2.
+
+It says what would change the score, not what the score is made of: the values sum to the squared gradient norm.
+Montavon, Samek, Mueller 2018 (montavon2018methods), section on sensitivity analysis. Cost: one forward and one
+backward row per sample. Values are kept per input entry; they are not summed over channels here.
+"""
+
+import torch
+
+from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
+
+
+@settings
+class Sensitivity(Explainer):
+    """Squared gradient of the logit; never negative."""
+
+    reference = "montavon2018methods"
+    kind = "gradient"
+    needs = frozenset({Need.GRADIENT})
+    axioms = frozenset({Axiom.DUMMY})
+
+    def explain(self, task: Task, query: Query) -> Attribution:
+        """Return the squared partial derivatives at the input."""
+        x = query.x.clone().requires_grad_()
+        with torch.enable_grad():
+            logit = task.model(x).gather(1, query.target[:, None]).sum()
+            (gradient,) = torch.autograd.grad(logit, x)
+        return Attribution(values=gradient.square())
