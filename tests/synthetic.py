@@ -1,0 +1,211 @@
+"""A made-up run of realistic size for the tests of statistics, tables, figures and the report."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+NETWORKS = {"breast_cancer": "mlp", "mnist5k": "cnn", "shapes": "thin_resnet"}
+HEADS = {
+    "breast_cancer": ["malignant", "benign"],
+    "mnist5k": [str(digit) for digit in range(10)],
+    "shapes": ["square and disc", "cross", "triangle", "ring", "two bars", "star"],
+}
+QUALITY = {  # how good each method is, and its cost in (forward, backward) rows per sample
+    "gradient_x_input": ("gradient", 0.71, 1, 1),
+    "integrated_gradients": ("gradient", 0.81, 50, 50),
+    "lrp_epsilon_plus": ("propagation", 0.80, 1, 1),
+    "lrp_epsilon": ("propagation", 0.72, 1, 1),
+    "sensitivity": ("gradient", 0.50, 1, 1),
+    "lime": ("perturbation", 0.76, 500, 0),
+    "sobol": ("perturbation", 0.70, 1600, 0),
+    "gpex": ("surrogate", 0.66, 0, 0),
+    "gpex_neighbours": ("examples", 0.60, 0, 0),
+    "random_examples": ("control", 0.10, 0, 0),
+    "random_map": ("control", 0.02, 0, 0),
+    "edge_detector": ("control", 0.20, 0, 0),
+    "inverted_ig": ("control", -0.70, 50, 50),
+    "oracle": ("control", 0.60, 0, 0),
+}
+METRICS = {  # what it measures, direction, scale
+    "srg": ("faithfulness", True, 1.0),
+    "deletion": ("faithfulness", False, 1.0),
+    "insertion": ("faithfulness", True, 1.0),
+    "faithfulness_correlation": ("faithfulness", True, 1.0),
+    "infidelity": ("faithfulness", False, 250.0),
+    "max_sensitivity": ("robustness", False, 1.0),
+    "sparseness": ("complexity", True, 1.0),
+    "mass_accuracy": ("truth", True, 1.0),
+    "rank_accuracy": ("truth", True, 1.0),
+    "class_purity": ("examples", True, 1.0),
+}
+EXAMPLES = {"gpex_neighbours", "random_examples"}
+
+
+def methods() -> list[dict]:
+    return [
+        {
+            "method": name,
+            "explainer": name.title().replace("_", ""),
+            "kind": kind,
+            "reference": "sundararajan2017axiomatic",
+            "summary": f"Says what {name} does in one line of plain English.",
+            "hyperparameters": {"n_steps": 50, "batch": 64} if kind != "control" else {},
+        }
+        for name, (kind, *_) in QUALITY.items()
+    ]
+
+
+def metrics() -> list[dict]:
+    return [
+        {
+            "metric": name,
+            "explainer": name.title().replace("_", ""),
+            "measures": measures,
+            "reference": "bluecher2024decoupling",
+            "summary": f"Defines {name} in one line.",
+            "higher_is_better": up,
+            "range": (-1.0, 1.0) if name == "srg" else (0.0, float("inf")),
+            "chance": 0.0 if name == "srg" else None,
+            "hyperparameters": {},
+        }
+        for name, (measures, up, _) in METRICS.items()
+    ]
+
+
+def applies(dataset: str, method: str, metric: str) -> str:
+    """Return why a pair does not apply, or nothing."""
+    if (metric == "class_purity") != (method in EXAMPLES):
+        return "scores training examples" if metric == "class_purity" else "scores attributions"
+    if METRICS[metric][0] == "truth" and dataset != "shapes":
+        return "needs truth"
+    return ""
+
+
+def status(dataset: str, seed: int, method: str) -> tuple[str, str]:
+    """Return status and reason of a cell: a few of them failed, in different ways."""
+    if method in ("edge_detector", "oracle") and dataset == "breast_cancer":
+        return "not_applicable", "needs image"
+    if method == "oracle" and dataset == "mnist5k":
+        return "not_applicable", "needs truth"
+    if method == "sobol" and dataset == "shapes":
+        return "timeout", "took longer than 900 s"
+    if method == "lrp_epsilon" and dataset == "shapes":
+        return "failed", "ValueError: no rule for layer 'downsample'"
+    if method == "lime" and dataset == "mnist5k" and seed == 1:
+        return "memory", "used more than 4 GiB"
+    return "ok", ""
+
+
+def cells(seeds: int = 3) -> pd.DataFrame:
+    rows = []
+    for dataset, model in NETWORKS.items():
+        for seed in range(seeds):
+            for method, (_, _, forward, backward) in QUALITY.items():
+                state, reason = status(dataset, seed, method)
+                done = 48 if state == "ok" else 0
+                surrogate = done * (method.startswith("gpex"))
+                rows.append(
+                    (dataset, model, seed, method, state, reason, done, forward * done, backward * done, surrogate)
+                )
+    names = ["dataset", "model", "seed", "method", "status", "reason", "n_samples"]
+    return pd.DataFrame(rows, columns=[*names, "forward_rows", "backward_rows", "surrogate_rows"])
+
+
+def skipped() -> pd.DataFrame:
+    rows = [
+        (dataset, model, method, metric, applies(dataset, method, metric))
+        for dataset, model in NETWORKS.items()
+        for method in QUALITY
+        for metric in METRICS
+        if applies(dataset, method, metric) and status(dataset, 0, method)[0] != "not_applicable"
+    ]
+    return pd.DataFrame(rows, columns=["dataset", "model", "method", "metric", "reason"])
+
+
+def scores(n_samples: int = 48, seeds: int = 3) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    frames = []
+    for dataset, model in NETWORKS.items():
+        sample = np.arange(4000, 4000 + n_samples)
+        hardness = rng.normal(0, 0.1, n_samples)
+        for method, (_, quality, *_) in QUALITY.items():
+            for metric, (_, up, scale) in METRICS.items():
+                if applies(dataset, method, metric):
+                    continue
+                few = sample[:8] if metric == "max_sensitivity" else sample
+                for seed in range(seeds):
+                    noise = hardness + rng.normal(0, 0.08, n_samples) + rng.normal(0, 0.02)
+                    if status(dataset, seed, method)[0] != "ok":
+                        continue
+                    value = scale * ((quality if up else 1 - quality) + noise)
+                    key = {"dataset": dataset, "model": model, "seed": seed, "method": method, "metric": metric}
+                    frames.append(
+                        pd.DataFrame({**key, "sample": few, "target": few % 7, "score": value[: len(few)]})
+                    )
+    return pd.concat(frames, ignore_index=True)
+
+
+def costs() -> pd.DataFrame:
+    done = cells().query("status == 'ok'")
+    rows = done["forward_rows"] + 2 * done["backward_rows"]
+    return done[["dataset", "model", "seed", "method"]].assign(
+        wall_seconds=0.2 + rows / 9000, peak_bytes=400_000_000 + rows * 100
+    )
+
+
+def predictions(n_samples: int = 300, seeds: int = 3) -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    frames = []
+    for dataset, model in NETWORKS.items():
+        for seed in range(seeds):
+            for split in ("test", "mixed"):
+                for place, head in enumerate(HEADS[dataset]):
+                    network = rng.normal(0, 4, n_samples) * (1 + rng.integers(0, 2, n_samples))
+                    error = rng.normal(0, 0.2 + 0.12 * place, n_samples)
+                    key = {"dataset": dataset, "model": model, "seed": seed, "surrogate": "gpex", "split": split}
+                    frame = {"sample": np.arange(n_samples), "head": head, "network": network}
+                    frames.append(pd.DataFrame({**key, **frame, "mean": network + error, "variance": 0.1}))
+    return pd.concat(frames, ignore_index=True)
+
+
+def agreement(data: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    key = ["dataset", "model", "seed", "surrogate", "split"]
+    for place, part in data.groupby(key):
+        for head, one in part.groupby("head"):
+            r = np.corrcoef(one["network"], one["mean"])[0, 1]
+            r2 = 1 - ((one["network"] - one["mean"]) ** 2).sum() / ((one["network"] - one["network"].mean()) ** 2).sum()
+            rmse = (1 - r2) ** 0.5
+            rows += [(*place, head, "pearson", r), (*place, head, "r2", r2), (*place, head, "rmse_sd", rmse)]
+        for statistic, value in (("argmax_agreement", 0.991), ("accuracy_network", 0.978), ("accuracy_surrogate", 0.975)):
+            rows.append((*place, "all", statistic, value))
+    return pd.DataFrame(rows, columns=[*key, "head", "statistic", "value"])
+
+
+def curves(n_samples: int = 48, seeds: int = 3, steps: int = 21) -> pd.DataFrame:
+    rng = np.random.default_rng(2)
+    fraction = np.linspace(0, 1, steps)
+    frames = []
+    for row in cells(seeds).query("status == 'ok'").itertuples():
+        if row.method in EXAMPLES:
+            continue
+        quality = QUALITY[row.method][1]
+        for order, sign in (("most_first", 1), ("least_first", -1)):
+            power = np.exp(-sign * quality * 2)
+            level = 0.98 - 0.88 * fraction**power
+            noise = rng.normal(0, 0.06, (n_samples, 1)) * np.sin(np.pi * fraction)
+            key = {"dataset": row.dataset, "model": row.model, "seed": row.seed, "method": row.method}
+            sample = np.repeat(np.arange(n_samples), steps)
+            frames.append(
+                pd.DataFrame(
+                    {
+                        **key,
+                        "sample": sample,
+                        "order": order,
+                        "fraction": np.tile(fraction, n_samples),
+                        "probability": np.clip(level + noise, 0, 1).ravel(),
+                    }
+                )
+            )
+    return pd.concat(frames, ignore_index=True)
