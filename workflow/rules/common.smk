@@ -91,3 +91,12 @@ def each_surrogate(name):
         for surrogate in network.surrogates
         for seed in CONFIG.seeds
     ]
+
+
+def plan():
+    """Which methods and metrics apply to which network, and why the others do not."""
+    return [
+        [network.dataset, network.model, method, CONFIG.not_applicable(network, method) or "applies"]
+        for network in CONFIG.networks
+        for method in CONFIG.entries["method"]
+    ]

@@ -1,0 +1,131 @@
+"""The jobs of the workflow: read a rule's inputs, call one function of `gpex_bench.stages`, write its outputs.
+
+All paths, wildcards and sidecars are handled in this package, and only here. A rule runs the function of its name.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import sys
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from gpex_bench import io
+from gpex_bench.config import Config, parse
+from gpex_bench.types import Dataset, Model, Surrogate, Task
+
+log = logging.getLogger("gpex_bench")
+
+
+class Job:
+    """A Snakemake job with its files read on demand."""
+
+    def __init__(self, snakemake: Any) -> None:
+        self.snakemake = snakemake
+        self.wildcards: dict[str, str] = dict(snakemake.wildcards.items())
+        self.config: Config = parse(snakemake.config)
+        words = [snakemake.rule, *(self.wildcards[key] for key in ("dataset", "model") if key in self.wildcards)]
+        self.name = " ".join(words)
+
+    def path(self, name: str) -> Path:
+        """Return the only input or output of this name."""
+        files = self.snakemake.output if name in self.snakemake.output.keys() else self.snakemake.input  # noqa: SIM118
+        return Path(files[name])
+
+    def paths(self, name: str) -> list[Path]:
+        """Return all inputs or outputs of this name, one a seed."""
+        files = self.snakemake.output if name in self.snakemake.output.keys() else self.snakemake.input  # noqa: SIM118
+        found = files[name]
+        return [Path(found)] if isinstance(found, str) else [Path(file) for file in found]
+
+    @cached_property
+    def inputs(self) -> list[Path]:
+        """Return every input artefact, without sidecars."""
+        return [Path(file) for file in self.snakemake.input if not file.endswith((".json", ".py"))]
+
+    @cached_property
+    def data(self) -> Dataset:
+        """Return the dataset."""
+        return io.read_dataset(self.path("data"))
+
+    def model(self, path: Path) -> Model:
+        """Return a trained network."""
+        tensors, _ = io.read_tensors(path)
+        with torch.random.fork_rng(devices=[]):
+            model = self.config.model(self.wildcards["model"]).build(self.data)
+        model.load_state_dict(tensors)
+        return model.eval().requires_grad_(False)
+
+    def surrogate(self, path: Path, run_id: str, model: Model) -> Surrogate:
+        """Return a fitted surrogate."""
+        tensors, _ = io.read_tensors(path)
+        return self.config.surrogate(run_id).restore(model, self.data, tensors)
+
+    def progress(self, seed: int) -> Callable[[str], None]:
+        """Return a function that reports progress of one seed."""
+        return lambda text: log.info("%s seed %s: %s", self.name, seed, text)
+
+    def describe(self, path: Path, *, seed: int | None = None, **entries: Any) -> None:
+        """Write the sidecar of an output."""
+        key = dict(self.wildcards) | ({} if seed is None else {"seed": str(seed)})
+        params = {name: str(value) for name, value in self.snakemake.params.items() if name != "code"}
+        code = self.snakemake.params.get("code")
+        io.describe(path, key=key, params=params, inputs=self.inputs, seed=seed, fingerprint=code, **entries)
+
+    def tasks(self) -> list[tuple[int, Task]]:
+        """Return the task of every training seed, with the surrogate that the method uses."""
+        explainer = self.config.method(self.wildcards["method"])
+        name = None if explainer is None else explainer.surrogate
+        surrogates = self.paths("surrogates") if name is not None else [None] * len(self.config.seeds)
+        tasks = []
+        for seed, model_path, surrogate_path in zip(self.config.seeds, self.paths("models"), surrogates, strict=True):
+            model = self.model(model_path)
+            surrogate = None
+            if name is not None and surrogate_path is not None:
+                surrogate = self.surrogate(surrogate_path, name, model)
+            tasks.append((seed, Task(model=model, data=self.data, surrogate=surrogate, seed=seed)))
+        return tasks
+
+
+JOBS: dict[str, Callable[[Job], None]] = {}
+
+
+def job(function: Callable[[Job], None]) -> Callable[[Job], None]:
+    """Register a function as the job of the rule of the same name."""
+    JOBS[function.__name__] = function
+    return function
+
+
+def run(snakemake: Any) -> None:
+    """Run the job of a rule: one thread count, a log file, and the progress on the screen."""
+    torch.set_num_threads(snakemake.threads)
+    torch.manual_seed(0)  # nothing may depend on it; set so that a fault shows the same way twice
+    random.seed(0)
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if snakemake.log:
+        handlers.append(logging.FileHandler(snakemake.log[0], mode="w"))
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").propagate = False
+    from gpex_bench.jobs import cells, results  # noqa: F401 - they register the jobs
+
+    this = Job(snakemake)
+    try:
+        JOBS[snakemake.rule](this)
+    except Exception as error:
+        log.error("%s failed: %s: %s", this.name, type(error).__name__, error)
+        raise
+
+
+def write_cell_table(this: Job, path: Path, table: pd.DataFrame, seed: int, **entries: Any) -> None:
+    """Write a table of one seed with its key columns first."""
+    for name, value in (("seed", seed), ("model", this.wildcards["model"]), ("dataset", this.wildcards["dataset"])):
+        table.insert(0, name, value)
+    io.write_table(path, table)
+    this.describe(path, seed=seed, **entries)

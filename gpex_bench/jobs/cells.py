@@ -1,0 +1,128 @@
+"""The jobs of single cells: data, networks, surrogates, explanations and scores."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gpex_bench import io
+from gpex_bench.jobs import Job, job, log, write_cell_table
+
+
+@job
+def prepare(this: Job) -> None:
+    """Config → data."""
+    from gpex_bench.stages.prepare import prepare
+
+    path = this.path("data")
+    data = prepare(this.config.dataset(this.wildcards["dataset"]))
+    io.write_dataset(path, data)
+    this.describe(path, kind="dataset")
+
+
+@job
+def train(this: Job) -> None:
+    """Data → network."""
+    from gpex_bench.stages.train import train
+
+    seed, path = int(this.wildcards["seed"]), this.path("network")
+    model, accuracies = train(this.config.model(this.wildcards["model"]), this.data, seed, this.progress(seed))
+    io.write_tensors(path, model.state_dict(), accuracies)
+    this.describe(path, kind="model", seed=seed, accuracies=accuracies)
+    log.info("%s seed %s: test accuracy %.4f", this.name, seed, accuracies["test_accuracy"])
+
+
+@job
+def fit(this: Job) -> None:
+    """Data, network → surrogate."""
+    from gpex_bench.stages.fit import fit
+
+    seed, path = int(this.wildcards["seed"]), this.path("surrogate")
+    recipe = this.config.surrogate(this.wildcards["surrogate"])
+    surrogate = fit(recipe, this.model(this.path("network")), this.data, seed, this.progress(seed))
+    io.write_tensors(path, surrogate.state_dict())
+    this.describe(path, kind="surrogate", seed=seed)
+
+
+@job
+def agree(this: Job) -> None:
+    """Network, surrogate → how well they agree."""
+    from gpex_bench.stages.agree import agree
+
+    run_id, seed = this.wildcards["surrogate"], int(this.wildcards["seed"])
+    model = this.model(this.path("network"))
+    surrogate = this.surrogate(this.path("surrogate"), run_id, model)
+    agreement, predictions = agree(model, surrogate, this.data, seed)
+    for name, table in (("agreement", agreement), ("predictions", predictions)):
+        table.insert(0, "surrogate", run_id)
+        write_cell_table(this, this.path(name), table, seed, kind=name)
+
+
+@job
+def explain(this: Job) -> None:
+    """Network, surrogate → explanations of every seed."""
+    from gpex_bench.isolation import FAILED, Outcome
+    from gpex_bench.stages.explain import Explained, explain
+    from gpex_bench.stages.queries import queries
+
+    method, limits = this.wildcards["method"], this.config.explain
+    entry, explainer = this.config.entry("method", method), this.config.method(method)
+    for (seed, task), path in zip(this.tasks(), this.paths("explanations"), strict=True):
+        query = queries(task.model, task.data, limits.samples)
+        if explainer is None:
+            result = Explained(Outcome(FAILED, reason=f"{entry.plugin.path.name} {entry.plugin.reason}"), len(query.x))
+        else:
+            result = explain(explainer, task, query, limits.timeout_s)
+        outcome = result.outcome
+        rows = {key: getattr(result, key) for key in ("n_samples", "forward_rows", "backward_rows", "surrogate_rows")}
+        note: dict[str, Any] = {"status": outcome.status, "reason": _portable(outcome.reason), **rows}
+        arrays = outcome.value or {}
+        if explainer is not None:
+            note["explains"] = explainer.explains.__name__
+        io.write_tensors(path, {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}, note)
+        cost = {"wall_seconds": outcome.wall_seconds, "peak_bytes": outcome.peak_bytes, **rows}
+        this.describe(path, seed=seed, kind="explanation", cost=cost, trace=_portable(outcome.trace), **_status(note))
+        done = "ok" if outcome.value is not None else f"{outcome.status}: {outcome.reason}"
+        log.info("%s %s seed %s: %s, %.1f s", this.name, method, seed, done, outcome.wall_seconds)
+
+
+def _status(note: dict[str, Any]) -> dict[str, Any]:
+    """Return what the sidecar repeats of an explanation's note."""
+    return {key: note[key] for key in ("status", "reason")}
+
+
+def _portable(text: str) -> str:
+    """Return a text without this machine's folders and memory addresses: two runs give the same bytes."""
+    text = text.replace(f"{Path.cwd()}/", "").replace(f"{sys.prefix}/", "")
+    return re.sub(r"0x[0-9a-f]{6,}", "0x...", text)
+
+
+@job
+def score(this: Job) -> None:
+    """Explanations → scores and removal curves of every seed."""
+    from gpex_bench.stages.queries import queries
+    from gpex_bench.stages.score import CURVES, SCORES, empty, score
+    from gpex_bench.types import Case
+
+    method, limits = this.wildcards["method"], this.config.explain
+    explainer, names = this.config.method(method), list(this.snakemake.params.metrics)
+    metrics = {name: this.config.metric(name) for name in names}
+    for number, (seed, task) in enumerate(this.tasks()):
+        explanation, note = io.read_explanation(this.paths("explanations")[number])
+        if explanation is None or explainer is None:
+            scores, curves, failed = empty(SCORES), empty(CURVES), {}
+            log.info("%s %s seed %s: nothing to score, the method %s", this.name, method, seed, note["status"])
+        else:
+            query = queries(task.model, task.data, limits.samples)
+            case = Case(task=task, query=query, explanation=explanation, explainer=explainer)
+            scores, curves, failed = score(metrics, case, limits.robustness_samples, limits.timeout_s)
+            log.info("%s %s seed %s: %s scores", this.name, method, seed, len(scores))
+        failed = {name: _portable(reason) for name, reason in failed.items()}
+        for name, table in (("scores", scores), ("curves", curves)):
+            table.insert(0, "method", method)
+            write_cell_table(this, this.paths(name)[number], table, seed, kind=name, failed_metrics=failed)

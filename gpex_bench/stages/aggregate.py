@@ -1,0 +1,102 @@
+"""Cells → the tables that the figures and the report are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import pandas as pd
+
+from gpex_bench import frames, statistics
+from gpex_bench.types import Explainer, Metric
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Everything a run found, as long tables; measured seconds and bytes stand in `costs` alone."""
+
+    scores: pd.DataFrame
+    curves: pd.DataFrame
+    cells: pd.DataFrame
+    skipped: pd.DataFrame
+    outcomes: pd.DataFrame
+    agreement: pd.DataFrame
+    predictions: pd.DataFrame
+    costs: pd.DataFrame
+
+
+def stack(parts: Iterable[pd.DataFrame], columns: Iterable[str]) -> pd.DataFrame:
+    """Return the parts below one another, in the order of their keys; an empty table if there are none."""
+    full = [part for part in parts if len(part)]
+    return frames.ordered(pd.concat(full, ignore_index=True) if full else pd.DataFrame(columns=list(columns)))
+
+
+def aggregate(
+    parts: dict[str, list[pd.DataFrame]],
+    records: dict[str, list[dict[str, Any]]],
+    metrics: dict[str, Metric],
+    controls: list[str],
+) -> Tables:
+    """Join what the cells wrote.
+
+    Args:
+        parts: tables of single cells under "scores", "curves", "agreement" and "predictions".
+        records: "cells": one per network, seed and method, also where it does not apply; "skipped": one per network,
+            method and metric that have no score, with the reason; "costs": measured, one per cell.
+        metrics: by run id, for their directions.
+        controls: run ids of the methods that cannot be the best.
+    """
+    scores = stack(parts["scores"], frames.SCORES)
+    better = {name: metric.higher_is_better for name, metric in metrics.items()}
+    cells = stack([pd.DataFrame(records["cells"])], frames.CELLS)
+    skipped = stack([pd.DataFrame(records["skipped"])], frames.SKIPPED)
+    summary = statistics.summarise(scores, better, controls)
+    return Tables(
+        scores=scores,
+        curves=stack(parts["curves"], frames.CURVES),
+        cells=cells,
+        skipped=skipped,
+        outcomes=statistics.outcomes(summary, cells, skipped),
+        agreement=stack(parts["agreement"], frames.AGREEMENT),
+        predictions=stack(parts["predictions"], frames.PREDICTIONS),
+        costs=stack([pd.DataFrame(records["costs"])], frames.COSTS),
+    )
+
+
+def record(kind: str, run_id: str, plugin: Explainer | Metric, **more: Any) -> dict[str, Any]:
+    """Return what the report says about a method or a metric: its own words and its hyperparameters."""
+    cls = type(plugin)
+    lines = (cls.__doc__ or "").strip().splitlines()
+    return {
+        kind: run_id,
+        "class": cls.__name__,
+        "reference": cls.reference,
+        "description": lines[0] if lines else "",
+        "hyperparameters": {field.name: repr(getattr(plugin, field.name)) for field in fields(plugin)},  # type: ignore[arg-type]
+        **more,
+    }
+
+
+def method_record(run_id: str, explainer: Explainer) -> dict[str, Any]:
+    """Return the card of a method."""
+    needs = [*sorted(need.value for need in explainer.needs)]
+    if explainer.surrogate is not None:
+        needs.append(f"surrogate {explainer.surrogate}")
+    return record(
+        "method", run_id, explainer, kind=type(explainer).kind, needs=needs, explains=explainer.explains.__name__
+    )
+
+
+def metric_record(run_id: str, metric: Metric) -> dict[str, Any]:
+    """Return the card of a metric."""
+    cls = type(metric)
+    return record(
+        "metric",
+        run_id,
+        metric,
+        measures=cls.measures,
+        higher_is_better=cls.higher_is_better,
+        range=list(cls.range),
+        chance=cls.chance,
+    )
