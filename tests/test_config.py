@@ -1,0 +1,153 @@
+"""Every mistake in a config is answered with the key, the value and what is known."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gpex_bench import config, registry
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def raw():
+    return yaml.safe_load((ROOT / "config/default.yaml").read_text())
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_config_passes(path):
+    config.load(path)
+
+
+def test_entries_become_objects(raw):
+    raw["methods"]["ig_5"] = {"method": "integrated_gradients", "n_steps": 5}
+    parsed = config.parse(raw)
+    assert parsed.method("ig_5").n_steps == 5
+    assert parsed.entry("method", "ig_5").plugin.name == "integrated_gradients"
+
+
+def test_a_wrapper_gets_the_method_it_names_and_its_sources(raw):
+    entry = config.parse(raw).entry("method", "inverted_gradients")
+    assert entry.settings.of == config.parse(raw).method("integrated_gradients")
+    assert [path.name for path in entry.sources] == ["inverted.py", "integrated_gradients.py"]
+
+
+def change(raw, path, value):
+    *folders, last = path
+    for key in folders:
+        if raw[key] is None:
+            raw[key] = {}
+        raw = raw[key]
+    if value is None:
+        del raw[last]
+    else:
+        raw[last] = value
+
+
+MISTAKES = {
+    "unknown key": (("seed",), [1], r"seed: unknown key 'seed'\. Did you mean 'seeds'\?"),
+    "unknown nested key": (("explain", "sample"), 3, r"explain\.sample: unknown key 'sample'\. Did you mean 'samples'"),
+    "missing key": (("seeds",), None, r"seeds: this key is required"),
+    "wrong type": (("explain", "samples"), "many", r"explain\.samples: .*integer.*'many'"),
+    "out of range": (("explain", "samples"), 0, r"explain\.samples: .*greater than or equal to 1, got 0"),
+    "seed twice": (("seeds",), [1, 1], r"seeds: each seed may stand there once, got \[1, 1\]"),
+    "no seed": (("seeds",), [], r"seeds: .*at least 1"),
+    "bad run id": (("run",), "My Run", r"run: .*pattern.*'My Run'"),
+    "unknown method": (("methods", "lrpp"), {}, r"methods\.lrpp: unknown method 'lrpp'\. Did you mean 'lrp'"),
+    "unknown plug-in of a variant": (
+        ("methods", "ig"),
+        {"method": "integrated_gradient"},
+        r"methods\.ig: unknown method 'integrated_gradient'\. Did you mean 'integrated_gradients'",
+    ),
+    "misspelt parameter": (
+        ("methods", "integrated_gradients"),
+        {"n_step": 3},
+        r"methods\.integrated_gradients\.n_step: unknown parameter 'n_step'\. Did you mean 'n_steps'",
+    ),
+    "parameter of the wrong type": (
+        ("methods", "integrated_gradients"),
+        {"n_steps": "ten"},
+        r"methods\.integrated_gradients\.n_steps: .*'ten'",
+    ),
+    "parameter out of range": (
+        ("methods", "integrated_gradients"),
+        {"n_steps": 0},
+        r"methods\.integrated_gradients: n_steps must be at least 1, got 0",
+    ),
+    "wrapper without a method": (("methods", "inverted_gradients"), {"method": "inverted"}, r"\.of: .*required"),
+    "wrapper of nothing": (
+        ("methods", "inverted_gradients"),
+        {"method": "inverted", "of": "nothing"},
+        r"methods\.inverted_gradients\.of: unknown run id of a method 'nothing'",
+    ),
+    "wrapper of itself": (
+        ("methods", "inverted_gradients"),
+        {"method": "inverted", "of": "inverted_gradients"},
+        r"'inverted_gradients' wraps itself",
+    ),
+    "unknown dataset": (("datasets", "mnist"), {}, r"datasets\.mnist: unknown dataset 'mnist'"),
+    "network of an unlisted dataset": (
+        ("networks",),
+        [{"dataset": "mnist", "model": "cnn"}],
+        r"networks\.0\.dataset: unknown run id of a dataset 'mnist'",
+    ),
+    "network of the wrong kind": (
+        ("networks",),
+        [{"dataset": "breast_cancer", "model": "cnn"}],
+        r"networks\.0: model cnn takes image, breast_cancer is not of that kind",
+    ),
+    "network twice": (
+        ("networks",),
+        [{"dataset": "mnist5k", "model": "cnn"}] * 2,
+        r"networks\.1: .*stands there twice",
+    ),
+    "unlisted surrogate": (
+        ("networks",),
+        [{"dataset": "mnist5k", "model": "cnn", "surrogates": ["svgp"]}],
+        r"unknown run id of a surrogate 'svgp'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_named(raw, name):
+    path, value, message = MISTAKES[name]
+    change(raw, path, value)
+    with pytest.raises(config.ConfigError, match=message):
+        config.parse(raw)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(config.ConfigError, match="cannot be read"):
+        config.load(tmp_path / "none.yaml")
+    (tmp_path / "a.yaml").write_text("a: [")
+    with pytest.raises(config.ConfigError, match="is not YAML"):
+        config.load(tmp_path / "a.yaml")
+    (tmp_path / "b.yaml").write_text("- a")
+    with pytest.raises(config.ConfigError, match="must be a mapping"):
+        config.load(tmp_path / "b.yaml")
+
+
+def test_applicability_is_known_before_anything_runs(raw):
+    parsed = config.parse(raw)
+    digits, table, shapes = parsed.networks
+    assert parsed.not_applicable(table, "edge_detector") == "needs image"
+    assert parsed.not_applicable(digits, "oracle") == "needs truth"
+    assert parsed.not_applicable(digits, "inverted_oracle") == "needs truth"
+    assert parsed.not_applicable(shapes, "oracle") is None
+    assert (
+        parsed.not_applicable(digits.model_copy(update={"surrogates": ()}), "gpex_neighbours") == "needs surrogate gpex"
+    )
+    assert parsed.skipped(digits, "lrp", "class_purity") == "scores examples, not attribution"
+    assert parsed.skipped(digits, "lrp", "mass_accuracy") == "needs truth"
+    assert parsed.skipped(shapes, "lrp", "mass_accuracy") is None
+
+
+def test_every_config_key_is_documented():
+    text = (ROOT / "config/README.md").read_text()
+    for model in (config.Layout, config.Network, config.Explain):
+        for key in model.model_fields:
+            assert f"`{key}`" in text, key
+    for name in registry.plugins("dataset"):
+        assert name in text

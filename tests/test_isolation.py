@@ -1,0 +1,72 @@
+"""A crash, a hang and a memory leak become results."""
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from gpex_bench import isolation
+
+
+def fail():
+    raise ValueError("no\nluck")
+
+
+def crash():
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def out_of_memory():
+    os.kill(os.getpid(), signal.SIGKILL)  # what the kernel does to a process that takes too much
+
+
+def unavailable():
+    import a_package_that_does_not_exist  # noqa: F401
+
+
+def allocate():
+    raise MemoryError("64 GiB")
+
+
+@pytest.mark.parametrize(
+    ("function", "status", "reason"),
+    [
+        (fail, "failed", "ValueError: no luck"),
+        (crash, "failed", "SIGSEGV"),
+        (out_of_memory, "memory", "SIGKILL"),
+        (allocate, "memory", "64 GiB"),
+        (unavailable, "unavailable", "a_package_that_does_not_exist"),
+        (lambda: os._exit(3), "failed", "exit code 3"),
+        (lambda: (_ for _ in ()).throw(SystemExit(2)), "failed", "SystemExit"),
+    ],
+    ids=["raises", "segfault", "killed", "memory", "import", "exits", "sys.exit"],
+)
+def test_failures_are_outcomes(function, status, reason):
+    outcome = isolation.run(function, 20.0)
+    assert (outcome.status, outcome.value) == (status, None)
+    assert reason in outcome.reason
+    assert "\n" not in outcome.reason
+
+
+def test_a_hang_is_ended():
+    start = time.perf_counter()
+    outcome = isolation.run(lambda: time.sleep(60), 0.5)
+    assert outcome.status == "timeout"
+    assert "explain.timeout_s = 0.5" in outcome.reason
+    assert time.perf_counter() - start < 20
+
+
+def test_values_and_memory_come_back():
+    size = 200 * 2**20
+    outcome = isolation.run(lambda: (np.ones(size, dtype=np.uint8)[:3], os.getpid()), 60.0)
+    values, pid = outcome.value
+    assert outcome.status == "ok"
+    assert values.tolist() == [1, 1, 1]
+    assert pid != os.getpid()
+    assert 0.8 * size < outcome.peak_bytes < 1.5 * size
+
+
+def test_the_traceback_is_kept():
+    assert "in fail" in isolation.run(fail, 20.0).trace
