@@ -14,11 +14,12 @@ from collections.abc import Callable
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from gpex_bench.draws import uniform
-from gpex_bench.types import Case, Query, Removal, Task
+from gpex_bench.types import Case, Query, Removal
 
+N_STEPS = 28
 CHUNK = 256  # rows per forward pass; larger ones are slower on a CPU and need more memory
 
 
@@ -42,7 +43,7 @@ def fill(
     return torch.where(removed.view(shape), baseline.to(x), x)
 
 
-def in_chunks(compute: Callable[[Int[Tensor, "row"]], Tensor], n_rows: int, chunk: int = CHUNK) -> Tensor:
+def in_chunks(compute: Callable[[Int[Tensor, "row"]], Tensor], n_rows: int, chunk: int) -> Tensor:
     """Return compute(0 ... n_rows - 1), calculated without gradients for at most `chunk` rows at a time."""
     if chunk < 1:
         raise ValueError(f"chunk must be at least 1 row, got {chunk}.")
@@ -72,25 +73,25 @@ def step_sizes(n_positions: int, n_steps: int) -> Int[Tensor, "point"]:
 
 
 def removal_curves(
-    task: Task,
+    model: nn.Module,
     query: Query,
     values: Float[Tensor, "batch *feature"],
-    n_steps: int = 28,
-    chunk: int = CHUNK,
+    baseline: Float[Tensor, "*feature"],
+    n_steps: int = N_STEPS,
 ) -> Removal:
     """Return the target's probability while positions are replaced by the baseline, in both orders.
 
-    Costs 2 * n_steps forward rows per sample.
+    Costs 2 * n_steps forward rows per sample, at most CHUNK of them in memory at a time.
 
     Args:
-        task: gives the network and the baseline.
+        model: network that gives logits.
         query: what is explained.
         values: relevance of each input entry.
+        baseline: what an absent feature looks like.
         n_steps: steps per curve; all are equally long, up to one position.
-        chunk: largest number of rows per forward pass; bounds the memory.
 
     Raises:
-        ValueError: if n_steps or chunk is below 1, or a value is not finite.
+        ValueError: if n_steps is below 1, or a value is not finite.
     """
     rank = removal_rank(values, query.sample).to(query.x.device)
     n_positions = rank.shape[1]
@@ -102,10 +103,10 @@ def removal_curves(
     def probability(row: Tensor) -> Tensor:
         image, column = (row // len(low)).to(rank.device), (row % len(low)).to(rank.device)
         removed = (rank[image] >= low[column, None]) & (rank[image] < high[column, None])
-        logits = task.model(fill(query.x[image], task.data.baseline, removed))
+        logits = model(fill(query.x[image], baseline, removed))
         return logits.double().softmax(1).gather(1, query.target[image, None])[:, 0].to(query.x.dtype)
 
-    curve = in_chunks(probability, len(rank) * len(low), chunk).view(len(rank), -1)
+    curve = in_chunks(probability, len(rank) * len(low), CHUNK).view(len(rank), -1)
     most, inner = curve[:, : len(gone)], curve[:, len(gone) :]
     return Removal(most_first=most, least_first=torch.cat([most[:, :1], inner, most[:, -1:]], 1))
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gpex_bench.draws import uniform
 from gpex_bench.metrics.maps import relevance
-from gpex_bench.removal import fill, in_chunks
+from gpex_bench.removal import CHUNK, fill, in_chunks
 from gpex_bench.types import Case, value
 
 
@@ -76,5 +76,5 @@ def remove_subsets(case: Case, purpose: str, n_subsets: int, share: float, patch
         x = fill(query.x[image], case.task.data.baseline, choices[image, subset][:, cell.to(device)])
         return case.task.model(x).gather(1, query.target[image, None])[:, 0].double()
 
-    logits = in_chunks(logit, choices.shape[0] * choices.shape[1]).view(choices.shape[:2])
+    logits = in_chunks(logit, choices.shape[0] * choices.shape[1], CHUNK).view(choices.shape[:2])
     return Effects(relevance=torch.einsum("bsc,bc->bs", removed.double(), by_cell), drop=logits[:, :1] - logits[:, 1:])

@@ -1,0 +1,118 @@
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from gpex_bench.removal import removal_curves
+from gpex_bench.types import (
+    Attribution,
+    Case,
+    Dataset,
+    Examples,
+    Explainer,
+    Model,
+    Query,
+    Split,
+    Task,
+    Truth,
+    settings,
+)
+
+
+class Linear(Model):
+    """Logits = weight @ x, so that weight * (x - baseline) is the exact attribution."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.head = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+        self.head.weight.data = weight
+
+    def embed(self, x):
+        return x.flatten(1)
+
+
+@settings
+class GradientTimesInput(Explainer):
+    """Exact on a linear network; changes with the input."""
+
+    reference = "none"
+    kind = "gradient"
+
+    def explain(self, task, query):
+        weight = task.model.head.weight.detach()[query.target].view_as(query.x)
+        return Attribution(values=weight * (query.x - task.data.baseline))
+
+
+@dataclass
+class Toy:
+    """A linear network on images of two channels, with planted truth, and ways to make cases of it."""
+
+    task: Task
+    query: Query
+    exact: torch.Tensor
+
+    def case(self, values, rows=None, explainer=None):
+        rows = torch.arange(len(self.query.x)) if rows is None else rows
+        query = Query(x=self.query.x[rows], target=self.query.target[rows], sample=self.query.sample[rows])
+        values = values[rows]
+        curves = removal_curves(self.task.model, query, values, self.task.data.baseline, 8)
+        explainer = explainer or GradientTimesInput()
+        return Case(
+            task=self.task, query=query, explanation=Attribution(values=values), explainer=explainer, removal=curves
+        )
+
+    def examples(self, index, weight=None):
+        weight = torch.ones(index.shape) if weight is None else weight
+        return Case(
+            task=self.task,
+            query=self.query,
+            explanation=Examples(index=index, weight=weight),
+            explainer=GradientTimesInput(),
+        )
+
+
+@pytest.fixture
+def toy():
+    generator = torch.Generator().manual_seed(0)
+    n, shape = 12, (2, 8, 8)
+    x = torch.rand(n, *shape, generator=generator)
+    y = torch.arange(n) % 3
+    mask = torch.zeros(n, *shape, dtype=torch.bool)
+    mask[:, :, 2:6, 1:5] = True
+    truth = Truth(mask=mask, train_group=torch.arange(30) % 6, test_group=torch.arange(n) % 6)
+    data = Dataset(
+        name="toy",
+        train=Split(x=torch.rand(30, *shape, generator=generator), y=torch.arange(30) % 3, sample=torch.arange(30)),
+        test=Split(x=x, y=y, sample=100 + torch.arange(n).flip(0)),
+        classes=("a", "b", "c"),
+        features=(),
+        baseline=torch.full(shape, 0.25),
+        truth=truth,
+    )
+    model = Linear(torch.randn(3, 128, generator=generator) / 8).eval()
+    task = Task(model=model, data=data, surrogate=None, seed=7)
+    query = Query(x=x, target=y, sample=data.test.sample)
+    return Toy(task=task, query=query, exact=GradientTimesInput().explain(task, query).values)
+
+
+@dataclass
+class Golden:
+    """The recipe of the published golden values: numpy seed 0, four 8 x 8 images, a linear network without bias."""
+
+    x: np.ndarray
+    weight: np.ndarray
+    target: np.ndarray
+    exact: np.ndarray
+    noisy: np.ndarray
+
+
+@pytest.fixture
+def golden():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(size=(4, 1, 8, 8)).astype(np.float32)
+    weight = rng.normal(size=(3, 64)).astype(np.float32)
+    target = np.array([0, 1, 2, 0])
+    exact = (weight[target] * x.reshape(4, -1)).reshape(x.shape)
+    noisy = exact + rng.normal(0, 0.5, size=exact.shape).astype(np.float32)
+    return Golden(x, weight, target, exact, noisy)

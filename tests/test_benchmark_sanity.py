@@ -1,0 +1,118 @@
+"""On images with planted evidence, each metric must rank the truth over chance over the inverted truth.
+
+Scores are paired over images: a margin is the mean difference between two explanations divided by its standard error.
+"""
+
+import math
+
+import pytest
+import torch
+
+from gpex_bench.data.shapes import Shapes
+from gpex_bench.registry import plugins
+from gpex_bench.removal import removal_curves
+from gpex_bench.types import Attribution, Case, Examples, Model, Query, Task
+
+pytestmark = pytest.mark.slow
+
+METRICS = {name: plugin.cls for name, plugin in plugins("metric").items()}
+OF_TRUTH = sorted(name for name, metric in METRICS.items() if metric.measures in ("faithfulness", "truth"))
+OF_EXAMPLES = sorted(name for name, metric in METRICS.items() if metric.scores is Examples)
+ENOUGH = 3.0  # standard errors
+N_IMAGES, N_EXAMPLES = 64, 10
+
+
+def margin(better, worse, higher_is_better):
+    """Return by how many standard errors the first is better, paired over images."""
+    gain = (better - worse).double() * (1 if higher_is_better else -1)
+    error = gain.std() / math.sqrt(len(gain))
+    return (gain.mean() / error).item() if error > 0 else math.copysign(math.inf, gain.mean())
+
+
+def check(name, oracle, chance, inverted, higher_is_better):
+    """Raise AssertionError, showing the means and margins, unless oracle beats chance beats inverted."""
+    margins = margin(oracle, chance, higher_is_better), margin(chance, inverted, higher_is_better)
+    means = [f"{part} {scores.mean():.3f}" for part, scores in
+             (("oracle", oracle), ("random", chance), ("inverted", inverted))]  # fmt: skip
+    message = f"{name}: {', '.join(means)}; margins {margins[0]:.1f} and {margins[1]:.1f}, wanted > {ENOUGH}"
+    assert min(margins) > ENOUGH, message
+    return message
+
+
+class Network(Model):
+    """A stand-in."""
+
+    def __init__(self, n_classes):
+        super().__init__()
+        sizes = [3, 16, 32, 64]
+        layers = []
+        for before, after in zip(sizes, sizes[1:], strict=False):
+            layers += [torch.nn.Conv2d(before, after, 3, padding=1), torch.nn.BatchNorm2d(after), torch.nn.ReLU()]
+            layers += [torch.nn.MaxPool2d(2)]
+        self.body = torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(1024, 64), torch.nn.ReLU())
+        self.head = torch.nn.Linear(64, n_classes)
+
+    def embed(self, x):
+        return self.body(x)
+
+
+@pytest.fixture(scope="session")
+def trained():
+    """A network on shapes; the global random state is as before."""
+    data = Shapes(n_train=3000, n_test=300).load()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Network(len(data.classes))
+        optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+        for _ in range(8):
+            for rows in torch.randperm(len(data.train.x)).split(64):
+                loss = torch.nn.functional.cross_entropy(model(data.train.x[rows]), data.train.y[rows])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+    model.eval()
+    with torch.no_grad():
+        right = model(data.test.x).argmax(1) == data.test.y
+    assert right.double().mean() > 0.9, right.double().mean()
+    rows = right.nonzero()[:N_IMAGES, 0]  # evidence for the label is evidence for what the network says
+    query = Query(x=data.test.x[rows], target=data.test.y[rows], sample=data.test.sample[rows])
+    return Task(model=model, data=data, surrogate=None, seed=0), query, rows
+
+
+def score(metric, trained, explanation):
+    task, query, _ = trained
+    curves = None
+    if metric.uses_removal:
+        curves = removal_curves(task.model, query, explanation.values, task.data.baseline)
+    case = Case(task=task, query=query, explanation=explanation, explainer=None, removal=curves)
+    return metric.score(case)
+
+
+def maps(trained):
+    task, query, rows = trained
+    oracle = task.data.truth.mask[rows].float()
+    chance = torch.randn(oracle.shape, generator=torch.Generator().manual_seed(0))
+    return [Attribution(values=values) for values in (oracle, chance, -oracle)]
+
+
+def examples(trained):
+    """Training samples of the same group, any, and of another class."""
+    task, query, rows = trained
+    generator = torch.Generator().manual_seed(0)
+    own = task.data.truth.train_group == task.data.truth.test_group[rows][:, None]
+    other = task.data.train.y != query.target[:, None]
+    weight = torch.ones(len(rows), N_EXAMPLES)
+    return [
+        Examples(index=torch.multinomial(choice.double(), N_EXAMPLES, generator=generator), weight=weight)
+        for choice in (own, torch.ones_like(own), other)
+    ]
+
+
+@pytest.mark.parametrize("name", OF_TRUTH + OF_EXAMPLES)
+def test_oracle_beats_random_beats_inverted(trained, name):
+    metric = METRICS[name]()
+    explanations = examples(trained) if metric.scores is Examples else maps(trained)
+    scores = [score(metric, trained, explanation) for explanation in explanations]
+    print(check(name, *scores, metric.higher_is_better))
+    with pytest.raises(AssertionError, match="margins -"):  # the check fails when the direction is flipped
+        check(name, *scores, not metric.higher_is_better)
