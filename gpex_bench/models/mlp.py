@@ -1,0 +1,48 @@
+"""A multilayer perceptron with one wide hidden layer, for tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import field
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gpex_bench.models import fit
+from gpex_bench.types import Architecture, Dataset, Model, Need, settings
+
+
+class MlpModel(Model):
+    """[batch, feature] -> `trunk` (linear, ReLU) -> [batch, wide] -> `head`."""
+
+    def __init__(self, n_features: int, wide: int, n_heads: int) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(nn.Linear(n_features, wide), nn.ReLU())
+        self.head = nn.Linear(wide, n_heads)
+
+    def embed(self, x: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch wide"]:
+        """Return the wide layer, after its ReLU."""
+        return self.trunk(x)
+
+
+@settings
+class Mlp(Architecture):
+    """One wide hidden layer."""
+
+    takes: ClassVar[frozenset[Need]] = frozenset({Need.TABLE})
+
+    wide: int = 1024  # hidden units
+    training: fit.Training = field(default_factory=lambda: fit.Training(epochs=20, learning_rate=1e-3, batch_size=32))
+
+    def __post_init__(self) -> None:
+        fit.check_positive(wide=self.wide)
+
+    def build(self, data: Dataset) -> Model:
+        """Return an untrained network; ValueError if the dataset is not a table."""
+        fit.check_takes(self, data)
+        return MlpModel(data.train.x.shape[1], self.wide, len(data.classes))
+
+    def train(self, data: Dataset, seed: int, progress: Callable[[str], None]) -> Model:
+        """Return the trained network in eval mode; its parameters require no gradients."""
+        return fit.fit(fit.initialise(self.build, data, seed), data, self.training, seed, progress)
