@@ -1,5 +1,6 @@
 """A crash, a hang and a memory leak become results."""
 
+import faulthandler
 import os
 import signal
 import time
@@ -15,6 +16,7 @@ def fail():
 
 
 def crash():
+    faulthandler.disable()  # pytest's dump of all threads is not wanted here
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
