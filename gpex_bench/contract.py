@@ -1,0 +1,298 @@
+"""The promises that every explainer and every metric keeps, and the checks that hold them to it.
+
+`explain` and `score` are the guarded calls for real cells: cheap, they hash what must not change before and after.
+`check_explainer` and `check_metric` also try a plug-in on tiny tasks with known answers (`gpex_bench.toys`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gpex_bench import toys
+from gpex_bench.promises import ADVICE, RANDOM, BrokenPromise, require, untouched
+from gpex_bench.removal import removal_curves
+from gpex_bench.types import (
+    Attribution,
+    Axiom,
+    Case,
+    Examples,
+    Explainer,
+    Explanation,
+    Metric,
+    Need,
+    Prototype,
+    Query,
+    Removal,
+    Task,
+)
+
+__all__ = ["BrokenPromise", "check_explainer", "check_metric", "example", "explain", "score"]
+
+ROWS = 1e-4  # a row alone and in a batch may differ by this share of its largest value: other kernels, other sums
+COMPLETE = 1e-3  # quadrature error that a complete attribution may have, as a share of max(1, |f(x) - f(baseline)|)
+RANGE = 1e-6  # rounding outside the declared range of a score
+KINDS = ("gradient", "propagation", "perturbation", "surrogate", "examples", "control")
+EXPLANATIONS = (Attribution, Examples, Prototype)
+
+
+def explain(explainer: Explainer, task: Task, query: Query) -> Explanation:
+    """Explain, and hold the explainer to every promise that can be checked on real data.
+
+    Raises:
+        BrokenPromise: if the explanation is malformed or anything but the explanation has changed. Random states and
+            train modes are put back; other changes stay, so do not use the task any more.
+    """
+    with untouched(task, query):
+        explanation = explainer.explain(task, query)
+    kind = explainer.explains.__name__
+    came = type(explanation).__name__
+    require(isinstance(explanation, explainer.explains), "declared type", f"it says {kind} and returned {came}.")
+    if isinstance(explanation, Attribution):
+        _shape("values", explanation.values, tuple(query.x.shape), query)
+        _finite("values", explanation.values, query)
+    elif isinstance(explanation, Examples):
+        _examples(explanation, len(task.data.train.y), query)
+    else:
+        _shape("x", explanation.x, (*explanation.x.shape[:2], *query.x.shape[1:]), query)
+        require(bool(explanation.x.isfinite().all()), "finite values", "some entries of x are NaN or infinite.")
+    return explanation
+
+
+def _shape(name: str, tensor: Tensor, shape: tuple[int, ...], query: Query, dtype: torch.dtype = torch.float32) -> None:
+    require(isinstance(tensor, Tensor), "tensors", f"{name} must be a torch.Tensor, got {type(tensor).__name__}.")
+    got = tuple(tensor.shape)
+    require(got == shape, "shape", f"{name} must have shape {shape}, got {got}.")
+    require(tensor.dtype == dtype, "dtype", f"{name} must be {dtype}, got {tensor.dtype}; use {name}.to(...).")
+    here = query.x.device
+    require(tensor.device == here, "device", f"{name} must be on {here} as query.x is, got {tensor.device}.")
+    require(not tensor.requires_grad, "no graph", f"{name} still hangs on its graph; return {name}.detach().")
+
+
+def _finite(name: str, tensor: Tensor, query: Query) -> None:
+    bad = (~tensor.isfinite()).flatten(1).sum(1)
+    for row in bad.nonzero().flatten().tolist():
+        size, sample = tensor[0].numel(), int(query.sample[row])
+        what = f"{int(bad[row])} of {size} {name} of sample {sample} are NaN or infinite"
+        raise BrokenPromise("finite values", f"{what}; guard divisions and logarithms against zero.")
+
+
+def _examples(examples: Examples, n_train: int, query: Query) -> None:
+    require(examples.index.ndim == 2, "shape", f"index must be [batch, k], got {tuple(examples.index.shape)}.")
+    shape = (len(query.x), examples.index.shape[1])
+    _shape("index", examples.index, shape, query, torch.int64)
+    _shape("weight", examples.weight, shape, query)
+    _finite("weight", examples.weight, query)
+    low, high = (int(examples.index.min()), int(examples.index.max())) if examples.index.numel() else (0, 0)
+    what = f"index must lie in 0 ... {n_train - 1}, the rows of task.data.train, got {low} ... {high}."
+    require(low >= 0 and high < n_train, "index inside the training split", what)
+    distinct = all(len(set(row)) == len(row) for row in examples.index.tolist())
+    require(distinct, "different examples", "index names a training sample twice for one query.")
+    falling = bool((examples.weight.diff(dim=1) <= 0).all())
+    require(falling, "strongest first", "weight must not increase along a row; sort the examples by weight.")
+
+
+def check_explainer(explainer: Explainer) -> None:
+    """Try an explainer on every tiny task that it applies to.
+
+    Raises:
+        BrokenPromise: at the first promise it breaks.
+    """
+    _declared(explainer)
+    has_surrogate = explainer.surrogate is not None
+    tried = 0
+    for kind, task, query in toys.tasks(toys.Smooth, has_surrogate):
+        if not _applies(explainer.needs, task):
+            continue
+        tried += 1
+        with _works(kind):
+            first = explain(explainer, task, query)
+            _repeats(first, explain(explainer, task, query), kind)
+            for row in range(len(query.x)):
+                alone = explain(explainer, task, _one(query, row))
+                _same_row(first, alone, row, kind)
+            if isinstance(first, Attribution):
+                _axioms(explainer, task, query, first.values, kind)
+    require(tried > 0, "applies somewhere", f"no task offers {', '.join(sorted(explainer.needs))} together.")
+
+
+def example(cls: type[Explainer]) -> Explainer:
+    """Return an explainer with its default settings; an explainer that it wraps is one with known answers.
+
+    Raises:
+        BrokenPromise: if another setting has no default.
+    """
+    require(dataclasses.is_dataclass(cls), "settings", f"{cls.__name__} must be decorated with @settings.")
+    hints = typing.get_type_hints(cls)
+    given: dict[str, Explainer] = {}
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        if field.default is field.default_factory is dataclasses.MISSING:
+            wraps = hints[field.name] is Explainer
+            require(wraps, "defaults", f"the setting {field.name!r} of {cls.__name__} needs a default value.")
+            given[field.name] = _Wrapped()
+    return cls(**given)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Wrapped(Explainer):
+    """The simplest map that depends on the input; what a wrapper is tried with."""
+
+    reference = "none"
+    kind = "control"
+
+    def explain(self, task: Task, query: Query) -> Attribution:
+        return Attribution(values=query.x - task.data.baseline)
+
+
+def _declared(explainer: Explainer) -> None:
+    name = type(explainer).__name__
+    require(dataclasses.is_dataclass(explainer), "settings", f"{name} must be decorated with @settings.")
+    kind, reference = getattr(explainer, "kind", None), getattr(explainer, "reference", None)
+    require(kind in KINDS, "declared kind", f"kind must be one of {', '.join(KINDS)}, got {kind!r}.")
+    what = f"reference must be a key of docs/references.bib, got {reference!r}."
+    require(isinstance(reference, str) and reference != "", "declared reference", what)
+    what = f"explains must be Attribution, Examples or Prototype, got {explainer.explains!r}."
+    require(explainer.explains in EXPLANATIONS, "declared type", what)
+    what = f"needs must be a frozenset of Need, got {explainer.needs!r}."
+    require(all(isinstance(need, Need) for need in explainer.needs), "declared needs", what)
+
+
+def _applies(needs: frozenset[Need], task: Task) -> bool:
+    return needs.isdisjoint({Need.TABLE if task.data.is_image else Need.IMAGE})
+
+
+@contextmanager
+def _works(kind: str) -> Iterator[None]:
+    """Turn a crash on a tiny task into a broken promise."""
+    try:
+        yield
+    except BrokenPromise:
+        raise
+    except Exception as error:
+        raise BrokenPromise("works on tiny tasks", f"{type(error).__name__} on {kind}: {error}") from error
+
+
+def _one(query: Query, row: int) -> Query:
+    part = slice(row, row + 1)
+    return Query(x=query.x[part].clone(), target=query.target[part], sample=query.sample[part])
+
+
+def _tensors(explanation: Explanation) -> dict[str, Tensor]:
+    return {field.name: getattr(explanation, field.name) for field in dataclasses.fields(explanation)}
+
+
+def _repeats(first: Explanation, second: Explanation, kind: str) -> None:
+    for (name, one), two in zip(_tensors(first).items(), _tensors(second).values(), strict=True):
+        what = f"{name} differs between two calls with the same arguments ({kind}); {ADVICE[RANDOM]}."
+        require(torch.equal(one, two), "same call, same bits", what)
+
+
+def _same_row(batch: Explanation, alone: Explanation, row: int, kind: str) -> None:
+    if isinstance(batch, Prototype):
+        return
+    for (name, whole), single in zip(_tensors(batch).items(), _tensors(alone).values(), strict=True):
+        one, other = whole[row].double(), single[0].double()
+        allowed = ROWS * float(one.abs().max()) if whole.is_floating_point() else 0.0
+        off = float((one - other).abs().max())
+        what = f"{name} of a row changes by {off:.3g} when it is explained alone ({kind}; allowed is {allowed:.3g})"
+        require(off <= allowed, "rows do not influence one another", f"{what}; normalise and draw per row.")
+
+
+def _axioms(explainer: Explainer, task: Task, query: Query, values: Tensor, kind: str) -> None:
+    if Axiom.COMPLETENESS in explainer.axioms:
+        with torch.no_grad():
+            logits = task.model(torch.cat([query.x, task.data.baseline[None]])).double()
+        change = (logits[:-1] - logits[-1:]).gather(1, query.target[:, None])[:, 0]
+        off = (values.double().flatten(1).sum(1) - change).abs() / change.abs().clamp(min=1)
+        what = f"on {kind} the sum of a row is off f(x) - f(baseline) by a share of {float(off.max()):.3g}."
+        require(bool((off <= COMPLETE).all()), "completeness", what)
+    if Axiom.DUMMY in explainer.axioms:
+        blind = values[:, toys.ignored(tuple(query.x.shape[1:]))].abs().max()
+        what = f"an entry of {kind} that the network ignores has relevance {float(blind):.3g}, not 0."
+        require(float(blind) == 0, "dummy", what)
+
+
+# --- metrics --------------------------------------------------------------------------------------------------------
+
+BETTER_AND_WORSE: dict[str, tuple[Explainer, Explainer]] = {
+    "faithfulness": (toys.Known(how="exact"), toys.Known(how="inverse")),
+    "truth": (toys.Known(how="exact"), toys.Known(how="inverse")),
+    "robustness": (toys.Known(how="steady"), toys.Known(how="jumpy")),
+    "complexity": (toys.Known(how="narrow"), toys.Known(how="even")),
+    "examples": (toys.KnownExamples(own=True), toys.KnownExamples(own=False)),
+}
+
+
+def score(metric: Metric, case: Case) -> Float[Tensor, "batch"]:
+    """Score, and hold the metric to every promise that can be checked on real data.
+
+    Raises:
+        BrokenPromise: if the scores are malformed or anything else has changed.
+    """
+    with untouched(case.task, case.query):
+        scores = metric.score(case)
+    got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+    require(got == (len(case.query.x),), "one number per row", f"got {got} for {len(case.query.x)} rows.")
+    require(scores.is_floating_point(), "dtype", f"scores must be floating point, got {scores.dtype}.")
+    bad = case.query.sample[~scores.isfinite().to(case.query.sample.device)].tolist()
+    require(not bad, "finite scores", f"the scores of samples {bad[:5]} are NaN or infinite; guard the divisions.")
+    low, high = metric.range
+    inside = bool(((scores >= low - RANGE) & (scores <= high + RANGE)).all())
+    what = f"scores must lie in [{low:g}, {high:g}], got {float(scores.min()):.6g} ... {float(scores.max()):.6g}."
+    require(inside, "declared range", what)
+    return scores
+
+
+def check_metric(metric: Metric) -> None:
+    """Try a metric on tiny linear tasks, on explanations of which it is known which are better.
+
+    Raises:
+        BrokenPromise: at the first promise it breaks.
+    """
+    known = ", ".join(BETTER_AND_WORSE)
+    measures = getattr(metric, "measures", "")
+    require(measures in BETTER_AND_WORSE, "declared measure", f"measures must be one of {known}, got {measures!r}.")
+    low, high = metric.range
+    chance = low if metric.chance is None else metric.chance
+    require(low < high and low <= chance <= high, "declared range", f"{metric.range} with chance {metric.chance}.")
+    tried = 0
+    for kind, task, query in toys.tasks(toys.Linear):
+        if not _applies(metric.needs, task):
+            continue
+        tried += 1
+        with _works(kind):
+            better, worse = (_scores(metric, task, query, explainer, kind) for explainer in BETTER_AND_WORSE[measures])
+        gap = float((better - worse).mean()) * (1 if metric.higher_is_better else -1)
+        word = "higher" if metric.higher_is_better else "lower"
+        what = f"{word} is said to be better, and on {kind} the better explanation scores {float(better.mean()):.4g}"
+        require(gap > 0, "declared direction", f"{what}, the worse one {float(worse.mean()):.4g}.")
+    require(tried > 0, "applies somewhere", f"no task offers {', '.join(sorted(metric.needs))} together.")
+
+
+def _case(metric: Metric, task: Task, query: Query, explainer: Explainer) -> Case:
+    explanation = explain(explainer, task, query)
+    removal: Removal | None = None
+    if metric.uses_removal and isinstance(explanation, Attribution):
+        removal = removal_curves(task.model, query, explanation.values, task.data.baseline)
+    return Case(task=task, query=query, explanation=explanation, explainer=explainer, removal=removal)
+
+
+def _scores(metric: Metric, task: Task, query: Query, explainer: Explainer, kind: str) -> Tensor:
+    """Return the scores of an explainer after checking that they repeat and do not depend on the batch."""
+    case = _case(metric, task, query, explainer)
+    scores = score(metric, case)
+    what = f"scores differ between two calls with the same arguments ({kind}); {ADVICE[RANDOM]}."
+    require(torch.equal(scores, score(metric, case)), "same call, same bits", what)
+    for row in range(len(query.x)):
+        alone = float(score(metric, _case(metric, task, _one(query, row), explainer))[0])
+        kept = math.isclose(alone, float(scores[row]), rel_tol=ROWS, abs_tol=ROWS)
+        what = f"a row scores {float(scores[row]):.6g} in a batch and {alone:.6g} alone ({kind})."
+        require(kept, "rows do not influence one another", what)
+    return scores
