@@ -1,6 +1,6 @@
 """Faithfulness correlation: do subsets of features with more relevance matter more to the network?
 
-bhatt2020evaluating, equation 2: Pearson's correlation, over random subsets of equal size, between the summed
+bhatt2020evaluating: Pearson's correlation, over random subsets of equal size, between the summed
 attribution and the fall of the target's logit when the subset is replaced by the baseline. The subsets consist of
 square cells on images (a deviation: single pixels in the paper), because pixels spread evenly hardly move a network.
 """

@@ -1,7 +1,7 @@
-"""Max-sensitivity: how much a map can change when the input hardly does (yeh2019fidelity, definition 3).
+"""Max-sensitivity: how much a map can change when the input hardly does (yeh2019fidelity).
 
 The largest ||a(x') - a(x)|| / ||a(x)|| over random x' in an L-infinity ball around x, which estimates the maximum over
-the ball from below. The target stays fixed and the explainer keeps its seed, so its own randomness does not count.
+the ball from below. Dividing by ||a(x)|| is captum's addition (kokhlikyan2020captum); with it, units do not count. The target stays fixed and the explainer keeps its seed, so its own randomness does not count.
 x' may leave the range of the data. A map that ignores x scores 0: stable, not faithful.
 """
 

@@ -8,7 +8,7 @@ from captum.metrics import sensitivity_max
 from gpex_bench.metrics.infidelity import best_scale, squared_error
 from gpex_bench.metrics.max_sensitivity import MaxSensitivity
 from gpex_bench.metrics.subsets import cells, draw, remove_subsets
-from gpex_bench.types import Attribution, Explainer, settings
+from gpex_bench.types import Attribution, Explainer, Query, settings
 
 
 @settings
@@ -62,13 +62,11 @@ def test_max_sensitivity(toy, zero):
     before = torch.zeros_like(toy.query.x) if zero else explainer.explain(toy.task, toy.query).values
 
     def explain(inputs):
-        x = inputs[0] if isinstance(inputs, tuple) else inputs  # captum passes both kinds
+        (x,) = inputs if isinstance(inputs, tuple) else (inputs,)  # captum passes both, and wants the same back
         if len(x) == len(before):
-            return before
-        query = type(toy.query)(
-            x=x, target=toy.query.target.repeat_interleave(3), sample=toy.query.sample.repeat_interleave(3)
-        )
-        return explainer.explain(toy.task, query).values
+            return (before,)
+        target, sample = (row.repeat_interleave(3) for row in (toy.query.target, toy.query.sample))
+        return (explainer.explain(toy.task, Query(x=x, target=target, sample=sample)).values,)
 
     expected = sensitivity_max(explain, toy.query.x, perturb_func=lambda x: neighbours, n_perturb_samples=3)
     found = metric.score(toy.case(before, explainer=explainer))
