@@ -89,15 +89,17 @@ def partial(row: Mapping[Any, Any]) -> str:
 def blocks(outcomes: pd.DataFrame, metrics: Sequence[Record]) -> list[tuple[pd.DataFrame, dict[str, str]]]:
     """Split the outcomes of one dataset and model into metrics of attributions and of examples.
 
-    Beside each part stands why some methods are left out of it: none of its metrics apply to them.
+    Methods and metrics of which nothing applies are left out of a part; beside it stands why, by name.
     """
     examples = {record["metric"] for record in metrics if record["measures"] == "examples"}
     of_examples = outcomes["metric"].isin(examples)
     parts = []
     for part in (outcomes[~of_examples], outcomes[of_examples]):
-        outside = part.groupby("method").filter(lambda rows: (rows["state"] == "not_applicable").all())
-        left_out = {str(name): "; ".join(sorted(set(rows["reason"]))) for name, rows in outside.groupby("method")}
-        part = part[~part["method"].isin(list(left_out))]
+        left_out = {}
+        for key in ("method", "metric"):
+            outside = part.groupby(key).filter(lambda rows: (rows["state"] == "not_applicable").all())
+            left_out |= {str(name): "; ".join(sorted(set(rows["reason"]))) for name, rows in outside.groupby(key)}
+            part = part[~part[key].isin(list(left_out))]
         if len(part):
             parts.append((part, left_out))
     return parts

@@ -262,7 +262,9 @@ def cost_summary(
     frame["is_pareto"] = False
     sign = 1 if higher_is_better else -1
     for _, block in frame[~frame["is_control"]].groupby(["dataset", "model"]):
-        by_cost = block.assign(good=sign * block["mean"]).sort_values(["rows_per_sample", "good"], ascending=[True, False])
+        by_cost = block.assign(good=sign * block["mean"]).sort_values(
+            ["rows_per_sample", "good"], ascending=[True, False]
+        )
         front = by_cost["good"] > by_cost["good"].cummax().shift(fill_value=-np.inf)
         frame.loc[by_cost.index[front], "is_pareto"] = True
     return ordered(frame.rename(columns={"surrogate": "surrogate_rows"}))

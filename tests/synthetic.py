@@ -140,9 +140,7 @@ def scores(n_samples: int = 48, seeds: int = 3) -> pd.DataFrame:
                         continue
                     value = scale * ((quality if up else 1 - quality) + noise)
                     key = {"dataset": dataset, "model": model, "seed": seed, "method": method, "metric": metric}
-                    frames.append(
-                        pd.DataFrame({**key, "sample": few, "target": few % 7, "score": value[: len(few)]})
-                    )
+                    frames.append(pd.DataFrame({**key, "sample": few, "target": few % 7, "score": value[: len(few)]}))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -178,7 +176,11 @@ def agreement(data: pd.DataFrame) -> pd.DataFrame:
             r2 = 1 - ((one["network"] - one["mean"]) ** 2).sum() / ((one["network"] - one["network"].mean()) ** 2).sum()
             rmse = (1 - r2) ** 0.5
             rows += [(*place, head, "pearson", r), (*place, head, "r2", r2), (*place, head, "rmse_sd", rmse)]
-        for statistic, value in (("argmax_agreement", 0.991), ("accuracy_network", 0.978), ("accuracy_surrogate", 0.975)):
+        for statistic, value in (
+            ("argmax_agreement", 0.991),
+            ("accuracy_network", 0.978),
+            ("accuracy_surrogate", 0.975),
+        ):
             rows.append((*place, "all", statistic, value))
     return pd.DataFrame(rows, columns=[*key, "head", "statistic", "value"])
 
@@ -209,3 +211,69 @@ def curves(n_samples: int = 48, seeds: int = 3, steps: int = 21) -> pd.DataFrame
                 )
             )
     return pd.concat(frames, ignore_index=True)
+
+
+def gallery(dataset: str, n_images: int = 5) -> dict:
+    """Return the fields of a plots.Gallery."""
+    rng = np.random.default_rng(3)
+    names = [name for name in QUALITY if name not in EXAMPLES and status(dataset, 0, name)[0] == "ok"]
+    heads = HEADS[dataset]
+    true = [heads[place % len(heads)] for place in range(n_images)]
+    predicted = [true[0], *true[2:3], *true[2:]]
+    if dataset == "breast_cancer":
+        rows = rng.normal(size=(n_images, 30))
+        maps = {name: rows * rng.normal(1, 1 - QUALITY[name][1] ** 2, rows.shape) for name in names}
+        features = [f"{part} {what}" for part in ("mean", "worst", "error of") for what in FEATURES]
+        return {
+            "inputs": rows,
+            "maps": maps,
+            "predicted": predicted,
+            "true": true,
+            "features": features,
+            "name": dataset,
+        }
+    shape = (n_images, 1, 28, 28) if dataset == "mnist5k" else (n_images, 3, 32, 32)
+    images = np.stack([blob(shape[1:], rng) for _ in range(n_images)])
+    maps = {name: images * rng.normal(0.3, 1.0 - QUALITY[name][1] ** 2, shape) for name in names}
+    return {
+        "inputs": images,
+        "maps": maps,
+        "predicted": predicted,
+        "true": true,
+        "name": f"{dataset} ({NETWORKS[dataset]})",
+    }
+
+
+FEATURES = ["radius", "texture", "perimeter", "area", "smoothness", "compactness", "concavity", "concave points"]
+FEATURES += ["symmetry", "fractal dimension"]
+
+
+def blob(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Return an image [channel, height, width] with a soft spot and a bar."""
+    height, width = np.mgrid[0 : shape[1], 0 : shape[2]] / shape[1]
+    centre = rng.uniform(0.3, 0.7, 2)
+    spot = np.exp(-((height - centre[0]) ** 2 + (width - centre[1]) ** 2) / 0.02)
+    return np.clip(spot * rng.uniform(0.5, 1, (shape[0], 1, 1)) + (np.abs(width - centre[0]) < 0.05) * 0.7, 0, 1)
+
+
+def sheets(dataset: str, n_items: int = 4, k: int = 6, pairs: bool = False) -> list[dict]:
+    """Return the fields of some plots.Sheet."""
+    rng = np.random.default_rng(4)
+    heads = HEADS[dataset]
+    images = gallery(dataset, n_items)["inputs"]
+    result = []
+    for item in range(n_items):
+        classes = [heads[item % len(heads)] if rank % 4 != 3 else heads[(item + 1) % len(heads)] for rank in range(k)]
+        result.append(
+            {
+                "image": images[item],
+                "predicted": heads[item % len(heads)],
+                "true": heads[(item + (item == 2)) % len(heads)],
+                "neighbours": images[rng.integers(0, n_items, k)],
+                "classes": classes,
+                "similarity": np.sort(rng.uniform(0.6, 1, k))[::-1],
+                "contribution": np.sort(rng.uniform(-0.02, 0.4, k))[::-1],
+                "pair_maps": rng.normal(size=(k, 28, 28)) if pairs else None,
+            }
+        )
+    return result

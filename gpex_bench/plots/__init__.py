@@ -1,0 +1,30 @@
+"""Figures: functions from frames to a `Drawing`, which becomes SVG or PNG with the same bytes every time.
+
+    drawing = plots.heat_map(outcomes_of_one_network, methods, metrics, headline="srg")
+    svg = plots.to_svg(drawing, "scores_mnist5k_cnn")
+
+Every drawing carries a title, an alternative text that says what it shows, and the frame of the numbers in it.
+"""
+
+from gpex_bench.plots.agreement import agreement_heads, agreement_scatter
+from gpex_bench.plots.maps import Gallery, gallery, table_gallery
+from gpex_bench.plots.neighbours import Sheet, neighbour_sheet
+from gpex_bench.plots.removal import removal_curves
+from gpex_bench.plots.scores import cost_against_score, heat_map
+from gpex_bench.plots.style import Drawing, to_png, to_svg
+
+__all__ = [
+    "Drawing",
+    "Gallery",
+    "Sheet",
+    "agreement_heads",
+    "agreement_scatter",
+    "cost_against_score",
+    "gallery",
+    "heat_map",
+    "neighbour_sheet",
+    "removal_curves",
+    "table_gallery",
+    "to_png",
+    "to_svg",
+]

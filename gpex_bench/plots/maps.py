@@ -1,0 +1,136 @@
+"""Attributions side by side: inputs x explainers, as maps for images and as bars for tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from gpex_bench.plots.style import DIVERGING, GREY, Drawing, blank, styled, words
+from gpex_bench.types import value
+
+FOR, AGAINST = "#b2182b", "#2166ac"  # near the ends of the diverging scale
+N_FEATURES = 10  # features of a table that are shown
+LEGEND = (
+    "relevance, each map divided by its own largest magnitude (red speaks for the explained class, blue against it)"
+)
+
+
+@value
+class Gallery:
+    """Some inputs of one dataset and model with the attributions of each method for one seed."""
+
+    name: str  # of the dataset and model, as shown
+    inputs: np.ndarray  # images [n, channel, height, width] in [0, 1], or rows [n, feature]
+    predicted: Sequence[str]  # class names [n]; the predicted class is the one explained
+    true: Sequence[str]
+    maps: Mapping[str, np.ndarray]  # by method, in the order shown; each like inputs
+    features: Sequence[str] = ()
+
+
+def picture(image: np.ndarray) -> np.ndarray:
+    """Return [channel, height, width] in [0, 1] as matplotlib wants it."""
+    return np.clip(np.moveaxis(image, 0, -1) if image.shape[0] == 3 else image.mean(axis=0), 0, 1)
+
+
+def show(axes: Axes, image: np.ndarray) -> None:
+    """Show one image, grey or in colour."""
+    axes.imshow(picture(image), cmap="gray", vmin=0, vmax=1, interpolation="none")
+    blank(axes)
+
+
+def unit(values: np.ndarray) -> np.ndarray:
+    """Return values divided by the largest magnitude; all zeros stay zeros."""
+    largest = np.abs(values).max()
+    return values / largest if largest > 0 else values
+
+
+def _labels(gallery: Gallery) -> list[str]:
+    """Say what was predicted for each input, and what is true where that differs."""
+    pairs = zip(gallery.predicted, gallery.true, strict=True)
+    return [f"{said}" if said == true else f"{said}\n(true: {true})" for said, true in pairs]
+
+
+def _check(gallery: Gallery, ndim: int, kind: str) -> None:
+    """Raise ValueError unless inputs and maps are [n, ...] of the right kind."""
+    for name, array in {"inputs": gallery.inputs, **gallery.maps}.items():
+        if array.ndim != ndim or len(array) != len(gallery.inputs):
+            raise ValueError(
+                f"gallery {gallery.name!r}: {name} must be {kind} for {len(gallery.inputs)} inputs, got {array.shape}."
+            )
+
+
+@styled
+def gallery(gallery: Gallery) -> Drawing:
+    """Draw images (rows) and their maps (columns): channels summed, one diverging scale symmetric around 0."""
+    _check(gallery, 4, "[n, channel, height, width]")
+    n_rows, n_columns = len(gallery.inputs), 1 + len(gallery.maps)
+    figure = Figure(figsize=(0.75 + 0.86 * n_columns, 1.25 + 0.9 * n_rows), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)  # type: ignore[union-attr, call-arg]
+    grid = figure.subplots(n_rows, n_columns, squeeze=False)
+    for y, label in enumerate(_labels(gallery)):
+        show(grid[y, 0], gallery.inputs[y])
+        grid[y, 0].set_ylabel(label.replace(" and ", " and\n"), rotation=0, ha="right", va="center", size=8.5)
+        for x, values in enumerate(gallery.maps.values(), start=1):
+            summed = unit(values[y].sum(axis=0).astype(float))
+            grid[y, x].imshow(summed, cmap=DIVERGING, vmin=-1, vmax=1, interpolation="none")
+            blank(grid[y, x])
+    for x, name in enumerate(["input", *gallery.maps]):
+        grid[0, x].set_title(words(name), size=7.6)
+    scale = ScalarMappable(Normalize(-1, 1), DIVERGING)
+    bar = figure.colorbar(scale, ax=grid, location="bottom", fraction=0.03, aspect=60, pad=0.02, ticks=[-1, 0, 1])
+    bar.set_label(LEGEND, size=8.5)
+    alt = (
+        f"{n_rows} test images of {gallery.name} (predicted: {', '.join(gallery.predicted)}), each with the relevance maps "
+        f"of {', '.join(gallery.maps)}."
+    )
+    return Drawing(figure, f"Explanations of {gallery.name}", alt, data(gallery))
+
+
+def data(gallery: Gallery) -> pd.DataFrame:
+    """Return the relevance that is shown, long: input, method, feature (or pixel row and column), relevance."""
+    frames = []
+    for method, values in gallery.maps.items():
+        summed = values.sum(axis=1) if values.ndim == 4 else values
+        index = np.stack([axis.ravel() for axis in np.indices(summed.shape)])
+        names = ("input", "row", "column") if values.ndim == 4 else ("input", "feature")
+        frame = pd.DataFrame(dict(zip(names, index, strict=True)))
+        frame.insert(0, "method", method)
+        frames.append(frame.assign(relevance=summed.ravel()))
+    return pd.concat(frames, ignore_index=True)
+
+
+@styled
+def table_gallery(gallery: Gallery) -> Drawing:
+    """Draw attributions of table rows as bars: inputs x methods, the same features in the same order in one row."""
+    _check(gallery, 2, "[n, feature]")
+    n_rows, n_columns = len(gallery.inputs), len(gallery.maps)
+    figure = Figure(figsize=(2.2 + 0.98 * n_columns, 0.9 + (0.5 + 0.17 * N_FEATURES) * n_rows), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0, hspace=0)  # type: ignore[union-attr, call-arg]
+    grid = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey="row")
+    labels = _labels(gallery)
+    for y in range(n_rows):
+        relevance = np.stack([unit(values[y].astype(float)) for values in gallery.maps.values()])
+        top = np.argsort(-np.abs(relevance).mean(axis=0), kind="stable")[:N_FEATURES]
+        for x in range(n_columns):
+            shown = relevance[x, top]
+            grid[y, x].barh(range(len(top)), shown, color=np.where(shown > 0, FOR, AGAINST), height=0.72)
+            grid[y, x].axvline(0, color=GREY, lw=0.8)
+            grid[y, x].set(xlim=(-1.08, 1.08), xticks=[-1, 0, 1])
+            grid[y, x].tick_params(length=0)
+        grid[y, 0].set_yticks(range(len(top)), [gallery.features[place] for place in top])
+        grid[y, 0].invert_yaxis()
+        grid[y, 0].set_ylabel(labels[y], size=8.5, weight="bold")
+    for x, name in enumerate(gallery.maps):
+        grid[0, x].set_title(words(name), size=7.8)
+    figure.supxlabel(LEGEND.replace("map", "set of bars"), size=8.5)
+    alt = (
+        f"{n_rows} test rows of {gallery.name} (predicted: {', '.join(gallery.predicted)}), with the {N_FEATURES} most "
+        f"relevant features by {', '.join(gallery.maps)}."
+    )
+    return Drawing(figure, f"Explanations of {gallery.name}", alt, data(gallery))

@@ -1,0 +1,74 @@
+"""Removal curves: what happens to the target's probability as features are replaced by the baseline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gpex_bench.frames import Record, controls, require
+from gpex_bench.plots.style import BLUE, GREY, INK, ORANGE, Drawing, styled
+
+COLUMNS = ("dataset", "model", "method", "order", "fraction", "mean", "low", "high")
+LINES = {"most_first": (BLUE, "-", "most relevant first"), "least_first": (ORANGE, "--", "least relevant first")}
+
+
+def area(curve: pd.DataFrame) -> float:
+    """Return the area between the least-first and the most-first curve of one method, in [-1, 1]."""
+    mean = curve.pivot(index="fraction", columns="order", values="mean").dropna()
+    return float(np.trapezoid(mean["least_first"] - mean["most_first"], mean.index.to_numpy()))
+
+
+@styled
+def removal_curves(curves: pd.DataFrame, methods: Sequence[Record], reference: str = "random_map") -> Drawing:
+    """Draw one small panel per method of one dataset and model; the random control is repeated in grey in each.
+
+    Args:
+        curves: the frame of `statistics.curve_summary`, of one dataset and model.
+        methods: what is known about the methods.
+        reference: run id of the control that is repeated.
+    """
+    require(curves, COLUMNS, "curves")
+    ours = controls(methods)
+    areas = {str(name): area(part) for name, part in curves.groupby("method")}
+    names = sorted(areas, key=lambda name: (name in ours, -areas[name], name))
+    n_columns = min((5, 4), key=lambda number: -len(names) % number)  # fewest empty places
+    n_rows = math.ceil(len(names) / n_columns)
+    figure = Figure(figsize=(10.8, 0.9 + 8.6 / n_columns * n_rows), layout="constrained")
+    panels = list(figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).flat)
+    for axes, name in zip(panels, names, strict=False):
+        _panel(axes, curves[curves["method"] == name], curves[curves["method"] == reference])
+        axes.set_title(f"{name}\narea {areas[name]:.3f}", size=8.5, color=GREY if name in ours else INK)
+    for empty, above in zip(panels[len(names) :], panels[len(names) - n_columns :], strict=False):
+        empty.set_visible(False)
+        above.tick_params(labelbottom=True)
+    figure.supxlabel("share of features replaced by the baseline", size=9)
+    figure.supylabel("probability of the target", size=9)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3)
+    place = curves.iloc[0]
+    best = names[0]
+    alt = (
+        f"Removal curves of {len(names)} methods on {place['dataset']} ({place['model']}), mean and 95 % band over samples. "
+        f"The gap between removing the least and the most relevant features first is widest for {best} ({areas[best]:.3f})."
+    )
+    return Drawing(figure, f"Removal curves on {place['dataset']} ({place['model']})", alt, curves)
+
+
+def _panel(axes: Axes, curve: pd.DataFrame, reference: pd.DataFrame) -> None:
+    """Draw the two curves of one method with the area between them, over the reference."""
+    for index, (_, part) in enumerate(reference.groupby("order")):
+        label = "random control" if index == 0 else None
+        axes.plot(part["fraction"], part["mean"], color=GREY, lw=1, ls=":", label=label)
+    mean = curve.pivot(index="fraction", columns="order", values="mean")
+    axes.fill_between(mean.index, mean["most_first"], mean["least_first"], color=GREY, alpha=0.15, lw=0)
+    for order, (colour, dash, label) in LINES.items():
+        part = curve[curve["order"] == order].sort_values("fraction")
+        axes.fill_between(part["fraction"], part["low"], part["high"], color=colour, alpha=0.25, lw=0)
+        axes.plot(part["fraction"], part["mean"], color=colour, ls=dash, lw=1.6, label=label)
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+    axes.set_xticklabels(["0", "0.5", "1"])

@@ -1,0 +1,129 @@
+"""What all figures share: colours, sizes, and SVG and PNG whose bytes depend on the drawing alone."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from html import escape
+from typing import Any, ParamSpec
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK = "#1b1f24"  # text and axes; the report's style sheet turns exactly this colour light on a dark page
+FAINT = "#d0d4d9"  # grid lines; likewise
+GREY = "#8c8c8c"  # controls
+BLUE, ORANGE = "#0173b2", "#de8f05"  # seaborn's "colorblind" palette
+DIVERGING = "RdBu_r"  # blue against, white none, red for the target
+N_LABEL = 26  # characters of a name before it is shortened
+
+RC: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "figure.facecolor": "none",
+    "svg.fonttype": "none",  # text stays text: it can be searched, selected and read aloud
+    "hatch.linewidth": 0.5,
+}
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A figure with what is needed to publish it."""
+
+    figure: Figure
+    title: str
+    alt: str  # what the figure shows, for a reader who does not see it
+    data: pd.DataFrame  # the numbers in it
+
+
+def styled(draw: Callable[P, Drawing]) -> Callable[P, Drawing]:
+    """Run a drawing function in the house style, leaving the global style alone."""
+
+    @wraps(draw)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Drawing:
+        with mpl.rc_context({**mpl.rcParamsDefault, **RC}):
+            return draw(*args, **kwargs)
+
+    return run
+
+
+def to_svg(drawing: Drawing, name: str) -> str:
+    """Return the drawing as SVG text that can stand alone or inside a page, with its title and alternative text.
+
+    Args:
+        drawing: what to write.
+        name: an id, unique in the page; all ids in the SVG start with it.
+    """
+    buffer = io.StringIO()
+    keep = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    with mpl.rc_context({**RC, "svg.hashsalt": name}):
+        drawing.figure.savefig(buffer, format="svg", transparent=True, metadata=keep)
+    body = buffer.getvalue()
+    body = body[body.index("<svg ") :]
+    width, height = (float(size) for size in re.findall(r'(?:width|height)="([\d.]+)pt"', body[:600])[:2])
+    inside = re.sub(r"<metadata>.*?</metadata>", "", body[body.index(">") + 1 :], count=1, flags=re.DOTALL)
+    inside = re.sub(r'(\bid="|"#|url\(#)', lambda found: f"{found[0]}{name}-", inside)
+    inside = re.sub(r"<!--.*?-->\n?", "", inside, flags=re.DOTALL)
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'viewBox="0 0 {width:g} {height:g}" width="{width * 4 / 3:.0f}" height="{height * 4 / 3:.0f}" '
+        f'role="img" aria-labelledby="{name}-title {name}-alt">\n'
+        f'<title id="{name}-title">{escape(drawing.title)}</title>\n<desc id="{name}-alt">{escape(drawing.alt)}</desc>'
+    )
+    return head + inside
+
+
+def to_png(drawing: Drawing, dpi: int = 160) -> bytes:
+    """Return the drawing as a PNG on white."""
+    buffer = io.BytesIO()
+    with mpl.rc_context(RC):
+        drawing.figure.savefig(buffer, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def shorten(name: str, length: int = N_LABEL) -> str:
+    """Return the name, cut to a length with an ellipsis."""
+    return name if len(name) <= length else name[: length - 1] + "…"
+
+
+def words(name: str) -> str:
+    """Return a run id as it is shown on two lines where it is long."""
+    if len(name) <= 12 or "_" not in name:
+        return name
+    cuts = [place for place, character in enumerate(name) if character == "_"]
+    best = min(cuts, key=lambda place: abs(place - len(name) / 2))
+    return f"{name[: best + 1]}\n{name[best + 1 :]}"
+
+
+def blank(axes: Axes) -> None:
+    """Take ticks, grid and frame away."""
+    axes.set(xticks=[], yticks=[])
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
