@@ -2,7 +2,12 @@
 
 A network is trained on the whole training split for a fixed number of epochs, with AdamW (loshchilov2019decoupled) and
 a one-cycle learning rate (smith2018superconvergence). There is no early stopping and no selection of a checkpoint, so
-that no split is looked at but the training one. Training images may be shifted by a few pixels.
+that no split is looked at but the training one.
+
+Training images may be shifted by a few pixels, and a random part of a row may be replaced by the baseline (as in
+zhong2020random). The latter teaches a network what absence looks like: without it, a network often gives one class to
+inputs without any evidence, so that removing the evidence for that class changes nothing, and scores that remove
+features leave the distribution that it was trained on (hase2021out).
 
 All randomness comes from the given seed: the global random state is left as it was found. On one machine with one
 number of threads the same seed gives the same bits on the CPU; a GPU may differ in the last bits.
@@ -22,6 +27,7 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from gpex_bench.types import Architecture, Dataset, Model, Need, settings
 
 WARM_UP = 0.25  # share of the steps in which the learning rate rises
+CELLS = 8  # rows and columns of the grid of cells that are occluded in an image
 
 
 @settings
@@ -33,6 +39,7 @@ class Training:
     weight_decay: float = 1e-2
     batch_size: int = 64
     shift: int = 0  # largest shift of a training image along each axis, in pixels; a table is never shifted
+    occluded: float = 0.0  # share of the training rows of which a random part is replaced by the baseline
     device: str = "cpu"  # where to train; the trained network is on the CPU
 
     def __post_init__(self) -> None:
@@ -45,6 +52,8 @@ class Training:
             raise ValueError(f"weight_decay must be at least 0 and finite, got {self.weight_decay}.")
         if self.shift < 0:
             raise ValueError(f"shift must be at least 0 pixels, got {self.shift}.")
+        if not 0 <= self.occluded <= 1:
+            raise ValueError(f"occluded is a share and must be in [0, 1], got {self.occluded}.")
 
 
 def initialise(build: Callable[[Dataset], Model], data: Dataset, seed: int) -> Model:
@@ -89,6 +98,8 @@ def _batches(data: Dataset, how: Training, generator: torch.Generator) -> Iterat
         x = split.x[rows]
         if how.shift and data.is_image:
             x = shift_images(x, data.baseline, how.shift, generator)
+        if how.occluded:
+            x = occlude(x, data.baseline, how.occluded, generator)
         yield x.to(how.device), split.y[rows].to(how.device)
 
 
@@ -124,6 +135,23 @@ def shift_images(
     batch = torch.arange(len(x))[:, None, None]
     source = x[batch, :, row.clamp(0, height - 1)[:, :, None], column.clamp(0, width - 1)[:, None, :]]
     return torch.where(is_inside[:, None], source.permute(0, 3, 1, 2), baseline)
+
+
+def occlude(
+    x: Float[Tensor, "batch *feature"], baseline: Float[Tensor, "*feature"], share: float, generator: torch.Generator
+) -> Float[Tensor, "batch *feature"]:
+    """Replace a random part of a share of the rows by the baseline: columns of a table, cells of 8 x 8 of an image.
+
+    How much of a row is replaced is uniform between nothing and all of it.
+    """
+    cells = (1, CELLS, CELLS) if x.ndim == 4 else x.shape[1:]
+    ones = [1] * len(cells)
+    part = torch.rand(len(x), *ones, generator=generator)
+    is_chosen = torch.rand(len(x), *ones, generator=generator) < share
+    is_gone = is_chosen & (torch.rand(len(x), *cells, generator=generator) < part)
+    if x.ndim == 4:
+        is_gone = nn.functional.interpolate(is_gone.float(), x.shape[-2:]).bool()
+    return torch.where(is_gone, baseline, x)
 
 
 def accuracy(model: Model, x: Float[Tensor, "n *feature"], y: Int[Tensor, "n"], batch_size: int = 256) -> float:

@@ -1,0 +1,198 @@
+"""The training loop: reproducible, leaves the world as it was, and says what is wrong."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from gpex_bench.models import fit
+from gpex_bench.models.cnn import Cnn
+from gpex_bench.models.fit import Training
+from gpex_bench.models.mlp import Mlp
+from gpex_bench.models.resnet import Resnet
+from gpex_bench.types import Dataset, Model, Split
+
+
+def silent(line: str) -> None:
+    """Take a line of progress."""
+
+
+def table(n=120, n_features=6, seed=0) -> Dataset:
+    """Two classes told by the sign of the first column."""
+    x = torch.randn(n, n_features, generator=torch.Generator().manual_seed(seed))
+    y = (x[:, 0] > 0).long()
+    cut = n // 2
+    return Dataset(
+        name="signs",
+        train=Split(x=x[:cut], y=y[:cut], sample=torch.arange(cut)),
+        test=Split(x=x[cut:], y=y[cut:], sample=torch.arange(cut, n)),
+        classes=("low", "high"),
+        features=tuple(f"f{i}" for i in range(n_features)),
+        baseline=torch.zeros(n_features),
+    )
+
+
+def images(n=32, side=12, n_channels=2) -> Dataset:
+    """Two classes told by the brightness."""
+    x = torch.rand(n, n_channels, side, side, generator=torch.Generator().manual_seed(1))
+    y = torch.arange(n) % 2
+    x = x / 2 + y[:, None, None, None] / 2
+    return Dataset(
+        name="light",
+        train=Split(x=x[: n // 2], y=y[: n // 2], sample=torch.arange(n // 2)),
+        test=Split(x=x[n // 2 :], y=y[n // 2 :], sample=torch.arange(n // 2, n)),
+        classes=("dark", "light"),
+        features=(),
+        baseline=torch.full((n_channels, side, side), 0.5),
+    )
+
+
+SHORT = Training(epochs=2, batch_size=7, shift=2, occluded=0.5)
+SMALL = [
+    (Mlp(wide=16, training=SHORT), table()),
+    (Cnn(width=2, wide=8, training=SHORT), images()),
+    (Resnet(width=2, wide=8, training=SHORT), images()),
+]
+each = pytest.mark.parametrize(("architecture", "data"), SMALL, ids=["mlp", "cnn", "resnet"])
+
+
+@each
+def test_same_seed_same_bits(architecture, data):
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        first = architecture.train(data, 1, silent).state_dict()
+        torch.manual_seed(6)  # whatever the global state is
+        again = architecture.train(data, 1, silent).state_dict()
+        other = architecture.train(data, 2, silent).state_dict()
+    assert all(torch.equal(again[name], weight) for name, weight in first.items())
+    assert not any(torch.equal(other[name], weight) for name, weight in first.items() if name.endswith("weight"))
+
+
+@each
+def test_training_leaves_the_random_state_and_the_data_alone(architecture, data):
+    state, kept = torch.get_rng_state(), [data.train.x.clone(), data.test.x.clone(), np.random.get_state()[1].copy()]
+    architecture.train(data, 1, silent)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(data.train.x, kept[0])
+    assert torch.equal(data.test.x, kept[1])
+    np.testing.assert_array_equal(np.random.get_state()[1], kept[2])
+
+
+@each
+def test_trained_network_is_frozen_in_eval_mode_on_the_cpu(architecture, data):
+    model = architecture.train(data, 1, silent)
+    assert not any(module.training for module in model.modules())
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert {parameter.device.type for parameter in model.parameters()} == {"cpu"}
+    x = data.test.x[:2].clone().requires_grad_()
+    model(x).sum().backward()
+    assert x.grad.abs().sum() > 0
+
+
+@each
+def test_test_split_is_never_looked_at(architecture, data):
+    nothing = Split(x=torch.full_like(data.test.x, torch.nan), y=data.test.y * 0 - 100, sample=data.test.sample)
+    first = architecture.train(data, 1, silent).state_dict()
+    blind = architecture.train(replace(data, test=nothing), 1, silent).state_dict()
+    assert all(torch.equal(blind[name], weight) for name, weight in first.items())
+
+
+def test_training_learns_and_tells_its_progress():
+    data, lines = table(n=600), []
+    model = Mlp(wide=32, training=Training(epochs=15, batch_size=16)).train(data, 1, lines.append)
+    assert fit.accuracy(model, data.test.x, data.test.y) > 0.95
+    assert len(lines) == 15
+    assert lines[0].startswith("epoch 1/15: loss 0.")
+    assert "training accuracy 9" in lines[-1]
+
+
+def test_accuracy_counts_rows_not_batches():
+    class Sign(Model):
+        def embed(self, x):
+            return x
+
+        def forward(self, x):
+            return torch.cat([-x, x], dim=1)
+
+    x = torch.tensor([[1.0], [-1.0], [1.0], [-1.0], [1.0]])
+    y = torch.tensor([1, 0, 1, 1, 0])
+    assert fit.accuracy(Sign(), x, y, batch_size=2) == 0.6
+
+
+def test_divergence_stops_with_a_clear_error():
+    data = table()
+    with pytest.raises(FloatingPointError, match=r"diverged in epoch \d of 20: .* lower learning_rate \(now 1e\+30\)"):
+        Mlp(training=Training(epochs=20, learning_rate=1e30)).train(data, 1, silent)
+    broken = replace(data, train=replace(data.train, x=data.train.x * torch.nan))
+    with pytest.raises(FloatingPointError, match="epoch 1 of 12: the loss is nan. Check that the inputs are finite"):
+        Mlp(training=Training()).train(broken, 1, silent)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"learning_rate": 0.0}, "learning_rate must be positive and finite, got 0.0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be positive and finite, got nan"),
+        ({"weight_decay": -1.0}, "weight_decay must be at least 0 and finite, got -1.0"),
+        ({"shift": -1}, "shift must be at least 0 pixels, got -1"),
+        ({"occluded": 1.1}, r"occluded is a share and must be in \[0, 1\], got 1.1"),
+    ],
+)
+def test_bad_training_settings_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        Training(**change)
+
+
+def test_shift_out_of_the_image_is_refused():
+    with pytest.raises(ValueError, match="shift must be smaller than the 12 pixels of an image's side, got 12"):
+        Cnn(width=2, wide=4, training=Training(shift=12)).train(images(), 1, silent)
+
+
+# --- augmentation -----------------------------------------------------------------------------------------------------
+
+
+def test_shifted_images_are_those_of_scipy():
+    x = torch.rand(200, 2, 7, 9)
+    baseline = torch.rand(2, 7, 9)
+    shifted = fit.shift_images(x, baseline, 2, torch.Generator().manual_seed(0))
+    shifts = [(down, right) for down in range(-2, 3) for right in range(-2, 3)]
+    drawn = set()
+    for one, before in zip(shifted, x, strict=True):
+        twins = [
+            np.where(
+                ndimage.shift(np.ones((2, 7, 9)), (0, *by), order=0) > 0,
+                ndimage.shift(before.numpy(), (0, *by), order=0),
+                baseline,
+            )
+            for by in shifts
+        ]
+        drawn.add(*[by for by, twin in zip(shifts, twins, strict=True) if np.array_equal(one.numpy(), twin)])
+    assert drawn == set(shifts)
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 24), (10,)])
+def test_occlusion_replaces_by_the_baseline_all_channels_alike(shape):
+    baseline = torch.rand(shape)
+    x = torch.rand(2000, *shape) + 2  # never equal to the baseline
+    out = fit.occlude(x, baseline, 0.4, torch.Generator().manual_seed(0))
+    is_gone = out == baseline
+    assert torch.equal(torch.where(is_gone, x, out), x)
+    gone = is_gone.flatten(1).float().mean(dim=1)
+    # the number of cells that go is uniform on 0..k, because the share of a row is uniform on [0, 1]
+    k = 64 if len(shape) == 3 else 10
+    assert abs((gone > 0).float().mean() - 0.4 * k / (k + 1)) < 0.04
+    assert abs(gone[gone > 0].mean() - (k + 1) / 2 / k) < 0.04
+    if len(shape) == 3:
+        assert torch.equal(is_gone.all(dim=1), is_gone.any(dim=1))
+        cells = is_gone[:, 0].unflatten(2, (8, 3)).unflatten(1, (8, 2)).transpose(2, 3).flatten(3)
+        assert torch.equal(cells.all(dim=-1), cells.any(dim=-1))
+
+
+def test_no_occlusion_by_default():
+    assert Training().occluded == 0
+    x = torch.rand(5, 4)
+    assert torch.equal(fit.occlude(x, torch.zeros(4), 0.0, torch.Generator()), x)
