@@ -1,8 +1,9 @@
 """Max-sensitivity: how much a map can change when the input hardly does (yeh2019fidelity).
 
 The largest ||a(x') - a(x)|| / ||a(x)|| over random x' in an L-infinity ball around x, which estimates the maximum over
-the ball from below. Dividing by ||a(x)|| is captum's addition (kokhlikyan2020captum); with it, units do not count. The target stays fixed and the explainer keeps its seed, so its own randomness does not count.
-x' may leave the range of the data. A map that ignores x scores 0: stable, not faithful.
+the ball from below. Dividing by ||a(x)|| is captum's addition (kokhlikyan2020captum): with it, units do not count. The
+target stays fixed and the explainer keeps its seed, so its own randomness does not count. x' may leave the range of the
+data. A map that ignores x scores 0, and so does a map that is zero everywhere: stable, not faithful.
 """
 
 from __future__ import annotations

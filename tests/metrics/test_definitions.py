@@ -42,10 +42,12 @@ def test_pearson_is_numpys_and_zero_for_a_constant():
     expected = torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in zip(a, b, strict=True)])
     torch.testing.assert_close(pearson(a, b), expected)
     assert (pearson(torch.full((4, 9), 0.1), b) == 0).all()
+    rounded = torch.tensor([[0.3, 0.1 + 0.2, 0.3, 0.1 + 0.2]], dtype=torch.float64)  # constant but for rounding
+    assert rounded.std() > 0 and pearson(rounded, torch.tensor([[0.0, 1, 0, 1]])).item() == 0
 
 
 def test_correlation_of_a_constant_map_is_zero(toy):
-    constant = torch.full_like(toy.exact, 0.1)  # 0.1 is no binary fraction: sums differ by rounding
+    constant = torch.full_like(toy.exact, 0.1)
     assert (FaithfulnessCorrelation().score(toy.case(constant)) == 0).all()
 
 
@@ -108,8 +110,8 @@ def test_truth_errors_name_the_cause(toy):
 def test_purity_by_hand(toy):
     # Query 0 has target 0 and group 0; training sample i has label i % 3 and group i % 6.
     index = torch.tensor([0, 3, 6, 1]).repeat(12, 1)
-    assert ClassPurity().score(toy.examples(index))[0] == 0.75
-    assert GroupPurity().score(toy.examples(index))[0] == 0.5
+    assert ClassPurity().score(toy.examples(index)).tolist() == [0.75, 0.25, 0] * 4
+    assert GroupPurity().score(toy.examples(index)).tolist() == [0.5, 0.25, 0, 0.25, 0, 0] * 2
     weight = torch.tensor([4.0, 3, 1, -1]).repeat(12, 1)
     assert ClassPurity(weighted=True).score(toy.examples(index, weight))[0] == 1
     assert GroupPurity(weighted=True).score(toy.examples(index, weight))[0] == 5 / 8
