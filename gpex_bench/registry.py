@@ -91,6 +91,8 @@ def concrete(module: ModuleType, contract: type) -> list[type]:
 def _read(kind: Kind, path: Path) -> Plugin | None:
     """Read one source file; None if it is a helper of the package and holds no plug-in."""
     inside = path.is_relative_to(PACKAGE)
+    if inside and not re.search(rf"^class \w+\({kind.contract.__name__}\):", path.read_text(), re.MULTILINE):
+        return None  # a helper of the package; not imported here, because it may be slow
     module = f"gpex_bench.{kind.folder.name}.{path.stem}" if inside else f"gpex_bench_{kind.folder.name}_{path.stem}"
     try:
         classes = concrete(load(path, module), kind.contract)
@@ -102,8 +104,6 @@ def _read(kind: Kind, path: Path) -> Plugin | None:
         return Plugin(kind.name, path.stem, path, None, f"cannot be imported{line}: {type(error).__name__}: {error}")
     if len(classes) == 1:
         return Plugin(kind.name, path.stem, path, classes[0])
-    if inside and not classes:
-        return None
     found = ", ".join(sorted(cls.__name__ for cls in classes)) or "none"
     contract = kind.contract.__name__
     return Plugin(kind.name, path.stem, path, None, f"must define exactly one concrete {contract}, found {found}")
