@@ -1,0 +1,126 @@
+"""The controls: what they are is known exactly."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from gpex_bench import toys
+from gpex_bench.types import Attribution, Explainer, Need, settings
+
+
+@pytest.fixture
+def toy():
+    """A task on colour images with planted truth, and a query."""
+    *_, (_, asked, wanted) = toys.tasks(toys.Smooth)
+    return asked, wanted
+
+
+def test_edges_are_those_of_scipy(formula, task, query, method, normal):
+    x = normal(3, 3, 9, 7)
+    values = method("edge_detector").explain(task(formula(lambda x: x.flatten(1), 189), x), query(x)).values
+    for row in range(3):
+        grey = x[row].mean(0).double().numpy()
+        magnitude = np.hypot(*(ndimage.sobel(grey, axis=axis, mode="nearest") for axis in (0, 1)))
+        np.testing.assert_allclose(values[row].sum(0).numpy(), magnitude, rtol=1e-4, atol=1e-5)
+        assert torch.equal(values[row, 0], values[row, 2])
+
+
+def test_random_map_depends_on_seed_and_sample_alone(formula, task, query, method, normal):
+    model = formula(lambda x: x, 4)
+    explainer = method("random_map")
+
+    def draw(x, seed, first):
+        return explainer.explain(task(model, x, seed=seed), query(x, first=first)).values
+
+    x = normal(5, 4)
+    base = draw(x, 1, 10)
+    assert torch.equal(base, draw(normal(5, 4, seed=9), 1, 10))
+    assert torch.equal(base[2:], draw(x[:3], 1, 12))
+    assert not torch.isclose(base, draw(x, 2, 10)).any()
+    assert len(base.unique()) == 20
+
+
+def test_random_map_is_standard_normal(formula, task, query, method):
+    x = torch.zeros(50, 400)
+    values = method("random_map").explain(task(formula(lambda x: x, 400), x), query(x)).values
+    assert abs(float(values.mean())) < 0.03
+    assert abs(float(values.std()) - 1) < 0.03
+    assert float(torch.corrcoef(values).triu(1).abs().max()) < 0.3
+
+
+def test_inverted_is_minus(toy, method):
+    asked, wanted = toy
+    of = method("gradient_x_input")
+    values = method("inverted", of=of).explain(asked, wanted).values
+    assert torch.equal(values, -of.explain(asked, wanted).values)
+
+
+def test_inverted_needs_what_the_other_needs(method):
+    @settings
+    class Picky(Explainer):
+        reference, kind = "key", "control"
+        needs = frozenset({Need.IMAGE, Need.TRUTH})
+        surrogate: str | None = "gpex_2"
+
+        def explain(self, task, query):
+            return Attribution(values=query.x)
+
+    inverted = method("inverted", of=Picky())
+    assert inverted.needs == {Need.IMAGE, Need.TRUTH}
+    assert inverted.surrogate == "gpex_2"
+    assert inverted == method("inverted", of=Picky())
+
+
+def test_examples_cannot_be_inverted(method):
+    with pytest.raises(ValueError, match="of must be an explainer that gives attributions; RandomExamples gives"):
+        method("inverted", of=method("random_examples"))
+
+
+def test_random_examples_are_drawn_without_replacement(toy, method):
+    asked, wanted = toy
+    n_train = len(asked.data.train.y)
+    found = method("random_examples", k=n_train).explain(asked, wanted)
+    assert torch.equal(found.index.sort(1).values, torch.arange(n_train).expand(len(wanted.x), -1))
+    assert (found.weight.diff(dim=1) <= 0).all()
+    assert len({tuple(row) for row in found.index.tolist()}) == len(wanted.x)
+
+
+@pytest.mark.parametrize("k", [0, 25])
+def test_impossible_numbers_of_examples_are_refused(toy, method, k):
+    with pytest.raises(ValueError, match=f"k must be between 1 and the 24 training samples, got {k}"):
+        method("random_examples", k=k).explain(*toy)
+
+
+def test_random_examples_are_uniform(formula, task, query, method):
+    x = torch.zeros(2000, 2)
+    found = method("random_examples", k=3).explain(task(formula(lambda x: x, 2), x, train=x[:12]), query(x))
+    counts = found.index.flatten().bincount(minlength=12)
+    assert float((counts - 500).abs().max()) < 5 * (6000 * 11 / 144) ** 0.5  # five standard deviations
+
+
+def test_oracle_is_the_mask(toy, method):
+    asked, wanted = toy
+    values = method("oracle").explain(asked, wanted).values
+    mask = asked.data.truth.mask[: len(wanted.x)]  # the queries are the first test samples
+    assert torch.equal(values > 0, mask)
+    torch.testing.assert_close(values.flatten(1).sum(1), torch.ones(len(wanted.x)))
+    torch.testing.assert_close(values[mask], torch.full((int(mask.sum()),), 1 / 48))
+
+
+def test_oracle_finds_samples_by_identity(toy, query, method):
+    asked, wanted = toy
+    reverse = [2, 0]
+    swapped = type(wanted)(x=wanted.x[reverse], target=wanted.target[reverse], sample=wanted.sample[reverse])
+    explainer = method("oracle")
+    expected = explainer.explain(asked, wanted).values[reverse]
+    assert torch.equal(explainer.explain(asked, swapped).values, expected)
+
+
+def test_oracle_refuses_what_has_no_truth(toy, formula, task, query, method, normal):
+    asked, wanted = toy
+    with pytest.raises(ValueError, match=r"query.sample must hold test samples of 'toy colour images'; \[100, 101\]"):
+        method("oracle").explain(asked, query(wanted.x[:2], first=100))
+    x = normal(2, 3)
+    with pytest.raises(ValueError, match="The oracle needs planted truth and the dataset 'known' has none"):
+        method("oracle").explain(task(formula(lambda x: x, 3), x), query(x))
