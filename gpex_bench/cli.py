@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import MISSING, fields
 from pathlib import Path
 
-from gpex_bench import config, registry
+from gpex_bench import catalogue, config, registry
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -16,6 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("list", help="print every plug-in that was found, and why one cannot be used")
     command.add_argument("kind", nargs="?", choices=sorted(registry.KINDS), default="method")
+    command.add_argument("--markdown", action="store_true", help="print the generated page of methods or metrics")
     command.set_defaults(run=_list)
     command = commands.add_parser("check", help="hold an explainer or a metric to the contract")
     command.add_argument("name")
@@ -33,17 +33,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
+    if options.markdown:
+        sys.stdout.write(catalogue.page(options.kind))
+        return 0
     for plugin in registry.plugins(options.kind).values():
-        if plugin.cls is None:
-            sys.stdout.write(f"{plugin.name}: CANNOT BE USED: {plugin.path.name} {plugin.reason}\n")
-            continue
-        cls = plugin.cls
-        parameters = ", ".join(
-            field.name if field.default is MISSING else f"{field.name}={field.default!r}"
-            for field in fields(cls)  # type: ignore[arg-type] # plug-ins are dataclasses
-        )
-        words = [getattr(cls, "kind", ""), getattr(cls, "measures", ""), getattr(cls, "reference", "")]
-        sys.stdout.write(f"{plugin.name}({parameters}): {' '.join(word for word in words if word)}\n")
+        sys.stdout.write(f"{plugin.name}: {catalogue.summary(plugin)}\n")
     return 0
 
 

@@ -1,0 +1,93 @@
+"""What plug-ins say of themselves, as text for people: `gpex-bench list` and the generated pages."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from dataclasses import MISSING, fields
+from typing import Any
+
+from gpex_bench.registry import Plugin, plugins
+
+PAGES = {"method": "methods/README.md", "metric": "docs/metrics.md"}
+INTRODUCTIONS = {
+    "method": """# Explainers
+
+One file each; `_template.py` is the one to copy ([how](../CONTRIBUTING.md)). What a method computes, its reference, its cost
+in network rows and what is ours in it stand at the top of its file. References are keys in `docs/references.bib`.
+This page is generated: `gpex-bench list method --markdown > methods/README.md`.
+""",
+    "metric": """# Metrics
+
+One file each in `gpex_bench/metrics/` ([how to add one](add-a-metric.md)). Definition, equation, conventions and what is
+ours stand at the top of the file. References are keys in `docs/references.bib`.
+This page is generated: `gpex-bench list metric --markdown > docs/metrics.md`.
+""",
+}
+
+
+def hyperparameters(cls: type) -> str:
+    """Return the hyperparameters of a plug-in and their defaults, e.g. "n_steps=50, batch=64"."""
+    shown = []
+    for field in fields(cls):  # type: ignore[arg-type] # plug-ins are dataclasses
+        if field.default is not MISSING:
+            shown.append(f"{field.name}={field.default!r}")
+        elif field.default_factory is not MISSING:
+            shown.append(f"{field.name}={field.default_factory()!r}")
+        else:
+            shown.append(f"{field.name} (required)")
+    return ", ".join(shown)
+
+
+def first_line(thing: Any) -> str:
+    """Return the first line of a docstring."""
+    return (inspect.getdoc(thing) or "").split("\n", 1)[0]
+
+
+def summary(plugin: Plugin) -> str:
+    """Return a line on the plug-in, or why it cannot be used."""
+    if plugin.cls is None:
+        return f"CANNOT BE USED: {plugin.path.name} {plugin.reason}"
+    return f"{first_line(plugin.cls)} ({hyperparameters(plugin.cls) or 'no hyperparameters'})"
+
+
+def _needs(cls: Any) -> str:
+    needs, surrogate = cls.needs, cls.surrogate
+    if isinstance(needs, property):
+        return "what the other method needs"
+    words = sorted(need.value for need in needs)
+    return ", ".join([*words, *([f"surrogate {surrogate}"] if isinstance(surrogate, str) else [])]) or "–"
+
+
+def _interval(cls: Any) -> str:
+    ends = [str(end) if math.isinf(end) else f"{end:g}" for end in cls.range]
+    return f"[{ends[0]}, {ends[1]}]".replace("-inf", "−∞").replace("inf", "∞")
+
+
+def _row(kind: str, name: str, cls: Any) -> tuple[str, ...]:
+    if kind == "method":
+        middle: tuple[str, ...] = (cls.kind, cls.explains.__name__.lower(), _needs(cls))
+    else:
+        direction = "higher" if cls.higher_is_better else "lower"
+        chance = "depends on the data" if cls.chance is None else f"{cls.chance:g}"
+        again = "yes" if cls.re_explains else "no"
+        needs = ", ".join(sorted(need.value for need in cls.needs)) or "–"
+        middle = (cls.measures, direction, _interval(cls), chance, again, needs)
+    return (f"`{name}`", first_line(cls), *middle, hyperparameters(cls) or "–", f"`{cls.reference}`")
+
+
+HEADS = {
+    "method": ("name", "what it is", "kind", "gives", "needs", "hyperparameters", "reference"),
+    "metric": (
+        *("name", "what it is", "measures", "better", "range", "chance", "explains again", "needs"),
+        *("hyperparameters", "reference"),
+    ),
+}
+
+
+def page(kind: str) -> str:
+    """Return the generated Markdown page of the methods or the metrics that ship with the suite."""
+    own = [plugin for plugin in plugins(kind).values() if plugin.cls is not None]
+    rows = [HEADS[kind], tuple("---" for _ in HEADS[kind]), *(_row(kind, plugin.name, plugin.cls) for plugin in own)]
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return INTRODUCTIONS[kind] + "\n" + "\n".join(lines) + "\n"

@@ -1,0 +1,72 @@
+"""The house stays in order: sizes, names and borders that the linters do not check."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = sorted((ROOT / "gpex_bench").rglob("*.py"))
+METHODS = sorted((ROOT / "methods").glob("*.py"))
+every = pytest.mark.parametrize("path", [*MODULES, *METHODS], ids=lambda path: str(path.relative_to(ROOT)))
+
+
+@every
+def test_modules_and_functions_are_small(path):
+    text = path.read_text()
+    assert text.count("\n") <= 300
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.lineno < 60, node.name
+            assert len(node.args.posonlyargs) + len(node.args.args) <= 6, node.name
+
+
+@every
+def test_nothing_prints_or_asserts(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        assert not isinstance(node, ast.Assert), f"line {node.lineno}"
+        assert not (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print"), f"line {node.lineno}"
+
+
+def test_no_module_has_a_name_that_says_nothing():
+    vague = {"utils", "util", "helpers", "helper", "common", "core", "base", "misc"}
+    assert not vague & {path.stem for path in MODULES}
+
+
+@pytest.mark.parametrize("path", METHODS, ids=lambda path: path.name)
+def test_methods_import_only_the_nouns_of_ours(path):
+    ours = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            ours.add(node.module)
+        elif isinstance(node, ast.Import):
+            ours.update(alias.name for alias in node.names)
+    assert {name for name in ours if name.startswith(("gpex_bench", "methods"))} <= {"gpex_bench.types"}
+
+
+def test_scripts_and_rules_hold_no_logic():
+    for path in (ROOT / "workflow/scripts").glob("*.py"):
+        assert len(path.read_text().splitlines()) <= 25
+    for path in (ROOT / "workflow/rules").glob("*.smk"):
+        if path.name != "common.smk":
+            assert "def " not in path.read_text(), path.name
+
+
+def test_nothing_of_this_machine_is_committed():
+    folders = re.compile(r"(?<![\w.])/(?:work|root|farm|home)/\w")
+    suffixes = {".py", ".md", ".yaml", ".toml", ".smk", ".bib", ".cff", ".lock", ".json"}
+    for path in ROOT.rglob("*"):
+        inside = path.relative_to(ROOT).parts
+        if path.suffix in suffixes and not {".venv", ".snakemake", ".git"} & set(inside) and inside[0] != "results":
+            assert not folders.search(path.read_text()), path
+
+
+def test_the_lock_names_versions_and_hashes_only():
+    text = (ROOT / "requirements.lock").read_text()
+    assert "http" not in text
+    blocks = re.split(r"\n(?=\S)", text.strip())
+    assert len(blocks) > 100
+    for block in blocks:
+        assert re.match(r"[A-Za-z0-9._-]+(\[[a-z,]+\])?==\S+", block), block[:80]
+        assert "--hash=sha256:" in block, block[:80]

@@ -1,0 +1,96 @@
+"""The guides are run: code blocks execute, commands exist, names are current, generated pages are up to date."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gpex_bench import catalogue, cli, config, contract, registry
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("config/*.md"), *ROOT.glob("methods/*.md")])
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Return the code blocks of a page, without the indentation of a list."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [re.sub(rf"^{indent}", "", text, flags=re.MULTILINE) for indent, text in found]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_blocks_run(page, tmp_path):
+    for number, text in enumerate(blocks(page, "python")):
+        script = tmp_path / f"block_{number}.py"
+        script.write_text(text)
+        done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, f"{page.name}, block {number}: {done.stderr[-2000:]}"
+
+
+def test_the_recipe_of_contributing_keeps_every_promise_and_is_short(tmp_path):
+    text = blocks(ROOT / "CONTRIBUTING.md", "python")[0]
+    assert len(text.splitlines()) <= 40
+    path = tmp_path / "column_occlusion.py"
+    path.write_text(text)
+    (cls,) = registry.concrete(registry.load(path, "column_occlusion_of_the_recipe"), registry.KINDS["method"].contract)
+    contract.check_explainer(cls())
+    assert len((ROOT / "methods/_template.py").read_text().splitlines()) <= 40
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_and_links_exist(page):
+    text = page.read_text()
+    targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        assert (page.parent / link).exists(), link
+    for name in re.findall(r"config/[a-z_]+\.yaml", text):
+        assert (ROOT / name).is_file(), name
+
+
+@pytest.mark.parametrize("kind", catalogue.PAGES)
+def test_generated_pages_are_current(kind):
+    path = ROOT / catalogue.PAGES[kind]
+    assert path.read_text() == catalogue.page(kind), f"run: gpex-bench list {kind} --markdown > {path.name}"
+
+
+def test_every_reference_is_in_the_bibliography():
+    known = set(re.findall(r"^@\w+\{([\w:-]+),", (ROOT / "docs/references.bib").read_text(), re.MULTILINE))
+    for kind in ("method", "metric"):
+        for plugin in registry.plugins(kind).values():
+            assert plugin.cls.reference in known, plugin.name
+    for path in [*ROOT.glob("methods/*.py"), *ROOT.glob("gpex_bench/**/*.py")]:
+        for key in re.findall(r"\(([a-z]+(?:19|20)\d\d[a-z]+)\)", path.read_text()):
+            assert key in known, f"{path.name}: {key}"
+
+
+def test_yaml_blocks_of_the_config_guide_pass():
+    import yaml
+
+    raw = yaml.safe_load((ROOT / "config/default.yaml").read_text())
+    for block in blocks(ROOT / "config/README.md", "yaml"):
+        config.parse(raw | yaml.safe_load(block))
+
+
+def test_every_word_of_the_design_is_in_the_glossary():
+    text = (ROOT / "docs/glossary.md").read_text()
+    for word in ("attribution", "target", "baseline", "head", "embedding", "inducing points", "surrogate", "agreement"):
+        assert word in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "text"),
+    [
+        (["list"], 0, "integrated_gradients: "),
+        (["list", "dataset"], 0, "shapes: "),
+        (["check", "sparseness"], 0, "keeps every promise"),
+        (["check", "nothing"], 2, "unknown method or metric 'nothing'; known: "),
+        (["show", "config", "--config", str(ROOT / "config/smoke.yaml")], 0, "methods.oracle: Oracle()"),
+        (["show", "config", "--config", "none.yaml"], 2, "none.yaml: cannot be read"),
+    ],
+)
+def test_the_command_line_answers(arguments, status, text, capsys):
+    assert cli.main(arguments) == status
+    captured = capsys.readouterr()
+    assert text in captured.out + captured.err
