@@ -13,14 +13,14 @@ PAGES = {"method": "methods/README.md", "metric": "docs/metrics.md"}
 INTRODUCTIONS = {
     "method": """# Explainers
 
-One file each; `_template.py` is the one to copy ([how](../CONTRIBUTING.md)). What a method computes, its reference, its cost
-in network rows and what is ours in it stand at the top of its file. References are keys in `docs/references.bib`.
+One file each; `_template.py` is the one to copy ([how](../CONTRIBUTING.md)). What a method computes, its reference, its
+cost in network rows and what is ours in it stand at the top of its file. References are keys in `docs/references.bib`.
 This page is generated: `gpex-bench list method --markdown > methods/README.md`.
 """,
     "metric": """# Metrics
 
-One file each in `gpex_bench/metrics/` ([how to add one](add-a-metric.md)). Definition, equation, conventions and what is
-ours stand at the top of the file. References are keys in `docs/references.bib`.
+One file each in `gpex_bench/metrics/` ([how to add one](add-a-metric.md)). Definition, equation, conventions and what
+is ours stand at the top of the file. References are keys in `docs/references.bib`.
 This page is generated: `gpex-bench list metric --markdown > docs/metrics.md`.
 """,
 }
