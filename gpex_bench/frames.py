@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+RANDOM = ("random_map", "random_examples")  # controls whose scores mean "no information"
 KEYS = ("dataset", "model", "seed", "surrogate", "method", "metric", "split", "head", "sample", "target")
 SCORES = ("dataset", "model", "seed", "method", "metric", "sample", "score")
 CELLS = ("dataset", "model", "seed", "method", "status", "reason", "n_samples", "forward_rows", "backward_rows")
@@ -45,6 +46,16 @@ def ordered(frame: pd.DataFrame) -> pd.DataFrame:
     rest = [column for column in frame.columns if column not in keys]
     frame = frame[[*keys, *rest]]
     return frame.sort_values(keys, kind="stable").reset_index(drop=True) if keys else frame
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows as dictionaries by column name."""
+    return [{str(name): entry for name, entry in row.items()} for row in frame.to_dict("records")]
+
+
+def groups(frame: pd.DataFrame, keys: Sequence[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """Yield the rows of each combination of the keys (a tuple), in sorted order."""
+    yield from frame.groupby(list(keys), sort=True)
 
 
 def decimals(scale: float) -> int | None:
@@ -95,7 +106,7 @@ def blocks(outcomes: pd.DataFrame, metrics: Sequence[Record]) -> list[tuple[pd.D
     of_examples = outcomes["metric"].isin(examples)
     parts = []
     for part in (outcomes[~of_examples], outcomes[of_examples]):
-        left_out = {}
+        left_out: dict[str, str] = {}
         for key in ("method", "metric"):
             outside = part.groupby(key).filter(lambda rows: (rows["state"] == "not_applicable").all())
             left_out |= {str(name): "; ".join(sorted(set(rows["reason"]))) for name, rows in outside.groupby(key)}

@@ -46,11 +46,13 @@ def methods() -> list[dict]:
     return [
         {
             "method": name,
-            "explainer": name.title().replace("_", ""),
+            "class": name.title().replace("_", ""),
             "kind": kind,
             "reference": "sundararajan2017axiomatic",
-            "summary": f"Says what {name} does in one line of plain English.",
-            "hyperparameters": {"n_steps": 50, "batch": 64} if kind != "control" else {},
+            "description": f"Says what {name} does in one line of plain English.",
+            "hyperparameters": {"n_steps": "50", "rule": "'trapezoid'"} if kind != "control" else {},
+            "needs": ["gradient"] if kind == "gradient" else [],
+            "explains": "Examples" if name in EXAMPLES else "Attribution",
         }
         for name, (kind, *_) in QUALITY.items()
     ]
@@ -60,10 +62,10 @@ def metrics() -> list[dict]:
     return [
         {
             "metric": name,
-            "explainer": name.title().replace("_", ""),
+            "class": name.title().replace("_", ""),
             "measures": measures,
             "reference": "bluecher2024decoupling",
-            "summary": f"Defines {name} in one line.",
+            "description": f"Defines {name} in one line.",
             "higher_is_better": up,
             "range": (-1.0, 1.0) if name == "srg" else (0.0, float("inf")),
             "chance": 0.0 if name == "srg" else None,

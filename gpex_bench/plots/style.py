@@ -46,6 +46,7 @@ RC: dict[str, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 8.5,
     "figure.facecolor": "none",
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
     "svg.fonttype": "none",  # text stays text: it can be searched, selected and read aloud
     "hatch.linewidth": 0.5,
 }
@@ -90,6 +91,7 @@ def to_svg(drawing: Drawing, name: str) -> str:
     inside = re.sub(r"<metadata>.*?</metadata>", "", body[body.index(">") + 1 :], count=1, flags=re.DOTALL)
     inside = re.sub(r'(\bid="|"#|url\(#)', lambda found: f"{found[0]}{name}-", inside)
     inside = re.sub(r"<!--.*?-->\n?", "", inside, flags=re.DOTALL)
+    inside = re.sub(r"\n\s*", "\n", inside)
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'viewBox="0 0 {width:g} {height:g}" width="{width * 4 / 3:.0f}" height="{height * 4 / 3:.0f}" '

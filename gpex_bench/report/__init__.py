@@ -1,0 +1,110 @@
+"""The report: one HTML file that opens offline and is complete without JavaScript.
+
+    html = render(Results(run="default", headline="srg", outcomes=..., ...))
+
+The template holds the words, `verdict` the sentences that depend on the numbers, `sections` the tables. Nothing in here
+reads a file or a clock: the same results give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from gpex_bench.frames import CELLS, COSTS, OUTCOMES, Record, require
+from gpex_bench.report import sections, verdict
+from gpex_bench.types import value
+
+AGREEMENT = ("dataset", "model", "surrogate", "split", "head", "statistic", "mean", "low", "high", "is_weakest")
+COST = ("dataset", "model", "method", "metric", "rows_per_sample", "mean", "low", "high", "is_control", "is_pareto")
+SECTIONS = ("scores", "removal", "agreement", "gallery", "neighbours", "cost")
+
+
+@value
+class Picture:
+    """One figure of the report."""
+
+    section: str  # one of SECTIONS
+    dataset: str  # empty for a figure about all
+    title: str
+    svg: str  # as `plots.to_svg` gives it: self-contained, with its own title and alternative text
+    data: str = ""  # path of the CSV with its numbers, relative to the report
+
+
+@value
+class Results:
+    """Everything the report shows."""
+
+    run: str  # name of the run
+    headline: str  # run id of the metric that the verdict is about
+    outcomes: pd.DataFrame  # statistics.outcomes
+    cells: pd.DataFrame
+    costs: pd.DataFrame  # measured seconds and bytes
+    agreement: pd.DataFrame  # statistics.agreement_summary; may be empty
+    efficiency: pd.DataFrame  # statistics.cost_summary for the headline metric
+    methods: Sequence[Record]
+    metrics: Sequence[Record]
+    pictures: Sequence[Picture] = ()
+    facts: Sequence[Mapping[str, Any]] = ()  # about each dataset: dataset, then whatever is worth a row
+    provenance: Mapping[str, Any]  # command, commit, created, config (text), versions, hardware, ...: text or mappings
+
+
+def render(results: Results) -> str:
+    """Return the report as HTML.
+
+    Raises:
+        ValueError: a frame lacks a column, or a picture belongs to no section.
+    """
+    for name, columns in (("outcomes", OUTCOMES), ("cells", CELLS), ("costs", COSTS), ("efficiency", COST)):
+        require(getattr(results, name), columns, name)
+    require(results.agreement, AGREEMENT, "agreement")
+    stray = sorted({picture.section for picture in results.pictures} - set(SECTIONS))
+    if stray:
+        raise ValueError(f"pictures belong to unknown sections {stray}; known are {list(SECTIONS)}.")
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader(__name__, "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    findings = verdict.findings(results.outcomes, results.efficiency, results.agreement, results.metrics)
+    return environment.get_template("report.html.j2").render(
+        results=results,
+        style=_source(environment, "style.css"),
+        script=_source(environment, "script.js"),
+        findings=[finding for finding in findings if finding.metric == results.headline],
+        sentences=verdict.sentences(findings, results.headline),
+        counts=sections.counts(results.cells, results.outcomes),
+        failures=sections.failures(results.cells),
+        inapplicable=sections.inapplicable(results.outcomes),
+        tables=sections.score_tables(results.outcomes, results.methods, results.metrics, results.headline),
+        heads=sections.agreement_table(results.agreement),
+        costs=sections.cost_table(results.efficiency, results.costs, results.cells),
+        methods=sections.method_cards(results.methods, results.outcomes, results.headline),
+        metrics=sorted(results.metrics, key=lambda record: (record["measures"], record["metric"])),
+        pictures=sections.by_section([_safe(picture) for picture in results.pictures], SECTIONS),
+        provenance=sections.listed(results.provenance),
+    )
+
+
+def _source(environment: jinja2.Environment, name: str) -> Markup:
+    """Return a file that stands beside the template, verbatim."""
+    loader = environment.loader
+    assert loader is not None  # noqa: S101 - it was given above
+    return Markup(loader.get_source(environment, name)[0])
+
+
+def _safe(picture: Picture) -> dict[str, Any]:
+    """Return a picture as the template shows it; its SVG is our own and already escaped."""
+    return {
+        "section": picture.section,
+        "dataset": picture.dataset,
+        "title": picture.title,
+        "data": picture.data,
+        "svg": Markup(picture.svg),
+    }
