@@ -1,0 +1,37 @@
+"""Inputs between and beyond the samples, on which a surrogate is matched to a network and judged.
+
+Every training sample is an inducing point, so the match on plain training samples is easy and says little; Akbarnejad et
+al. (2023, section 3) match on x = a x1 + (1 - a) x2 with a uniform in (-1, 2).
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+LOW, HIGH = -1.0, 2.0  # range of a
+
+
+def mixed(
+    x: Float[Tensor, "n *feature"], n_mixed: int, generator: torch.Generator
+) -> Float[Tensor, "n_mixed *feature"]:
+    """Return mixtures of random pairs of rows, a * x1 + (1 - a) * x2 with a ~ U(-1, 2) per pair.
+
+    Rows are drawn without repetition while they last. The generator is on the CPU; so are the draws.
+
+    Raises:
+        ValueError: fewer than 1 row or mixture.
+    """
+    if len(x) < 1 or n_mixed < 1:
+        raise ValueError(f"x and n_mixed must be at least 1 row and 1 mixture, got {len(x)} and {n_mixed}.")
+    first, second = drawn(len(x), n_mixed, generator), drawn(len(x), n_mixed, generator)
+    a = LOW + (HIGH - LOW) * torch.rand(n_mixed, generator=generator)
+    a = a.to(x).view(-1, *[1] * (x.ndim - 1))
+    return a * x[first.to(x.device)] + (1 - a) * x[second.to(x.device)]
+
+
+def drawn(n: int, n_drawn: int, generator: torch.Generator) -> Tensor:
+    """Return random row numbers in [0, n): all different if n_drawn <= n, else as even as possible."""
+    rounds = -(-n_drawn // n)
+    return torch.cat([torch.randperm(n, generator=generator) for _ in range(rounds)])[:n_drawn]
