@@ -5,11 +5,11 @@ Images: the embedding is a mean over the locations of a feature map, so the post
 divided evenly over the channels. Tables have no locations: integrated gradients of the posterior mean, from the
 dataset's baseline (sundararajan2017axiomatic).
 
-The values sum to a difference of the *surrogate* (mean minus prior mean, or mean at x minus mean at the baseline), not of
-the network, so that no completeness is claimed.
+The values sum to a difference of the *surrogate* (mean minus prior mean, or mean at x minus mean at the baseline), not
+of the network, so that no completeness is claimed.
 """
 
-from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
+from gpex_bench.types import Attribution, Explainer, Query, Task, settings
 
 
 @settings

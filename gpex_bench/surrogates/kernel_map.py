@@ -1,22 +1,28 @@
 """The trainable kernel map f: x -> [head, dim]; the kernel of a head is k(x, x') = f(x) . f(x').
 
-An image network ends like the paper's: trunk -> 1x1 convolution -> ReLU -> 1x1 convolution -> spatial mean -> unit norm per
-head -> leaky ReLU. Up to the norm the embedding is a mean over the locations of the trunk's map, so every inner product
-with it splits exactly into a map: `locations` gives the terms. A table has a small perceptron and no locations.
+As in the paper (Akbarnejad et al. 2023, supplement): trunk -> 1x1 convolution -> ReLU -> 1x1 convolution -> spatial
+mean -> unit norm per head -> leaky ReLU. Up to the norm the embedding is a mean over the locations of the trunk's
+map, so every inner product with it splits exactly into a map: `locations` gives the terms. A table is one location.
 
-Differences from the paper (Akbarnejad et al. 2023), all settings of `gpex.Gpex`: the trunk starts as a copy of the explained
-network's trunk, where the paper trains a ResNet-50 from scratch (fewer steps, and the features start from what the
-network computes); the norm is 1 as in the paper's text, not 0.1 as in its code.
+What differs from the paper:
 
-The trunk's batch-norm layers keep the running statistics of the explained network (eval mode): mixed inputs and training
-samples pass in batches of their own, and batch statistics would give the same sample another embedding in each,
-and rows that influence one another. Their affine parameters are trained.
+- The trunk starts as a copy of the explained network's trunk (`init: random` gives the same trunk new weights),
+  where the paper trains a ResNet-50 from scratch: it takes far fewer steps, and the features start from what the
+  network computes. The kernel still is trained, and is not the network's own.
+- Each location has a bias of its own before the ReLU. A small trunk sees a few pixels at a time, and the mean would
+  forget where; a network with a dense layer on its map does not. The terms still sum exactly.
+- The norm is 1 as in the paper's text, not 0.1 as in its code.
+
+The trunk's batch-norm layers keep the running statistics of the explained network (eval mode): mixed inputs and
+training samples pass in one batch, so that batch statistics would let them influence one another, and would give a
+sample another embedding in training than afterwards. Their affine parameters are trained.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -30,28 +36,35 @@ SLOPE = 0.01  # of the leaky ReLU
 TINY = 1e-12  # added to a squared norm, so that a zero embedding stays zero and has a finite gradient
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of a kernel map."""
+
+    n_heads: int
+    dim: int  # of each head's kernel space
+    width: int  # of the hidden layer
+    norm: float  # of an embedding before the leaky ReLU
+
+
 class KernelMap(nn.Module, ABC):
-    """f(x) = leaky(norm * a / |a|) per head, where a is the mean of the terms over the locations."""
+    """f(x) = leaky(norm * a / |a|) per head, where a is the mean of the readout over the locations."""
 
-    trunk: nn.Module  # starts as a copy of the network's
-    readout: nn.Linear  # the last affine layer, the same at every location
-
-    def __init__(self, trunk: nn.Module, width: int, *, n_heads: int, dim: int, norm: float) -> None:
+    def __init__(self, trunk: nn.Module, sizes: Sizes) -> None:
         super().__init__()
-        self.n_heads, self.dim, self.norm = n_heads, dim, norm
+        self.n_heads, self.dim, self.norm = sizes.n_heads, sizes.dim, sizes.norm
         self.trunk = trunk
-        self.readout = nn.Linear(width, n_heads * dim)
+        self.readout = nn.Linear(sizes.width, sizes.n_heads * sizes.dim)  # the same at every location
 
     @abstractmethod
     def hidden(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch hidden place"]:
-        """Return the features before the last affine layer at each location."""
+        """Return the features before the readout at each location."""
 
     @abstractmethod
     def grid(self, x: Float[Tensor, "batch *feature"]) -> tuple[int, int] | None:
         """Return height and width of the grid of locations, or None for a table."""
 
     def forward(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch head dim"]:
-        """Return the embeddings; the mean is taken before the affine layer, which commutes with it."""
+        """Return the embeddings; the mean is taken before the affine readout, which commutes with it."""
         a = self.readout(self.hidden(x).mean(-1)).unflatten(-1, (self.n_heads, self.dim))
         return nn.functional.leaky_relu(a * self._rate(a), SLOPE)
 
@@ -68,13 +81,13 @@ class KernelMap(nn.Module, ABC):
 
 
 class ImageMap(KernelMap):
-    """Kernel map of images: a convolutional trunk and two 1x1 convolutions."""
+    """Kernel map of images: a convolutional trunk, and two 1x1 convolutions on its map."""
 
-    def __init__(self, trunk: nn.Module, shape, width: int, *, n_heads: int, dim: int, norm: float) -> None:
-        channels, *grid = shape
-        super().__init__(trunk, width, n_heads=n_heads, dim=dim, norm=norm)
-        self.widen = nn.Conv2d(channels, width, 1)
-        self.position = nn.Parameter(torch.zeros(width, *grid))
+    def __init__(self, trunk: nn.Module, shape: torch.Size, sizes: Sizes) -> None:
+        """Take the trunk and the shape of its map, [channel, height, width]."""
+        super().__init__(trunk, sizes)
+        self.widen = nn.Conv2d(shape[0], sizes.width, 1)
+        self.position = nn.Parameter(torch.zeros(sizes.width, *shape[1:]))
 
     def hidden(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch hidden place"]:
         """Return the rectified output of the first 1x1 convolution."""
@@ -82,72 +95,50 @@ class ImageMap(KernelMap):
 
     def grid(self, x: Float[Tensor, "batch channel height width"]) -> tuple[int, int]:
         """Return height and width of the trunk's map."""
-        with torch.no_grad():
-            height, width = self.trunk(x[:1]).shape[2:]
-        return int(height), int(width)
+        height, width = self.position.shape[1:]
+        return height, width
 
 
 class TableMap(KernelMap):
-    """Kernel map of tables: the network's embedding and two affine layers."""
+    """Kernel map of tables: two affine layers on the trunk's features."""
 
-    def __init__(self, trunk: nn.Module, features: int, width: int, *, n_heads: int, dim: int, norm: float) -> None:
-        super().__init__(trunk, width, n_heads=n_heads, dim=dim, norm=norm)
-        self.widen = nn.Linear(features, width)
+    def __init__(self, trunk: nn.Module, shape: torch.Size, sizes: Sizes) -> None:
+        """Take the trunk and the shape of its features, [feature]."""
+        super().__init__(trunk, sizes)
+        self.widen = nn.Linear(shape[0], sizes.width)
 
     def hidden(self, x: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch hidden 1"]:
-        """Return the last hidden layer, at a single location."""
+        """Return the hidden layer, at a single location."""
         return self.widen(self.trunk(x)).relu()[..., None]
 
     def grid(self, x: Float[Tensor, "batch feature"]) -> None:
         """Return None: a table has no locations."""
 
 
-class Embedding(nn.Module):
-    """A network's `embed` as a module."""
-
-    def __init__(self, model: Model) -> None:
-        super().__init__()
-        self.network = model
-        self.network.head = nn.Identity()  # not used; an artefact need not carry it
-
-    def forward(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch width"]:
-        """Return the penultimate features."""
-        return self.network.embed(x)
-
-
-def kernel_map(
-    model: Model, data: Dataset, n_heads: int, *, dim: int, width: int, norm: float, init: Init, seed: int
-) -> KernelMap:
-    """Return an untrained kernel map for this network, in eval mode; the global random state is left as it was.
+def kernel_map(model: Model, data: Dataset, sizes: Sizes, init: Init, seed: int) -> KernelMap:
+    """Return an untrained kernel map for this network, on the CPU and in eval mode; no global random state changes.
 
     Raises:
-        ValueError: an image network without the attribute `trunk`, a module that maps images to [batch, channel, h, w].
+        ValueError: the network has no module `trunk` that maps images to [batch, channel, height, width], or the rows
+            of a table to [batch, feature].
     """
+    kind, place = (ImageMap, "[batch, channel, height, width]") if data.is_image else (TableMap, "[batch, feature]")
+    trunk = getattr(model, "trunk", None)
+    name = type(model).__name__
+    if not isinstance(trunk, nn.Module):
+        raise ValueError(f"{name} must have a module `trunk` that returns {place}; GPEX's kernel map starts from it.")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        trunk = _trunk(model, data.is_image, init)
+        trunk = deepcopy(trunk).cpu().eval().requires_grad_(True)
+        if init == "random":
+            for module in trunk.modules():
+                if callable(reset := getattr(module, "reset_parameters", None)):
+                    reset()
         with torch.no_grad():
             shape = trunk(data.train.x[:1]).shape
         if len(shape) != (4 if data.is_image else 2):
-            raise ValueError(f"{type(model).__name__}.trunk must return [batch, channel, h, w], got {tuple(shape)}.")
-        kind = ImageMap if data.is_image else TableMap
-        return kind(trunk, shape[1:] if data.is_image else shape[1], width, n_heads=n_heads, dim=dim, norm=norm).eval()
-
-
-def _trunk(model: Model, is_image: bool, init: Init) -> nn.Module:
-    """Return a trainable copy of the network's trunk on the CPU, in eval mode, with its weights or with new ones."""
-    trunk = getattr(model, "trunk", None) if is_image else Embedding(deepcopy(model))
-    if not isinstance(trunk, nn.Module):
-        raise ValueError(
-            f"{type(model).__name__} must have a module `trunk` that maps images to [batch, channel, h, w]; GPEX's kernel "
-            "map for images is built on a copy of it."
-        )
-    trunk = deepcopy(trunk).cpu().eval().requires_grad_(True)
-    if init == "random":
-        for module in trunk.modules():
-            if callable(reset := getattr(module, "reset_parameters", None)):
-                reset()
-    return trunk
+            raise ValueError(f"{name}.trunk must return {place}, got shape {tuple(shape)}.")
+        return kind(trunk, shape[1:], sizes).eval()
 
 
 def spread(values: Float[Tensor, "batch row column"], size: tuple[int, int]) -> Float[Tensor, "batch height width"]:

@@ -1,7 +1,7 @@
 """Inputs between and beyond the samples, on which a surrogate is matched to a network and judged.
 
-Every training sample is an inducing point, so the match on plain training samples is easy and says little; Akbarnejad et
-al. (2023, section 3) match on x = a x1 + (1 - a) x2 with a uniform in (-1, 2).
+Every training sample is an inducing point, so the match on plain training samples is easy and says little; Akbarnejad
+et al. (2023, section 3) match on x = a x1 + (1 - a) x2 with a uniform in (-1, 2).
 """
 
 from __future__ import annotations

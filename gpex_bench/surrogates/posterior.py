@@ -1,9 +1,9 @@
 """A Gaussian process per head with the kernel k(x, x') = u(x) . u(x'), solved in weight space.
 
-The M inducing points enter only through A = U'U, b = U'v and c = v'v, so nothing here but the per-row explanations grows
-with M. With P = A + s2 I and w = P^-1 b, the identity U'(UU' + s2 I)^-1 = P^-1 U' turns every textbook formula into a
-solve with the small P: see `docs/gpex.md` for the notation and Rasmussen and Williams (2006), chapters 2 and 5, for the
-textbook forms that the tests compare with.
+The M inducing points enter only through A = U'U, b = U'v and c = v'v, so nothing here but the per-row explanations
+grows with M. With P = A + s2 I and w = P^-1 b, the identity U'(UU' + s2 I)^-1 = P^-1 U' turns every textbook
+formula into a solve with the small P: see `docs/gpex.md` for the notation and Rasmussen and Williams (2006),
+chapters 2 and 5, for the textbook forms that the tests compare with.
 
 Heads are a batch dimension. Solves are in float64. Targets v are standardised, v = (y - offset) / scale; means and
 variances come back in the units of y.
@@ -150,8 +150,8 @@ def factor(state: State) -> Float64[Tensor, "head dim dim"]:
     if info.any():
         heads = info.nonzero().flatten().tolist()
         raise ValueError(
-            f"A + s2 I is not positive definite for heads {heads} (s2 = {state.noise[heads].tolist()}); the noise is too "
-            "small for these embeddings, or the statistics do not belong to them."
+            f"A + s2 I is not positive definite for heads {heads} (s2 = {state.noise[heads].tolist()}); the noise is "
+            "too small for these embeddings, or the statistics do not belong to them."
         )
     return lower
 
