@@ -1,7 +1,7 @@
 """The promises that every explainer and every metric keeps, and the checks that hold them to it.
 
-`explain` and `score` are the guarded calls for real cells: cheap, they hash what must not change before and after.
-`check_explainer` and `check_metric` also try a plug-in on tiny tasks with known answers (`gpex_bench.toys`).
+`explain` and `score` are the guarded calls for real cells: cheap, they take checksums of what must
+not change. `check_explainer` and `check_metric` also try a plug-in on tiny tasks with known answers (`toys`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import typing
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -55,6 +56,8 @@ def explain(explainer: Explainer, task: Task, query: Query) -> Explanation:
     kind = explainer.explains.__name__
     came = type(explanation).__name__
     require(isinstance(explanation, explainer.explains), "declared type", f"it says {kind} and returned {came}.")
+    for name, tensor in _tensors(explanation).items():
+        require(isinstance(tensor, Tensor), "tensors", f"{name} must be a torch.Tensor, got {type(tensor).__name__}.")
     if isinstance(explanation, Attribution):
         _shape("values", explanation.values, tuple(query.x.shape), query)
         _finite("values", explanation.values, query)
@@ -67,7 +70,6 @@ def explain(explainer: Explainer, task: Task, query: Query) -> Explanation:
 
 
 def _shape(name: str, tensor: Tensor, shape: tuple[int, ...], query: Query, dtype: torch.dtype = torch.float32) -> None:
-    require(isinstance(tensor, Tensor), "tensors", f"{name} must be a torch.Tensor, got {type(tensor).__name__}.")
     got = tuple(tensor.shape)
     require(got == shape, "shape", f"{name} must have shape {shape}, got {got}.")
     require(tensor.dtype == dtype, "dtype", f"{name} must be {dtype}, got {tensor.dtype}; use {name}.to(...).")
@@ -184,7 +186,7 @@ def _one(query: Query, row: int) -> Query:
     return Query(x=query.x[part].clone(), target=query.target[part], sample=query.sample[part])
 
 
-def _tensors(explanation: Explanation) -> dict[str, Tensor]:
+def _tensors(explanation: Explanation) -> dict[str, Any]:
     return {field.name: getattr(explanation, field.name) for field in dataclasses.fields(explanation)}
 
 

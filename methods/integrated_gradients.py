@@ -35,7 +35,6 @@ class IntegratedGradients(Explainer):
             baselines=task.data.baseline[None].to(query.x),
             target=query.target,
             n_steps=self.n_steps,
-            # captum wants two points on the path at a time, or it warns
-            internal_batch_size=max(CHUNK, 2 * len(query.x)),
+            internal_batch_size=max(CHUNK, len(query.x)),  # captum cannot split one point of the path
         )
         return Attribution(values=values.detach().to(query.x.dtype))

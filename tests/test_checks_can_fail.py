@@ -41,6 +41,12 @@ def rows_of(index, weight):
     return lambda task, query: Examples(index=index.repeat(len(query.x), 1), weight=weight.repeat(len(query.x), 1))
 
 
+def of_lists(task, query):
+    found = rows_of(FIRST, FALLING)(task, query)
+    object.__setattr__(found, "index", found.index.tolist())  # as outside the tests, where nobody checks types
+    return found
+
+
 FALLING, FIRST = torch.tensor([0.9, 0.5]), torch.tensor([0, 1])
 OF_EXAMPLES = {"explains": Examples}
 
@@ -61,6 +67,7 @@ MALFORMED = {
     ),
     "different examples: index names": explainer(rows_of(torch.tensor([3, 3]), FALLING), **OF_EXAMPLES),
     "strongest first: weight must not increase": explainer(rows_of(FIRST, FALLING.flip(0)), **OF_EXAMPLES),
+    "tensors: index must be a torch.Tensor, got list": explainer(of_lists, **OF_EXAMPLES),
     "dtype: index must be torch.int64, got torch.int32": explainer(rows_of(FIRST.int(), FALLING), **OF_EXAMPLES),
     "finite values: 1 of 2 weight of sample 124": explainer(
         rows_of(FIRST, torch.tensor([torch.inf, 1.0])), **OF_EXAMPLES
