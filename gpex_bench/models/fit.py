@@ -27,7 +27,7 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from gpex_bench.types import Architecture, Dataset, Model, Need, settings
 
 WARM_UP = 0.25  # share of the steps in which the learning rate rises
-CELLS = 8  # rows and columns of the grid of cells that are occluded in an image
+CELLS = (4, 8, 16, 32)  # rows (and columns) of the grids of cells that are occluded in images, one grid a batch
 
 
 @settings
@@ -140,11 +140,12 @@ def shift_images(
 def occlude(
     x: Float[Tensor, "batch *feature"], baseline: Float[Tensor, "*feature"], share: float, generator: torch.Generator
 ) -> Float[Tensor, "batch *feature"]:
-    """Replace a random part of a share of the rows by the baseline: columns of a table, cells of 8 x 8 of an image.
+    """Replace a random part of a share of the rows by the baseline: columns of a table, cells of an image.
 
-    How much of a row is replaced is uniform between nothing and all of it.
+    The size of the cells is drawn for the batch, so that no outline of what is gone is typical. How much of a row is replaced is uniform between nothing and all of it.
     """
-    cells = (1, CELLS, CELLS) if x.ndim == 4 else x.shape[1:]
+    side = CELLS[int(torch.randint(len(CELLS), (), generator=generator))]
+    cells = (1, side, side) if x.ndim == 4 else x.shape[1:]
     ones = [1] * len(cells)
     part = torch.rand(len(x), *ones, generator=generator)
     is_chosen = torch.rand(len(x), *ones, generator=generator) < share
