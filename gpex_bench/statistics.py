@@ -1,10 +1,10 @@
 """From scores of single samples to numbers that can be compared: means, intervals, ties.
 
 The sample is the unit of uncertainty: scores are averaged over the training seeds first, then the samples are drawn
-again with replacement. Intervals are expanded percentile intervals (hesterberg2015teachers): the tail probability of the
-percentile bootstrap is replaced by one that allows for the n - 1 degrees of freedom, so that few samples do not look
-too sure. Differences between two methods are tested on the same samples (paired, studentised bootstrap), with Holm's
-correction for many methods. The spread over training seeds is given separately, never mixed in.
+again with replacement. Intervals are expanded percentile intervals (hesterberg2015teachers): the tail probability of
+the percentile bootstrap is replaced by one that allows for the n - 1 degrees of freedom, so that few samples do not
+look too sure. Differences between two methods are tested on the same samples (paired, studentised bootstrap), with
+Holm's correction for many methods. The spread over training seeds is given separately, never mixed in.
 
 Every draw is seeded from (dataset, model, number of samples): a method's numbers do not depend on the other methods.
 The marks (p values, ties) do, because they compare with the best.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,9 @@ from gpex_bench.frames import (
     SCORES,
     SKIPPED,
     SUMMARY,
+    groups,
     ordered,
+    records,
     require,
     wording,
 )
@@ -98,10 +101,10 @@ def describe(scores: pd.DataFrame, key: str) -> pd.DataFrame:
     values = per_sample(scores)
     seeds = scores.groupby(["method", "seed"])["score"].mean().groupby("method")
     rows = []
-    for method, part in values.groupby("method"):
+    for method, part in groups(values.reset_index(), ["method"]):
         n_samples = len(part)
-        low, high = percentile_interval(resampled_means(part.to_numpy(), draws(key, n_samples)), n_samples)
-        rows.append((method, part.mean(), low, high, n_samples))
+        low, high = percentile_interval(resampled_means(part["score"].to_numpy(), draws(key, n_samples)), n_samples)
+        rows.append((*method, part["score"].mean(), low, high, n_samples))
     frame = pd.DataFrame(rows, columns=["method", "mean", "low", "high", "n_samples"]).set_index("method")
     return frame.assign(seed_sd=seeds.std(ddof=1), n_seeds=seeds.size()).reset_index()
 
@@ -116,10 +119,10 @@ def mark(scores: pd.DataFrame, rows: pd.DataFrame, sign: int, controls: Collecti
     candidates = rows[~rows["method"].isin(list(controls))]
     if candidates.empty:
         return rows
-    best = str(candidates.loc[(sign * candidates["mean"]).idxmax(), "method"])
+    best = str(candidates["method"].iloc[int(np.argmax(sign * candidates["mean"].to_numpy()))])
     values = per_sample(scores).unstack("method")
     found: dict[str, tuple[float, float]] = {}
-    for method in values.columns.drop(best):
+    for method in map(str, values.columns.drop(best)):
         worse = (sign * (values[best] - values[method])).dropna().to_numpy()
         chance = p_value(worse, draws(key, len(worse))) if len(worse) else 1.0
         found[method] = (float(worse.mean()) if len(worse) else float("nan"), chance)
@@ -153,7 +156,7 @@ def summarise(
     if unknown:
         raise ValueError(f"higher_is_better lacks the metrics {unknown}; state the direction of each.")
     frames = []
-    for (dataset, model, metric), part in ordered(scores).groupby(["dataset", "model", "metric"]):
+    for (dataset, model, metric), part in groups(ordered(scores), ["dataset", "model", "metric"]):
         key = f"{dataset}/{model}"
         rows = mark(part, describe(part, key), 1 if higher_is_better[metric] else -1, controls, key)
         frames.append(rows.assign(dataset=dataset, model=model, metric=metric))
@@ -162,7 +165,7 @@ def summarise(
 
 
 def outcomes(summary: pd.DataFrame, cells: pd.DataFrame, skipped: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for every pair of method and metric of a dataset and model, with a number or with the reason why not.
+    """Return one row for every dataset, model, method and metric, with a number or with the reason why there is none.
 
     `state` is ok, not_applicable, missing, or the status of the failed cells. `reason` of an ok row names the seeds
     that are missing from it, if any. `mark` is "best" where one method is told from all others, "tied" for the members
@@ -174,19 +177,19 @@ def outcomes(summary: pd.DataFrame, cells: pd.DataFrame, skipped: pd.DataFrame) 
     require(summary, (*SUMMARY, *MARKS), "summary")
     require(cells, CELLS, "cells")
     require(skipped, SKIPPED, "skipped")
-    place = ["dataset", "model", "method"]
-    known = summary.set_index([*place, "metric"])
-    reasons = skipped.set_index([*place, "metric"])["reason"]
-    rows: list[dict[str, object]] = []
-    for (dataset, model), block in ordered(cells).groupby(["dataset", "model"]):
+    full = ("dataset", "model", "method", "metric")
+    known = {tuple(row[name] for name in full): row for row in records(summary)}
+    reasons = {tuple(row[name] for name in full): str(row["reason"]) for row in records(skipped)}
+    rows: list[dict[str, Any]] = []
+    for (dataset, model), block in groups(ordered(cells), ["dataset", "model"]):
         here = [frame[(frame["dataset"] == dataset) & (frame["model"] == model)] for frame in (summary, skipped)]
-        for method, seeds in block.groupby("method"):
+        for (method,), seeds in groups(block, ["method"]):
             for metric in sorted(set(here[0]["metric"]) | set(here[1]["metric"])):
                 key = (dataset, model, method, metric)
-                found = known.loc[key].to_dict() if key in known.index else {}
-                state, reason = _state(seeds, found, str(reasons[key]) if key in reasons.index else "")
+                found = known.get(key, {})
+                state, reason = _state(seeds, found, reasons.get(key, ""))
                 fate = {"state": state, "reason": reason, "n_seeds_planned": len(seeds)}
-                rows.append(dict(zip([*place, "metric"], key, strict=True)) | found | fate)
+                rows.append(dict(zip(full, key, strict=True)) | found | fate)
     frame = pd.DataFrame(rows, columns=list(OUTCOMES))
     flags = {name: frame[name].eq(True) for name in ("is_best", "is_best_group")}
     frame = frame.astype({"mean": float, "low": float, "high": float}).assign(**flags)
@@ -195,17 +198,18 @@ def outcomes(summary: pd.DataFrame, cells: pd.DataFrame, skipped: pd.DataFrame) 
     return ordered(frame)
 
 
-def _state(seeds: pd.DataFrame, found: Mapping[str, float], skipped: str) -> tuple[str, str]:
+def _state(seeds: pd.DataFrame, found: Mapping[str, Any], skipped: str) -> tuple[str, str]:
     """Return state and reason of one method and metric from its cells (one per seed)."""
     bad = seeds[seeds["status"] != "ok"]
     where = "/".join(str(seeds.iloc[0][name]) for name in ("dataset", "model", "method"))
-    if found and (skipped or found["n_seeds"] > len(seeds) - len(bad)):
+    n_ok = len(seeds) - len(bad)
+    if found and (skipped or found["n_seeds"] > n_ok):
         raise ValueError(
-            f"summary counts {found['n_seeds']:.0f} seeds of {where}, but only {len(seeds) - len(bad)} of its cells are ok"
+            f"summary has scores of {found['n_seeds']:.0f} seeds of {where}, but {n_ok} of its cells are ok"
             f"{' and the metric does not apply' if skipped else ''}; scores of other cells must not reach summarise."
         )
     if found:
-        missing = [f"seed {row.seed} {wording(row.status, row.reason)}" for row in bad.itertuples()]
+        missing = [f"seed {row['seed']} {wording(row['status'], row['reason'])}" for row in records(bad)]
         return "ok", "; ".join(missing)
     if skipped:
         return "not_applicable", skipped
@@ -215,7 +219,7 @@ def _state(seeds: pd.DataFrame, found: Mapping[str, float], skipped: str) -> tup
 
 
 def curve_summary(curves: pd.DataFrame) -> pd.DataFrame:
-    """Return mean and 95 % interval (Student's t over samples, seeds averaged first) of each point of the removal curves."""
+    """Return mean and 95 % interval (Student's t over samples, seeds averaged first) of each point of the curves."""
     require(curves, CURVES, "curves")
     point = ["dataset", "model", "method", "order", "fraction"]
     samples = ordered(curves).groupby([*point, "sample"])["probability"].mean().groupby(point)

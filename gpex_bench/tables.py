@@ -7,18 +7,21 @@ computed never shows. A cell without a number says why instead.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from gpex_bench.frames import (
     OUTCOMES,
     Record,
+    groups,
     interval,
     method_order,
     metric_order,
     ordered,
     partial,
+    records,
     require,
     wording,
 )
@@ -44,7 +47,7 @@ def csv(frame: pd.DataFrame) -> str:
     return ordered(frame).to_csv(index=False, float_format="%.8g", lineterminator="\n")
 
 
-def cell_text(row: pd.Series) -> tuple[str, str]:
+def cell_text(row: Mapping[str, Any]) -> tuple[str, str]:
     """Return what a reader sees of one outcome, and its mark: "best" alone, "tied" with the best, or nothing."""
     if row["state"] != "ok":
         return wording(row["state"], row["reason"]), ""
@@ -56,11 +59,11 @@ def cell_text(row: pd.Series) -> tuple[str, str]:
 def wide(
     outcomes: pd.DataFrame, methods: Sequence[Record], metrics: Sequence[Record], headline: str
 ) -> dict[tuple[str, str], pd.DataFrame]:
-    """Return, for each dataset and model, a frame method x metric of (text, mark); best first by the headline metric."""
+    """Return, by dataset and model, a frame method x metric of (text, mark); best first by the headline metric."""
     require(outcomes, OUTCOMES, "outcomes")
     tables = {}
-    for (dataset, model), block in ordered(outcomes).groupby(["dataset", "model"]):
-        cells = block.assign(cell=[cell_text(row) for _, row in block.iterrows()])
+    for (dataset, model), block in groups(ordered(outcomes), ["dataset", "model"]):
+        cells = block.assign(cell=pd.Series(map(cell_text, records(block)), index=block.index))
         table = cells.pivot(index="method", columns="metric", values="cell")
         rows = method_order(block, methods, metrics, headline)
         tables[str(dataset), str(model)] = table.loc[rows, metric_order(block, metrics, headline)]
@@ -85,7 +88,7 @@ def plain_markdown(frame: pd.DataFrame) -> str:
 
 
 def latex(table: pd.DataFrame, caption: str, label: str) -> str:
-    """Return a wide table of (text, mark) as a LaTeX table for booktabs; bold where the best is told from all others."""
+    """Return a wide table of (text, mark) for LaTeX with booktabs; bold where the best is told from all others."""
     style = {"best": r"\textbf{{{}}}", "tied": r"{}$^{{=}}$"}
     body = table.map(lambda cell: style.get(cell[1], "{}").format(escape(cell[0]))).reset_index()
     lines = [

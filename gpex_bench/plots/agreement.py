@@ -63,7 +63,7 @@ def agreement_scatter(predictions: pd.DataFrame, agreement: pd.DataFrame) -> Dra
     figure.supylabel("mean of the GP (logit)", size=9)
     low = values.loc[weakest]
     alt = (
-        f"{len(heads)} scatter plots, one per head, of the GP's mean against the network's output with the line of equality. "
+        f"{len(heads)} scatter plots, one per head, of the GP's mean against the network's output. "
         f"The weakest head is {weakest} with r = {low['pearson']:.3f} and R² = {low['r2']:.3f}."
     )
     return Drawing(figure, _title(predictions, "Outputs"), alt, pd.concat(shown, ignore_index=True))

@@ -86,8 +86,8 @@ def gallery(gallery: Gallery) -> Drawing:
     bar = figure.colorbar(scale, ax=grid, location="bottom", fraction=0.03, aspect=60, pad=0.02, ticks=[-1, 0, 1])
     bar.set_label(LEGEND, size=8.5)
     alt = (
-        f"{n_rows} test images of {gallery.name} (predicted: {', '.join(gallery.predicted)}), each with the relevance maps "
-        f"of {', '.join(gallery.maps)}."
+        f"{n_rows} test images of {gallery.name} (predicted: {', '.join(gallery.predicted)}), each with the relevance "
+        f"maps of {', '.join(gallery.maps)}."
     )
     return Drawing(figure, f"Explanations of {gallery.name}", alt, data(gallery))
 

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from gpex_bench.frames import number
 from gpex_bench.plots.maps import picture, show, unit
 from gpex_bench.plots.style import BLUE, DIVERGING, ORANGE, Drawing, blank, shorten, styled
 from gpex_bench.types import value
@@ -69,7 +70,7 @@ def _images(row: np.ndarray, sheet: Sheet) -> None:
             )
         axes.set_title(shorten(sheet.classes[rank], 15), size=8.2)
         axes.set_xlabel(
-            f"similarity {sheet.similarity[rank]:.2f}\ncontribution {sheet.contribution[rank]:+.2g}", size=7.6
+            f"similarity {sheet.similarity[rank]:.2f}\ncontribution {number(float(sheet.contribution[rank]))}", size=7.6
         )
     for axes in row[1 + len(sheet.classes) :]:
         axes.set_visible(False)

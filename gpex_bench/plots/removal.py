@@ -50,13 +50,13 @@ def removal_curves(curves: pd.DataFrame, methods: Sequence[Record], reference: s
     figure.supylabel("probability of the target", size=9)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3)
-    place = curves.iloc[0]
+    where = f"{curves.iloc[0]['dataset']} ({curves.iloc[0]['model']})"
     best = names[0]
     alt = (
-        f"Removal curves of {len(names)} methods on {place['dataset']} ({place['model']}), mean and 95 % band over samples. "
-        f"The gap between removing the least and the most relevant features first is widest for {best} ({areas[best]:.3f})."
+        f"Removal curves of {len(names)} methods on {where}, mean and 95 % band over samples. The gap between removing "
+        f"the least and the most relevant features first is widest for {best} ({areas[best]:.3f})."
     )
-    return Drawing(figure, f"Removal curves on {place['dataset']} ({place['model']})", alt, curves)
+    return Drawing(figure, f"Removal curves on {where}", alt, curves)
 
 
 def _panel(axes: Axes, curve: pd.DataFrame, reference: pd.DataFrame) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from gpex_bench.frames import OUTCOMES, Record, controls, interval, method_order, metric_order, require
+from gpex_bench.frames import (
+    OUTCOMES,
+    RANDOM,
+    Record,
+    controls,
+    interval,
+    method_order,
+    metric_order,
+    records,
+    require,
+)
 from gpex_bench.plots.style import BLUE, GREY, INK, Drawing, styled, words
 
-RANDOM = ("random_map", "random_examples")  # controls whose score means "no information"
 COST = ("dataset", "model", "method", "metric", "rows_per_sample", "mean", "low", "high", "is_control", "is_pareto")
 
 
@@ -40,11 +50,11 @@ def heat_map(outcomes: pd.DataFrame, methods: Sequence[Record], metrics: Sequenc
     require(outcomes, OUTCOMES, "outcomes")
     outcomes = outcomes.assign(colour=scaled(outcomes, metrics, controls(methods)))
     rows, columns = method_order(outcomes, methods, metrics, headline), metric_order(outcomes, metrics, headline)
-    table = outcomes.set_index(["method", "metric"])
+    cells = {(row["method"], row["metric"]): row for row in records(outcomes)}
     up = {record["metric"]: record["higher_is_better"] for record in metrics}
     figure = Figure(figsize=(2.4 + 1.04 * len(columns), 1.5 + 0.44 * len(rows)), layout="constrained")
     axes = figure.subplots()
-    colour = table["colour"].unstack("metric").loc[rows, columns].to_numpy(dtype=float)
+    colour = outcomes.pivot(index="method", columns="metric", values="colour").loc[rows, columns].to_numpy(dtype=float)
     shading = {"cmap": "BrBG", "vmin": -1.6, "vmax": 1.6}  # the dark ends of the scale would hide the text
     bar = {"label": "0 = random control, 1 = best", "ticks": [-1, 0, 1], "aspect": 40, "pad": 0.01}
     is_large = len(rows) > 4
@@ -53,7 +63,7 @@ def heat_map(outcomes: pd.DataFrame, methods: Sequence[Record], metrics: Sequenc
         figure.axes[-1].set_ylim(-1, 1)
     for y, method in enumerate(rows):
         for x, metric in enumerate(columns):
-            _cell(axes, (x, y), table.loc[(method, metric)])
+            _cell(axes, (x, y), cells[method, metric])
     axes.set_xticks(np.arange(len(columns)) + 0.5, [f"{words(name)} {'↑' if up[name] else '↓'}" for name in columns])
     axes.set_yticks(np.arange(len(rows)) + 0.5, [words(name) for name in rows], rotation=0)
     axes.tick_params(length=0, labeltop=True, labelbottom=False, rotation=0)
@@ -69,7 +79,7 @@ def heat_map(outcomes: pd.DataFrame, methods: Sequence[Record], metrics: Sequenc
     return Drawing(figure, f"Scores on {where}", alt, outcomes)
 
 
-def _cell(axes: Axes, corner: tuple[int, int], row: pd.Series) -> None:
+def _cell(axes: Axes, corner: tuple[int, int], row: Mapping[str, Any]) -> None:
     """Write one cell: the mean over the interval, bold if best or tied; hatched without a number."""
     x, y = corner
     if row["state"] == "ok":
@@ -88,9 +98,14 @@ def _cell(axes: Axes, corner: tuple[int, int], row: pd.Series) -> None:
         return
     label = "n/a" if row["state"] == "not_applicable" else "missing" if row["state"] == "missing" else "failed"
     failed = label != "n/a"
-    style = {"hatch": "xxxx" if failed else "//", "edgecolor": "#c9c9c9", "facecolor": "#f2f2f2", "linewidth": 0}
-    axes.add_patch(Rectangle((x + 0.02, y + 0.03), 0.96, 0.94, **style))
-    text = {"ha": "center", "va": "center", "size": 8, "weight": "bold" if failed else "normal"}
+    style: dict[str, Any] = {
+        "hatch": "xxxx" if failed else "//",
+        "edgecolor": "#c9c9c9",
+        "facecolor": "#f2f2f2",
+        "linewidth": 0,
+    }
+    axes.add_patch(Rectangle((x + 0.02, y + 0.03), 0.96, 0.94, linewidth=0, **style))
+    text: dict[str, Any] = {"ha": "center", "va": "center", "size": 8, "weight": "bold" if failed else "normal"}
     patch = {"facecolor": "#f2f2f2", "edgecolor": "none", "pad": 1.2}
     axes.text(x + 0.5, y + 0.5, label, color="#7a1f1f" if failed else "#555555", bbox=patch, **text)
 
@@ -106,7 +121,7 @@ def _where(frame: pd.DataFrame) -> str:
 def _leader(outcomes: pd.DataFrame, headline: str) -> str:
     """Say which methods lead by one metric."""
     lead = outcomes[(outcomes["metric"] == headline) & outcomes["is_best_group"]].sort_values(["is_best", "method"])
-    names = [f"{row.method} ({interval(row.mean, row.low, row.high)[0]})" for row in lead.itertuples()][::-1]
+    names = [f"{row['method']} ({interval(row['mean'], row['low'], row['high'])[0]})" for row in records(lead)][::-1]
     if not names:
         return f"No method has a score for {headline}."
     return f"Best by {headline}: {names[0]}" + (f", tied with {', '.join(names[1:])}." if names[1:] else ".")
@@ -114,7 +129,7 @@ def _leader(outcomes: pd.DataFrame, headline: str) -> str:
 
 @styled
 def cost_against_score(cost: pd.DataFrame, higher_is_better: bool) -> Drawing:
-    """Draw one score of one dataset and model against rows sent through the network per sample, with the Pareto front."""
+    """Draw one score of one dataset and model against rows through the network per sample, with the Pareto front."""
     require(cost, COST, "cost")
     cost = cost.sort_values(["rows_per_sample", "mean", "method"])
     where, metric = _where(cost), cost.iloc[0]["metric"]
@@ -136,14 +151,17 @@ def cost_against_score(cost: pd.DataFrame, higher_is_better: bool) -> Drawing:
     axes.set_ylabel(f"{metric} ({'higher' if higher_is_better else 'lower'} is better), 95 % interval")
     _labels(axes, cost)
     names = ", ".join(front["method"])
-    alt = f"Cost against {metric} on {where}. On the Pareto front, from cheap to dear: {names}. Controls are grey crosses."
+    alt = f"Cost against {metric} on {where}. On the Pareto front, from cheap to dear: {names}."
     return Drawing(figure, f"Cost against {metric} on {where}", alt, cost)
 
 
 def _labels(axes: Axes, cost: pd.DataFrame) -> None:
     """Write each method's name beside its point, at the nearest place where it covers no other name and no point."""
-    axes.figure.draw_without_rendering()
-    to_points = 72 / axes.figure.dpi
+    figure = axes.get_figure(root=True)
+    if figure is None:
+        raise ValueError("axes must belong to a figure.")
+    figure.draw_without_rendering()
+    to_points = 72 / figure.dpi
     at = axes.transData.transform(cost[["rows_per_sample", "mean"]].to_numpy(dtype=float)) * to_points
     taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in at]
     front = at[cost["is_pareto"].to_numpy()]

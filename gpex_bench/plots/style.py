@@ -17,12 +17,12 @@ from matplotlib.figure import Figure
 
 INK = "#1b1f24"  # text and axes; the report's style sheet turns exactly this colour light on a dark page
 FAINT = "#d0d4d9"  # grid lines; likewise
-GREY = "#8c8c8c"  # controls
+GREY = "#6b737c"  # controls; likewise
 BLUE, ORANGE = "#0173b2", "#de8f05"  # seaborn's "colorblind" palette
 DIVERGING = "RdBu_r"  # blue against, white none, red for the target
 N_LABEL = 26  # characters of a name before it is shortened
 
-RC: dict[str, Any] = {
+RC: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9,
@@ -68,7 +68,7 @@ def styled(draw: Callable[P, Drawing]) -> Callable[P, Drawing]:
 
     @wraps(draw)
     def run(*args: P.args, **kwargs: P.kwargs) -> Drawing:
-        with mpl.rc_context({**mpl.rcParamsDefault, **RC}):
+        with mpl.rc_context(dict(mpl.rcParamsDefault) | RC):
             return draw(*args, **kwargs)
 
     return run
@@ -83,13 +83,13 @@ def to_svg(drawing: Drawing, name: str) -> str:
     """
     buffer = io.StringIO()
     keep = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    with mpl.rc_context({**RC, "svg.hashsalt": name}):
+    with mpl.rc_context(RC | {"svg.hashsalt": name}):
         drawing.figure.savefig(buffer, format="svg", transparent=True, metadata=keep)
     body = buffer.getvalue()
     body = body[body.index("<svg ") :]
     width, height = (float(size) for size in re.findall(r'(?:width|height)="([\d.]+)pt"', body[:600])[:2])
     inside = re.sub(r"<metadata>.*?</metadata>", "", body[body.index(">") + 1 :], count=1, flags=re.DOTALL)
-    inside = re.sub(r'(\bid="|"#|url\(#)', lambda found: f"{found[0]}{name}-", inside)
+    inside = re.sub(r'(\bid="|href="#|url\(#)', lambda found: f"{found[0]}{name}-", inside)
     inside = re.sub(r"<!--.*?-->\n?", "", inside, flags=re.DOTALL)
     inside = re.sub(r"\n\s*", "\n", inside)
     head = (

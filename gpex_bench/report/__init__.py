@@ -65,8 +65,9 @@ def render(results: Results) -> str:
     stray = sorted({picture.section for picture in results.pictures} - set(SECTIONS))
     if stray:
         raise ValueError(f"pictures belong to unknown sections {stray}; known are {list(SECTIONS)}.")
+    loader = jinja2.PackageLoader(__name__, ".")
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader(__name__, "."),
+        loader=loader,
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -75,8 +76,9 @@ def render(results: Results) -> str:
     findings = verdict.findings(results.outcomes, results.efficiency, results.agreement, results.metrics)
     return environment.get_template("report.html.j2").render(
         results=results,
-        style=_source(environment, "style.css"),
-        script=_source(environment, "script.js"),
+        style=Markup(loader.get_source(environment, "style.css")[0]),
+        script=Markup(loader.get_source(environment, "script.js")[0]),
+        headline=next((record for record in results.metrics if record["metric"] == results.headline), None),
         findings=[finding for finding in findings if finding.metric == results.headline],
         sentences=verdict.sentences(findings, results.headline),
         counts=sections.counts(results.cells, results.outcomes),
@@ -90,13 +92,6 @@ def render(results: Results) -> str:
         pictures=sections.by_section([_safe(picture) for picture in results.pictures], SECTIONS),
         provenance=sections.listed(results.provenance),
     )
-
-
-def _source(environment: jinja2.Environment, name: str) -> Markup:
-    """Return a file that stands beside the template, verbatim."""
-    loader = environment.loader
-    assert loader is not None  # noqa: S101 - it was given above
-    return Markup(loader.get_source(environment, name)[0])
 
 
 def _safe(picture: Picture) -> dict[str, Any]:

@@ -32,6 +32,7 @@
       header.append(button);
       button.addEventListener("click", () => sort(table, column, header));
     });
+    if (table.tBodies[0].rows.length < 6) return;
     const label = document.createElement("label");
     const input = document.createElement("input");
     label.className = "filter";

@@ -49,7 +49,9 @@ def failures(cells: pd.DataFrame) -> list[dict[str, str]]:
     """List failed cells, seeds with the same fate together."""
     bad = cells[~cells["status"].isin(["ok", "not_applicable"])].assign(reason=lambda frame: frame["reason"].fillna(""))
     listed = []
-    for (dataset, model, method, status, reason), part in groups(bad, ["dataset", "model", "method", "status", "reason"]):
+    for (dataset, model, method, status, reason), part in groups(
+        bad, ["dataset", "model", "method", "status", "reason"]
+    ):
         seeds = ", ".join(str(seed) for seed in sorted(part["seed"]))
         text = wording(status, reason)
         listed.append({"dataset": dataset, "model": model, "method": method, "seeds": seeds, "text": text})
@@ -60,7 +62,13 @@ def inapplicable(outcomes: pd.DataFrame) -> list[dict[str, str]]:
     """List pairs that do not apply, metrics with the same reason together."""
     pairs = outcomes[outcomes["state"] == "not_applicable"]
     return [
-        {"dataset": dataset, "model": model, "method": method, "metrics": ", ".join(sorted(part["metric"])), "reason": reason}
+        {
+            "dataset": dataset,
+            "model": model,
+            "method": method,
+            "metrics": ", ".join(sorted(part["metric"])),
+            "reason": reason,
+        }
         for (dataset, model, method, reason), part in groups(pairs, ["dataset", "model", "method", "reason"])
     ]
 
@@ -74,12 +82,12 @@ def score_tables(
         for part, left_out in blocks(here, metrics):
             columns = metric_order(part, metrics, headline)
             key = headline if headline in columns else columns[0]
-            table = part.set_index(["method", "metric"])
+            table = {(row["method"], row["metric"]): row for row in records(part)}
             rows = [
                 {
                     "method": method,
                     "is_control": method in controls(methods),
-                    "cells": [cell(table.loc[(method, metric)].to_dict()) for metric in columns],
+                    "cells": [cell(table[method, metric]) for metric in columns],
                 }
                 for method in method_order(part, methods, metrics, key)
             ]
@@ -96,7 +104,8 @@ def cell(row: Mapping[Any, Any]) -> dict[str, Any]:
         kind = "na" if row["state"] == "not_applicable" else "failed"
         return {"kind": kind, "text": wording(row["state"], row["reason"]), "value": ""}
     mean, ends = interval(row["mean"], row["low"], row["high"])
-    spread = f"seeds ±{number(row['seed_sd'], abs(row['mean']))}" if row["n_seeds"] > 1 else "one seed"
+    size = max(abs(row[name]) for name in ("mean", "low", "high") if row[name] == row[name])
+    spread = f"seeds ±{number(row['seed_sd'], size)}" if row["n_seeds"] > 1 else "one seed"
     return {
         "kind": "ok",
         "value": f"{row['mean']:.8g}",
@@ -131,18 +140,19 @@ def agreement_table(agreement: pd.DataFrame) -> list[dict[str, Any]]:
     """Return one row per dataset, model, surrogate and split: statistics of all heads and of the weakest one."""
     rows = []
     for (dataset, model, surrogate, split), part in groups(agreement, ["dataset", "model", "surrogate", "split"]):
-        values = part.pivot(index="statistic", columns="head", values="mean")
-        heads = values.drop(columns="all", errors="ignore")
+        heads = part[part["head"] != "all"].pivot(index="statistic", columns="head", values="mean")
+        whole = part[part["head"] == "all"].set_index("statistic")["mean"].to_dict()
         weakest = part.loc[part["is_weakest"].astype(bool), "head"]
         row: dict[str, Any] = {"dataset": dataset, "model": model, "surrogate": surrogate, "split": split}
         row["weakest"] = str(weakest.iloc[0]) if len(weakest) else ""
         for name in ("pearson", "r2", "rmse_sd", "coverage_90"):
             present = name in heads.index and heads.loc[name].notna().any()
-            row[name] = number(heads.loc[name].mean()) if present else ""
-            row[f"weakest_{name}"] = number(heads.loc[name, row["weakest"]]) if present and row["weakest"] else ""
+            row[name] = number(float(heads.loc[name].mean())) if present else ""
+            row[f"weakest_{name}"] = (
+                number(float(heads.loc[name][row["weakest"]])) if present and row["weakest"] else ""
+            )
         for name in ("argmax_agreement", "accuracy_network", "accuracy_surrogate"):
-            present = name in values.index and "all" in values.columns
-            row[name] = f"{100 * values.loc[name, 'all']:.1f} %" if present else ""
+            row[name] = f"{100 * whole[name]:.1f}\u00a0%" if name in whole else ""
         rows.append(row)
     return rows
 
@@ -159,7 +169,11 @@ def cost_table(efficiency: pd.DataFrame, costs: pd.DataFrame, cells: pd.DataFram
         known = key in measured.index
         seconds = measured.loc[key, "seconds"] / samples.loc[key] if known else float("nan")
         memory = f"{measured.loc[key, 'peak'] / 1e6:,.0f}" if known else ""
-        shown = {"rows": f"{row['rows_per_sample']:,.4g}", "seconds": number(seconds) if known else "", "memory": memory}
+        shown = {
+            "rows": f"{row['rows_per_sample']:,.4g}",
+            "seconds": number(seconds) if known else "",
+            "memory": memory,
+        }
         rows.append(row | shown | {"score": mean, "ends": ends})
     return rows
 
@@ -170,7 +184,9 @@ def method_cards(methods: Sequence[Record], outcomes: pd.DataFrame, headline: st
     cards = []
     for record in sorted(methods, key=lambda record: (record["kind"] == "control", record["kind"], record["method"])):
         rows = records(chosen[chosen["method"] == record["method"]])
-        cards.append({**record, "scores": [{"dataset": row["dataset"], "model": row["model"], **cell(row)} for row in rows]})
+        cards.append(
+            {**record, "scores": [{"dataset": row["dataset"], "model": row["model"], **cell(row)} for row in rows]}
+        )
     return cards
 
 

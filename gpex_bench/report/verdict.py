@@ -61,9 +61,13 @@ def _match(agreement: pd.DataFrame, dataset: str, model: str) -> dict[str, str]:
     result = dict.fromkeys(("mean_r", "weakest", "weakest_r", "argmax"), "")
     if len(heads):
         weakest = heads.iloc[0]
-        result |= {"mean_r": number(heads["mean"].mean()), "weakest": str(weakest["head"]), "weakest_r": number(weakest["mean"])}
+        result |= {
+            "mean_r": number(heads["mean"].mean()),
+            "weakest": str(weakest["head"]),
+            "weakest_r": number(weakest["mean"]),
+        }
     if len(argmax):
-        result["argmax"] = f"{100 * argmax['mean'].mean():.1f} %"
+        result["argmax"] = f"{100 * argmax['mean'].mean():.1f}\u00a0%"
     return result
 
 
