@@ -50,6 +50,7 @@ class Layout(_Strict):
     run: Id
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
     strict: bool = False
+    headline: Id = "srg"  # the metric that the report's verdict is about
     explain: Explain = Explain()
     networks: Annotated[tuple[Network, ...], Field(min_length=1)]
     datasets: dict[Id, dict[str, Any] | None]
@@ -82,6 +83,7 @@ class Config:
     run: str
     seeds: tuple[int, ...]
     strict: bool
+    headline: str
     explain: Explain
     networks: tuple[Network, ...]
     entries: Mapping[str, Mapping[str, Entry]]  # by kind, then by run id
@@ -256,7 +258,9 @@ def parse(raw: Mapping[str, Any]) -> Config:
         kind: {run_id: resolver.entry(kind, run_id) for run_id in getattr(layout, section)}
         for section, kind in SECTIONS.items()
     }
-    config = Config(layout.run, layout.seeds, layout.strict, layout.explain, layout.networks, entries)
+    if layout.headline not in layout.metrics:
+        raise _unknown("headline", "run id of a metric", layout.headline, layout.metrics)
+    config = Config(layout.run, layout.seeds, layout.strict, layout.headline, layout.explain, layout.networks, entries)
     _check_networks(config)
     return config
 

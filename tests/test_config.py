@@ -102,6 +102,7 @@ MISTAKES = {
         [{"dataset": "mnist5k", "model": "cnn"}] * 2,
         r"networks\.1: .*stands there twice",
     ),
+    "unlisted headline": (("headline",), "aopc", r"headline: unknown run id of a metric 'aopc'"),
     "unlisted surrogate": (
         ("networks",),
         [{"dataset": "mnist5k", "model": "cnn", "surrogates": ["svgp"]}],

@@ -56,11 +56,7 @@ class Job:
 
     def model(self, path: Path) -> Model:
         """Return a trained network."""
-        tensors, _ = io.read_tensors(path)
-        with torch.random.fork_rng(devices=[]):
-            model = self.config.model(self.wildcards["model"]).build(self.data)
-        model.load_state_dict(tensors)
-        return model.eval().requires_grad_(False)
+        return load_model(self.config, self.wildcards["model"], self.data, path)
 
     def surrogate(self, path: Path, run_id: str, model: Model) -> Surrogate:
         """Return a fitted surrogate."""
@@ -91,6 +87,15 @@ class Job:
                 surrogate = self.surrogate(surrogate_path, name, model)
             tasks.append((seed, Task(model=model, data=self.data, surrogate=surrogate, seed=seed)))
         return tasks
+
+
+def load_model(config: Config, run_id: str, data: Dataset, path: Path) -> Model:
+    """Return a trained network in eval mode."""
+    tensors, _ = io.read_tensors(path)
+    with torch.random.fork_rng(devices=[]):
+        model = config.model(run_id).build(data)
+    model.load_state_dict(tensors)
+    return model.eval().requires_grad_(False)
 
 
 JOBS: dict[str, Callable[[Job], None]] = {}

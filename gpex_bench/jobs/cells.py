@@ -113,9 +113,10 @@ def score(this: Job) -> None:
     explainer, names = this.config.method(method), list(this.snakemake.params.metrics)
     metrics = {name: this.config.metric(name) for name in names}
     for number, (seed, task) in enumerate(this.tasks()):
+        failed: dict[str, str] = {}
         explanation, note = io.read_explanation(this.paths("explanations")[number])
         if explanation is None or explainer is None:
-            scores, curves, failed = empty(SCORES), empty(CURVES), {}
+            scores, curves = empty(SCORES), empty(CURVES)
             log.info("%s %s seed %s: nothing to score, the method %s", this.name, method, seed, note["status"])
         else:
             query = queries(task.model, task.data, limits.samples)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import pandas as pd
 
 from gpex_bench import frames, statistics
+from gpex_bench.tables import csv, latex, markdown, wide
 from gpex_bench.types import Explainer, Metric
 
 
@@ -24,6 +25,7 @@ class Tables:
     agreement: pd.DataFrame
     predictions: pd.DataFrame
     costs: pd.DataFrame
+    networks: pd.DataFrame
 
 
 def stack(parts: Iterable[pd.DataFrame], columns: Iterable[str]) -> pd.DataFrame:
@@ -43,7 +45,8 @@ def aggregate(
     Args:
         parts: tables of single cells under "scores", "curves", "agreement" and "predictions".
         records: "cells": one per network, seed and method, also where it does not apply; "skipped": one per network,
-            method and metric that have no score, with the reason; "costs": measured, one per cell.
+            method and metric that have no score, with the reason;
+            "costs": measured, one per cell; "networks": accuracies, one per network and seed.
         metrics: by run id, for their directions.
         controls: run ids of the methods that cannot be the best.
     """
@@ -61,15 +64,31 @@ def aggregate(
         agreement=stack(parts["agreement"], frames.AGREEMENT),
         predictions=stack(parts["predictions"], frames.PREDICTIONS),
         costs=stack([pd.DataFrame(records["costs"])], frames.COSTS),
+        networks=stack([pd.DataFrame(records["networks"])], ["dataset", "model", "seed"]),
     )
 
 
-def record(kind: str, run_id: str, plugin: Explainer | Metric, **more: Any) -> dict[str, Any]:
+def texts(
+    tables: Tables, methods: Sequence[frames.Record], metrics: Sequence[frames.Record], headline: str
+) -> dict[str, str]:
+    """Return the tables that people read, by file name: CSV, and Markdown and LaTeX for each network."""
+    found = {f"{name}.csv": csv(getattr(tables, name)) for name in ("outcomes", "cells", "skipped", "networks")}
+    found["agreement.csv"] = csv(
+        statistics.agreement_summary(tables.agreement) if len(tables.agreement) else tables.agreement
+    )
+    for (dataset, model), table in wide(tables.outcomes, methods, metrics, headline).items():
+        caption = f"Scores on {dataset} ({model}): mean and 95 % interval. Bold: best; equals sign: tied with the best."
+        found[f"scores_{dataset}_{model}.md"] = markdown(table)
+        found[f"scores_{dataset}_{model}.tex"] = latex(table, caption, f"tab:{dataset}-{model}")
+    return found
+
+
+def record(section: str, run_id: str, plugin: Explainer | Metric, **more: Any) -> dict[str, Any]:
     """Return what the report says about a method or a metric: its own words and its hyperparameters."""
     cls = type(plugin)
     lines = (cls.__doc__ or "").strip().splitlines()
     return {
-        kind: run_id,
+        section: run_id,
         "class": cls.__name__,
         "reference": cls.reference,
         "description": lines[0] if lines else "",

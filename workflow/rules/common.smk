@@ -3,18 +3,20 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from gpex_bench.config import ConfigError, parse
-from gpex_bench.provenance import fingerprint
+from gpex_bench.config import ConfigError, parse as checked
+from gpex_bench.provenance import fingerprint, sha256
 from gpex_bench.registry import PACKAGE
 
 try:
-    CONFIG = parse(config)
+    CONFIG = checked(config)
 except ConfigError as error:
     raise WorkflowError(f"The config cannot be used. {error}")
 
 SCRIPT = "../scripts/run.py"
 RUN = f"results/{CONFIG.run}"
 CELL = "{dataset}/{model}/seed-{seed}"
+TABLES = ("scores", "curves", "cells", "skipped", "outcomes", "agreement", "predictions", "networks")
+CONFIGFILE = Path(workflow.configfiles[0]).name if workflow.configfiles else "default.yaml"
 NETWORKS = {(network.dataset, network.model): network for network in CONFIG.networks}
 
 
@@ -100,3 +102,8 @@ def plan():
         for network in CONFIG.networks
         for method in CONFIG.entries["method"]
     ]
+
+
+def page_sources():
+    """Hashes of the report's template, style and script, which no import leads to."""
+    return [sha256(path) for path in sorted((PACKAGE / "report").iterdir()) if path.suffix in (".j2", ".css", ".js")]

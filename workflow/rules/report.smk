@@ -1,23 +1,66 @@
-TABLES = ("scores", "curves", "cells", "skipped", "outcomes", "agreement", "predictions")
+NETWORK_TABLES = [f"scores_{dataset}_{model}" for dataset, model in NETWORKS]
 
 
 rule aggregate:
     input:
+        models=[f"{RUN}/{d}/{m}/seed-{seed}/model.safetensors" for d, m in NETWORKS for seed in CONFIG.seeds],
         explanations=each_cell("explanations/{method}.safetensors"),
         scores=each_cell("scores/{method}.parquet"),
         curves=each_cell("curves/{method}.parquet"),
         agreement=each_surrogate("agreement/{surrogate}.parquet"),
         predictions=each_surrogate("agreement/{surrogate}_predictions.parquet"),
     output:
-        expand(f"{RUN}/tables/{{name}}.{{ending}}", name=TABLES, ending=["parquet", "json"]),
+        tables=expand(f"{RUN}/tables/{{name}}.{{ending}}", name=TABLES, ending=["parquet", "json"]),
+        texts=expand(f"{RUN}/tables/{{name}}.csv", name=["outcomes", "cells", "skipped", "networks", "agreement"]),
+        papers=expand(f"{RUN}/tables/{{name}}.{{ending}}", name=NETWORK_TABLES, ending=["md", "tex"]),
         costs=f"{RUN}/tables/costs.json",
         cards=f"{RUN}/tables/cards.json",
     params:
-        plan=lambda w: plan(),
+        plan=plan(),
         code=code("aggregate"),
     log:
         f"{RUN}/logs/aggregate.log",
     message:
         "Joining all cells into tables"
+    script:
+        SCRIPT
+
+
+rule draw:
+    input:
+        tables=rules.aggregate.output.tables,
+        cards=rules.aggregate.output.cards,
+        explanations=each_cell("explanations/{method}.safetensors"),
+        surrogates=each_surrogate("surrogates/{surrogate}.safetensors"),
+    output:
+        figures=directory(f"{RUN}/figures"),
+    params:
+        headline=CONFIG.headline,
+        code=code("draw"),
+    log:
+        f"{RUN}/logs/draw.log",
+    message:
+        "Drawing the figures"
+    script:
+        SCRIPT
+
+
+rule report:
+    input:
+        tables=rules.aggregate.output.tables,
+        cards=rules.aggregate.output.cards,
+        costs=rules.aggregate.output.costs,
+        figures=rules.draw.output.figures,
+    output:
+        report=report(f"{RUN}/report.html", category="Report"),
+    params:
+        headline=CONFIG.headline,
+        configfile=CONFIGFILE,
+        code=code("report"),
+        pages=page_sources(),
+    log:
+        f"{RUN}/logs/report.log",
+    message:
+        "Writing the report"
     script:
         SCRIPT

@@ -1,0 +1,13 @@
+"""Network, surrogate → how well they agree."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from gpex_bench.surrogates.agreement import agreement, predictions
+from gpex_bench.types import Dataset, Model, Surrogate
+
+
+def agree(model: Model, surrogate: Surrogate, data: Dataset, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the agreement statistics per head and the predictions behind them, on test and on mixed items."""
+    return agreement(model, surrogate, data, seed), predictions(model, surrogate, data, seed)

@@ -1,0 +1,46 @@
+"""Tables → what the report needs besides them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from gpex_bench import frames, statistics
+from gpex_bench.report import AGREEMENT
+
+
+def agreement(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the agreement of each head over the training seeds; empty if no surrogate was fitted."""
+    return statistics.agreement_summary(table) if len(table) else pd.DataFrame(columns=list(AGREEMENT))
+
+
+def efficiency(
+    tables: Mapping[str, pd.DataFrame],
+    methods: Sequence[frames.Record],
+    metrics: Sequence[frames.Record],
+    headline: str,
+) -> pd.DataFrame:
+    """Return cost beside the headline score."""
+    better = next(record["higher_is_better"] for record in metrics if record["metric"] == headline)
+    return statistics.cost_summary(tables["cells"], tables["outcomes"], headline, better, frames.controls(methods))
+
+
+def facts(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
+    """Return a row on each network: accuracies over the seeds and how much was explained."""
+    rows = []
+    for (dataset, model), block in tables["networks"].groupby(["dataset", "model"]):
+        cells = tables["cells"]
+        here = cells[(cells["dataset"] == dataset) & (cells["model"] == model)]
+        accuracy = 100 * block["test_accuracy"]
+        rows.append(
+            {
+                "dataset": dataset,
+                "network": model,
+                "training seeds": len(block),
+                "test accuracy": f"{accuracy.mean():.1f} % ({accuracy.min():.1f} to {accuracy.max():.1f})",
+                "samples explained": int(here["n_samples"].max()),
+            }
+        )
+    return rows
