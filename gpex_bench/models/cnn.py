@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import field
 from typing import ClassVar
 
 from jaxtyping import Float
@@ -44,6 +43,16 @@ class CnnModel(Model):
 
 
 @settings
+class CnnTraining(fit.Training):
+    """How it is trained."""
+
+    epochs: int = 20
+    batch_size: int = 32
+    shift: int = 2
+    occluded: float = 0.25
+
+
+@settings
 class Cnn(Architecture):
     """Three convolutions and one wide layer."""
 
@@ -51,7 +60,7 @@ class Cnn(Architecture):
 
     width: int = 16  # channels of the first convolution; the next have two and four times as many
     wide: int = 1024  # units of the wide layer
-    training: fit.Training = field(default_factory=lambda: fit.Training(epochs=12, shift=2))
+    training: CnnTraining = CnnTraining()
 
     def __post_init__(self) -> None:
         fit.check_positive(width=self.width, wide=self.wide)

@@ -140,9 +140,10 @@ def shift_images(
 def occlude(
     x: Float[Tensor, "batch *feature"], baseline: Float[Tensor, "*feature"], share: float, generator: torch.Generator
 ) -> Float[Tensor, "batch *feature"]:
-    """Replace a random part of a share of the rows by the baseline: columns of a table, cells of an image.
+    """Replace a random part of a share of the rows by the baseline: columns of a table, cells of a grid of an image.
 
-    The size of the cells is drawn for the batch, so that no outline of what is gone is typical. How much of a row is replaced is uniform between nothing and all of it.
+    The size of the cells is drawn for the batch, so that no outline of what is gone is typical. How much of a row is
+    replaced is uniform between nothing and all of it.
     """
     side = CELLS[int(torch.randint(len(CELLS), (), generator=generator))]
     cells = (1, side, side) if x.ndim == 4 else x.shape[1:]

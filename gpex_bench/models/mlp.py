@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import field
 from typing import ClassVar
 
 from jaxtyping import Float
@@ -27,13 +26,23 @@ class MlpModel(Model):
 
 
 @settings
+class MlpTraining(fit.Training):
+    """How it is trained."""
+
+    epochs: int = 20
+    learning_rate: float = 1e-3
+    batch_size: int = 32
+    occluded: float = 0.25
+
+
+@settings
 class Mlp(Architecture):
     """One wide hidden layer."""
 
     takes: ClassVar[frozenset[Need]] = frozenset({Need.TABLE})
 
     wide: int = 1024  # hidden units
-    training: fit.Training = field(default_factory=lambda: fit.Training(epochs=20, learning_rate=1e-3, batch_size=32))
+    training: MlpTraining = MlpTraining()
 
     def __post_init__(self) -> None:
         fit.check_positive(wide=self.wide)

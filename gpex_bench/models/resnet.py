@@ -9,7 +9,6 @@ in which they run, so that zennit's canonisers find the convolution of each batc
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import field
 from typing import ClassVar
 
 import torch
@@ -75,6 +74,15 @@ class ResnetModel(Model):
 
 
 @settings
+class ResnetTraining(fit.Training):
+    """How it is trained."""
+
+    epochs: int = 14
+    shift: int = 2
+    occluded: float = 0.5
+
+
+@settings
 class Resnet(Architecture):
     """ResNet-18 of a given width."""
 
@@ -82,7 +90,7 @@ class Resnet(Architecture):
 
     width: int = 8  # channels of the first stage; each later stage has twice as many
     wide: int = 1024  # units of the wide layer
-    training: fit.Training = field(default_factory=lambda: fit.Training(epochs=12, shift=2))
+    training: ResnetTraining = ResnetTraining()
 
     def __post_init__(self) -> None:
         fit.check_positive(width=self.width, wide=self.wide)

@@ -8,10 +8,10 @@ import torch
 from scipy import ndimage
 
 from gpex_bench.models import fit
-from gpex_bench.models.cnn import Cnn
+from gpex_bench.models.cnn import Cnn, CnnTraining
 from gpex_bench.models.fit import Training
-from gpex_bench.models.mlp import Mlp
-from gpex_bench.models.resnet import Resnet
+from gpex_bench.models.mlp import Mlp, MlpTraining
+from gpex_bench.models.resnet import Resnet, ResnetTraining
 from gpex_bench.types import Dataset, Model, Split
 
 
@@ -49,11 +49,11 @@ def images(n=32, side=12, n_channels=2) -> Dataset:
     )
 
 
-SHORT = Training(epochs=2, batch_size=7, shift=2, occluded=0.5)
+SHORT = {"epochs": 2, "batch_size": 7, "shift": 2, "occluded": 0.5}
 SMALL = [
-    (Mlp(wide=16, training=SHORT), table()),
-    (Cnn(width=2, wide=8, training=SHORT), images()),
-    (Resnet(width=2, wide=8, training=SHORT), images()),
+    (Mlp(wide=16, training=MlpTraining(**SHORT)), table()),
+    (Cnn(width=2, wide=8, training=CnnTraining(**SHORT)), images()),
+    (Resnet(width=2, wide=8, training=ResnetTraining(**SHORT)), images()),
 ]
 each = pytest.mark.parametrize(("architecture", "data"), SMALL, ids=["mlp", "cnn", "resnet"])
 
@@ -101,7 +101,9 @@ def test_test_split_is_never_looked_at(architecture, data):
 
 def test_training_learns_and_tells_its_progress():
     data, lines = table(n=600), []
-    model = Mlp(wide=32, training=Training(epochs=15, batch_size=16)).train(data, 1, lines.append)
+    model = Mlp(wide=32, training=MlpTraining(epochs=15, batch_size=16, learning_rate=3e-3, occluded=0.0)).train(
+        data, 1, lines.append
+    )
     assert fit.accuracy(model, data.test.x, data.test.y) > 0.95
     assert len(lines) == 15
     assert lines[0].startswith("epoch 1/15: loss 0.")
@@ -124,10 +126,10 @@ def test_accuracy_counts_rows_not_batches():
 def test_divergence_stops_with_a_clear_error():
     data = table()
     with pytest.raises(FloatingPointError, match=r"diverged in epoch \d of 20: .* lower learning_rate \(now 1e\+30\)"):
-        Mlp(training=Training(epochs=20, learning_rate=1e30)).train(data, 1, silent)
+        Mlp(training=MlpTraining(learning_rate=1e30)).train(data, 1, silent)
     broken = replace(data, train=replace(data.train, x=data.train.x * torch.nan))
-    with pytest.raises(FloatingPointError, match="epoch 1 of 12: the loss is nan. Check that the inputs are finite"):
-        Mlp(training=Training()).train(broken, 1, silent)
+    with pytest.raises(FloatingPointError, match="epoch 1 of 20: the loss is nan. Check that the inputs are finite"):
+        Mlp().train(broken, 1, silent)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,7 @@ def test_bad_training_settings_are_refused(change, message):
 
 def test_shift_out_of_the_image_is_refused():
     with pytest.raises(ValueError, match="shift must be smaller than the 12 pixels of an image's side, got 12"):
-        Cnn(width=2, wide=4, training=Training(shift=12)).train(images(), 1, silent)
+        Cnn(width=2, wide=4, training=CnnTraining(shift=12)).train(images(), 1, silent)
 
 
 # --- augmentation -----------------------------------------------------------------------------------------------------
