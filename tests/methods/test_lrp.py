@@ -87,6 +87,13 @@ def test_biases_keep_their_share_unless_told_otherwise(resnet, task, query, meth
     assert float((kept - 1).abs().min()) > 10 * CONSERVED
 
 
+class Sum(nn.Module):
+    """The convention for residual adds: a registered module of this name."""
+
+    def forward(self, x):
+        return x.sum(1)
+
+
 class Plus(nn.Module):
     """A sum that no composite knows."""
 
@@ -94,13 +101,35 @@ class Plus(nn.Module):
         return x.sum(1)
 
 
-def test_conservation_fails_where_the_sum_is_not_recognised(resnet, task, query, method, normal):
+@pytest.mark.parametrize("add, conserves", [(Sum, True), (Plus, False)])
+def test_residual_sums_are_recognised_by_their_name(resnet, task, query, method, normal, add, conserves):
     for module in list(resnet.modules()):
         if hasattr(module, "add"):
-            module.add = Plus()
+            module.add = add()
     x = normal(2, 3, 16, 16)
     kept = share(method("lrp", zero_bias=True), task(resnet, x), query(x, 1))
-    assert float(kept.min()) > 2  # each of the eight blocks pays out twice
+    if conserves:
+        torch.testing.assert_close(kept, torch.ones(2), atol=CONSERVED, rtol=0)
+    else:
+        assert float(kept.min()) > 2  # each of the eight blocks pays out twice
+
+
+@pytest.mark.parametrize("composite", COMPOSITES)
+def test_batch_norm_is_folded_into_the_layer_before_it(layers, task, query, method, normal, composite):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        convolution, norm, head = nn.Conv2d(2, 5, 3), nn.BatchNorm2d(5), nn.Linear(80, 3)
+    normed = random_norms(layers(nn.Sequential(convolution, norm, nn.ReLU(), nn.Flatten()), head)).eval()
+    scale = norm.weight.data / (norm.running_var + norm.eps).sqrt()
+    folded = nn.Conv2d(2, 5, 3)
+    folded.weight.data = convolution.weight.data * scale[:, None, None, None]
+    folded.bias.data = (convolution.bias.data - norm.running_mean) * scale + norm.bias.data
+    x = normal(3, 2, 6, 6)
+    with_norm, without = (
+        method("lrp", composite=composite).explain(task(model, x), query(x, 1)).values
+        for model in (normed, layers(nn.Sequential(folded, nn.ReLU(), nn.Flatten()), head))
+    )
+    torch.testing.assert_close(with_norm, without, rtol=1e-3, atol=1e-4 * float(without.abs().max()))
 
 
 @pytest.mark.parametrize("composite", COMPOSITES)
