@@ -1,7 +1,7 @@
 """How networks are trained: one loop for all architectures.
 
 A network is trained on the whole training split for a fixed number of epochs, with AdamW (loshchilov2019decoupled) and
-a one-cycle learning rate (smith2018superconvergence). There is no early stopping and no selection of a checkpoint, so
+a one-cycle learning rate (smith2019super). There is no early stopping and no selection of a checkpoint, so
 that no split is looked at but the training one.
 
 Training images may be shifted by a few pixels, and a random part of a row may be replaced by the baseline (as in
