@@ -9,6 +9,8 @@ The values sum to a difference of the *surrogate* (mean minus prior mean, or mea
 of the network, so that no completeness is claimed.
 """
 
+from torch import Tensor
+
 from gpex_bench.types import Attribution, Explainer, Query, Task, settings
 
 
@@ -42,7 +44,7 @@ class GpexAttribution(Explainer):
             return Attribution(values=(relevance[:, None] / n_channels).expand_as(query.x).detach().clone())
         return Attribution(values=self._integrated(task, query))
 
-    def _integrated(self, task: Task, query: Query):
+    def _integrated(self, task: Task, query: Query) -> Tensor:
         """Return the integrated gradients of the posterior mean."""
         from captum.attr import IntegratedGradients
 

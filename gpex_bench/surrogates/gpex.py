@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +19,8 @@ from gpex_bench.surrogates.gpex_surrogate import GpexSurrogate
 from gpex_bench.surrogates.kernel_map import Init, KernelMap, Sizes, kernel_map
 from gpex_bench.surrogates.matching import Schedule, Targets, in_chunks
 from gpex_bench.types import Dataset, Model, Recipe, settings
+
+OWN = 2023  # keeps GPEX's random numbers apart from those that the network's weights came from, also with equal seeds
 
 
 @settings
@@ -29,7 +32,7 @@ class Gpex(Recipe):
     norm: float = 1.0  # of an embedding (the paper's text; its code has 0.1)
     init: Init = "network"  # the trunk of an image kernel map: a copy of the network's, or the same with new weights
     statistics: Literal["running", "stored"] = "running"  # see `refresh`
-    window: float = 20  # memory of the running statistics, mini-batches
+    window: int = 20  # memory of the running statistics, mini-batches
     n_steps: int = 800
     batch_size: int = 64  # mixed inputs per step
     n_refreshed: int = 64  # inducing points embedded anew per step; at least 3 * dim avoids over-fitting the batch
@@ -64,8 +67,9 @@ class Gpex(Recipe):
         y = in_chunks(network.explained, x)
         offset, scale = posterior.target_units(y)
         targets = Targets(network.explained, offset, scale)
-        f = self._kernel_map(model, data, y.shape[1], seed).to(self.device)
-        generator = torch.Generator().manual_seed(seed)
+        seeds = np.random.SeedSequence([seed, OWN]).generate_state(2).tolist()
+        f = self._kernel_map(model, data, y.shape[1], seeds[0]).to(self.device)
+        generator = torch.Generator().manual_seed(seeds[1])
         order = torch.randperm(len(x), generator=generator)
         n_held_out = max(1, round(self.held_out * len(x)))
         noise = matching.match(

@@ -99,13 +99,10 @@ def match(  # noqa: PLR0913 - the pieces of one loop, each named
             query = query + schedule.perturbation * torch.randn(query.shape, generator=generator).to(query)
         index = drawn(len(x), min(schedule.n_refreshed, len(x)), generator).to(x.device)
         u = kernel_map(torch.cat([query, x[index]]))
+        _check_finite("embedding", u, step, schedule)
         state = unit_state(refresh.refresh(index, u[len(query) :], v[index]), log_noise)
         loss = objective(state, u[: len(query)], targets(query))
-        if not loss.isfinite():
-            raise FloatingPointError(
-                f"The loss is {loss.item()} at step {step} of {schedule.n_steps}; lower learning_rate "
-                f"({schedule.learning_rate:g}) or trunk_learning_rate ({schedule.trunk_learning_rate:g})."
-            )
+        _check_finite("loss", loss, step, schedule)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -131,6 +128,15 @@ def _optimiser(kernel_map: KernelMap, log_noise: nn.Parameter, schedule: Schedul
     if trunk and schedule.trunk_learning_rate > 0:
         groups.append({"params": trunk, "lr": schedule.trunk_learning_rate})
     return torch.optim.Adam(groups)
+
+
+def _check_finite(name: str, tensor: Tensor, step: int, schedule: Schedule) -> None:
+    """Raise FloatingPointError naming the step, if an entry is not finite."""
+    if not tensor.isfinite().all():
+        raise FloatingPointError(
+            f"The {name} is not finite at step {step} of {schedule.n_steps}; lower learning_rate "
+            f"({schedule.learning_rate:g}) or trunk_learning_rate ({schedule.trunk_learning_rate:g})."
+        )
 
 
 def _agreement(state: State, kernel_map: KernelMap, x: Tensor, v: Tensor) -> str:

@@ -50,10 +50,10 @@ class Stored(Refresh):
 class Running(Refresh):
     """An exponentially weighted mean over mini-batches, scaled to the number of inducing points."""
 
-    def __init__(self, u: Float[Tensor, "n head dim"], v: Float[Tensor, "n head"], window: float) -> None:
+    def __init__(self, u: Float[Tensor, "n head dim"], v: Float[Tensor, "n head"], window: int) -> None:
         """Start from the rows of all points; `window` is the memory in mini-batches, at least 1."""
         if window < 1:
-            raise ValueError(f"window must be at least 1 mini-batch, got {window:g}.")
+            raise ValueError(f"window must be at least 1 mini-batch, got {window}.")
         self._share = 1 / window
         self._n = len(u)
         self._sums = statistics(u.detach(), v)

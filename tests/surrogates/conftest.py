@@ -1,0 +1,90 @@
+"""Small networks and datasets for the tests of surrogates; no global random state is used."""
+
+from functools import cache
+from types import SimpleNamespace
+
+import jaxtyping
+import pytest
+import torch
+from torch import nn
+
+from gpex_bench.types import Dataset, Model, Split
+
+
+class Tiny(Model):
+    """A network with a trunk, and a head on its (pooled) features."""
+
+    def __init__(self, trunk, width, heads):
+        super().__init__()
+        self.trunk = trunk
+        self.head = nn.Linear(width, heads)
+
+    def embed(self, x):
+        features = self.trunk(x)
+        return features.mean((2, 3)) if features.ndim == 4 else features
+
+
+def seeded(make, seed=0):
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return make().eval().requires_grad_(False)
+
+
+def split(x, y):
+    return Split(x=x, y=y, sample=torch.arange(100, 100 + len(x)))
+
+
+def dataset(shape, n_train=120, n_test=40, classes=3):
+    """Samples are mixtures of five patterns, so that a few of them tell about the others."""
+    draw = torch.Generator().manual_seed(3)
+    patterns = torch.randn(5, *shape, generator=draw)
+    train, test = (torch.tensordot(torch.randn(n, 5, generator=draw), patterns, 1) for n in (n_train, n_test))
+    labels = [torch.arange(n) % classes for n in (n_train, n_test)]
+    return Dataset(
+        name="tiny",
+        train=split(train, labels[0]),
+        test=split(test, labels[1]),
+        classes=tuple("abcdefgh"[:classes]),
+        features=tuple(f"column {i}" for i in range(shape[0])) if len(shape) == 1 else (),
+        baseline=torch.zeros(shape),
+    )
+
+
+def table():
+    data = dataset((6,))
+    return seeded(lambda: Tiny(nn.Sequential(nn.Linear(6, 32), nn.ReLU()), 32, 3)), data
+
+
+def images():
+    def trunk():
+        layers = (nn.Conv2d(2, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AvgPool2d(4))
+        return Tiny(nn.Sequential(*layers), 8, 3)
+
+    return seeded(trunk), dataset((2, 12, 12))
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """What to build small problems from; PROBLEMS maps a name to a function that gives (network, dataset)."""
+    problems = {"table": table, "images": images}
+    return SimpleNamespace(Tiny=Tiny, seeded=seeded, dataset=dataset, table=table, images=images, PROBLEMS=problems)
+
+
+@pytest.fixture(scope="session")
+def fitted(tiny):
+    """(network, dataset, surrogate) of a problem, fitted once per recipe."""
+
+    @cache
+    def fit(name, recipe):
+        model, data = tiny.PROBLEMS[name]()
+        return model, data, recipe.fit(model, data, 1, lambda line: None)
+
+    return fit
+
+
+@pytest.fixture
+def unchecked():
+    """Switch the checks of annotations off, as they are in use: what must be refused then is refused by our code."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -1,0 +1,201 @@
+"""A fitted GPEX: it matches, repeats, restores, and its explanations sum to what they explain."""
+
+import math
+
+import pytest
+import torch
+
+from gpex_bench.surrogates import posterior
+from gpex_bench.surrogates.agreement import agreement
+from gpex_bench.surrogates.gpex import Gpex
+
+RECIPE = Gpex(n_steps=60, dim=5, width=32, batch_size=32, n_refreshed=24)
+SUM = 1e-5  # float32 terms, relative to their size
+
+
+def asked(data):
+    return data.test.x[:7], torch.arange(7) % 3
+
+
+@pytest.mark.parametrize("name", ["table", "images"])
+def test_a_fit_matches_the_network(name, fitted):
+    recipe = Gpex(n_steps=250, dim=8, width=64, batch_size=48, n_refreshed=32)
+    model, data, surrogate = fitted(name, recipe)
+    table = agreement(model, surrogate, data, seed=0, n_mixed=300)
+    r = table[(table.statistic == "mean_pearson") & (table.split == "test")].value.item()
+    assert r > 0.98
+
+
+def test_the_final_model_is_exact_over_all_training_samples(fitted):
+    _, data, surrogate = fitted("table", RECIPE)
+    assert len(surrogate.rows) == len(data.train.x)
+    torch.testing.assert_close(surrogate.rows, surrogate(data.train.x))
+    exact = posterior.statistics(surrogate.rows, surrogate.targets)
+    for name in ("a", "b", "c", "count"):
+        assert torch.equal(getattr(surrogate, name), getattr(exact, name))
+
+
+@pytest.mark.parametrize("name", ["table", "images"])
+def test_a_fit_repeats_and_leaves_the_rest_alone(name, fitted):
+    model, data, first = fitted(name, RECIPE)
+    weights = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    before = torch.get_rng_state()
+    second = RECIPE.fit(model, data, 1, lambda line: None)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(weights[key], tensor) for key, tensor in model.state_dict().items())
+    a, b = first.state_dict(), second.state_dict()
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    other = RECIPE.fit(model, data, 2, lambda line: None).state_dict()
+    assert not torch.equal(a["rows"], other["rows"])
+    assert not any(parameter.requires_grad for parameter in first.parameters())
+    assert not any(module.training for module in first.modules())
+
+
+def test_batch_norm_keeps_the_statistics_of_the_network(fitted):
+    model, _, surrogate = fitted("images", RECIPE)
+    ours, theirs = surrogate.kernel_map.trunk[1], model.trunk[1]
+    assert torch.equal(ours.running_mean, theirs.running_mean)
+    assert not torch.equal(ours.weight, theirs.weight)
+
+
+@pytest.mark.parametrize("name", ["table", "images"])
+def test_a_surrogate_survives_its_state_dict(name, fitted):
+    model, data, surrogate = fitted(name, RECIPE)
+    state = {key: tensor.clone() for key, tensor in surrogate.state_dict().items()}
+    back = RECIPE.restore(model, data, state)
+    x, target = asked(data)
+    assert torch.equal(back.posterior(x).mean, surrogate.posterior(x).mean)
+    assert torch.equal(back.posterior(x).variance, surrogate.posterior(x).variance)
+    assert torch.equal(back.similarity(x, target), surrogate.similarity(x, target))
+    assert torch.equal(back.contribution(x, target), surrogate.contribution(x, target))
+    assert not back.training
+
+
+def test_a_foreign_state_is_refused(fitted):
+    model, data, surrogate = fitted("table", RECIPE)
+    for state in ({}, {"rows": surrogate.rows}, surrogate.state_dict() | {"noise": torch.ones(9)}):
+        with pytest.raises(ValueError, match=r"This is not the state of a Gpex\("):
+            RECIPE.restore(model, data, state)
+    with pytest.raises(ValueError, match="This is not the state"):
+        Gpex(dim=7).restore(model, data, surrogate.state_dict())
+
+
+@pytest.mark.parametrize("name", ["table", "images"])
+def test_contributions_and_offset_sum_to_the_mean(name, fitted):
+    _, data, surrogate = fitted(name, RECIPE)
+    x, target = asked(data)
+    shares = surrogate.contribution(x, target)
+    mean = surrogate.posterior(x).mean[torch.arange(7), target]
+    total = shares.double().sum(1) + surrogate.offset(target)
+    assert ((total - mean).abs() <= SUM * (1 + shares.abs().sum(1))).all()
+
+
+@pytest.mark.parametrize("name", ["table", "images"])
+def test_similarity_is_a_cosine_and_a_sample_is_most_like_itself(name, fitted):
+    _, data, surrogate = fitted(name, RECIPE)
+    target = torch.arange(7) % 3
+    similarity = surrogate.similarity(data.train.x[:7], target)
+    assert similarity.abs().max() <= 1 + SUM
+    torch.testing.assert_close(similarity[torch.arange(7), torch.arange(7)], torch.ones(7))
+    assert torch.equal(similarity.argmax(1), torch.arange(7))
+
+
+def test_relevance_sums_to_the_mean(fitted):
+    _, data, surrogate = fitted("images", RECIPE)
+    x, target = asked(data)
+    relevance = surrogate.relevance(x, target)
+    assert relevance.shape == (7, 12, 12)
+    mean = surrogate.posterior(x).mean[torch.arange(7), target]
+    total = relevance.double().sum((1, 2)) + surrogate.offset(target)
+    assert ((total - mean).abs() <= SUM * (1 + relevance.abs().sum((1, 2)))).all()
+    assert fitted("table", RECIPE)[2].relevance(data.test.x[:2, 0, 0, :6], target[:2]) is None
+
+
+def test_pair_maps_sum_to_the_similarity(fitted):
+    _, data, surrogate = fitted("images", RECIPE)
+    x, index, target = data.test.x[:1], torch.tensor([3, 50, 119]), 2
+    on_query, on_neighbour = surrogate.pair(x, data.train.x[index], target)
+    similarity = surrogate.similarity(x, torch.tensor([target]))[0, index]
+    torch.testing.assert_close(on_query.sum((1, 2)), similarity, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(on_neighbour.sum((1, 2)), similarity, rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(on_query, on_neighbour)
+
+
+def test_a_table_has_no_pair_maps(fitted, unchecked):
+    rows = fitted("table", RECIPE)[1].test.x
+    with pytest.raises(ValueError, match="pair needs images"):
+        fitted("table", RECIPE)[2].pair(rows[:1], rows[:2], 0)
+
+
+def test_calling_the_surrogate_counts_every_row(fitted):
+    from gpex_bench.budget import counted
+
+    _, data, surrogate = fitted("images", RECIPE)
+    x, target = asked(data)
+    for ask in (
+        surrogate.posterior,
+        lambda x: surrogate.similarity(x, target),
+        lambda x: surrogate.relevance(x, target),
+    ):
+        with counted(surrogate) as rows:
+            ask(x)
+        assert rows.forward == 7
+
+
+def test_constant_heads_and_few_samples_are_legal(tiny):
+    model, _ = tiny.table()
+    model.head.weight[1] = 0
+    data = tiny.dataset((6,), n_train=4)
+    surrogate = RECIPE.fit(model, data, 0, lambda line: None)
+    posterior = surrogate.posterior(data.test.x)
+    assert posterior.mean.isfinite().all()
+    assert (posterior.mean[:, 1] == model.head.bias[1]).all()
+    assert (posterior.variance[:, 1] == 0).all()
+    assert surrogate.contribution(*asked(data)).isfinite().all()
+    with pytest.raises(ValueError, match="data.train must have at least 2 samples, got 1"):
+        RECIPE.fit(model, tiny.dataset((6,), n_train=1), 0, lambda line: None)
+
+
+def test_duplicated_samples_are_legal(tiny):
+    model, data = tiny.table()
+    data.train.x[1:] = data.train.x[0]
+    surrogate = RECIPE.fit(model, data, 0, lambda line: None)
+    assert surrogate.posterior(data.test.x).mean.isfinite().all()
+    assert surrogate.similarity(*asked(data)).isfinite().all()
+
+
+def test_other_settings_fit(tiny, fitted):
+    for recipe in (
+        Gpex(n_steps=5, statistics="stored", perturbation=0.1, trunk_learning_rate=0.0),
+        Gpex(n_steps=5, init="random", norm=0.1),
+    ):
+        model, data, surrogate = fitted("images", recipe)
+        assert surrogate.posterior(data.test.x).mean.isfinite().all()
+    frozen = fitted("images", Gpex(n_steps=5, trunk_learning_rate=0.0))[2]
+    assert torch.equal(frozen.kernel_map.trunk[0].weight, tiny.images()[0].trunk[0].weight)
+
+
+def test_progress_says_how_far_and_how_well(tiny):
+    model, data = tiny.table()
+    lines = []
+    Gpex(n_steps=40, dim=4).fit(model, data, 0, lines.append)
+    assert len(lines) == 20
+    assert lines[-1].startswith("step 40/40  loss ")
+    assert "held-out mixed r 0." in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"dim": 0}, "dim must be at least 1, got 0"),
+        ({"norm": 0.0}, "norm must be positive, got 0.0"),
+        ({"learning_rate": math.nan}, "learning_rate must be positive, got nan"),
+        ({"perturbation": -1.0}, "perturbation must be 0 or positive, got -1.0"),
+        ({"held_out": 1.0}, r"held_out must be a share in \(0, 1\), got 1.0"),
+        ({"statistics": "fresh"}, "statistics must be 'running' or 'stored', got 'fresh'"),
+        ({"init": "zero"}, "init must be 'network' or 'random', got 'zero'"),
+    ],
+)
+def test_bad_settings_are_refused(setting, message, unchecked):
+    with pytest.raises(ValueError, match=message):
+        Gpex(**setting)

@@ -1,0 +1,216 @@
+"""The weight-space posterior equals the textbook's M x M formulas and gpytorch, and its identities hold."""
+
+import math
+import warnings
+
+import pytest
+import torch
+
+from gpex_bench.surrogates import posterior
+from gpex_bench.surrogates.posterior import State
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", FutureWarning)  # linear_operator uses torch.jit.script
+    import gpytorch
+
+DENSE = 1e-10  # relative: same formula in another order, float64
+LIBRARY = 1e-8  # gpytorch's own round trips through constraints
+
+
+def problem(m=40, heads=3, dim=5, n=7, seed=0, scale=1.0):
+    draw = torch.Generator().manual_seed(seed)
+    rows = scale * torch.randn(m, heads, dim, generator=draw, dtype=torch.float64)
+    y = 3 + 2 * torch.randn(m, heads, generator=draw, dtype=torch.float64)
+    u = scale * torch.randn(n, heads, dim, generator=draw, dtype=torch.float64)
+    offset, spread = posterior.target_units(y)
+    v = posterior.standardised(y, offset, spread)
+    noise = torch.tensor([0.5, 0.05, 2.0][:heads], dtype=torch.float64)
+    return posterior.condition(posterior.statistics(rows, v), noise, offset, spread), rows, v, u
+
+
+def dense(state: State, rows, v, u, head):
+    """Rasmussen and Williams (2006), equations 2.23, 2.24, 2.30 and 5.12, in units of the standardised targets."""
+    r, x, y, s2 = rows[:, head], u[:, head], v[:, head], state.noise[head]
+    k = r @ r.T + s2 * torch.eye(len(r), dtype=torch.float64)
+    inverse = torch.linalg.inv(k)
+    cross = x @ r.T
+    covariance = x @ x.T - cross @ inverse @ cross.T
+    evidence = -0.5 * (y @ inverse @ y + torch.linalg.slogdet(k).logabsdet + len(r) * math.log(2 * math.pi))
+    left_out = y - (inverse @ y) / inverse.diagonal()
+    return {
+        "mean": cross @ inverse @ y,
+        "covariance": covariance,
+        "evidence": evidence,
+        "loo_mean": left_out,
+        "loo_variance": 1 / inverse.diagonal() - s2,
+        "alpha": inverse @ y,
+    }
+
+
+def assert_close(ours, theirs, tolerance):
+    torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance * float(theirs.abs().max() + 1))
+
+
+@pytest.mark.parametrize("m", [1, 3, 40])  # fewer points than dimensions are legal
+def test_weight_space_equals_textbook(m):
+    torch.manual_seed(0)
+    state, rows, v, u = problem(m)
+    if m == 1:  # one point has no spread: give it one, so that the formulas are tested and not the constant head
+        v = torch.randn(1, 3, dtype=torch.float64)
+        state = posterior.condition(posterior.statistics(rows, v), state.noise, state.offset, torch.ones(3).double())
+    loo_mean, loo_variance = posterior.leave_one_out(state, rows, v)
+    for h in range(3):
+        twin = dense(state, rows, v, u, h)
+        offset, scale = state.offset[h], state.scale[h]
+        assert_close(posterior.mean(state, u)[:, h], offset + scale * twin["mean"], DENSE)
+        assert_close(posterior.predict(state, u)[0][:, h], offset + scale * twin["mean"], DENSE)
+        assert_close(posterior.covariance(state, u)[h], scale**2 * twin["covariance"], DENSE)
+        assert_close(posterior.latent_variance(state, u)[:, h], scale**2 * twin["covariance"].diagonal(), DENSE)
+        assert_close(
+            posterior.predictive_variance(state, u)[:, h],
+            scale**2 * (twin["covariance"].diagonal() + state.noise[h]),
+            DENSE,
+        )
+        assert_close(posterior.evidence(state)[h], twin["evidence"], DENSE)
+        assert_close(loo_mean[:, h], offset + scale * twin["loo_mean"], DENSE)
+        assert_close(loo_variance[:, h], scale**2 * twin["loo_variance"], DENSE)
+        assert_close(posterior.dual(state, rows, v)[:, h], twin["alpha"], DENSE)
+
+
+class Exact(gpytorch.models.ExactGP):
+    def __init__(self, rows, v, likelihood):
+        super().__init__(rows, v, likelihood)
+        self.mean_module = gpytorch.means.ZeroMean()
+        self.covar_module = gpytorch.kernels.LinearKernel()
+
+    def forward(self, x):
+        return gpytorch.distributions.MultivariateNormal(self.mean_module(x), self.covar_module(x))
+
+
+def gpytorch_twin(rows, v, s2):
+    likelihood = gpytorch.likelihoods.GaussianLikelihood(noise_constraint=gpytorch.constraints.GreaterThan(1e-8))
+    model = Exact(rows, v, likelihood).double()
+    model.covar_module.variance = 1.0
+    likelihood.noise = float(s2)
+    return model, likelihood
+
+
+def test_weight_space_equals_gpytorch():
+    state, rows, v, u = problem()
+    for h in range(3):
+        model, likelihood = gpytorch_twin(rows[:, h], v[:, h], state.noise[h])
+        with torch.no_grad(), gpytorch.settings.fast_computations(False, False, False):
+            log_evidence = gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, model)(model(rows[:, h]), v[:, h])
+            model.eval()
+            twin = model(u[:, h])
+        assert_close(posterior.mean(state, u)[:, h], state.offset[h] + state.scale[h] * twin.mean, LIBRARY)
+        assert_close(posterior.covariance(state, u)[h], state.scale[h] ** 2 * twin.covariance_matrix, LIBRARY)
+        assert_close(posterior.evidence(state)[h] / len(rows), log_evidence, LIBRARY)
+
+
+def test_contributions_sum_to_the_mean():
+    state, rows, v, u = problem()
+    total = posterior.contribution(state, rows, v, u).sum(-1) + state.offset
+    assert_close(total, posterior.mean(state, u), DENSE)
+
+
+def test_deletion_effect_equals_a_refit():
+    state, rows, v, u = problem()
+    effect = posterior.deletion(state, rows, v, u)
+    for gone in (0, 17, 39):
+        keep = torch.arange(len(rows)) != gone
+        refit = posterior.condition(posterior.statistics(rows[keep], v[keep]), state.noise, state.offset, state.scale)
+        assert_close(effect[..., gone], posterior.mean(refit, u) - posterior.mean(state, u), DENSE)
+
+
+def test_patched_statistics_equal_recomputed_ones():
+    state, rows, v, _ = problem()
+    new, index = rows.clone(), torch.tensor([3, 0, 30])
+    new[index] = -2.0
+    patched = posterior.patched(state.statistics, rows[index], new[index], v[index])
+    afresh = posterior.statistics(new, v)
+    for name in ("a", "b", "c", "count"):
+        assert_close(getattr(patched, name), getattr(afresh, name), DENSE)
+
+
+def test_parts_add_up():
+    state, rows, v, _ = problem()
+    whole = posterior.added(posterior.statistics(rows[:9], v[:9]), posterior.statistics(rows[9:], v[9:]))
+    for name in ("a", "b", "c", "count"):
+        assert_close(getattr(whole, name), getattr(state.statistics, name), DENSE)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        torch.ones(50, 1, 6),  # all alike
+        torch.randn(50, 1, 1, generator=torch.Generator().manual_seed(1)) * torch.ones(6),  # rank one
+        torch.zeros(50, 1, 6),  # dead
+        torch.eye(6)[[0] * 25 + [1] * 25].unsqueeze(1),  # duplicates
+    ],
+)
+def test_degenerate_embeddings_give_finite_numbers(rows):
+    v = torch.randn(50, 1, generator=torch.Generator().manual_seed(2))
+    one = torch.ones(1)
+    state = posterior.condition(posterior.statistics(rows, v), 1e-4 * one, 0 * one, one)
+    for result in (
+        *posterior.predict(state, rows),
+        posterior.evidence(state),
+        *posterior.leave_one_out(state, rows, v),
+    ):
+        assert result.isfinite().all()
+    assert (posterior.latent_variance(state, rows) >= 0).all()
+
+
+def test_a_constant_head_predicts_its_constant():
+    y = torch.full((20, 2), 0.1)
+    y[:, 1] = torch.arange(20.0)
+    offset, scale = posterior.target_units(y)
+    assert scale[0] == 0
+    assert scale[1] > 0
+    v = posterior.standardised(y, offset, scale)
+    rows = torch.randn(20, 2, 3, generator=torch.Generator().manual_seed(0))
+    state = posterior.condition(posterior.statistics(rows, v), torch.ones(2), offset, scale)
+    assert (posterior.mean(state, rows)[:, 0].float() == 0.1).all()
+    assert (posterior.predictive_variance(state, rows)[:, 0] == 0).all()
+
+
+def test_bad_noise_and_scale_are_refused():
+    sums = problem()[0].statistics
+    one = torch.ones(3)
+    for noise in (torch.zeros(3), -one):
+        with pytest.raises(ValueError, match="noise must be a positive variance for every head, got"):
+            posterior.condition(sums, noise, one, one)
+    with pytest.raises(ValueError, match=r"noise must be finite, got nan at \[0\]"):
+        posterior.condition(sums, one * math.nan, one, one)
+    with pytest.raises(ValueError, match="scale must be 0 .constant head. or positive, got -1"):
+        posterior.condition(sums, one, one, -one)
+
+
+def test_bad_rows_are_refused():
+    rows, v = torch.ones(4, 2, 3), torch.ones(4, 2)
+    rows[1, 0, 2] = math.nan
+    with pytest.raises(ValueError, match=r"u must be finite, got nan at \[1, 0, 2\] \(1 such\)"):
+        posterior.statistics(rows, v)
+    with pytest.raises(ValueError, match="with at least 1 row, got shape"):
+        posterior.statistics(rows[:0], v[:0])
+    with pytest.raises(ValueError, match="y must have at least 1 row, got 0"):
+        posterior.target_units(v[:0])
+    with pytest.raises(ValueError, match=r"y must be finite, got nan at \[0, 0\]"):
+        posterior.target_units(math.nan * v)
+
+
+def test_shapes_are_checked_in_use(unchecked):
+    with pytest.raises(ValueError, match=r"v must be \[row, head\] = \(4, 2\) like u, got shape \(4, 3\)"):
+        posterior.statistics(torch.ones(4, 2, 3), torch.ones(4, 3))
+    with pytest.raises(ValueError, match=r"noise must have one entry per head \(3\), got shape \(2,\)"):
+        posterior.condition(problem()[0].statistics, torch.ones(2), torch.ones(3), torch.ones(3))
+
+
+def test_an_impossible_gram_matrix_is_an_error():
+    state = problem(heads=1)[0]
+    sums = posterior.Statistics(
+        a=-state.statistics.a, b=state.statistics.b, c=state.statistics.c, count=state.statistics.count
+    )
+    with pytest.raises(ValueError, match=r"A \+ s2 I is not positive definite for heads \[0\]"):
+        posterior.weights(State(statistics=sums, noise=state.noise, offset=state.offset, scale=state.scale))
