@@ -33,7 +33,7 @@ class Gpex(Recipe):
     init: Init = "network"  # the trunk of an image kernel map: a copy of the network's, or the same with new weights
     statistics: Literal["running", "stored"] = "running"  # see `refresh`
     window: int = 20  # memory of the running statistics, mini-batches
-    n_steps: int = 800
+    n_steps: int = 600
     batch_size: int = 64  # mixed inputs per step
     n_refreshed: int = 64  # inducing points embedded anew per step; at least 3 * dim avoids over-fitting the batch
     learning_rate: float = 5e-3
