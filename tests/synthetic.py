@@ -221,7 +221,7 @@ def gallery(dataset: str, n_images: int = 5) -> dict:
     names = [name for name in QUALITY if name not in EXAMPLES and status(dataset, 0, name)[0] == "ok"]
     heads = HEADS[dataset]
     true = [heads[place % len(heads)] for place in range(n_images)]
-    predicted = [true[0], *true[2:3], *true[2:]]
+    predicted = [true[0], heads[2 % len(heads)], *true[2:]]
     if dataset == "breast_cancer":
         rows = rng.normal(size=(n_images, 30))
         maps = {name: rows * rng.normal(1, 1 - QUALITY[name][1] ** 2, rows.shape) for name in names}

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gpex_bench.frames import Record, controls, require
+from gpex_bench.frames import Record, controls, ordered, require
 from gpex_bench.plots.style import BLUE, GREY, INK, ORANGE, Drawing, styled
 
 COLUMNS = ("dataset", "model", "method", "order", "fraction", "mean", "low", "high")
@@ -32,7 +32,7 @@ def removal_curves(curves: pd.DataFrame, methods: Sequence[Record], reference: s
         methods: what is known about the methods.
         reference: run id of the control that is repeated.
     """
-    require(curves, COLUMNS, "curves")
+    curves = ordered(require(curves, COLUMNS, "curves")).sort_values("fraction", kind="stable")
     ours = controls(methods)
     areas = {str(name): area(part) for name, part in curves.groupby("method")}
     names = sorted(areas, key=lambda name: (name in ours, -areas[name], name))

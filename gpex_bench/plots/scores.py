@@ -98,12 +98,7 @@ def _cell(axes: Axes, corner: tuple[int, int], row: Mapping[str, Any]) -> None:
         return
     label = "n/a" if row["state"] == "not_applicable" else "missing" if row["state"] == "missing" else "failed"
     failed = label != "n/a"
-    style: dict[str, Any] = {
-        "hatch": "xxxx" if failed else "//",
-        "edgecolor": "#c9c9c9",
-        "facecolor": "#f2f2f2",
-        "linewidth": 0,
-    }
+    style: dict[str, Any] = {"hatch": "xxxx" if failed else "//", "edgecolor": "#c9c9c9", "facecolor": "#f2f2f2"}
     axes.add_patch(Rectangle((x + 0.02, y + 0.03), 0.96, 0.94, linewidth=0, **style))
     text: dict[str, Any] = {"ha": "center", "va": "center", "size": 8, "weight": "bold" if failed else "normal"}
     patch = {"facecolor": "#f2f2f2", "edgecolor": "none", "pad": 1.2}
@@ -197,4 +192,4 @@ def _labels(axes: Axes, cost: pd.DataFrame) -> None:
 
 def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     """Return whether two boxes (left, bottom, right, top) overlap."""
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+    return bool(one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3])

@@ -89,6 +89,7 @@ def to_svg(drawing: Drawing, name: str) -> str:
     body = body[body.index("<svg ") :]
     width, height = (float(size) for size in re.findall(r'(?:width|height)="([\d.]+)pt"', body[:600])[:2])
     inside = re.sub(r"<metadata>.*?</metadata>", "", body[body.index(">") + 1 :], count=1, flags=re.DOTALL)
+    inside = re.sub(r' id="image[0-9a-f]+"', "", inside)  # a hash of its content: two equal images would share it
     inside = re.sub(r'(\bid="|href="#|url\(#)', lambda found: f"{found[0]}{name}-", inside)
     inside = re.sub(r"<!--.*?-->\n?", "", inside, flags=re.DOTALL)
     inside = re.sub(r"\n\s*", "\n", inside)

@@ -146,11 +146,9 @@ def agreement_table(agreement: pd.DataFrame) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"dataset": dataset, "model": model, "surrogate": surrogate, "split": split}
         row["weakest"] = str(weakest.iloc[0]) if len(weakest) else ""
         for name in ("pearson", "r2", "rmse_sd", "coverage_90"):
-            present = name in heads.index and heads.loc[name].notna().any()
-            row[name] = number(float(heads.loc[name].mean())) if present else ""
-            row[f"weakest_{name}"] = (
-                number(float(heads.loc[name][row["weakest"]])) if present and row["weakest"] else ""
-            )
+            of_heads = heads.loc[name].dropna().to_dict() if name in heads.index else {}
+            row[name] = number(sum(of_heads.values()) / len(of_heads)) if of_heads else ""
+            row[f"weakest_{name}"] = number(of_heads[row["weakest"]]) if row["weakest"] in of_heads else ""
         for name in ("argmax_agreement", "accuracy_network", "accuracy_surrogate"):
             row[name] = f"{100 * whole[name]:.1f}\u00a0%" if name in whole else ""
         rows.append(row)

@@ -1,0 +1,220 @@
+"""The report: complete, self-contained, the same bytes, and never a number where there is none."""
+
+import re
+from functools import cache
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from gpex_bench import frames, plots, report, statistics
+from gpex_bench.plots import style
+from gpex_bench.registry import load
+from gpex_bench.report import verdict
+
+synthetic = load(Path(__file__).parents[1] / "synthetic.py", "synthetic")
+METHODS, METRICS = synthetic.methods(), synthetic.metrics()
+CONTROLS = frames.controls(METHODS)
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" role="img"><title>t</title><desc>d</desc></svg>'
+
+
+@cache
+def inputs() -> dict[str, pd.DataFrame]:
+    up = {record["metric"]: record["higher_is_better"] for record in METRICS}
+    summary = statistics.summarise(synthetic.scores(12), up, CONTROLS)
+    cells = synthetic.cells()
+    outcomes = statistics.outcomes(summary, cells, synthetic.skipped())
+    return {
+        "outcomes": outcomes,
+        "cells": cells,
+        "costs": synthetic.costs(),
+        "agreement": statistics.agreement_summary(synthetic.agreement(synthetic.predictions(60))),
+        "efficiency": statistics.cost_summary(cells, outcomes, "srg", True, CONTROLS),
+    }
+
+
+def results(**changes: Any) -> report.Results:
+    fields = {
+        **inputs(),
+        "run": "smoke",
+        "headline": "srg",
+        "methods": METHODS,
+        "metrics": METRICS,
+        "pictures": [report.Picture(section="cost", dataset="shapes", title="A cost", svg=SVG, data="figures/x.csv")],
+        "facts": [{"dataset": "shapes", "train": 10}],
+        "provenance": {"command": "snakemake", "versions": {"torch": "2"}, "config": "run: x\nseeds: [1]"},
+    }
+    return report.Results(**{**fields, **changes})
+
+
+@cache
+def html() -> str:
+    return report.render(results())
+
+
+class Page(HTMLParser):
+    """Collects tags, ids, loads and table cells."""
+
+    void = {"meta", "link", "br", "wbr", "input"}
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.tags.append((tag, found))
+        if found.get("id"):
+            self.ids.append(str(found["id"]))
+        if tag not in self.void:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_is_well_formed_and_navigable() -> None:
+    page = Page(html())
+    assert not page.open and len(page.ids) == len(set(page.ids))
+    jumps = [found["href"] for tag, found in page.tags if tag == "a" and str(found["href"]).startswith("#")]
+    assert {str(jump)[1:] for jump in jumps} <= set(page.ids) and len(jumps) > 8
+    heads = [found for tag, found in page.tags if tag == "th"]
+    assert heads and all(found.get("scope") in ("row", "col") for found in heads)
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h\d", tag)]
+    assert levels[0] == 1 and all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+
+
+def test_loads_nothing() -> None:
+    for tag, found in Page(html()).tags:
+        assert tag not in ("iframe", "object", "embed", "base")
+        for name in ("src", "srcset", "href", "action", "xlink:href"):
+            assert not re.match(r"\w+:|//", str(found.get(name, ""))) or str(found[name]).startswith("data:"), (
+                tag,
+                found,
+            )
+    assert not re.search(r"@import|url\(\s*['\"]?(?!#)|fetch\(|XMLHttpRequest|import\(", html())
+
+
+def test_same_bytes_twice_and_in_any_order() -> None:
+    mixed = {name: frame.sample(frac=1, random_state=5) for name, frame in inputs().items()}
+    assert report.render(results()) == html()
+    assert report.render(results(**mixed, methods=METHODS[::-1], metrics=METRICS[::-1])) == html()
+
+
+def test_every_score_is_in_its_cell() -> None:
+    text = html()
+    for row in frames.records(inputs()["outcomes"].query("state == 'ok'")):
+        mean, ends = frames.interval(row["mean"], row["low"], row["high"])
+        assert f'data-value="{row["mean"]:.8g}"' in text
+        assert f"<b>{mean}</b>" in text and ends in text
+
+
+def test_cells_without_a_score_hold_words_only() -> None:
+    cells = re.findall(r'<td class="(failed|na)" data-value="([^"]*)">([^<]*)</td>', html())
+    assert {kind for kind, *_ in cells} == {"failed", "na"} or {kind for kind, *_ in cells} == {"failed"}
+    for kind, value, text in cells:
+        assert value == "" and unescape(text).startswith("failed" if kind == "failed" else "n/a: ")
+        assert not re.search(r"\d\.\d", text)
+
+
+def test_table_rows_of_a_failed_method_hold_no_number() -> None:
+    row = next(row for row in re.findall(r"<tr>.*?</tr>", html(), re.DOTALL) if "sobol" in row and "timeout" in row)
+    assert row.count("failed (timeout): took longer than 900 s") > 5
+    assert not re.search(r">\s*-?\d+\.\d", row)
+
+
+def test_failures_and_partial_results_are_said_where_a_reader_looks() -> None:
+    text = unescape(html())
+    assert '<strong class="warn">7 failed</strong>' in text
+    assert "failed (memory): used more than 4 GiB" in text.split('id="scores"')[0]
+    assert "2 of 3 seeds" in text.split('id="scores"')[1]
+    assert "n/a: needs truth" in text and "max_sensitivity: 8" in text
+
+
+def test_names_are_escaped() -> None:
+    nasty = [{**METHODS[0], "description": "<script>alert(1)</script>"}, *METHODS[1:]]
+    assert "<script>alert" not in report.render(results(methods=nasty))
+
+
+def test_style_follows_the_figures_colours() -> None:
+    for colour in (style.INK, style.GREY, style.FAINT):
+        assert colour in html()
+
+
+def test_a_real_figure_is_inlined_once() -> None:
+    drawing = plots.cost_against_score(inputs()["efficiency"].query("dataset == 'shapes'"), True)
+    svg = plots.to_svg(drawing, "cost_shapes")
+    picture = report.Picture(section="cost", dataset="shapes", title=drawing.title, svg=svg)
+    page = report.render(results(pictures=[picture]))
+    assert page.count(svg) == 1
+    assert len(Page(page).ids) == len(set(Page(page).ids))
+
+
+def test_empty_parts_leave_no_empty_sections() -> None:
+    page = report.render(
+        results(agreement=inputs()["agreement"].iloc[:0], pictures=[], facts=[], costs=synthetic.costs().iloc[:0])
+    )
+    for section in ("agreement", "gallery", "neighbours", "removal"):
+        assert f'id="{section}"' not in page and f'href="#{section}"' not in page
+    assert "no surrogate" in page
+
+
+@pytest.mark.parametrize("name", ["outcomes", "cells", "costs", "agreement", "efficiency"])
+def test_a_missing_column_is_named(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"{name} lacks the columns \['dataset'\]"):
+        report.render(results(**{name: inputs()[name].drop(columns="dataset")}))
+
+
+def test_a_picture_of_no_section_is_an_error() -> None:
+    picture = report.Picture(section="art", dataset="", title="t", svg=SVG)
+    with pytest.raises(ValueError, match=r"unknown sections \['art'\]; known are \['scores'"):
+        report.render(results(pictures=[picture]))
+
+
+def finding(**changes: Any) -> verdict.Finding:
+    fields: dict[str, Any] = {name: "" for name in verdict.Finding.__dataclass_fields__}
+    fields |= {
+        "dataset": "d",
+        "metric": "srg",
+        "leader": "a",
+        "mean": "0.8",
+        "ends": "[0.7, 0.9]",
+        "tied": (),
+        "controls": (),
+    }
+    return verdict.Finding(**{**fields, **changes})
+
+
+def test_verdict_calls_a_tie_a_tie() -> None:
+    lead = verdict.sentences([finding(second="b", p_value="p = 0.010")], "srg")[0]
+    assert lead == "By srg, on d a 0.8 [0.7, 0.9] leads, ahead of b (p = 0.010)."
+    tie = verdict.sentences([finding(tied=("b", "c"), controls=("random_map",))], "srg")[0]
+    assert tie == (
+        "By srg, on d no single method leads: a 0.8 [0.7, 0.9] cannot be told from b and c; "
+        "the control random_map is no worse."
+    )
+    assert verdict.sentences([finding(leader="")], "srg") == ["No method has a score for srg, so there is no leader."]
+
+
+def test_verdict_names_the_weakest_head_and_the_cheaper_tie() -> None:
+    one = finding(
+        tied=("b",), rows="150", cheapest="b", cheapest_rows="3", mean_r="0.990", weakest="9", weakest_r="0.970"
+    )
+    _, cost, match = verdict.sentences([one], "srg")
+    assert "a 150 on d (b, tied with it, 3)" in cost
+    assert "weakest head 9, r = 0.970" in match
+
+
+def test_verdict_follows_the_numbers() -> None:
+    found = verdict.findings(inputs()["outcomes"], inputs()["efficiency"], inputs()["agreement"], METRICS)
+    digits = next(one for one in found if one.dataset == "mnist5k" and one.metric == "srg")
+    rows = inputs()["outcomes"].query("dataset == 'mnist5k' and metric == 'srg' and state == 'ok'")
+    assert digits.leader == rows.loc[rows["is_best"], "method"].item()
+    assert set(digits.tied) == set(rows.loc[rows["is_best_group"], "method"]) - {digits.leader} - CONTROLS
+    assert digits.weakest == "9"

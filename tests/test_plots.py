@@ -1,0 +1,173 @@
+"""Figures: same bytes twice and in any order, no number for a failed cell, a fair scale, and messages."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+from functools import cache
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+from gpex_bench import frames, plots, statistics
+from gpex_bench.plots import removal, scores
+from gpex_bench.registry import load
+
+synthetic = load(Path(__file__).parent / "synthetic.py", "synthetic")
+METHODS, METRICS = synthetic.methods(), synthetic.metrics()
+CONTROLS = frames.controls(METHODS)
+
+
+@cache
+def outcomes() -> pd.DataFrame:
+    up = {record["metric"]: record["higher_is_better"] for record in METRICS}
+    all_scores = synthetic.scores(12)
+    summary = statistics.summarise(all_scores[all_scores["dataset"] == "shapes"], up, CONTROLS)
+    cells = synthetic.cells().query("dataset == 'shapes'")
+    return statistics.outcomes(summary, cells, synthetic.skipped().query("dataset == 'shapes'"))
+
+
+@cache
+def block() -> pd.DataFrame:
+    return frames.blocks(outcomes(), METRICS)[0][0]
+
+
+@cache
+def curves() -> pd.DataFrame:
+    return statistics.curve_summary(synthetic.curves(6, 1, 5).query("dataset == 'shapes'"))
+
+
+@cache
+def matched() -> tuple[pd.DataFrame, pd.DataFrame]:
+    predictions = synthetic.predictions(80, 2)
+    agreement = statistics.agreement_summary(synthetic.agreement(predictions))
+    here = "dataset == 'shapes' and split == 'test'"
+    return predictions.query(here), agreement.query(here)
+
+
+def cost() -> pd.DataFrame:
+    return statistics.cost_summary(synthetic.cells(), outcomes(), "srg", True, CONTROLS)
+
+
+def shuffled(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.sample(frac=1, random_state=7)
+
+
+DRAW = {
+    "scores": lambda mix: plots.heat_map(mix(block()), METHODS[::-1], METRICS, "srg"),
+    "removal": lambda mix: plots.removal_curves(mix(curves()), METHODS),
+    "scatter": lambda mix: plots.agreement_scatter(mix(matched()[0]), mix(matched()[1])),
+    "heads": lambda mix: plots.agreement_heads(mix(matched()[1])),
+    "cost": lambda mix: plots.cost_against_score(mix(cost()), True),
+    "gallery": lambda mix: plots.gallery(plots.Gallery(**synthetic.gallery("mnist5k", 2))),
+    "table_gallery": lambda mix: plots.table_gallery(plots.Gallery(**synthetic.gallery("breast_cancer", 2))),
+    "sheet": lambda mix: plots.neighbour_sheet(
+        [plots.Sheet(**one) for one in synthetic.sheets("shapes", 2, 3, True)], "x"
+    ),
+    "table_sheet": lambda mix: plots.neighbour_sheet(
+        [plots.Sheet(**one) for one in synthetic.sheets("breast_cancer", 2, 3)], "x"
+    ),
+}
+
+
+@cache
+def svg(name: str) -> str:
+    return plots.to_svg(DRAW[name](lambda frame: frame), name)
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_same_bytes_twice_and_in_any_order(name: str) -> None:
+    assert plots.to_svg(DRAW[name](shuffled), name) == svg(name)
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_svg_stands_alone_and_says_what_it_shows(name: str) -> None:
+    root = ElementTree.fromstring(svg(name))
+    title, alt = root[0].text, root[1].text
+    assert title and alt and len(alt) > 40
+    ids = re.findall(r'\bid="([^"]*)"', svg(name))
+    assert len(ids) == len(set(ids)) and all(one.startswith(f"{name}-") for one in ids)
+    used = re.findall(r'(?:href="|url\()#([^")]*)', svg(name))
+    assert set(used) <= set(ids)
+    links = set(re.findall(r"https?://[^\"' <]*", svg(name)))
+    assert links <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    assert "202" not in re.sub(r'base64,[^"]*|[\d.]*202[\d.]*', "", svg(name))
+
+
+def test_png_is_the_same_twice() -> None:
+    drawing = DRAW["cost"](lambda frame: frame)
+    assert plots.to_png(drawing, 50) == plots.to_png(drawing, 50) == plots.to_png(DRAW["cost"](shuffled), 50)
+
+
+def test_global_style_is_left_alone() -> None:
+    before = dict(mpl.rcParams)
+    plots.to_svg(DRAW["cost"](lambda frame: frame), "x")
+    assert dict(mpl.rcParams) == before
+
+
+def test_failed_cells_hold_words_only() -> None:
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", svg("scores"))
+    n_failed = int(block()["state"].isin(["failed", "timeout"]).sum())
+    assert n_failed > 0 and texts.count("failed") == n_failed
+    numbers = [text for text in texts if text.startswith("[")]
+    assert len(numbers) == int((block()["state"] == "ok").sum())
+
+
+def test_scale_runs_from_random_to_best_and_respects_the_direction() -> None:
+    frame = block().assign(colour=scores.scaled(block(), METRICS, CONTROLS))
+    for metric, part in frame[frame["state"] == "ok"].groupby("metric"):
+        by_method = part.set_index("method")["colour"]
+        assert by_method["random_map"] == 0
+        assert by_method.drop(list(CONTROLS), errors="ignore").max() == 1, metric
+        assert by_method["inverted_ig"] < 0
+    assert frame.loc[frame["state"] != "ok", "colour"].isna().all()
+
+
+def test_data_of_a_figure_are_the_numbers_in_it() -> None:
+    gallery = plots.Gallery(**synthetic.gallery("mnist5k", 2))
+    data = plots.gallery(gallery).data
+    assert len(data) == 2 * 28 * 28 * len(gallery.maps)
+    one = data[(data["method"] == "lime") & (data["input"] == 1) & (data["row"] == 3) & (data["column"] == 4)]
+    assert one["relevance"].item() == pytest.approx(gallery.maps["lime"][1, :, 3, 4].sum())
+
+
+def test_area_of_a_curve_by_hand() -> None:
+    frame = pd.DataFrame(
+        {
+            "order": ["most_first"] * 2 + ["least_first"] * 2,
+            "fraction": [0.0, 1.0] * 2,
+            "mean": [1.0, 0.0, 1.0, 0.5],
+        }
+    )
+    assert removal.area(frame) == pytest.approx(0.25)
+
+
+def test_names_beside_the_points_do_not_cover_one_another() -> None:
+    figure = DRAW["cost"](lambda frame: frame).figure
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    pairs = [(one, other) for place, one in enumerate(boxes) for other in boxes[:place]]
+    assert len(boxes) > 8 and not any(one.overlaps(other) for one, other in pairs)
+
+
+def test_messages_name_what_is_wrong() -> None:
+    with pytest.raises(ValueError, match=r"outcomes lacks the columns \['mark'\]"):
+        plots.heat_map(block().drop(columns="mark"), METHODS, METRICS, "srg")
+    with pytest.raises(ValueError, match=r"cost lacks the columns \['rows_per_sample'\]"):
+        plots.cost_against_score(cost().drop(columns="rows_per_sample"), True)
+    two = pd.concat([cost(), cost().assign(dataset="other")])
+    with pytest.raises(ValueError, match=r"one dataset and model, got .*'other'"):
+        plots.cost_against_score(two, True)
+    with pytest.raises(ValueError, match="sheets must hold at least one"):
+        plots.neighbour_sheet([], "x")
+    fields = synthetic.gallery("mnist5k", 2)
+    fields["maps"] = {"lime": np.zeros((1, 1, 28, 28))}
+    with pytest.raises(ValueError, match=r"lime must be .* for 2 inputs, got \(1, 1, 28, 28\)"):
+        plots.gallery(plots.Gallery(**fields))
+
+
+def test_a_dollar_in_a_name_is_a_dollar() -> None:
+    frame = cost()
+    frame["method"] = frame["method"].replace("gpex", "a$b$")
+    assert "a$b$" in plots.to_svg(plots.cost_against_score(frame, True), "x")

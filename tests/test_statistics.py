@@ -1,0 +1,204 @@
+"""Statistics: hand-checked values, coverage by simulation, and independence from order and company."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from gpex_bench import frames, statistics
+from gpex_bench.registry import load
+
+synthetic = load(Path(__file__).parent / "synthetic.py", "synthetic")
+UP = {record["metric"]: record["higher_is_better"] for record in synthetic.metrics()}
+CONTROLS = frames.controls(synthetic.methods())
+
+
+def table(scores: dict[str, np.ndarray], metric: str = "srg") -> pd.DataFrame:
+    """Return the long frame of [sample, seed] arrays by method."""
+    rows = [
+        ("d", "m", seed, method, metric, sample, value)
+        for method, values in scores.items()
+        for (sample, seed), value in np.ndenumerate(values)
+    ]
+    return pd.DataFrame(rows, columns=list(frames.SCORES))
+
+
+@pytest.fixture(scope="module")
+def small() -> pd.DataFrame:
+    scores = synthetic.scores()
+    return scores[(scores["dataset"] == "mnist5k") & scores["metric"].isin(["srg", "infidelity"])]
+
+
+@pytest.fixture(scope="module")
+def summary(small: pd.DataFrame) -> pd.DataFrame:
+    return statistics.summarise(small, UP, CONTROLS)
+
+
+def test_means_by_hand() -> None:
+    row = statistics.summarise(table({"a": np.array([[1.0, 3.0], [5.0, 9.0]])}), UP).iloc[0]
+    assert row["mean"] == 4.5  # (2 + 7) / 2
+    assert row["seed_sd"] == pytest.approx(np.std([3.0, 6.0], ddof=1))
+    assert (row["n_samples"], row["n_seeds"]) == (2, 2)
+
+
+def test_targets_of_one_sample_do_not_count_double() -> None:
+    scores = table({"a": np.array([[0.0], [1.0]])})
+    twice = pd.concat([scores, scores[scores["sample"] == 1]])
+    assert statistics.summarise(twice, UP).iloc[0]["mean"] == 0.5
+
+
+def test_a_missing_seed_leaves_the_mean_of_the_others() -> None:
+    scores = table({"a": np.array([[1.0, 3.0], [5.0, 9.0]])})
+    row = statistics.summarise(scores[scores["seed"] == 0], UP).iloc[0]
+    assert (row["mean"], row["n_seeds"]) == (3.0, 1) and np.isnan(row["seed_sd"])
+
+
+def test_interval_of_one_sample_is_not_known() -> None:
+    row = statistics.summarise(table({"a": np.array([[0.4]])}), UP).iloc[0]
+    assert row["mean"] == 0.4 and np.isnan(row["low"]) and np.isnan(row["high"])
+
+
+def test_interval_of_constant_scores_is_a_point() -> None:
+    row = statistics.summarise(table({"a": np.full((9, 2), 0.25)}), UP).iloc[0]
+    assert row["low"] == row["high"] == row["mean"] == 0.25
+
+
+def test_interval_is_near_students_for_normal_scores() -> None:
+    values = np.random.default_rng(0).normal(size=48)
+    index = statistics.draws("key", 48)
+    low, high = statistics.percentile_interval(statistics.resampled_means(values, index), 48)
+    expected = stats.t.interval(0.95, 47, values.mean(), stats.sem(values))
+    assert (low, high) == pytest.approx(expected, abs=0.05 * stats.sem(values) * 2)
+
+
+@pytest.mark.parametrize("n_samples", [8, 50])
+def test_intervals_cover_the_truth_as_often_as_they_say(n_samples: int) -> None:
+    rng = np.random.default_rng(1)
+    index = statistics.draws("coverage", n_samples, 1000)
+    hits = 0
+    for _ in range(1000):
+        means = statistics.resampled_means(rng.beta(5, 2, n_samples), index)
+        low, high = statistics.percentile_interval(means, n_samples)
+        hits += low <= 5 / 7 <= high
+    assert 0.92 <= hits / 1000 <= 0.98
+
+
+def test_equal_methods_are_rarely_told_apart() -> None:
+    rng = np.random.default_rng(2)
+    index = statistics.draws("level", 48, 1000)
+    rejected = np.mean([statistics.p_value(rng.normal(size=48), index) < 0.05 for _ in range(600)])
+    assert 0.025 <= rejected <= 0.08
+
+
+def test_p_value_agrees_with_the_paired_t_test() -> None:
+    values = np.random.default_rng(3).normal(0.3, 1, 48)
+    expected = stats.ttest_1samp(values, 0).pvalue
+    assert statistics.p_value(values, statistics.draws("t", 48)) == pytest.approx(expected, abs=0.02)
+
+
+def test_no_difference_is_no_evidence() -> None:
+    assert statistics.p_value(np.zeros(9), statistics.draws("zero", 9)) == 1.0
+    assert statistics.p_value(np.ones(1), statistics.draws("one", 1)) == 1.0
+
+
+def test_holm_by_hand() -> None:
+    assert statistics.holm(np.array([0.01, 0.04, 0.03])).tolist() == pytest.approx([0.03, 0.06, 0.06])
+    assert statistics.holm(np.array([0.5, 0.9])).tolist() == [1.0, 1.0]
+    assert statistics.holm(np.array([])).tolist() == []
+
+
+def test_ties_and_leaders() -> None:
+    rng = np.random.default_rng(4)
+    base = rng.normal(0, 0.1, (48, 1))
+    noise = rng.normal(0, 0.05, (48, 1))
+    scores = table({"best": base + 0.5, "equal": base + 0.5 + noise - noise.mean() - 1e-4, "worse": base + 0.3})
+    rows = statistics.summarise(scores, UP).set_index("method")
+    assert rows["is_best"].tolist() == [True, False, False]
+    assert rows["is_best_group"].tolist() == [True, True, False]
+    assert rows.loc["worse", "difference"] == pytest.approx(0.2)
+    down = statistics.summarise(scores, {"srg": False}).set_index("method")
+    assert down["is_best"].to_dict() == {"best": False, "equal": False, "worse": True}
+
+
+def test_a_control_is_never_the_best_but_may_beat_it() -> None:
+    base = np.random.default_rng(5).normal(0, 0.1, (48, 1))
+    rows = statistics.summarise(table({"mine": base, "oracle": base + 1}), UP, {"oracle"}).set_index("method")
+    assert rows["is_best"].to_dict() == {"mine": True, "oracle": False}
+    assert rows.loc["oracle", "is_best_group"] and rows.loc["oracle", "difference"] == pytest.approx(-1)
+
+
+def test_order_of_rows_does_not_matter(small: pd.DataFrame, summary: pd.DataFrame) -> None:
+    shuffled = statistics.summarise(small.sample(frac=1, random_state=0), UP, CONTROLS)
+    pd.testing.assert_frame_equal(shuffled, summary, check_exact=True)
+
+
+def test_another_method_does_not_change_the_numbers(small: pd.DataFrame, summary: pd.DataFrame) -> None:
+    fewer = statistics.summarise(small[small["method"] != "lime"], UP, CONTROLS)
+    numbers = ["method", "metric", "mean", "low", "high", "seed_sd"]
+    expected = summary.loc[summary["method"] != "lime", numbers].reset_index(drop=True)
+    pd.testing.assert_frame_equal(fewer[numbers], expected, check_exact=True)
+
+
+def test_every_pair_has_an_outcome(summary: pd.DataFrame) -> None:
+    cells, skipped = (frame[frame["dataset"] == "mnist5k"] for frame in (synthetic.cells(), synthetic.skipped()))
+    found = statistics.outcomes(summary, cells, skipped)
+    assert len(found) == len(synthetic.QUALITY) * len(synthetic.METRICS)
+    bare = found[found["state"] != "ok"]
+    assert bare[["mean", "low", "high"]].isna().all().all() and not bare["is_best_group"].any()
+    lime = found[(found["method"] == "lime") & (found["metric"] == "srg")].iloc[0]
+    assert lime["state"] == "ok" and "seed 1 failed (memory)" in lime["reason"]
+    assert (lime["n_seeds"], lime["n_seeds_planned"]) == (2, 3)
+
+
+def test_a_number_of_a_failed_cell_is_an_error(summary: pd.DataFrame) -> None:
+    cells = synthetic.cells()
+    cells.loc[cells["method"] == "gpex", "status"] = "failed"
+    with pytest.raises(ValueError, match=r"scores of 3 seeds of mnist5k/cnn/gpex, but 0 of its cells are ok"):
+        statistics.outcomes(summary, cells, synthetic.skipped())
+
+
+def test_messages_name_what_is_wrong(small: pd.DataFrame) -> None:
+    with pytest.raises(ValueError, match=r"scores lacks the columns \['seed'\]"):
+        statistics.summarise(small.drop(columns="seed"), UP)
+    bad = small.copy()
+    bad.iloc[0, bad.columns.get_loc("score")] = np.nan
+    with pytest.raises(ValueError, match=r"1 numbers that are not finite, first at dataset=mnist5k, model=cnn"):
+        statistics.summarise(bad, UP)
+    with pytest.raises(ValueError, match=r"higher_is_better lacks the metrics \['infidelity'\]"):
+        statistics.summarise(small, {"srg": True})
+
+
+def test_curve_summary_by_hand() -> None:
+    rows = [("d", "m", 0, "a", sample, "most_first", 0.5, value) for sample, value in enumerate([0.2, 0.4, 0.9])]
+    row = statistics.curve_summary(pd.DataFrame(rows, columns=list(frames.CURVES))).iloc[0]
+    low, high = stats.t.interval(0.95, 2, 0.5, stats.sem([0.2, 0.4, 0.9]))
+    assert (row["mean"], row["low"], row["high"]) == pytest.approx((0.5, low, high))
+
+
+def test_weakest_head() -> None:
+    found = statistics.agreement_summary(synthetic.agreement(synthetic.predictions(60)))
+    weak = found[found["is_weakest"] & (found["split"] == "test")]
+    assert weak[["dataset", "head"]].to_numpy().tolist() == [
+        ["breast_cancer", "benign"],
+        ["mnist5k", "9"],
+        ["shapes", "star"],
+    ]
+
+
+def test_pareto_front(summary: pd.DataFrame) -> None:
+    found = statistics.outcomes(summary, synthetic.cells(), synthetic.skipped())
+    cost = statistics.cost_summary(synthetic.cells(), found, "srg", True, CONTROLS).set_index("method")
+    assert cost.loc["integrated_gradients", "rows_per_sample"] == 150  # 50 forward + 2 * 50 backward
+    assert set(cost.index[cost["is_pareto"]]) == {"gpex", "lrp_epsilon_plus", "integrated_gradients"}
+    for name in cost.index[~cost["is_pareto"] & ~cost["is_control"]]:
+        row = cost.loc[name]
+        assert ((cost["rows_per_sample"] <= row["rows_per_sample"]) & (cost["mean"] >= row["mean"])).sum() > 1
+
+
+def test_empty_frames_stay_empty() -> None:
+    empty = {name: pd.DataFrame(columns=list(getattr(frames, name))) for name in ("SCORES", "AGREEMENT", "CURVES")}
+    assert statistics.summarise(empty["SCORES"], UP).empty
+    assert statistics.agreement_summary(empty["AGREEMENT"]).empty
+    assert statistics.curve_summary(empty["CURVES"]).empty
