@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from gpex_bench import catalogue, config, registry
 
@@ -44,7 +45,7 @@ def _list(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from gpex_bench import contract
 
-    checks = {"method": contract.check_explainer, "metric": contract.check_metric}
+    checks: dict[str, Any] = {"method": contract.check_explainer, "metric": contract.check_metric}
     for kind, check in checks.items():
         plugin = registry.plugins(kind).get(options.name)
         if plugin is None:
@@ -52,7 +53,7 @@ def _check(options: argparse.Namespace) -> int:
         if plugin.cls is None:
             raise ValueError(f"{plugin.path.name} {plugin.reason}.")
         try:
-            check(plugin.cls())
+            check(contract.example(plugin.cls))
         except contract.BrokenPromise as broken:
             sys.stderr.write(f"{kind} {options.name} {broken}\n")
             return 1

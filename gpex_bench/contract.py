@@ -1,7 +1,7 @@
 """The promises that every explainer and every metric keeps, and the checks that hold them to it.
 
-`explain` and `score` are the guarded calls for real cells: cheap, they take checksums of what must
-not change. `check_explainer` and `check_metric` also try a plug-in on tiny tasks with known answers (`toys`).
+`check_explainer` and `check_metric` try a plug-in on tiny tasks with known answers (`toys`), through the same guarded
+calls as real cells (`guard`).
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ import math
 import typing
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from gpex_bench import toys
-from gpex_bench.promises import ADVICE, RANDOM, BrokenPromise, require, untouched
+from gpex_bench.guard import explain, score, tensors
+from gpex_bench.promises import ADVICE, RANDOM, BrokenPromise, require
 from gpex_bench.removal import removal_curves
 from gpex_bench.types import (
     Attribution,
@@ -35,70 +34,12 @@ from gpex_bench.types import (
     Task,
 )
 
-__all__ = ["BrokenPromise", "check_explainer", "check_metric", "example", "explain", "score"]
+__all__ = ["BrokenPromise", "check_explainer", "check_metric", "example"]
 
 ROWS = 1e-4  # a row alone and in a batch may differ by this share of its largest value: other kernels, other sums
 COMPLETE = 1e-3  # quadrature error that a complete attribution may have, as a share of max(1, |f(x) - f(baseline)|)
-RANGE = 1e-6  # rounding outside the declared range of a score
 KINDS = ("gradient", "propagation", "perturbation", "surrogate", "examples", "control")
 EXPLANATIONS = (Attribution, Examples, Prototype)
-
-
-def explain(explainer: Explainer, task: Task, query: Query) -> Explanation:
-    """Explain, and hold the explainer to every promise that can be checked on real data.
-
-    Raises:
-        BrokenPromise: if the explanation is malformed or anything but the explanation has changed. Random states and
-            train modes are put back; other changes stay, so do not use the task any more.
-    """
-    with untouched(task, query):
-        explanation = explainer.explain(task, query)
-    kind = explainer.explains.__name__
-    came = type(explanation).__name__
-    require(isinstance(explanation, explainer.explains), "declared type", f"it says {kind} and returned {came}.")
-    for name, tensor in _tensors(explanation).items():
-        require(isinstance(tensor, Tensor), "tensors", f"{name} must be a torch.Tensor, got {type(tensor).__name__}.")
-    if isinstance(explanation, Attribution):
-        _shape("values", explanation.values, tuple(query.x.shape), query)
-        _finite("values", explanation.values, query)
-    elif isinstance(explanation, Examples):
-        _examples(explanation, len(task.data.train.y), query)
-    else:
-        _shape("x", explanation.x, (*explanation.x.shape[:2], *query.x.shape[1:]), query)
-        require(bool(explanation.x.isfinite().all()), "finite values", "some entries of x are NaN or infinite.")
-    return explanation
-
-
-def _shape(name: str, tensor: Tensor, shape: tuple[int, ...], query: Query, dtype: torch.dtype = torch.float32) -> None:
-    got = tuple(tensor.shape)
-    require(got == shape, "shape", f"{name} must have shape {shape}, got {got}.")
-    require(tensor.dtype == dtype, "dtype", f"{name} must be {dtype}, got {tensor.dtype}; use {name}.to(...).")
-    here = query.x.device
-    require(tensor.device == here, "device", f"{name} must be on {here} as query.x is, got {tensor.device}.")
-    require(not tensor.requires_grad, "no graph", f"{name} still hangs on its graph; return {name}.detach().")
-
-
-def _finite(name: str, tensor: Tensor, query: Query) -> None:
-    bad = (~tensor.isfinite()).flatten(1).sum(1)
-    for row in bad.nonzero().flatten().tolist():
-        size, sample = tensor[0].numel(), int(query.sample[row])
-        what = f"{int(bad[row])} of {size} {name} of sample {sample} are NaN or infinite"
-        raise BrokenPromise("finite values", f"{what}; guard divisions and logarithms against zero.")
-
-
-def _examples(examples: Examples, n_train: int, query: Query) -> None:
-    require(examples.index.ndim == 2, "shape", f"index must be [batch, k], got {tuple(examples.index.shape)}.")
-    shape = (len(query.x), examples.index.shape[1])
-    _shape("index", examples.index, shape, query, torch.int64)
-    _shape("weight", examples.weight, shape, query)
-    _finite("weight", examples.weight, query)
-    low, high = (int(examples.index.min()), int(examples.index.max())) if examples.index.numel() else (0, 0)
-    what = f"index must lie in 0 ... {n_train - 1}, the rows of task.data.train, got {low} ... {high}."
-    require(low >= 0 and high < n_train, "index inside the training split", what)
-    distinct = all(len(set(row)) == len(row) for row in examples.index.tolist())
-    require(distinct, "different examples", "index names a training sample twice for one query.")
-    falling = bool((examples.weight.diff(dim=1) <= 0).all())
-    require(falling, "strongest first", "weight must not increase along a row; sort the examples by weight.")
 
 
 def check_explainer(explainer: Explainer) -> None:
@@ -186,12 +127,8 @@ def _one(query: Query, row: int) -> Query:
     return Query(x=query.x[part].clone(), target=query.target[part], sample=query.sample[part])
 
 
-def _tensors(explanation: Explanation) -> dict[str, Any]:
-    return {field.name: getattr(explanation, field.name) for field in dataclasses.fields(explanation)}
-
-
 def _repeats(first: Explanation, second: Explanation, kind: str) -> None:
-    for (name, one), two in zip(_tensors(first).items(), _tensors(second).values(), strict=True):
+    for (name, one), two in zip(tensors(first).items(), tensors(second).values(), strict=True):
         what = f"{name} differs between two calls with the same arguments ({kind}); {ADVICE[RANDOM]}."
         require(torch.equal(one, two), "same call, same bits", what)
 
@@ -199,7 +136,7 @@ def _repeats(first: Explanation, second: Explanation, kind: str) -> None:
 def _same_row(batch: Explanation, alone: Explanation, row: int, kind: str) -> None:
     if isinstance(batch, Prototype):
         return
-    for (name, whole), single in zip(_tensors(batch).items(), _tensors(alone).values(), strict=True):
+    for (name, whole), single in zip(tensors(batch).items(), tensors(alone).values(), strict=True):
         one, other = whole[row].double(), single[0].double()
         allowed = ROWS * float(one.abs().max()) if whole.is_floating_point() else 0.0
         off = float((one - other).abs().max())
@@ -230,26 +167,6 @@ BETTER_AND_WORSE: dict[str, tuple[Explainer, Explainer]] = {
     "complexity": (toys.Known(how="narrow"), toys.Known(how="even")),
     "examples": (toys.KnownExamples(own=True), toys.KnownExamples(own=False)),
 }
-
-
-def score(metric: Metric, case: Case) -> Float[Tensor, "batch"]:
-    """Score, and hold the metric to every promise that can be checked on real data.
-
-    Raises:
-        BrokenPromise: if the scores are malformed or anything else has changed.
-    """
-    with untouched(case.task, case.query):
-        scores = metric.score(case)
-    got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-    require(got == (len(case.query.x),), "one number per row", f"got {got} for {len(case.query.x)} rows.")
-    require(scores.is_floating_point(), "dtype", f"scores must be floating point, got {scores.dtype}.")
-    bad = case.query.sample[~scores.isfinite().to(case.query.sample.device)].tolist()
-    require(not bad, "finite scores", f"the scores of samples {bad[:5]} are NaN or infinite; guard the divisions.")
-    low, high = metric.range
-    inside = bool(((scores >= low - RANGE) & (scores <= high + RANGE)).all())
-    what = f"scores must lie in [{low:g}, {high:g}], got {float(scores.min()):.6g} ... {float(scores.max()):.6g}."
-    require(inside, "declared range", what)
-    return scores
 
 
 def check_metric(metric: Metric) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gpex_bench import contract, isolation
+from gpex_bench import guard, isolation
 from gpex_bench.budget import counted
 from gpex_bench.isolation import Outcome
 from gpex_bench.types import Explainer, Query, Task
@@ -27,16 +27,16 @@ class Explained:
 def explain(explainer: Explainer, task: Task, query: Query, timeout_seconds: float) -> Explained:
     """Run an explainer on one network in a process of its own, and hold it to its promises."""
 
-    def call() -> tuple[dict[str, np.ndarray], tuple[int, int, int]]:
+    def call() -> tuple[dict[str, np.ndarray], float, tuple[int, int, int]]:
         with counted(task.model) as network, counted(task.surrogate) as surrogate:
-            explanation = contract.explain(explainer, task, query)
+            explanation, seconds = guard.timed(explainer, task, query)
         arrays = {
             field.name: getattr(explanation, field.name).detach().numpy() for field in dataclasses.fields(explanation)
         }
-        return arrays, (network.forward, network.backward, surrogate.forward + surrogate.backward)
+        return arrays, seconds, (network.forward, network.backward, surrogate.forward + surrogate.backward)
 
     outcome = isolation.run(call, timeout_seconds)
     if outcome.value is None:
         return Explained(outcome, len(query.x))
-    arrays, rows = outcome.value
-    return Explained(replace(outcome, value=arrays), len(query.x), *rows)
+    arrays, seconds, rows = outcome.value
+    return Explained(replace(outcome, value=arrays, wall_seconds=seconds), len(query.x), *rows)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from gpex_bench import isolation
+from gpex_bench import guard, isolation
 from gpex_bench.removal import removal_curves
 from gpex_bench.stages.queries import some
 from gpex_bench.types import Attribution, Case, Examples, Explanation, Metric, Removal
@@ -53,15 +53,8 @@ def score(
 
 
 def _numbers(metric: Metric, case: Case) -> np.ndarray:
-    """Return a metric's scores; a score that is not finite is a fault of the suite.
-
-    Raises:
-        ValueError: if a score is not finite.
-    """
-    numbers = metric.score(case).detach().double().numpy()
-    if not np.isfinite(numbers).all():
-        raise ValueError(f"{type(metric).__name__} gave {(~np.isfinite(numbers)).sum()} scores that are not finite.")
-    return numbers
+    """Return a metric's scores; a promise that a metric breaks is a fault of the suite."""
+    return guard.score(metric, case).detach().double().numpy()
 
 
 def _table(name: str, case: Case, numbers: np.ndarray) -> pd.DataFrame:
