@@ -21,6 +21,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from gpex_bench import provenance
+from gpex_bench.types import Attribution, Dataset, Examples, Explanation, Prototype, Split, Truth
 
 FORMAT = 1
 
@@ -152,3 +153,45 @@ def read_table(path: Path) -> pd.DataFrame:
         DamagedFile: if the file is missing or not what its sidecar says.
     """
     return pd.read_parquet(io.BytesIO(_checked(path)))
+
+
+_EXPLANATIONS: dict[str, type] = {cls.__name__: cls for cls in (Attribution, Examples, Prototype)}
+
+
+def write_dataset(path: Path, data: Dataset) -> None:
+    """Write a dataset as safetensors."""
+    tensors = {"baseline": data.baseline}
+    for part, split in (("train", data.train), ("test", data.test)):
+        tensors |= {f"{part}.x": split.x, f"{part}.y": split.y, f"{part}.sample": split.sample}
+    if data.truth is not None:
+        truth = data.truth
+        tensors |= {"mask": truth.mask, "train_group": truth.train_group, "test_group": truth.test_group}
+    write_tensors(path, tensors, {"name": data.name, "classes": data.classes, "features": data.features})
+
+
+def read_dataset(path: Path) -> Dataset:
+    """Return a dataset written by `write_dataset`; raises DamagedFile."""
+    tensors, note = read_tensors(path)
+    train, test = (
+        Split(**{key: tensors[f"{part}.{key}"] for key in ("x", "y", "sample")}) for part in ("train", "test")
+    )
+    truth = None
+    if "mask" in tensors:
+        truth = Truth(**{key: tensors[key] for key in ("mask", "train_group", "test_group")})
+    return Dataset(
+        name=note["name"],
+        train=train,
+        test=test,
+        classes=tuple(note["classes"]),
+        features=tuple(note["features"]),
+        baseline=tensors["baseline"],
+        truth=truth,
+    )
+
+
+def read_explanation(path: Path) -> tuple[Explanation | None, dict[str, Any]]:
+    """Return the explanation of a cell (None if it failed) and its note: kind, status, reason; raises DamagedFile."""
+    tensors, note = read_tensors(path)
+    if note["status"] != "ok":
+        return None, note
+    return _EXPLANATIONS[note["explains"]](**tensors), note

@@ -167,19 +167,19 @@ def summarise(
 def outcomes(summary: pd.DataFrame, cells: pd.DataFrame, skipped: pd.DataFrame) -> pd.DataFrame:
     """Return one row for every dataset, model, method and metric, with a number or with the reason why there is none.
 
-    `state` is ok, not_applicable, missing, or the status of the failed cells. `reason` of an ok row names the seeds
-    that are missing from it, if any. `mark` is "best" where one method is told from all others, "tied" for the members
-    of a larger best group, and empty elsewhere.
+    `state` is ok, not_applicable, missing, or the status of the failed cells or of the failed metric. `reason` of an ok
+    row names the seeds that are missing from it, if any. `mark` is "best" where one method is told from all others,
+    "tied" for the members of a larger best group, and empty elsewhere.
 
     Raises:
-        ValueError: a column is missing, or a number stands where the cell failed or the metric does not apply.
+        ValueError: a column is missing, or a number stands where the cell failed or the metric was skipped.
     """
     require(summary, (*SUMMARY, *MARKS), "summary")
     require(cells, CELLS, "cells")
     require(skipped, SKIPPED, "skipped")
     full = ("dataset", "model", "method", "metric")
     known = {tuple(row[name] for name in full): row for row in records(summary)}
-    reasons = {tuple(row[name] for name in full): str(row["reason"]) for row in records(skipped)}
+    fates = {tuple(row[name] for name in full): (str(row["status"]), str(row["reason"])) for row in records(skipped)}
     rows: list[dict[str, Any]] = []
     for (dataset, model), block in groups(ordered(cells), ["dataset", "model"]):
         here = [frame[(frame["dataset"] == dataset) & (frame["model"] == model)] for frame in (summary, skipped)]
@@ -187,7 +187,7 @@ def outcomes(summary: pd.DataFrame, cells: pd.DataFrame, skipped: pd.DataFrame) 
             for metric in sorted(set(here[0]["metric"]) | set(here[1]["metric"])):
                 key = (dataset, model, method, metric)
                 found = known.get(key, {})
-                state, reason = _state(seeds, found, reasons.get(key, ""))
+                state, reason = _state(seeds, found, fates.get(key))
                 fate = {"state": state, "reason": reason, "n_seeds_planned": len(seeds)}
                 rows.append(dict(zip(full, key, strict=True)) | found | fate)
     frame = pd.DataFrame(rows, columns=list(OUTCOMES))
@@ -198,7 +198,7 @@ def outcomes(summary: pd.DataFrame, cells: pd.DataFrame, skipped: pd.DataFrame) 
     return ordered(frame)
 
 
-def _state(seeds: pd.DataFrame, found: Mapping[str, Any], skipped: str) -> tuple[str, str]:
+def _state(seeds: pd.DataFrame, found: Mapping[str, Any], skipped: tuple[str, str] | None) -> tuple[str, str]:
     """Return state and reason of one method and metric from its cells (one per seed)."""
     bad = seeds[seeds["status"] != "ok"]
     where = "/".join(str(seeds.iloc[0][name]) for name in ("dataset", "model", "method"))
@@ -206,13 +206,13 @@ def _state(seeds: pd.DataFrame, found: Mapping[str, Any], skipped: str) -> tuple
     if found and (skipped or found["n_seeds"] > n_ok):
         raise ValueError(
             f"summary has scores of {found['n_seeds']:.0f} seeds of {where}, but {n_ok} of its cells are ok"
-            f"{' and the metric does not apply' if skipped else ''}; scores of other cells must not reach summarise."
+            f"{' and the metric was skipped' if skipped else ''}; scores of other cells must not reach summarise."
         )
     if found:
         missing = [f"seed {row['seed']} {wording(row['status'], row['reason'])}" for row in records(bad)]
         return "ok", "; ".join(missing)
     if skipped:
-        return "not_applicable", skipped
+        return skipped
     if len(bad):
         return str(bad.iloc[0]["status"]), str(bad.iloc[0]["reason"])
     return "missing", "no score was recorded"

@@ -116,13 +116,13 @@ def cells(seeds: int = 3) -> pd.DataFrame:
 
 def skipped() -> pd.DataFrame:
     rows = [
-        (dataset, model, method, metric, applies(dataset, method, metric))
+        (dataset, model, method, metric, "not_applicable", applies(dataset, method, metric))
         for dataset, model in NETWORKS.items()
         for method in QUALITY
         for metric in METRICS
         if applies(dataset, method, metric) and status(dataset, 0, method)[0] != "not_applicable"
     ]
-    return pd.DataFrame(rows, columns=["dataset", "model", "method", "metric", "reason"])
+    return pd.DataFrame(rows, columns=["dataset", "model", "method", "metric", "status", "reason"])
 
 
 def scores(n_samples: int = 48, seeds: int = 3) -> pd.DataFrame:

@@ -108,15 +108,17 @@ def _skipped(this: Job) -> list[dict[str, Any]]:
             for metric in this.config.entries["metric"]:
                 why = reason or this.config.skipped(network, method, metric)
                 if why is not None:
-                    found.append(_place(network, method) | {"metric": metric, "reason": why})
-    known = {tuple(entry.values()) for entry in found}
+                    found.append(
+                        _place(network, method) | {"metric": metric, "status": "not_applicable", "reason": why}
+                    )
+    known: set[tuple[Any, ...]] = set()
     for path in this.paths("scores"):
-        key = {name: entry for name, entry in _key(path).items() if name != "seed"}
+        key = _key(path)
+        seed = key.pop("seed")
         for metric, reason in io.read_sidecar(path)["failed_metrics"].items():
-            entry = key | {"metric": metric, "reason": reason}
-            if tuple(entry.values()) not in known:
-                known.add(tuple(entry.values()))
-                found.append(entry)
+            if (*key.values(), metric) not in known:
+                known.add((*key.values(), metric))
+                found.append(key | {"metric": metric, "status": "failed", "reason": f"seed {seed}: {reason}"})
     return found
 
 
@@ -125,7 +127,9 @@ def _report_failures(cells: pd.DataFrame, skipped: pd.DataFrame) -> None:
     log.info("%s of %s cells are ok, %s failed.", (cells["status"] == "ok").sum(), len(cells), len(failed))
     for row in failed.itertuples():
         log.info("  %s %s seed %s %s: %s: %s", row.dataset, row.model, row.seed, row.method, row.status, row.reason)
-    log.info("%s pairs of method and metric do not apply.", len(skipped))
+    for row in skipped[skipped["status"] == "failed"].itertuples():
+        log.info("  %s %s %s, metric %s: failed: %s", row.dataset, row.model, row.method, row.metric, row.reason)
+    log.info("%s pairs of method and metric do not apply.", (skipped["status"] == "not_applicable").sum())
 
 
 class Run:

@@ -34,6 +34,13 @@ def stack(parts: Iterable[pd.DataFrame], columns: Iterable[str]) -> pd.DataFrame
     return frames.ordered(pd.concat(full, ignore_index=True) if full else pd.DataFrame(columns=list(columns)))
 
 
+def _kept(scores: pd.DataFrame, skipped: pd.DataFrame) -> pd.DataFrame:
+    """Return the scores without those of a metric that failed on another seed: a mean over some seeds misleads."""
+    place = ["dataset", "model", "method", "metric"]
+    failed = pd.MultiIndex.from_frame(skipped[place])
+    return scores[~pd.MultiIndex.from_frame(scores[place]).isin(failed)].reset_index(drop=True)
+
+
 def aggregate(
     parts: dict[str, list[pd.DataFrame]],
     records: dict[str, list[dict[str, Any]]],
@@ -50,17 +57,17 @@ def aggregate(
         metrics: by run id, for their directions.
         controls: run ids of the methods that cannot be the best.
     """
-    scores = stack(parts["scores"], frames.SCORES)
+    without = stack([pd.DataFrame(records["skipped"])], frames.SKIPPED)
+    scores = _kept(stack(parts["scores"], frames.SCORES), without)
     better = {name: metric.higher_is_better for name, metric in metrics.items()}
     cells = stack([pd.DataFrame(records["cells"])], frames.CELLS)
-    skipped = stack([pd.DataFrame(records["skipped"])], frames.SKIPPED)
     summary = statistics.summarise(scores, better, controls)
     return Tables(
         scores=scores,
         curves=stack(parts["curves"], frames.CURVES),
         cells=cells,
-        skipped=skipped,
-        outcomes=statistics.outcomes(summary, cells, skipped),
+        skipped=without,
+        outcomes=statistics.outcomes(summary, cells, without),
         agreement=stack(parts["agreement"], frames.AGREEMENT),
         predictions=stack(parts["predictions"], frames.PREDICTIONS),
         costs=stack([pd.DataFrame(records["costs"])], frames.COSTS),
