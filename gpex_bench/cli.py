@@ -53,7 +53,7 @@ def _check(options: argparse.Namespace) -> int:
         if plugin.cls is None:
             raise ValueError(f"{plugin.path.name} {plugin.reason}.")
         try:
-            check(contract.example(plugin.cls))
+            check(contract.example(plugin.cls) if kind == "method" else plugin.cls())
         except contract.BrokenPromise as broken:
             sys.stderr.write(f"{kind} {options.name} {broken}\n")
             return 1

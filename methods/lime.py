@@ -24,11 +24,19 @@ class Lime(Explainer):
     """Local surrogate regression."""
 
     reference = "ribeiro2016why"
-    kind = "surrogate"
+    kind = "perturbation"
 
     n_samples: int = 1000  # perturbed copies of each sample
     n_segments: int = 50  # segments that SLIC aims at; images only
     compactness: float = 1.0  # SLIC: space against colour; images only
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot give a regression."""
+        for name, fewest in (("n_samples", 2), ("n_segments", FEWEST_SEGMENTS)):
+            if getattr(self, name) < fewest:
+                raise ValueError(f"{name} must be at least {fewest}, got {getattr(self, name)}.")
+        if not self.compactness > 0:
+            raise ValueError(f"compactness must be positive, got {self.compactness}.")
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Explain the samples one by one."""

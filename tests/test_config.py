@@ -73,7 +73,7 @@ MISTAKES = {
     "parameter out of range": (
         ("methods", "integrated_gradients"),
         {"n_steps": 0},
-        r"methods\.integrated_gradients: n_steps must be at least 1, got 0",
+        r"methods\.integrated_gradients: n_steps must be at least 2, got 0",
     ),
     "wrapper without a method": (("methods", "inverted_gradients"), {"method": "inverted"}, r"\.of: .*required"),
     "wrapper of nothing": (
