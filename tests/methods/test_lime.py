@@ -80,7 +80,7 @@ def test_draws_depend_on_seed_and_sample(formula, task, query, method, normal, c
 
 
 def test_too_few_segments_are_refused(formula, task, query, method, normal):
-    x = normal(1, 1, 20, 20)
+    x = normal(1, 1, 2, 2)
     with pytest.raises(ValueError, match=r"at least 8 segments and SLIC found \d .*raise n_segments \(8\)"):
         method("lime", n_segments=8).explain(task(linear_probability(formula, x[0] * 0), x), query(x))
 
