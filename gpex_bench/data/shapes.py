@@ -40,7 +40,7 @@ class Shapes(Source):
     n_classes: int = 4  # 2, 4 or 8: the eight parts are dealt out to the classes
     shortcut: float = 0.0  # probability that a corner patch gives the class away, in both splits
     noise: int = 12  # largest change of a pixel, in grey levels of 255
-    seed: int = 0
+    seed: int = 1  # 0 was used while settings were chosen; its test images were seen
 
     def __post_init__(self) -> None:
         n_parts = len(glyphs.PARTS)

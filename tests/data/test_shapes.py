@@ -11,7 +11,7 @@ from gpex_bench.data import glyphs, scenes, splits
 from gpex_bench.data.shapes import Shapes
 from gpex_bench.types import Need
 
-DIGEST = "1d3cc8396c360ea62ee5059d55fecca6b438e5eaa4eb729e978a91aa2a3dc56c"
+DIGEST = "e346e919f829b0b15be79cddcfe38dabc3eedc3d1f4a0fa668ddadfe21df2c46"
 SMALL = Shapes(n_train=400, n_test=160)
 
 

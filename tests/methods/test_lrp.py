@@ -7,7 +7,7 @@ from torch import nn
 from gpex_bench import toys
 from gpex_bench.budget import counted
 from gpex_bench.models.cnn import CnnModel
-from gpex_bench.models.resnet import ResnetModel
+from gpex_bench.models.residual import ResnetModel
 from gpex_bench.types import Model
 
 COMPOSITES = ("epsilon", "epsilon_plus", "epsilon_plus_flat", "epsilon_gamma_box")
