@@ -44,7 +44,7 @@ class CnnModel(Model):
 
 @settings
 class CnnTraining(fit.Training):
-    """How it is trained; chosen on held-out training rows, never on the test split."""
+    """How it is trained; how the values were chosen stands in docs/decisions.md."""
 
     epochs: int = 30
     batch_size: int = 32
