@@ -64,11 +64,11 @@ def removal_rank(
 def step_sizes(n_positions: int, n_steps: int) -> Int[Tensor, "point"]:
     """Return how many positions are gone at each point of a curve: evenly spaced, rounded up, both ends included.
 
-    There are never more steps than positions.
+    Fewer than 2 * n_steps positions go one by one: some steps would be twice as long as others.
     """
     if n_steps < 1:
         raise ValueError(f"n_steps must be at least 1, got {n_steps}.")
-    n_steps = min(n_steps, n_positions)
+    n_steps = n_positions if n_positions < 2 * n_steps else n_steps
     return -(-torch.arange(n_steps + 1) * n_positions // n_steps)
 
 
@@ -81,14 +81,14 @@ def removal_curves(
 ) -> Removal:
     """Return the target's probability while positions are replaced by the baseline, in both orders.
 
-    Costs 2 * n_steps forward rows per sample, at most CHUNK of them in memory at a time.
+    Costs twice the number of steps in forward rows per sample, at most CHUNK of them in memory at a time.
 
     Args:
         model: network that gives logits.
         query: what is explained.
         values: relevance of each input entry.
         baseline: what an absent feature looks like.
-        n_steps: steps per curve; all are equally long, up to one position.
+        n_steps: steps per curve, equally long up to one position; see `step_sizes` for few positions.
 
     Raises:
         ValueError: if n_steps is below 1, or a value is not finite.
@@ -108,13 +108,20 @@ def removal_curves(
 
     curve = in_chunks(probability, len(rank) * len(low), CHUNK).view(len(rank), -1)
     most, inner = curve[:, : len(gone)], curve[:, len(gone) :]
-    return Removal(most_first=most, least_first=torch.cat([most[:, :1], inner, most[:, -1:]], 1))
+    return Removal(
+        fraction=(gone.double() / n_positions).to(most.device),
+        most_first=most,
+        least_first=torch.cat([most[:, :1], inner, most[:, -1:]], 1),
+    )
 
 
-def area(curve: Float[Tensor, "batch point"]) -> Float[Tensor, "batch"]:
-    """Return the area under each curve over [0, 1] by the trapezoid rule: a mean, so it stays in the curve's range."""
+def area(curve: Float[Tensor, "batch point"], fraction: Float[Tensor, "point"]) -> Float[Tensor, "batch"]:
+    """Return the area under each curve over the share of positions that are gone, by the trapezoid rule.
+
+    With shares from 0 to 1 this is a mean; rounding does not take it out of the curve's range.
+    """
     curve = curve.double()
-    return (curve[:, :-1] + curve[:, 1:]).mean(1) / 2
+    return torch.trapezoid(curve, fraction.to(curve)).clamp(curve.amin(1), curve.amax(1))
 
 
 def shared_curves(case: Case) -> Removal:

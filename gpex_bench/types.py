@@ -156,6 +156,7 @@ class Removal:
     Both curves share one ordering and include both ends; outputs are probabilities of the target.
     """
 
+    fraction: Float[Tensor, "step"]  # share of positions that are gone, from 0 to 1; float64, as steps may differ
     most_first: Float[Tensor, "batch step"]  # most relevant first (MoRF, MIF)
     least_first: Float[Tensor, "batch step"]  # least relevant first (LeRF, LIF)
 

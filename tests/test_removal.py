@@ -125,17 +125,47 @@ def test_tables_move_by_column():
 
 
 def test_area_is_the_mean_of_the_trapezoids():
-    curve = torch.tensor([[1.0, 0.5, 0.0], [1, 1, 1]])
-    assert area(curve).tolist() == [0.5, 1.0]
-    assert area(curve).tolist() == pytest.approx(np.trapezoid(curve.numpy(), dx=0.5).tolist())
+    curve, even = torch.tensor([[1.0, 0.5, 0.0], [1, 1, 1]]), torch.tensor([0, 0.5, 1], dtype=torch.float64)
+    assert area(curve, even).tolist() == [0.5, 1.0]
+    assert area(curve, even).tolist() == pytest.approx(np.trapezoid(curve.numpy(), dx=0.5).tolist())
+    uneven = torch.tensor([0, 0.2, 1], dtype=torch.float64)
+    assert area(curve, uneven).tolist() == pytest.approx(np.trapezoid(curve.numpy(), uneven.numpy()).tolist())
 
 
-@pytest.mark.parametrize(("n_positions", "n_steps"), [(784, 28), (1024, 28), (30, 28), (5, 28), (7, 1)])
+def test_area_stays_in_the_range_of_the_curve():
+    for n in range(1, 200):
+        fraction = torch.arange(n + 1, dtype=torch.float64) / n
+        assert area(torch.ones(1, n + 1), fraction).item() == 1
+
+
+class Share(torch.nn.Module):
+    """A network whose first probability is the mean of its input: it falls linearly as ones become zeros."""
+
+    def forward(self, x):
+        mean = x.double().flatten(1).mean(1).clamp(1e-9, 1 - 1e-9)
+        return torch.stack([mean.log(), (1 - mean).log()], 1)
+
+
+@pytest.mark.parametrize(("n_positions", "n_steps"), [(30, 28), (1024, 28), (61, 28), (5, 28), (9, 2), (1, 3)])
+def test_the_area_of_a_linear_decay_is_half_whatever_the_steps(n_positions, n_steps):
+    query = Query(x=torch.ones(2, n_positions), target=torch.zeros(2, dtype=torch.long), sample=torch.arange(2))
+    found = removal_curves(Share(), query, torch.rand(2, n_positions), torch.zeros(n_positions), n_steps)
+    for curve in (found.most_first, found.least_first):
+        torch.testing.assert_close(curve.double(), (1 - found.fraction).expand(2, -1), rtol=0, atol=1e-6)
+        assert area(curve, found.fraction).tolist() == pytest.approx([0.5, 0.5], abs=1e-6)
+
+
+@pytest.mark.parametrize(("n_positions", "n_steps"), [(784, 28), (1024, 28), (56, 28), (61, 28), (7, 1)])
 def test_steps_are_even_and_end_with_everything(n_positions, n_steps):
     sizes = step_sizes(n_positions, n_steps)
     gaps = sizes.diff()
-    assert sizes[0] == 0 and sizes[-1] == n_positions and len(gaps) == min(n_steps, n_positions)
+    assert sizes[0] == 0 and sizes[-1] == n_positions and len(gaps) == n_steps
     assert gaps.min() >= 1 and gaps.max() - gaps.min() <= 1
+
+
+@pytest.mark.parametrize(("n_positions", "n_steps"), [(30, 28), (5, 28), (55, 28), (1, 1)])
+def test_few_positions_go_one_by_one(n_positions, n_steps):
+    assert step_sizes(n_positions, n_steps).tolist() == list(range(n_positions + 1))
 
 
 def test_messages(network, query):

@@ -27,4 +27,5 @@ class Deletion(Metric):
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the area of each sample."""
-        return area(shared_curves(case).most_first)
+        removal = shared_curves(case)
+        return area(removal.most_first, removal.fraction)

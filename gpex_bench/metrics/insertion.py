@@ -27,4 +27,5 @@ class Insertion(Metric):
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the area of each sample."""
-        return area(shared_curves(case).least_first)
+        removal = shared_curves(case)
+        return area(removal.least_first, removal.fraction)

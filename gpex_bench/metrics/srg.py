@@ -27,4 +27,4 @@ class SRG(Metric):
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the area between the curves of each sample."""
         removal = shared_curves(case)
-        return area(removal.least_first) - area(removal.most_first)
+        return area(removal.least_first, removal.fraction) - area(removal.most_first, removal.fraction)

@@ -93,7 +93,7 @@ def _rows(explanation: Explanation, n_samples: int) -> Explanation:
 
 def _curves(case: Case, removal: Removal) -> pd.DataFrame:
     n_samples, n_points = removal.most_first.shape
-    fraction = torch.linspace(0, 1, n_points, dtype=torch.float64).repeat(n_samples).numpy()
+    fraction = removal.fraction.double().repeat(n_samples).numpy()
     sample = case.query.sample.repeat_interleave(n_points).numpy()
     parts = [("most_first", removal.most_first), ("least_first", removal.least_first)]
     return pd.concat(

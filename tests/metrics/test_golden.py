@@ -50,8 +50,8 @@ def test_pixel_flipping_leaves_out_the_start_and_has_unit_steps(golden, map_name
 )
 def test_areas_of_both_curves(golden, map_name, mif, lif, srg):
     found = curves(golden, getattr(golden, map_name))
-    most = np.mean([area(curve.most_first).item() for curve in found])
-    least = np.mean([area(curve.least_first).item() for curve in found])
+    most = np.mean([area(curve.most_first, curve.fraction).item() for curve in found])
+    least = np.mean([area(curve.least_first, curve.fraction).item() for curve in found])
     close([most, least, least - most], [mif, lif, srg])
 
 
