@@ -4,7 +4,9 @@ from snakemake.utils import min_version
 
 min_version("9.19")
 
-if "networks" not in config:  # a --configfile replaces the default config, it is not merged into it
+if (
+    not workflow.configfiles
+):  # a --configfile replaces the default config, it is not merged into it
 
     configfile: f"{workflow.basedir}/config/default.yaml"
 
@@ -22,3 +24,4 @@ rule all:
     default_target: True
     input:
         f"{RUN}/report.html",
+        f"{RUN}/strict.txt" if CONFIG.strict else [],

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, get_type_hints
+from typing import Annotated, Any, ClassVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gpex_bench.registry import KINDS, NAME, Plugin, plugins
+from gpex_bench.entries import ConfigError, Entry, Resolver, complaint, unknown
+from gpex_bench.registry import KINDS, NAME
 from gpex_bench.types import Architecture, Explainer, Metric, Need, Recipe, Source
 
 SECTIONS = {f"{kind}s": kind for kind in KINDS}  # datasets, models, surrogates, methods, metrics
 Id = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
 Count = Annotated[int, Field(ge=1)]
-
-
-class ConfigError(ValueError):
-    """A config that cannot be used; the message names the key."""
 
 
 class _Strict(BaseModel):
@@ -58,22 +53,6 @@ class Layout(_Strict):
     surrogates: dict[Id, dict[str, Any] | None] = {}
     methods: Annotated[dict[Id, dict[str, Any] | None], Field(min_length=1)]
     metrics: Annotated[dict[Id, dict[str, Any] | None], Field(min_length=1)]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of a plug-in section: a run id, the plug-in it names, and its hyperparameters."""
-
-    id: str
-    plugin: Plugin
-    written: str  # the hyperparameters as written, as canonical JSON
-    settings: Any | None  # the plug-in's object; None if the plug-in cannot be used
-    wraps: tuple[Plugin, ...] = ()  # plug-ins inside its hyperparameters
-
-    @property
-    def sources(self) -> tuple[Path, ...]:
-        """Return the source files that decide what it does."""
-        return tuple(dict.fromkeys(plugin.path for plugin in (self.plugin, *self.wraps) if plugin.path.is_file()))
 
 
 @dataclass(frozen=True)
@@ -145,102 +124,6 @@ def _missing(needs: Iterable[Need], offers: Iterable[Need]) -> str:
     return ", ".join(sorted(set(needs) - set(offers)))
 
 
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names)) or "none"
-
-
-def _unknown(where: str, what: str, name: str, known: Iterable[str]) -> ConfigError:
-    known = sorted(known)
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return ConfigError(f"{where}: unknown {what} {name!r}.{hint} Known: {_listed(known)}.")
-
-
-def _pydantic(error: ValidationError, where: str, model: type[BaseModel] | None = None) -> ConfigError:
-    """Return pydantic's first complaint in our words."""
-    first = error.errors()[0]
-    key = ".".join([where, *(str(part) for part in first["loc"] if part != "[key]")]).strip(".")
-    if first["type"] == "extra_forbidden":
-        owner: Any = model
-        for part in first["loc"][:-1]:
-            owner = {"explain": Explain, "networks": Network}.get(str(part), owner)
-        return _unknown(key, "key", str(first["loc"][-1]), owner.model_fields)
-    if first["type"] == "missing":
-        return ConfigError(f"{key}: this key is required and missing.")
-    return ConfigError(f"{key}: {first['msg']}, got {first['input']!r}.")
-
-
-class _Resolver:
-    """Turns the plug-in sections into objects; wrappers may name other methods by run id."""
-
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
-        self.resolving: list[str] = []
-
-    def entry(self, kind: str, run_id: str) -> Entry:
-        section = getattr(self.layout, f"{kind}s")
-        where = f"{kind}s.{run_id}"
-        written = dict(section[run_id] or {})
-        name = written.get(kind, run_id)
-        known = plugins(kind)
-        if name not in known:
-            raise _unknown(where, kind, str(name), known)
-        plugin = known[name]
-        text = json.dumps(written, sort_keys=True)
-        if plugin.cls is None:
-            if kind != "method":
-                raise ConfigError(f"{where}: {plugin.path.name} {plugin.reason}.")
-            return Entry(run_id, plugin, text, None)
-        written.pop(kind, None)
-        wraps: list[Plugin] = []
-        settings = self.build(plugin.cls, written, where, wraps)
-        return Entry(run_id, plugin, text, settings, tuple(wraps))
-
-    def build(self, cls: type, written: Mapping[str, Any], where: str, wraps: list[Plugin]) -> Any:
-        if not is_dataclass(cls):
-            raise ConfigError(f"{where}: {cls.__name__} must be decorated with @settings (a frozen dataclass).")
-        hints = get_type_hints(cls)
-        known = {field.name: field for field in fields(cls)}
-        for name in written:
-            if name not in known:
-                raise _unknown(f"{where}.{name}", "parameter", name, known)
-        for field in known.values():
-            required = field.default is MISSING and field.default_factory is MISSING
-            if required and field.name not in written:
-                raise ConfigError(f"{where}.{field.name}: this parameter is required and missing.")
-        ready = {name: self.leaf(hints[name], item, f"{where}.{name}", wraps) for name, item in written.items()}
-        try:
-            return cls(**ready)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"{where}: {error}") from error
-
-    def leaf(self, hint: Any, item: Any, where: str, wraps: list[Plugin]) -> Any:
-        if hint is Explainer:
-            return self.wrapped(item, where, wraps)
-        if isinstance(hint, type) and is_dataclass(hint):
-            if not isinstance(item, dict):
-                raise ConfigError(f"{where}: must be a mapping of {hint.__name__}'s parameters, got {item!r}.")
-            return self.build(hint, item, where, wraps)
-        try:
-            return TypeAdapter(hint).validate_python(item)
-        except ValidationError as error:
-            raise _pydantic(error, where) from error
-
-    def wrapped(self, run_id: Any, where: str, wraps: list[Plugin]) -> Explainer:
-        if run_id not in self.layout.methods:
-            raise _unknown(where, "run id of a method", str(run_id), self.layout.methods)
-        if run_id in self.resolving:
-            raise ConfigError(f"{where}: {run_id!r} wraps itself.")
-        self.resolving.append(run_id)
-        inner = self.entry("method", run_id)
-        self.resolving.pop()
-        if inner.settings is None:
-            raise ConfigError(f"{where}: {run_id!r} cannot be used: {inner.plugin.reason}.")
-        wraps += [inner.plugin, *inner.wraps]
-        explainer: Explainer = inner.settings
-        return explainer
-
-
 def parse(raw: Mapping[str, Any]) -> Config:
     """Check a config as loaded from YAML.
 
@@ -250,19 +133,28 @@ def parse(raw: Mapping[str, Any]) -> Config:
     try:
         layout = Layout.model_validate(dict(raw))
     except ValidationError as error:
-        raise _pydantic(error, "", Layout) from error
+        raise complaint(error, "", {"explain": Explain, "networks": Network, "": Layout}) from error
     if len(set(layout.seeds)) != len(layout.seeds):
         raise ConfigError(f"seeds: each seed may stand there once, got {list(layout.seeds)}.")
-    resolver = _Resolver(layout)
+    resolver = Resolver({kind: getattr(layout, section) for section, kind in SECTIONS.items()})
     entries = {
         kind: {run_id: resolver.entry(kind, run_id) for run_id in getattr(layout, section)}
         for section, kind in SECTIONS.items()
     }
     if layout.headline not in layout.metrics:
-        raise _unknown("headline", "run id of a metric", layout.headline, layout.metrics)
+        raise unknown("headline", "run id of a metric", layout.headline, layout.metrics)
+    _check_surrogates(layout)
     config = Config(layout.run, layout.seeds, layout.strict, layout.headline, layout.explain, layout.networks, entries)
     _check_networks(config)
     return config
+
+
+def _check_surrogates(layout: Layout) -> None:
+    """Check that the surrogates that methods are told to use are there; a plug-in's own default may be missing."""
+    for run_id, written in layout.methods.items():
+        name = (written or {}).get("surrogate")
+        if name is not None and name not in layout.surrogates:
+            raise unknown(f"methods.{run_id}.surrogate", "run id of a surrogate", str(name), layout.surrogates)
 
 
 def _check_networks(config: Config) -> None:
@@ -273,7 +165,7 @@ def _check_networks(config: Config) -> None:
         named = [("dataset", network.dataset), ("model", network.model)]
         for kind, run_id in [*named, *(("surrogate", name) for name in network.surrogates)]:
             if run_id not in config.entries[kind]:
-                raise _unknown(f"{where}.{kind}", f"run id of a {kind}", run_id, config.entries[kind])
+                raise unknown(f"{where}.{kind}", f"run id of a {kind}", run_id, config.entries[kind])
         if (network.dataset, network.model) in seen:
             raise ConfigError(f"{where}: {network.model} on {network.dataset} stands there twice.")
         seen.add((network.dataset, network.model))

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from gpex_bench import provenance
-from gpex_bench.types import Attribution, Dataset, Examples, Explanation, Prototype, Split, Truth
+from gpex_bench.types import Attribution, Dataset, Examples, Explanation, Prototype, Query, Split, Truth
 
 FORMAT = 1
 
@@ -139,6 +140,23 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, note
 
 
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file that is no sidecar."""
+    write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file.
+
+    Raises:
+        DamagedFile: if it is missing or cut short.
+    """
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DamagedFile(_advice(path, f"it cannot be read ({error})")) from error
+
+
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table as parquet."""
     buffer = io.BytesIO()
@@ -155,6 +173,7 @@ def read_table(path: Path) -> pd.DataFrame:
     return pd.read_parquet(io.BytesIO(_checked(path)))
 
 
+ASKED = ("sample", "target")  # what of a query is stored with its explanation
 _EXPLANATIONS: dict[str, type] = {cls.__name__: cls for cls in (Attribution, Examples, Prototype)}
 
 
@@ -189,9 +208,23 @@ def read_dataset(path: Path) -> Dataset:
     )
 
 
+def write_explanation(path: Path, query: Query, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> None:
+    """Write what an explain cell gave: the explanation's tensors (none, if it failed), what was asked, and a note."""
+    write_tensors(path, {**tensors, **{f"query.{name}": getattr(query, name) for name in ASKED}}, note)
+
+
+def check_same_query(path: Path, query: Query) -> None:
+    """Check that an explanation answers this query; raises DamagedFile if it was made for other samples or targets."""
+    tensors, _ = read_tensors(path)
+    for name in ASKED:
+        if not torch.equal(tensors[f"query.{name}"], getattr(query, name)):
+            raise DamagedFile(_advice(path, f"it was made for another query (its {name} differs)"))
+
+
 def read_explanation(path: Path) -> tuple[Explanation | None, dict[str, Any]]:
     """Return the explanation of a cell (None if it failed) and its note: kind, status, reason; raises DamagedFile."""
     tensors, note = read_tensors(path)
     if note["status"] != "ok":
         return None, note
-    return _EXPLANATIONS[note["explains"]](**tensors), note
+    fields = {name: tensor for name, tensor in tensors.items() if not name.startswith("query.")}
+    return _EXPLANATIONS[note["explains"]](**fields), note

@@ -25,7 +25,11 @@ def sha256(path: Path) -> str:
 def _imported(path: Path) -> set[Path]:
     """Return the files of this package that a source file imports, wherever in the file it does so."""
     found: set[Path] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    try:
+        tree = ast.parse(path.read_text())
+    except (SyntaxError, ValueError):
+        return found  # a drop-in that cannot be imported; its cells say so, and its content still counts
+    for node in ast.walk(tree):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]

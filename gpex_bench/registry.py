@@ -12,7 +12,7 @@ import inspect
 import re
 import sys
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -23,6 +23,10 @@ from gpex_bench.types import Architecture, Explainer, Metric, Recipe, Source
 PACKAGE = Path(__file__).resolve().parent
 ROOT = PACKAGE.parent
 ENTRY_POINTS = "gpex_bench.explainers"
+DECLARED = {
+    "method": ("reference", "kind"),
+    "metric": ("reference", "measures", "higher_is_better", "range", "chance"),
+}
 NAME = re.compile(r"[a-z0-9_]+")
 
 
@@ -103,10 +107,20 @@ def _read(kind: Kind, path: Path) -> Plugin | None:
         line = f", line {where.lineno}" if Path(where.filename) == path else ""
         return Plugin(kind.name, path.stem, path, None, f"cannot be imported{line}: {type(error).__name__}: {error}")
     if len(classes) == 1:
-        return Plugin(kind.name, path.stem, path, classes[0])
+        return _checked(kind, path.stem, path, classes[0])
     found = ", ".join(sorted(cls.__name__ for cls in classes)) or "none"
     contract = kind.contract.__name__
     return Plugin(kind.name, path.stem, path, None, f"must define exactly one concrete {contract}, found {found}")
+
+
+def _checked(kind: Kind, name: str, path: Path, cls: type) -> Plugin:
+    """Return a plug-in, usable if its class declares what every table and the report rely on."""
+    lacking = [f"the class attribute {key!r}" for key in DECLARED.get(kind.name, ()) if not hasattr(cls, key)]
+    if not is_dataclass(cls):
+        lacking.insert(0, "the decorator @settings")
+    if lacking:
+        return Plugin(kind.name, name, path, None, f"its class {cls.__name__} lacks {' and '.join(lacking)}")
+    return Plugin(kind.name, name, path, cls)
 
 
 def _installed(kind: Kind) -> list[Plugin]:
@@ -116,9 +130,11 @@ def _installed(kind: Kind) -> list[Plugin]:
         try:
             cls = point.load()
             path = Path(inspect.getfile(cls))
-            good = inspect.isclass(cls) and issubclass(cls, kind.contract) and not inspect.isabstract(cls)
-            reason = "" if good else f"entry point {point.value} is not a concrete {kind.contract.__name__}"
-            plugins.append(Plugin(kind.name, point.name, path, cls if good else None, reason))
+            if inspect.isclass(cls) and issubclass(cls, kind.contract) and not inspect.isabstract(cls):
+                plugins.append(_checked(kind, point.name, path, cls))
+            else:
+                reason = f"entry point {point.value} is not a concrete {kind.contract.__name__}"
+                plugins.append(Plugin(kind.name, point.name, path, None, reason))
         except Exception as error:
             reason = f"entry point {point.value} cannot be imported: {type(error).__name__}: {error}"
             plugins.append(Plugin(kind.name, point.name, Path(point.value), None, reason))

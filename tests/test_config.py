@@ -102,6 +102,11 @@ MISTAKES = {
         [{"dataset": "mnist5k", "model": "cnn"}] * 2,
         r"networks\.1: .*stands there twice",
     ),
+    "misspelt surrogate of a method": (
+        ("methods", "gpex_neighbours"),
+        {"surrogate": "gepx"},
+        r"methods\.gpex_neighbours\.surrogate: unknown run id of a surrogate 'gepx'\. Did you mean 'gpex'",
+    ),
     "unlisted headline": (("headline",), "aopc", r"headline: unknown run id of a metric 'aopc'"),
     "unlisted surrogate": (
         ("networks",),

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gpex_bench import io
-from gpex_bench.types import Attribution, Dataset, Split, Truth
+from gpex_bench.types import Attribution, Dataset, Query, Split, Truth
 
 
 @pytest.fixture
@@ -114,8 +114,13 @@ def test_datasets_come_back(tmp_path, monkeypatch):
 def test_explanations_come_back(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "e.safetensors"
-    io.write_tensors(path, {"values": torch.rand(2, 3)}, {"status": "ok", "explains": "Attribution"})
+    query = Query(x=torch.rand(2, 3), target=torch.tensor([1, 0]), sample=torch.tensor([7, 8]))
+    io.write_explanation(path, query, {"values": torch.rand(2, 3)}, {"status": "ok", "explains": "Attribution"})
     io.describe(path, kind="explanation")
     explanation, note = io.read_explanation(path)
     assert isinstance(explanation, Attribution)
     assert note["status"] == "ok"
+    io.check_same_query(path, query)
+    other = Query(x=query.x, target=query.target, sample=query.sample + 1)
+    with pytest.raises(io.DamagedFile, match="another query \\(its sample differs"):
+        io.check_same_query(path, other)

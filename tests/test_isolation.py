@@ -3,10 +3,14 @@
 import faulthandler
 import os
 import signal
+import subprocess
+import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from gpex_bench import isolation
 
@@ -72,3 +76,38 @@ def test_values_and_memory_come_back():
 
 def test_the_traceback_is_kept():
     assert "in fail" in isolation.run(fail, 20.0).trace
+
+
+def test_more_than_one_thread_in_the_parent_does_not_hang_the_child():
+    def convolve():
+        return torch.nn.functional.conv2d(torch.ones(16, 8, 64, 64), torch.ones(8, 8, 3, 3)).sum().item()
+
+    torch.set_num_threads(2)
+    try:
+        convolve()
+        outcome = isolation.run(convolve, 30.0)
+    finally:
+        torch.set_num_threads(1)
+    assert outcome.status == "ok", outcome.reason
+
+
+def test_nothing_that_a_child_starts_outlives_it():
+    def linger():
+        threading.Thread(target=time.sleep, args=(60,)).start()
+        return subprocess.Popen(["sleep", "60"]).pid
+
+    start = time.perf_counter()
+    outcome = isolation.run(linger, 20.0)
+    assert time.perf_counter() - start < 15
+    assert outcome.status == "ok"
+    time.sleep(0.2)
+    status = Path(f"/proc/{outcome.value}/status")
+    assert not status.exists() or "State:\tZ" in status.read_text()
+
+
+def test_a_child_that_dies_while_it_sends_is_an_outcome():
+    class Deadly:
+        def __reduce__(self):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert isolation.run(Deadly, 20.0).status == "memory"

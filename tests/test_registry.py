@@ -48,9 +48,11 @@ def test_the_file_name_is_the_name(folder):
         ("\n\nimport no_such_package", r"cannot be imported, line 3: ModuleNotFoundError.*no_such_package"),
         ("x = 1", "exactly one concrete Explainer, found none"),
         (GOOD + GOOD.replace("Zero", "Nought"), "exactly one concrete Explainer, found Nought, Zero"),
+        (GOOD.replace("    kind =", "    kin ="), "class Zero lacks the class attribute 'kind'"),
+        (GOOD.replace("@settings", ""), "class Zero lacks the decorator @settings"),
         (GOOD.replace("def explain", "def explains"), "exactly one concrete Explainer, found none"),
     ],
-    ids=["syntax", "import", "nothing", "two", "abstract"],
+    ids=["syntax", "import", "nothing", "two", "no kind", "no settings", "abstract"],
 )
 def test_a_file_that_cannot_be_used_says_why(folder, text, reason):
     (folder / "bad.py").write_text(text)

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.slow
 CONFIG = "config/smoke.yaml"
 NETWORKS = 2
-DOWNSTREAM = {"aggregate": 1, "report": 1, "all": 1}
+DOWNSTREAM = {"aggregate": 1, "draw": 1, "report": 1, "all": 1}
 
 
 class Clone:
@@ -177,16 +177,18 @@ BROKEN = {
     "not_finite": ("values[0] = float('nan')", "NaN"),
     "global_random": ("torch.rand(1)", "random state"),
     "unreadable": ("import (", "cannot be imported"),
+    "undeclared": ("pass", "lacks the class attribute 'kind'"),
 }
 
 
 @pytest.fixture(scope="module")
 def dropped(clone):
-    """Drop in a good method, one from a third-party package, and five broken ones; run."""
+    """Drop in a good method, one from a third-party package, and broken ones; run."""
     methods = clone.folder / "methods"
     (methods / "newcomer.py").write_text(TEMPLATE.format(name="Newcomer", body="values = query.x * 2.0"))
     for name, (body, _) in BROKEN.items():
-        (methods / f"{name}.py").write_text(TEMPLATE.format(name="Broken", body=body))
+        text = TEMPLATE.format(name="Broken", body=body)
+        (methods / f"{name}.py").write_text(text.replace("kind =", "kin =") if name == "undeclared" else text)
     (clone.folder / "third_party.py").write_text(TEMPLATE.format(name="Third", body="pass"))
     info = clone.folder / "third_party-1.0.dist-info"
     info.mkdir()
@@ -240,6 +242,7 @@ def test_strict_turns_a_failure_into_an_error_after_the_report(clone, dropped):
     [
         ({"metrics": {"srgg": None}}, "metrics.srgg: unknown metric 'srgg'. Did you mean 'srg'?"),
         ({"sedes": [1]}, "sedes: unknown key 'sedes'. Did you mean 'seeds'?"),
+        ({"networks": []}, "networks: "),
         ({"methods": {"oracle": {"of": 1}}}, "methods.oracle.of: unknown parameter 'of'"),
     ],
 )

@@ -72,7 +72,9 @@ class Job:
         key = dict(self.wildcards) | ({} if seed is None else {"seed": str(seed)})
         params = {name: str(value) for name, value in self.snakemake.params.items() if name != "code"}
         code = self.snakemake.params.get("code")
-        io.describe(path, key=key, params=params, inputs=self.inputs, seed=seed, fingerprint=code, **entries)
+        others = {f"seed-{other}" for other in self.config.seeds} - {f"seed-{seed}"} if seed is not None else set()
+        inputs = [file for file in self.inputs if not others & set(file.parts)]
+        io.describe(path, key=key, params=params, inputs=inputs, seed=seed, fingerprint=code, **entries)
 
     def tasks(self) -> list[tuple[int, Task]]:
         """Return the task of every training seed, with the surrogate that the method uses."""

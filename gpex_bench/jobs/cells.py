@@ -66,28 +66,23 @@ def agree(this: Job) -> None:
 @job
 def explain(this: Job) -> None:
     """Network, surrogate → explanations of every seed."""
-    from gpex_bench.isolation import FAILED, Outcome
-    from gpex_bench.stages.explain import Explained, explain
-    from gpex_bench.stages.queries import queries
+    from gpex_bench.stages.explain import explain
 
     method, limits = this.wildcards["method"], this.config.explain
     entry, explainer = this.config.entry("method", method), this.config.method(method)
     for (seed, task), path in zip(this.tasks(), this.paths("explanations"), strict=True):
-        query = queries(task.model, task.data, limits.samples)
-        if explainer is None:
-            result = Explained(Outcome(FAILED, reason=f"{entry.plugin.path.name} {entry.plugin.reason}"), len(query.x))
-        else:
-            result = explain(explainer, task, query, limits.timeout_s)
+        result = explain(explainer, task, limits.samples, limits.timeout_s)
         outcome = result.outcome
-        rows = {key: getattr(result, key) for key in ("n_samples", "forward_rows", "backward_rows", "surrogate_rows")}
-        note: dict[str, Any] = {"status": outcome.status, "reason": _portable(outcome.reason), **rows}
-        arrays = outcome.value or {}
+        rows = {key: getattr(result, key) for key in ("forward_rows", "backward_rows", "surrogate_rows")}
+        rows["n_samples"] = len(result.query.x)
+        note: dict[str, Any] = {"status": outcome.status, "reason": _portable(entry.reason or outcome.reason), **rows}
+        tensors = {name: torch.from_numpy(np.array(array)) for name, array in (outcome.value or {}).items()}
         if explainer is not None:
             note["explains"] = explainer.explains.__name__
-        io.write_tensors(path, {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}, note)
+        io.write_explanation(path, result.query, tensors, note)
         cost = {"wall_seconds": outcome.wall_seconds, "peak_bytes": outcome.peak_bytes, **rows}
         this.describe(path, seed=seed, kind="explanation", cost=cost, trace=_portable(outcome.trace), **_status(note))
-        done = "ok" if outcome.value is not None else f"{outcome.status}: {outcome.reason}"
+        done = "ok" if outcome.value is not None else f"{outcome.status}: {note['reason']}"
         log.info("%s %s seed %s: %s, %.1f s", this.name, method, seed, done, outcome.wall_seconds)
 
 
@@ -114,12 +109,14 @@ def score(this: Job) -> None:
     metrics = {name: this.config.metric(name) for name in names}
     for number, (seed, task) in enumerate(this.tasks()):
         failed: dict[str, str] = {}
-        explanation, note = io.read_explanation(this.paths("explanations")[number])
+        path = this.paths("explanations")[number]
+        explanation, note = io.read_explanation(path)
         if explanation is None or explainer is None:
             scores, curves = empty(SCORES), empty(CURVES)
             log.info("%s %s seed %s: nothing to score, the method %s", this.name, method, seed, note["status"])
         else:
             query = queries(task.model, task.data, limits.samples)
+            io.check_same_query(path, query)
             case = Case(task=task, query=query, explanation=explanation, explainer=explainer)
             scores, curves, failed = score(metrics, case, limits.robustness_samples, limits.timeout_s)
             log.info("%s %s seed %s: %s scores", this.name, method, seed, len(scores))

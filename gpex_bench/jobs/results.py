@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ MEASURED = ("wall_seconds", "peak_bytes")
 COUNTED = ("status", "reason", "n_samples", "forward_rows", "backward_rows", "surrogate_rows")
 
 
+FINE = ("ok", "not_applicable")
 PARTS = ("scores", "curves", "agreement", "predictions")
 WHOLE = ("cells", "skipped", "outcomes", "networks")
 
@@ -48,8 +49,8 @@ def aggregate(this: Job) -> None:
         this.describe(path, kind=name)
     for name, text in texts(tables, cards["methods"], cards["metrics"], config.headline).items():
         io.write_bytes(folder / name, text.encode())
-    io.write_bytes(this.path("cards"), (json.dumps(cards, indent=1) + "\n").encode())
-    io.write_bytes(this.path("costs"), (tables.costs.to_json(orient="records", indent=1) + "\n").encode())
+    io.write_json(this.path("cards"), cards)
+    io.write_json(this.path("costs"), tables.costs.to_dict("records"))
     _report_failures(tables.cells, tables.skipped)
 
 
@@ -123,7 +124,7 @@ def _skipped(this: Job) -> list[dict[str, Any]]:
 
 
 def _report_failures(cells: pd.DataFrame, skipped: pd.DataFrame) -> None:
-    failed = cells[~cells["status"].isin(["ok", "not_applicable"])]
+    failed = cells[~cells["status"].isin(FINE)]
     log.info("%s of %s cells are ok, %s failed.", (cells["status"] == "ok").sum(), len(cells), len(failed))
     for row in failed.itertuples():
         log.info("  %s %s seed %s %s: %s: %s", row.dataset, row.model, row.seed, row.method, row.status, row.reason)
@@ -138,7 +139,7 @@ class Run:
     def __init__(self, this: Job) -> None:
         folder = this.path("cards").parent
         self.tables = {name: io.read_table(folder / f"{name}.parquet") for name in (*PARTS, *WHOLE)}
-        cards = json.loads(this.path("cards").read_text())
+        cards = io.read_json(this.path("cards"))
         self.methods, self.metrics = cards["methods"], cards["metrics"]
 
 
@@ -161,7 +162,7 @@ def draw(this: Job) -> None:
         io.write_bytes(folder / f"{stem}.png", plots.to_png(drawing))
         io.write_bytes(folder / f"{stem}.csv", csv(drawing.data).encode())
         index.append({"stem": stem, "section": section, "dataset": dataset, "title": drawing.title})
-    io.write_bytes(folder / "index.json", (json.dumps(index, indent=1) + "\n").encode())
+    io.write_json(folder / "index.json", index)
     log.info("%s figures", len(index))
 
 
@@ -201,13 +202,13 @@ def _shown(this: Job, network: Network, seed: int) -> Any:
 
 @job
 def report(this: Job) -> None:
-    """Tables, figures → the report. With `strict`, a failed cell is an error once the report is there."""
+    """Tables, figures → the report."""
     from gpex_bench.report import Picture, Results, render
     from gpex_bench.stages.report import agreement, efficiency, facts
 
     run, headline = Run(this), this.config.headline
     folder = this.path("figures")
-    index = json.loads((folder / "index.json").read_text())
+    index = io.read_json(folder / "index.json")
     pictures = [
         Picture(
             section=entry["section"],
@@ -223,7 +224,7 @@ def report(this: Job) -> None:
         headline=headline,
         outcomes=run.tables["outcomes"],
         cells=run.tables["cells"],
-        costs=pd.DataFrame(json.loads(this.path("costs").read_text()), columns=list(frames.COSTS)),
+        costs=pd.DataFrame(io.read_json(this.path("costs")), columns=list(frames.COSTS)),
         agreement=agreement(run.tables["agreement"]),
         efficiency=efficiency(run.tables, run.methods, run.metrics, headline),
         methods=run.methods,
@@ -233,12 +234,22 @@ def report(this: Job) -> None:
         provenance=_provenance(this),
     )
     io.write_bytes(this.path("report"), render(results).encode())
-    failed = run.tables["cells"].query("status not in ('ok', 'not_applicable')")
-    if this.config.strict and len(failed):
-        first = failed.iloc[0]
-        where = f"{first['dataset']} {first['model']} seed {first['seed']} {first['method']}"
-        log.error("strict: %s cells failed; the first is %s: %s", len(failed), where, first["reason"])
-        sys.exit(1)
+
+
+@job
+def strict(this: Job) -> None:
+    """Tables → an error if a cell or a metric failed; the report is there already."""
+    cells, skipped = (io.read_table(path) for path in this.paths("tables"))
+    rows = [*frames.records(cells), *frames.records(skipped)]
+    failed = [f"{_words(row)}: {row['reason']}" for row in rows if row["status"] not in FINE]
+    if failed:
+        raise RuntimeError(f"strict: {len(failed)} failed. " + " | ".join(failed))
+    io.write_bytes(this.path("done"), b"No cell and no metric failed.\n")
+
+
+def _words(row: Mapping[Any, Any]) -> str:
+    keys = ("dataset", "model", "seed", "method", "metric")
+    return " ".join(str(row[key]) for key in keys if key in row)
 
 
 def _provenance(this: Job) -> dict[str, Any]:
@@ -246,7 +257,7 @@ def _provenance(this: Job) -> dict[str, Any]:
     environment = provenance.environment()
     hardware = ("system", "processor", "cores")
     return {
-        "command": f"snakemake --cores all --configfile config/{this.snakemake.params.configfile}",
+        "command": f"snakemake --cores all --configfile {this.snakemake.params.configfile}",
         "code": " ".join(f"{name} {entry}" for name, entry in provenance.commit().items()),
         "versions": {name: str(entry) for name, entry in environment.items() if name not in hardware},
         "hardware": {name: str(environment[name]) for name in hardware},

@@ -10,6 +10,7 @@ import numpy as np
 from gpex_bench import guard, isolation
 from gpex_bench.budget import counted
 from gpex_bench.isolation import Outcome
+from gpex_bench.stages.queries import queries
 from gpex_bench.types import Explainer, Query, Task
 
 
@@ -18,14 +19,24 @@ class Explained:
     """The outcome of one cell; its value is the explanation's fields as arrays, or None."""
 
     outcome: Outcome
-    n_samples: int
+    query: Query
     forward_rows: int = 0  # rows through the network
     backward_rows: int = 0
     surrogate_rows: int = 0  # rows through the surrogate, forward and backward
 
 
-def explain(explainer: Explainer, task: Task, query: Query, timeout_seconds: float) -> Explained:
-    """Run an explainer on one network in a process of its own, and hold it to its promises."""
+def explain(explainer: Explainer | None, task: Task, n_samples: int, timeout_seconds: float) -> Explained:
+    """Run an explainer on one network in a process of its own, and hold it to its promises.
+
+    Args:
+        explainer: None if its plug-in cannot be used; the cell is then a failed one.
+        task: the network.
+        n_samples: how many test samples are explained.
+        timeout_seconds: how long it may take.
+    """
+    query = queries(task.model, task.data, n_samples)
+    if explainer is None:
+        return Explained(Outcome(isolation.FAILED), query)
 
     def call() -> tuple[dict[str, np.ndarray], float, tuple[int, int, int]]:
         with counted(task.model) as network, counted(task.surrogate) as surrogate:
@@ -37,6 +48,6 @@ def explain(explainer: Explainer, task: Task, query: Query, timeout_seconds: flo
 
     outcome = isolation.run(call, timeout_seconds)
     if outcome.value is None:
-        return Explained(outcome, len(query.x))
+        return Explained(outcome, query)
     arrays, seconds, rows = outcome.value
-    return Explained(replace(outcome, value=arrays, wall_seconds=seconds), len(query.x), *rows)
+    return Explained(replace(outcome, value=arrays, wall_seconds=seconds), query, *rows)

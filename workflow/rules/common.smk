@@ -1,4 +1,5 @@
 # Names and helpers of the rules: the only Python in them.
+import os
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -15,8 +16,19 @@ except ConfigError as error:
 SCRIPT = "../scripts/run.py"
 RUN = f"results/{CONFIG.run}"
 CELL = "{dataset}/{model}/seed-{seed}"
-TABLES = ("scores", "curves", "cells", "skipped", "outcomes", "agreement", "predictions", "networks")
-CONFIGFILE = Path(workflow.configfiles[0]).name if workflow.configfiles else "default.yaml"
+TABLES = (
+    "scores",
+    "curves",
+    "cells",
+    "skipped",
+    "outcomes",
+    "agreement",
+    "predictions",
+    "networks",
+)
+CONFIGFILE = os.path.relpath(
+    workflow.configfiles[0] if workflow.configfiles else "config/default.yaml"
+)
 NETWORKS = {(network.dataset, network.model): network for network in CONFIG.networks}
 
 
@@ -35,8 +47,8 @@ def per_seed(name):
 
 
 def code(stage, *entries):
-    """A hash of the source code that decides what a stage does with these plug-ins."""
-    plugins = [path for entry in entries for path in entry.sources]
+    """A hash of the source code that decides what a stage does with these plug-ins (None counts as no plug-in)."""
+    plugins = [path for entry in entries if entry is not None for path in entry.sources]
     return fingerprint(PACKAGE / "stages" / f"{stage}.py", *plugins)
 
 
@@ -60,19 +72,34 @@ def surrogates(wildcards):
     name = surrogate_of(wildcards.method)
     if name is None:
         return []
-    return [file.format(**wildcards) for file in per_seed(f"surrogates/{name}.safetensors")]
+    return [
+        file.format(**wildcards) for file in per_seed(f"surrogates/{name}.safetensors")
+    ]
+
+
+def surrogate_entry(method):
+    """The entry of the surrogate that a method looks at, or None."""
+    return CONFIG.entries["surrogate"].get(surrogate_of(method))
 
 
 def methods(network):
     """The methods that apply to a network; decided from what they declare, before any job runs."""
-    return [method for method in CONFIG.entries["method"] if CONFIG.not_applicable(network, method) is None]
+    return [
+        method
+        for method in CONFIG.entries["method"]
+        if CONFIG.not_applicable(network, method) is None
+    ]
 
 
 def metrics(wildcards):
     """The metrics that apply to a method on a network."""
     network = NETWORKS[wildcards.dataset, wildcards.model]
     every = CONFIG.entries["metric"]
-    return [metric for metric in every if CONFIG.skipped(network, wildcards.method, metric) is None]
+    return [
+        metric
+        for metric in every
+        if CONFIG.skipped(network, wildcards.method, metric) is None
+    ]
 
 
 def each_cell(name):
@@ -98,7 +125,12 @@ def each_surrogate(name):
 def plan():
     """Which methods and metrics apply to which network, and why the others do not."""
     return [
-        [network.dataset, network.model, method, CONFIG.not_applicable(network, method) or "applies"]
+        [
+            network.dataset,
+            network.model,
+            method,
+            CONFIG.not_applicable(network, method) or "applies",
+        ]
         for network in CONFIG.networks
         for method in CONFIG.entries["method"]
     ]
@@ -106,4 +138,8 @@ def plan():
 
 def page_sources():
     """Hashes of the report's template, style and script, which no import leads to."""
-    return [sha256(path) for path in sorted((PACKAGE / "report").iterdir()) if path.suffix in (".j2", ".css", ".js")]
+    return [
+        sha256(path)
+        for path in sorted((PACKAGE / "report").iterdir())
+        if path.suffix in (".j2", ".css", ".js")
+    ]

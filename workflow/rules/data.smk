@@ -2,11 +2,11 @@ rule prepare:
     output:
         data=f"{RUN}/{{dataset}}/data.safetensors",
         sidecar=f"{RUN}/{{dataset}}/data.json",
+    log:
+        f"{RUN}/logs/prepare/{{dataset}}.log",
     params:
         settings=lambda w: settings("dataset", w.dataset),
         code=lambda w: code("prepare", entry("dataset", w)),
-    log:
-        f"{RUN}/logs/prepare/{{dataset}}.log",
     message:
         "Preparing {wildcards.dataset}"
     script:

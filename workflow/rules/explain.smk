@@ -7,14 +7,16 @@ rule explain:
     output:
         explanations=per_seed("explanations/{{method}}.safetensors"),
         sidecars=per_seed("explanations/{{method}}.json"),
-    params:
-        settings=lambda w: settings("method", w.method),
-        limits=f"{CONFIG.explain.samples} samples, {CONFIG.explain.timeout_s} s",
-        code=lambda w: code("explain", entry("method", w), entry("model", w)),
     log:
         f"{RUN}/logs/explain/{{dataset}}/{{model}}/{{method}}.log",
     benchmark:
         f"{RUN}/benchmarks/explain/{{dataset}}/{{model}}/{{method}}.tsv"
+    params:
+        settings=lambda w: settings("method", w.method),
+        limits=f"{CONFIG.explain.samples} samples, {CONFIG.explain.timeout_s} s",
+        code=lambda w: code(
+            "explain", entry("method", w), entry("model", w), surrogate_entry(w.method)
+        ),
     message:
         "Explaining {wildcards.model} on {wildcards.dataset} with {wildcards.method}"
     script:

@@ -3,23 +3,39 @@ NETWORK_TABLES = [f"scores_{dataset}_{model}" for dataset, model in NETWORKS]
 
 rule aggregate:
     input:
-        models=[f"{RUN}/{d}/{m}/seed-{seed}/model.safetensors" for d, m in NETWORKS for seed in CONFIG.seeds],
+        models=[
+            f"{RUN}/{d}/{m}/seed-{seed}/model.safetensors"
+            for d, m in NETWORKS
+            for seed in CONFIG.seeds
+        ],
         explanations=each_cell("explanations/{method}.safetensors"),
         scores=each_cell("scores/{method}.parquet"),
         curves=each_cell("curves/{method}.parquet"),
         agreement=each_surrogate("agreement/{surrogate}.parquet"),
         predictions=each_surrogate("agreement/{surrogate}_predictions.parquet"),
     output:
-        tables=expand(f"{RUN}/tables/{{name}}.{{ending}}", name=TABLES, ending=["parquet", "json"]),
-        texts=expand(f"{RUN}/tables/{{name}}.csv", name=["outcomes", "cells", "skipped", "networks", "agreement"]),
-        papers=expand(f"{RUN}/tables/{{name}}.{{ending}}", name=NETWORK_TABLES, ending=["md", "tex"]),
+        tables=expand(
+            f"{RUN}/tables/{{name}}.{{ending}}",
+            name=TABLES,
+            ending=["parquet", "json"],
+        ),
+        texts=expand(
+            f"{RUN}/tables/{{name}}.csv",
+            name=["outcomes", "cells", "skipped", "networks", "agreement"],
+        ),
+        papers=expand(
+            f"{RUN}/tables/{{name}}.{{ending}}",
+            name=NETWORK_TABLES,
+            ending=["md", "tex"],
+        ),
         costs=f"{RUN}/tables/costs.json",
         cards=f"{RUN}/tables/cards.json",
-    params:
-        plan=plan(),
-        code=code("aggregate"),
     log:
         f"{RUN}/logs/aggregate.log",
+    params:
+        plan=plan(),
+        headline=CONFIG.headline,
+        code=code("aggregate"),
     message:
         "Joining all cells into tables"
     script:
@@ -34,11 +50,11 @@ rule draw:
         surrogates=each_surrogate("surrogates/{surrogate}.safetensors"),
     output:
         figures=directory(f"{RUN}/figures"),
-    params:
-        headline=CONFIG.headline,
-        code=code("draw"),
     log:
         f"{RUN}/logs/draw.log",
+    params:
+        headline=CONFIG.headline,
+        code=[code("draw"), code("queries")],
     message:
         "Drawing the figures"
     script:
@@ -53,14 +69,28 @@ rule report:
         figures=rules.draw.output.figures,
     output:
         report=report(f"{RUN}/report.html", category="Report"),
+    log:
+        f"{RUN}/logs/report.log",
     params:
         headline=CONFIG.headline,
         configfile=CONFIGFILE,
         code=code("report"),
         pages=page_sources(),
-    log:
-        f"{RUN}/logs/report.log",
     message:
         "Writing the report"
+    script:
+        SCRIPT
+
+
+rule strict:
+    input:
+        report=rules.report.output.report,
+        tables=expand(f"{RUN}/tables/{{name}}.parquet", name=["cells", "skipped"]),
+    output:
+        done=f"{RUN}/strict.txt",
+    log:
+        f"{RUN}/logs/strict.log",
+    message:
+        "Looking for failed cells"
     script:
         SCRIPT

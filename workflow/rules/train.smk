@@ -4,13 +4,13 @@ rule train:
     output:
         network=f"{RUN}/{CELL}/model.safetensors",
         sidecar=f"{RUN}/{CELL}/model.json",
-    params:
-        settings=lambda w: settings("model", w.model),
-        code=lambda w: code("train", entry("model", w)),
     log:
         f"{RUN}/logs/train/{CELL}.log",
     benchmark:
         f"{RUN}/benchmarks/train/{CELL}.tsv"
+    params:
+        settings=lambda w: settings("model", w.model),
+        code=lambda w: code("train", entry("model", w)),
     message:
         "Training {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
     script:

@@ -1,4 +1,4 @@
-"""Runs the job of a rule; see gpex_bench/jobs.py."""
+"""Runs the job of a rule; see gpex_bench/jobs/."""
 
 from gpex_bench import jobs
 
