@@ -232,14 +232,16 @@ def curve_summary(curves: pd.DataFrame) -> pd.DataFrame:
 def agreement_summary(agreement: pd.DataFrame) -> pd.DataFrame:
     """Return mean, lowest and highest over training seeds of each statistic of each head.
 
-    `is_weakest` marks the head with the lowest mean Pearson r of its dataset, model, surrogate and split.
+    `is_weakest` marks the head with the lowest mean Pearson r of its dataset, model, surrogate and split. A statistic is
+    NaN where the network's output is constant; such seeds are left out of the mean and of `n_seeds`. With n_seeds = 0
+    the mean is NaN, and a head without a Pearson r is never the weakest.
     """
     require(agreement, AGREEMENT, "agreement")
     place = ["dataset", "model", "surrogate", "split"]
     groups = ordered(agreement).groupby([*place, "head", "statistic"])["value"]
-    frame = groups.agg(["mean", "min", "max", "size"]).reset_index()
-    frame = frame.rename(columns={"min": "low", "max": "high", "size": "n_seeds"}).assign(is_weakest=False)
-    heads = frame[(frame["statistic"] == "pearson") & (frame["head"] != "all")]
+    frame = groups.agg(["mean", "min", "max", "count"]).reset_index()
+    frame = frame.rename(columns={"min": "low", "max": "high", "count": "n_seeds"}).assign(is_weakest=False)
+    heads = frame[(frame["statistic"] == "pearson") & (frame["head"] != "all") & (frame["n_seeds"] > 0)]
     frame.loc[heads.groupby(place)["mean"].idxmin(), "is_weakest"] = True
     return ordered(frame)
 

@@ -187,6 +187,19 @@ def test_weakest_head() -> None:
     ]
 
 
+def test_heads_without_a_pearson_r_are_never_the_weakest() -> None:
+    table = synthetic.agreement(synthetic.predictions(60))
+    digits = (table["dataset"] == "mnist5k") & (table["statistic"] == "pearson")
+    table.loc[digits & (table["head"] == "9"), "value"] = np.nan
+    table.loc[digits & (table["head"] == "8") & (table["seed"] == 0), "value"] = np.nan
+    table.loc[(table["dataset"] == "shapes") & (table["statistic"] == "pearson"), "value"] = np.nan
+    found = statistics.agreement_summary(table).query("split == 'test' and statistic == 'pearson'")
+    weak = found[found["is_weakest"]].set_index("dataset")["head"]
+    assert weak.to_dict() == {"breast_cancer": "benign", "mnist5k": "7"}
+    seeds = found[found["dataset"] == "mnist5k"].set_index("head")["n_seeds"]
+    assert (seeds["7"], seeds["8"], seeds["9"]) == (3, 2, 0)
+
+
 def test_pareto_front(summary: pd.DataFrame) -> None:
     found = statistics.outcomes(summary, synthetic.cells(), synthetic.skipped())
     cost = statistics.cost_summary(synthetic.cells(), found, "srg", True, CONTROLS).set_index("method")

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-import torch
 
 from gpex_bench import guard, isolation
 from gpex_bench.removal import removal_curves

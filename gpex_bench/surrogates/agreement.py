@@ -26,7 +26,8 @@ def agreement(model: Model, surrogate: Surrogate, data: Dataset, seed: int, n_mi
 
     Per head: pearson in [-1, 1], r2 (1 is perfect, below 0 is worse than the mean), rmse_sd (root mean squared error in
     units of the network's standard deviation of this output on this split) and coverage_90 (share of network outputs
-    in the surrogate's 90 % interval). Where the network's output is constant, the first three are undefined: NaN.
+    in the surrogate's 90 % interval). Where the network's output is constant, the first three are undefined: NaN. Where
+    only the surrogate's is constant, pearson is 0: it follows nothing of what varies.
 
     Head "all": mean and smallest of pearson and r2 over the heads that vary (mean_*, weakest_*; NaN if none does),
     argmax_agreement, and on the test split accuracy_network and accuracy_surrogate where heads are classes.
@@ -88,16 +89,22 @@ def _outputs(
 def _per_head(network: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> dict[str, np.ndarray]:
     """Return each statistic per head."""
     truth, guess = network - network.mean(0), mean - mean.mean(0)
-    varies = np.ptp(network, axis=0) > 0
+    varies = _varies(network)
     with np.errstate(divide="ignore", invalid="ignore"):
         r = (truth * guess).sum(0) / np.sqrt((truth**2).sum(0) * (guess**2).sum(0))
         rmse = np.sqrt(((mean - network) ** 2).mean(0)) / network.std(0)
     return {
-        "pearson": np.where(varies, r, np.nan),
+        "pearson": np.where(varies, np.where(_varies(mean), r, 0.0), np.nan),
         "r2": np.where(varies, 1 - rmse**2, np.nan),
         "rmse_sd": np.where(varies, rmse, np.nan),
         "coverage_90": (np.abs(mean - network) <= Z90 * np.sqrt(variance)).mean(0),
     }
+
+
+def _varies(values: np.ndarray) -> np.ndarray:
+    """Return whether each column varies by more than the rounding of float32, in which the outputs are calculated."""
+    varies: np.ndarray = np.ptp(values, axis=0) > 4 * np.finfo(np.float32).eps * np.abs(values).max(axis=0)
+    return varies
 
 
 def _overall(per_head: dict[str, np.ndarray], network: np.ndarray, mean: np.ndarray) -> dict[str, float]:

@@ -80,6 +80,32 @@ def test_a_constant_head_is_undefined_and_does_not_spoil_the_mean(tiny):
     assert value(frame, "test", "all", "mean_pearson") > 0.5
 
 
+class Deaf(Known):
+    """Gives the same answer whatever it is asked, but for the rounding of float32 on some rows."""
+
+    def __init__(self, model, rounding=0.0):
+        super().__init__(model)
+        self.rounding = rounding
+
+    def posterior(self, x):
+        y = torch.full_like(self.model(x), 3.7)
+        y[::3] *= 1 + self.rounding
+        return Posterior(mean=y, variance=torch.ones_like(y))
+
+
+@pytest.mark.parametrize("rounding", [0.0, 1.2e-7])
+def test_a_constant_surrogate_of_a_network_that_varies_follows_nothing(tiny, rounding):
+    model, data = tiny.table()
+    model.head.weight[0] = 0
+    frame = agreement(model, Deaf(model, rounding), data, seed=0, n_mixed=50)
+    for split in ("test", "mixed"):
+        assert np.isnan(value(frame, split, "a", "pearson"))
+        for head in data.classes[1:]:
+            assert value(frame, split, head, "pearson") == 0
+            assert value(frame, split, head, "r2") < 0
+        assert value(frame, split, "all", "mean_pearson") == value(frame, split, "all", "weakest_pearson") == 0
+
+
 def test_the_seed_decides_the_mixtures_and_samples_keep_their_ids(tiny):
     model, data = tiny.table()
     surrogate = Known(model, 0.1, 1.0)
