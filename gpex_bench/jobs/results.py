@@ -66,9 +66,8 @@ def _networks(this: Job) -> list[dict[str, Any]]:
 
 def _broken(config: Config, name: str) -> dict[str, Any]:
     """Return the card of a method whose plug-in cannot be used."""
-    plugin = config.entry("method", name).plugin
     empty = {"class": "", "kind": "", "reference": "", "needs": [], "explains": "", "hyperparameters": {}}
-    return {"method": name, "description": f"{plugin.path.name} {plugin.reason}", **empty}
+    return {"method": name, "description": config.entry("method", name).reason, **empty}
 
 
 def _cells(this: Job) -> dict[str, list[dict[str, Any]]]:
