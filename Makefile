@@ -4,13 +4,14 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 CONFIG ?= config/default.yaml
 CORES ?= all
+RUN ?= default
 BIN := .venv/bin
 READY := .venv/.ready
 # The first interpreter that is new enough; `make PYTHON=/path/to/python results` chooses another one.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help results test lint lock clean
+.PHONY: help results test lint lock publish clean
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -32,6 +33,13 @@ lint: $(READY)
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --no-annotate --all-extras --quiet pyproject.toml --output-file requirements.lock
+
+publish: ## copy the tables of a finished run, with their provenance, to results/published (RUN=)
+	mkdir -p results/published/$(RUN)
+	cp results/$(RUN)/tables/*.csv results/$(RUN)/tables/*.md results/$(RUN)/tables/costs.json results/published/$(RUN)/
+	cp results/$(RUN)/tables/outcomes.json results/published/$(RUN)/provenance.json
+	(cd results/$(RUN)/benchmarks && echo job,seconds && find . -name '*.tsv' | sort \
+		| xargs awk 'FNR == 2 {print substr(FILENAME, 3) "," $$1}') > results/published/$(RUN)/jobs.csv
 
 clean: ## remove the environment and unpublished results
 	rm -rf .venv .snakemake $$(find results -mindepth 1 -maxdepth 1 ! -name published ! -name README.md)
