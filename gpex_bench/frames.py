@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-RANDOM = ("random_map", "random_examples")  # controls whose scores mean "no information"
+RANDOM = ("RandomMap", "RandomExamples")  # classes of the controls whose scores mean "no information"
+BLIND = (*RANDOM, "EdgeDetector")  # classes of the controls that look neither at the network nor at a truth
 KEYS = ("dataset", "model", "seed", "surrogate", "method", "metric", "split", "head", "sample", "target")
 SCORES = ("dataset", "model", "seed", "method", "metric", "sample", "score")
 CELLS = ("dataset", "model", "seed", "method", "status", "reason", "n_samples", "forward_rows", "backward_rows")
@@ -116,9 +117,10 @@ def blocks(outcomes: pd.DataFrame, metrics: Sequence[Record]) -> list[tuple[pd.D
     return parts
 
 
-def controls(methods: Sequence[Record]) -> frozenset[str]:
-    """Return the run ids of the controls."""
-    return frozenset(record["method"] for record in methods if record["kind"] == "control")
+def controls(methods: Sequence[Record], classes: Collection[str] | None = None) -> frozenset[str]:
+    """Return the run ids of the controls, or of those of some classes: a run id may be any name."""
+    ours = [record for record in methods if record["kind"] == "control"]
+    return frozenset(record["method"] for record in ours if classes is None or record["class"] in classes)
 
 
 def method_order(outcomes: pd.DataFrame, methods: Sequence[Record], metrics: Sequence[Record], key: str) -> list[str]:

@@ -232,9 +232,8 @@ def curve_summary(curves: pd.DataFrame) -> pd.DataFrame:
 def agreement_summary(agreement: pd.DataFrame) -> pd.DataFrame:
     """Return mean, lowest and highest over training seeds of each statistic of each head.
 
-    `is_weakest` marks the head with the lowest mean Pearson r of its dataset, model, surrogate and split. A statistic is
-    NaN where the network's output is constant; such seeds are left out of the mean and of `n_seeds`. With n_seeds = 0
-    the mean is NaN, and a head without a Pearson r is never the weakest.
+    `is_weakest` marks the head with the lowest mean Pearson r of its dataset, model, surrogate and split; never one
+    without r. NaN (the network's output is constant) is left out of the mean and of `n_seeds`, which may be 0.
     """
     require(agreement, AGREEMENT, "agreement")
     place = ["dataset", "model", "surrogate", "split"]

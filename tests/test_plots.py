@@ -115,7 +115,7 @@ def test_failed_cells_hold_words_only() -> None:
 
 
 def test_scale_runs_from_random_to_best_and_respects_the_direction() -> None:
-    frame = block().assign(colour=scores.scaled(block(), METRICS, CONTROLS))
+    frame = block().assign(colour=scores.scaled(block(), METHODS, METRICS))
     for metric, part in frame[frame["state"] == "ok"].groupby("metric"):
         by_method = part.set_index("method")["colour"]
         assert by_method["random_map"] == 0
@@ -141,6 +141,29 @@ def test_area_of_a_curve_by_hand() -> None:
         }
     )
     assert removal.area(frame) == pytest.approx(0.25)
+
+
+def test_heads_of_a_constant_output_are_undefined() -> None:
+    predictions, agreement = (frame.copy() for frame in matched())
+    for heads in (["star"], synthetic.HEADS["shapes"]):
+        agreement.loc[agreement["head"].isin(heads), ["mean", "low", "high"]] = np.nan
+        agreement.loc[agreement["head"].isin(heads), "is_weakest"] = False
+        texts = [plots.to_svg(plots.agreement_scatter(predictions, agreement), "x")]
+        texts.append(plots.to_svg(plots.agreement_heads(agreement), "y"))
+        assert texts[0].count("network constant: r undefined") >= len(heads)
+        assert texts[1].count(">undefined<") == len(heads)
+        assert not any(re.search(r"\bnan\b", text) for text in texts)
+
+
+def test_controls_may_have_any_run_id() -> None:
+    names = {"random_map": "noise", "random_examples": "draw"}
+    methods = [{**record, "method": names.get(record["method"], record["method"])} for record in METHODS]
+    frame = block().replace({"method": names})
+    renamed, before = scores.scaled(frame, methods, METRICS), scores.scaled(block(), METHODS, METRICS)
+    np.testing.assert_array_equal(renamed, before)
+    assert (renamed[frame["method"] == "noise"] == 0).all()
+    drawing = plots.removal_curves(curves().replace({"method": names}), methods)
+    assert "random control" in [text.get_text() for text in drawing.figure.legends[0].get_texts()]
 
 
 def test_names_beside_the_points_do_not_cover_one_another() -> None:

@@ -7,9 +7,10 @@ import torch
 from gpex_bench import statistics
 from gpex_bench.metrics.srg import SRG
 from gpex_bench.plots import removal
+from gpex_bench.stages.draw import Shown, draw_explanations
 from gpex_bench.stages.score import score
-from gpex_bench.toys import Smooth
-from gpex_bench.types import Attribution, Case, Dataset, Explainer, Query, Split, Task, settings
+from gpex_bench.toys import Smooth, tasks
+from gpex_bench.types import Attribution, Case, Dataset, Examples, Explainer, Query, Split, Task, settings
 
 
 @settings
@@ -43,3 +44,29 @@ def test_the_recorded_curves_enclose_the_score(n_columns: int) -> None:
     assert steps == pytest.approx(steps.round(), abs=1e-9)  # whole columns are gone at every point
     whole = statistics.curve_summary(pd.DataFrame({**curves, "dataset": "d", "model": "m", "method": "f", "seed": 1}))
     assert removal.area(whole) == pytest.approx(scores["score"].mean(), abs=1e-9)
+
+
+@pytest.mark.parametrize("rank", ["similarity", "contribution"])
+def test_a_sheet_shows_similarities_whatever_the_examples_are_ranked_by(rank: str) -> None:
+    surrogate_tasks = {kind: (task, query) for kind, task, query in tasks(Smooth, has_surrogate=True)}
+    task, query = surrogate_tasks["table"]
+    weight, index = getattr(task.surrogate, rank)(query.x, query.target).sort(dim=1, descending=True)
+    examples = Examples(index=index[:, :3], weight=weight[:, :3])
+    shown = Shown(
+        dataset="d",
+        model_name="m",
+        data=task.data,
+        model=task.model,
+        query=query,
+        explanations={"near": examples},
+        surrogates={"near": task.surrogate},
+    )
+    methods = [{"method": "near", "kind": "examples", "class": "Near"}]
+    empty = pd.DataFrame(columns=["metric", "method", "sample", "score"])
+    ((_, _, _, drawing),) = draw_explanations(shown, empty, methods, "srg")
+    for name in ("similarity", "contribution"):
+        expected = getattr(task.surrogate, name)(query.x, query.target)
+        rows = [round(place) for place in torch.linspace(0, len(query.x) - 1, 3).tolist()]
+        assert drawing.data[name].tolist() == pytest.approx(
+            expected[rows].gather(1, index[rows, :3]).flatten().tolist(), abs=1e-6
+        )

@@ -35,7 +35,7 @@ def agreement_scatter(predictions: pd.DataFrame, agreement: pd.DataFrame) -> Dra
     require(predictions, PREDICTIONS, "predictions")
     require(agreement, SUMMARY, "agreement")
     values = agreement.pivot(index="head", columns="statistic", values="mean")
-    weakest = str(agreement.loc[agreement["is_weakest"], "head"].iloc[0])
+    weakest = str(next(iter(agreement.loc[agreement["is_weakest"], "head"]), ""))  # none where all heads are constant
     heads = list(dict.fromkeys(predictions.sort_values("head")["head"]))
     n_rows = math.ceil(len(heads) / N_COLUMNS)
     n_columns = math.ceil(len(heads) / n_rows)
@@ -50,10 +50,9 @@ def agreement_scatter(predictions: pd.DataFrame, agreement: pd.DataFrame) -> Dra
         colour = ORANGE if head == weakest else BLUE
         axes.scatter(points["network"], points["mean"], s=7, color=colour, alpha=0.55, lw=0, zorder=2)
         axes.set_aspect("equal", adjustable="datalim")
-        r, r2 = values.loc[head, "pearson"], values.loc[head, "r2"]
         mark = "weakest head\n" if head == weakest else "\n"
         axes.set_title(
-            f"{mark}{shorten(head, 22)}\nr = {r:.3f}, R² = {r2:.3f}",
+            f"{mark}{shorten(head, 22)}\n{_said(values.loc[[head]])}",
             size=8.5,
             weight="bold" if head == weakest else "normal",
         )
@@ -61,12 +60,15 @@ def agreement_scatter(predictions: pd.DataFrame, agreement: pd.DataFrame) -> Dra
         axes.set_visible(False)
     figure.supxlabel("output of the network (logit)", size=9)
     figure.supylabel("mean of the GP (logit)", size=9)
-    low = values.loc[weakest]
-    alt = (
-        f"{len(heads)} scatter plots, one per head, of the GP's mean against the network's output. "
-        f"The weakest head is {weakest} with r = {low['pearson']:.3f} and R² = {low['r2']:.3f}."
-    )
+    low = f"The weakest head is {weakest}: {_said(values.loc[[weakest]])}." if weakest else "No head varies."
+    alt = f"{len(heads)} scatter plots, one per head, of the GP's mean against the network's output. {low}"
     return Drawing(figure, _title(predictions, "Outputs"), alt, pd.concat(shown, ignore_index=True))
+
+
+def _said(values: pd.DataFrame) -> str:
+    """Write r and R² of a head; they are undefined where the network's output is constant."""
+    r, r2 = values["pearson"].item(), values["r2"].item()
+    return "network constant: r undefined" if math.isnan(r) else f"r = {r:.3f}, R² = {r2:.3f}"
 
 
 def thin(points: pd.DataFrame) -> pd.DataFrame:
@@ -93,7 +95,8 @@ def agreement_heads(agreement: pd.DataFrame, statistic: str = "pearson", split: 
     tallest = max(len(part) for _, part in groups)
     figure = Figure(figsize=(3.6 * len(groups), 0.9 + 0.27 * max(tallest, 4)), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12)  # type: ignore[union-attr, call-arg]
-    left = chosen["low"].min() - 0.1 * (1 - chosen["low"].min())
+    least = chosen["low"].min() if chosen["low"].notna().any() else 0.0
+    left = least - 0.1 * (1 - least)
     weakest = []
     for axes, ((dataset, model, surrogate), part) in zip(
         figure.subplots(1, len(groups), squeeze=False).flat, groups, strict=True
@@ -104,12 +107,16 @@ def agreement_heads(agreement: pd.DataFrame, statistic: str = "pearson", split: 
             axes.plot([left, row["mean"]], [y, y], color=colour, lw=3, alpha=0.35, solid_capstyle="butt")
             axes.plot([row["low"], row["high"]], [y, y], color=colour, lw=1.4)
             axes.plot(row["mean"], y, "o", color=colour, ms=5)
-            axes.annotate(f"{row['mean']:.3f}", (1.02, y), xycoords=axes.get_yaxis_transform(), va="center", size=8)
+            text = "undefined" if math.isnan(row["mean"]) else f"{row['mean']:.3f}"
+            axes.annotate(text, (1.02, y), xycoords=axes.get_yaxis_transform(), va="center", size=8)
         axes.set_yticks(range(len(part)), [shorten(head, 18) for head in part["head"]])
         axes.set(xlim=(left, 1.0), ylim=(len(part) - 0.5, -0.5), xlabel=f"{statistic}, mean and range over seeds")
         axes.set_title(f"{dataset} ({model}), {surrogate}", loc="left")
         axes.grid(axis="y", visible=False)
         low = part[part["is_weakest"]] if part["is_weakest"].any() else part.tail(1)
-        weakest.append(f"{low.iloc[0]['head']} on {dataset} ({low.iloc[0]['mean']:.3f})")
-    alt = f"{statistic} of GP and network for every head on {split} items. Weakest heads: {', '.join(weakest)}."
+        if not math.isnan(low.iloc[0]["mean"]):
+            weakest.append(f"{low.iloc[0]['head']} on {dataset} ({low.iloc[0]['mean']:.3f})")
+    alt = (
+        f"{statistic} of GP and network for every head on {split} items. Weakest heads: {', '.join(weakest) or 'none'}."
+    )
     return Drawing(figure, f"Agreement of every head ({statistic}, {split} items)", alt, chosen)

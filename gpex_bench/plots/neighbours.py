@@ -18,14 +18,14 @@ from gpex_bench.types import value
 
 @value
 class Sheet:
-    """One test item with its k nearest training samples in the kernel space of the predicted class."""
+    """One test item with the k training samples that explain it, in the kernel space of the predicted class."""
 
     image: np.ndarray  # [channel, height, width] in [0, 1], or a row [feature]
     predicted: str
     true: str
     neighbours: np.ndarray  # [k, channel, height, width], or [k, feature]
     classes: Sequence[str]  # [k]
-    similarity: np.ndarray  # [k], 1 is identical
+    similarity: np.ndarray  # [k], centred cosine in [-1, 1]; 1 is the same direction
     contribution: np.ndarray  # [k], share of the GP's mean in logits
     pair_maps: np.ndarray | None = None  # [k, height, width]: where in the test image the similarity comes from
 
@@ -131,7 +131,7 @@ def _alt(sheets: Sequence[Sheet], name: str) -> str:
     same = sum(label == sheet.predicted for sheet in sheets for label in sheet.classes)
     total = sum(len(sheet.classes) for sheet in sheets)
     return (
-        f"{len(sheets)} test items of {name} with the training samples nearest in the GP's kernel space, with class, "
+        f"{len(sheets)} test items of {name} with the training samples that explain them, strongest first, with class, "
         f"similarity and contribution; {same} of the {total} neighbours are of the predicted class."
     )
 

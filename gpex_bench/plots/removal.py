@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gpex_bench.frames import Record, controls, ordered, require
+from gpex_bench.frames import RANDOM, Record, controls, ordered, require
 from gpex_bench.plots.style import BLUE, GREY, INK, ORANGE, Drawing, styled
 
 COLUMNS = ("dataset", "model", "method", "order", "fraction", "mean", "low", "high")
@@ -24,16 +24,16 @@ def area(curve: pd.DataFrame) -> float:
 
 
 @styled
-def removal_curves(curves: pd.DataFrame, methods: Sequence[Record], reference: str = "random_map") -> Drawing:
+def removal_curves(curves: pd.DataFrame, methods: Sequence[Record]) -> Drawing:
     """Draw one small panel per method of one dataset and model; the random control is repeated in grey in each.
 
     Args:
         curves: the frame of `statistics.curve_summary`, of one dataset and model.
         methods: what is known about the methods.
-        reference: run id of the control that is repeated.
     """
     curves = ordered(require(curves, COLUMNS, "curves")).sort_values("fraction", kind="stable")
     ours = controls(methods)
+    reference = min(controls(methods, RANDOM) & set(curves["method"]), default="")
     areas = {str(name): area(part) for name, part in curves.groupby("method")}
     names = sorted(areas, key=lambda name: (name in ours, -areas[name], name))
     n_columns = min((5, 4), key=lambda number: -len(names) % number)  # fewest empty places

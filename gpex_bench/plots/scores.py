@@ -28,7 +28,7 @@ from gpex_bench.plots.style import BLUE, GREY, INK, Drawing, styled, words
 COST = ("dataset", "model", "method", "metric", "rows_per_sample", "mean", "low", "high", "is_control", "is_pareto")
 
 
-def scaled(outcomes: pd.DataFrame, metrics: Sequence[Record], ours: frozenset[str]) -> pd.Series:
+def scaled(outcomes: pd.DataFrame, methods: Sequence[Record], metrics: Sequence[Record]) -> pd.Series:
     """Return each score between the random control (0) and the best method that is no control (1), clipped to [-1, 1].
 
     The direction is respected: negative is worse than random. NaN without a score; 0 if there is no random control.
@@ -36,9 +36,9 @@ def scaled(outcomes: pd.DataFrame, metrics: Sequence[Record], ours: frozenset[st
     result = pd.Series(np.nan, index=outcomes.index)
     up = {record["metric"]: record["higher_is_better"] for record in metrics}
     for metric, part in outcomes[outcomes["state"] == "ok"].groupby("metric"):
-        chance = part.loc[part["method"].isin(RANDOM), "mean"]
+        chance = part.loc[part["method"].isin(list(controls(methods, RANDOM))), "mean"]
         better = (part["mean"] - (chance.mean() if len(chance) else part["mean"])) * (1 if up[metric] else -1)
-        best = better[~part["method"].isin(list(ours))].max()
+        best = better[~part["method"].isin(list(controls(methods)))].max()
         scale = best if best > 0 else better.abs().max()
         result.loc[part.index] = (better / scale if scale > 0 else better).clip(-1, 1)
     return result
@@ -48,7 +48,7 @@ def scaled(outcomes: pd.DataFrame, metrics: Sequence[Record], ours: frozenset[st
 def heat_map(outcomes: pd.DataFrame, methods: Sequence[Record], metrics: Sequence[Record], headline: str) -> Drawing:
     """Draw the scores of one dataset and model: methods x metrics, the number and its interval in each cell."""
     require(outcomes, OUTCOMES, "outcomes")
-    outcomes = outcomes.assign(colour=scaled(outcomes, metrics, controls(methods)))
+    outcomes = outcomes.assign(colour=scaled(outcomes, methods, metrics))
     rows, columns = method_order(outcomes, methods, metrics, headline), metric_order(outcomes, metrics, headline)
     cells = {(row["method"], row["metric"]): row for row in records(outcomes)}
     up = {record["metric"]: record["higher_is_better"] for record in metrics}

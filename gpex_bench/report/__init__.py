@@ -73,7 +73,9 @@ def render(results: Results) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    findings = verdict.findings(results.outcomes, results.efficiency, results.agreement, results.metrics)
+    findings = verdict.findings(
+        results.outcomes, results.efficiency, results.agreement, results.methods, results.metrics
+    )
     return environment.get_template("report.html.j2").render(
         results=results,
         style=Markup(loader.get_source(environment, "style.css")[0]),
@@ -83,6 +85,7 @@ def render(results: Results) -> str:
         sentences=verdict.sentences(findings, results.headline),
         counts=sections.counts(results.cells, results.outcomes),
         failures=sections.failures(results.cells),
+        failed_metrics=sections.failed_metrics(results.cells, results.outcomes),
         inapplicable=sections.inapplicable(results.outcomes),
         tables=sections.score_tables(results.outcomes, results.methods, results.metrics, results.headline),
         heads=sections.agreement_table(results.agreement),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -58,6 +58,23 @@ def failures(cells: pd.DataFrame) -> list[dict[str, str]]:
     return listed
 
 
+def failed_metrics(cells: pd.DataFrame, outcomes: pd.DataFrame) -> list[dict[str, Any]]:
+    """List metrics that failed on a method whose cells did not, with the same reason together."""
+    place = ["dataset", "model", "method"]
+    fine = cells.loc[cells["status"] == "ok", place].drop_duplicates()
+    bad = outcomes[~outcomes["state"].isin(["ok", "not_applicable", "missing"])].merge(fine, on=place)
+    return [
+        {
+            "dataset": dataset,
+            "model": model,
+            "method": method,
+            "metrics": sorted(part["metric"]),
+            "text": wording(state, reason),
+        }
+        for (dataset, model, method, state, reason), part in groups(bad, [*place, "state", "reason"])
+    ]
+
+
 def inapplicable(outcomes: pd.DataFrame) -> list[dict[str, str]]:
     """List pairs that do not apply, metrics with the same reason together."""
     pairs = outcomes[outcomes["state"] == "not_applicable"]
@@ -92,9 +109,8 @@ def score_tables(
                 for method in method_order(part, methods, metrics, key)
             ]
             heads = [next(record for record in metrics if record["metric"] == name) for name in columns]
-            tables.append(
-                {"dataset": dataset, "model": model, "columns": heads, "rows": rows, "notes": notes(part, left_out)}
-            )
+            said = notes(part, left_out, controls(methods, RANDOM))
+            tables.append({"dataset": dataset, "model": model, "columns": heads, "rows": rows, "notes": said})
     return tables
 
 
@@ -117,7 +133,7 @@ def cell(row: Mapping[Any, Any]) -> dict[str, Any]:
     }
 
 
-def notes(part: pd.DataFrame, left_out: Mapping[str, str]) -> list[str]:
+def notes(part: pd.DataFrame, left_out: Mapping[str, str], random: Collection[str]) -> list[str]:
     """Say what a reader of the table should know: sample counts, what is left out, scores that tell nothing."""
     scored = part[part["state"] == "ok"]
     sizes = scored.groupby("metric")["n_samples"].max()
@@ -130,7 +146,7 @@ def notes(part: pd.DataFrame, left_out: Mapping[str, str]) -> list[str]:
             reasons.setdefault(reason, []).append(name)
         texts = [f"{', '.join(names)} (n/a: {reason})" for reason, names in sorted(reasons.items())]
         result.append(f"Left out because nothing in them applies: {'; '.join(texts)}.")
-    blind = sorted(scored.loc[scored["method"].isin(RANDOM) & scored["is_best_group"], "metric"])
+    blind = sorted(scored.loc[scored["method"].isin(list(random)) & scored["is_best_group"], "metric"])
     if blind:
         result.append(f"No information here: a random control cannot be told from the best by {', '.join(blind)}.")
     return result
@@ -147,8 +163,10 @@ def agreement_table(agreement: pd.DataFrame) -> list[dict[str, Any]]:
         row["weakest"] = str(weakest.iloc[0]) if len(weakest) else ""
         for name in ("pearson", "r2", "rmse_sd", "coverage_90"):
             of_heads = heads.loc[name].dropna().to_dict() if name in heads.index else {}
-            row[name] = number(sum(of_heads.values()) / len(of_heads)) if of_heads else ""
+            row[name] = number(sum(of_heads.values()) / len(of_heads)) if of_heads else "undefined"
             row[f"weakest_{name}"] = number(of_heads[row["weakest"]]) if row["weakest"] in of_heads else ""
+        without_r = part[(part["head"] != "all") & (part["statistic"] == "pearson") & part["mean"].isna()]
+        row["constant"] = ", ".join(sorted(map(str, without_r["head"])))
         for name in ("argmax_agreement", "accuracy_network", "accuracy_surrogate"):
             row[name] = f"{100 * whole[name]:.1f}\u00a0%" if name in whole else ""
         rows.append(row)
@@ -156,9 +174,10 @@ def agreement_table(agreement: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def cost_table(efficiency: pd.DataFrame, costs: pd.DataFrame, cells: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return rows per sample, seconds per sample and peak memory of each method, cheapest first."""
+    """Return rows per sample, seconds per sample and peak memory of each method's ok cells, cheapest first."""
     place = ["dataset", "model", "method"]
-    measured = costs.groupby(place).agg(seconds=("wall_seconds", "sum"), peak=("peak_bytes", "max"))
+    is_ok = costs.merge(cells.loc[cells["status"] == "ok", [*place, "seed"]], on=[*place, "seed"])
+    measured = is_ok.groupby(place).agg(seconds=("wall_seconds", "sum"), peak=("peak_bytes", "max"))
     samples = cells[cells["status"] == "ok"].groupby(place)["n_samples"].sum()
     rows = []
     for row in records(efficiency.sort_values(["dataset", "model", "rows_per_sample", "method"])):

@@ -1,13 +1,26 @@
-"""The verdict: three sentences made from the numbers, which call a tie a tie."""
+"""The verdict: sentences made from the numbers, which call a tie a tie."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
-from gpex_bench.frames import Record, groups, interval, number, records
+from gpex_bench.frames import BLIND, Record, controls, groups, interval, number, records
 from gpex_bench.types import value
+
+
+@value
+class Match:
+    """How well one surrogate matches a network on test items, as text."""
+
+    surrogate: str
+    mean_r: str  # Pearson r, mean over heads; empty if it is undefined for all
+    weakest: str
+    weakest_r: str
+    argmax: str
+    constant: tuple[str, ...]  # heads left out, because the network's output is constant there
 
 
 @value
@@ -27,24 +40,41 @@ class Finding:
     rows: str  # through the network per sample, by the leader
     cheapest: str  # among leader and tied
     cheapest_rows: str
-    mean_r: str  # Pearson r of GP and network, mean over heads; empty without a surrogate
-    weakest: str
-    weakest_r: str
-    argmax: str
+    blind: str  # the best of the controls `frames.BLIND`, with its mean; empty without one
+    behind: tuple[str, ...]  # methods (no controls) with a worse mean than that
+    matches: tuple[Match, ...]  # empty without a surrogate
 
 
 def findings(
-    outcomes: pd.DataFrame, efficiency: pd.DataFrame, agreement: pd.DataFrame, metrics: Sequence[Record]
+    outcomes: pd.DataFrame,
+    efficiency: pd.DataFrame,
+    agreement: pd.DataFrame,
+    methods: Sequence[Record],
+    metrics: Sequence[Record],
 ) -> list[Finding]:
     """Return one finding for each dataset, model and metric."""
     up = {record["metric"]: record["higher_is_better"] for record in metrics}
-    ours = set(efficiency.loc[efficiency["is_control"].astype(bool), "method"])
+    ours, blind = controls(methods), controls(methods, BLIND)
     found = []
     for (dataset, model, metric), part in groups(outcomes, ["dataset", "model", "metric"]):
         scored = part[part["state"] == "ok"].sort_values(["mean", "method"], ascending=[not up[metric], True])
-        cost = _cost(efficiency, dataset, model)
-        found.append(_finding((dataset, model, metric), scored, ours, cost, _match(agreement, dataset, model)))
+        beside = {
+            "cost": _cost(efficiency, dataset, model),
+            "matches": _matches(agreement, dataset, model),
+            **_behind(scored, ours, blind),
+        }
+        found.append(_finding((dataset, model, metric), scored, ours, **beside))
     return found
+
+
+def _behind(scored: pd.DataFrame, ours: frozenset[str], blind: frozenset[str]) -> dict[str, Any]:
+    """Return the best blind control, with its mean, and the methods with a worse mean; `scored` has the best first."""
+    best = next((row for row in records(scored) if row["method"] in blind), None)
+    if best is None:
+        return {"blind": "", "behind": ()}
+    after = records(scored[scored["method"].eq(best["method"]).cummax()])
+    behind = tuple(row["method"] for row in after if row["mean"] != best["mean"] and row["method"] not in ours)
+    return {"blind": f"{best['method']} {number(best['mean'])}", "behind": behind}
 
 
 def _cost(efficiency: pd.DataFrame, dataset: str, model: str) -> dict[str, float]:
@@ -53,26 +83,29 @@ def _cost(efficiency: pd.DataFrame, dataset: str, model: str) -> dict[str, float
     return dict(zip(here["method"], here["rows_per_sample"], strict=True))
 
 
-def _match(agreement: pd.DataFrame, dataset: str, model: str) -> dict[str, str]:
-    """Return how well the GP matches the network on test items, as text."""
+def _matches(agreement: pd.DataFrame, dataset: str, model: str) -> tuple[Match, ...]:
+    """Return how well each surrogate of one network matches it on test items."""
     here = agreement[(agreement["dataset"] == dataset) & (agreement["model"] == model) & (agreement["split"] == "test")]
-    heads = here[(here["statistic"] == "pearson") & (here["head"] != "all")].sort_values(["mean", "head"])
-    argmax = here[here["statistic"] == "argmax_agreement"]
-    result = dict.fromkeys(("mean_r", "weakest", "weakest_r", "argmax"), "")
-    if len(heads):
-        weakest = heads.iloc[0]
-        result |= {
-            "mean_r": number(heads["mean"].mean()),
-            "weakest": str(weakest["head"]),
-            "weakest_r": number(weakest["mean"]),
-        }
-    if len(argmax):
-        result["argmax"] = f"{100 * argmax['mean'].mean():.1f}\u00a0%"
-    return result
+    return tuple(_match(surrogate, part) for (surrogate,), part in groups(here, ["surrogate"]))
+
+
+def _match(surrogate: str, part: pd.DataFrame) -> Match:
+    """Return the match of one surrogate."""
+    heads = part[(part["statistic"] == "pearson") & (part["head"] != "all")].sort_values(["mean", "head"])
+    known = heads.dropna(subset=["mean"])
+    argmax = part.loc[part["statistic"] == "argmax_agreement", "mean"]
+    return Match(
+        surrogate=surrogate,
+        mean_r=number(known["mean"].mean()) if len(known) else "",
+        weakest=str(known["head"].iloc[0]) if len(known) else "",
+        weakest_r=number(known["mean"].iloc[0]) if len(known) else "",
+        argmax=f"{100 * argmax.mean():.1f}\u00a0%" if len(argmax) else "",
+        constant=tuple(sorted(map(str, heads.loc[heads["mean"].isna(), "head"]))),
+    )
 
 
 def _finding(
-    key: tuple[str, str, str], scored: pd.DataFrame, ours: set[str], cost: dict[str, float], match: dict[str, str]
+    key: tuple[str, str, str], scored: pd.DataFrame, ours: frozenset[str], *, cost: dict[str, float], **beside: Any
 ) -> Finding:
     """Return the finding from the scored methods, best first."""
     rows = records(scored)
@@ -98,7 +131,7 @@ def _finding(
         rows=_count(cost.get(leader)),
         cheapest=cheapest,
         cheapest_rows=_count(cost.get(cheapest)),
-        **match,
+        **beside,
     )
 
 
@@ -118,7 +151,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def sentences(found: Sequence[Finding], headline: str) -> list[str]:
-    """Return up to three sentences: who leads and how sure, what it costs, how well the GP matches the network."""
+    """Return up to four sentences: who leads and how sure, who is behind a control, what it costs, how GPs match."""
     chosen = [finding for finding in found if finding.metric == headline]
     led = [finding for finding in chosen if finding.leader]
     if not led:
@@ -126,13 +159,15 @@ def sentences(found: Sequence[Finding], headline: str) -> list[str]:
     silent = [finding.dataset for finding in chosen if not finding.leader]
     who = [f"By {headline}, " + "; ".join(_who(finding) for finding in led)]
     who += [f"no method has a score on {listed(silent)}"] if silent else []
-    return ["; ".join(who) + ".", *_what_it_costs(led), *_how_well_it_matches(led)]
+    return ["; ".join(who) + ".", *_who_is_behind(led), *_what_it_costs(led), *_how_well_it_matches(led)]
 
 
 def _who(finding: Finding) -> str:
     """Say who leads on one dataset."""
     score = f"{finding.leader} {finding.mean} {finding.ends}"
-    beaten = f"; the control {listed(finding.controls)} is no worse" if finding.controls else ""
+    beaten = (
+        f"; it cannot be told from the control {listed(finding.controls)}, or is behind" if finding.controls else ""
+    )
     if finding.tied:
         many = f"{len(finding.tied)} others" if len(finding.tied) > 3 else listed(finding.tied)
         return f"on {finding.dataset} no single method leads: {score} cannot be told from {many}{beaten}"
@@ -152,13 +187,22 @@ def _what_it_costs(led: Sequence[Finding]) -> list[str]:
     return [f"Rows sent through the network for one explanation: {'; '.join(parts)}."]
 
 
+def _who_is_behind(led: Sequence[Finding]) -> list[str]:
+    """Name the methods with a worse mean than a control that looks neither at the network nor at a truth."""
+    parts = [f"on {one.dataset} {listed(one.behind)} (control: {one.blind})" for one in led if one.behind]
+    return [f"Worse on average than a control that does not look at the network: {'; '.join(parts)}."] if parts else []
+
+
 def _how_well_it_matches(led: Sequence[Finding]) -> list[str]:
-    """Say how well the GPs match the networks, and where worst."""
-    matched = {(finding.dataset, finding.model): finding for finding in led if finding.mean_r}
-    if not matched:
-        return []
-    parts = [
-        f"r = {finding.mean_r} on {finding.dataset} (weakest head {finding.weakest}, r = {finding.weakest_r})"
-        for finding in matched.values()
-    ]
-    return [f"The GP matches the network's outputs on test items with a mean Pearson {'; '.join(parts)}."]
+    """Say how well the surrogates match the networks, and where worst."""
+    places = {(finding.dataset, finding.model): finding for finding in led if finding.matches}
+    parts = [f"{match.surrogate} on {place[0]} {_how(match)}" for place, one in places.items() for match in one.matches]
+    return [f"Pearson r of surrogate and network on test items, mean over heads: {'; '.join(parts)}."] if parts else []
+
+
+def _how(match: Match) -> str:
+    """Write one match."""
+    if not match.mean_r:
+        return "undefined (the network's outputs are constant)"
+    left_out = f"; without {listed(match.constant)}, where the network is constant" if match.constant else ""
+    return f"{match.mean_r} (weakest head {match.weakest}, {match.weakest_r}{left_out})"

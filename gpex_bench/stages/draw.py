@@ -144,11 +144,13 @@ def _gallery(shown: Shown, maps: Mapping[str, np.ndarray], rows: Sequence[int]) 
 
 
 def _sheet(shown: Shown, examples: Examples, surrogate: Surrogate, row: int) -> Sheet:
-    """Return one test item with its nearest training samples."""
+    """Return one test item with the training samples that explain it; their weight may be either number shown."""
     index = examples.index[row, :N_NEIGHBOURS]
     x, target = shown.query.x[row : row + 1], shown.query.target[row : row + 1]
     with torch.no_grad():
-        contribution = surrogate.contribution(x, target)[0, index]
+        similarity, contribution = (
+            strength(x, target)[0, index] for strength in (surrogate.similarity, surrogate.contribution)
+        )
         pair = getattr(surrogate, "pair", None)
         maps = pair(x, shown.data.train.x[index], int(target)) if pair and shown.data.is_image else None
     return Sheet(
@@ -157,7 +159,7 @@ def _sheet(shown: Shown, examples: Examples, surrogate: Surrogate, row: int) -> 
         true=_true(shown, row),
         neighbours=shown.data.train.x[index].numpy(),
         classes=[shown.data.classes[int(y)] for y in shown.data.train.y[index]],
-        similarity=examples.weight[row, :N_NEIGHBOURS].numpy(),
+        similarity=similarity.numpy(),
         contribution=contribution.numpy(),
         pair_maps=None if maps is None else maps[0].numpy(),
     )

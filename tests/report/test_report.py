@@ -13,7 +13,7 @@ import pytest
 from gpex_bench import frames, plots, report, statistics
 from gpex_bench.plots import style
 from gpex_bench.registry import load
-from gpex_bench.report import verdict
+from gpex_bench.report import sections, verdict
 
 synthetic = load(Path(__file__).parents[1] / "synthetic.py", "synthetic")
 METHODS, METRICS = synthetic.methods(), synthetic.metrics()
@@ -187,6 +187,8 @@ def finding(**changes: Any) -> verdict.Finding:
         "ends": "[0.7, 0.9]",
         "tied": (),
         "controls": (),
+        "behind": (),
+        "matches": (),
     }
     return verdict.Finding(**{**fields, **changes})
 
@@ -197,24 +199,113 @@ def test_verdict_calls_a_tie_a_tie() -> None:
     tie = verdict.sentences([finding(tied=("b", "c"), controls=("random_map",))], "srg")[0]
     assert tie == (
         "By srg, on d no single method leads: a 0.8 [0.7, 0.9] cannot be told from b and c; "
-        "the control random_map is no worse."
+        "it cannot be told from the control random_map, or is behind."
     )
     assert verdict.sentences([finding(leader="")], "srg") == ["No method has a score for srg, so there is no leader."]
 
 
 def test_verdict_names_the_weakest_head_and_the_cheaper_tie() -> None:
-    one = finding(
-        tied=("b",), rows="150", cheapest="b", cheapest_rows="3", mean_r="0.990", weakest="9", weakest_r="0.970"
-    )
-    _, cost, match = verdict.sentences([one], "srg")
+    match = verdict.Match(surrogate="gp", mean_r="0.990", weakest="9", weakest_r="0.970", argmax="99 %", constant=())
+    one = finding(tied=("b",), rows="150", cheapest="b", cheapest_rows="3", matches=(match,))
+    _, cost, agreed = verdict.sentences([one], "srg")
     assert "a 150 on d (b, tied with it, 3)" in cost
-    assert "weakest head 9, r = 0.970" in match
+    assert "gp on d 0.990 (weakest head 9, 0.970)." in agreed
+
+
+def test_surrogates_of_one_network_are_not_mixed() -> None:
+    first = inputs()["agreement"]
+    second = first.assign(surrogate="other", mean=first["mean"] / 2)
+    both = pd.concat([first, second])
+    found = verdict.findings(inputs()["outcomes"], inputs()["efficiency"], both, METHODS, METRICS)
+    alone = verdict.findings(inputs()["outcomes"], inputs()["efficiency"], first, METHODS, METRICS)
+    digits, single = (
+        next(one for one in part if one.dataset == "mnist5k" and one.metric == "srg") for part in (found, alone)
+    )
+    gpex, other = digits.matches
+    assert (gpex.surrogate, other.surrogate) == ("gpex", "other")
+    assert gpex.mean_r == single.matches[0].mean_r and float(other.mean_r) == pytest.approx(
+        float(gpex.mean_r) / 2, abs=1e-3
+    )
+    sentence = verdict.sentences(found, "srg")[-1]
+    assert f"gpex on mnist5k {gpex.mean_r}" in sentence and f"other on mnist5k {other.mean_r}" in sentence
+
+
+def test_heads_without_a_pearson_r_are_said() -> None:
+    table = synthetic.agreement(synthetic.predictions(60))
+    per_head = table["statistic"].isin(["pearson", "r2", "rmse_sd"])
+    table.loc[per_head & (table["dataset"] == "shapes"), "value"] = float("nan")
+    table.loc[per_head & (table["dataset"] == "mnist5k") & (table["head"] == "9"), "value"] = float("nan")
+    page = unescape(report.render(results(agreement=statistics.agreement_summary(table))))
+    verdicts = page.split('id="run"')[0]
+    assert "gpex on shapes undefined (the network's outputs are constant)" in verdicts
+    assert "without 9, where the network is constant" in verdicts
+    agreed = page.split('id="agreement"')[1].split("</section>")[0]
+    assert "mnist5k (cnn), gpex, test: 9" in agreed and "shapes (thin_resnet), gpex, mixed: cross" in agreed
+    assert not re.search(r"\bnan\b", page)
+
+
+def test_a_failed_metric_is_a_failure() -> None:
+    skipped = synthetic.skipped()
+    failed = ("breast_cancer", "mlp", "lime", "max_sensitivity", "failed", "seed 1: timeout: took longer than 5 s")
+    skipped.loc[len(skipped)] = failed
+    scores, cells = synthetic.scores(12), synthetic.cells()
+    here = (scores["dataset"] == failed[0]) & (scores["method"] == failed[2]) & (scores["metric"] == failed[3])
+    up = {record["metric"]: record["higher_is_better"] for record in METRICS}
+    summary = statistics.summarise(scores[~here], up, CONTROLS)
+    rows = statistics.outcomes(summary, cells, skipped).query("dataset == 'breast_cancer'")
+    cells = cells[cells["dataset"] == "breast_cancer"]
+    page = unescape(report.render(results(outcomes=rows, cells=cells)))
+    assert "1 failed though the method's cells are ok" in page
+    run, failures = (page.split(f'id="{name}"')[1].split("</section>")[0] for name in ("run", "failures"))
+    assert "No cell failed" not in page
+    for part in (run, failures):
+        assert "max_sensitivity" in part and "failed: seed 1: timeout: took longer than 5 s" in part
+    clean = report.render(results(outcomes=inputs()["outcomes"].query("dataset == 'breast_cancer'"), cells=cells))
+    assert "No cell failed, and no metric did." in clean and "though the method" not in clean
+
+
+def test_seconds_are_those_of_ok_cells() -> None:
+    cells = synthetic.cells()
+    lime = {"dataset": "mnist5k", "model": "cnn", "method": "lime"}
+    costs = synthetic.costs()
+    dead = {**lime, "seed": 1, "wall_seconds": 9e5, "peak_bytes": 9e12}
+    costs = pd.concat([costs, pd.DataFrame([dead])], ignore_index=True)
+    rows = sections.cost_table(inputs()["efficiency"], costs, cells)
+    row = next(row for row in rows if all(row[name] == wanted for name, wanted in lime.items()))
+    assert row["seconds"] == frames.number((2 * (0.2 + 500 * 48 / 9000)) / 96)
+    assert row["memory"] == f"{400 + 500 * 48 * 100 / 1e6:,.0f}"
+
+
+def test_run_ids_of_controls_may_be_any_name() -> None:
+    names = {"random_map": "noise", "random_examples": "draw", "edge_detector": "lines"}
+    methods = [{**record, "method": names.get(record["method"], record["method"])} for record in METHODS]
+    changed = {name: inputs()[name].replace({"method": names}) for name in ("outcomes", "cells", "costs", "efficiency")}
+    worse = changed["outcomes"]["metric"].eq("srg") & changed["outcomes"]["method"].eq("noise")
+    changed["outcomes"].loc[worse, "is_best_group"] = True
+    page = report.render(results(methods=methods, **changed))
+    assert "a random control cannot be told from the best by srg" in page
+    found = verdict.findings(changed["outcomes"], changed["efficiency"], inputs()["agreement"], methods, METRICS)
+    assert {one.blind.split()[0] for one in found if one.metric == "srg"} == {"lines", "noise"}
+
+
+def test_methods_behind_a_blind_control_are_named() -> None:
+    outcomes = inputs()["outcomes"].copy()
+    here = (outcomes["dataset"] == "mnist5k") & (outcomes["metric"] == "srg")
+    outcomes.loc[here & (outcomes["method"] == "edge_detector"), "mean"] = 0.6
+    found = verdict.findings(outcomes, inputs()["efficiency"], inputs()["agreement"], METHODS, METRICS)
+    digits = next(one for one in found if one.dataset == "mnist5k" and one.metric == "srg")
+    means = (
+        outcomes[here & (outcomes["state"] == "ok")].set_index("method")["mean"].drop(list(CONTROLS), errors="ignore")
+    )
+    assert set(digits.behind) == set(means[means < 0.6].index) != set()
+    assert digits.blind == "edge_detector 0.600"
+    assert "on mnist5k sensitivity (control: edge_detector 0.600)" in verdict.sentences(found, "srg")[1]
 
 
 def test_verdict_follows_the_numbers() -> None:
-    found = verdict.findings(inputs()["outcomes"], inputs()["efficiency"], inputs()["agreement"], METRICS)
+    found = verdict.findings(inputs()["outcomes"], inputs()["efficiency"], inputs()["agreement"], METHODS, METRICS)
     digits = next(one for one in found if one.dataset == "mnist5k" and one.metric == "srg")
     rows = inputs()["outcomes"].query("dataset == 'mnist5k' and metric == 'srg' and state == 'ok'")
     assert digits.leader == rows.loc[rows["is_best"], "method"].item()
     assert set(digits.tied) == set(rows.loc[rows["is_best_group"], "method"]) - {digits.leader} - CONTROLS
-    assert digits.weakest == "9"
+    assert digits.matches[0].weakest == "9"
