@@ -75,6 +75,15 @@ def number(value: float, scale: float | None = None) -> str:
     return text.removeprefix("-") if float(text) == 0 else text
 
 
+def below_one(value: float, places: int = 3) -> str:
+    """Write a correlation or the like; one that is not quite 1 gets more decimals (up to 6) than to read 1."""
+    if not math.isfinite(value):
+        return "undefined"
+    while places < 6 and value < 1 and float(f"{value:.{places}f}") == 1:
+        places += 1
+    return f"{value:.{places}f}"
+
+
 def interval(mean: float, low: float, high: float) -> tuple[str, str]:
     """Write a mean and its interval with the same decimals: ("0.812", "[0.790, 0.831]")."""
     ends = [end for end in (mean, low, high) if math.isfinite(end)]

@@ -155,6 +155,12 @@ def test_heads_of_a_constant_output_are_undefined() -> None:
         assert not any(re.search(r"\bnan\b", text) for text in texts)
 
 
+def test_similarities_of_one_item_have_the_same_decimals() -> None:
+    one = synthetic.sheets("shapes", 1, 3)[0] | {"similarity": np.array([0.99996, 0.9994, 0.98])}
+    labels = [axes.get_xlabel().split("\n")[0] for axes in plots.neighbour_sheet([plots.Sheet(**one)], "x").figure.axes]
+    assert labels[1:] == ["similarity 0.99996", "similarity 0.99940", "similarity 0.98000"]
+
+
 def test_controls_may_have_any_run_id() -> None:
     names = {"random_map": "noise", "random_examples": "draw"}
     methods = [{**record, "method": names.get(record["method"], record["method"])} for record in METHODS]
@@ -163,7 +169,7 @@ def test_controls_may_have_any_run_id() -> None:
     np.testing.assert_array_equal(renamed, before)
     assert (renamed[frame["method"] == "noise"] == 0).all()
     drawing = plots.removal_curves(curves().replace({"method": names}), methods)
-    assert "random control" in [text.get_text() for text in drawing.figure.legends[0].get_texts()]
+    assert "random control, both orders" in [text.get_text() for text in drawing.figure.legends[0].get_texts()]
 
 
 def test_names_beside_the_points_do_not_cover_one_another() -> None:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from gpex_bench import statistics
+from gpex_bench.frames import number
 from gpex_bench.metrics.srg import SRG
 from gpex_bench.plots import removal
 from gpex_bench.stages.draw import Shown, draw_explanations
@@ -64,6 +65,10 @@ def test_a_sheet_shows_similarities_whatever_the_examples_are_ranked_by(rank: st
     methods = [{"method": "near", "kind": "examples", "class": "Near"}]
     empty = pd.DataFrame(columns=["metric", "method", "sample", "score"])
     ((_, _, _, drawing),) = draw_explanations(shown, empty, methods, "srg")
+    texts = [axes.get_title() for axes in drawing.figure.axes]
+    mean, prior = task.surrogate.posterior(query.x).mean, task.surrogate.offset(query.target)
+    total = number(mean[0, query.target[0]].item())
+    assert f"GP mean {total}, prior mean {number(prior[0].item())}" in texts[0]
     for name in ("similarity", "contribution"):
         expected = getattr(task.surrogate, name)(query.x, query.target)
         rows = [round(place) for place in torch.linspace(0, len(query.x) - 1, 3).tolist()]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from gpex_bench.frames import PREDICTIONS, require
+from gpex_bench.frames import PREDICTIONS, below_one, require
 from gpex_bench.plots.style import BLUE, GREY, ORANGE, Drawing, shorten, styled
 
 SUMMARY = ("dataset", "model", "surrogate", "split", "head", "statistic", "mean", "low", "high", "is_weakest")
@@ -68,7 +68,7 @@ def agreement_scatter(predictions: pd.DataFrame, agreement: pd.DataFrame) -> Dra
 def _said(values: pd.DataFrame) -> str:
     """Write r and R² of a head; they are undefined where the network's output is constant."""
     r, r2 = values["pearson"].item(), values["r2"].item()
-    return "network constant: r undefined" if math.isnan(r) else f"r = {r:.3f}, R² = {r2:.3f}"
+    return "network constant: r undefined" if math.isnan(r) else f"r = {below_one(r)}, R² = {below_one(r2)}"
 
 
 def thin(points: pd.DataFrame) -> pd.DataFrame:
@@ -97,25 +97,23 @@ def agreement_heads(agreement: pd.DataFrame, statistic: str = "pearson", split: 
     figure.get_layout_engine().set(w_pad=0.12)  # type: ignore[union-attr, call-arg]
     least = chosen["low"].min() if chosen["low"].notna().any() else 0.0
     left = least - 0.1 * (1 - least)
-    weakest = []
+    named, weakest = {"pearson": "Pearson r", "r2": "R²"}.get(statistic, statistic), []
     for axes, ((dataset, model, surrogate), part) in zip(
         figure.subplots(1, len(groups), squeeze=False).flat, groups, strict=True
     ):
         part = part.sort_values(["mean", "head"], ascending=[False, True])
         for y, row in enumerate(part.to_dict("records")):
             colour = ORANGE if row["is_weakest"] else BLUE
-            axes.plot([left, row["mean"]], [y, y], color=colour, lw=3, alpha=0.35, solid_capstyle="butt")
             axes.plot([row["low"], row["high"]], [y, y], color=colour, lw=1.4)
             axes.plot(row["mean"], y, "o", color=colour, ms=5)
-            text = "undefined" if math.isnan(row["mean"]) else f"{row['mean']:.3f}"
-            axes.annotate(text, (1.02, y), xycoords=axes.get_yaxis_transform(), va="center", size=8)
+            axes.annotate(below_one(row["mean"]), (1.02, y), xycoords=axes.get_yaxis_transform(), va="center", size=8)
         axes.set_yticks(range(len(part)), [shorten(head, 18) for head in part["head"]])
-        axes.set(xlim=(left, 1.0), ylim=(len(part) - 0.5, -0.5), xlabel=f"{statistic}, mean and range over seeds")
+        axes.set(xlim=(left, 1.0), ylim=(len(part) - 0.5, -0.5), xlabel=f"{named}, mean and range over seeds")
         axes.set_title(f"{dataset} ({model}), {surrogate}", loc="left")
         axes.grid(axis="y", visible=False)
         low = part[part["is_weakest"]] if part["is_weakest"].any() else part.tail(1)
         if not math.isnan(low.iloc[0]["mean"]):
-            weakest.append(f"{low.iloc[0]['head']} on {dataset} ({low.iloc[0]['mean']:.3f})")
+            weakest.append(f"{low.iloc[0]['head']} on {dataset} ({below_one(low.iloc[0]['mean'])})")
     alt = (
         f"{statistic} of GP and network for every head on {split} items. Weakest heads: {', '.join(weakest) or 'none'}."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gpex_bench.frames import number
+from gpex_bench.frames import below_one, number
 from gpex_bench.plots.maps import picture, show, unit
 from gpex_bench.plots.style import BLUE, DIVERGING, ORANGE, Drawing, blank, shorten, styled
 from gpex_bench.types import value
@@ -27,6 +28,8 @@ class Sheet:
     classes: Sequence[str]  # [k]
     similarity: np.ndarray  # [k], centred cosine in [-1, 1]; 1 is the same direction
     contribution: np.ndarray  # [k], share of the GP's mean in logits
+    mean: float | None = None  # of the GP for the predicted class, in logits: all contributions plus `prior`
+    prior: float | None = None  # prior mean
     pair_maps: np.ndarray | None = None  # [k, height, width]: where in the test image the similarity comes from
 
 
@@ -57,8 +60,10 @@ def neighbour_sheet(sheets: Sequence[Sheet], name: str) -> Drawing:
 def _images(row: np.ndarray, sheet: Sheet) -> None:
     """Draw one test image and its neighbours, each in a frame that says whether its class is the predicted one."""
     show(row[0], sheet.image)
-    wrong = "" if sheet.true == sheet.predicted else f"\n(true: {shorten(sheet.true, 12)})"
-    row[0].set_title(f"predicted\n{shorten(sheet.predicted, 15)}{wrong}", size=8, weight="bold")
+    wrong = "" if sheet.true == sheet.predicted else f"\n(true: {_two_lines(sheet.true)})"
+    row[0].set_title(f"predicted\n{_two_lines(sheet.predicted)}{wrong}", size=8, weight="bold")
+    row[0].set_xlabel(_total(sheet, "\n"), size=7.6)
+    near = _similarities(sheet)
     for axes, rank in zip(row[1:], range(len(sheet.classes)), strict=False):
         axes.imshow(picture(sheet.neighbours[rank]), cmap="gray", vmin=0, vmax=1, interpolation="none")
         axes.set(xticks=[], yticks=[])
@@ -68,12 +73,29 @@ def _images(row: np.ndarray, sheet: Sheet) -> None:
             spine.set(
                 visible=True, color=BLUE if same else ORANGE, linewidth=2.5, linestyle="-" if same else (0, (2, 1))
             )
-        axes.set_title(shorten(sheet.classes[rank], 15), size=8.2)
-        axes.set_xlabel(
-            f"similarity {sheet.similarity[rank]:.2f}\ncontribution {number(float(sheet.contribution[rank]))}", size=7.6
-        )
+        axes.set_title(_two_lines(sheet.classes[rank]), size=8.2)
+        share = number(float(sheet.contribution[rank]))
+        axes.set_xlabel(f"similarity {near[rank]}\ncontribution {share}", size=7.6)
     for axes in row[1 + len(sheet.classes) :]:
         axes.set_visible(False)
+
+
+def _two_lines(name: str) -> str:
+    """Return the name of a class on at most two short lines."""
+    return "\n".join(shorten(line, 15) for line in (textwrap.wrap(name, 15)[:2] or [name]))
+
+
+def _similarities(sheet: Sheet) -> list[str]:
+    """Write the similarities of a test item, all with the same decimals."""
+    places = max(len(below_one(float(near), 2).partition(".")[2]) for near in sheet.similarity)
+    return [f"{near:.{places}f}" for near in sheet.similarity]
+
+
+def _total(sheet: Sheet, between: str) -> str:
+    """Say what all contributions sum to."""
+    if sheet.mean is None or sheet.prior is None:
+        return ""
+    return f"GP mean {number(sheet.mean)}{between}prior mean {number(sheet.prior)}"
 
 
 def _pair_maps(row: np.ndarray, maps: np.ndarray) -> None:
@@ -118,12 +140,13 @@ def _bars(axes: Axes, sheet: Sheet) -> None:
     """Draw one table row's neighbours."""
     colours = [BLUE if label == sheet.predicted else ORANGE for label in sheet.classes]
     axes.barh(range(len(sheet.classes)), sheet.contribution, color=colours, height=0.7)
-    names = [f"{shorten(label, 12)}, {near:.2f}" for label, near in zip(sheet.classes, sheet.similarity, strict=True)]
+    names = [f"{shorten(label, 12)}, {near}" for label, near in zip(sheet.classes, _similarities(sheet), strict=True)]
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("contribution to the GP's mean (logit)")
-    axes.set_title(f"predicted {sheet.predicted}" + ("" if sheet.true == sheet.predicted else f" (true: {sheet.true})"))
+    wrong = "" if sheet.true == sheet.predicted else f" (true: {sheet.true})"
+    axes.set_title(f"predicted {sheet.predicted}{wrong}\n{_total(sheet, ', ')}", size=9)
 
 
 def _alt(sheets: Sequence[Sheet], name: str) -> str:

@@ -46,7 +46,7 @@ def removal_curves(curves: pd.DataFrame, methods: Sequence[Record]) -> Drawing:
     for empty, above in zip(panels[len(names) :], panels[len(names) - n_columns :], strict=False):
         empty.set_visible(False)
         above.tick_params(labelbottom=True)
-    figure.supxlabel("share of features replaced by the baseline", size=9)
+    figure.supxlabel("share of features replaced by the baseline (bands: 95 % intervals over samples)", size=9)
     figure.supylabel("probability of the target", size=9)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3)
@@ -62,7 +62,7 @@ def removal_curves(curves: pd.DataFrame, methods: Sequence[Record]) -> Drawing:
 def _panel(axes: Axes, curve: pd.DataFrame, reference: pd.DataFrame) -> None:
     """Draw the two curves of one method with the area between them, over the reference."""
     for index, (_, part) in enumerate(reference.groupby("order")):
-        label = "random control" if index == 0 else None
+        label = "random control, both orders" if index == 0 else None
         axes.plot(part["fraction"], part["mean"], color=GREY, lw=1, ls=":", label=label)
     mean = curve.pivot(index="fraction", columns="order", values="mean")
     axes.fill_between(mean.index, mean["most_first"], mean["least_first"], color=GREY, alpha=0.15, lw=0)

@@ -56,7 +56,7 @@ def heat_map(outcomes: pd.DataFrame, methods: Sequence[Record], metrics: Sequenc
     axes = figure.subplots()
     colour = outcomes.pivot(index="method", columns="metric", values="colour").loc[rows, columns].to_numpy(dtype=float)
     shading = {"cmap": "BrBG", "vmin": -1.6, "vmax": 1.6}  # the dark ends of the scale would hide the text
-    bar = {"label": "0 = random control, 1 = best", "ticks": [-1, 0, 1], "aspect": 40, "pad": 0.01}
+    bar = {"label": "0 = random control, 1 = best method, cut at −1", "ticks": [-1, 0, 1], "aspect": 40, "pad": 0.01}
     is_large = len(rows) > 4
     sns.heatmap(colour, ax=axes, linewidths=1.5, linecolor="white", cbar=is_large, cbar_kws=bar, **shading)
     if is_large:
@@ -67,16 +67,19 @@ def heat_map(outcomes: pd.DataFrame, methods: Sequence[Record], metrics: Sequenc
     axes.set_xticks(np.arange(len(columns)) + 0.5, [f"{words(name)} {'↑' if up[name] else '↓'}" for name in columns])
     axes.set_yticks(np.arange(len(rows)) + 0.5, [words(name) for name in rows], rotation=0)
     axes.tick_params(length=0, labeltop=True, labelbottom=False, rotation=0)
-    axes.set(xlabel="", ylabel="")
+    axes.set(ylabel="")
     for label, name in zip(axes.get_yticklabels(), rows, strict=True):
         label.set_color(GREY if name in controls(methods) else INK)
+    axes.set_xlabel("● best, = tied; [95 % interval]\ngrey names: controls", size=8, labelpad=8)
     where = _where(outcomes)
+    kinds = {record["metric"]: record["measures"] for record in metrics}
     n_blank = int((outcomes["state"] != "ok").sum())
     alt = (
         f"Heat map of {len(rows)} methods and {len(columns)} metrics on {where}. {_leader(outcomes, headline)}"
         f" {n_blank} of {len(outcomes)} cells hold no number (failed or not applicable)."
     )
-    return Drawing(figure, f"Scores on {where}", alt, outcomes)
+    title = f"Scores on {where}: {', '.join(dict.fromkeys(kinds[name] for name in columns))}"
+    return Drawing(figure, title, alt, outcomes)
 
 
 def _cell(axes: Axes, corner: tuple[int, int], row: Mapping[str, Any]) -> None:
@@ -135,14 +138,19 @@ def cost_against_score(cost: pd.DataFrame, higher_is_better: bool) -> Drawing:
         error = [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
         axes.errorbar(row["rows_per_sample"], row["mean"], error, fmt=marker, color=colour, ms=6, elinewidth=1.2)
     front = cost[cost["is_pareto"]]
-    axes.plot(front["rows_per_sample"], front["mean"], drawstyle="steps-post", color=BLUE, lw=1.2, alpha=0.6, zorder=1)
+    step: dict[str, Any] = {"drawstyle": "steps-post", "color": BLUE, "lw": 1.2, "alpha": 0.6, "zorder": 1}
+    axes.plot(front["rows_per_sample"], front["mean"], label="front (bold): no cheaper method is as good", **step)
+    axes.plot([], [], "o", color=BLUE, ms=6, label="method")
+    axes.plot([], [], "X", color=GREY, ms=6, label="control")
+    figure.legend(loc="outside upper right", ncols=3)
     axes.set_xscale("symlog", linthresh=1, linscale=0.4)
     most = cost["rows_per_sample"].max()
     axes.set_xlim(-0.25, max(10.0, most * 6))
     ticks = [0.0, *(10.0**power for power in range(int(np.log10(max(most, 10))) + 1))]
     axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
     axes.minorticks_off()
-    axes.set_xlabel("rows through the network per explained sample: forward + 2 backward + surrogate (log scale)")
+    counted = "rows through the network per explained sample: forward + 2 backward + surrogate"
+    axes.set_xlabel(f"{counted}\n(log scale; fitting a surrogate is not counted)")
     axes.set_ylabel(f"{metric} ({'higher' if higher_is_better else 'lower'} is better), 95 % interval")
     _labels(axes, cost)
     names = ", ".join(front["method"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,6 +10,7 @@ import pandas as pd
 from gpex_bench.frames import (
     RANDOM,
     Record,
+    below_one,
     blocks,
     controls,
     groups,
@@ -109,7 +110,7 @@ def score_tables(
                 for method in method_order(part, methods, metrics, key)
             ]
             heads = [next(record for record in metrics if record["metric"] == name) for name in columns]
-            said = notes(part, left_out, controls(methods, RANDOM))
+            said = notes(part, left_out, methods)
             tables.append({"dataset": dataset, "model": model, "columns": heads, "rows": rows, "notes": said})
     return tables
 
@@ -133,7 +134,7 @@ def cell(row: Mapping[Any, Any]) -> dict[str, Any]:
     }
 
 
-def notes(part: pd.DataFrame, left_out: Mapping[str, str], random: Collection[str]) -> list[str]:
+def notes(part: pd.DataFrame, left_out: Mapping[str, str], methods: Sequence[Record]) -> list[str]:
     """Say what a reader of the table should know: sample counts, what is left out, scores that tell nothing."""
     scored = part[part["state"] == "ok"]
     sizes = scored.groupby("metric")["n_samples"].max()
@@ -146,7 +147,12 @@ def notes(part: pd.DataFrame, left_out: Mapping[str, str], random: Collection[st
             reasons.setdefault(reason, []).append(name)
         texts = [f"{', '.join(names)} (n/a: {reason})" for reason, names in sorted(reasons.items())]
         result.append(f"Left out because nothing in them applies: {'; '.join(texts)}.")
-    blind = sorted(scored.loc[scored["method"].isin(list(random)) & scored["is_best_group"], "metric"])
+    compared = sorted(set(scored["method"]) - controls(methods))
+    if len(compared) == 1:
+        result.append(f"Only {compared[0]} is compared here, with nothing but controls: best says no more than that.")
+    blind = sorted(
+        scored.loc[scored["method"].isin(list(controls(methods, RANDOM))) & scored["is_best_group"], "metric"]
+    )
     if blind:
         result.append(f"No information here: a random control cannot be told from the best by {', '.join(blind)}.")
     return result
@@ -163,8 +169,9 @@ def agreement_table(agreement: pd.DataFrame) -> list[dict[str, Any]]:
         row["weakest"] = str(weakest.iloc[0]) if len(weakest) else ""
         for name in ("pearson", "r2", "rmse_sd", "coverage_90"):
             of_heads = heads.loc[name].dropna().to_dict() if name in heads.index else {}
-            row[name] = number(sum(of_heads.values()) / len(of_heads)) if of_heads else "undefined"
-            row[f"weakest_{name}"] = number(of_heads[row["weakest"]]) if row["weakest"] in of_heads else ""
+            write = below_one if name in ("pearson", "r2") else number
+            row[name] = write(sum(of_heads.values()) / len(of_heads)) if of_heads else "undefined"
+            row[f"weakest_{name}"] = write(of_heads[row["weakest"]]) if row["weakest"] in of_heads else ""
         without_r = part[(part["head"] != "all") & (part["statistic"] == "pearson") & part["mean"].isna()]
         row["constant"] = ", ".join(sorted(map(str, without_r["head"])))
         for name in ("argmax_agreement", "accuracy_network", "accuracy_surrogate"):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from gpex_bench.frames import BLIND, Record, controls, groups, interval, number, records
+from gpex_bench.frames import BLIND, Record, below_one, controls, groups, interval, number, records
 from gpex_bench.types import value
 
 
@@ -36,6 +36,7 @@ class Finding:
     tied: tuple[str, ...]  # methods (no controls) that cannot be told from the leader
     controls: tuple[str, ...]  # controls that cannot be told from the leader, or are better
     second: str  # the next best that is told from the leader
+    ahead: str  # by how much the leader is ahead of it
     p_value: str  # of leader against second
     rows: str  # through the network per sample, by the leader
     cheapest: str  # among leader and tied
@@ -96,9 +97,9 @@ def _match(surrogate: str, part: pd.DataFrame) -> Match:
     argmax = part.loc[part["statistic"] == "argmax_agreement", "mean"]
     return Match(
         surrogate=surrogate,
-        mean_r=number(known["mean"].mean()) if len(known) else "",
+        mean_r=below_one(known["mean"].mean()) if len(known) else "",
         weakest=str(known["head"].iloc[0]) if len(known) else "",
-        weakest_r=number(known["mean"].iloc[0]) if len(known) else "",
+        weakest_r=below_one(known["mean"].iloc[0]) if len(known) else "",
         argmax=f"{100 * argmax.mean():.1f}\u00a0%" if len(argmax) else "",
         constant=tuple(sorted(map(str, heads.loc[heads["mean"].isna(), "head"]))),
     )
@@ -127,6 +128,7 @@ def _finding(
         tied=tied,
         controls=tuple(row["method"] for row in rest if row["is_best_group"] and row["method"] in ours),
         second=second["method"] if second else "",
+        ahead=number(second["difference"]) if second else "",
         p_value=_chance(second["p_value"]) if second else "",
         rows=_count(cost.get(leader)),
         cheapest=cheapest,
@@ -172,7 +174,9 @@ def _who(finding: Finding) -> str:
         many = f"{len(finding.tied)} others" if len(finding.tied) > 3 else listed(finding.tied)
         return f"on {finding.dataset} no single method leads: {score} cannot be told from {many}{beaten}"
     if finding.second:
-        return f"on {finding.dataset} {score} leads, ahead of {finding.second} ({finding.p_value}){beaten}"
+        return (
+            f"on {finding.dataset} {score} leads, by {finding.ahead} over {finding.second} ({finding.p_value}){beaten}"
+        )
     return f"on {finding.dataset} {score} is the only method with a score{beaten}"
 
 

@@ -151,6 +151,7 @@ def _sheet(shown: Shown, examples: Examples, surrogate: Surrogate, row: int) -> 
         similarity, contribution = (
             strength(x, target)[0, index] for strength in (surrogate.similarity, surrogate.contribution)
         )
+        mean, prior = surrogate.posterior(x).mean[0, int(target)], surrogate.offset(target)[0]
         pair = getattr(surrogate, "pair", None)
         maps = pair(x, shown.data.train.x[index], int(target)) if pair and shown.data.is_image else None
     return Sheet(
@@ -161,5 +162,7 @@ def _sheet(shown: Shown, examples: Examples, surrogate: Surrogate, row: int) -> 
         classes=[shown.data.classes[int(y)] for y in shown.data.train.y[index]],
         similarity=similarity.numpy(),
         contribution=contribution.numpy(),
+        mean=float(mean),
+        prior=float(prior),
         pair_maps=None if maps is None else maps[0].numpy(),
     )

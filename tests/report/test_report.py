@@ -194,8 +194,8 @@ def finding(**changes: Any) -> verdict.Finding:
 
 
 def test_verdict_calls_a_tie_a_tie() -> None:
-    lead = verdict.sentences([finding(second="b", p_value="p = 0.010")], "srg")[0]
-    assert lead == "By srg, on d a 0.8 [0.7, 0.9] leads, ahead of b (p = 0.010)."
+    lead = verdict.sentences([finding(second="b", ahead="0.020", p_value="p = 0.010")], "srg")[0]
+    assert lead == "By srg, on d a 0.8 [0.7, 0.9] leads, by 0.020 over b (p = 0.010)."
     tie = verdict.sentences([finding(tied=("b", "c"), controls=("random_map",))], "srg")[0]
     assert tie == (
         "By srg, on d no single method leads: a 0.8 [0.7, 0.9] cannot be told from b and c; "
@@ -288,6 +288,20 @@ def test_run_ids_of_controls_may_be_any_name() -> None:
     assert {one.blind.split()[0] for one in found if one.metric == "srg"} == {"lines", "noise"}
 
 
+def test_what_is_not_quite_one_does_not_read_one() -> None:
+    shown = [frames.below_one(value) for value in (0.99968, 0.9999999, 1.0, 0.95, -0.2, float("nan"))]
+    assert shown == ["0.9997", "1.000000", "1.000", "0.950", "-0.200", "undefined"]
+    table = inputs()["agreement"].copy()
+    table.loc[(table["statistic"] == "pearson") & (table["dataset"] == "shapes"), "mean"] = 0.99968
+    page = report.render(results(agreement=table))
+    assert "gpex on shapes 0.9997 (weakest head" in page and "<td>0.9997</td>" in page
+
+
+def test_the_best_of_one_is_said_to_be_that() -> None:
+    said = "Only gpex_neighbours is compared here, with nothing but controls"
+    assert html().count(said) == 3 and html().count("is compared here") == 3
+
+
 def test_methods_behind_a_blind_control_are_named() -> None:
     outcomes = inputs()["outcomes"].copy()
     here = (outcomes["dataset"] == "mnist5k") & (outcomes["metric"] == "srg")
@@ -308,4 +322,6 @@ def test_verdict_follows_the_numbers() -> None:
     rows = inputs()["outcomes"].query("dataset == 'mnist5k' and metric == 'srg' and state == 'ok'")
     assert digits.leader == rows.loc[rows["is_best"], "method"].item()
     assert set(digits.tied) == set(rows.loc[rows["is_best_group"], "method"]) - {digits.leader} - CONTROLS
+    second = rows[rows["method"] == digits.second]
+    assert digits.ahead == frames.number(rows["mean"].max() - second["mean"].item())
     assert digits.matches[0].weakest == "9"
