@@ -20,8 +20,12 @@ include: "workflow/rules/score.smk"
 include: "workflow/rules/report.smk"
 
 
-rule all:
+rule all:  # every file a run leaves, so that one that is deleted is made again
     default_target: True
     input:
-        f"{RUN}/report.html",
+        rules.aggregate.input,
+        rules.aggregate.output,
+        rules.draw.input,
+        rules.draw.output,
+        rules.report.output,
         f"{RUN}/strict.txt" if CONFIG.strict else [],

@@ -94,7 +94,7 @@ def methods(network):
 def metrics(wildcards):
     """The metrics that apply to a method on a network."""
     network = NETWORKS[wildcards.dataset, wildcards.model]
-    every = CONFIG.entries["metric"]
+    every = sorted(CONFIG.entries["metric"])
     return [
         metric
         for metric in every

@@ -44,6 +44,8 @@ rule aggregate:
 
 rule draw:
     input:
+        data=[f"{RUN}/{dataset}/data.safetensors" for dataset in sorted({d for d, _ in NETWORKS})],
+        models=rules.aggregate.input.models,
         tables=rules.aggregate.output.tables,
         cards=rules.aggregate.output.cards,
         explanations=each_cell("explanations/{method}.safetensors"),
