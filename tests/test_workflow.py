@@ -266,7 +266,8 @@ def test_a_results_file_cut_in_half_is_named_and_repaired(clone):
 
 
 def test_a_killed_run_is_repaired_by_the_next(clone):
-    config = clone.config("killed.yaml", run="killed")
+    networks = [{"dataset": "breast_cancer", "model": "mlp", "surrogates": ["gpex"]}]
+    config = clone.config("killed.yaml", run="killed", networks=networks)
     process = clone.start("--cores", "2", config=config)
     until = time.monotonic() + 120
     while time.monotonic() < until and not list(clone.folder.glob("results/killed/*/*/seed-1/explanations/*")):
@@ -276,5 +277,5 @@ def test_a_killed_run_is_repaired_by_the_next(clone):
     clone.run("--unlock", config=config)
     clone.run("--cores", "2", config=config)
     assert not list(clone.folder.glob("results/killed/**/.*.partial"))
-    same = clone.table("scores", "killed").equals(clone.table("scores"))
-    assert same
+    whole = clone.table("scores").query("dataset == 'breast_cancer'").reset_index(drop=True)
+    assert clone.table("scores", "killed").equals(whole)
