@@ -20,7 +20,7 @@ results: $(READY) ## run the benchmark (CONFIG=, CORES=) and say where the repor
 	@$(BIN)/gpex-bench show report --config $(CONFIG)
 
 test: lint ## run linters, type checks and all tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadscope
 
 lint: $(READY)
 	$(BIN)/ruff check .
