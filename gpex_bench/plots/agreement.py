@@ -114,7 +114,5 @@ def agreement_heads(agreement: pd.DataFrame, statistic: str = "pearson", split: 
         low = part[part["is_weakest"]] if part["is_weakest"].any() else part.tail(1)
         if not math.isnan(low.iloc[0]["mean"]):
             weakest.append(f"{low.iloc[0]['head']} on {dataset} ({below_one(low.iloc[0]['mean'])})")
-    alt = (
-        f"{statistic} of GP and network for every head on {split} items. Weakest heads: {', '.join(weakest) or 'none'}."
-    )
-    return Drawing(figure, f"Agreement of every head ({statistic}, {split} items)", alt, chosen)
+    alt = f"{named} of GP and network for every head on {split} items. Weakest heads: {', '.join(weakest) or 'none'}."
+    return Drawing(figure, f"Agreement of every head ({named}, {split} items)", alt, chosen)
