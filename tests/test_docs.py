@@ -94,3 +94,15 @@ def test_the_command_line_answers(arguments, status, text, capsys):
     assert cli.main(arguments) == status
     captured = capsys.readouterr()
     assert text in captured.out + captured.err
+
+
+def test_numbers_of_the_readme_are_those_of_the_published_run():
+    folder = ROOT / "results/published/default"
+    tables = [folder / f"scores_{name}.md" for name in ("mnist5k_cnn", "breast_cancer_mlp", "shapes_resnet")]
+    text = (ROOT / "README.md").read_text()
+    rows = re.findall(r"^\| (?:control: )?`(\w+)` \| (.*?) \| (.*?) \| (.*?) \| [^|]* \|$", text, re.MULTILINE)
+    assert len(rows) >= 6
+    for method, *shown in rows:
+        for table, cell in zip(tables, shown, strict=True):
+            (line,) = re.findall(rf"^\| {method} .*", table.read_text(), re.MULTILINE)
+            assert cell == line.split("|")[2].strip(), (method, table.name)
