@@ -44,7 +44,10 @@ rule aggregate:
 
 rule draw:
     input:
-        data=[f"{RUN}/{dataset}/data.safetensors" for dataset in sorted({d for d, _ in NETWORKS})],
+        data=[
+            f"{RUN}/{dataset}/data.safetensors"
+            for dataset in sorted({d for d, _ in NETWORKS})
+        ],
         models=rules.aggregate.input.models,
         tables=rules.aggregate.output.tables,
         cards=rules.aggregate.output.cards,
