@@ -48,7 +48,7 @@ clean: ## remove the environment and unpublished results
 $(READY): requirements.lock pyproject.toml
 	@case "$(CURDIR)" in *" "*) echo "Snakemake cannot run in a folder whose path holds a space; move this one." >&2; exit 1;; esac
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found. Install one, or run: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; }
-	@echo "Setting up .venv with $$($(PYTHON) --version); the first time downloads about 3 GB (PyTorch)."
+	@echo "Setting up .venv with $$($(PYTHON) --version); the first time downloads a few GB (PyTorch)."
 	if command -v uv > /dev/null; then \
 		uv venv --quiet --clear --python "$$(command -v $(PYTHON))" .venv; \
 		export UV_COMPILE_BYTECODE=1 VIRTUAL_ENV="$(CURDIR)/.venv"; \
