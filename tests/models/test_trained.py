@@ -14,7 +14,7 @@ from gpex_bench.models.fit import accuracy
 from gpex_bench.models.mlp import Mlp
 from gpex_bench.models.resnet import Resnet, ResnetTraining
 
-SOURCE = Shapes(n_train=2000, n_test=400)
+SOURCE = Shapes(n_test=400)
 
 
 def silent(line: str) -> None:
@@ -44,7 +44,7 @@ def test_digits_are_learned():
 def test_network_on_shapes_relies_on_the_part_alone():
     data = SOURCE.load()
     x, y = data.test.x, data.test.y
-    model = Resnet(training=ResnetTraining(batch_size=32, epochs=12)).train(data, 1, silent)
+    model = Resnet().train(data, 1, silent)
     distractor = torch.from_numpy(scenes.dilate(scenes.cover(SOURCE.draw("test"), 1)))[:, None]
     intact = chances(model, x, y)
     no_part = chances(model, torch.where(data.truth.mask, data.baseline, x), y)
