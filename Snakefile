@@ -29,3 +29,5 @@ rule all:  # every file a run leaves, so that one that is deleted is made again
         rules.draw.output,
         rules.report.output,
         f"{RUN}/strict.txt" if CONFIG.strict else [],
+    message:
+        f"All there: {RUN}/report.html"
