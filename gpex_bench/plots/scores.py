@@ -139,7 +139,8 @@ def cost_against_score(cost: pd.DataFrame, higher_is_better: bool) -> Drawing:
         axes.errorbar(row["rows_per_sample"], row["mean"], error, fmt=marker, color=colour, ms=6, elinewidth=1.2)
     front = cost[cost["is_pareto"]]
     step: dict[str, Any] = {"drawstyle": "steps-post", "color": BLUE, "lw": 1.2, "alpha": 0.6, "zorder": 1}
-    axes.plot(front["rows_per_sample"], front["mean"], label="front (bold): none cheaper is as good, controls aside", **step)
+    said = "front (bold): no cheaper method is as good, controls aside"
+    axes.plot(front["rows_per_sample"], front["mean"], label=said, **step)
     axes.plot([], [], "o", color=BLUE, ms=6, label="method")
     axes.plot([], [], "X", color=GREY, ms=6, label="control")
     figure.legend(loc="outside upper right", ncols=3)
