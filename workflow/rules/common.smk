@@ -14,7 +14,7 @@ except ConfigError as error:
     raise WorkflowError(f"The config cannot be used. {error}")
 
 # Activations of tens of megabytes come and go with every batch. glibc hands them back to the kernel each time and takes them
-# anew, which costs up to a third of a job's time; this makes it keep them. Other C libraries ignore these names.
+# anew; this makes it keep them. Other C libraries ignore these names.
 for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_"):
     os.environ.setdefault(name, str(100 * 2**20))
 
