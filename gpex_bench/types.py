@@ -175,6 +175,20 @@ class Case:
 # --- contracts ------------------------------------------------------------------------------------------------------
 
 
+class Progress:
+    """Hears how far a long fit is, and keeps what it needs to go on after it was killed; this one forgets both."""
+
+    def __call__(self, text: str) -> None:
+        """Hear one line."""
+
+    def keep(self, state: Mapping[str, Tensor]) -> None:
+        """Keep all that is needed to go on from here, in place of what was kept before."""
+
+    def kept(self) -> Mapping[str, Tensor] | None:
+        """Return what was kept last, or None at a fresh start."""
+        return None
+
+
 class Model(nn.Module, ABC):
     """A network whose outputs are linear in its embedding: forward = head(embed(x))."""
 
@@ -203,17 +217,33 @@ class Surrogate(nn.Module, ABC):
     def posterior(self, x: Float[Tensor, "batch *feature"]) -> Posterior:
         """Return the posterior of every head."""
 
-    @abstractmethod
     def similarity(
         self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
     ) -> Float[Tensor, "batch n_train"]:
         """Return how near each inducing point is in the kernel space of the target's head."""
+        raise self._lacks("similarity to training samples")
 
-    @abstractmethod
     def contribution(
         self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
     ) -> Float[Tensor, "batch n_train"]:
         """Return the share of each inducing point in the posterior mean; the shares and `offset` sum to it."""
+        raise self._lacks("contributions of training samples")
+
+    def neighbours(
+        self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"], k: int, by: str = "similarity"
+    ) -> Examples:
+        """Return the k inducing points with the largest similarity or contribution.
+
+        Raises:
+            ValueError: k is not in [1, n_train], or `by` is neither "similarity" nor "contribution".
+        """
+        if by not in ("similarity", "contribution"):
+            raise ValueError(f"by must be 'similarity' or 'contribution', got {by!r}.")
+        found = (self.similarity if by == "similarity" else self.contribution)(x, target)
+        if not 1 <= k <= found.shape[1]:
+            raise ValueError(f"k must be between 1 and the {found.shape[1]} training samples, got {k}.")
+        weight, index = found.topk(k, dim=1)
+        return Examples(index=index, weight=weight)
 
     @abstractmethod
     def offset(self, target: Int[Tensor, "batch"]) -> Float[Tensor, "batch"]:
@@ -224,6 +254,10 @@ class Surrogate(nn.Module, ABC):
     ) -> Float[Tensor, "batch height width"] | None:
         """Return where in an image the posterior mean comes from (summing to mean - offset), or None."""
         return None
+
+    def _lacks(self, what: str) -> NotImplementedError:
+        """Return the error of a surrogate that cannot say this."""
+        return NotImplementedError(f"{type(self).__name__} has no {what}; choose a surrogate that has, such as gpex.")
 
 
 class Source(ABC):
@@ -241,6 +275,7 @@ class Architecture(ABC):
 
     offers: ClassVar[frozenset[Need]] = frozenset({Need.GRADIENT, Need.MODULES})
     takes: ClassVar[frozenset[Need]]  # the kind of feature tensor it takes: IMAGE or TABLE
+    explained: ClassVar[str] = "logits"  # what surrogates stand in for (`Model.explained`): logits or attention
 
     @abstractmethod
     def build(self, data: Dataset) -> Model:
@@ -255,7 +290,7 @@ class Recipe(ABC):
     """How a surrogate is fitted. Concrete classes are `settings` in `surrogates/<name>.py`."""
 
     @abstractmethod
-    def fit(self, model: Model, data: Dataset, seed: int, progress: Callable[[str], None]) -> Surrogate:
+    def fit(self, model: Model, data: Dataset, seed: int, progress: Progress) -> Surrogate:
         """Return a fitted surrogate in eval mode; looks at data.train alone."""
 
     @abstractmethod

@@ -18,7 +18,7 @@ import torch
 
 from gpex_bench import io
 from gpex_bench.config import Config, parse
-from gpex_bench.types import Dataset, Model, Surrogate, Task
+from gpex_bench.types import Dataset, Model, Progress, Surrogate, Task
 
 log = logging.getLogger("gpex_bench")
 
@@ -63,9 +63,9 @@ class Job:
         tensors, _ = io.read_tensors(path)
         return self.config.surrogate(run_id).restore(model, self.data, tensors)
 
-    def progress(self, seed: int) -> Callable[[str], None]:
-        """Return a function that reports progress of one seed."""
-        return lambda text: log.info("%s seed %s: %s", self.name, seed, text)
+    def progress(self, seed: int) -> Progress:
+        """Return what reports the progress of one seed."""
+        return Said(f"{self.name} seed {seed}")
 
     def describe(self, path: Path, *, seed: int | None = None, **entries: Any) -> None:
         """Write the sidecar of an output."""
@@ -98,6 +98,17 @@ def load_model(config: Config, run_id: str, data: Dataset, path: Path) -> Model:
         model = config.model(run_id).build(data)
     model.load_state_dict(tensors)
     return model.eval().requires_grad_(False)
+
+
+class Said(Progress):
+    """Progress that is said on the screen and in the log."""
+
+    def __init__(self, who: str) -> None:
+        self.who = who
+
+    def __call__(self, text: str) -> None:
+        """Say one line."""
+        log.info("%s: %s", self.who, text)
 
 
 JOBS: dict[str, Callable[[Job], None]] = {}

@@ -6,7 +6,7 @@ Reference: Akbarnejad, Bigras, Ray (2023), "GPEX, A Framework For Interpreting A
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Literal
 
@@ -18,7 +18,7 @@ from gpex_bench.surrogates import matching, posterior, refresh
 from gpex_bench.surrogates.gpex_surrogate import GpexSurrogate
 from gpex_bench.surrogates.kernel_map import Init, KernelMap, Sizes, kernel_map
 from gpex_bench.surrogates.matching import Schedule, Targets, in_chunks
-from gpex_bench.types import Dataset, Model, Recipe, settings
+from gpex_bench.types import Dataset, Model, Progress, Recipe, settings
 
 OWN = 2023  # keeps GPEX's random numbers apart from those that the network's weights came from, also with equal seeds
 
@@ -53,7 +53,7 @@ class Gpex(Recipe):
         _check("statistics", self.statistics, self.statistics in ("running", "stored"), "'running' or 'stored'")
         _check("init", self.init, self.init in ("network", "random"), "'network' or 'random'")
 
-    def fit(self, model: Model, data: Dataset, seed: int, progress: Callable[[str], None]) -> GpexSurrogate:
+    def fit(self, model: Model, data: Dataset, seed: int, progress: Progress) -> GpexSurrogate:
         """Train the kernel map, then condition the processes on all training samples exactly.
 
         Raises:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gpex_bench.surrogates.gpex import Gpex
-from gpex_bench.types import Dataset, Query, Split, Task
+from gpex_bench.types import Dataset, Progress, Query, Split, Task
 
 RECIPE = Gpex(n_steps=30, dim=4, width=16, batch_size=16, n_refreshed=12)
 QUADRATURE = 1e-3  # of integrated gradients with 50 points on networks with kinks, relative
@@ -45,7 +45,7 @@ def asked(request):
         features=tuple("abcdef") if len(shape) == 1 else (),
         baseline=torch.full(shape, 0.1),
     )
-    surrogate = RECIPE.fit(model, data, 0, lambda line: None)
+    surrogate = RECIPE.fit(model, data, 0, Progress())
     task = Task(model=model, data=data, surrogate=surrogate, seed=0)
     return task, Query(x=data.test.x[:5], target=torch.arange(5) % 3, sample=data.test.sample[:5])
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from gpex_bench.types import Dataset, Model, Split
+from gpex_bench.types import Dataset, Model, Progress, Split
 
 
 class Tiny(Model):
@@ -77,7 +77,7 @@ def fitted(tiny):
     @cache
     def fit(name, recipe):
         model, data = tiny.PROBLEMS[name]()
-        return model, data, recipe.fit(model, data, 1, lambda line: None)
+        return model, data, recipe.fit(model, data, 1, Progress())
 
     return fit
 

@@ -8,6 +8,7 @@ import torch
 from gpex_bench.surrogates import posterior
 from gpex_bench.surrogates.agreement import agreement
 from gpex_bench.surrogates.gpex import Gpex
+from gpex_bench.types import Progress
 
 RECIPE = Gpex(n_steps=60, dim=5, width=32, batch_size=32, n_refreshed=24)
 SUM = 1e-5  # float32 terms, relative to their size
@@ -40,12 +41,12 @@ def test_a_fit_repeats_and_leaves_the_rest_alone(name, fitted):
     model, data, first = fitted(name, RECIPE)
     weights = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     before = torch.get_rng_state()
-    second = RECIPE.fit(model, data, 1, lambda line: None)
+    second = RECIPE.fit(model, data, 1, Progress())
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(weights[key], tensor) for key, tensor in model.state_dict().items())
     a, b = first.state_dict(), second.state_dict()
     assert all(torch.equal(a[key], b[key]) for key in a)
-    other = RECIPE.fit(model, data, 2, lambda line: None).state_dict()
+    other = RECIPE.fit(model, data, 2, Progress()).state_dict()
     assert not torch.equal(a["rows"], other["rows"])
     assert not any(parameter.requires_grad for parameter in first.parameters())
     assert not any(module.training for module in first.modules())
@@ -146,20 +147,20 @@ def test_constant_heads_and_few_samples_are_legal(tiny):
     model, _ = tiny.table()
     model.head.weight[1] = 0
     data = tiny.dataset((6,), n_train=4)
-    surrogate = RECIPE.fit(model, data, 0, lambda line: None)
+    surrogate = RECIPE.fit(model, data, 0, Progress())
     posterior = surrogate.posterior(data.test.x)
     assert posterior.mean.isfinite().all()
     assert (posterior.mean[:, 1] == model.head.bias[1]).all()
     assert (posterior.variance[:, 1] == 0).all()
     assert surrogate.contribution(*asked(data)).isfinite().all()
     with pytest.raises(ValueError, match="data.train must have at least 2 samples, got 1"):
-        RECIPE.fit(model, tiny.dataset((6,), n_train=1), 0, lambda line: None)
+        RECIPE.fit(model, tiny.dataset((6,), n_train=1), 0, Progress())
 
 
 def test_duplicated_samples_are_legal(tiny):
     model, data = tiny.table()
     data.train.x[1:] = data.train.x[0]
-    surrogate = RECIPE.fit(model, data, 0, lambda line: None)
+    surrogate = RECIPE.fit(model, data, 0, Progress())
     assert surrogate.posterior(data.test.x).mean.isfinite().all()
     assert surrogate.similarity(*asked(data)).isfinite().all()
 

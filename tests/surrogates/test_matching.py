@@ -9,6 +9,7 @@ from gpex_bench.surrogates import matching, posterior
 from gpex_bench.surrogates.gpex import Gpex
 from gpex_bench.surrogates.mixing import drawn, mixed
 from gpex_bench.surrogates.refresh import Running, Stored
+from gpex_bench.types import Progress
 
 
 def rows(n=30, seed=0):
@@ -90,11 +91,11 @@ def test_divergence_names_the_step(tiny):
     with pytest.raises(
         FloatingPointError, match=r"The (loss|embedding) is not finite at step \d+ of 50; lower learning_rate"
     ):
-        Gpex(n_steps=50, learning_rate=1e30).fit(model, data, 0, lambda line: None)
+        Gpex(n_steps=50, learning_rate=1e30).fit(model, data, 0, Progress())
 
 
 def test_a_network_with_nan_outputs_is_refused(tiny):
     model, data = tiny.table()
     model.head.weight[0, 0] = math.nan
     with pytest.raises(ValueError, match="y must be finite, got nan"):
-        Gpex(n_steps=1).fit(model, data, 0, lambda line: None)
+        Gpex(n_steps=1).fit(model, data, 0, Progress())
