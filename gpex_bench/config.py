@@ -105,6 +105,9 @@ class Config:
             return f"needs {missing}"
         if explainer.surrogate is not None and explainer.surrogate not in network.surrogates:
             return f"needs surrogate {explainer.surrogate}"
+        explained = self.model(network.model).explained
+        if explainer.surrogate is not None and explained != "logits":
+            return f"{explainer.surrogate} stands in for the {explained}, not for the class scores"
         return None
 
     def skipped(self, network: Network, method: str, metric: str) -> str | None:

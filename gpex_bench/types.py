@@ -206,6 +206,10 @@ class Model(nn.Module, ABC):
         """Return the outputs that a surrogate stands in for: the logits, unless a network says otherwise."""
         return self(x)
 
+    def grid(self, x: Float[Tensor, "batch *feature"]) -> tuple[int, int] | None:
+        """Return height and width of the map whose places the explained outputs are, row by row, or None."""
+        return None
+
 
 class Surrogate(nn.Module, ABC):
     """A fitted stand-in for a network, conditioned on training samples (its inducing points).
@@ -255,6 +259,14 @@ class Surrogate(nn.Module, ABC):
         """Return where in an image the posterior mean comes from (summing to mean - offset), or None."""
         return None
 
+    def effective_rank(self, is_centred: bool = False) -> Float[Tensor, "group"] | None:
+        """Return how many directions each kernel uses on the training samples, or None without a weight space.
+
+        The exponential of the entropy of the shares that the eigenvalues of A = U'U have in its trace (roy2007effective)
+        in [1, dim]; `is_centred`: of the embeddings minus their mean. One kernel for `heads / group` successive heads.
+        """
+        return None
+
     def _lacks(self, what: str) -> NotImplementedError:
         """Return the error of a surrogate that cannot say this."""
         return NotImplementedError(f"{type(self).__name__} has no {what}; choose a surrogate that has, such as gpex.")
@@ -288,6 +300,8 @@ class Architecture(ABC):
 
 class Recipe(ABC):
     """How a surrogate is fitted. Concrete classes are `settings` in `surrogates/<name>.py`."""
+
+    exact: ClassVar[bool] = False  # holds the network's logits by construction, so that a good match is no finding
 
     @abstractmethod
     def fit(self, model: Model, data: Dataset, seed: int, progress: Progress) -> Surrogate:
