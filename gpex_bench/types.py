@@ -262,8 +262,8 @@ class Surrogate(nn.Module, ABC):
     def effective_rank(self, is_centred: bool = False) -> Float[Tensor, "group"] | None:
         """Return how many directions each kernel uses on the training samples, or None without a weight space.
 
-        The exponential of the entropy of the shares that the eigenvalues of A = U'U have in its trace (roy2007effective)
-        in [1, dim]; `is_centred`: of the embeddings minus their mean. One kernel for `heads / group` successive heads.
+        The exponential of the entropy of the eigenvalues' shares in the trace of A = U'U, in [1, dim]
+        (roy2007effective); `is_centred`: of embeddings minus their mean. A kernel serves head / group successive heads.
         """
         return None
 
