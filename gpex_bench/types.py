@@ -206,6 +206,10 @@ class Model(nn.Module, ABC):
         """Return the outputs that a surrogate stands in for: the logits, unless a network says otherwise."""
         return self(x)
 
+    def explained_features(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch group width"]:
+        """Return the features that the explained outputs are affine in: one group for all heads, or one per head."""
+        return self.embed(x)[:, None]
+
     def grid(self, x: Float[Tensor, "batch *feature"]) -> tuple[int, int] | None:
         """Return height and width of the map whose places the explained outputs are, row by row, or None."""
         return None
@@ -301,6 +305,7 @@ class Architecture(ABC):
 class Recipe(ABC):
     """How a surrogate is fitted. Concrete classes are `settings` in `surrogates/<name>.py`."""
 
+    takes_explained: ClassVar[frozenset[str]] = frozenset({"logits", "attention"})  # `Architecture.explained`
     exact: ClassVar[bool] = False  # holds the network's logits by construction, so that a good match is no finding
 
     @abstractmethod
