@@ -70,12 +70,12 @@ def _child(function: Callable[[], Any], pipe: Connection) -> None:
     pipe.close()
 
 
-def run(function: Callable[[], Any], timeout_seconds: float) -> Outcome:
+def run(function: Callable[[], Any], timeout_seconds: float | None) -> Outcome:
     """Call a function in a forked child.
 
     Args:
         function: takes nothing; its value must survive pickling.
-        timeout_seconds: the child is killed after this long.
+        timeout_seconds: the child is killed after this long; None waits for as long as it takes.
 
     Returns:
         The outcome; never raises for a fault of the function. A child that dies of SIGKILL counts as out of memory,
@@ -95,11 +95,12 @@ def run(function: Callable[[], Any], timeout_seconds: float) -> Outcome:
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         status = MEMORY if name == "SIGKILL" else FAILED
         outcome = Outcome(status, reason=f"the process died: {name}", wall_seconds=time.perf_counter() - start)
+    finally:  # also when the parent is interrupted, which would otherwise wait for the child
+        receiver.close()
+        _end(child)
     if outcome is None:
         reason = f"took longer than explain.timeout_s = {timeout_seconds:g} seconds"
-        outcome = Outcome(TIMEOUT, reason=reason, wall_seconds=timeout_seconds)
-    receiver.close()
-    _end(child)
+        outcome = Outcome(TIMEOUT, reason=reason, wall_seconds=timeout_seconds or 0.0)
     return outcome
 
 

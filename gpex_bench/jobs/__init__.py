@@ -18,9 +18,14 @@ import torch
 
 from gpex_bench import io
 from gpex_bench.config import Config, parse
+from gpex_bench.frames import wording
 from gpex_bench.types import Dataset, Model, Progress, Surrogate, Task
 
 log = logging.getLogger("gpex_bench")
+
+
+class NotFitted(Exception):
+    """A surrogate whose fit failed; the message has the status and the reason."""
 
 
 class Job:
@@ -59,9 +64,8 @@ class Job:
         return load_model(self.config, self.wildcards["model"], self.data, path)
 
     def surrogate(self, path: Path, run_id: str, model: Model) -> Surrogate:
-        """Return a fitted surrogate."""
-        tensors, _ = io.read_tensors(path)
-        return self.config.surrogate(run_id).restore(model, self.data, tensors)
+        """Return a fitted surrogate; raises NotFitted if its fit failed."""
+        return load_surrogate(self.config, run_id, model, self.data, path)
 
     def progress(self, seed: int) -> Progress:
         """Return what reports the progress of one seed."""
@@ -76,18 +80,21 @@ class Job:
         inputs = [file for file in self.inputs if not others & set(file.parts)]
         io.describe(path, key=key, params=params, inputs=inputs, seed=seed, fingerprint=code, **entries)
 
-    def tasks(self) -> list[tuple[int, Task]]:
-        """Return the task of every training seed, with the surrogate that the method uses."""
+    def tasks(self) -> list[tuple[int, Task, str]]:
+        """Return the task of every training seed, with the surrogate that the method uses, or why it is not there."""
         explainer = self.config.method(self.wildcards["method"])
         name = None if explainer is None else explainer.surrogate
         surrogates = self.paths("surrogates") if name is not None else [None] * len(self.config.seeds)
         tasks = []
         for seed, model_path, surrogate_path in zip(self.config.seeds, self.paths("models"), surrogates, strict=True):
             model = self.model(model_path)
-            surrogate = None
+            surrogate, problem = None, ""
             if name is not None and surrogate_path is not None:
-                surrogate = self.surrogate(surrogate_path, name, model)
-            tasks.append((seed, Task(model=model, data=self.data, surrogate=surrogate, seed=seed)))
+                try:
+                    surrogate = self.surrogate(surrogate_path, name, model)
+                except NotFitted as error:
+                    problem = f"its surrogate {name} {error}"
+            tasks.append((seed, Task(model=model, data=self.data, surrogate=surrogate, seed=seed), problem))
         return tasks
 
 
@@ -98,6 +105,14 @@ def load_model(config: Config, run_id: str, data: Dataset, path: Path) -> Model:
         model = config.model(run_id).build(data)
     model.load_state_dict(tensors)
     return model.eval().requires_grad_(False)
+
+
+def load_surrogate(config: Config, run_id: str, model: Model, data: Dataset, path: Path) -> Surrogate:
+    """Return a fitted surrogate; raises NotFitted if its fit failed."""
+    tensors, note = io.read_tensors(path)
+    if note["status"] != "ok":
+        raise NotFitted(wording(note["status"], note["reason"]))
+    return config.surrogate(run_id).restore(model, data, tensors)
 
 
 class Said(Progress):
@@ -131,7 +146,7 @@ def run(snakemake: Any) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").propagate = False
-    from gpex_bench.jobs import cells, results  # noqa: F401 - they register the jobs
+    from gpex_bench.jobs import cells, pages, results  # noqa: F401 - they register the jobs
 
     this = Job(snakemake)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import numpy as np
 import torch
 
 from gpex_bench import io
-from gpex_bench.jobs import Job, job, log, write_cell_table
+from gpex_bench.frames import wording
+from gpex_bench.jobs import Job, NotFitted, job, log, write_cell_table
+from gpex_bench.types import Surrogate
 
 
 @job
@@ -39,28 +42,38 @@ def train(this: Job) -> None:
 
 @job
 def fit(this: Job) -> None:
-    """Data, network → surrogate."""
+    """Data, networks → surrogates of every seed. A fit that fails leaves the reason and no tensors."""
     from gpex_bench.stages.fit import fit
 
-    seed, path = int(this.wildcards["seed"]), this.path("surrogate")
-    recipe = this.config.surrogate(this.wildcards["surrogate"])
-    surrogate = fit(recipe, this.model(this.path("network")), this.data, seed, this.progress(seed))
-    io.write_tensors(path, surrogate.state_dict())
-    this.describe(path, kind="surrogate", seed=seed)
+    run_id = this.wildcards["surrogate"]
+    recipe = this.config.surrogate(run_id)
+    for seed, model, path in zip(this.config.seeds, this.paths("models"), this.paths("surrogates"), strict=True):
+        store = partial(io.write_tensors, path, note={"status": "ok", "reason": ""})
+        outcome = fit(recipe, this.model(model), this.data, seed=seed, progress=this.progress(seed), store=store)
+        note = {"status": outcome.status, "reason": _portable(outcome.reason)}
+        if outcome.status != "ok":
+            io.write_tensors(path, {}, note)
+            log.warning("%s %s seed %s %s", this.name, run_id, seed, wording(**note))
+        cost = {"wall_seconds": outcome.wall_seconds, "peak_bytes": outcome.peak_bytes}
+        this.describe(path, seed=seed, kind="surrogate", cost=cost, trace=_portable(outcome.trace), **note)
 
 
 @job
 def agree(this: Job) -> None:
-    """Network, surrogate → how well they agree."""
+    """Networks, surrogates → how well they agree, for every seed."""
     from gpex_bench.stages.agree import agree
 
-    run_id, seed = this.wildcards["surrogate"], int(this.wildcards["seed"])
-    model = this.model(this.path("network"))
-    surrogate = this.surrogate(this.path("surrogate"), run_id, model)
-    agreement, predictions = agree(model, surrogate, this.data, seed)
-    for name, table in (("agreement", agreement), ("predictions", predictions)):
-        table.insert(0, "surrogate", run_id)
-        write_cell_table(this, this.path(name), table, seed, kind=name)
+    run_id = this.wildcards["surrogate"]
+    for number, seed in enumerate(this.config.seeds):
+        model = this.model(this.paths("models")[number])
+        try:
+            surrogate: Surrogate | None = this.surrogate(this.paths("surrogates")[number], run_id, model)
+        except NotFitted as error:
+            log.info("%s %s seed %s: nothing to compare, the fit %s", this.name, run_id, seed, error)
+            surrogate = None
+        for name, table in zip(("agreement", "predictions"), agree(model, surrogate, this.data, seed), strict=True):
+            table.insert(0, "surrogate", run_id)
+            write_cell_table(this, this.paths(name)[number], table, seed, kind=name)
 
 
 @job
@@ -70,12 +83,13 @@ def explain(this: Job) -> None:
 
     method, limits = this.wildcards["method"], this.config.explain
     entry, explainer = this.config.entry("method", method), this.config.method(method)
-    for (seed, task), path in zip(this.tasks(), this.paths("explanations"), strict=True):
-        result = explain(explainer, task, limits.samples, limits.timeout_s)
+    for (seed, task, problem), path in zip(this.tasks(), this.paths("explanations"), strict=True):
+        result = explain(None if problem else explainer, task, limits.samples, limits.timeout_s)
         outcome = result.outcome
         rows = {key: getattr(result, key) for key in ("forward_rows", "backward_rows", "surrogate_rows")}
         rows["n_samples"] = len(result.query.x)
-        note: dict[str, Any] = {"status": outcome.status, "reason": _portable(entry.reason or outcome.reason), **rows}
+        reason = _portable(entry.reason or problem or outcome.reason)
+        note: dict[str, Any] = {"status": outcome.status, "reason": reason, **rows}
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in (outcome.value or {}).items()}
         if explainer is not None:
             note["explains"] = explainer.explains.__name__
@@ -107,7 +121,7 @@ def score(this: Job) -> None:
     method, limits = this.wildcards["method"], this.config.explain
     explainer, names = this.config.method(method), list(this.snakemake.params.metrics)
     metrics = {name: this.config.metric(name) for name in names}
-    for number, (seed, task) in enumerate(this.tasks()):
+    for number, (seed, task, _) in enumerate(this.tasks()):
         failed: dict[str, str] = {}
         path = this.paths("explanations")[number]
         explanation, note = io.read_explanation(path)

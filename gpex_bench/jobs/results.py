@@ -1,18 +1,15 @@
-"""The jobs that join all cells: tables, figures and the report."""
+"""The job that joins all cells into tables."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from gpex_bench import frames, io, provenance
+from gpex_bench import frames, io
 from gpex_bench.config import Config, Network
-from gpex_bench.jobs import Job, job, load_model, log
+from gpex_bench.jobs import Job, job, log
 
 MEASURED = ("wall_seconds", "peak_bytes")
 COUNTED = ("status", "reason", "n_samples", "forward_rows", "backward_rows", "surrogate_rows")
@@ -20,7 +17,7 @@ COUNTED = ("status", "reason", "n_samples", "forward_rows", "backward_rows", "su
 
 FINE = ("ok", "not_applicable")
 PARTS = ("scores", "curves", "agreement", "predictions")
-WHOLE = ("cells", "skipped", "outcomes", "networks")
+WHOLE = ("cells", "skipped", "outcomes", "networks", "surrogates")
 
 
 @job
@@ -40,7 +37,7 @@ def aggregate(this: Job) -> None:
         "metrics": [metric_record(name, metric) for name, metric in metrics.items()],
     }
     controls = sorted(frames.controls(cards["methods"]))
-    records = _cells(this) | {"skipped": _skipped(this), "networks": _networks(this)}
+    records = _cells(this) | _surrogates(this) | {"skipped": _skipped(this), "networks": _networks(this)}
     tables = aggregate(parts, records, metrics, controls)
     folder = this.path("costs").parent
     for name in (*PARTS, *WHOLE):
@@ -51,7 +48,8 @@ def aggregate(this: Job) -> None:
         io.write_bytes(folder / name, text.encode())
     io.write_json(this.path("cards"), cards)
     io.write_json(this.path("costs"), tables.costs.to_dict("records"))
-    _report_failures(tables.cells, tables.skipped)
+    io.write_json(this.path("surrogate_costs"), tables.surrogate_costs.to_dict("records"))
+    _report_failures(tables.cells, tables.skipped, tables.surrogates)
 
 
 def _networks(this: Job) -> list[dict[str, Any]]:
@@ -62,6 +60,18 @@ def _networks(this: Job) -> list[dict[str, Any]]:
         dataset, model, seed = path.parts[-4:-1]
         found.append({"dataset": dataset, "model": model, "seed": int(seed.removeprefix("seed-"))} | accuracies)
     return found
+
+
+def _surrogates(this: Job) -> dict[str, list[dict[str, Any]]]:
+    """Return what became of every fit, and what it cost."""
+    fates, costs = [], []
+    for path in this.paths("surrogates"):
+        dataset, model, seed = path.parts[-5:-2]
+        key = {"dataset": dataset, "model": model, "seed": int(seed.removeprefix("seed-")), "surrogate": path.stem}
+        record = io.read_sidecar(path)
+        fates.append(key | {name: record[name] for name in ("status", "reason")})
+        costs.append(key | {name: record["cost"][name] for name in MEASURED})
+    return {"surrogates": fates, "surrogate_costs": costs}
 
 
 def _broken(config: Config, name: str) -> dict[str, Any]:
@@ -122,7 +132,9 @@ def _skipped(this: Job) -> list[dict[str, Any]]:
     return found
 
 
-def _report_failures(cells: pd.DataFrame, skipped: pd.DataFrame) -> None:
+def _report_failures(cells: pd.DataFrame, skipped: pd.DataFrame, fits: pd.DataFrame) -> None:
+    for row in fits[fits["status"] != "ok"].itertuples():
+        log.info("  %s %s seed %s: the fit of %s %s: %s", *row[1:5], row.status, row.reason)
     failed = cells[~cells["status"].isin(FINE)]
     log.info("%s of %s cells are ok, %s failed.", (cells["status"] == "ok").sum(), len(cells), len(failed))
     for row in failed.itertuples():
@@ -130,136 +142,3 @@ def _report_failures(cells: pd.DataFrame, skipped: pd.DataFrame) -> None:
     for row in skipped[skipped["status"] == "failed"].itertuples():
         log.info("  %s %s %s, metric %s: failed: %s", row.dataset, row.model, row.method, row.metric, row.reason)
     log.info("%s pairs of method and metric do not apply.", (skipped["status"] == "not_applicable").sum())
-
-
-class Run:
-    """The tables and cards of a run, read back."""
-
-    def __init__(self, this: Job) -> None:
-        folder = this.path("cards").parent
-        self.tables = {name: io.read_table(folder / f"{name}.parquet") for name in (*PARTS, *WHOLE)}
-        cards = io.read_json(this.path("cards"))
-        self.methods, self.metrics = cards["methods"], cards["metrics"]
-
-
-@job
-def draw(this: Job) -> None:
-    """Tables, explanations of the first seed → figures, with the numbers they show."""
-    from gpex_bench import plots
-    from gpex_bench.stages.draw import draw_explanations, draw_tables
-    from gpex_bench.tables import csv
-
-    run, headline, folder = Run(this), this.config.headline, this.path("figures")
-    scores, seed = run.tables["scores"], this.config.seeds[0]
-    figures = [draw_tables(run.tables, run.methods, run.metrics, headline)]
-    for network in this.config.networks:
-        here = (scores["dataset"] == network.dataset) & (scores["model"] == network.model) & (scores["seed"] == seed)
-        figures.append(draw_explanations(_shown(this, network, seed), scores[here], run.methods, headline))
-    index = []
-    for stem, section, dataset, drawing in chain.from_iterable(figures):
-        io.write_bytes(folder / f"{stem}.svg", plots.to_svg(drawing, stem).encode())
-        io.write_bytes(folder / f"{stem}.png", plots.to_png(drawing))
-        io.write_bytes(folder / f"{stem}.csv", csv(drawing.data).encode())
-        index.append({"stem": stem, "section": section, "dataset": dataset, "title": drawing.title})
-    io.write_json(folder / "index.json", index)
-    log.info("%s figures", len(index))
-
-
-def _shown(this: Job, network: Network, seed: int) -> Any:
-    """Return what is shown of one network."""
-    from gpex_bench.stages.draw import Shown
-    from gpex_bench.stages.queries import queries
-
-    config = this.config
-    folder = Path("results") / config.run / network.dataset
-    cell = folder / network.model / f"seed-{seed}"
-    data = io.read_dataset(folder / "data.safetensors")
-    model = load_model(config, network.model, data, cell / "model.safetensors")
-    fitted = {
-        name: config.surrogate(name).restore(model, data, io.read_tensors(cell / f"surrogates/{name}.safetensors")[0])
-        for name in network.surrogates
-    }
-    explanations, surrogates = {}, {}
-    for method in config.entries["method"]:
-        if config.not_applicable(network, method) is None:
-            explanation, _ = io.read_explanation(cell / f"explanations/{method}.safetensors")
-            explainer = config.method(method)
-            if explanation is not None and explainer is not None:
-                explanations[method] = explanation
-                if explainer.surrogate is not None:
-                    surrogates[method] = fitted[explainer.surrogate]
-    return Shown(
-        dataset=network.dataset,
-        model_name=network.model,
-        data=data,
-        model=model,
-        query=queries(model, data, config.explain.samples),
-        explanations=explanations,
-        surrogates=surrogates,
-    )
-
-
-@job
-def report(this: Job) -> None:
-    """Tables, figures → the report."""
-    from gpex_bench.report import Picture, Results, render
-    from gpex_bench.stages.report import agreement, efficiency, facts
-
-    run, headline = Run(this), this.config.headline
-    folder = this.path("figures")
-    index = io.read_json(folder / "index.json")
-    pictures = [
-        Picture(
-            section=entry["section"],
-            dataset=entry["dataset"],
-            title=entry["title"],
-            svg=(folder / f"{entry['stem']}.svg").read_text(),
-            data=f"figures/{entry['stem']}.csv",
-        )
-        for entry in index
-    ]
-    results = Results(
-        run=this.config.run,
-        headline=headline,
-        outcomes=run.tables["outcomes"],
-        cells=run.tables["cells"],
-        costs=pd.DataFrame(io.read_json(this.path("costs")), columns=list(frames.COSTS)),
-        agreement=agreement(run.tables["agreement"]),
-        efficiency=efficiency(run.tables, run.methods, run.metrics, headline),
-        methods=run.methods,
-        metrics=run.metrics,
-        pictures=pictures,
-        facts=facts(run.tables),
-        provenance=_provenance(this),
-    )
-    io.write_bytes(this.path("report"), render(results).encode())
-
-
-@job
-def strict(this: Job) -> None:
-    """Tables → an error if a cell or a metric failed; the report is there already."""
-    cells, skipped = (io.read_table(path) for path in this.paths("tables"))
-    rows = [*frames.records(cells), *frames.records(skipped)]
-    failed = [f"{_words(row)}: {row['reason']}" for row in rows if row["status"] not in FINE]
-    if failed:
-        raise RuntimeError(f"strict: {len(failed)} failed. " + " | ".join(failed))
-    io.write_bytes(this.path("done"), b"No cell and no metric failed.\n")
-
-
-def _words(row: Mapping[Any, Any]) -> str:
-    keys = ("dataset", "model", "seed", "method", "metric")
-    return " ".join(str(row[key]) for key in keys if key in row)
-
-
-def _provenance(this: Job) -> dict[str, Any]:
-    """Return what made this run."""
-    environment = provenance.environment()
-    hardware = ("system", "processor", "cores")
-    return {
-        "command": f"snakemake --cores all --configfile {this.snakemake.params.configfile}",
-        "code": " ".join(f"{name} {entry}" for name, entry in provenance.commit().items()),
-        "versions": {name: str(entry) for name, entry in environment.items() if name not in hardware},
-        "hardware": {name: str(environment[name]) for name in hardware},
-        "config": json.dumps(this.snakemake.config, indent=1),
-        "created": io.read_sidecar(this.path("cards").parent / "outcomes.parquet")["created"],
-    }

@@ -26,6 +26,8 @@ class Tables:
     predictions: pd.DataFrame
     costs: pd.DataFrame
     networks: pd.DataFrame
+    surrogates: pd.DataFrame
+    surrogate_costs: pd.DataFrame
 
 
 def stack(parts: Iterable[pd.DataFrame], columns: Iterable[str]) -> pd.DataFrame:
@@ -53,7 +55,8 @@ def aggregate(
         parts: tables of single cells under "scores", "curves", "agreement" and "predictions".
         records: "cells": one per network, seed and method, also where it does not apply; "skipped": one per network,
             method and metric that have no score, with the reason;
-            "costs": measured, one per cell; "networks": accuracies, one per network and seed.
+            "costs": measured, one per cell; "networks": accuracies, one per network and seed;
+            "surrogates" and "surrogate_costs": what became of each fit, and what it cost.
         metrics: by run id, for their directions.
         controls: run ids of the methods that cannot be the best.
     """
@@ -72,6 +75,8 @@ def aggregate(
         predictions=stack(parts["predictions"], frames.PREDICTIONS),
         costs=stack([pd.DataFrame(records["costs"])], frames.COSTS),
         networks=stack([pd.DataFrame(records["networks"])], ["dataset", "model", "seed"]),
+        surrogates=stack([pd.DataFrame(records["surrogates"])], frames.SURROGATES),
+        surrogate_costs=stack([pd.DataFrame(records["surrogate_costs"])], frames.SURROGATE_COSTS),
     )
 
 
@@ -79,7 +84,8 @@ def texts(
     tables: Tables, methods: Sequence[frames.Record], metrics: Sequence[frames.Record], headline: str
 ) -> dict[str, str]:
     """Return the tables that people read, by file name: CSV, and Markdown and LaTeX for each network."""
-    found = {f"{name}.csv": csv(getattr(tables, name)) for name in ("outcomes", "cells", "skipped", "networks")}
+    plain = ("outcomes", "cells", "skipped", "networks", "surrogates")
+    found = {f"{name}.csv": csv(getattr(tables, name)) for name in plain}
     found["agreement.csv"] = csv(
         statistics.agreement_summary(tables.agreement) if len(tables.agreement) else tables.agreement
     )

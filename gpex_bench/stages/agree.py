@@ -8,6 +8,11 @@ from gpex_bench.surrogates.agreement import agreement, predictions
 from gpex_bench.types import Dataset, Model, Surrogate
 
 
-def agree(model: Model, surrogate: Surrogate, data: Dataset, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the agreement statistics per head and the predictions behind them, on test and on mixed items."""
+def agree(model: Model, surrogate: Surrogate | None, data: Dataset, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the agreement statistics per head and the predictions behind them, on test and on mixed items.
+
+    Both are empty without a surrogate, because its fit failed.
+    """
+    if surrogate is None:
+        return pd.DataFrame(), pd.DataFrame()
     return agreement(model, surrogate, data, seed), predictions(model, surrogate, data, seed)

@@ -1,10 +1,32 @@
-"""Network → surrogate."""
+"""Network → surrogate, and what it cost. A fit may fail: that is a result, and everything else is made."""
 
 from __future__ import annotations
 
-from gpex_bench.types import Dataset, Model, Progress, Recipe, Surrogate
+from collections.abc import Callable
+
+from torch import Tensor
+
+from gpex_bench import isolation
+from gpex_bench.isolation import Outcome
+from gpex_bench.types import Dataset, Model, Progress, Recipe
+
+Store = Callable[[dict[str, Tensor]], None]
 
 
-def fit(recipe: Recipe, model: Model, data: Dataset, seed: int, progress: Progress) -> Surrogate:
-    """Return a surrogate of the network, fitted on the train split alone."""
-    return recipe.fit(model, data, seed, progress).eval()
+def fit(  # noqa: PLR0913 - the pieces of one fit, each named
+    recipe: Recipe, model: Model, data: Dataset, *, seed: int, progress: Progress, store: Store
+) -> Outcome:
+    """Fit a surrogate of the network on the train split alone, in a process of its own.
+
+    Args:
+        recipe: how.
+        model: the network.
+        data: the dataset it was trained on.
+        seed: of the fit's random numbers.
+        progress: hears how far it is, and keeps its checkpoints.
+        store: gets the fitted state in that process; what is large does not travel between processes.
+
+    Returns:
+        The outcome, without a value.
+    """
+    return isolation.run(lambda: store(recipe.fit(model, data, seed, progress).eval().state_dict()), None)

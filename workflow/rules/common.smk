@@ -30,6 +30,7 @@ TABLES = (
     "agreement",
     "predictions",
     "networks",
+    "surrogates",
 )
 CONFIGFILE = os.path.relpath(
     workflow.configfiles[0] if workflow.configfiles else "config/default.yaml"
@@ -41,7 +42,7 @@ wildcard_constraints:
     dataset="[a-z0-9_]+",
     model="[a-z0-9_]+",
     seed="[0-9]+",
-    surrogate="[a-z0-9_]+",
+    surrogate="|".join(CONFIG.entries["surrogate"]) or "[a-z0-9_]+",
     method="[a-z0-9_]+",
 
 

@@ -1,19 +1,21 @@
+# One job fits one surrogate to one network of every training seed, and one compares them: importing torch costs more than
+# many fits.
 rule fit:
     input:
         data=rules.prepare.output.data,
-        network=rules.train.output.network,
+        models=per_seed("model.safetensors"),
     output:
-        surrogate=f"{RUN}/{CELL}/surrogates/{{surrogate}}.safetensors",
-        sidecar=f"{RUN}/{CELL}/surrogates/{{surrogate}}.json",
+        surrogates=per_seed("surrogates/{{surrogate}}.safetensors"),
+        sidecars=per_seed("surrogates/{{surrogate}}.json"),
     log:
-        f"{RUN}/logs/fit/{CELL}/{{surrogate}}.log",
+        f"{RUN}/logs/fit/{{dataset}}/{{model}}/{{surrogate}}.log",
     benchmark:
-        f"{RUN}/benchmarks/fit/{CELL}/{{surrogate}}.tsv"
+        f"{RUN}/benchmarks/fit/{{dataset}}/{{model}}/{{surrogate}}.tsv"
     params:
         settings=lambda w: settings("surrogate", w.surrogate),
         code=lambda w: code("fit", entry("surrogate", w), entry("model", w)),
     message:
-        "Fitting {wildcards.surrogate} to {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
+        "Fitting {wildcards.surrogate} to {wildcards.model} on {wildcards.dataset}"
     script:
         SCRIPT
 
@@ -21,20 +23,21 @@ rule fit:
 rule agree:
     input:
         data=rules.prepare.output.data,
-        network=rules.train.output.network,
-        surrogate=rules.fit.output.surrogate,
+        models=per_seed("model.safetensors"),
+        surrogates=rules.fit.output.surrogates,
     output:
-        agreement=f"{RUN}/{CELL}/agreement/{{surrogate}}.parquet",
-        predictions=f"{RUN}/{CELL}/agreement/{{surrogate}}_predictions.parquet",
-        sidecars=multiext(
-            f"{RUN}/{CELL}/agreement/{{surrogate}}", ".json", "_predictions.json"
-        ),
+        agreement=per_seed("agreement/{{surrogate}}.parquet"),
+        predictions=per_seed("agreement/{{surrogate}}_predictions.parquet"),
+        sidecars=per_seed("agreement/{{surrogate}}.json")
+        + per_seed("agreement/{{surrogate}}_predictions.json"),
     log:
-        f"{RUN}/logs/agree/{CELL}/{{surrogate}}.log",
+        f"{RUN}/logs/agree/{{dataset}}/{{model}}/{{surrogate}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/agree/{{dataset}}/{{model}}/{{surrogate}}.tsv"
     params:
         settings=lambda w: settings("surrogate", w.surrogate),
         code=lambda w: code("agree", entry("surrogate", w), entry("model", w)),
     message:
-        "Comparing {wildcards.surrogate} with {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
+        "Comparing {wildcards.surrogate} with {wildcards.model} on {wildcards.dataset}"
     script:
         SCRIPT

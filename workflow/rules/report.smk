@@ -13,6 +13,7 @@ rule aggregate:
         curves=each_cell("curves/{method}.parquet"),
         agreement=each_surrogate("agreement/{surrogate}.parquet"),
         predictions=each_surrogate("agreement/{surrogate}_predictions.parquet"),
+        surrogates=each_surrogate("surrogates/{surrogate}.safetensors"),
     output:
         tables=expand(
             f"{RUN}/tables/{{name}}.{{ending}}",
@@ -21,7 +22,14 @@ rule aggregate:
         ),
         texts=expand(
             f"{RUN}/tables/{{name}}.csv",
-            name=["outcomes", "cells", "skipped", "networks", "agreement"],
+            name=[
+                "outcomes",
+                "cells",
+                "skipped",
+                "networks",
+                "agreement",
+                "surrogates",
+            ],
         ),
         papers=expand(
             f"{RUN}/tables/{{name}}.{{ending}}",
@@ -29,6 +37,7 @@ rule aggregate:
             ending=["md", "tex"],
         ),
         costs=f"{RUN}/tables/costs.json",
+        surrogate_costs=f"{RUN}/tables/surrogate_costs.json",
         cards=f"{RUN}/tables/cards.json",
     log:
         f"{RUN}/logs/aggregate.log",
@@ -71,6 +80,7 @@ rule report:
         tables=rules.aggregate.output.tables,
         cards=rules.aggregate.output.cards,
         costs=rules.aggregate.output.costs,
+        surrogate_costs=rules.aggregate.output.surrogate_costs,
         figures=rules.draw.output.figures,
     output:
         report=report(f"{RUN}/report.html", category="Report"),
@@ -90,12 +100,14 @@ rule report:
 rule strict:
     input:
         report=rules.report.output.report,
-        tables=expand(f"{RUN}/tables/{{name}}.parquet", name=["cells", "skipped"]),
+        tables=expand(
+            f"{RUN}/tables/{{name}}.parquet", name=["cells", "skipped", "surrogates"]
+        ),
     output:
         done=f"{RUN}/strict.txt",
     log:
         f"{RUN}/logs/strict.log",
     message:
-        "Looking for failed cells"
+        "Looking for failed fits, cells and metrics"
     script:
         SCRIPT

@@ -1,0 +1,149 @@
+"""The jobs that show a run: figures, the report, and the check that nothing failed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gpex_bench import frames, io, provenance
+from gpex_bench.config import Network
+from gpex_bench.jobs import Job, NotFitted, job, load_model, load_surrogate, log
+from gpex_bench.jobs.results import FINE, PARTS, WHOLE
+
+
+class Run:
+    """The tables and cards of a run, read back."""
+
+    def __init__(self, this: Job) -> None:
+        folder = this.path("cards").parent
+        self.tables = {name: io.read_table(folder / f"{name}.parquet") for name in (*PARTS, *WHOLE)}
+        cards = io.read_json(this.path("cards"))
+        self.methods, self.metrics = cards["methods"], cards["metrics"]
+
+
+@job
+def draw(this: Job) -> None:
+    """Tables, explanations of the first seed → figures, with the numbers they show."""
+    from gpex_bench import plots
+    from gpex_bench.stages.draw import draw_explanations, draw_tables
+    from gpex_bench.tables import csv
+
+    run, headline, folder = Run(this), this.config.headline, this.path("figures")
+    scores, seed = run.tables["scores"], this.config.seeds[0]
+    figures = [draw_tables(run.tables, run.methods, run.metrics, headline)]
+    for network in this.config.networks:
+        here = (scores["dataset"] == network.dataset) & (scores["model"] == network.model) & (scores["seed"] == seed)
+        figures.append(draw_explanations(_shown(this, network, seed), scores[here], run.methods, headline))
+    index = []
+    for stem, section, dataset, drawing in chain.from_iterable(figures):
+        io.write_bytes(folder / f"{stem}.svg", plots.to_svg(drawing, stem).encode())
+        io.write_bytes(folder / f"{stem}.png", plots.to_png(drawing))
+        io.write_bytes(folder / f"{stem}.csv", csv(drawing.data).encode())
+        index.append({"stem": stem, "section": section, "dataset": dataset, "title": drawing.title})
+    io.write_json(folder / "index.json", index)
+    log.info("%s figures", len(index))
+
+
+def _shown(this: Job, network: Network, seed: int) -> Any:
+    """Return what is shown of one network."""
+    from gpex_bench.stages.draw import Shown
+    from gpex_bench.stages.queries import queries
+
+    config = this.config
+    folder = Path("results") / config.run / network.dataset
+    cell = folder / network.model / f"seed-{seed}"
+    data = io.read_dataset(folder / "data.safetensors")
+    model = load_model(config, network.model, data, cell / "model.safetensors")
+    fitted = {}
+    for name in network.surrogates:
+        with suppress(NotFitted):
+            fitted[name] = load_surrogate(config, name, model, data, cell / f"surrogates/{name}.safetensors")
+    explanations, surrogates = {}, {}
+    for method in config.entries["method"]:
+        if config.not_applicable(network, method) is None:
+            explanation, _ = io.read_explanation(cell / f"explanations/{method}.safetensors")
+            explainer = config.method(method)
+            if explanation is not None and explainer is not None:
+                explanations[method] = explanation
+                if explainer.surrogate is not None:
+                    surrogates[method] = fitted[explainer.surrogate]
+    return Shown(
+        dataset=network.dataset,
+        model_name=network.model,
+        data=data,
+        model=model,
+        query=queries(model, data, config.explain.samples),
+        explanations=explanations,
+        surrogates=surrogates,
+    )
+
+
+@job
+def report(this: Job) -> None:
+    """Tables, figures → the report."""
+    from gpex_bench.report import Picture, Results, render
+    from gpex_bench.stages.report import agreement, efficiency, facts
+
+    run, headline = Run(this), this.config.headline
+    folder = this.path("figures")
+    index = io.read_json(folder / "index.json")
+    pictures = [
+        Picture(
+            section=entry["section"],
+            dataset=entry["dataset"],
+            title=entry["title"],
+            svg=(folder / f"{entry['stem']}.svg").read_text(),
+            data=f"figures/{entry['stem']}.csv",
+        )
+        for entry in index
+    ]
+    results = Results(
+        run=this.config.run,
+        headline=headline,
+        outcomes=run.tables["outcomes"],
+        cells=run.tables["cells"],
+        costs=pd.DataFrame(io.read_json(this.path("costs")), columns=list(frames.COSTS)),
+        agreement=agreement(run.tables["agreement"]),
+        efficiency=efficiency(run.tables, run.methods, run.metrics, headline),
+        methods=run.methods,
+        metrics=run.metrics,
+        pictures=pictures,
+        facts=facts(run.tables),
+        provenance=_provenance(this),
+    )
+    io.write_bytes(this.path("report"), render(results).encode())
+
+
+@job
+def strict(this: Job) -> None:
+    """Tables → an error if a fit, a cell or a metric failed; the report is there already."""
+    rows = [row for path in this.paths("tables") for row in frames.records(io.read_table(path))]
+    failed = [f"{_words(row)}: {row['reason']}" for row in rows if row["status"] not in FINE]
+    if failed:
+        raise RuntimeError(f"strict: {len(failed)} failed. " + " | ".join(failed))
+    io.write_bytes(this.path("done"), b"No fit, no cell and no metric failed.\n")
+
+
+def _words(row: Mapping[Any, Any]) -> str:
+    keys = ("dataset", "model", "seed", "surrogate", "method", "metric")
+    return " ".join(str(row[key]) for key in keys if key in row)
+
+
+def _provenance(this: Job) -> dict[str, Any]:
+    """Return what made this run."""
+    environment = provenance.environment()
+    hardware = ("system", "processor", "cores")
+    return {
+        "command": f"snakemake --cores all --configfile {this.snakemake.params.configfile}",
+        "code": " ".join(f"{name} {entry}" for name, entry in provenance.commit().items()),
+        "versions": {name: str(entry) for name, entry in environment.items() if name not in hardware},
+        "hardware": {name: str(environment[name]) for name in hardware},
+        "config": json.dumps(this.snakemake.config, indent=1),
+        "created": io.read_sidecar(this.path("cards").parent / "outcomes.parquet")["created"],
+    }
