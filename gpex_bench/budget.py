@@ -29,6 +29,8 @@ def counted(*networks: nn.Module | None) -> Iterator[Rows]:
         rows.backward += len(gradient)
 
     def on_forward(_module: nn.Module, _args: object, output: object) -> None:
+        if isinstance(output, tuple):
+            output = output[0]
         if isinstance(output, Tensor) and output.ndim:
             rows.forward += len(output)
             if output.requires_grad:

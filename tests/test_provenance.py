@@ -24,7 +24,7 @@ def names(*paths):
             ["surrogates/gpex.py"],
             ["surrogates/posterior.py", "surrogates/matching.py"],
         ),
-        ("agree", ["surrogates/gpex.py"], ["surrogates/agreement.py", "surrogates/gpex_surrogate.py"]),
+        ("agree", ["surrogates/gpex.py"], ["surrogates/agreement.py", "surrogates/weight_space.py"]),
         ("explain", [], ["guard.py", "promises.py", "isolation.py", "budget.py", "stages/queries.py"]),
         ("score", ["metrics/srg.py"], ["removal.py", "draws.py", "guard.py", "stages/queries.py"]),
         ("aggregate", [], ["statistics.py", "tables.py", "frames.py"]),

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from gpex_bench.surrogates import matching, posterior, refresh
-from gpex_bench.surrogates.gpex_surrogate import GpexSurrogate
 from gpex_bench.surrogates.kernel_map import Init, KernelMap, Sizes, kernel_map
 from gpex_bench.surrogates.matching import Schedule, Targets, in_chunks
+from gpex_bench.surrogates.weight_space import WeightSpaceSurrogate, conditioned, restored
 from gpex_bench.types import Dataset, Model, Progress, Recipe, settings
 
 OWN = 2023  # keeps GPEX's random numbers apart from those that the network's weights came from, also with equal seeds
@@ -53,7 +53,7 @@ class Gpex(Recipe):
         _check("statistics", self.statistics, self.statistics in ("running", "stored"), "'running' or 'stored'")
         _check("init", self.init, self.init in ("network", "random"), "'network' or 'random'")
 
-    def fit(self, model: Model, data: Dataset, seed: int, progress: Progress) -> GpexSurrogate:
+    def fit(self, model: Model, data: Dataset, seed: int, progress: Progress) -> WeightSpaceSurrogate:
         """Train the kernel map, then condition the processes on all training samples exactly.
 
         Raises:
@@ -82,21 +82,17 @@ class Gpex(Recipe):
             generator=generator,
             progress=progress,
         )
-        return _conditioned(f.requires_grad_(False), x, y, noise).cpu().eval()
+        return conditioned(f, network, data, noise, device=self.device)
 
-    def restore(self, model: Model, data: Dataset, state: Mapping[str, Tensor]) -> GpexSurrogate:
+    def restore(self, model: Model, data: Dataset, state: Mapping[str, Tensor]) -> WeightSpaceSurrogate:
         """Return the fitted surrogate whose state_dict this is.
 
         Raises:
             ValueError: the state belongs to another network, dataset or recipe.
         """
-        try:
-            n, n_heads, _ = state["rows"].shape
-            surrogate = GpexSurrogate(self._kernel_map(model, data, n_heads, seed=0), n, state["centre"].shape[-1])
-            surrogate.load_state_dict(dict(state))
-        except (KeyError, RuntimeError) as error:
-            raise ValueError(f"This is not the state of a {self} for {type(model).__name__}: {error}") from error
-        return surrogate.requires_grad_(False).eval()
+        n_heads = len(state["offsets"]) if "offsets" in state else model.head.out_features
+        features = self._kernel_map(model, data, n_heads, seed=0)
+        return restored(features, data, state, f"a {self} for {type(model).__name__}")
 
     def _kernel_map(self, model: Model, data: Dataset, n_heads: int, seed: int) -> KernelMap:
         """Return an untrained kernel map."""
@@ -122,19 +118,3 @@ def _check(name: str, setting: object, is_good: bool, expected: str) -> None:
     """Raise ValueError unless a setting is good."""
     if not is_good:
         raise ValueError(f"{name} must be {expected}, got {setting!r}.")
-
-
-def _conditioned(f: KernelMap, x: Tensor, y: Tensor, noise: Tensor) -> GpexSurrogate:
-    """Return the surrogate that an exact pass over all training samples gives."""
-    offset, scale = posterior.target_units(y)
-    v = posterior.standardised(y, offset, scale)
-    rows = in_chunks(f, x)
-    places = f.locations(x[:1]).shape[-1]
-    centre = in_chunks(lambda part: f.locations(part).double().sum(0, keepdim=True), x).sum(0) / len(x)
-    state = posterior.condition(posterior.statistics(rows, v), noise, offset, scale)
-    surrogate = GpexSurrogate(f, len(x), places).to(x.device)
-    values = {"rows": rows, "targets": v, "centre": centre, "noise": noise, "offsets": offset, "scale": scale}
-    values |= {name: getattr(state.statistics, name) for name in ("a", "b", "c", "count")}
-    for name, tensor in values.items():
-        getattr(surrogate, name).copy_(tensor)
-    return surrogate

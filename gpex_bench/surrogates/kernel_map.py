@@ -20,7 +20,7 @@ sample another embedding in training than afterwards. Their affine parameters ar
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Literal
@@ -29,6 +29,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gpex_bench.surrogates.features import FeatureMap
 from gpex_bench.types import Dataset, Model
 
 Init = Literal["network", "random"]
@@ -46,7 +47,7 @@ class Sizes:
     norm: float  # of an embedding before the leaky ReLU
 
 
-class KernelMap(nn.Module, ABC):
+class KernelMap(FeatureMap):
     """f(x) = leaky(norm * a / |a|) per head, where a is the mean of the readout over the locations."""
 
     def __init__(self, trunk: nn.Module, sizes: Sizes) -> None:
@@ -139,26 +140,3 @@ def kernel_map(model: Model, data: Dataset, sizes: Sizes, init: Init, seed: int)
         if len(shape) != (4 if data.is_image else 2):
             raise ValueError(f"{name}.trunk must return {place}, got shape {tuple(shape)}.")
         return kind(trunk, shape[1:], sizes).eval()
-
-
-def spread(values: Float[Tensor, "batch row column"], size: tuple[int, int]) -> Float[Tensor, "batch height width"]:
-    """Enlarge maps to (height, width) so that each keeps its sum.
-
-    Every cell is spread over the pixels around its centre with a triangular weight that sums to 1 per cell: the smooth
-    form of dividing a cell's relevance among its pixels.
-    """
-    vertical = _triangles(values.shape[1], size[0]).to(values)
-    horizontal = _triangles(values.shape[2], size[1]).to(values)
-    return vertical @ values @ horizontal.T
-
-
-def _triangles(n_cells: int, n_pixels: int) -> Float[Tensor, "pixel cell"]:
-    """Return the weight of each cell at each pixel; columns sum to 1.
-
-    A triangle as wide as two cells, but never narrower than the distance of two pixels: each cell then reaches a pixel.
-    """
-    pixel = (torch.arange(n_pixels, dtype=torch.float64) + 0.5) / n_pixels
-    cell = (torch.arange(n_cells, dtype=torch.float64) + 0.5) / n_cells
-    reach = max(1 / n_cells, 1 / n_pixels)
-    weight = (1 - (pixel[:, None] - cell).abs() / reach).clamp(min=0)
-    return weight / weight.sum(0)

@@ -47,15 +47,14 @@ class Targets:
             return posterior.standardised(self.network(x), self.offset, self.scale)
 
 
-def unit_state(sums: Statistics, log_noise: Float64[Tensor, "head"]) -> State:
+def unit_state(sums: Statistics, log_noise: Float64[Tensor, "group"]) -> State:
     """Return the process of standardised targets."""
-    return State(
-        statistics=sums, noise=log_noise.exp(), offset=torch.zeros_like(log_noise), scale=torch.ones_like(log_noise)
-    )
+    zero = torch.zeros_like(sums.c).flatten()
+    return State(statistics=sums, noise=log_noise.exp(), offset=zero, scale=zero + 1)
 
 
 def objective(
-    state: State, u: Float[Tensor, "batch head dim"], v: Float64[Tensor, "batch head"]
+    state: State, u: Float[Tensor, "batch group dim"], v: Float64[Tensor, "batch head"]
 ) -> Float64[Tensor, ""]:
     """Return the mean negative log predictive density of v (without its constant), in nats per output.
 
@@ -63,7 +62,7 @@ def objective(
     learned and gives intervals that cover.
     """
     mu, latent = posterior.predict(state, u)
-    variance = latent + state.noise
+    variance = latent + state.noise.repeat_interleave(state.statistics.c.shape[1])
     return 0.5 * ((mu - v).square() / variance + variance.log()).mean()
 
 
@@ -73,19 +72,20 @@ def match(  # noqa: PLR0913 - the pieces of one loop, each named
     x: Float[Tensor, "n *feature"],
     schedule: Schedule,
     *,
-    start: Callable[[Float[Tensor, "n head dim"], Float64[Tensor, "n head"]], Refresh],
+    start: Callable[[Float[Tensor, "n group dim"], Float64[Tensor, "n group out"]], Refresh],
     held_out: Float[Tensor, "n_held_out *feature"],
     generator: torch.Generator,
     progress: Callable[[str], None],
-) -> Float64[Tensor, "head"]:
-    """Train the kernel map in place and return the learned noise variance of each head.
+) -> Float64[Tensor, "group"]:
+    """Train the kernel map in place and return the learned noise variance of each group.
 
     Raises:
         FloatingPointError: the loss is not a number, naming the step.
     """
-    v = in_chunks(targets, x)
-    refresh = start(in_chunks(kernel_map, x), v)
-    log_noise = nn.Parameter(torch.full_like(targets.offset, -2.0))
+    rows = in_chunks(kernel_map, x)
+    v = posterior.grouped(in_chunks(targets, x), rows.shape[1])
+    refresh = start(rows, v)
+    log_noise = nn.Parameter(torch.full_like(targets.offset[: rows.shape[1]], -2.0))
     optimiser = _optimiser(kernel_map, log_noise, schedule)
     decay = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, [group["lr"] for group in optimiser.param_groups], total_steps=schedule.n_steps, pct_start=0.1

@@ -1,17 +1,19 @@
-"""A Gaussian process per head with the kernel k(x, x') = u(x) . u(x'), solved in weight space.
+"""Gaussian processes with the kernel k(x, x') = u(x) . u(x'), one kernel per group of heads, solved in weight space.
 
-The M inducing points enter only through A = U'U, b = U'v and c = v'v, so nothing here but the per-row explanations
+The M inducing points enter only through A = U'U, b = U'v and c = v'v, so nothing here but what single rows do
 grows with M. With P = A + s2 I and w = P^-1 b, the identity U'(UU' + s2 I)^-1 = P^-1 U' turns every textbook
 formula into a solve with the small P: see `docs/gpex.md` for the notation and Rasmussen and Williams (2006),
 chapters 2 and 5, for the textbook forms that the tests compare with.
 
-Heads are a batch dimension. Solves are in float64. Targets v are standardised, v = (y - offset) / scale; means and
-variances come back in the units of y.
+A *group* is a kernel with its `out` outputs, and the groups are a batch dimension: a kernel per head is out = 1, a
+shared kernel is group = 1. Heads are numbered group by group, head = group * out + output (`grouped` folds them).
+Solves are in float64. Targets v are standardised, v = (y - offset) / scale; means and variances come back per head, in
+the units of y.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterable
 
 import torch
 from jaxtyping import Float, Float64
@@ -26,18 +28,18 @@ JITTER = 1e-10  # of the mean diagonal of P; far below any noise that can be tol
 class Statistics:
     """What the inducing points leave behind: sums over their rows."""
 
-    a: Float64[Tensor, "head dim dim"]
-    b: Float64[Tensor, "head dim"]
-    c: Float64[Tensor, "head"]
+    a: Float64[Tensor, "group dim dim"]
+    b: Float64[Tensor, "group dim out"]
+    c: Float64[Tensor, "group out"]
     count: Float64[Tensor, ""]
 
 
 @value
 class State:
-    """A conditioned Gaussian process per head."""
+    """A conditioned Gaussian process per head; the heads of a group share kernel and noise."""
 
     statistics: Statistics
-    noise: Float64[Tensor, "head"]  # s2, in units of the standardised targets squared
+    noise: Float64[Tensor, "group"]  # s2, in units of the standardised targets squared
     offset: Float64[Tensor, "head"]  # prior mean of y
     scale: Float64[Tensor, "head"]  # standard deviation of y; 0 for a head whose targets are constant
 
@@ -46,9 +48,15 @@ class State:
 
 
 def target_units(y: Float[Tensor, "row head"]) -> tuple[Float64[Tensor, "head"], Float64[Tensor, "head"]]:
-    """Return mean and standard deviation of each head's targets; a constant head has scale 0 and is legal."""
-    if len(y) < 1:
+    """Return mean and standard deviation of each head's targets; a constant head has scale 0 and is legal.
+
+    Raises:
+        ValueError: no row, no head, or an output that is not finite.
+    """
+    if y.shape[0] < 1:
         raise ValueError("y must have at least 1 row, got 0; pass the targets of the inducing points.")
+    if y.shape[1] < 1:
+        raise ValueError("y must have at least 1 head, got 0; a network without outputs has nothing to explain.")
     _check_finite("y", y)
     y = y.double()
     scale = y.std(0, correction=0)
@@ -63,25 +71,51 @@ def standardised(
     return torch.where(scale > 0, (y.double() - offset) / scale.where(scale > 0, 1.0), 0.0)
 
 
-def statistics(u: Float[Tensor, "row head dim"], v: Float[Tensor, "row head"]) -> Statistics:
-    """Sum over rows, in float64.
+def grouped(per_head: Float[Tensor, "row head"], n_groups: int) -> Float[Tensor, "row group out"]:
+    """Return numbers per head with the heads folded into groups.
+
+    Raises:
+        ValueError: the heads cannot be dealt out evenly.
+    """
+    if n_groups < 1 or per_head.shape[1] % n_groups:
+        raise ValueError(f"n_groups must divide the {per_head.shape[1]} heads evenly, got {n_groups}.")
+    return per_head.unflatten(1, (n_groups, -1))
+
+
+def statistics(u: Float[Tensor, "row group dim"], v: Float[Tensor, "row group out"]) -> Statistics:
+    """Sum over rows, in float64; differentiable.
 
     Raises:
         ValueError: no row, rows and targets that do not fit, or an entry that is not finite.
     """
     if u.ndim != 3 or len(u) < 1:
-        raise ValueError(f"u must be [row, head, dim] with at least 1 row, got shape {tuple(u.shape)}.")
-    if v.shape != u.shape[:2]:
-        raise ValueError(f"v must be [row, head] = {tuple(u.shape[:2])} like u, got shape {tuple(v.shape)}.")
+        raise ValueError(f"u must be [row, group, dim] with at least 1 row, got shape {tuple(u.shape)}.")
+    if v.ndim != 3 or v.shape[:2] != u.shape[:2]:
+        raise ValueError(f"v must be [row, group, out] with [{len(u)}, {u.shape[1]}, out], got shape {tuple(v.shape)}.")
     _check_finite("u", u)
     _check_finite("v", v)
     u, v = u.double(), v.double()
     return Statistics(
-        a=torch.einsum("mhd,mhe->hde", u, u),
-        b=torch.einsum("mhd,mh->hd", u, v),
+        a=torch.einsum("mgd,mge->gde", u, u),
+        b=torch.einsum("mgd,mgo->gdo", u, v),
         c=v.square().sum(0),
         count=torch.tensor(float(len(u)), dtype=torch.float64, device=u.device),
     )
+
+
+def streamed(blocks: Iterable[tuple[Float[Tensor, "_ group dim"], Float[Tensor, "_ group out"]]]) -> Statistics:
+    """Sum over blocks of rows, one in memory at a time.
+
+    Raises:
+        ValueError: no block, or a bad one (see `statistics`).
+    """
+    parts = (statistics(u, v) for u, v in blocks)
+    sums = next(parts, None)
+    if sums is None:
+        raise ValueError("blocks must have at least 1 block of rows, got none.")
+    for part in parts:
+        sums = added(sums, part)
+    return sums
 
 
 def added(first: Statistics, second: Statistics, weight: float = 1.0) -> Statistics:
@@ -94,24 +128,9 @@ def added(first: Statistics, second: Statistics, weight: float = 1.0) -> Statist
     )
 
 
-def scaled(sums: Statistics, weight: float) -> Statistics:
-    """Return weight * sums."""
-    return Statistics(a=weight * sums.a, b=weight * sums.b, c=weight * sums.c, count=weight * sums.count)
-
-
-def patched(
-    sums: Statistics,
-    old: Float[Tensor, "row head dim"],
-    new: Float[Tensor, "row head dim"],
-    v: Float[Tensor, "row head"],
-) -> Statistics:
-    """Replace rows: A - O'O + N'N and b + (N - O)'v. Each row must occur once, or it is subtracted twice."""
-    return added(added(sums, statistics(old, v), -1.0), statistics(new, v))
-
-
 def condition(
     sums: Statistics,
-    noise: Float[Tensor, "head"],
+    noise: Float[Tensor, "group"],
     offset: Float[Tensor, "head"],
     scale: Float[Tensor, "head"],
 ) -> State:
@@ -120,12 +139,18 @@ def condition(
     Raises:
         ValueError: a noise variance that is not positive and finite, or a negative scale.
     """
-    for name, tensor in (("noise", noise), ("offset", offset), ("scale", scale)):
-        if tensor.shape != sums.c.shape:
-            raise ValueError(f"{name} must have one entry per head ({len(sums.c)}), got shape {tuple(tensor.shape)}.")
+    n_groups, n_heads = len(sums.c), sums.c.numel()
+    sizes = {
+        "noise": (noise, n_groups, "group"),
+        "offset": (offset, n_heads, "head"),
+        "scale": (scale, n_heads, "head"),
+    }
+    for name, (tensor, size, each) in sizes.items():
+        if tensor.shape != (size,):
+            raise ValueError(f"{name} must have one entry per {each} ({size}), got shape {tuple(tensor.shape)}.")
         _check_finite(name, tensor)
     if (noise <= 0).any():
-        raise ValueError(f"noise must be a positive variance for every head, got {noise.min().item():g}.")
+        raise ValueError(f"noise must be a positive variance for every group, got {noise.min().item():g}.")
     if (scale < 0).any():
         raise ValueError(f"scale must be 0 (constant head) or positive, got {scale.min().item():g}.")
     return State(statistics=sums, noise=noise.double(), offset=offset.double(), scale=scale.double())
@@ -134,11 +159,11 @@ def condition(
 # --- posterior ------------------------------------------------------------------------------------------------------
 
 
-def factor(state: State) -> Float64[Tensor, "head dim dim"]:
+def factor(state: State) -> Float64[Tensor, "group dim dim"]:
     """Return the lower Cholesky factor of P = A + s2 I, after one retry with a jitter if it must be.
 
     Raises:
-        ValueError: P is not positive definite in float64, naming the heads.
+        ValueError: P is not positive definite in float64, naming the groups.
     """
     a = state.statistics.a
     eye = torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)
@@ -148,117 +173,71 @@ def factor(state: State) -> Float64[Tensor, "head dim dim"]:
         diagonal = p.diagonal(dim1=-2, dim2=-1).mean(-1)
         lower, info = torch.linalg.cholesky_ex(p + JITTER * diagonal[:, None, None] * eye)
     if info.any():
-        heads = info.nonzero().flatten().tolist()
+        groups = info.nonzero().flatten().tolist()
         raise ValueError(
-            f"A + s2 I is not positive definite for heads {heads} (s2 = {state.noise[heads].tolist()}); the noise is "
-            "too small for these embeddings, or the statistics do not belong to them."
+            f"A + s2 I is not positive definite for groups {groups} (s2 = {state.noise[groups].tolist()}); the noise "
+            "is too small for these embeddings, or the statistics do not belong to them."
         )
     return lower
 
 
-def weights(state: State) -> Float64[Tensor, "head dim"]:
-    """Return w = P^-1 b: the posterior mean is scale * u . w + offset."""
-    return torch.cholesky_solve(state.statistics.b[..., None], factor(state))[..., 0]
+def weights(state: State) -> Float64[Tensor, "group dim out"]:
+    """Return w = P^-1 b: the posterior mean of v is u . w."""
+    return torch.cholesky_solve(state.statistics.b, factor(state))
 
 
-def _whitened(state: State, u: Float[Tensor, "batch head dim"]) -> Float64[Tensor, "head dim batch"]:
+def whitened(
+    lower: Float64[Tensor, "group dim dim"], u: Float[Tensor, "n group dim"]
+) -> Float64[Tensor, "group dim n"]:
     """Return L^-1 u with P = L L', so that inner products of columns are u' P^-1 u'."""
-    return torch.linalg.solve_triangular(factor(state), u.double().permute(1, 2, 0), upper=False)
+    return torch.linalg.solve_triangular(lower, u.double().permute(1, 2, 0), upper=False)
 
 
 def predict(
-    state: State, u: Float[Tensor, "batch head dim"]
+    state: State, u: Float[Tensor, "batch group dim"]
 ) -> tuple[Float64[Tensor, "batch head"], Float64[Tensor, "batch head"]]:
     """Return posterior mean and latent variance from one factorisation; differentiable in the sums, s2 and u."""
-    right = torch.cat([state.statistics.b[..., None], u.double().permute(1, 2, 0)], -1)
+    n_out = state.statistics.b.shape[-1]
+    right = torch.cat([state.statistics.b, u.double().permute(1, 2, 0)], -1)
     white = torch.linalg.solve_triangular(factor(state), right, upper=False)
-    read, points = white[..., :1], white[..., 1:]
-    mu, leverage = (read * points).sum(1).T, points.square().sum(1).T
-    return state.offset + state.scale * mu, state.scale.square() * state.noise * leverage
+    read, points = white[..., :n_out], white[..., n_out:]
+    return _mean(state, torch.einsum("gdo,gdn->ngo", read, points)), _variance(state, points.square().sum(1).T)
 
 
-def mean(state: State, u: Float[Tensor, "batch head dim"]) -> Float64[Tensor, "batch head"]:
+def mean(state: State, u: Float[Tensor, "batch group dim"]) -> Float64[Tensor, "batch head"]:
     """Return the posterior mean."""
-    return state.offset + state.scale * torch.einsum("nhd,hd->nh", u.double(), weights(state))
+    return _mean(state, torch.einsum("ngd,gdo->ngo", u.double(), weights(state)))
 
 
-def latent_variance(state: State, u: Float[Tensor, "batch head dim"]) -> Float64[Tensor, "batch head"]:
+def latent_variance(state: State, u: Float[Tensor, "batch group dim"]) -> Float64[Tensor, "batch head"]:
     """Return the variance of the noise-free function, s2 u' P^-1 u; a positive form, so nothing cancels."""
-    leverage = _whitened(state, u).square().sum(1).T
-    return state.scale.square() * state.noise * leverage
+    return _variance(state, whitened(factor(state), u).square().sum(1).T)
 
 
-def predictive_variance(state: State, u: Float[Tensor, "batch head dim"]) -> Float64[Tensor, "batch head"]:
+def predictive_variance(state: State, u: Float[Tensor, "batch group dim"]) -> Float64[Tensor, "batch head"]:
     """Return latent variance plus noise."""
-    return latent_variance(state, u) + state.scale.square() * state.noise
+    return _variance(state, 1 + whitened(factor(state), u).square().sum(1).T)
 
 
-def covariance(state: State, u: Float[Tensor, "batch head dim"]) -> Float64[Tensor, "head batch batch"]:
+def covariance(state: State, u: Float[Tensor, "batch group dim"]) -> Float64[Tensor, "head batch batch"]:
     """Return the joint covariance of the noise-free function at these points, s2 u' P^-1 u'."""
-    white = _whitened(state, u)
-    return (state.scale.square() * state.noise)[:, None, None] * (white.mT @ white)
+    white = whitened(factor(state), u)
+    per_group = state.noise[:, None, None] * (white.mT @ white)
+    return state.scale.square()[:, None, None] * per_group.repeat_interleave(state.statistics.b.shape[-1], 0)
 
 
-def evidence(state: State) -> Float64[Tensor, "head"]:
-    """Return the log marginal likelihood of the standardised targets, in nats.
-
-    That of y itself is smaller by count * log(scale).
-    """
-    sums, dim = state.statistics, state.statistics.b.shape[-1]
-    lower = factor(state)
-    w = torch.cholesky_solve(sums.b[..., None], lower)[..., 0]
-    misfit = (sums.c - (sums.b * w).sum(-1)) / state.noise
-    log_det = 2 * lower.diagonal(dim1=-2, dim2=-1).log().sum(-1) + (sums.count - dim) * state.noise.log()
-    return -0.5 * (misfit + log_det + sums.count * math.log(2 * math.pi))
+def _mean(state: State, v: Float64[Tensor, "batch group out"]) -> Float64[Tensor, "batch head"]:
+    """Return standardised means in the units of y."""
+    return state.offset + state.scale * v.flatten(1)
 
 
-# --- what single rows do --------------------------------------------------------------------------------------------
-
-
-def leave_one_out(
-    state: State, rows: Float[Tensor, "row head dim"], v: Float[Tensor, "row head"]
-) -> tuple[Float64[Tensor, "row head"], Float64[Tensor, "row head"]]:
-    """Return mean and latent variance at each inducing point, had it been left out."""
-    fitted = torch.einsum("mhd,hd->mh", rows.double(), weights(state))
-    h = _whitened(state, rows).square().sum(1).T
-    left_out = (fitted - h * v) / (1 - h)
-    return state.offset + state.scale * left_out, state.scale.square() * state.noise * h / (1 - h)
-
-
-def dual(
-    state: State, rows: Float[Tensor, "row head dim"], v: Float[Tensor, "row head"]
-) -> Float64[Tensor, "row head"]:
-    """Return the representer weights alpha = (v - U w) / s2, in units of the standardised targets."""
-    return (v.double() - torch.einsum("mhd,hd->mh", rows.double(), weights(state))) / state.noise
-
-
-def contribution(
-    state: State,
-    rows: Float[Tensor, "row head dim"],
-    v: Float[Tensor, "row head"],
-    u: Float[Tensor, "batch head dim"],
-) -> Float64[Tensor, "batch head row"]:
-    """Return alpha_m k(x, x_m) in the units of y: over the rows it sums to mean - offset."""
-    alpha = state.scale * dual(state, rows, v)
-    return torch.einsum("nhd,mhd->nhm", u.double(), rows.double()) * alpha.T
-
-
-def deletion(
-    state: State,
-    rows: Float[Tensor, "row head dim"],
-    v: Float[Tensor, "row head"],
-    u: Float[Tensor, "batch head dim"],
-) -> Float64[Tensor, "batch head row"]:
-    """Return how the posterior mean changes when one inducing point is deleted (embeddings unchanged)."""
-    white_rows, white = _whitened(state, rows), _whitened(state, u)
-    h = white_rows.square().sum(1)
-    residual = state.noise[:, None] * dual(state, rows, v).T
-    effect = -state.scale[:, None] * residual / (1 - h)
-    return (torch.einsum("hdn,hdm->hnm", white, white_rows) * effect[:, None]).permute(1, 0, 2)
+def _variance(state: State, leverage: Float64[Tensor, "batch group"]) -> Float64[Tensor, "batch head"]:
+    """Return the variance s2 * leverage of each group's heads in the units of y."""
+    return state.scale.square() * (state.noise * leverage).repeat_interleave(state.statistics.b.shape[-1], 1)
 
 
 def _check_finite(name: str, tensor: Tensor) -> None:
-    """Raise ValueError naming the first row that is not finite."""
+    """Raise ValueError naming the first entry that is not finite."""
     bad = ~tensor.isfinite()
     if bad.any():
         where = bad.nonzero()[0].tolist()

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gpex_bench.surrogates.posterior import Statistics, added, patched, scaled, statistics
+from gpex_bench.surrogates.posterior import Statistics, added, statistics
 
 
 class Refresh(ABC):
@@ -20,7 +20,7 @@ class Refresh(ABC):
 
     @abstractmethod
     def refresh(
-        self, index: Int[Tensor, "row"], u: Float[Tensor, "row head dim"], v: Float[Tensor, "row head"]
+        self, index: Int[Tensor, "row"], u: Float[Tensor, "row group dim"], v: Float[Tensor, "row group out"]
     ) -> Statistics:
         """Return statistics through which the gradient reaches `u`; the values are kept for the next step.
 
@@ -31,17 +31,17 @@ class Refresh(ABC):
 class Stored(Refresh):
     """Every row is stored, and the sums are patched by the rows that change."""
 
-    def __init__(self, u: Float[Tensor, "n head dim"], v: Float[Tensor, "n head"]) -> None:
+    def __init__(self, u: Float[Tensor, "n group dim"], v: Float[Tensor, "n group out"]) -> None:
         self._rows = u.detach().clone()
         self._sums = statistics(self._rows, v)
 
     def refresh(
-        self, index: Int[Tensor, "row"], u: Float[Tensor, "row head dim"], v: Float[Tensor, "row head"]
+        self, index: Int[Tensor, "row"], u: Float[Tensor, "row group dim"], v: Float[Tensor, "row group out"]
     ) -> Statistics:
         """Return A - O'O + N'N and its like; raise ValueError if an index is repeated."""
         if len(index.unique()) < len(index):
             raise ValueError("index must not repeat a row: its old value would be subtracted twice.")
-        sums = patched(self._sums, self._rows[index], u, v)
+        sums = added(added(self._sums, statistics(self._rows[index], v), -1.0), statistics(u, v))
         self._rows[index] = u.detach()
         self._sums = _detached(sums)
         return sums
@@ -50,7 +50,7 @@ class Stored(Refresh):
 class Running(Refresh):
     """An exponentially weighted mean over mini-batches, scaled to the number of inducing points."""
 
-    def __init__(self, u: Float[Tensor, "n head dim"], v: Float[Tensor, "n head"], window: int) -> None:
+    def __init__(self, u: Float[Tensor, "n group dim"], v: Float[Tensor, "n group out"], window: int) -> None:
         """Start from the rows of all points; `window` is the memory in mini-batches, at least 1."""
         if window < 1:
             raise ValueError(f"window must be at least 1 mini-batch, got {window}.")
@@ -59,11 +59,11 @@ class Running(Refresh):
         self._sums = statistics(u.detach(), v)
 
     def refresh(
-        self, index: Int[Tensor, "row"], u: Float[Tensor, "row head dim"], v: Float[Tensor, "row head"]
+        self, index: Int[Tensor, "row"], u: Float[Tensor, "row group dim"], v: Float[Tensor, "row group out"]
     ) -> Statistics:
         """Return (1 - 1/window) * kept + 1/window * n/row * the sums of the new rows."""
-        batch = scaled(statistics(u, v), self._share * self._n / len(index))
-        sums = added(batch, self._sums, 1 - self._share)
+        kept = added(self._sums, self._sums, -self._share)
+        sums = added(kept, statistics(u, v), self._share * self._n / len(index))
         self._sums = _detached(sums)
         return sums
 

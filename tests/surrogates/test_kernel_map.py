@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from gpex_bench.surrogates.kernel_map import Sizes, kernel_map, spread
+from gpex_bench.surrogates.features import spread
+from gpex_bench.surrogates.kernel_map import Sizes, kernel_map
 
 SIZES = Sizes(n_heads=3, dim=5, width=16, norm=1.0)
 

@@ -6,7 +6,8 @@ import warnings
 import pytest
 import torch
 
-from gpex_bench.surrogates import posterior
+from gpex_bench.surrogates import posterior, row_effects
+from gpex_bench.surrogates.evidence import evidence
 from gpex_bench.surrogates.posterior import State
 
 with warnings.catch_warnings():
@@ -17,20 +18,27 @@ DENSE = 1e-10  # relative: same formula in another order, float64
 LIBRARY = 1e-8  # gpytorch's own round trips through constraints
 
 
-def problem(m=40, heads=3, dim=5, n=7, seed=0, scale=1.0):
+# (groups, outputs of each): a kernel per head of a classifier, a shared one for 7 x 7 attention heads, and between
+SHAPES = {"per head": (3, 1), "shared": (1, 49), "grouped": (3, 4)}
+
+
+def problem(m=40, groups=3, out=1, dim=5, n=7, seed=0, scale=1.0):
     draw = torch.Generator().manual_seed(seed)
-    rows = scale * torch.randn(m, heads, dim, generator=draw, dtype=torch.float64)
-    y = 3 + 2 * torch.randn(m, heads, generator=draw, dtype=torch.float64)
-    u = scale * torch.randn(n, heads, dim, generator=draw, dtype=torch.float64)
+    rows = scale * torch.randn(m, groups, dim, generator=draw, dtype=torch.float64)
+    y = 3 + 2 * torch.randn(m, groups * out, generator=draw, dtype=torch.float64)
+    u = scale * torch.randn(n, groups, dim, generator=draw, dtype=torch.float64)
     offset, spread = posterior.target_units(y)
-    v = posterior.standardised(y, offset, spread)
-    noise = torch.tensor([0.5, 0.05, 2.0][:heads], dtype=torch.float64)
+    if m == 1:  # one point has no spread: give it one, so that the formulas are tested and not the constant head
+        offset, spread = offset - 1, torch.full_like(spread, 2.0)
+    v = posterior.grouped(posterior.standardised(y, offset, spread), groups)
+    noise = torch.tensor([0.5, 0.05, 2.0][:groups], dtype=torch.float64)
     return posterior.condition(posterior.statistics(rows, v), noise, offset, spread), rows, v, u
 
 
 def dense(state: State, rows, v, u, head):
     """Rasmussen and Williams (2006), equations 2.23, 2.24, 2.30 and 5.12, in units of the standardised targets."""
-    r, x, y, s2 = rows[:, head], u[:, head], v[:, head], state.noise[head]
+    group, output = divmod(head, v.shape[2])
+    r, x, y, s2 = rows[:, group], u[:, group], v[:, group, output], state.noise[group]
     k = r @ r.T + s2 * torch.eye(len(r), dtype=torch.float64)
     inverse = torch.linalg.inv(k)
     cross = x @ r.T
@@ -52,29 +60,26 @@ def assert_close(ours, theirs, tolerance):
 
 
 @pytest.mark.parametrize("m", [1, 3, 40])  # fewer points than dimensions are legal
-def test_weight_space_equals_textbook(m):
-    torch.manual_seed(0)
-    state, rows, v, u = problem(m)
-    if m == 1:  # one point has no spread: give it one, so that the formulas are tested and not the constant head
-        v = torch.randn(1, 3, dtype=torch.float64)
-        state = posterior.condition(posterior.statistics(rows, v), state.noise, state.offset, torch.ones(3).double())
-    loo_mean, loo_variance = posterior.leave_one_out(state, rows, v)
-    for h in range(3):
-        twin = dense(state, rows, v, u, h)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_weight_space_equals_textbook(m, shape):
+    groups, out = SHAPES[shape]
+    state, rows, v, u = problem(m, groups, out)
+    loo_mean, loo_variance = row_effects.leave_one_out(state, rows, v)
+    for h in range(groups * out):
+        twin, s2 = dense(state, rows, v, u, h), state.noise[h // out]
         offset, scale = state.offset[h], state.scale[h]
         assert_close(posterior.mean(state, u)[:, h], offset + scale * twin["mean"], DENSE)
-        assert_close(posterior.predict(state, u)[0][:, h], offset + scale * twin["mean"], DENSE)
+        for ours, theirs in zip(posterior.predict(state, u), ("mean", "covariance"), strict=True):
+            expected = offset + scale * twin["mean"] if theirs == "mean" else scale**2 * twin["covariance"].diagonal()
+            assert_close(ours[:, h], expected, DENSE)
         assert_close(posterior.covariance(state, u)[h], scale**2 * twin["covariance"], DENSE)
-        assert_close(posterior.latent_variance(state, u)[:, h], scale**2 * twin["covariance"].diagonal(), DENSE)
-        assert_close(
-            posterior.predictive_variance(state, u)[:, h],
-            scale**2 * (twin["covariance"].diagonal() + state.noise[h]),
-            DENSE,
-        )
-        assert_close(posterior.evidence(state)[h], twin["evidence"], DENSE)
+        latent = twin["covariance"].diagonal()
+        assert_close(posterior.latent_variance(state, u)[:, h], scale**2 * latent, DENSE)
+        assert_close(posterior.predictive_variance(state, u)[:, h], scale**2 * (latent + s2), DENSE)
+        assert_close(evidence(state)[h], twin["evidence"], DENSE)
         assert_close(loo_mean[:, h], offset + scale * twin["loo_mean"], DENSE)
         assert_close(loo_variance[:, h], scale**2 * twin["loo_variance"], DENSE)
-        assert_close(posterior.dual(state, rows, v)[:, h], twin["alpha"], DENSE)
+        assert_close(row_effects.dual(state, rows, v).flatten(1)[:, h], twin["alpha"], DENSE)
 
 
 class Exact(gpytorch.models.ExactGP):
@@ -95,47 +100,45 @@ def gpytorch_twin(rows, v, s2):
     return model, likelihood
 
 
-def test_weight_space_equals_gpytorch():
-    state, rows, v, u = problem()
-    for h in range(3):
-        model, likelihood = gpytorch_twin(rows[:, h], v[:, h], state.noise[h])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_weight_space_equals_gpytorch(shape):
+    groups, out = SHAPES[shape]
+    state, rows, v, u = problem(groups=groups, out=out)
+    for h in range(groups * out):
+        group, output = divmod(h, out)
+        y = v[:, group, output]
+        model, likelihood = gpytorch_twin(rows[:, group], y, state.noise[group])
         with torch.no_grad(), gpytorch.settings.fast_computations(False, False, False):
-            log_evidence = gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, model)(model(rows[:, h]), v[:, h])
+            log_evidence = gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, model)(model(rows[:, group]), y)
             model.eval()
-            twin = model(u[:, h])
+            twin = model(u[:, group])
         assert_close(posterior.mean(state, u)[:, h], state.offset[h] + state.scale[h] * twin.mean, LIBRARY)
         assert_close(posterior.covariance(state, u)[h], state.scale[h] ** 2 * twin.covariance_matrix, LIBRARY)
-        assert_close(posterior.evidence(state)[h] / len(rows), log_evidence, LIBRARY)
+        assert_close(evidence(state)[h] / len(rows), log_evidence, LIBRARY)
 
 
-def test_contributions_sum_to_the_mean():
-    state, rows, v, u = problem()
-    total = posterior.contribution(state, rows, v, u).sum(-1) + state.offset
+@pytest.mark.parametrize("shape", SHAPES)
+def test_contributions_sum_to_the_mean(shape):
+    groups, out = SHAPES[shape]
+    state, rows, v, u = problem(groups=groups, out=out)
+    total = row_effects.contribution(state, rows, v, u).sum(-1) + state.offset
     assert_close(total, posterior.mean(state, u), DENSE)
 
 
-def test_deletion_effect_equals_a_refit():
-    state, rows, v, u = problem()
-    effect = posterior.deletion(state, rows, v, u)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_deletion_effect_equals_a_refit(shape):
+    groups, out = SHAPES[shape]
+    state, rows, v, u = problem(groups=groups, out=out)
+    effect = row_effects.deletion(state, rows, v, u)
     for gone in (0, 17, 39):
         keep = torch.arange(len(rows)) != gone
         refit = posterior.condition(posterior.statistics(rows[keep], v[keep]), state.noise, state.offset, state.scale)
         assert_close(effect[..., gone], posterior.mean(refit, u) - posterior.mean(state, u), DENSE)
 
 
-def test_patched_statistics_equal_recomputed_ones():
-    state, rows, v, _ = problem()
-    new, index = rows.clone(), torch.tensor([3, 0, 30])
-    new[index] = -2.0
-    patched = posterior.patched(state.statistics, rows[index], new[index], v[index])
-    afresh = posterior.statistics(new, v)
-    for name in ("a", "b", "c", "count"):
-        assert_close(getattr(patched, name), getattr(afresh, name), DENSE)
-
-
 def test_parts_add_up():
     state, rows, v, _ = problem()
-    whole = posterior.added(posterior.statistics(rows[:9], v[:9]), posterior.statistics(rows[9:], v[9:]))
+    whole = posterior.streamed(zip(rows.split(9), v.split(9), strict=True))
     for name in ("a", "b", "c", "count"):
         assert_close(getattr(whole, name), getattr(state.statistics, name), DENSE)
 
@@ -150,13 +153,13 @@ def test_parts_add_up():
     ],
 )
 def test_degenerate_embeddings_give_finite_numbers(rows):
-    v = torch.randn(50, 1, generator=torch.Generator().manual_seed(2))
+    v = torch.randn(50, 1, 1, generator=torch.Generator().manual_seed(2))
     one = torch.ones(1)
     state = posterior.condition(posterior.statistics(rows, v), 1e-4 * one, 0 * one, one)
     for result in (
         *posterior.predict(state, rows),
-        posterior.evidence(state),
-        *posterior.leave_one_out(state, rows, v),
+        evidence(state),
+        *row_effects.leave_one_out(state, rows, v),
     ):
         assert result.isfinite().all()
     assert (posterior.latent_variance(state, rows) >= 0).all()
@@ -168,7 +171,7 @@ def test_a_constant_head_predicts_its_constant():
     offset, scale = posterior.target_units(y)
     assert scale[0] == 0
     assert scale[1] > 0
-    v = posterior.standardised(y, offset, scale)
+    v = posterior.grouped(posterior.standardised(y, offset, scale), 2)
     rows = torch.randn(20, 2, 3, generator=torch.Generator().manual_seed(0))
     state = posterior.condition(posterior.statistics(rows, v), torch.ones(2), offset, scale)
     assert (posterior.mean(state, rows)[:, 0].float() == 0.1).all()
@@ -179,7 +182,7 @@ def test_bad_noise_and_scale_are_refused():
     sums = problem()[0].statistics
     one = torch.ones(3)
     for noise in (torch.zeros(3), -one):
-        with pytest.raises(ValueError, match="noise must be a positive variance for every head, got"):
+        with pytest.raises(ValueError, match="noise must be a positive variance for every group, got"):
             posterior.condition(sums, noise, one, one)
     with pytest.raises(ValueError, match=r"noise must be finite, got nan at \[0\]"):
         posterior.condition(sums, one * math.nan, one, one)
@@ -188,29 +191,29 @@ def test_bad_noise_and_scale_are_refused():
 
 
 def test_bad_rows_are_refused():
-    rows, v = torch.ones(4, 2, 3), torch.ones(4, 2)
+    rows, v = torch.ones(4, 2, 3), torch.ones(4, 2, 1)
     rows[1, 0, 2] = math.nan
     with pytest.raises(ValueError, match=r"u must be finite, got nan at \[1, 0, 2\] \(1 such\)"):
         posterior.statistics(rows, v)
     with pytest.raises(ValueError, match="with at least 1 row, got shape"):
         posterior.statistics(rows[:0], v[:0])
     with pytest.raises(ValueError, match="y must have at least 1 row, got 0"):
-        posterior.target_units(v[:0])
+        posterior.target_units(v[:0, :, 0])
     with pytest.raises(ValueError, match=r"y must be finite, got nan at \[0, 0\]"):
-        posterior.target_units(math.nan * v)
+        posterior.target_units(math.nan * v[..., 0])
 
 
 def test_shapes_are_checked_in_use(unchecked):
-    with pytest.raises(ValueError, match=r"v must be \[row, head\] = \(4, 2\) like u, got shape \(4, 3\)"):
-        posterior.statistics(torch.ones(4, 2, 3), torch.ones(4, 3))
-    with pytest.raises(ValueError, match=r"noise must have one entry per head \(3\), got shape \(2,\)"):
+    with pytest.raises(ValueError, match=r"v must be \[row, group, out\] with \[4, 2, out\], got shape \(4, 3, 1\)"):
+        posterior.statistics(torch.ones(4, 2, 3), torch.ones(4, 3, 1))
+    with pytest.raises(ValueError, match=r"noise must have one entry per group \(3\), got shape \(2,\)"):
         posterior.condition(problem()[0].statistics, torch.ones(2), torch.ones(3), torch.ones(3))
 
 
 def test_an_impossible_gram_matrix_is_an_error():
-    state = problem(heads=1)[0]
+    state = problem(groups=1)[0]
     sums = posterior.Statistics(
         a=-state.statistics.a, b=state.statistics.b, c=state.statistics.c, count=state.statistics.count
     )
-    with pytest.raises(ValueError, match=r"A \+ s2 I is not positive definite for heads \[0\]"):
+    with pytest.raises(ValueError, match=r"A \+ s2 I is not positive definite for groups \[0\]"):
         posterior.weights(State(statistics=sums, noise=state.noise, offset=state.offset, scale=state.scale))
