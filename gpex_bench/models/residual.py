@@ -38,24 +38,11 @@ class ResnetModel(Model):
 
     def __init__(self, n_channels: int, width: int, wide: int, n_heads: int) -> None:
         super().__init__()
-        stem = (conv3x3(n_channels, width), nn.BatchNorm2d(width), nn.ReLU())
-        blocks = []
-        n_in = width
-        for stage in range(4):
-            n_out = width * 2**stage
-            blocks += [Block(n_in, n_out, 1 if stage == 0 else 2), Block(n_out, n_out, 1)]
-            n_in = n_out
-        self.trunk = nn.Sequential(*stem, *blocks)
+        self.trunk = resnet_trunk(n_channels, width)
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.neck = nn.Sequential(nn.Linear(n_in, wide), nn.ReLU())
+        self.neck = nn.Sequential(nn.Linear(8 * width, wide), nn.ReLU())
         self.head = nn.Linear(wide, n_heads)
-        self._initialise()
-
-    def _initialise(self) -> None:
-        """Draw the weights of the convolutions as torchvision's ResNet does."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        initialise(self.trunk)
 
     def features(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch map row column"]:
         """Return the last feature map, before pooling."""
@@ -64,3 +51,28 @@ class ResnetModel(Model):
     def embed(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch wide"]:
         """Return the wide layer, after its ReLU."""
         return self.neck(self.pool(self.features(x)).flatten(1))
+
+
+def resnet_trunk(n_channels: int, width: int) -> nn.Sequential:
+    """Return stem and 2-2-2-2 blocks: to a map with 8 * width channels and an eighth of the height and width."""
+    layers = [conv3x3(n_channels, width), nn.BatchNorm2d(width), nn.ReLU()]
+    n_in = width
+    for stage in range(4):
+        n_out = width * 2**stage
+        layers += [Block(n_in, n_out, 1 if stage == 0 else 2), Block(n_out, n_out, 1)]
+        n_in = n_out
+    return nn.Sequential(*layers)
+
+
+def initialise(trunk: nn.Module) -> None:
+    """Draw the weights of the convolutions as torchvision's ResNet does."""
+    for module in trunk.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def drawn_resnet_trunk(n_channels: int, width: int) -> nn.Sequential:
+    """Return a trunk with such weights."""
+    trunk = resnet_trunk(n_channels, width)
+    initialise(trunk)
+    return trunk

@@ -1,11 +1,12 @@
-"""How well a surrogate stands in for a network: on test samples and on mixtures of them.
+"""How well a surrogate stands in for a network: on test samples, on mixtures of them, and outside their distribution.
 
-Mixtures (see `mixing`) reach inputs that no sample resembles; agreement there is the harder question.
+Mixtures (see `mixing`) reach inputs that no sample resembles; out-of-distribution items (see `unfamiliar`) are of kinds
+that never occurred. The statistics are defined in `comparison`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,119 +14,130 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gpex_bench.surrogates import comparison
+from gpex_bench.surrogates.comparison import Outputs
 from gpex_bench.surrogates.mixing import mixed
+from gpex_bench.surrogates.unfamiliar import unfamiliar
 from gpex_bench.types import Dataset, Model, Surrogate
 
-Z90 = 1.6448536269514722  # half-width of a central 90 % interval in standard deviations
 CHUNK = 500
 ALL = "all"  # the value of `head` for statistics over heads
+N_KEPT = 500  # items of a split whose predictions are kept, for figures
+SPLITS = ("test", "mixed", "ood")
+Table = list[tuple[str, str, str, float]]
+
+
+def compare(
+    model: Model, surrogate: Surrogate, data: Dataset, seed: int, n_mixed: int = 2000
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return `agreement` and `predictions`, for which every output is calculated once."""
+    found = {split: _outputs(model, surrogate, x) for split, x in _inputs(data, seed, n_mixed).items()}
+    heads = head_names(model, data, found["test"].network.shape[1])
+    return _agreement(model, surrogate, data, found, heads), _predictions(data, found, heads)
 
 
 def agreement(model: Model, surrogate: Surrogate, data: Dataset, seed: int, n_mixed: int = 2000) -> pd.DataFrame:
-    """Return a long table with the columns split [test, mixed], head, statistic and value.
+    """Return a long table with the columns split [test, mixed, ood], head, statistic and value; NaN is undefined.
 
-    Per head: pearson in [-1, 1], r2 (1 is perfect, below 0 is worse than the mean), rmse_sd (root mean squared error in
-    units of the network's standard deviation of this output on this split) and coverage_90 (share of network outputs
-    in the surrogate's 90 % interval). Where the network's output is constant, the first three are undefined: NaN. Where
-    only the surrogate's is constant, pearson is 0: it follows nothing of what varies.
-
-    Head "all": mean and smallest of pearson and r2 over the heads that vary (mean_*, weakest_*; NaN if none does),
-    argmax_agreement, and on the test split accuracy_network and accuracy_surrogate where heads are classes.
+    Per head: `comparison.per_head`, and effective_rank and effective_rank_centred of its kernel, which stand with the
+    test split but depend on none. Head "all": `comparison.over_heads` with `mean_` and `weakest_` of these; where heads
+    are classes also `comparison.of_classes`, and on the test split accuracy_network and accuracy_surrogate.
     """
-    table = []
-    for split, x, y in _splits(data, seed, n_mixed):
-        network, mean, variance = _outputs(model, surrogate, x)
-        per_head = _per_head(network, mean, variance)
-        table += _long(split, _heads(data, network.shape[1]), per_head)
-        overall = _overall(per_head, network, mean)
-        if y is not None and network.shape[1] == len(data.classes):
-            overall["accuracy_network"] = float((network.argmax(1) == y).mean())
-            overall["accuracy_surrogate"] = float((mean.argmax(1) == y).mean())
-        table += _long(split, [ALL], {name: np.array([number]) for name, number in overall.items()})
-    return pd.DataFrame(table, columns=["split", "head", "statistic", "value"])
+    return compare(model, surrogate, data, seed, n_mixed)[0]
 
 
 def predictions(model: Model, surrogate: Surrogate, data: Dataset, seed: int, n_mixed: int = 2000) -> pd.DataFrame:
-    """Return a long table with the columns split, sample, head, network, mean and variance.
+    """Return a long table with the columns split, sample, head, network, mean and variance, of N_KEPT items a split.
 
-    `sample` is the sample's id on the test split and the number of the mixture on the mixed one.
+    `sample` is the sample's id on the test split, on the out-of-distribution one that of the sample an item was made
+    from (of a table: in whose place it stands), and the number of the mixture on the mixed one.
     """
-    parts = []
-    for split, x, _ in _splits(data, seed, n_mixed):
-        network, mean, variance = _outputs(model, surrogate, x)
-        n_heads = network.shape[1]
-        sample = data.test.sample.numpy() if split == "test" else np.arange(len(x))
-        part = {
-            "split": split,
-            "sample": np.repeat(sample, n_heads),
-            "head": np.tile(_heads(data, n_heads), len(x)),
-            "network": network.ravel(),
-            "mean": mean.ravel(),
-            "variance": variance.ravel(),
-        }
-        parts.append(pd.DataFrame(part))
-    return pd.concat(parts, ignore_index=True)
+    return compare(model, surrogate, data, seed, n_mixed)[1]
 
 
-def _splits(data: Dataset, seed: int, n_mixed: int) -> Iterator[tuple[str, Tensor, np.ndarray | None]]:
-    """Yield the name, inputs and labels (if there are any) of each split."""
-    yield "test", data.test.x, data.test.y.numpy()
-    yield "mixed", mixed(data.test.x, n_mixed, torch.Generator().manual_seed(seed)), None
+def head_names(model: Model, data: Dataset, n_heads: int) -> list[str]:
+    """Return the names of the explained outputs: places of a map, classes, or numbers.
+
+    Raises:
+        ValueError: the network's grid has another number of places than there are heads.
+    """
+    grid = model.grid(data.test.x[:1])
+    if grid is None:
+        return list(data.classes) if n_heads == len(data.classes) else [str(head) for head in range(n_heads)]
+    if grid[0] * grid[1] != n_heads:
+        raise ValueError(f"The grid of {type(model).__name__} is {grid[0]} x {grid[1]}, but it has {n_heads} heads.")
+    return [f"row {row + 1}, column {column + 1}" for row in range(grid[0]) for column in range(grid[1])]
 
 
-def _outputs(
-    model: Model, surrogate: Surrogate, x: Float[Tensor, "batch *feature"]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the network's outputs, the surrogate's mean and its variance, [batch, head], float64."""
+def _inputs(data: Dataset, seed: int, n_mixed: int) -> dict[str, Tensor]:
+    """Return the inputs of each split."""
+    x = data.test.x
+    strange = torch.Generator().manual_seed(seed)
+    return {
+        "test": x,
+        "mixed": mixed(x, n_mixed, torch.Generator().manual_seed(seed)),
+        "ood": unfamiliar(x, data.train.x, strange),
+    }
+
+
+def _outputs(model: Model, surrogate: Surrogate, x: Float[Tensor, "batch *feature"]) -> Outputs:
+    """Return what network and surrogate say, float64."""
     with torch.no_grad():
         network = torch.cat([model.explained(part) for part in x.split(CHUNK)])
         posterior = [surrogate.posterior(part) for part in x.split(CHUNK)]
     mean, variance = torch.cat([part.mean for part in posterior]), torch.cat([part.variance for part in posterior])
-    if mean.shape != network.shape:
-        raise ValueError(f"The network has outputs {tuple(network.shape)}, the surrogate {tuple(mean.shape)}.")
-    return network.double().numpy(), mean.double().numpy(), variance.double().numpy()
+    return Outputs(*(values.double().numpy() for values in (network, mean, variance)))
 
 
-def _per_head(network: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> dict[str, np.ndarray]:
-    """Return each statistic per head."""
-    truth, guess = network - network.mean(0), mean - mean.mean(0)
-    varies = _varies(network)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        r = (truth * guess).sum(0) / np.sqrt((truth**2).sum(0) * (guess**2).sum(0))
-        rmse = np.sqrt(((mean - network) ** 2).mean(0)) / network.std(0)
+def _agreement(
+    model: Model, surrogate: Surrogate, data: Dataset, found: Mapping[str, Outputs], heads: Sequence[str]
+) -> pd.DataFrame:
+    """Return the long table of statistics."""
+    is_classes = model.grid(data.test.x[:1]) is None and len(heads) == len(data.classes) > 1
+    table: Table = []
+    for split, outputs in found.items():
+        columns = comparison.per_head(outputs)
+        if split == "test":
+            columns |= _ranks(surrogate, len(heads))
+        overall = comparison.over_heads(outputs, columns)
+        if is_classes:
+            overall |= comparison.of_classes(outputs)
+        if is_classes and split == "test":
+            overall |= _accuracies(outputs, data.test.y.numpy())
+        table += [
+            (split, head, name, float(number))
+            for name, column in columns.items()
+            for head, number in zip(heads, column, strict=True)
+        ]
+        table += [(split, ALL, name, number) for name, number in overall.items()]
+    return pd.DataFrame(table, columns=["split", "head", "statistic", "value"])
+
+
+def _ranks(surrogate: Surrogate, n_heads: int) -> dict[str, np.ndarray]:
+    """Return the effective rank of each head's kernel, if the surrogate has one."""
+    found = {}
+    for name, is_centred in (("effective_rank", False), ("effective_rank_centred", True)):
+        rank = surrogate.effective_rank(is_centred)
+        if rank is not None:
+            found[name] = rank.double().repeat_interleave(n_heads // len(rank)).numpy()
+    return found
+
+
+def _accuracies(found: Outputs, y: np.ndarray) -> dict[str, float]:
+    """Return the share of samples on which the label's head is the largest."""
     return {
-        "pearson": np.where(varies, np.where(_varies(mean), r, 0.0), np.nan),
-        "r2": np.where(varies, 1 - rmse**2, np.nan),
-        "rmse_sd": np.where(varies, rmse, np.nan),
-        "coverage_90": (np.abs(mean - network) <= Z90 * np.sqrt(variance)).mean(0),
+        "accuracy_network": float((found.network.argmax(axis=1) == y).mean()),
+        "accuracy_surrogate": float((found.mean.argmax(axis=1) == y).mean()),
     }
 
 
-def _varies(values: np.ndarray) -> np.ndarray:
-    """Return whether each column varies by more than the rounding of float32, in which the outputs are calculated."""
-    varies: np.ndarray = np.ptp(values, axis=0) > 4 * np.finfo(np.float32).eps * np.abs(values).max(axis=0)
-    return varies
-
-
-def _overall(per_head: dict[str, np.ndarray], network: np.ndarray, mean: np.ndarray) -> dict[str, float]:
-    """Return the statistics over heads."""
-    overall = {"argmax_agreement": float((network.argmax(1) == mean.argmax(1)).mean())}
-    for name in ("pearson", "r2"):
-        defined = per_head[name][~np.isnan(per_head[name])]
-        overall[f"mean_{name}"] = float(defined.mean()) if len(defined) else np.nan
-        overall[f"weakest_{name}"] = float(defined.min()) if len(defined) else np.nan
-    return overall
-
-
-def _heads(data: Dataset, n_heads: int) -> list[str]:
-    """Return the names of the heads: the classes, or numbers if the heads are no classes."""
-    return list(data.classes) if n_heads == len(data.classes) else [str(head) for head in range(n_heads)]
-
-
-def _long(split: str, heads: list[str], values: dict[str, np.ndarray]) -> list[tuple[str, str, str, float]]:
-    """Return one row per head and statistic."""
-    return [
-        (split, head, name, float(number))
-        for name, column in values.items()
-        for head, number in zip(heads, column, strict=True)
-    ]
+def _predictions(data: Dataset, found: Mapping[str, Outputs], heads: Sequence[str]) -> pd.DataFrame:
+    """Return the long table of predictions."""
+    parts = []
+    for split, outputs in found.items():
+        kept = min(N_KEPT, len(outputs.network))
+        sample = np.arange(kept) if split == "mixed" else data.test.sample.numpy()[:kept]
+        part = {"split": split, "sample": np.repeat(sample, len(heads)), "head": np.tile(heads, kept)}
+        part |= {name: getattr(outputs, name)[:kept].ravel() for name in ("network", "mean", "variance")}
+        parts.append(pd.DataFrame(part))
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,66 @@
+"""A classifier of two branches, one of which says where the other looks (akbarnejad2023gpex, section 4 and code).
+
+Attention branch: trunk -> 1x1 convolutions -> one logit per place -> sigmoid, clamped to [0.1, 0.9], over its sum.
+Feature branch: trunk -> features, averaged over places with these weights -> a wide layer -> a linear head. Surrogates
+stand in for the attention logits, one head per place, and start from the attention branch's trunk.
+
+Reconstruction: Akbarnejad et al. use two ResNet-18 and 1x1 convolutions 512 -> 200 -> 1024 -> 1; here `trunk` is three
+convolutions or a ResNet-18 of a width of choice, and the 1x1 convolutions have `squeeze` and 4 * `squeeze` channels.
+They put a batch norm after the last one on MNIST, which we leave out.
+
+The branches meet in a product with a normalised sigmoid, so the network does not offer MODULES: no rule of LRP says
+how relevance is split between the factors, and without one it is not conserved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, Literal
+
+from gpex_bench.models import fit
+from gpex_bench.types import Architecture, Dataset, Model, Need, settings
+
+
+@settings
+class AttentionTraining(fit.Training):
+    """How it is trained; how the values were chosen stands in docs/decisions.md."""
+
+    epochs: int = 15
+    batch_size: int = 32
+    shift: int = 2
+    occluded: float = 0.25
+
+
+@settings
+class Attention(Architecture):
+    """Two convolutional branches: features, and the attention that weights them."""
+
+    offers: ClassVar[frozenset[Need]] = frozenset({Need.GRADIENT})
+    takes: ClassVar[frozenset[Need]] = frozenset({Need.IMAGE})
+    explained: ClassVar[str] = "attention"
+
+    trunk: Literal["plain", "resnet"] = "plain"  # of both branches: three convolutions, or a ResNet-18
+    width: int = 16  # channels of the first convolution or stage; a plain map has 4, a ResNet's 8 times as many
+    squeeze: int = 48  # channels of the first 1x1 convolution; the second has four times as many
+    wide: int = 1024  # units of the wide layer
+    training: AttentionTraining = AttentionTraining()
+
+    def __post_init__(self) -> None:
+        fit.check_positive(width=self.width, squeeze=self.squeeze, wide=self.wide)
+
+    def build(self, data: Dataset) -> Model:
+        """Return an untrained network; ValueError if the dataset does not hold images."""
+        from gpex_bench.models.two_branches import AttentionModel, plain_trunk
+
+        fit.check_takes(self, data)
+        n_channels, factor, trunk = data.train.x.shape[1], 4, plain_trunk
+        if self.trunk == "resnet":
+            from gpex_bench.models.residual import drawn_resnet_trunk
+
+            factor, trunk = 8, drawn_resnet_trunk
+        branches = (trunk(n_channels, self.width), trunk(n_channels, self.width))
+        return AttentionModel(*branches, (factor * self.width, self.squeeze, self.wide), len(data.classes))
+
+    def train(self, data: Dataset, seed: int, progress: Callable[[str], None]) -> Model:
+        """Return the trained network in eval mode; its parameters require no gradients."""
+        return fit.fit(fit.initialise(self.build, data, seed), data, self.training, seed, progress)
