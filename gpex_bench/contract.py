@@ -38,7 +38,7 @@ __all__ = ["BrokenPromise", "check_explainer", "check_metric", "example"]
 
 ROWS = 1e-4  # a row alone and in a batch may differ by this share of its largest value: other kernels, other sums
 COMPLETE = 1e-3  # quadrature error that a complete attribution may have, as a share of max(1, |f(x) - f(baseline)|)
-KINDS = ("gradient", "propagation", "perturbation", "surrogate", "examples", "control")
+KINDS = ("gradient", "propagation", "perturbation", "evolutionary", "surrogate", "examples", "control")
 EXPLANATIONS = (Attribution, Examples, Prototype)
 
 

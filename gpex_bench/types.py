@@ -321,7 +321,7 @@ class Explainer(ABC):
     """One way to explain a network. Concrete classes are `settings` in `methods/<name>.py`, one per file."""
 
     reference: ClassVar[str]  # BibTeX key in docs/references.bib
-    kind: ClassVar[str]  # gradient, propagation, perturbation, surrogate, examples or control
+    kind: ClassVar[str]  # gradient, propagation, perturbation, evolutionary, surrogate, examples or control
     explains: ClassVar[type] = Attribution
     needs: frozenset[Need] = frozenset()  # a class attribute, or a property of a wrapper
     surrogate: str | None = None  # run id of the fitted thing it uses; a class attribute or a hyperparameter

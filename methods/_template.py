@@ -14,7 +14,7 @@ class Template(Explainer):
     """What it is, in one line."""
 
     reference = "montavon2018methods"
-    kind = "gradient"  # gradient, propagation, perturbation, surrogate, examples or control
+    kind = "gradient"  # gradient, propagation, perturbation, evolutionary, surrogate, examples or control
     needs = frozenset({Need.GRADIENT})  # what the dataset and the network must offer
 
     n_draws: int = 4  # a hyperparameter: the config can set it

@@ -1,22 +1,20 @@
 """LIME: a weighted ridge regression of the target's probability on what was switched off (images) or moved (tables).
 
-Ribeiro, Singh, Guestrin 2016 (ribeiro2016why), through the authors' `lime` package with its kernels and regression.
-It explains the probability, as the authors do, not the logit.
+Ribeiro, Singh, Guestrin 2016 (ribeiro2016why), through the authors' `lime` package with its kernels and regression. It
+explains the probability, as the authors do, not the logit.
 
-Images: SLIC segments; an absent segment shows the dataset's baseline. The weight of a segment is spread evenly over its
-input entries, so the sum over a segment is its weight. Grey images are copied to three channels for the package.
-Tables: continuous features as they are (no quartiles), Gaussian samples around the explained row. The regression
-lives in units of the training standard deviation s, and the relevance is weight_i * (x_i - baseline_i) / s_i
-(ours; the package reports the weight alone). Cost: `n_samples` forward rows per sample.
+Images: SLIC or quickshift segments; an absent segment shows the dataset's baseline. The weight of a segment is spread
+evenly over its input entries, so the sum over a segment is its weight. Grey images are copied to three channels for
+the package. Tables: continuous features as they are (no quartiles), Gaussian samples around the explained row. The
+regression lives in units of the training standard deviation s, and the relevance is weight_i * (x_i - baseline_i) /
+s_i (ours; the package reports the weight alone). Cost: `budget` forward rows per sample.
 """
 
 import numpy as np
 import torch
 
+from gpex_bench.masking import CHUNK, FEWEST_REGIONS, Segmentation, check_settings, regions
 from gpex_bench.types import Attribution, Explainer, Query, Task, settings
-
-CHUNK = 250  # rows that go through the network together
-FEWEST_SEGMENTS = 8  # fewer cannot localise anything
 
 
 @settings
@@ -26,15 +24,14 @@ class Lime(Explainer):
     reference = "ribeiro2016why"
     kind = "perturbation"
 
-    n_samples: int = 1000  # perturbed copies of each sample
-    n_segments: int = 50  # segments that SLIC aims at; images only
+    budget: int = 1000  # forward rows per sample: perturbed copies of it
+    segmentation: Segmentation = "slic"  # images only
+    n_segments: int = 50  # segments aimed at; images only
     compactness: float = 1.0  # SLIC: space against colour; images only
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot give a regression."""
-        for name, fewest in (("n_samples", 2), ("n_segments", FEWEST_SEGMENTS)):
-            if getattr(self, name) < fewest:
-                raise ValueError(f"{name} must be at least {fewest}, got {getattr(self, name)}.")
+        check_settings(self, budget=2, n_segments=FEWEST_REGIONS)
         if not self.compactness > 0:
             raise ValueError(f"compactness must be positive, got {self.compactness}.")
 
@@ -51,6 +48,9 @@ class Lime(Explainer):
 
         lime_image.tqdm = iter  # the package has no switch for its progress bar
         channels = len(x)
+        segments = (
+            regions(torch.from_numpy(x[None]), self.segmentation, self.n_segments, self.compactness).index[0].numpy()
+        )
         absent = task.data.baseline.cpu().double().numpy()
         colour, fill = (np.broadcast_to(image, (max(3, channels), *image.shape[1:])) for image in (x, absent))
         explained = lime_image.LimeImageExplainer(feature_selection="none", random_state=seed).explain_instance(
@@ -59,37 +59,15 @@ class Lime(Explainer):
             labels=(target,),
             top_labels=None,
             hide_color=fill.transpose(1, 2, 0),
-            num_samples=self.n_samples,
+            num_samples=self.budget,
             batch_size=CHUNK,
-            segmentation_fn=lambda _image: self._segments(x),
+            segmentation_fn=lambda _image: segments,
         )
         weight = np.zeros(explained.segments.max() + 1)
         for segment, value in explained.local_exp[target]:
             weight[segment] = value
         share = weight / np.bincount(explained.segments.ravel()) / channels
         return np.broadcast_to(share[explained.segments], x.shape)
-
-    def _segments(self, x: np.ndarray) -> np.ndarray:
-        """Return SLIC's segments of an image, numbered from 0 without gaps."""
-        from skimage.segmentation import slic
-
-        grey = len(x) == 1
-        image = x[0] if grey else x.transpose(1, 2, 0)
-        raw = slic(
-            image,
-            n_segments=self.n_segments,
-            compactness=self.compactness,
-            convert2lab=False,
-            channel_axis=None if grey else -1,
-        )
-        names, segments = np.unique(raw, return_inverse=True)
-        if len(names) < FEWEST_SEGMENTS:
-            raise ValueError(
-                f"LIME needs at least {FEWEST_SEGMENTS} segments and SLIC found {len(names)} in an image of "
-                f"{x.shape[1]} x {x.shape[2]}; raise n_segments ({self.n_segments}) or compactness "
-                f"({self.compactness})."
-            )
-        return segments.reshape(raw.shape)
 
     def _table(self, task: Task, x: np.ndarray, target: int, seed: int) -> np.ndarray:
         """Return the relevance of one row [feature]."""
@@ -103,7 +81,7 @@ class Lime(Explainer):
             random_state=seed,
         )
         explained = explainer.explain_instance(
-            x, lambda rows: _probability(task, rows), labels=(target,), num_features=len(x), num_samples=self.n_samples
+            x, lambda rows: _probability(task, rows), labels=(target,), num_features=len(x), num_samples=self.budget
         )
         weight = np.zeros(len(x))
         for feature, value in explained.local_exp[target]:

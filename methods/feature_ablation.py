@@ -1,0 +1,37 @@
+"""Feature ablation: how much the target's output drops when one segment (images) or one column (tables) is absent.
+
+Leave one out, as in Zeiler and Fergus 2014 (zeiler2014visualizing) with segments for windows. What two regions do only
+together is credited to both, what either does alone to neither, so the sum means nothing. The drop of a segment is
+spread evenly over its entries. Cost: one forward row per region, plus one.
+"""
+
+import torch
+
+from gpex_bench.masking import Fill, Output, Segmentation, ask, check_settings, probe, regions
+from gpex_bench.types import Attribution, Explainer, Query, Task, settings
+
+
+@settings
+class FeatureAblation(Explainer):
+    """Drop of the output without one region."""
+
+    reference = "zeiler2014visualizing"
+    kind = "perturbation"
+
+    segmentation: Segmentation = "slic"  # images only
+    n_segments: int = 50  # segments aimed at; images only
+    fill: Fill = "baseline"
+    output: Output = "logit"
+
+    def __post_init__(self) -> None:
+        """Refuse unknown settings."""
+        check_settings(self, n_segments=8)
+
+    def explain(self, task: Task, query: Query) -> Attribution:
+        """Return each region's drop, shared by its entries."""
+        cut = regions(query.x, self.segmentation, self.n_segments)
+        asked = probe(task, query, self.fill, self.output, cut)
+        without = [~torch.eye(count, dtype=torch.bool) for count in cut.count]
+        answers = zip(asked.whole(), ask(asked, cut, without), strict=True)
+        drops = torch.nn.utils.rnn.pad_sequence([whole - y for whole, y in answers], batch_first=True)
+        return Attribution(values=cut.spread(drops, query.x))

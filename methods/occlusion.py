@@ -1,0 +1,61 @@
+"""Occlusion: how much the target's output drops when a square window shows the dataset's baseline.
+
+Zeiler and Fergus 2014 (zeiler2014visualizing). The window slides with a stride; the last one may hang over the edge. A
+pixel gets the mean drop over the windows that cover it, as in captum; all channels share it evenly (ours), so that
+windows without overlap give drops that sum over a window to its drop times its size. Tables: see `feature_ablation`.
+Cost: one forward row per window, plus one (default on 28 x 28: 14 * 14 + 1 = 197; with a stride s along a side of n
+pixels there are 1 + ceil((n - window) / s) windows).
+"""
+
+import torch
+from torch import Tensor
+
+from gpex_bench.masking import Fill, Output, check_settings, probe
+from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
+
+
+@settings
+class Occlusion(Explainer):
+    """Drop of the output while a window is covered."""
+
+    reference = "zeiler2014visualizing"
+    kind = "perturbation"
+    needs = frozenset({Need.IMAGE})
+
+    window: int = 4  # pixels along a side of the window
+    stride: int = 2  # pixels from one window to the next; at most the window, or pixels would be left out
+    fill: Fill = "baseline"
+    output: Output = "logit"
+
+    def __post_init__(self) -> None:
+        """Refuse windows that leave pixels out."""
+        check_settings(self, window=1, stride=1)
+        if self.stride > self.window:
+            raise ValueError(f"stride must be at most window ({self.window}), got {self.stride}: pixels are left out.")
+
+    def explain(self, task: Task, query: Query) -> Attribution:
+        """Return the mean drop of the windows that cover each pixel."""
+        x = query.x
+        if self.window > min(x.shape[2:]):
+            raise ValueError(f"window must be at most the image's shorter side {min(x.shape[2:])}, got {self.window}.")
+        rows, columns = (self._bands(side).to(x.device) for side in x.shape[2:])
+        n_windows = len(rows) * len(columns)
+
+        def covered(window: Tensor) -> Tensor:
+            return rows[window // len(columns), :, None] & columns[window % len(columns), None, :]
+
+        asked = probe(task, query, self.fill, self.output)
+        image = torch.arange(len(x), device=x.device).repeat_interleave(n_windows)
+        window = torch.arange(n_windows, device=x.device).repeat(len(x))
+        whole = asked.whole()
+        drop = torch.zeros(len(x), *x.shape[2:], dtype=torch.float64, device=x.device)
+        for part, present, y in asked.chunks(image, lambda part: ~covered(window[part])):
+            drop.index_add_(0, image[part], (whole[image[part]] - y)[:, None, None] * (1 - present.double()))
+        times = rows.sum(0)[:, None] * columns.sum(0)
+        return Attribution(values=(drop / times / x.shape[1])[:, None].expand_as(x).to(x).clone())
+
+    def _bands(self, side: int) -> Tensor:
+        """Return which pixels of a side each position of the window covers: bool [position, pixel]."""
+        starts = self.stride * torch.arange(1 - (self.window - side) // self.stride)
+        pixel = torch.arange(side)
+        return (pixel >= starts[:, None]) & (pixel < starts[:, None] + self.window)
