@@ -19,7 +19,7 @@ def effective_rank(a: Float[Tensor, "group dim dim"]) -> Float[Tensor, "group"]:
 
 
 def centred(
-    a: Float[Tensor, "group dim dim"], mean: Float[Tensor, "group dim"], count: float
+    a: Float[Tensor, "group dim dim"], mean: Float[Tensor, "group dim"], count: Float[Tensor, ""]
 ) -> Float[Tensor, "group dim dim"]:
     """Return the sum of (u - mean)(u - mean)' from A, the mean embedding and the number of rows."""
     mean = mean.double()

@@ -1,13 +1,13 @@
-"""Agreement statistics against scikit-learn and SciPy, and on surrogates with known answers."""
+"""Agreement: on surrogates with known answers, on which splits, and for which heads. The formulas: test_comparison."""
 
 import numpy as np
 import pytest
 import torch
-from scipy.stats import norm, pearsonr
-from sklearn.metrics import r2_score, root_mean_squared_error
 from torch import nn
 
-from gpex_bench.surrogates.agreement import Z90, agreement, predictions
+from gpex_bench.surrogates import agreement as module
+from gpex_bench.surrogates.agreement import SPLITS, agreement, compare, predictions
+from gpex_bench.surrogates.comparison import Outputs, of_classes, over_heads, per_head
 from gpex_bench.types import Posterior, Surrogate
 
 
@@ -17,64 +17,77 @@ class Known(Surrogate):
     def __init__(self, model, error=0.0, variance=1.0):
         super().__init__()
         self.model, self.error, self.variance = model, error, variance
+        self.n_rows = 0
 
     def posterior(self, x):
-        y = self.model(x)
-        return Posterior(mean=y + self.error * torch.sin(50 * x[:, :1]), variance=torch.full_like(y, self.variance))
-
-    def similarity(self, x, target): ...
-
-    def contribution(self, x, target): ...
+        y = self.model.explained(x)
+        self.n_rows += len(x)
+        wave = torch.sin(50 * x.flatten(1)[:, :1])
+        return Posterior(mean=y + self.error * wave, variance=torch.full_like(y, self.variance))
 
     def offset(self, target): ...
+
+
+class Ranked(Known):
+    """Says that two kernels serve the heads."""
+
+    def effective_rank(self, is_centred=False):
+        return torch.tensor([1.5, 3.0]) + is_centred
 
 
 def value(frame, split, head, statistic):
     return frame[(frame.split == split) & (frame["head"] == head) & (frame.statistic == statistic)].value.item()
 
 
-def test_statistics_equal_other_libraries(tiny):
+def of(points, split, column):
+    part = points[points.split == split]
+    return part.pivot(index="sample", columns="head", values=column).to_numpy()
+
+
+def test_the_table_holds_the_statistics_of_the_predictions(tiny):
     model, data = tiny.table()
-    surrogate = Known(model, 0.2, 0.04)
-    frame = agreement(model, surrogate, data, seed=0, n_mixed=100)
-    points = predictions(model, surrogate, data, seed=0, n_mixed=100)
+    frame, points = compare(model, Known(model, 0.2, 0.04), data, seed=0, n_mixed=100)
     assert list(frame.columns) == ["split", "head", "statistic", "value"]
     assert list(points.columns) == ["split", "sample", "head", "network", "mean", "variance"]
-    for (split, head), part in points.groupby(["split", "head"]):
-        y, mu = part.network.to_numpy(), part["mean"].to_numpy()
-        assert value(frame, split, head, "pearson") == pytest.approx(pearsonr(y, mu).statistic, abs=1e-10)
-        assert value(frame, split, head, "r2") == pytest.approx(r2_score(y, mu), abs=1e-10)
-        rmse = root_mean_squared_error(y, mu) / y.std()
-        assert value(frame, split, head, "rmse_sd") == pytest.approx(rmse, abs=1e-10)
-        inside = np.abs(y - mu) <= norm.ppf(0.95) * 0.2
-        assert value(frame, split, head, "coverage_90") == pytest.approx(inside.mean(), abs=1e-6)
-    for split, part in points.groupby("split"):
-        network = part.pivot(index="sample", columns="head", values="network").to_numpy()
-        mean = part.pivot(index="sample", columns="head", values="mean").to_numpy()
-        same = (network.argmax(1) == mean.argmax(1)).mean()
-        assert value(frame, split, "all", "argmax_agreement") == pytest.approx(same)
-        heads = [value(frame, split, head, "r2") for head in data.classes]
-        assert value(frame, split, "all", "weakest_r2") == pytest.approx(min(heads))
-        assert value(frame, split, "all", "mean_r2") == pytest.approx(np.mean(heads))
-    assert norm.ppf(0.95) == pytest.approx(Z90)
+    for split in SPLITS:
+        found = Outputs(*(of(points, split, column) for column in ("network", "mean", "variance")))
+        table = per_head(found)
+        for name, column in table.items():
+            for head, expected in zip(data.classes, column, strict=True):
+                assert value(frame, split, head, name) == pytest.approx(expected, nan_ok=True), (split, head, name)
+        for name, expected in (over_heads(found, table) | of_classes(found)).items():
+            assert value(frame, split, "all", name) == pytest.approx(expected, nan_ok=True), (split, name)
+    assert not frame.duplicated(["split", "head", "statistic"]).any()
+
+
+def test_every_output_is_calculated_once(tiny):
+    model, data = tiny.table()
+    surrogate = Known(model)
+    compare(model, surrogate, data, seed=0, n_mixed=60)
+    assert surrogate.n_rows == 40 + 60 + 40
 
 
 def test_a_perfect_surrogate_is_perfect(tiny):
     model, data = tiny.table()
     frame = agreement(model, Known(model, 0.0, 0.0), data, seed=0, n_mixed=50)
-    for statistic, best in (("pearson", 1), ("r2", 1), ("rmse_sd", 0), ("coverage_90", 1), ("argmax_agreement", 1)):
-        assert frame[frame.statistic == statistic].value.to_numpy() == pytest.approx(best)
+    perfect = {"pearson": 1, "r2": 1, "rmse_sd": 0, "kl": 0, "boundary_r2": 1, "argmax_agreement": 1}
+    perfect |= {"coverage_50": 1, "coverage_90": 1, "boundary_argmax_agreement": 1}
+    for statistic, best in perfect.items():
+        assert frame[frame.statistic == statistic].value.to_numpy() == pytest.approx(best, abs=1e-12), statistic
+    assert np.isfinite(frame[frame.statistic == "nll"].value).all()  # rounding bounds the variance
+    for statistic in ("auroc", "spearman", "mean_auroc"):
+        assert frame[frame.statistic == statistic].value.isna().all()  # there are no errors to be told apart
     accuracy = (model(data.test.x).argmax(1) == data.test.y).float().mean().item()
     assert value(frame, "test", "all", "accuracy_network") == pytest.approx(accuracy)
     assert value(frame, "test", "all", "accuracy_surrogate") == pytest.approx(accuracy)
-    assert not (frame[frame.split == "mixed"].statistic.str.startswith("accuracy")).any()
+    assert not (frame[frame.split != "test"].statistic.str.startswith("accuracy")).any()
 
 
 def test_a_constant_head_is_undefined_and_does_not_spoil_the_mean(tiny):
     model, data = tiny.table()
     model.head.weight[0] = 0
     frame = agreement(model, Known(model, 0.1, 1.0), data, seed=0, n_mixed=50)
-    for statistic in ("pearson", "r2", "rmse_sd"):
+    for statistic in ("pearson", "r2", "rmse_sd", "nll"):
         assert np.isnan(value(frame, "test", "a", statistic))
     assert value(frame, "test", "a", "coverage_90") == 1
     assert value(frame, "test", "all", "mean_pearson") > 0.5
@@ -98,22 +111,36 @@ def test_a_constant_surrogate_of_a_network_that_varies_follows_nothing(tiny, rou
     model, data = tiny.table()
     model.head.weight[0] = 0
     frame = agreement(model, Deaf(model, rounding), data, seed=0, n_mixed=50)
-    for split in ("test", "mixed"):
+    for split in SPLITS:
         assert np.isnan(value(frame, split, "a", "pearson"))
         for head in data.classes[1:]:
             assert value(frame, split, head, "pearson") == 0
             assert value(frame, split, head, "r2") < 0
+            assert value(frame, split, head, "spearman") == 0 and value(frame, split, head, "auroc") == 0.5
         assert value(frame, split, "all", "mean_pearson") == value(frame, split, "all", "weakest_pearson") == 0
 
 
-def test_the_seed_decides_the_mixtures_and_samples_keep_their_ids(tiny):
+def test_the_seed_decides_the_items_and_samples_keep_their_ids(tiny):
     model, data = tiny.table()
     surrogate = Known(model, 0.1, 1.0)
     first, again, other = (predictions(model, surrogate, data, seed, n_mixed=20) for seed in (0, 0, 1))
     assert first.equals(again)
-    assert not first.equals(other)
-    assert set(first[first.split == "test"]["sample"]) == set(data.test.sample.tolist())
-    assert len(first) == 3 * (40 + 20)
+    for split in ("mixed", "ood"):
+        assert not first[first.split == split].equals(other[other.split == split])
+    assert first[first.split == "test"].equals(other[other.split == "test"])
+    for split in ("test", "ood"):
+        assert set(first[first.split == split]["sample"]) == set(data.test.sample.tolist())
+    assert len(first) == 3 * (40 + 20 + 40)
+
+
+def test_figures_get_the_first_items_and_the_statistics_all(tiny, monkeypatch):
+    model, data = tiny.table()
+    whole = agreement(model, Known(model, 0.2), data, seed=0, n_mixed=30)
+    monkeypatch.setattr(module, "N_KEPT", 25)
+    frame, points = compare(model, Known(model, 0.2), data, seed=0, n_mixed=30)
+    assert frame.equals(whole)
+    assert points.groupby("split")["sample"].nunique().to_dict() == {"test": 25, "mixed": 25, "ood": 25}
+    assert set(points[points.split == "test"]["sample"]) == set(data.test.sample[:25].tolist())
 
 
 def test_heads_that_are_no_classes_have_numbers_and_no_accuracy(tiny):
@@ -122,7 +149,28 @@ def test_heads_that_are_no_classes_have_numbers_and_no_accuracy(tiny):
     with torch.no_grad():
         frame = agreement(model, Known(model), data, seed=0, n_mixed=20)
     assert set(frame["head"]) == {"0", "1", "2", "3", "4", "all"}
-    assert "accuracy_network" not in set(frame.statistic)
+    assert not {"accuracy_network", "kl", "boundary_r2"} & set(frame.statistic)
+
+
+def test_heads_of_a_map_are_places_even_where_there_are_as_many_classes(tiny):
+    model, data = tiny.images()
+    model.grid = lambda x: (1, 3)
+    frame = agreement(model, Known(model, 0.1), data, seed=0, n_mixed=20)
+    assert set(frame["head"]) == {"row 1, column 1", "row 1, column 2", "row 1, column 3", "all"}
+    assert not {"accuracy_network", "kl", "boundary_r2"} & set(frame.statistic)
+    assert "argmax_agreement" in set(frame.statistic)  # of the place that is looked at most
+
+
+def test_effective_ranks_stand_with_the_test_split_one_kernel_for_successive_heads(tiny):
+    model, data = tiny.table()
+    model.head = nn.Linear(32, 4).requires_grad_(False)
+    frame = agreement(model, Ranked(model, 0.1), data, seed=0, n_mixed=20)
+    ranks = frame[frame.statistic == "effective_rank"]
+    assert ranks["head"].tolist() == ["0", "1", "2", "3"] and ranks.value.tolist() == [1.5, 1.5, 3, 3]
+    assert set(ranks.split) == {"test"}
+    assert value(frame, "test", "all", "mean_effective_rank_centred") == pytest.approx(3.25)
+    without = agreement(model, Known(model, 0.1), data, seed=0, n_mixed=20)
+    assert not without.statistic.str.contains("rank").any()
 
 
 def test_a_surrogate_of_another_network_is_refused(tiny):
