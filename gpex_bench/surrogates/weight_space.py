@@ -13,6 +13,7 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor, nn
 
 from gpex_bench.surrogates import nearest, posterior
+from gpex_bench.surrogates.effective_rank import centred, effective_rank
 from gpex_bench.surrogates.evidence import evidence_noise
 from gpex_bench.surrogates.features import FeatureMap, spread
 from gpex_bench.surrogates.posterior import State, Statistics, streamed
@@ -163,6 +164,10 @@ class WeightSpaceSurrogate(Surrogate):
         on_query = torch.einsum("dp,kd->kp", query[0], b) * rate
         on_other = torch.einsum("kdp,d->kp", other, a[0]) * rate
         return self._enlarged(on_query, grid, x), self._enlarged(on_other, grid, x)
+
+    def effective_rank(self, is_centred: bool = False) -> Float64[Tensor, "group"]:
+        """Return how many directions each kernel uses on the (centred) training samples, in [1, dim]."""
+        return effective_rank(centred(self.a, self.centre.sum(-1), self.count) if is_centred else self.a)
 
     @property
     def _n_out(self) -> int:

@@ -71,6 +71,13 @@ def test_outputs_are_the_textbook_formula(case):
     assert logits.unflatten(1, (rows, columns)).equal(model.attend(model.trunk(x)))
 
 
+def test_the_explained_outputs_are_affine_in_their_features(case):
+    model, data, (rows, columns) = case
+    features, last = model.explained_features(data.test.x), model.attend.layers[-1]
+    assert features.shape == (5, rows * columns, last.in_channels)
+    torch.testing.assert_close(features @ last.weight.flatten() + last.bias, model.explained(data.test.x))
+
+
 def test_shares_sum_to_one_and_are_clamped():
     logits = torch.tensor([[[-50.0, 0.0], [50.0, 1.0]]])
     found = shares(logits)

@@ -146,3 +146,27 @@ def test_centring_takes_the_common_direction_away():
     expected = torch.einsum("mgd,mge->gde", u - u.mean(0), u - u.mean(0))
     torch.testing.assert_close(centred(a, u.mean(0), torch.tensor(30.0)), expected)
     assert (effective_rank(a) < 1.1).all() and (effective_rank(expected) > 3).all()
+
+
+def test_a_weight_space_surrogate_knows_its_rank(tiny):
+    from gpex_bench.surrogates.features import FeatureMap
+    from gpex_bench.surrogates.weight_space import conditioned
+
+    class Wide(FeatureMap):
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+        def forward(self, x):
+            return self.model.embed(x)[:, None] + 3
+
+        def grid(self, x):
+            return None
+
+    model, data = tiny.table()
+    surrogate = conditioned(Wide(model), model, data)
+    u = model.embed(data.train.x).double().numpy() + 3
+    for is_centred, rows in ((False, u), (True, u - u.mean(0))):
+        (found,) = surrogate.effective_rank(is_centred).tolist()
+        assert found == pytest.approx(np.exp(stats.entropy(np.linalg.svd(rows)[1] ** 2)), rel=1e-4)
+    assert surrogate.effective_rank(True).item() > surrogate.effective_rank().item()
