@@ -17,6 +17,7 @@ from torch import Tensor
 from gpex_bench.surrogates import matching, posterior, refresh
 from gpex_bench.surrogates.kernel_map import Init, KernelMap, Sizes, kernel_map
 from gpex_bench.surrogates.matching import Schedule, Targets, in_chunks
+from gpex_bench.surrogates.row_store import RowStore
 from gpex_bench.surrogates.weight_space import WeightSpaceSurrogate, conditioned, restored
 from gpex_bench.types import Dataset, Model, Progress, Recipe, settings
 
@@ -100,7 +101,12 @@ class Gpex(Recipe):
 
     def _refresh(self, u: Tensor, v: Tensor) -> refresh.Refresh:
         """Return the policy that keeps the statistics up to date."""
-        return refresh.Running(u, v, self.window) if self.statistics == "running" else refresh.Stored(u, v)
+        sums = posterior.statistics(u, v)
+        if self.statistics == "running":
+            return refresh.Running(sums, self.window)
+        rows = RowStore((u.shape[0], u.shape[1], u.shape[2]))
+        rows[:] = u
+        return refresh.Stored(sums, rows)
 
     def _schedule(self) -> Schedule:
         """Return how long and how fast to train."""

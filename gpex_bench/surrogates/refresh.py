@@ -1,73 +1,163 @@
-"""How the statistics of the inducing points follow the kernel map while it is trained.
+"""How the statistics of the inducing points follow the feature map while it is trained.
 
-A step embeds a mini-batch of inducing points anew and lets the gradient pass through these rows. Two ways to join them
-with the rest: `Stored` keeps every row and patches the sums, A - O'O + N'N (the paper's way; rows are stale by up to
-a sweep); `Running` keeps no row but an exponentially weighted mean, which is fresher when there are many points.
+A step embeds a mini-batch of inducing points anew and lets the gradient pass through these rows. What they are joined
+with is a policy: `Running` keeps an exponentially weighted mean of the mini-batches and no row at all; `Stored` keeps
+every row and patches the sums, A - O'O + N'N (the paper's way; rows are stale by up to a sweep); `Batch` has nothing
+but the mini-batch. For all three the statistics of a step are
+
+    rest + sum_m weight_m (n_m n_m', n_m t_m, t_m^2, 1)
+
+over the new rows n_m and their targets t_m, and `step` takes the two parts. No step costs anything that grows with
+the number of inducing points. Mini-batches are visited in order (`drawn`): shuffle the samples once, before the fit.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
-from jaxtyping import Float, Int
+import torch
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from gpex_bench.surrogates.posterior import Statistics, added, statistics
+from gpex_bench.surrogates.posterior import Statistics, added
+from gpex_bench.surrogates.row_store import RowStore
+
+NAMES = ("a", "b", "c", "count")
 
 
 class Refresh(ABC):
-    """Statistics of all inducing points, some of whose rows are new."""
+    """Statistics of `n` inducing points, some of whose rows are new."""
+
+    def __init__(self, sums: Statistics) -> None:
+        """Start from the statistics of all points."""
+        self.sums = sums
+        self.n = round(sums.count.item())
+        self._next = 0
+
+    def drawn(self, n_rows: int) -> Int[Tensor, "row"]:
+        """Return the next `n_rows` points in order, beginning anew at the end; all points if there are fewer."""
+        n_rows = min(n_rows, self.n)
+        index = (self._next + torch.arange(n_rows)) % self.n
+        self._next = (self._next + n_rows) % self.n
+        return index
 
     @abstractmethod
-    def refresh(
-        self, index: Int[Tensor, "row"], u: Float[Tensor, "row group dim"], v: Float[Tensor, "row group out"]
-    ) -> Statistics:
-        """Return statistics through which the gradient reaches `u`; the values are kept for the next step.
+    def rest(
+        self, index: Int[Tensor, "row"], targets: Float[Tensor, "row group out"]
+    ) -> tuple[Statistics, Float64[Tensor, "row"]]:
+        """Return the statistics of all but these points, and the weight of each new row; no history, no host sync."""
 
-        Indices must be unique.
-        """
+    def rounded(self, u: Float[Tensor, "row group dim"]) -> Float[Tensor, "row group dim"]:
+        """Return the new rows as they are kept: a policy that stores them rounds, and its sums must be of those."""
+        return u
 
-
-class Stored(Refresh):
-    """Every row is stored, and the sums are patched by the rows that change."""
-
-    def __init__(self, u: Float[Tensor, "n group dim"], v: Float[Tensor, "n group out"]) -> None:
-        self._rows = u.detach().clone()
-        self._sums = statistics(self._rows, v)
+    def keep(self, index: Int[Tensor, "row"], rows: Float[Tensor, "row group dim"], sums: Statistics) -> None:
+        """Take the (rounded) new rows and the statistics with them, for the next step."""
+        self.sums = sums
 
     def refresh(
-        self, index: Int[Tensor, "row"], u: Float[Tensor, "row group dim"], v: Float[Tensor, "row group out"]
+        self,
+        index: Int[Tensor, "row"],
+        u: Float[Tensor, "row group dim"],
+        targets: Float[Tensor, "row group out"],
     ) -> Statistics:
-        """Return A - O'O + N'N and its like; raise ValueError if an index is repeated."""
-        if len(index.unique()) < len(index):
-            raise ValueError("index must not repeat a row: its old value would be subtracted twice.")
-        sums = added(added(self._sums, statistics(self._rows[index], v), -1.0), statistics(u, v))
-        self._rows[index] = u.detach()
-        self._sums = _detached(sums)
+        """Join new rows and keep the result: the step without a loss. The gradient of what is returned reaches `u`."""
+        kept = self.rounded(u.detach())
+        rest, weight = self.rest(index, targets)
+        sums = joined(rest, weight, u + (kept - u.detach()), targets)
+        self.keep(index, kept, Statistics(**{name: getattr(sums, name).detach() for name in NAMES}))
         return sums
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all that a fit needs to go on from here."""
+        return {name: getattr(self.sums, name) for name in NAMES} | {"next": torch.tensor(self._next)}
+
+    def resume(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a state."""
+        self.sums = Statistics(**{name: state[name].to(self.sums.a.device) for name in NAMES})
+        self._next = int(state["next"])
 
 
 class Running(Refresh):
     """An exponentially weighted mean over mini-batches, scaled to the number of inducing points."""
 
-    def __init__(self, u: Float[Tensor, "n group dim"], v: Float[Tensor, "n group out"], window: int) -> None:
-        """Start from the rows of all points; `window` is the memory in mini-batches, at least 1."""
+    def __init__(self, sums: Statistics, window: int) -> None:
+        """Start from the statistics of all points; `window` is the memory in mini-batches, at least 1."""
         if window < 1:
             raise ValueError(f"window must be at least 1 mini-batch, got {window}.")
+        super().__init__(sums)
         self._share = 1 / window
-        self._n = len(u)
-        self._sums = statistics(u.detach(), v)
 
-    def refresh(
-        self, index: Int[Tensor, "row"], u: Float[Tensor, "row group dim"], v: Float[Tensor, "row group out"]
-    ) -> Statistics:
-        """Return (1 - 1/window) * kept + 1/window * n/row * the sums of the new rows."""
-        kept = added(self._sums, self._sums, -self._share)
-        sums = added(kept, statistics(u, v), self._share * self._n / len(index))
-        self._sums = _detached(sums)
-        return sums
+    def rest(
+        self, index: Int[Tensor, "row"], targets: Float[Tensor, "row group out"]
+    ) -> tuple[Statistics, Float64[Tensor, "row"]]:
+        """Return (1 - 1/window) of what is kept, and 1/window * n/row for each row; repeated rows count repeatedly."""
+        weight = torch.full((len(index),), self._share * self.n / len(index)).to(self.sums.a)
+        return added(self.sums, self.sums, -self._share), weight
 
 
-def _detached(sums: Statistics) -> Statistics:
-    """Return the same numbers without their history."""
-    return Statistics(a=sums.a.detach(), b=sums.b.detach(), c=sums.c.detach(), count=sums.count.detach())
+class Batch(Running):
+    """The mini-batch alone, scaled to the number of inducing points."""
+
+    def __init__(self, sums: Statistics) -> None:
+        super().__init__(sums, window=1)
+
+
+class Stored(Refresh):
+    """Every row is stored, and the sums are patched by the rows that change."""
+
+    def __init__(self, sums: Statistics, rows: RowStore) -> None:
+        """Take all rows and their statistics, which must be of the rows as the store holds them."""
+        super().__init__(sums)
+        if len(rows) != self.n:
+            raise ValueError(f"rows must be those of the {self.n} points that the statistics count, got {len(rows)}.")
+        self._rows = rows
+
+    def rest(
+        self, index: Int[Tensor, "row"], targets: Float[Tensor, "row group out"]
+    ) -> tuple[Statistics, Float64[Tensor, "row"]]:
+        """Return A - O'O and its like; a repeated point is subtracted and added once, in its first place."""
+        weight = (_first(index) == torch.arange(len(index), device=index.device)).to(self.sums.a)
+        old = self._rows[index.cpu()].to(self.sums.a)
+        return joined(self.sums, -weight, old, targets), weight
+
+    def rounded(self, u: Float[Tensor, "row group dim"]) -> Float[Tensor, "row group dim"]:
+        """Return the rows as the store will hold them."""
+        return self._rows.rounded(u.cpu()).to(u)
+
+    def keep(self, index: Int[Tensor, "row"], rows: Float[Tensor, "row group dim"], sums: Statistics) -> None:
+        """Write the rows."""
+        self._rows[index.cpu()] = rows[_first(index)].cpu()
+        self.sums = sums
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all that a fit needs to go on from here, with every row."""
+        return super().state() | {"rows": self._rows.raw}
+
+    def resume(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a state."""
+        super().resume(state)
+        self._rows.raw.copy_(state["rows"])
+
+
+def joined(
+    rest: Statistics,
+    weight: Float64[Tensor, "row"],
+    u: Float[Tensor, "row group dim"],
+    targets: Float[Tensor, "row group out"],
+) -> Statistics:
+    """Return rest + sum_m weight_m (u_m u_m', u_m t_m, t_m^2, 1); differentiable, without a host sync."""
+    u, targets = u.double(), targets.double()
+    heavy = weight[:, None, None] * u
+    return Statistics(
+        a=rest.a + torch.einsum("mgd,mge->gde", heavy, u),
+        b=rest.b + torch.einsum("mgd,mgo->gdo", heavy, targets),
+        c=rest.c + (weight[:, None, None] * targets.square()).sum(0),
+        count=rest.count + weight.sum(),
+    )
+
+
+def _first(index: Int[Tensor, "row"]) -> Int[Tensor, "row"]:
+    """Return where each entry occurs first."""
+    return (index[:, None] == index).int().argmax(1)
