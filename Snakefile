@@ -18,16 +18,22 @@ include: "workflow/rules/fit.smk"
 include: "workflow/rules/explain.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/study.smk"
 
 
 rule all:  # every file a run leaves, so that one that is deleted is made again
     default_target: True
     input:
-        rules.aggregate.input,
-        rules.aggregate.output,
-        rules.draw.input,
-        rules.draw.output,
-        rules.report.output,
+        [
+            rules.aggregate.input,
+            rules.aggregate.output,
+            rules.draw.input,
+            rules.draw.output,
+            rules.report.output,
+        ]
+        if HAS_REPORT
+        else [],
+        [rules.study.input, rules.study.output] if CONFIG.study else [],
         f"{RUN}/strict.txt" if CONFIG.strict else [],
     message:
-        f"All there: {RUN}/report.html"
+        f"All there: {' and '.join(SHOWN)}"

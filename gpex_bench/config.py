@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -11,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gpex_bench.entries import ConfigError, Entry, Resolver, complaint, unknown
+from gpex_bench.grid import PLACES, Axis, Point, Setting, Study, check_places, expand
 from gpex_bench.registry import KINDS, NAME
 from gpex_bench.types import Architecture, Explainer, Metric, Need, Recipe, Source
 
@@ -51,8 +53,18 @@ class Layout(_Strict):
     datasets: dict[Id, dict[str, Any] | None]
     models: dict[Id, dict[str, Any] | None]
     surrogates: dict[Id, dict[str, Any] | None] = {}
-    methods: Annotated[dict[Id, dict[str, Any] | None], Field(min_length=1)]
-    metrics: Annotated[dict[Id, dict[str, Any] | None], Field(min_length=1)]
+    methods: dict[Id, dict[str, Any] | None] = {}  # a study may have none
+    metrics: dict[Id, dict[str, Any] | None] = {}
+    study: Study | None = None
+
+
+MODELS: dict[str, type[BaseModel]] = {  # by the key they stand under, the innermost first
+    "explain": Explain,
+    "networks": Network,
+    "axes": Axis,
+    "study": Study,
+    "": Layout,
+}
 
 
 @dataclass(frozen=True)
@@ -66,6 +78,8 @@ class Config:
     explain: Explain
     networks: tuple[Network, ...]
     entries: Mapping[str, Mapping[str, Entry]]  # by kind, then by run id
+    study: Study | None = None
+    grid: tuple[Setting, ...] = ()  # of the study: every surrogate on every network
 
     def entry(self, kind: str, run_id: str) -> Entry:
         """Return the entry of a plug-in section."""
@@ -136,20 +150,67 @@ def parse(raw: Mapping[str, Any]) -> Config:
     try:
         layout = Layout.model_validate(dict(raw))
     except ValidationError as error:
-        raise complaint(error, "", {"explain": Explain, "networks": Network, "": Layout}) from error
+        raise complaint(error, "", MODELS) from error
     if len(set(layout.seeds)) != len(layout.seeds):
         raise ConfigError(f"seeds: each seed may stand there once, got {list(layout.seeds)}.")
-    resolver = Resolver({kind: getattr(layout, section) for section, kind in SECTIONS.items()})
-    entries = {
-        kind: {run_id: resolver.entry(kind, run_id) for run_id in getattr(layout, section)}
-        for section, kind in SECTIONS.items()
-    }
-    if layout.headline not in layout.metrics:
-        raise unknown("headline", "run id of a metric", layout.headline, layout.metrics)
+    _check_what_is_asked(layout)
+    written = layout
+    grid: list[Setting] = []
+    if layout.study is not None:
+        layout, grid = _expanded(layout, layout.study)
+    entries = _entries(layout, written)
     _check_surrogates(layout)
-    config = Config(layout.run, layout.seeds, layout.strict, layout.headline, layout.explain, layout.networks, entries)
+    first = (layout.run, layout.seeds, layout.strict, layout.headline, layout.explain, layout.networks)
+    config = Config(*first, entries, layout.study, tuple(grid))
     _check_networks(config)
     return config
+
+
+def _check_what_is_asked(layout: Layout) -> None:
+    """Check that there are methods and metrics, or a study that does without them."""
+    if layout.study is None or layout.methods or layout.metrics:
+        for section in ("methods", "metrics"):
+            if not getattr(layout, section):
+                raise ConfigError(f"{section}: at least 1 is needed, got none; only a study can do without both.")
+        if layout.headline not in layout.metrics:
+            raise unknown("headline", "run id of a metric", layout.headline, layout.metrics)
+
+
+def _entries(layout: Layout, written: Layout) -> dict[str, dict[str, Entry]]:
+    """Return every line of the plug-in sections as an entry; those that are not as written were made by a study."""
+    resolver = Resolver({kind: getattr(layout, section) for section, kind in SECTIONS.items()})
+    entries: dict[str, dict[str, Entry]] = {}
+    for section, kind in SECTIONS.items():
+        entries[kind] = {}
+        for run_id in getattr(layout, section):
+            try:
+                entries[kind][run_id] = resolver.entry(kind, run_id)
+            except ConfigError as error:
+                is_written = run_id in getattr(written, section)
+                raise ConfigError(str(error) if is_written else f"study.axes: {error}") from error
+    return entries
+
+
+def _expanded(layout: Layout, study: Study) -> tuple[Layout, list[Setting]]:
+    """Return the config with the study's grid in place of the entries that it varies, and the grid."""
+    sections, points = expand(study, {section: getattr(layout, section) for section in SECTIONS})
+    networks, grid = [], []
+    for number, network in enumerate(layout.networks):
+        datasets, models = ([*_points(points, number, kind, getattr(network, kind))] for kind in PLACES[:2])
+        fitted = [point for name in network.surrogates for point in _points(points, number, "surrogate", name)]
+        for dataset, model in product(datasets, models):
+            names = tuple(point.id for point in fitted)
+            networks.append(Network(dataset=dataset.id, model=model.id, surrogates=names))
+            grid += [Setting.of(dataset, model, surrogate) for surrogate in fitted]
+    check_places(study, grid)
+    return layout.model_copy(update={**sections, "networks": tuple(networks)}), grid
+
+
+def _points(points: Mapping[str, Mapping[str, list[Point]]], number: int, kind: str, entry: str) -> list[Point]:
+    known = points[f"{kind}s"]
+    if entry not in known:
+        raise unknown(f"networks.{number}.{kind}", f"run id of a {kind}", entry, known)
+    return known[entry]
 
 
 def _check_surrogates(layout: Layout) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 from gpex_bench import frames, io, provenance
 from gpex_bench.config import Network
 from gpex_bench.jobs import Job, NotFitted, job, load_model, load_surrogate, log
-from gpex_bench.jobs.results import FINE, PARTS, WHOLE
+from gpex_bench.jobs.results import FINE, PARTS, WHOLE, fits
 
 
 class Run:
@@ -122,8 +122,8 @@ def report(this: Job) -> None:
 
 @job
 def strict(this: Job) -> None:
-    """Tables → an error if a fit, a cell or a metric failed; the report is there already."""
-    rows = [row for path in this.paths("tables") for row in frames.records(io.read_table(path))]
+    """Surrogates, tables → an error if a fit, a cell or a metric failed; what shows the run is there already."""
+    rows = [row for path in this.paths("tables") for row in frames.records(io.read_table(path))] + fits(this)[0]
     failed = [f"{_words(row)}: {row['reason']}" for row in rows if row["status"] not in FINE]
     if failed:
         raise RuntimeError(f"strict: {len(failed)} failed. " + " | ".join(failed))

@@ -37,7 +37,9 @@ def aggregate(this: Job) -> None:
         "metrics": [metric_record(name, metric) for name, metric in metrics.items()],
     }
     controls = sorted(frames.controls(cards["methods"]))
-    records = _cells(this) | _surrogates(this) | {"skipped": _skipped(this), "networks": _networks(this)}
+    fates, fit_costs = fits(this)
+    records = _cells(this) | {"surrogates": fates, "surrogate_costs": fit_costs}
+    records |= {"skipped": _skipped(this), "networks": _networks(this)}
     tables = aggregate(parts, records, metrics, controls)
     folder = this.path("costs").parent
     for name in (*PARTS, *WHOLE):
@@ -62,7 +64,7 @@ def _networks(this: Job) -> list[dict[str, Any]]:
     return found
 
 
-def _surrogates(this: Job) -> dict[str, list[dict[str, Any]]]:
+def fits(this: Job) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return what became of every fit, and what it cost."""
     fates, costs = [], []
     for path in this.paths("surrogates"):
@@ -71,7 +73,7 @@ def _surrogates(this: Job) -> dict[str, list[dict[str, Any]]]:
         record = io.read_sidecar(path)
         fates.append(key | {name: record[name] for name in ("status", "reason")})
         costs.append(key | {name: record["cost"][name] for name in MEASURED})
-    return {"surrogates": fates, "surrogate_costs": costs}
+    return fates, costs
 
 
 def _broken(config: Config, name: str) -> dict[str, Any]:

@@ -11,11 +11,13 @@ from gpex_bench.plots.maps import Gallery, gallery, table_gallery
 from gpex_bench.plots.neighbours import Sheet, neighbour_sheet
 from gpex_bench.plots.removal import removal_curves
 from gpex_bench.plots.scores import cost_against_score, heat_map
+from gpex_bench.plots.study import Scale, study
 from gpex_bench.plots.style import Drawing, to_png, to_svg
 
 __all__ = [
     "Drawing",
     "Gallery",
+    "Scale",
     "Sheet",
     "agreement_heads",
     "agreement_scatter",
@@ -24,6 +26,7 @@ __all__ = [
     "heat_map",
     "neighbour_sheet",
     "removal_curves",
+    "study",
     "table_gallery",
     "to_png",
     "to_svg",

@@ -21,6 +21,10 @@ for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD
 SCRIPT = "../scripts/run.py"
 RUN = f"results/{CONFIG.run}"
 CELL = "{dataset}/{model}/seed-{seed}"
+HAS_REPORT = bool(CONFIG.entries["method"])  # a study may do without
+SHOWN = [f"{RUN}/report.html"] * HAS_REPORT
+if CONFIG.study:
+    SHOWN.append(f"{RUN}/study/sentences.md")
 TABLES = (
     "scores",
     "curves",

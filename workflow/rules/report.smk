@@ -99,9 +99,12 @@ rule report:
 
 rule strict:
     input:
-        report=rules.report.output.report,
-        tables=expand(
-            f"{RUN}/tables/{{name}}.parquet", name=["cells", "skipped", "surrogates"]
+        shown=SHOWN,
+        surrogates=each_surrogate("surrogates/{surrogate}.safetensors"),
+        tables=(
+            expand(f"{RUN}/tables/{{name}}.parquet", name=["cells", "skipped"])
+            if HAS_REPORT
+            else []
         ),
     output:
         done=f"{RUN}/strict.txt",

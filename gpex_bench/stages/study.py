@@ -1,0 +1,86 @@
+"""Agreement of a grid of settings → the study's table, figure and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from gpex_bench import frames, plots, studies
+from gpex_bench.frames import interval, partial, wording
+from gpex_bench.grid import Setting, Study, is_number
+from gpex_bench.plots import Drawing, Scale
+from gpex_bench.stages.aggregate import stack
+from gpex_bench.tables import plain_markdown
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a study found."""
+
+    table: pd.DataFrame
+    markdown: str
+    drawing: Drawing
+    sentences: str
+
+
+def answer(  # noqa: PLR0913 - the grid, what was found, and what it cost
+    asked: Study,
+    grid: Sequence[Setting],
+    *,
+    agreement: Iterable[pd.DataFrame],
+    costs: pd.DataFrame,
+    reasons: dict[str, str],
+    n_seeds: int,
+) -> Answer:
+    """Answer a study's question.
+
+    Args:
+        asked: the question, what to show, and how.
+        grid: every surrogate on every network.
+        agreement: tables of single cells.
+        costs: wall_seconds of every fit.
+        reasons: why a fit failed, by "dataset/model/surrogate" of its run ids.
+        n_seeds: training seeds of the run.
+    """
+    points = [{"ids": (at.dataset, at.model, at.surrogate), "labels": at.labels} for at in grid]
+    found = studies.values(stack(agreement, frames.AGREEMENT), costs)
+    table = studies.summarise(found, points, asked.statistics, asked.splits, n_seeds)
+    table["reason"] = table["id"].map(reasons).fillna("")
+    is_ordered = all(is_number(at.labels[asked.x]) for at in grid if asked.x in at.labels)
+    scale = Scale(asked.question, asked.x, asked.hue, is_ordered, asked.log)
+    said = studies.sentences(table, asked.x, asked.hue, asked.better, is_ordered)
+    return Answer(table, _markdown(table), plots.study(table, scale), _page(asked, said, n_seeds))
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    """Return one line per grid point, one column per statistic: mean and interval, or why there is no number."""
+    rows = []
+    for _, block in table.groupby("id", sort=False):
+        labels = block.iloc[0][list(table.columns[: list(table.columns).index("id")])].dropna()
+        row = {name: str(label) for name, label in labels.items()}
+        for cell in block.to_dict("records"):
+            name = f"{cell['statistic']} ({cell['split']})" if cell["split"] else cell["statistic"]
+            row[name] = _cell(cell)
+        rows.append(row)
+    return plain_markdown(pd.DataFrame(rows).fillna(""))
+
+
+def _cell(cell: dict) -> str:
+    if cell["reason"] and not cell["n_seeds"]:
+        return wording("failed", cell["reason"])
+    mean, ends = interval(cell["mean"], cell["low"], cell["high"])
+    note = f" ({partial(cell)})" if partial(cell) else ""
+    return f"{mean} {ends if cell['n_seeds'] > 1 else '[one seed]'}{note}"
+
+
+def _page(asked: Study, said: Sequence[str], n_seeds: int) -> str:
+    """Return the sentences as a page."""
+    how = (
+        f"Means over {n_seeds} training seeds. s is the standard deviation over the seeds, pooled over the settings "
+        f"that are compared; a difference counts when it is more than {studies.YARD:g} s."
+        if n_seeds > 1
+        else "One training seed: there is no spread to compare a difference with."
+    )
+    return "\n\n".join([f"**{asked.question}**", *said, f"{how} Written from table.csv by rule."]) + "\n"
