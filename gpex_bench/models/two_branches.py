@@ -58,7 +58,9 @@ class AttentionModel(Model):
         """Return the attention logits, row by row: what a surrogate stands in for."""
         return self.attend(self.trunk(x)).flatten(1)
 
-    def explained_features(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch place attended"]:
+    def explained_features(
+        self, x: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch place attended"]:
         """Return what the last 1x1 convolution sees at each place: one group of features per head."""
         return self.attend.layers[:-1](self.trunk(x)).flatten(2).mT
 
