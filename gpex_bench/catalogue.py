@@ -66,7 +66,8 @@ def _interval(cls: Any) -> str:
 
 def _row(kind: str, name: str, cls: Any) -> tuple[str, ...]:
     if kind == "method":
-        middle: tuple[str, ...] = (cls.kind, cls.explains.__name__.lower(), _needs(cls))
+        kind_of = "that of the other method" if isinstance(cls.kind, property) else cls.kind
+        middle: tuple[str, ...] = (kind_of, cls.explains.__name__.lower(), _needs(cls))
     else:
         direction = "higher" if cls.higher_is_better else "lower"
         chance = "depends on the data" if cls.chance is None else f"{cls.chance:g}"

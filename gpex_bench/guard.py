@@ -43,6 +43,9 @@ def timed(explainer: Explainer, task: Task, query: Query) -> tuple[Explanation, 
     if isinstance(explanation, Attribution):
         _shape("values", explanation.values, tuple(query.x.shape), query)
         _finite("values", explanation.values, query)
+        if explanation.residual is not None:
+            _shape("residual", explanation.residual, (len(query.x),), query)
+            _finite("residual", explanation.residual[:, None], query)
     elif isinstance(explanation, Examples):
         _examples(explanation, len(task.data.train.y), query)
     else:
@@ -104,5 +107,6 @@ def score(metric: Metric, case: Case) -> Float[Tensor, "batch"]:
 
 
 def tensors(explanation: Explanation) -> dict[str, Any]:
-    """Return the fields of an explanation by name."""
-    return {field.name: getattr(explanation, field.name) for field in dataclasses.fields(explanation)}
+    """Return the fields of an explanation by name, without those that it leaves open."""
+    found = {field.name: getattr(explanation, field.name) for field in dataclasses.fields(explanation)}
+    return {name: tensor for name, tensor in found.items() if tensor is not None}

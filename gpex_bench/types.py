@@ -129,6 +129,7 @@ class Attribution:
     """Relevance of each input entry; positive speaks for the target."""
 
     values: Float[Tensor, "batch *feature"]
+    residual: Float[Tensor, "batch"] | None = None  # what the values should sum to, minus their sum; None: unknown
 
 
 @value
@@ -321,7 +322,7 @@ class Explainer(ABC):
     """One way to explain a network. Concrete classes are `settings` in `methods/<name>.py`, one per file."""
 
     reference: ClassVar[str]  # BibTeX key in docs/references.bib
-    kind: ClassVar[str]  # gradient, propagation, perturbation, evolutionary, surrogate, examples or control
+    kind: str  # gradient, propagation, perturbation, evolutionary, surrogate, examples, control; a wrapper: its other
     explains: ClassVar[type] = Attribution
     needs: frozenset[Need] = frozenset()  # a class attribute, or a property of a wrapper
     surrogate: str | None = None  # run id of the fitted thing it uses; a class attribute or a hyperparameter

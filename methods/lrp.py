@@ -1,32 +1,51 @@
 """Layer-wise relevance propagation: the target's logit is handed down layer by layer in proportion to contributions.
 
-Bach et al. 2015 (bach2015pixel); one rule per depth as in Kohlbrenner et al. 2020 (kohlbrenner2020towards); rules and
-canonizers of zennit (anders2021software). Composites, from the output down:
+Bach et al. 2015 (bach2015pixel); one rule per depth as in Kohlbrenner et al. 2020 (kohlbrenner2020towards), gamma as
+in Montavon et al. 2019 (montavon2019layer). What rules do with units that have nothing to share by, and how a network
+is read, stand in gpex_bench/propagation. Composites:
 
-    epsilon            epsilon everywhere
-    epsilon_plus       epsilon for dense layers, z+ for convolutions
-    epsilon_plus_flat  the same, the first layer flat
-    epsilon_gamma_box  epsilon for dense layers, gamma 0.25 for convolutions, the first layer zB within the range of
-                       the training data (per channel, or per column)
+    name                       first layer   convolutions   dense
+    epsilon                    epsilon       epsilon        epsilon
+    alpha1_beta0               z+            z+             z+        (z+ is alpha 1, beta 0)
+    alpha2_beta1               alpha2 beta1  alpha2 beta1   alpha2 beta1
+    gamma                      gamma         gamma          gamma
+    epsilon_plus               z+            z+             epsilon
+    epsilon_plus_flat          flat          z+             epsilon
+    epsilon_gamma_box          zB            gamma          epsilon
+    epsilon_alpha2_beta1       alpha2 beta1  alpha2 beta1   epsilon
+    epsilon_alpha2_beta1_flat  flat          alpha2 beta1   epsilon
 
-Networks on tables have no convolutions: there the hidden dense layers take their rule and only the head is epsilon
-(our reading). Batch norm is folded into the layer before it; sums (modules called `Sum`, as zennit.layer.Sum) and
-average pooling share in proportion; max pooling passes to the winner; activations pass through.
+zB takes the range of the training data (per channel, or per column). Networks on tables have no convolutions: there the
+hidden dense layers take their rule and only the head is epsilon (our reading). Sums and average pooling share in
+proportion to signed summands.
 
-Start value: logit times one-hot, so the map carries the sign and size of the logit. Biases keep their share, so the
-values do not sum to the logit in general; with `zero_bias` they get none, and the sum is the logit but for what z+
-loses at units without a positive contribution (1e-4 for a ResNet of width 16 or more, 2 % for width 8). `epsilon` is
-not for residual networks: it divides by sums that nearly cancel. Works on a copy of the network. Cost: one forward and
-one backward row per sample; the passes inside the rules are not counted.
+Start value: the logit of the target, so the map carries its sign and size. Biases: `absorbs` (as zennit's default; the
+values sum to the logit only without biases), `ignored` (the values sum to the logit; epsilon then divides by sums that
+may cancel and is not for residual networks), `spread` (what the bias and the stabiliser would take goes to the
+contributions by size; sums to the logit, stable). `residual` is the logit minus the sum. With `through` and `channels`
+only relevance that passes these channels of a module is handed on (filtering; the rest is in the residual). Cost: one
+forward and one backward row per sample are counted; the passes inside the rules are not.
 """
 
-import copy
-from typing import Any, Literal
+from typing import Literal, get_args
 
 import torch
-from torch import nn
 
+from gpex_bench.propagation import rules
+from gpex_bench.propagation.network import Composite, Kept, propagate
 from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
+
+Name = Literal[
+    "epsilon",
+    "alpha1_beta0",
+    "alpha2_beta1",
+    "gamma",
+    "epsilon_plus",
+    "epsilon_plus_flat",
+    "epsilon_gamma_box",
+    "epsilon_alpha2_beta1",
+    "epsilon_alpha2_beta1_flat",
+]
 
 
 @settings
@@ -37,49 +56,47 @@ class LRP(Explainer):
     kind = "propagation"
     needs = frozenset({Need.GRADIENT, Need.MODULES})
 
-    composite: Literal["epsilon", "epsilon_plus", "epsilon_plus_flat", "epsilon_gamma_box"] = "epsilon_plus"
-    epsilon: float = 1e-6  # stabiliser of all denominators
-    zero_bias: bool = False  # give no relevance to biases
+    composite: Name = "epsilon_plus"
+    epsilon: float = 1e-6  # stabiliser of epsilon, as a share of the root mean square of a layer's outputs
+    gamma: float = 0.25  # how much more contributions of the sign of the unit count
+    bias: rules.Bias = "absorbs"  # what biases take: their share, nothing, or a share that the contributions get back
+    through: str = ""  # name of the module whose relevance is filtered; empty: none
+    channels: tuple[int, ...] = ()  # the channels (or units) of it that relevance may pass
 
     def __post_init__(self) -> None:
-        """Refuse unknown composites."""
-        known = ("epsilon", "epsilon_plus", "epsilon_plus_flat", "epsilon_gamma_box")
-        if self.composite not in known:
-            raise ValueError(f"composite must be one of {', '.join(known)}, got {self.composite!r}.")
+        """Refuse unknown composites and policies, and impossible numbers."""
+        for name, value, known in (("composite", self.composite, Name), ("bias", self.bias, rules.Bias)):
+            if value not in get_args(known):
+                raise ValueError(f"{name} must be one of {', '.join(get_args(known))}, got {value!r}.")
+        for name, number in (("epsilon", self.epsilon), ("gamma", self.gamma)):
+            if number < 0:
+                raise ValueError(f"{name} must be at least 0, got {number}.")
+        if bool(self.through) != bool(self.channels):
+            raise ValueError(f"through and channels go together, got {self.through!r} and {self.channels}.")
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Propagate the target's logit down to the input."""
-        model = copy.deepcopy(task.model)  # folding changes weights; the copy keeps the hooks that count rows
-        x = query.x.clone().requires_grad_()
-        with torch.enable_grad(), self._rules(task, model).context(model) as network:
-            logits = network(x)
-            start = torch.zeros_like(logits).scatter_(1, query.target[:, None], 1) * logits.detach()
-            (relevance,) = torch.autograd.grad(logits, x, start)
-        return Attribution(values=relevance)
+        kept = Kept(self.through, self.channels) if self.through else None
+        values, residual = propagate(task.model, query.x, query.target, self._rules(task), kept)
+        return Attribution(values=values, residual=residual)
 
-    def _rules(self, task: Task, model: nn.Module) -> Any:
-        """Return the zennit composite for this network."""
-        from zennit import canonizers, composites, rules, types
-
-        policy = {"zero_params": ["bias"] if self.zero_bias else None}
-        stable = {"stabilizer": self.epsilon, **policy}
-        epsilon = rules.Epsilon(epsilon=self.epsilon, **policy)
-        plus = rules.ZPlus(**stable)
-        lower = {"epsilon": epsilon, "epsilon_gamma_box": rules.Gamma(gamma=0.25, **stable)}.get(self.composite, plus)
-        first = {
-            "epsilon_plus_flat": lambda: rules.Flat(**stable),
-            "epsilon_gamma_box": lambda: rules.ZBox(*self._box(task), **stable),
-        }.get(self.composite)
-        sums = tuple({type(module) for module in model.modules() if type(module).__name__ == "Sum"})
-        by_type = [
-            (sums, rules.Norm(stabilizer=self.epsilon)),
-            *composites.layer_map_base(self.epsilon),
-            (types.Convolution if task.data.is_image else nn.Linear, lower),
-            (nn.Linear, epsilon),
-        ]
-        below = composites.SpecialFirstLayerMapComposite(by_type, [(types.Linear, first())] if first else [])
-        head = composites.NameMapComposite([(("head",), epsilon)])
-        return composites.MixedComposite([head, below], canonizers=[canonizers.SequentialMergeBatchNorm()])
+    def _rules(self, task: Task) -> Composite:
+        """Return the composite for this dataset."""
+        epsilon = rules.signed(rules.epsilon(self.epsilon), self.bias)
+        plus = rules.signed(rules.alpha_beta(1), self.bias)
+        both = rules.signed(rules.alpha_beta(2), self.bias)
+        gamma = rules.signed(rules.gamma(self.gamma), self.bias)
+        lower = {"alpha2": both, "alpha1": plus, "gamma": gamma, "plus": plus}
+        words = [word for word in self.composite.split("_") if word in lower]
+        middle = lower[words[0]] if words else epsilon
+        first = middle
+        if self.composite.endswith("flat"):
+            first = rules.flat
+        elif self.composite.endswith("box"):
+            first = rules.box(*self._box(task))
+        dense = epsilon if self.composite.startswith("epsilon") else middle
+        sums = rules.signed(rules.proportional)
+        return Composite(first, middle, dense, sums, norms=epsilon if middle is epsilon else plus)
 
     @staticmethod
     def _box(task: Task) -> tuple[torch.Tensor, torch.Tensor]:

@@ -116,7 +116,7 @@ def method_record(run_id: str, explainer: Explainer) -> dict[str, Any]:
     if explainer.surrogate is not None:
         needs.append(f"surrogate {explainer.surrogate}")
     return record(
-        "method", run_id, explainer, kind=type(explainer).kind, needs=needs, explains=explainer.explains.__name__
+        "method", run_id, explainer, kind=explainer.kind, needs=needs, explains=explainer.explains.__name__
     )
 
 

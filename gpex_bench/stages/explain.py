@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,9 +40,7 @@ def explain(explainer: Explainer | None, task: Task, n_samples: int, timeout_sec
     def call() -> tuple[dict[str, np.ndarray], float, tuple[int, int, int]]:
         with counted(task.model) as network, counted(task.surrogate) as surrogate:
             explanation, seconds = guard.timed(explainer, task, query)
-        arrays = {
-            field.name: getattr(explanation, field.name).detach().numpy() for field in dataclasses.fields(explanation)
-        }
+        arrays = {name: tensor.detach().numpy() for name, tensor in guard.tensors(explanation).items()}
         return arrays, seconds, (network.forward, network.backward, surrogate.forward + surrogate.backward)
 
     outcome = isolation.run(call, timeout_seconds)

@@ -1,0 +1,1 @@
+"""Layer-wise relevance propagation, shared by the methods of the propagation family: `rules`, `network`."""

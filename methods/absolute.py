@@ -1,0 +1,21 @@
+"""Absolute: the size of each value of another explainer's map, whatever it speaks for.
+
+The gradient's size as a map: Simonyan, Vedaldi, Zisserman 2014 (simonyan2014deep); this does it to any explainer. Cost:
+that of the other.
+"""
+
+from torch import Tensor
+
+from gpex_bench.types import settings
+from gpex_bench.wrapper import Wrapper
+
+
+@settings
+class Absolute(Wrapper):
+    """Absolute value of another explainer's attribution."""
+
+    reference = "simonyan2014deep"
+
+    def change(self, values: Tensor) -> Tensor:
+        """Return the sizes."""
+        return values.abs()

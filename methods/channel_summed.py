@@ -1,0 +1,23 @@
+"""Channel-summed: the relevance of a pixel, which is the sum over its channels, spread evenly over them.
+
+Montavon, Samek, Mueller 2018 (montavon2018methods) pool relevance over the channels of a pixel; a wrapper keeps the
+shape of the input. The sum of the map stays. Cost: that of the other explainer.
+"""
+
+from torch import Tensor
+
+from gpex_bench.types import Need, settings
+from gpex_bench.wrapper import Wrapper
+
+
+@settings
+class ChannelSummed(Wrapper):
+    """Another explainer's attribution, the same for all channels of a pixel."""
+
+    reference = "montavon2018methods"
+    asks = frozenset({Need.IMAGE})
+    keeps_sum = True
+
+    def change(self, values: Tensor) -> Tensor:
+        """Return the mean over the channels, for every channel."""
+        return values.mean(1, keepdim=True).expand_as(values).clone()

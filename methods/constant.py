@@ -1,0 +1,21 @@
+"""Constant: the same relevance everywhere, the control that ranks nothing.
+
+What a score gives to a map without information in it, ties and all; beside the random map of Samek et al. 2017
+(samek2017evaluating). It looks at nothing but the shape of the input.
+"""
+
+import torch
+
+from gpex_bench.types import Attribution, Explainer, Query, Task, settings
+
+
+@settings
+class Constant(Explainer):
+    """One everywhere."""
+
+    reference = "samek2017evaluating"
+    kind = "control"
+
+    def explain(self, task: Task, query: Query) -> Attribution:
+        """Return ones."""
+        return Attribution(values=torch.ones_like(query.x))

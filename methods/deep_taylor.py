@@ -1,0 +1,54 @@
+"""Deep Taylor decomposition: a Taylor expansion of each ReLU unit at a root of its own, composed down to the input.
+
+Montavon, Lapuschkin, Binder, Samek, Mueller 2017 (montavon2017explaining). Hidden layers and the head: z+, the
+expansion within non-negative inputs. First layer: zB for inputs in a box, w2 for inputs without bounds. Sums (of a
+residual network) and averages share by positive summands, which is z+ for them, so that relevance keeps one sign (our
+reading; the paper has no residual networks). Biases take nothing, so that the relevance sums to the logit; the paper
+asks for biases that are never positive, which guarantees the roots.
+
+`auto`: images are boxed by the range of the training data (per channel), tables are unbounded. Start value: the logit;
+where it is negative, so is the map. `residual` is the logit minus the sum. Cost: one forward and one backward row
+per sample are counted; the passes inside the rules are not.
+"""
+
+from typing import Literal
+
+from gpex_bench.propagation import rules
+from gpex_bench.propagation.network import Composite, propagate
+from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
+
+
+@settings
+class DeepTaylor(Explainer):
+    """Deep Taylor decomposition; one sign per sample."""
+
+    reference = "montavon2017explaining"
+    kind = "propagation"
+    needs = frozenset({Need.GRADIENT, Need.MODULES})
+
+    domain: Literal["auto", "box", "unbounded", "positive"] = "auto"  # of the input
+
+    def __post_init__(self) -> None:
+        """Refuse unknown domains."""
+        if self.domain not in ("auto", "box", "unbounded", "positive"):
+            raise ValueError(f"domain must be auto, box, unbounded or positive, got {self.domain!r}.")
+
+    def explain(self, task: Task, query: Query) -> Attribution:
+        """Decompose the target's logit."""
+        plus = rules.signed(rules.alpha_beta(1), "ignored")
+        composite = Composite(self._first(task) or plus, plus, plus, sums=plus, norms=plus)
+        values, residual = propagate(task.model, query.x, query.target, composite)
+        return Attribution(values=values, residual=residual)
+
+    def _first(self, task: Task) -> rules.LayerRule | None:
+        """Return the rule of the first layer; None if it is that of the others."""
+        domain = self.domain
+        if domain == "auto":
+            domain = "box" if task.data.is_image else "unbounded"
+        if domain == "positive":
+            return None
+        if domain == "unbounded":
+            return rules.squared
+        x = task.data.train.x
+        over = (0, 2, 3) if task.data.is_image else (0,)
+        return rules.box(x.amin(over, keepdim=True).clamp(max=0), x.amax(over, keepdim=True).clamp(min=0))

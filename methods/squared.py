@@ -1,0 +1,20 @@
+"""Squared: the square of each value of another explainer's map, so that sign is dropped and large values stand out.
+
+Sensitivity analysis squares the gradient (montavon2018methods); this does it to any explainer. Cost: that of the other.
+"""
+
+from torch import Tensor
+
+from gpex_bench.types import settings
+from gpex_bench.wrapper import Wrapper
+
+
+@settings
+class Squared(Wrapper):
+    """Square of another explainer's attribution."""
+
+    reference = "montavon2018methods"
+
+    def change(self, values: Tensor) -> Tensor:
+        """Return the squares."""
+        return values.square()
