@@ -19,6 +19,7 @@ include: "workflow/rules/explain.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/study.smk"
+include: "workflow/rules/debugging.smk"
 
 
 rule all:  # every file a run leaves, so that one that is deleted is made again
@@ -34,6 +35,7 @@ rule all:  # every file a run leaves, so that one that is deleted is made again
         if HAS_REPORT
         else [],
         [rules.study.input, rules.study.output] if CONFIG.study else [],
+        [rules.debugging.input, rules.debugging.output] if CONFIG.debugging else [],
         f"{RUN}/strict.txt" if CONFIG.strict else [],
     message:
         f"All there: {' and '.join(SHOWN)}"

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gpex_bench.debugging.plan import Plan
 from gpex_bench.entries import ConfigError, Entry, Resolver, complaint, unknown
 from gpex_bench.grid import PLACES, Axis, Point, Setting, Study, check_places, expand
 from gpex_bench.registry import KINDS, NAME
@@ -56,6 +57,7 @@ class Layout(_Strict):
     methods: dict[Id, dict[str, Any] | None] = {}  # a study may have none
     metrics: dict[Id, dict[str, Any] | None] = {}
     study: Study | None = None
+    debugging: dict[str, Any] | None = None  # `debugging.plan.Plan`
 
 
 MODELS: dict[str, type[BaseModel]] = {  # by the key they stand under, the innermost first
@@ -80,6 +82,7 @@ class Config:
     entries: Mapping[str, Mapping[str, Entry]]  # by kind, then by run id
     study: Study | None = None
     grid: tuple[Setting, ...] = ()  # of the study: every surrogate on every network
+    debugging: Plan | None = None
 
     def entry(self, kind: str, run_id: str) -> Entry:
         """Return the entry of a plug-in section."""
@@ -161,19 +164,31 @@ def parse(raw: Mapping[str, Any]) -> Config:
     entries = _entries(layout, written)
     _check_surrogates(layout)
     first = (layout.run, layout.seeds, layout.strict, layout.headline, layout.explain, layout.networks)
-    config = Config(*first, entries, layout.study, tuple(grid))
+    config = Config(*first, entries, layout.study, tuple(grid), _plan(layout))
     _check_networks(config)
     return config
 
 
 def _check_what_is_asked(layout: Layout) -> None:
-    """Check that there are methods and metrics, or a study that does without them."""
-    if layout.study is None or layout.methods or layout.metrics:
+    """Check that there are methods and metrics, or a study or an experiment that does without them."""
+    does_without = layout.study is not None or layout.debugging is not None
+    if not does_without or layout.methods or layout.metrics:
         for section in ("methods", "metrics"):
             if not getattr(layout, section):
-                raise ConfigError(f"{section}: at least 1 is needed, got none; only a study can do without both.")
+                raise ConfigError(f"{section}: at least 1 is needed, got none; only study and debugging do without.")
         if layout.headline not in layout.metrics:
             raise unknown("headline", "run id of a metric", layout.headline, layout.metrics)
+
+
+def _plan(layout: Layout) -> Plan | None:
+    """Return the plan of the experiment on wrong labels, checked against the networks that it runs on."""
+    if layout.debugging is None:
+        return None
+    plan: Plan = Resolver({}).build(Plan, layout.debugging, "debugging", [])
+    for number, network in enumerate(layout.networks):
+        if both := sorted(set(network.surrogates) & set(plan.rankings)):
+            raise ConfigError(f"networks.{number}.surrogates: {both[0]!r} is a ranking of debugging; rename one.")
+    return plan
 
 
 def _entries(layout: Layout, written: Layout) -> dict[str, dict[str, Entry]]:

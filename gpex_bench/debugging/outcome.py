@@ -30,7 +30,7 @@ def summary(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def compared(curves: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean of each measure over the whole curve (its start, common to all, left out), and its gain over chance.
+    """Return the mean of each measure over the curve (without its common start), and its gain over chance.
 
     The gain is that over the random ranking with the same spoilt labels, training by training; its intervals hold
     together at 95 % for all rankings of a measure (Bonferroni). NaN for the random ranking itself, or if it is missing.

@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gpex_bench.debugging.plan import RANKINGS
-from gpex_bench.debugging.representer import last_layer, representer_values, with_constant
 from gpex_bench.debugging.repair import CHUNK, Question, Ranking
+from gpex_bench.debugging.representer import last_layer, representer_values, with_constant
 from gpex_bench.types import Model, Progress, Recipe
 
 PENALTY = 3e-3  # of the squared norm of representer points' last layer; our choice
@@ -49,8 +49,8 @@ def representer(question: Question, k: int) -> Int[Tensor, "batch k"]:
 def influence(question: Question, k: int) -> Int[Tensor, "batch k"]:
     """Rank by how much a training sample lowers the loss of the predicted class at the test sample.
 
-    captum's NaiveInfluenceFunction (Koh and Liang 2017, koh2017understanding) on the parameters of the last layer, with its
-    Hessian over the training samples. With two classes the order is that of the harm to the other, true class.
+    captum's NaiveInfluenceFunction (Koh and Liang 2017, koh2017understanding) on the parameters of the last layer,
+    with their Hessian over the training samples. With two classes that is the order of the harm to the true class.
     """
     from captum.influence import NaiveInfluenceFunction
 

@@ -1,7 +1,7 @@
 """Representer points: an output of the last layer as a sum over the training samples.
 
-Yeh et al. 2018 (yeh2018representer), theorem 3.1: where the mean loss plus penalty * |theta|^2 is stationary in the last
-layer theta, theta = sum_i alpha_i f_i with alpha_i = -1 / (2 penalty n) dL_i/dphi_i, where phi_i = theta . f_i is the
+Yeh et al. 2018 (yeh2018representer): where the mean loss plus penalty * |theta|^2 is stationary in the last layer
+theta, theta = sum_i alpha_i f_i with alpha_i = -1 / (2 penalty n) dL_i/dphi_i, where phi_i = theta . f_i is the
 pre-activation. Our reconstruction: the last layer is fitted anew to the training labels on the frozen embeddings, in
 float64, with a constant feature in place of the bias.
 """

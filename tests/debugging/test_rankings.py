@@ -6,8 +6,8 @@ from torch import nn
 
 from gpex_bench.debugging import rankings
 from gpex_bench.debugging.labels import labelled, two_classes
-from gpex_bench.debugging.repair import Question, repair
 from gpex_bench.debugging.plan import Plan
+from gpex_bench.debugging.repair import Question, repair
 from gpex_bench.debugging.representer import last_layer, representer_values, with_constant
 
 

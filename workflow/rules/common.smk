@@ -25,6 +25,8 @@ HAS_REPORT = bool(CONFIG.entries["method"])  # a study may do without
 SHOWN = [f"{RUN}/report.html"] * HAS_REPORT
 if CONFIG.study:
     SHOWN.append(f"{RUN}/study/sentences.md")
+if CONFIG.debugging:
+    SHOWN.append(f"{RUN}/debugging/sentences.md")
 TABLES = (
     "scores",
     "curves",

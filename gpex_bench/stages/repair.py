@@ -12,7 +12,7 @@ from gpex_bench.debugging.repair import repair
 from gpex_bench.types import Architecture, Dataset, Model, Progress, Recipe
 
 
-def debug(  # noqa: PLR0913 - the things that meet here
+def curves(  # noqa: PLR0913 - the things that meet here
     architecture: Architecture,
     recipes: Mapping[str, Recipe],
     data: Dataset,
@@ -20,7 +20,7 @@ def debug(  # noqa: PLR0913 - the things that meet here
     seed: int,
     progress: Progress,
 ) -> pd.DataFrame:
-    """Return the curves of one training seed: ranking, shown, found, accuracy, misclassified.
+    """Return the curves of one training seed: ranking, shown, found, accuracy, misclassified, n_train.
 
     All rankings start from the same wrong labels, and each network from the same weights. The rankings are the
     neighbours of each recipe's surrogate, by run id, and those that the plan names.
@@ -43,9 +43,9 @@ def debug(  # noqa: PLR0913 - the things that meet here
 
     ranks = {name: rankings.of_surrogate(recipe) for name, recipe in recipes.items()}
     ranks |= {name: rankings.BY_NAME[name] for name in plan.rankings}
-    curves = []
+    found = []
     for name, rank in ranks.items():
         curve = repair(train, rank, data, is_wrong, plan, seed, lambda line, name=name: progress(f"{name}: {line}"))  # type: ignore[misc]
         curve.insert(0, "ranking", name)
-        curves.append(curve)
-    return pd.concat(curves, ignore_index=True)
+        found.append(curve)
+    return pd.concat(found, ignore_index=True).assign(n_train=len(is_wrong))

@@ -1,0 +1,57 @@
+"""Curves of repaired labels → tables, figures and sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from gpex_bench.debugging.outcome import MEASURES, PLACE, compared, sentences, summary
+from gpex_bench.debugging.plan import Plan
+from gpex_bench.plots import Drawing
+from gpex_bench.plots.debugging import debugging_curves
+
+PROTOCOL = (
+    "{share:.0%} of the training labels of {first} and of {second} are swapped. A misclassified test sample is taken, "
+    "and the training sample that the ranking puts first and that has not been shown is shown, its label corrected. "
+    "After every {per_round} shown samples the network is trained again, from the same initial weights. As in the "
+    "paper, the test labels decide which test samples are asked about, and the accuracy is measured on the same test "
+    "samples: it is no estimate for new data. Both numbers are means over the {rounds} trainings after the first. "
+    "Intervals of the comparison with random hold together at 95 % for all rankings of a number (paired by training, "
+    "Bonferroni). Written by rule from table.csv."
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the experiment found."""
+
+    table: pd.DataFrame  # one row per ranking and measure, averaged over the curve
+    curves: pd.DataFrame  # means and intervals after each number of shown samples
+    drawings: dict[str, Drawing]  # by "dataset_model"
+    sentences: str
+
+
+def debugging(curves: pd.DataFrame, plan: Plan) -> Found:
+    """Return what all trainings together say.
+
+    Args:
+        curves: dataset, model, seed, ranking, shown, found, accuracy, n_train; one row per training of a network.
+        plan: of the experiment.
+    """
+    means, table = summary(curves), compared(curves)
+    drawings = {}
+    for place, part in means.groupby(list(PLACE), sort=False):
+        n_train = int(curves.loc[(curves[list(PLACE)] == place).all(axis=1), "n_train"].iloc[0])
+        drawings["_".join(place)] = debugging_curves(part, n_train)
+    how = PROTOCOL.format(
+        share=plan.flipped,
+        first=repr(plan.classes[0]),
+        second=repr(plan.classes[1]),
+        per_round=plan.per_round,
+        rounds=plan.rounds,
+    )
+    said = sentences(table)
+    if len(said) != len(drawings) * len(MEASURES):
+        raise ValueError(f"Every network and measure gets a sentence, got {len(said)} for {len(drawings)} networks.")
+    return Found(table, means, drawings, "\n\n".join([*said, how]) + "\n")
