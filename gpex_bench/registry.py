@@ -95,7 +95,7 @@ def concrete(module: ModuleType, contract: type) -> list[type]:
 def _read(kind: Kind, path: Path) -> Plugin | None:
     """Read one source file; None if it is a helper of the package and holds no plug-in."""
     inside = path.is_relative_to(PACKAGE)
-    if inside and not re.search(rf"^class \w+\({kind.contract.__name__}\):", path.read_text(), re.MULTILINE):
+    if inside and not re.search(rf"^class \w+\(\w*{kind.contract.__name__}\):", path.read_text(), re.MULTILINE):
         return None  # a helper of the package; not imported here, because it may be slow
     module = f"gpex_bench.{kind.folder.name}.{path.stem}" if inside else f"gpex_bench_{kind.folder.name}_{path.stem}"
     try:

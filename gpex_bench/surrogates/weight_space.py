@@ -20,7 +20,7 @@ from gpex_bench.surrogates.posterior import State, Statistics, streamed
 from gpex_bench.types import Dataset, Examples, Model, Posterior, Surrogate
 
 CHUNK = 500  # samples per pass through the networks
-BUFFERS = ("rows", "targets", "a", "b", "c", "count", "noise", "offsets", "scale", "centre")
+BUFFERS = ("rows", "targets", "a", "b", "c", "count", "noise", "offsets", "scale", "centre", "index")
 
 
 class WeightSpaceSurrogate(Surrogate):
@@ -44,6 +44,7 @@ class WeightSpaceSurrogate(Surrogate):
     offsets: Tensor  # prior means; the method `offset` has the name
     scale: Tensor
     centre: Tensor  # [group, dim, place], mean over the inducing points of each location's term
+    index: Tensor  # [n_train], row of each inducing point in data.train
 
     def __init__(self, features: FeatureMap, buffers: Mapping[str, Tensor]) -> None:
         """Take a feature map and everything that conditioning gave (the fields above)."""
@@ -99,7 +100,7 @@ class WeightSpaceSurrogate(Surrogate):
         if not 1 <= k <= len(self.rows):
             raise ValueError(f"k must be between 1 and the {len(self.rows)} training samples, got {k}.")
         weight, index = nearest.largest(self._scored(x, target, by), k)
-        return Examples(index=index, weight=weight.to(x.dtype))
+        return Examples(index=self.index[index], weight=weight.to(x.dtype))
 
     def deletion(
         self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"], index: Int[Tensor, "batch k"]
@@ -211,15 +212,19 @@ class WeightSpaceSurrogate(Surrogate):
         return spread(terms.unflatten(-1, grid), (height, width)).to(x.dtype)
 
 
-def conditioned(
+def conditioned(  # noqa: PLR0913 - options by keyword
     features: FeatureMap,
     model: Model,
     data: Dataset,
     noise: Float[Tensor, "group"] | None = None,
     *,
+    index: Int[Tensor, "m"] | None = None,
+    units: tuple[Float64[Tensor, "head"], Float64[Tensor, "head"]] | None = None,
     device: str = "cpu",
 ) -> WeightSpaceSurrogate:
     """Return the processes conditioned on all training samples exactly; network and features are on `device`.
+
+    Or on those of `index`. `units` are offset and scale of the targets, None those that standardise them.
 
     One pass over the samples in blocks. `noise` is the variance s2 of each group, in units of the standardised targets
     squared; None takes the one with the largest evidence. The result is on the CPU.
@@ -228,9 +233,10 @@ def conditioned(
         ValueError: the network has no heads, outputs or embeddings are not finite, or the noise is not positive.
     """
     features.eval().requires_grad_(False)
-    x = data.train.x
+    index = torch.arange(len(data.train.x)) if index is None else index
+    x = data.train.x[index]
     y = in_chunks(model.explained, x, device)
-    offset, scale = posterior.target_units(y)
+    offset, scale = posterior.target_units(y) if units is None else units
     rows = in_chunks(features, x, device)
     v = posterior.standardised(y, offset, scale)
     sums = streamed(zip(rows.split(CHUNK), posterior.grouped(v, rows.shape[1]).split(CHUNK), strict=True))
@@ -242,7 +248,7 @@ def conditioned(
         )
     state = posterior.condition(sums, evidence_noise(sums) if noise is None else noise.cpu(), offset, scale)
     buffers = {"rows": rows, "targets": v, "centre": centre.to(rows.dtype), "noise": state.noise}
-    buffers |= {"offsets": state.offset, "scale": state.scale}
+    buffers |= {"offsets": state.offset, "scale": state.scale, "index": index}
     buffers |= {name: getattr(sums, name) for name in ("a", "b", "c", "count")}
     return WeightSpaceSurrogate(features.cpu(), buffers).eval()
 
@@ -271,7 +277,10 @@ def _check_fit(features: FeatureMap, data: Dataset, state: Mapping[str, Tensor])
     n_out = len(posterior.grouped(state["offsets"].reshape(1, -1), n_groups)[0, 0])
     groups = {"a": (dim, dim), "b": (dim, n_out), "c": (n_out,), "noise": ()}
     expected = {name: (n_groups, *shape) for name, shape in groups.items()}
-    expected |= {"rows": (len(data.train.x), n_groups, dim), "targets": (len(data.train.x), n_heads), "count": ()}
+    n = len(state["index"])
+    if n > len(data.train.x) or int(state["index"].max()) >= len(data.train.x):
+        raise ValueError(f"it has inducing points that data.train, with {len(data.train.x)} samples, lacks")
+    expected |= {"rows": (n, n_groups, dim), "targets": (n, n_heads), "count": ()}
     expected |= {"offsets": (n_heads,), "scale": (n_heads,), "centre": (n_groups, dim, *state["centre"].shape[2:])}
     for name, shape in expected.items():
         tensor = state[name]

@@ -1,0 +1,231 @@
+"""What the presets of GPEX share: every ingredient of a fit is a field, and a preset is nothing but its defaults.
+
+Akbarnejad, Bigras, Ray (2023), "GPEX, A Framework For Interpreting Artificial Neural Networks"; `docs/gpex.md` has the
+equations, the presets side by side, and the reason of each ingredient.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import astuple
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from gpex_bench.surrogates import demands, matching, observation, posterior, refresh
+from gpex_bench.surrogates.kernel_map import KernelMap, Shape, kernel_map
+from gpex_bench.surrogates.matching import Samples, Schedule, Targets, Training, in_parts
+from gpex_bench.surrogates.mixing import mixed
+from gpex_bench.surrogates.observation import Held
+from gpex_bench.surrogates.row_store import RowStore
+from gpex_bench.surrogates.step import Objective
+from gpex_bench.surrogates.trunks import Trunk
+from gpex_bench.surrogates.weight_space import WeightSpaceSurrogate, conditioned, restored
+from gpex_bench.types import Dataset, Model, Progress, Recipe, settings
+
+OWN = 2023  # keeps GPEX's random numbers apart from those that the network's weights came from, also with equal seeds
+FORMAT = 1  # of checkpoints; another number makes the old ones foreign
+Statistics = Literal["running", "stored", "batch"]
+
+
+@settings
+class GpexRecipe(Recipe, ABC):
+    """Gaussian processes on a kernel network that is trained to match the explained network."""
+
+    # kernel
+    dim: int = 20  # of each kernel space
+    width: int = 256  # of the hidden layer between trunk and embedding
+    norm: float  # of an embedding; only its ratio to the noise matters
+    slope: float  # of the leaky ReLU at the end; 1 leaves it out, so that embeddings may point in opposite directions
+    trunk: Trunk  # where the kernel network's first layers come from
+    shared: bool = False  # one kernel for all heads, or one per head
+    whitening: float | None  # evens out the kernel's directions after training; smaller is stronger, null leaves them
+    # process
+    standardise: bool  # targets per head, so that one scale of noise and a zero prior mean suit every head
+    noise: float | None  # the ridge s2 in training; null learns one per kernel
+    noise_per_point: bool = False  # a fixed noise is multiplied by the number of inducing points
+    ridge: float | None  # the final s2 per inducing point; null keeps that of the training
+    input_noise: bool  # the noise in intervals depends on the input, and is calibrated on held-out samples
+    n_inducing: int | None = None  # how many training samples the processes are conditioned on; null is all
+    # training
+    objective: Objective  # predictive density, or the squared error over the clamped, detached latent variance
+    statistics: Statistics  # how the sums over the inducing points follow the kernel network, see `refresh`
+    window: int = 20  # memory of the running statistics, mini-batches
+    n_steps: int
+    second_steps: int  # a second phase after one refresh of all rows; 0 leaves it out
+    updates: int  # row mini-batches refreshed per step of the second phase
+    batch_size: int = 64  # mixed inputs per step
+    n_refreshed: int = 64  # inducing points embedded anew per step; at least 3 * dim avoids over-fitting the batch
+    learning_rate: float
+    trunk_learning_rate: float  # 0 freezes the trunk
+    decay: bool  # learning rates rise and fall in one cycle, or stay
+    perturbation: float  # s.d. of noise added to mixed inputs, in units of the inputs
+    held_out: float = 0.1  # share of the training samples kept from the gradient, to judge and to calibrate
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        demands.at_least(self, 1, "dim", "width", "n_steps", "batch_size", "n_refreshed", "window", "updates")
+        demands.at_least(self, 0, "second_steps", "trunk_learning_rate", "perturbation", "slope")
+        demands.positive(self, "norm", "learning_rate")
+        demands.positive(self, *(name for name in ("noise", "ridge", "whitening") if getattr(self, name) is not None))
+        demands.one_of(self, trunk=get_args(Trunk), statistics=get_args(Statistics), objective=get_args(Objective))
+        if self.n_inducing is not None:
+            demands.at_least(self, self.dim, "n_inducing")
+        if not 0 < self.held_out < 1:
+            raise ValueError(f"held_out must be a share in (0, 1), got {self.held_out!r}.")
+        if self.objective == "latent" and self.noise is None:
+            raise ValueError("noise must be fixed for the objective 'latent', which says nothing about it, got None.")
+
+    def fit(self, model: Model, data: Dataset, seed: int, progress: Progress) -> WeightSpaceSurrogate:
+        """Train the kernel map, then condition the processes on the inducing points exactly.
+
+        Raises:
+            ValueError: the network's outputs are not finite, it has none, there are too few training samples, or a
+                checkpoint belongs to another fit.
+            FloatingPointError: training diverged.
+        """
+        n = len(data.train.x)
+        if min(n, self.n_inducing or n) <= self.dim or n < 3:
+            raise ValueError(
+                f"data.train must have more samples than dim ({self.dim}), got {n}; a kernel space of as many "
+                "dimensions as samples fits anything. Lower dim."
+            )
+        seeds = np.random.SeedSequence([seed, OWN]).generate_state(3).tolist()
+        order = torch.randperm(n, generator=torch.Generator().manual_seed(seeds[1]))
+        n_held_out = max(2, round(self.held_out * n))
+        held, rest = order[:n_held_out], order[n_held_out:]
+        inducing = rest if self.n_inducing is None else rest[: self.n_inducing]
+
+        network = deepcopy(model).to(self.device).eval().requires_grad_(False)
+        x = data.train.x.to(self.device)
+        y = in_parts(network.explained, x)
+        targets = Targets(network=network.explained, **self._units(y))
+        f = self._kernel_map(model, data, y.shape[1], seeds[0]).to(self.device)
+        v = posterior.standardised(y, targets.offset, targets.scale)
+        check = mixed(x[held], matching.N_CHECK, torch.Generator().manual_seed(seeds[2]))
+        samples = Samples(x=x[rest], inducing=x[inducing], v=v[inducing], check=Held(x=check, v=targets(check)))
+        noise = self._trained(f, samples, targets, seeds[1], progress, self._key(model, data, seed))
+        return self._conditioned(f, network, data, inducing, Held(x=x[held], v=v[held]), samples, targets, noise)
+
+    def restore(self, model: Model, data: Dataset, state: Mapping[str, Tensor]) -> WeightSpaceSurrogate:
+        """Return the fitted surrogate whose state_dict this is.
+
+        Raises:
+            ValueError: the state belongs to another network, dataset or recipe.
+        """
+        n_heads = len(demands.entry(state, "offsets", self))
+        features = self._kernel_map(model, data, n_heads, seed=0)
+        return restored(features, data, state, f"a {self} for {type(model).__name__}")
+
+    def _units(self, y: Float64[Tensor, "n head"]) -> dict[str, Tensor]:
+        """Return offset and scale of the targets."""
+        offset, scale = posterior.target_units(y)
+        if self.standardise:
+            return {"offset": offset, "scale": scale}
+        return {"offset": torch.zeros_like(offset), "scale": torch.ones_like(scale)}
+
+    def _kernel_map(self, model: Model, data: Dataset, n_heads: int, seed: int) -> KernelMap:
+        """Return an untrained kernel map."""
+        is_spatial = model.grid(data.train.x[:1]) is not None
+        if is_spatial and self.shared:
+            raise ValueError("shared must be false for heads that stand for places: each has a kernel at its place.")
+        shape = Shape(
+            n_groups=1 if self.shared else n_heads,
+            n_heads=n_heads,
+            dim=self.dim,
+            width=self.width,
+            norm=self.norm,
+            slope=self.slope,
+            is_spatial=is_spatial,
+            is_noisy=self.input_noise,
+        )
+        return kernel_map(model, data, shape, self.trunk, seed)
+
+    def _trained(  # noqa: PLR0913, PLR0917 - the pieces of one fit
+        self, f: KernelMap, samples: Samples, targets: Targets, seed: int, progress: Progress, key: Tensor
+    ) -> Float64[Tensor, "group"]:
+        """Train the kernel map in place and return the noise of each kernel."""
+        rows, v = in_parts(f, samples.inducing), posterior.grouped(samples.v, f.shape.n_groups)
+        noise = None
+        if self.noise is not None:
+            value = self.noise * (len(rows) if self.noise_per_point else 1)
+            noise = torch.full((f.shape.n_groups,), value, dtype=torch.float64, device=rows.device)
+        training = Training(
+            f,
+            samples,
+            targets,
+            self._schedule(),
+            refresh=self._refresh(rows, v),
+            noise=noise,
+            generator=torch.Generator().manual_seed(seed),
+        )
+        return training.run(progress, key)
+
+    def _conditioned(  # noqa: PLR0913, PLR0917 - the pieces of one fit
+        self,
+        f: KernelMap,
+        network: Model,
+        data: Dataset,
+        inducing: Tensor,
+        held: Held,
+        samples: Samples,
+        targets: Targets,
+        noise: Tensor,
+    ) -> WeightSpaceSurrogate:
+        """Finish the kernel, calibrate the noise without the held-out samples, and condition on all inducing points."""
+        f.requires_grad_(False)
+        v = posterior.grouped(samples.v, f.shape.n_groups)
+        sums = posterior.statistics(in_parts(f, samples.inducing), v)
+        if self.whitening is not None:
+            f.whiten(sums.a / sums.count, self.whitening)
+            sums = posterior.statistics(in_parts(f, samples.inducing), v)
+        if self.input_noise:
+            state = matching.unit_state(sums, self._final(noise, len(inducing)).log())
+            observation.calibrate(f, state, held, samples.check)
+        index = None if self.n_inducing is None else inducing
+        final = self._final(noise, len(data.train.x) if index is None else len(index))
+        units = (targets.offset.cpu(), targets.scale.cpu())
+        return conditioned(f, network, data, final, index=index, units=units, device=self.device)
+
+    def _final(self, noise: Float64[Tensor, "group"], n: int) -> Float64[Tensor, "group"]:
+        """Return the ridge of the processes conditioned on n points."""
+        return noise if self.ridge is None else torch.full_like(noise, self.ridge * n)
+
+    def _refresh(self, u: Tensor, v: Tensor) -> refresh.Refresh:
+        """Return the policy that keeps the statistics up to date."""
+        sums = posterior.statistics(u, v)
+        if self.statistics == "running":
+            return refresh.Running(sums, self.window)
+        if self.statistics == "batch":
+            return refresh.Batch(sums)
+        rows = RowStore((u.shape[0], u.shape[1], u.shape[2]))
+        rows[:] = u
+        return refresh.Stored(sums, rows)
+
+    def _schedule(self) -> Schedule:
+        """Return how long and how fast to train."""
+        return Schedule(
+            n_steps=self.n_steps,
+            second_steps=self.second_steps,
+            updates=self.updates,
+            batch_size=self.batch_size,
+            n_refreshed=self.n_refreshed,
+            learning_rate=self.learning_rate,
+            trunk_learning_rate=self.trunk_learning_rate,
+            is_decaying=self.decay,
+            perturbation=self.perturbation,
+            objective=self.objective,
+        )
+
+    def _key(self, model: Model, data: Dataset, seed: int) -> Tensor:
+        """Return a hash of all that a fit depends on: a checkpoint must share it with the fit that goes on from it."""
+        digest = hashlib.sha256(repr((FORMAT, type(self).__name__, astuple(self), seed)).encode())
+        for tensor in (*model.state_dict().values(), data.train.x):
+            digest.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes())
+        return torch.tensor([*digest.digest()], dtype=torch.uint8)

@@ -1,0 +1,89 @@
+"""Noise that depends on the input: how far the network's output may be from the process, learned and calibrated.
+
+The ridge s2 of a process and the noise that its intervals add need not be the same number. The noise is a small head on
+the kernel network's hidden features (the heteroscedastic regression of Nix and Weigend, `nix1994estimating`). It is
+trained beside the kernel with the same predictive density, but its gradient ends at the features and at the mean: a
+noise that may explain errors away makes the mean worse where it matters (`seitzer2022pitfalls`).
+
+Errors have heavier tails than a Gaussian and are larger off the training samples, so the head is calibrated on held-out
+training samples and on mixtures of them: log variance -> slope * log variance + shift, so that the central 90 %
+interval covers that share of both.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from gpex_bench.surrogates import posterior
+from gpex_bench.surrogates.kernel_map import KernelMap
+from gpex_bench.surrogates.posterior import State, Statistics
+from gpex_bench.types import value
+
+LOWEST, HIGHEST = -16.0, 4.0  # log variances that the head may say in training
+Z = 1.6448536269514722  # half-width of a central 90 % interval in standard deviations
+COVERED = 0.9
+SLOPES = (0.5, 2.0)  # range of the calibration's slope
+SMALLEST = 1e-8  # factor on the variance
+
+
+@value
+class Held:
+    """Held-out inputs with the network's standardised outputs."""
+
+    x: Float[Tensor, "n *feature"]
+    v: Float64[Tensor, "n head"]
+
+
+def density(
+    kernel_map: KernelMap,
+    pooled: Float[Tensor, "batch pool width"],
+    v: Float64[Tensor, "batch head"],
+    sums: Statistics,
+    log_noise: Float64[Tensor, "group"],
+) -> Float64[Tensor, ""]:
+    """Return the mean negative log predictive density (without its constant); its gradient reaches the head only.
+
+    Nothing waits for the device: if P is not positive definite, the result is not a number.
+    """
+    with torch.no_grad():
+        u = kernel_map.embedded(pooled).double().permute(1, 2, 0)
+        s2, n_out = log_noise.exp()[:, None, None], sums.b.shape[-1]
+        eye = torch.eye(u.shape[1], dtype=s2.dtype, device=s2.device)
+        lower = torch.linalg.cholesky_ex(sums.a + s2 * eye)[0]
+        white = torch.linalg.solve_triangular(lower, torch.cat([sums.b, u], -1), upper=False)
+        read, points = white[..., :n_out], white[..., n_out:]
+        error = torch.einsum("gdo,gdn->ngo", read, points).flatten(1) - v
+        latent = (s2[:, 0] * points.square().sum(1)).T.repeat_interleave(n_out, 1)
+    variance = latent + kernel_map.log_variance(pooled.detach()).double().clamp(LOWEST, HIGHEST).exp()
+    return 0.5 * (error.square() / variance + variance.log()).mean()
+
+
+def calibrate(kernel_map: KernelMap, state: State, plain: Held, mixed: Held) -> None:
+    """Shift and stretch the head's log variances so that 90 % intervals cover 90 % of both sets, in place.
+
+    `state` is the process in standardised units, and must not be conditioned on the held-out samples.
+    """
+    (level_plain, lack_plain), (level_mixed, lack_mixed) = (_lack(kernel_map, state, held) for held in (plain, mixed))
+    apart = level_mixed - level_plain
+    slope = torch.where(apart.abs() > 1e-3, 1 + (lack_mixed - lack_plain) / apart, 1.0).clamp(*SLOPES)
+    shift = (lack_plain + lack_mixed + (1 - slope) * (level_plain + level_mixed)) / 2
+    head = kernel_map.observation
+    if head is None:
+        raise ValueError("This kernel map has no observation noise of its own to calibrate.")
+    with torch.no_grad():
+        head.weight.mul_(slope[:, None])
+        head.bias.copy_(slope * head.bias + shift)
+
+
+def _lack(kernel_map: KernelMap, state: State, held: Held) -> tuple[Tensor, Tensor]:
+    """Return the mean log variance of each head, and the logarithm of the factor on it that covers the right share."""
+    with torch.no_grad():
+        u, noise = kernel_map.observe(held.x)
+    if noise is None:
+        raise ValueError("This kernel map has no observation noise of its own to calibrate.")
+    mean, latent = posterior.predict(state, u)
+    needed = ((mean - held.v).square() / Z**2 - latent) / noise
+    factor = needed.quantile(COVERED, dim=0).clamp(min=SMALLEST)
+    return noise.log().mean(0), factor.log()
