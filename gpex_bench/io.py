@@ -7,6 +7,7 @@ a file is there completely or not at all. Reading checks the content against the
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import json
 import os
@@ -138,6 +139,40 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except SafetensorError as error:
         raise DamagedFile(_advice(path, f"it is not a safetensors file ({error})")) from error
     return tensors, note
+
+
+def write_checkpoint(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write the state of unfinished work; it has no sidecar but its own checksum, and is gone when the work is done."""
+    write_tensors(path, tensors, {"checksum": _checksum(tensors)})
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor] | None:
+    """Return the state of unfinished work, or None if there is none.
+
+    Raises:
+        DamagedFile: if the file is not what was written. Writing is atomic, so that a killed process is no cause of it.
+    """
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            note = json.loads((file.metadata() or {}).get("note", "{}"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise DamagedFile(_advice(path, f"it is not a checkpoint ({error})")) from error
+    if note.get("checksum") != _checksum(tensors):
+        raise DamagedFile(_advice(path, "its content differs from its checksum"))
+    return tensors
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    """Return a hash of names, types, shapes and content."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.view(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+    return digest.hexdigest()
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from gpex_bench import io
 from gpex_bench.config import Config, parse
@@ -67,9 +68,9 @@ class Job:
         """Return a fitted surrogate; raises NotFitted if its fit failed."""
         return load_surrogate(self.config, run_id, model, self.data, path)
 
-    def progress(self, seed: int) -> Progress:
-        """Return what reports the progress of one seed."""
-        return Said(f"{self.name} seed {seed}")
+    def progress(self, seed: int, output: Path | None = None) -> Said:
+        """Return what reports the progress of one seed, and keeps a checkpoint beside the output, if it is named."""
+        return Said(f"{self.name} seed {seed}", output)
 
     def describe(self, path: Path, *, seed: int | None = None, **entries: Any) -> None:
         """Write the sidecar of an output."""
@@ -116,14 +117,32 @@ def load_surrogate(config: Config, run_id: str, model: Model, data: Dataset, pat
 
 
 class Said(Progress):
-    """Progress that is said on the screen and in the log."""
+    """Progress that is said on the screen and in the log; checkpoints are in `<output>.checkpoint`."""
 
-    def __init__(self, who: str) -> None:
+    def __init__(self, who: str, output: Path | None = None) -> None:
         self.who = who
+        self.checkpoint = None if output is None else output.with_name(f"{output.name}.checkpoint")
 
     def __call__(self, text: str) -> None:
         """Say one line."""
         log.info("%s: %s", self.who, text)
+
+    def keep(self, state: Mapping[str, Tensor]) -> None:
+        """Write a checkpoint in place of the last one."""
+        if self.checkpoint is not None:
+            io.write_checkpoint(self.checkpoint, state)
+
+    def kept(self) -> Mapping[str, Tensor] | None:
+        """Return the last checkpoint; raises DamagedFile if it cannot be trusted."""
+        found = None if self.checkpoint is None else io.read_checkpoint(self.checkpoint)
+        if found is not None:
+            self(f"found the checkpoint {self.checkpoint}")
+        return found
+
+    def forget(self) -> None:
+        """Remove the checkpoint of work that is done."""
+        if self.checkpoint is not None:
+            self.checkpoint.unlink(missing_ok=True)
 
 
 JOBS: dict[str, Callable[[Job], None]] = {}

@@ -46,16 +46,20 @@ def fit(this: Job) -> None:
     from gpex_bench.stages.fit import fit
 
     run_id = this.wildcards["surrogate"]
-    recipe = this.config.surrogate(run_id)
+    recipe, done = this.config.surrogate(run_id), []
     for seed, model, path in zip(this.config.seeds, this.paths("models"), this.paths("surrogates"), strict=True):
         store = partial(io.write_tensors, path, note={"status": "ok", "reason": ""})
-        outcome = fit(recipe, this.model(model), this.data, seed=seed, progress=this.progress(seed), store=store)
+        progress = this.progress(seed, path)
+        outcome = fit(recipe, this.model(model), this.data, seed=seed, progress=progress, store=store)
         note = {"status": outcome.status, "reason": _portable(outcome.reason)}
         if outcome.status != "ok":
             io.write_tensors(path, {}, note)
             log.warning("%s %s seed %s %s", this.name, run_id, seed, wording(**note))
         cost = {"wall_seconds": outcome.wall_seconds, "peak_bytes": outcome.peak_bytes}
         this.describe(path, seed=seed, kind="surrogate", cost=cost, trace=_portable(outcome.trace), **note)
+        done.append(progress)
+    for progress in done:  # not before: a killed job loses the outputs of all seeds, and goes on from the checkpoints
+        progress.forget()
 
 
 @job
