@@ -57,7 +57,7 @@ def fit(this: Job) -> None:
             log.warning("%s %s seed %s %s", this.name, run_id, seed, wording(**note))
         cost = {"wall_seconds": outcome.wall_seconds, "peak_bytes": outcome.peak_bytes}
         this.describe(path, seed=seed, kind="surrogate", cost=cost, trace=_portable(outcome.trace), **note)
-        done.append(progress)
+        done += [progress] if outcome.status == "ok" else []
     for progress in done:  # not before: a killed job loses the outputs of all seeds, and goes on from the checkpoints
         progress.forget()
 
