@@ -64,7 +64,8 @@ def sentences(comparison: pd.DataFrame) -> list[str]:
     for (dataset, model), part in comparison.groupby(list(PLACE), sort=False):
         for measure, words in MEASURES.items():
             rows = part[part["measure"] == measure].sort_values("mean", ascending=False, kind="stable")
-            order = ", ".join(f"{row.ranking} {_percent(row.mean, row.low, row.high)}" for row in rows.itertuples())
+            ends = rows[["mean", "low", "high"]].to_numpy()
+            order = ", ".join(f"{name} {_percent(*row)}" for name, row in zip(rows["ranking"], ends, strict=True))
             said.append(
                 f"{dataset}, {model}: averaged over what was shown, the {words} is {order} "
                 f"(mean and 95 % interval of {rows['n_trainings'].iloc[0]} trainings); {_against_chance(rows)}."

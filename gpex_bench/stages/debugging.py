@@ -41,9 +41,9 @@ def debugging(curves: pd.DataFrame, plan: Plan) -> Found:
     """
     means, table = summary(curves), compared(curves)
     drawings = {}
+    sizes = curves.groupby(list(PLACE))["n_train"].first()
     for place, part in means.groupby(list(PLACE), sort=False):
-        n_train = int(curves.loc[(curves[list(PLACE)] == place).all(axis=1), "n_train"].iloc[0])
-        drawings["_".join(place)] = debugging_curves(part, n_train)
+        drawings["_".join(map(str, place))] = debugging_curves(part, int(sizes[place]))
     how = PROTOCOL.format(
         share=plan.flipped,
         first=repr(plan.classes[0]),
