@@ -138,7 +138,8 @@ def _same_row(batch: Explanation, alone: Explanation, row: int, kind: str) -> No
         return
     for (name, whole), single in zip(tensors(batch).items(), tensors(alone).values(), strict=True):
         one, other = whole[row].double(), single[0].double()
-        allowed = ROWS * float(one.abs().max()) if whole.is_floating_point() else 0.0
+        size = one.abs().max() if name != "residual" else one.abs() + tensors(alone)["values"].double().abs().sum()
+        allowed = ROWS * float(size) if whole.is_floating_point() else 0.0
         off = float((one - other).abs().max())
         what = f"{name} of a row changes by {off:.3g} when it is explained alone ({kind}; allowed is {allowed:.3g})"
         require(off <= allowed, "rows do not influence one another", f"{what}; normalise and draw per row.")

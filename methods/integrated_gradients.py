@@ -1,8 +1,8 @@
 """Integrated gradients: (x_i - b_i) times the mean gradient of the logit on the line from the baseline b to x.
 
 Sundararajan, Taly, Yan 2017 (sundararajan2017axiomatic), as captum computes it with Gauss-Legendre points; b is the
-dataset's baseline. The values sum to f(x) - f(b) up to the error of the quadrature. Cost: `n_steps` forward and
-backward rows per sample.
+dataset's baseline. The values sum to f(x) - f(b) up to the error of the quadrature. Cost: `budget` forward and backward
+rows per sample.
 """
 
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
@@ -19,12 +19,12 @@ class IntegratedGradients(Explainer):
     needs = frozenset({Need.GRADIENT})
     axioms = frozenset({Axiom.COMPLETENESS, Axiom.DUMMY})
 
-    n_steps: int = 50  # points on the path
+    budget: int = 50  # forward rows per sample: points on the path
 
     def __post_init__(self) -> None:
         """Refuse a path without points."""
-        if self.n_steps < 2:
-            raise ValueError(f"n_steps must be at least 2, got {self.n_steps}.")
+        if self.budget < 2:
+            raise ValueError(f"budget must be at least 2, got {self.budget}.")
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the path integral of the gradient."""
@@ -34,7 +34,7 @@ class IntegratedGradients(Explainer):
             query.x.clone(),
             baselines=task.data.baseline[None].to(query.x),
             target=query.target,
-            n_steps=self.n_steps,
+            n_steps=self.budget,
             internal_batch_size=max(CHUNK, len(query.x)),  # captum cannot split one point of the path
         )
         return Attribution(values=values.detach().to(query.x.dtype))

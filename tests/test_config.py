@@ -21,9 +21,9 @@ def test_every_config_passes(path):
 
 
 def test_entries_become_objects(raw):
-    raw["methods"]["ig_5"] = {"method": "integrated_gradients", "n_steps": 5}
+    raw["methods"]["ig_5"] = {"method": "integrated_gradients", "budget": 5}
     parsed = config.parse(raw)
-    assert parsed.method("ig_5").n_steps == 5
+    assert parsed.method("ig_5").budget == 5
     assert parsed.entry("method", "ig_5").plugin.name == "integrated_gradients"
 
 
@@ -62,18 +62,18 @@ MISTAKES = {
     ),
     "misspelt parameter": (
         ("methods", "integrated_gradients"),
-        {"n_step": 3},
-        r"methods\.integrated_gradients\.n_step: unknown parameter 'n_step'\. Did you mean 'n_steps'",
+        {"budgt": 3},
+        r"methods\.integrated_gradients\.budgt: unknown parameter 'budgt'\. Did you mean 'budget'",
     ),
     "parameter of the wrong type": (
         ("methods", "integrated_gradients"),
-        {"n_steps": "ten"},
-        r"methods\.integrated_gradients\.n_steps: .*'ten'",
+        {"budget": "ten"},
+        r"methods\.integrated_gradients\.budget: .*'ten'",
     ),
     "parameter out of range": (
         ("methods", "integrated_gradients"),
-        {"n_steps": 0},
-        r"methods\.integrated_gradients: n_steps must be at least 2, got 0",
+        {"budget": 0},
+        r"methods\.integrated_gradients: budget must be at least 2, got 0",
     ),
     "wrapper without a method": (("methods", "inverted_gradients"), {"method": "inverted"}, r"\.of: .*required"),
     "wrapper of nothing": (

@@ -1,0 +1,84 @@
+"""FullGrad: input times gradient, plus the gradient with respect to each bias times that bias, as maps on one another.
+
+Srinivas and Fleuret 2019 (srinivas2019full). A logit of a network of linear layers and piecewise-linear activations is
+x . df/dx plus the sum of b df/db over all biases, the shifts of batch norms among them. Of an activation that is not
+piecewise linear, g(z) - g'(z) z is a bias (their implicit bias). `residual` is f(x) minus that sum: zero but for
+rounding.
+
+The map is theirs: the size of each term, scaled to [0, 1] within each layer and sample, enlarged (bilinear), summed
+over the channels of a layer and over layers; biases of dense layers have no place in an image and are left out, so the
+map does not sum to the logit. Shared evenly between the channels. Cost: one forward and one backward row per sample.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
+
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+CURVED = (nn.Softplus, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.Hardswish, nn.ReLU6)
+
+
+@settings
+class FullGrad(Explainer):
+    """Sizes of input and bias gradients, summed over layers; never negative."""
+
+    reference = "srinivas2019full"
+    kind = "gradient"
+    needs = frozenset({Need.GRADIENT, Need.MODULES, Need.IMAGE})
+
+    def explain(self, task: Task, query: Query) -> Attribution:
+        """Return the summed maps of each image."""
+        terms, logit = bias_terms(task.model, query.x, query.target)
+        total = sum((_map(term, query.x) for term in terms if term.ndim == 4), start=torch.zeros_like(query.x[:, :1]))
+        residual = logit - sum(term.flatten(1).sum(1) for term in terms)
+        return Attribution(values=(total / query.x.shape[1]).expand_as(query.x).clone(), residual=residual)
+
+
+def bias_terms(model: nn.Module, x: Tensor, target: Tensor) -> tuple[list[Tensor], Tensor]:
+    """Return x df/dx and b df/db of every layer that has a bias, in the order in which they run, and the logits."""
+    places: list[tuple[Tensor, Tensor]] = []
+
+    def note(module: nn.Module, args: Any, output: Any) -> None:
+        bias = _bias(module, args[0])
+        if bias is not None and output.requires_grad:
+            places.append((output, bias))
+
+    handles = [module.register_forward_hook(note) for module in model.modules()]
+    try:
+        with torch.enable_grad():
+            x = x.clone().requires_grad_()
+            logit = model(x).gather(1, target[:, None])[:, 0]
+            gradients = torch.autograd.grad(logit.sum(), [x, *(output for output, _ in places)])
+    finally:
+        for handle in handles:
+            handle.remove()
+    factors = [x.detach(), *(bias for _, bias in places)]
+    return [gradient * factor for gradient, factor in zip(gradients, factors, strict=True)], logit.detach()
+
+
+def _bias(module: Any, z: Tensor) -> Tensor | None:
+    """Return what a module adds to what is linear in its input, shaped to broadcast over its output, or None."""
+    if isinstance(module, NORMS):
+        scale = module.weight / (module.running_var + module.eps).sqrt()
+        return (module.bias - module.running_mean * scale).detach().view(-1, *[1] * (z.ndim - 2))
+    if isinstance(module, CURVED):
+        with torch.enable_grad():
+            z = z.detach().requires_grad_()
+            output = type(module).forward(module, z)
+            (slope,) = torch.autograd.grad(output.sum(), z)
+        return (output - slope * z).detach()
+    if isinstance(module, (nn.Linear, nn.Conv2d)) and module.bias is not None:
+        return module.bias.detach().view(-1, *[1] * (z.ndim - 2 if isinstance(module, nn.Conv2d) else 0))
+    return None
+
+
+def _map(term: Tensor, like: Tensor) -> Tensor:
+    """Return the size of a term as one map at the size of the image."""
+    size = term.abs()
+    low, high = (end(size.flatten(1), 1).view(-1, 1, 1, 1) for end in (torch.amin, torch.amax))
+    scaled = (size - low) / (high - low).clamp(min=torch.finfo(size.dtype).tiny)
+    return functional.interpolate(scaled, like.shape[2:], mode="bilinear", align_corners=False).sum(1, keepdim=True)

@@ -1,0 +1,25 @@
+"""Grad-CAM: the positive part of the last feature maps, weighted by the mean gradient of the target's logit.
+
+Selvaraju et al. 2017 (selvaraju2017grad). The last maps are those before the last pooling; they are enlarged to the
+size of the image (bilinear) and shared evenly between the channels. Captum's LayerGradCam gives the same values and
+needs the layer; it is the twin in the tests. Cost: one forward and one backward row per sample.
+"""
+
+from gpex_bench.propagation.maps import class_activation
+from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
+
+
+@settings
+class GradCam(Explainer):
+    """Weighted last feature maps; never negative."""
+
+    reference = "selvaraju2017grad"
+    kind = "gradient"
+    needs = frozenset({Need.GRADIENT, Need.IMAGE})
+
+    layer: str = ""  # name of the module whose maps are used; empty: the last maps before pooling
+
+    def explain(self, task: Task, query: Query) -> Attribution:
+        """Return the enlarged map of each image."""
+        found = class_activation(task.model, query.x, query.target, self.layer)
+        return Attribution(values=(found / query.x.shape[1]).expand_as(query.x).clone())

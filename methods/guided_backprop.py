@@ -1,0 +1,33 @@
+"""Guided backpropagation: the gradient of the target's logit, with negative gradients cut at every ReLU on the way.
+
+Springenberg, Dosovitskiy, Brox, Riedmiller 2015 (springenberg2015striving), as captum computes it
+(kokhlikyan2020captum), on a copy of the network. It cuts at modules of type ReLU; other activations, and calls of
+functional.relu, keep their gradient, so that a network without ReLU modules gets the plain gradient. Cost: one forward
+and one backward row per sample.
+"""
+
+import copy
+import warnings
+
+from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
+
+
+@settings
+class GuidedBackprop(Explainer):
+    """Gradient of the logit along paths whose gradients are positive at every ReLU."""
+
+    reference = "springenberg2015striving"
+    kind = "gradient"
+    needs = frozenset({Need.GRADIENT, Need.MODULES})
+    axioms = frozenset({Axiom.DUMMY})
+
+    def explain(self, task: Task, query: Query) -> Attribution:
+        """Return the guided gradient."""
+        from captum.attr import GuidedBackprop as Captum
+
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Setting backward hooks on ReLU activations")
+            warnings.filterwarnings("ignore", "Full backward hook is firing when gradients are computed")
+            guided = Captum(copy.deepcopy(task.model))
+            values = guided.attribute(query.x.clone().requires_grad_(), target=query.target)
+        return Attribution(values=values.detach())

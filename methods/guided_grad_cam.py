@@ -1,0 +1,37 @@
+"""Guided Grad-CAM: guided backpropagation times Grad-CAM, fine detail where the class is.
+
+Selvaraju et al. 2017 (selvaraju2017grad): the product of the guided gradient (springenberg2015striving), as captum
+computes it (kokhlikyan2020captum), and the enlarged Grad-CAM map. Captum's GuidedGradCam gives the same values but
+enlarges by nearest pixels unless told otherwise. Works on a copy of the network; where guided backpropagation cuts
+stands in methods/guided_backprop.py. Cost: two forward and two backward rows per sample.
+"""
+
+import copy
+import warnings
+
+from gpex_bench.propagation.maps import class_activation
+from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
+
+
+@settings
+class GuidedGradCam(Explainer):
+    """Guided gradient times Grad-CAM."""
+
+    reference = "selvaraju2017grad"
+    kind = "gradient"
+    needs = frozenset({Need.GRADIENT, Need.MODULES, Need.IMAGE})
+    axioms = frozenset({Axiom.DUMMY})
+
+    layer: str = ""  # name of the module whose maps are used; empty: the last maps before pooling
+
+    def explain(self, task: Task, query: Query) -> Attribution:
+        """Return the product for each image."""
+        from captum.attr import GuidedBackprop
+
+        found = class_activation(task.model, query.x, query.target, self.layer)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Setting backward hooks on ReLU activations")
+            warnings.filterwarnings("ignore", "Full backward hook is firing when gradients are computed")
+            guided = GuidedBackprop(copy.deepcopy(task.model))
+            gradient = guided.attribute(query.x.clone().requires_grad_(), target=query.target)
+        return Attribution(values=gradient.detach() * found)

@@ -1,0 +1,27 @@
+"""Saliency: the size of the gradient of the target's logit, |df/dx_i|.
+
+Simonyan, Vedaldi, Zisserman 2014 (simonyan2014deep). They show the maximum over the channels; values are kept per input
+entry here. Cost: one forward and one backward row per sample.
+"""
+
+import torch
+
+from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
+
+
+@settings
+class Saliency(Explainer):
+    """Absolute gradient of the logit; never negative."""
+
+    reference = "simonyan2014deep"
+    kind = "gradient"
+    needs = frozenset({Need.GRADIENT})
+    axioms = frozenset({Axiom.DUMMY})
+
+    def explain(self, task: Task, query: Query) -> Attribution:
+        """Return the size of the partial derivatives at the input."""
+        x = query.x.clone().requires_grad_()
+        with torch.enable_grad():
+            logit = task.model(x).gather(1, query.target[:, None]).sum()
+            (gradient,) = torch.autograd.grad(logit, x)
+        return Attribution(values=gradient.abs())

@@ -1,0 +1,79 @@
+"""Simple Taylor decomposition: the first-order terms of the logit around a root point r, df/dx_i(r) (x_i - r_i).
+
+Montavon, Samek, Mueller 2018 (montavon2018methods). `search` takes the root nearest to x on the line from x to the
+dataset's baseline: the first change of sign among equidistant points, then bisection; where the logit does not change
+its sign, the point with the smallest one (ours). `baseline` takes the baseline, whatever the logit there. For a
+bias-free ReLU network and a root near zero it is gradient x input, which is a method of its own.
+
+`residual` is f(x) minus the sum: the logit left at the root, and all terms of higher order. Cost: `budget` forward rows
+for the search, one forward and one backward row at the root, one forward row at x.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
+
+BISECTIONS = 8  # of the budget: they leave 1/256 of the step between two points
+
+
+@settings
+class SimpleTaylor(Explainer):
+    """First-order Taylor terms around a root of the logit."""
+
+    reference = "montavon2018methods"
+    kind = "gradient"
+    needs = frozenset({Need.GRADIENT})
+    axioms = frozenset({Axiom.DUMMY})
+
+    root: Literal["search", "baseline"] = "search"
+    budget: int = 24  # forward rows per sample of the search
+
+    def __post_init__(self) -> None:
+        """Refuse unknown roots and a search without two points."""
+        if self.root not in ("search", "baseline"):
+            raise ValueError(f"root must be 'search' or 'baseline', got {self.root!r}.")
+        if self.budget < BISECTIONS + 2:
+            raise ValueError(f"budget must be at least {BISECTIONS + 2}, got {self.budget}.")
+
+    def explain(self, task: Task, query: Query) -> Attribution:
+        """Expand the logit of each sample around its root."""
+        step = query.x - task.data.baseline.to(query.x)
+        share = torch.zeros(len(query.x)).to(query.x) if self.root == "baseline" else self._search(task, query, step)
+        root = (query.x - _wide(1 - share, step) * step).requires_grad_()
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(_logit(task, root, query.target).sum(), root)
+        values = gradient * (query.x - root.detach())
+        with torch.no_grad():
+            residual = _logit(task, query.x, query.target) - values.flatten(1).sum(1)
+        return Attribution(values=values, residual=residual)
+
+    def _search(self, task: Task, query: Query, step: Tensor) -> Tensor:
+        """Return where on the line the root is, from 0 at the baseline to 1 at x."""
+
+        def at(share: Tensor) -> Tensor:
+            with torch.no_grad():
+                return _logit(task, query.x - _wide(1 - share, step) * step, query.target)
+
+        points = torch.linspace(1, 0, self.budget - BISECTIONS).to(query.x)
+        logits = torch.stack([at(point.expand(len(step))) for point in points], 1)
+        changes = logits[:, :-1] * logits[:, 1:] <= 0
+        has_root, first = changes.max(1)
+        nearest = points[logits.abs().argmin(1)]
+        high, low = (torch.where(has_root, points[index], nearest) for index in (first, first + 1))
+        is_up = logits.gather(1, first[:, None])[:, 0] > 0
+        for _ in range(BISECTIONS):
+            middle = (high + low) / 2
+            is_before = (at(middle) > 0) == is_up  # the sign is still that at the upper end
+            high, low = torch.where(is_before, middle, high), torch.where(is_before, low, middle)
+        return (high + low) / 2
+
+
+def _wide(share: Tensor, like: Tensor) -> Tensor:
+    return share.view(-1, *[1] * (like.ndim - 1))
+
+
+def _logit(task: Task, x: Tensor, target: Tensor) -> Tensor:
+    return task.model(x).gather(1, target[:, None])[:, 0]
