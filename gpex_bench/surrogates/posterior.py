@@ -13,8 +13,6 @@ the units of y.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
@@ -101,21 +99,6 @@ def statistics(u: Float[Tensor, "row group dim"], v: Float[Tensor, "row group ou
         c=v.square().sum(0),
         count=torch.tensor(float(len(u)), dtype=torch.float64, device=u.device),
     )
-
-
-def streamed(blocks: Iterable[tuple[Float[Tensor, "_ group dim"], Float[Tensor, "_ group out"]]]) -> Statistics:
-    """Sum over blocks of rows, one in memory at a time.
-
-    Raises:
-        ValueError: no block, or a bad one (see `statistics`).
-    """
-    parts = (statistics(u, v) for u, v in blocks)
-    sums = next(parts, None)
-    if sums is None:
-        raise ValueError("blocks must have at least 1 block of rows, got none.")
-    for part in parts:
-        sums = added(sums, part)
-    return sums
 
 
 def added(first: Statistics, second: Statistics, weight: float = 1.0) -> Statistics:

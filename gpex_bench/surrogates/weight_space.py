@@ -16,7 +16,8 @@ from gpex_bench.surrogates import nearest, posterior
 from gpex_bench.surrogates.effective_rank import centred, effective_rank
 from gpex_bench.surrogates.evidence import evidence_noise
 from gpex_bench.surrogates.features import FeatureMap, spread
-from gpex_bench.surrogates.posterior import State, Statistics, streamed
+from gpex_bench.surrogates.posterior import State, Statistics
+from gpex_bench.surrogates.streaming import streamed
 from gpex_bench.types import Dataset, Examples, Model, Posterior, Surrogate
 
 CHUNK = 500  # samples per pass through the networks
@@ -239,7 +240,7 @@ def conditioned(  # noqa: PLR0913 - options by keyword
     offset, scale = posterior.target_units(y) if units is None else units
     rows = in_chunks(features, x, device)
     v = posterior.standardised(y, offset, scale)
-    sums = streamed(zip(rows.split(CHUNK), posterior.grouped(v, rows.shape[1]).split(CHUNK), strict=True))
+    sums = streamed([(rows, posterior.grouped(v, rows.shape[1]))])
     if features.grid(x[:1].to(device)) is None:
         centre = rows.double().mean(0)[..., None]
     else:
