@@ -13,7 +13,7 @@ import torch
 
 from gpex_bench import io
 from gpex_bench.frames import wording
-from gpex_bench.jobs import Job, NotFitted, job, log, write_cell_table
+from gpex_bench.jobs import Job, NotFitted, Said, job, log, write_cell_table
 from gpex_bench.types import Surrogate
 
 
@@ -46,7 +46,8 @@ def fit(this: Job) -> None:
     from gpex_bench.stages.fit import fit
 
     run_id = this.wildcards["surrogate"]
-    recipe, done = this.config.surrogate(run_id), []
+    recipe = this.config.surrogate(run_id)
+    done: list[Said] = []
     for seed, model, path in zip(this.config.seeds, this.paths("models"), this.paths("surrogates"), strict=True):
         store = partial(io.write_tensors, path, note={"status": "ok", "reason": ""})
         progress = this.progress(seed, path)
