@@ -10,12 +10,12 @@ SLIC: achanta2012slic; quickshift: vedaldi2008quick; both through scikit-image.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Real
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -60,12 +60,12 @@ class Regions:
     """Which region each position of each sample belongs to."""
 
     index: Int[Tensor, "batch *position"]  # from 0, without gaps
-    count: tuple[int, ...]  # regions of each sample
+    count: Int[Tensor, "batch"]  # regions of each sample; on the CPU
 
     @property
     def most(self) -> int:
         """The largest count: the width of padded masks."""
-        return max(self.count)
+        return int(self.count.max())
 
     def paint(self, values: Float[Tensor, "batch region"], x: Float[Tensor, "batch *feature"]) -> Tensor:
         """Return the value of its region for every entry of x."""
@@ -93,7 +93,7 @@ def grid(x: Float[Tensor, "batch *feature"], side: int) -> Regions:
             raise ValueError(f"grid must be between 1 and the image's shorter side, got {side}.")
         row, column = (torch.arange(pixels, device=x.device) * side // pixels for pixels in x.shape[2:])
         index = row[:, None] * side + column
-    return Regions(index=index.expand(len(x), *index.shape), count=(int(index.max()) + 1,) * len(x))
+    return Regions(index=index.expand(len(x), *index.shape), count=(index.max().cpu() + 1).expand(len(x)))
 
 
 def regions(
@@ -117,7 +117,7 @@ def regions(
     for one in maps:
         _enough(int(one.max()) + 1, x, how, n_segments)
     index = torch.from_numpy(np.stack(maps)).to(x.device)
-    return Regions(index=index, count=tuple(int(one.max()) + 1 for one in maps))
+    return Regions(index=index, count=index.flatten(1).amax(1).cpu() + 1)
 
 
 def _enough(found: int, x: Tensor, how: str, n_segments: int) -> None:
@@ -217,7 +217,7 @@ class Probe:
     output: Output
 
     def chunks(
-        self, image: Int[Tensor, "row"], present: Callable[[slice], Real[Tensor, "part *position"]]
+        self, image: Int[Tensor, "row"], present: Callable[[slice], Shaped[Tensor, "part *position"]]
     ) -> Iterator[tuple[slice, Tensor, Float[Tensor, "part"]]]:
         """Yield (rows, their masks, the network's answers) for at most CHUNK rows at a time.
 
@@ -225,6 +225,7 @@ class Probe:
             image: which sample each row masks.
             present: returns the masks of a slice of the rows; called once per chunk, in order.
         """
+        pools = self.x.device.type == "cpu" and any(isinstance(one, nn.MaxPool2d) for one in self.model.modules())
         n_chunks = -(-len(image) // CHUNK)
         ends = [len(image) * i // n_chunks for i in range(n_chunks + 1)] if n_chunks else []
         for start, end in zip(ends, ends[1:], strict=False):
@@ -232,28 +233,33 @@ class Probe:
             mask, which = present(rows).to(self.x), image[rows]
             shaped = mask[:, None] if self.x.ndim == 4 else mask
             with torch.no_grad():
-                logits = self.model(torch.lerp(self.absent[which], self.x[which], shaped))
+                blend = torch.lerp(self.absent[which], self.x[which], shaped)
+                logits = self.model(_channels_last(blend) if pools else blend)
             yield rows, mask, on_scale(logits, self.target[which], self.output)
 
     def answers(
-        self, image: Int[Tensor, "row"], present: Callable[[slice], Real[Tensor, "part *position"]]
+        self, image: Int[Tensor, "row"], present: Callable[[slice], Shaped[Tensor, "part *position"]]
     ) -> Float[Tensor, "row"]:
         """Return the network's answer to each mask, in float64."""
         found = [y for _, _, y in self.chunks(image, present)]
         return torch.cat(found) if found else self.x.new_zeros(0, dtype=torch.float64)
 
-    def whole(self) -> Float[Tensor, "batch"]:
-        """Return the answers to the samples as they are."""
-        return self._uniform(1)
-
-    def nothing(self) -> Float[Tensor, "batch"]:
-        """Return the answers to what is shown where all is absent."""
-        return self._uniform(0)
-
-    def _uniform(self, level: int) -> Tensor:
-        shape = (len(self.x), *self.x.shape[2:]) if self.x.ndim == 4 else self.x.shape
+    def even(self, level: int) -> Float[Tensor, "batch"]:
+        """Return the answer to each sample where all of it (1) or nothing of it (0) is present."""
+        shape = self.x.shape[2:] if self.x.ndim == 4 else self.x.shape[1:]
         image = torch.arange(len(self.x), device=self.x.device)
-        return self.answers(image, lambda rows: self.x.new_full((rows.stop - rows.start, *shape[1:]), level))
+        return self.answers(image, lambda rows: self.x.new_full((rows.stop - rows.start, *shape), level))
+
+
+def _channels_last(x: Float[Tensor, "row channel height width"]) -> Tensor:
+    """Return the same images with the channels next to each other in memory.
+
+    torch's max pooling on the CPU is several times faster for them, and so is every layer of a network with pooling.
+    One channel has to be said in strides.
+    """
+    if x.shape[1] > 1:
+        return x.contiguous(memory_format=torch.channels_last)
+    return x.contiguous().as_strided(x.shape, (x.shape[2] * x.shape[3], 1, x.shape[3], 1))
 
 
 def probe(task: Task, query: Query, how: Fill, output: Output, cut: Regions | None = None) -> Probe:
@@ -262,8 +268,11 @@ def probe(task: Task, query: Query, how: Fill, output: Output, cut: Regions | No
     return Probe(model=task.model, x=query.x, target=query.target, absent=shown, output=output)
 
 
-def ask(asked: Probe, cut: Regions, masks: Sequence[Real[Tensor, "mask region"]]) -> list[Float[Tensor, "mask"]]:
-    """Return the answers to masks over regions, one list entry per sample; all samples share their chunks."""
+def ask(asked: Probe, cut: Regions, masks: list) -> list:
+    """Return the answers to masks over regions [mask, region], one tensor per sample; all samples share their chunks.
+
+    Lists without the type of their items: checking that would draw from Python's random state in the tests.
+    """
     lengths = [len(mask) for mask in masks]
     image = torch.arange(len(masks)).repeat_interleave(torch.tensor(lengths)).to(asked.x.device)
     stacked = torch.cat(pad(masks, cut.most)).to(asked.x.device)
@@ -271,14 +280,14 @@ def ask(asked: Probe, cut: Regions, masks: Sequence[Real[Tensor, "mask region"]]
 
 
 def by_region(
-    cut: Regions, image: Int[Tensor, "row"], masks: Callable[[slice], Real[Tensor, "part region"]]
+    cut: Regions, image: Int[Tensor, "row"], masks: Callable[[slice], Shaped[Tensor, "part region"]]
 ) -> Callable[[slice], Tensor]:
     """Return the function that looks masks over regions up at every position."""
     flat = cut.index.flatten(1)
     return lambda rows: masks(rows).gather(1, flat[image[rows]]).view(-1, *cut.index.shape[1:])
 
 
-def pad(masks: Sequence[Real[Tensor, "mask region"]], width: int) -> list[Tensor]:
+def pad(masks: list, width: int) -> list:
     """Return masks with absent regions added up to a width."""
     return [functional.pad(mask, (0, width - mask.shape[1])) for mask in masks]
 

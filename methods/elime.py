@@ -36,7 +36,7 @@ from gpex_bench.types import Attribution, Explainer, Query, Task, settings
 
 DIGITS = 5  # decimals of an answer; smaller differences are rounding errors of the network
 
-Answer = Callable[[Sequence[Tensor]], list[Tensor]]
+Answer = Callable[[list[Tensor]], list[Tensor]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -101,13 +101,13 @@ class ELime(Explainer):
         cut = regions(query.x, self.segmentation, self.n_segments)
         once = probe(task, query, self.fill, self.fitness, cut)
 
-        def answer(masks: Sequence[Tensor]) -> list[Tensor]:
-            each = [torch.cat(list(masks[i : i + self.restarts])) for i in range(0, len(masks), self.restarts)]
+        def answer(masks: list[Tensor]) -> list[Tensor]:
+            each = [torch.cat(masks[i : i + self.restarts]) for i in range(0, len(masks), self.restarts)]
             lengths = [len(mask) for mask in masks]
             return list(torch.cat(ask(once, cut, each)).cpu().split(lengths))
 
         generators = [task.generator(sample) for sample in query.sample.tolist() for _ in range(self.restarts)]
-        counts = [count for count in cut.count for _ in range(self.restarts)]
+        counts = [count for count in cut.count.tolist() for _ in range(self.restarts)]
         return self.search(answer, counts, generators, cut)
 
     def search(

@@ -31,7 +31,7 @@ class FeatureAblation(Explainer):
         """Return each region's drop, shared by its entries."""
         cut = regions(query.x, self.segmentation, self.n_segments)
         asked = probe(task, query, self.fill, self.output, cut)
-        without = [~torch.eye(count, dtype=torch.bool) for count in cut.count]
-        answers = zip(asked.whole(), ask(asked, cut, without), strict=True)
+        without = [~torch.eye(count, dtype=torch.bool) for count in cut.count.tolist()]
+        answers = zip(asked.even(1), ask(asked, cut, without), strict=True)
         drops = torch.nn.utils.rnn.pad_sequence([whole - y for whole, y in answers], batch_first=True)
         return Attribution(values=cut.spread(drops, query.x))

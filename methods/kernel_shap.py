@@ -56,7 +56,7 @@ class KernelShap(Explainer):
     def _part(self, task: Task, query: Query) -> Tensor:
         cut = regions(query.x, self.segmentation, self.n_segments)
         asked = probe(task, query, self.fill, self.output, cut)
-        samples = zip(query.sample.tolist(), cut.count, strict=True)
+        samples = zip(query.sample.tolist(), cut.count.tolist(), strict=True)
         drawn = [coalitions(self.budget, count, task.generator(sample)) for sample, count in samples]
         answers = ask(asked, cut, [masks for masks, _ in drawn])
         rows = max(len(masks) for masks, _ in drawn)
@@ -68,7 +68,7 @@ class KernelShap(Explainer):
                 answers,
             )
         )
-        known = torch.arange(cut.most, device=y.device) < torch.tensor(cut.count, device=y.device)[:, None]
+        known = torch.arange(cut.most, device=y.device) < cut.count.to(y.device)[:, None]
         return cut.spread(constrained(design, y, weight, known), query.x)
 
 

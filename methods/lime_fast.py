@@ -58,7 +58,7 @@ class LimeFast(Explainer):
     def _images(self, task: Task, query: Query) -> Tensor:
         cut = regions(query.x, self.segmentation, self.n_segments)
         asked = probe(task, query, self.fill, self.output, cut)
-        samples = zip(query.sample.tolist(), cut.count, strict=True)
+        samples = zip(query.sample.tolist(), cut.count.tolist(), strict=True)
         masks = [coins(self.budget, count, task.generator(sample)) for sample, count in samples]
         y = torch.stack(ask(asked, cut, masks))
         design = torch.stack(pad(masks, cut.most)).to(y)
@@ -97,7 +97,7 @@ def coins(n_masks: int, n_regions: int, generator: torch.Generator) -> Tensor:
 
 def image_weights(design: Tensor, cut: Regions) -> Tensor:
     """Return the weight of each mask [sample, mask]: for zeros and ones, the cosine to all ones is sqrt(share)."""
-    share = design.sum(2) / torch.tensor(cut.count).to(design)[:, None]
+    share = design.sum(2) / cut.count.to(design)[:, None]
     return (-(((1 - share.sqrt()) / IMAGE_WIDTH) ** 2) / 2).exp()
 
 

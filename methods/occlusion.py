@@ -47,7 +47,7 @@ class Occlusion(Explainer):
         asked = probe(task, query, self.fill, self.output)
         image = torch.arange(len(x), device=x.device).repeat_interleave(n_windows)
         window = torch.arange(n_windows, device=x.device).repeat(len(x))
-        whole = asked.whole()
+        whole = asked.even(1)
         drop = torch.zeros(len(x), *x.shape[2:], dtype=torch.float64, device=x.device)
         for part, present, y in asked.chunks(image, lambda part: ~covered(window[part])):
             drop.index_add_(0, image[part], (whole[image[part]] - y)[:, None, None] * (1 - present.double()))

@@ -49,10 +49,10 @@ class ShapleySampling(Explainer):
     def _part(self, task: Task, query: Query) -> Tensor:
         cut = regions(query.x, self.segmentation, self.n_segments)
         asked = probe(task, query, self.fill, self.output, cut)
-        samples = zip(query.sample.tolist(), cut.count, strict=True)
+        samples = zip(query.sample.tolist(), cut.count.tolist(), strict=True)
         places = [orders(self.budget, count, task.generator(sample)) for sample, count in samples]
         inner = ask(asked, cut, [prefixes(place) for place in places])
-        ends = zip(asked.nothing(), asked.whole(), strict=True)
+        ends = zip(asked.even(0), asked.even(1), strict=True)
         values = [
             mean_gain(place.to(y.device), y, nothing, whole)
             for place, y, (nothing, whole) in zip(places, inner, ends, strict=True)
