@@ -18,10 +18,10 @@ class Gpex(GpexRecipe):
     norm: float = 1.0
     slope: float = 1.0
     trunk: Trunk = "network"
-    whitening: float | None = None
+    whitening: float | None = 1e-2
     standardise: bool = True
     noise: float | None = None
-    ridge: float | None = 1e-4
+    ridge: float | None = 3e-3
     input_noise: bool = True
     objective: Objective = "predictive"
     statistics: Statistics = "running"

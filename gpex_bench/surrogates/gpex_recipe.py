@@ -50,7 +50,9 @@ class GpexRecipe(Recipe, ABC):
     standardise: bool  # targets per head, so that one scale of noise and a zero prior mean suit every head
     noise: float | None  # the ridge s2 in training; null learns one per kernel
     noise_per_point: bool = False  # a fixed noise is multiplied by the number of inducing points
-    ridge: float | None  # the final s2 per inducing point; null keeps that of the training
+    ridge: (
+        float | None
+    )  # the final s2, in units of the inducing points' summed squared norm; null keeps that of training
     input_noise: bool  # the noise in intervals depends on the input, and is calibrated on held-out samples
     n_inducing: int | None = None  # how many training samples the processes are conditioned on; null is all
     # training
@@ -70,13 +72,13 @@ class GpexRecipe(Recipe, ABC):
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        demands.at_least(self, 1, "dim", "width", "n_steps", "batch_size", "n_refreshed", "window", "updates")
-        demands.at_least(self, 0, "second_steps", "trunk_learning_rate", "perturbation", "slope")
+        demands.at_least(self, 1.0, "dim", "width", "n_steps", "batch_size", "n_refreshed", "window", "updates")
+        demands.at_least(self, 0.0, "second_steps", "trunk_learning_rate", "perturbation", "slope")
         demands.positive(self, "norm", "learning_rate")
         demands.positive(self, *(name for name in ("noise", "ridge", "whitening") if getattr(self, name) is not None))
         demands.one_of(self, trunk=get_args(Trunk), statistics=get_args(Statistics), objective=get_args(Objective))
         if self.n_inducing is not None:
-            demands.at_least(self, self.dim, "n_inducing")
+            demands.at_least(self, float(self.dim), "n_inducing")
         if not 0 < self.held_out < 1:
             raise ValueError(f"held_out must be a share in (0, 1), got {self.held_out!r}.")
         if self.objective == "latent" and self.noise is None:
@@ -167,6 +169,28 @@ class GpexRecipe(Recipe, ABC):
         )
         return training.run(progress, key)
 
+    def _finished(
+        self, f: KernelMap, samples: Samples, noise: Float64[Tensor, "group"]
+    ) -> tuple[posterior.Statistics, Float64[Tensor, "group"]]:
+        """Even out and scale the kernel in place; return the statistics in training, and the ridge per inducing point.
+
+        A kernel and its ridge can be scaled together without a change of the mean. The scale is the one with the
+        largest evidence, the mean of v (v - mean) over s2, so that variances have the size of the residuals.
+        """
+        v = posterior.grouped(samples.v, f.shape.n_groups)
+        sums = posterior.statistics(in_parts(f, samples.inducing), v)
+        if self.whitening is not None:
+            f.whiten(sums.a / sums.count, self.whitening)
+            sums = posterior.statistics(in_parts(f, samples.inducing), v)
+        if self.ridge is None:
+            return sums, noise / sums.count
+        s2 = self.ridge * sums.a.diagonal(dim1=-2, dim2=-1).sum(-1)
+        w = posterior.weights(matching.unit_state(sums, s2.log()))
+        amplitude = (sums.c - (sums.b * w).sum(1)).mean(1) / (s2 * sums.count)
+        amplitude = torch.where(amplitude > 0, amplitude, 1.0)  # heads that never vary
+        f.scale(amplitude.sqrt())
+        return posterior.statistics(in_parts(f, samples.inducing), v), amplitude * s2 / sums.count
+
     def _conditioned(  # noqa: PLR0913, PLR0917 - the pieces of one fit
         self,
         f: KernelMap,
@@ -180,22 +204,15 @@ class GpexRecipe(Recipe, ABC):
     ) -> WeightSpaceSurrogate:
         """Finish the kernel, calibrate the noise without the held-out samples, and condition on all inducing points."""
         f.requires_grad_(False)
-        v = posterior.grouped(samples.v, f.shape.n_groups)
-        sums = posterior.statistics(in_parts(f, samples.inducing), v)
-        if self.whitening is not None:
-            f.whiten(sums.a / sums.count, self.whitening)
-            sums = posterior.statistics(in_parts(f, samples.inducing), v)
+        sums, per_point = self._finished(f, samples, noise)
         if self.input_noise:
-            state = matching.unit_state(sums, self._final(noise, len(inducing)).log())
+            state = matching.unit_state(sums, (per_point * sums.count).log())
             observation.calibrate(f, state, held, samples.check)
         index = None if self.n_inducing is None else inducing
-        final = self._final(noise, len(data.train.x) if index is None else len(index))
+        n = len(data.train.x) if index is None else len(index)
+        final = noise if self.ridge is None else per_point * n
         units = (targets.offset.cpu(), targets.scale.cpu())
         return conditioned(f, network, data, final, index=index, units=units, device=self.device)
-
-    def _final(self, noise: Float64[Tensor, "group"], n: int) -> Float64[Tensor, "group"]:
-        """Return the ridge of the processes conditioned on n points."""
-        return noise if self.ridge is None else torch.full_like(noise, self.ridge * n)
 
     def _refresh(self, u: Tensor, v: Tensor) -> refresh.Refresh:
         """Return the policy that keeps the statistics up to date."""

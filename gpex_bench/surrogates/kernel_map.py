@@ -129,6 +129,10 @@ class KernelMap(FeatureMap):
         size = (total[:, 0] / ((value * rate.square()).sum(-1) + TINY)).sqrt()
         self.mixer.copy_(size[:, None, None] * (vector * rate[:, None]) @ vector.mT)
 
+    def scale(self, factor: Float64[Tensor, "group"]) -> None:
+        """Multiply the embeddings of each group."""
+        self.mixer.mul_(factor.to(self.mixer)[:, None, None])
+
     def log_variance(self, pooled: Float[Tensor, "batch pool width"]) -> Float[Tensor, "batch head"]:
         """Return the logarithm of the observation noise of each standardised output.
 
