@@ -53,9 +53,8 @@ def conditioned(  # noqa: PLR0913 - options by keyword
     if features.grid(x[:1].to(device)) is None:
         centre = rows.double().mean(0)[..., None]
     else:
-        centre = in_chunks(lambda part: features.locations(part).double().sum(0, keepdim=True), x, device).sum(0) / len(
-            x
-        )
+        totals = in_chunks(lambda part: features.locations(part).double().sum(0, keepdim=True), x, device)
+        centre = totals.sum(0) / len(x)
     state = posterior.condition(sums, evidence_noise(sums) if noise is None else noise.cpu(), offset, scale)
     buffers = {"rows": rows, "targets": v, "centre": centre.to(rows.dtype), "noise": state.noise}
     buffers |= {"offsets": state.offset, "scale": state.scale, "index": index}
