@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ CURVES = ("dataset", "model", "seed", "method", "sample", "order", "fraction", "
 SUMMARY = ("dataset", "model", "method", "metric", "mean", "low", "high", "seed_sd", "n_samples", "n_seeds")
 MARKS = ("difference", "p_value", "is_best", "is_best_group")
 OUTCOMES = (*SUMMARY, *MARKS, "mark", "state", "reason", "n_seeds_planned")
+SPLITS = {"test": "test", "mixed": "mixed", "ood": "out-of-distribution"}  # of agreement, as they are called
 
 Record = Mapping[str, Any]  # what is known about one method or metric
 
@@ -59,6 +61,18 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def groups(frame: pd.DataFrame, keys: Sequence[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
     """Yield the rows of each combination of the keys (a tuple), in sorted order."""
     yield from frame.groupby(list(keys), sort=True)
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts numbers in names by size: "row 2" before "row 10"."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]
+
+
+def surrogate_order(agreement: pd.DataFrame) -> list[str]:
+    """Return the surrogates of one dataset and model, the one with the highest mean R² on test items first."""
+    chosen = (agreement["head"] == "all") & (agreement["statistic"] == "mean_r2") & (agreement["split"] == "test")
+    score = agreement[chosen].dropna(subset="mean").set_index("surrogate")["mean"].to_dict()
+    return sorted(set(agreement["surrogate"]), key=lambda name: (-score.get(name, -math.inf), name))
 
 
 def decimals(scale: float) -> int | None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from gpex_bench.surrogates import comparison
+from gpex_bench.surrogates.comparison import Outputs
+
 NETWORKS = {"breast_cancer": "mlp", "mnist5k": "cnn", "shapes": "thin_resnet"}
 HEADS = {
     "breast_cancer": ["malignant", "benign"],
@@ -51,7 +54,7 @@ def methods() -> list[dict]:
             "reference": "sundararajan2017axiomatic",
             "description": f"Says what {name} does in one line of plain English.",
             "hyperparameters": {"n_steps": "50", "rule": "'trapezoid'"} if kind != "control" else {},
-            "needs": ["gradient"] if kind == "gradient" else [],
+            "needs": {"gradient": ["gradient"]}.get(kind, ["surrogate gpex"] if name.startswith("gpex") else []),
             "explains": "Examples" if name in EXAMPLES else "Attribution",
         }
         for name, (kind, *_) in QUALITY.items()
@@ -154,18 +157,25 @@ def costs() -> pd.DataFrame:
     )
 
 
-def predictions(n_samples: int = 300, seeds: int = 3) -> pd.DataFrame:
+SURROGATES = {"gpex": 1.0, "last_layer": 1e-3, "knn": 4.0}  # how large the errors of each are
+
+
+def predictions(n_samples: int = 300, seeds: int = 3, surrogates: tuple[str, ...] = ("gpex",)) -> pd.DataFrame:
     rng = np.random.default_rng(1)
     frames = []
     for dataset, model in NETWORKS.items():
         for seed in range(seeds):
-            for split in ("test", "mixed"):
+            for split in ("test", "mixed", "ood"):
                 for place, head in enumerate(HEADS[dataset]):
                     network = rng.normal(0, 4, n_samples) * (1 + rng.integers(0, 2, n_samples))
-                    error = rng.normal(0, 0.2 + 0.12 * place, n_samples)
-                    key = {"dataset": dataset, "model": model, "seed": seed, "surrogate": "gpex", "split": split}
-                    frame = {"sample": np.arange(n_samples), "head": head, "network": network}
-                    frames.append(pd.DataFrame({**key, **frame, "mean": network + error, "variance": 0.1}))
+                    doubt = (0.2 + 0.12 * place) * rng.uniform(0.5, 1.5, n_samples)
+                    error = rng.normal(0, doubt)
+                    for name in surrogates:
+                        size = SURROGATES[name]
+                        key = {"dataset": dataset, "model": model, "seed": seed, "surrogate": name, "split": split}
+                        frame = {"sample": np.arange(n_samples), "head": head, "network": network}
+                        means = {"mean": network + size * error, "variance": (size * doubt) ** 2}
+                        frames.append(pd.DataFrame({**key, **frame, **means}))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -173,18 +183,45 @@ def agreement(data: pd.DataFrame) -> pd.DataFrame:
     rows = []
     key = ["dataset", "model", "seed", "surrogate", "split"]
     for place, part in data.groupby(key):
-        for head, one in part.groupby("head"):
-            r = np.corrcoef(one["network"], one["mean"])[0, 1]
-            r2 = 1 - ((one["network"] - one["mean"]) ** 2).sum() / ((one["network"] - one["network"].mean()) ** 2).sum()
-            rmse = (1 - r2) ** 0.5
-            rows += [(*place, head, "pearson", r), (*place, head, "r2", r2), (*place, head, "rmse_sd", rmse)]
-        for statistic, value in (
-            ("argmax_agreement", 0.991),
-            ("accuracy_network", 0.978),
-            ("accuracy_surrogate", 0.975),
-        ):
-            rows.append((*place, "all", statistic, value))
+        found = Outputs(
+            *(
+                part.pivot(index="sample", columns="head", values=column).to_numpy()
+                for column in ("network", "mean", "variance")
+            )
+        )
+        columns = comparison.per_head(found)
+        if place[-1] == "test":
+            columns |= {"effective_rank": np.full(found.network.shape[1], 1.5)}
+        for name, column in columns.items():
+            rows += [(*place, head, name, value) for head, value in zip(sorted(set(part["head"])), column, strict=True)]
+        overall = comparison.over_heads(found, columns) | comparison.of_classes(found)
+        if place[-1] == "test":
+            overall |= {"accuracy_network": 0.978, "accuracy_surrogate": 0.975}
+        rows += [(*place, "all", statistic, value) for statistic, value in overall.items()]
     return pd.DataFrame(rows, columns=[*key, "head", "statistic", "value"])
+
+
+def surrogates() -> list[dict]:
+    return [
+        {
+            "surrogate": name,
+            "class": name.title(),
+            "description": f"Stands in as {name}.",
+            "hyperparameters": {"dim": "20"} if name == "gpex" else {},
+            "exact": name == "last_layer",
+        }
+        for name in SURROGATES
+    ]
+
+
+def surrogate_costs(seeds: int = 3) -> pd.DataFrame:
+    rows = [
+        (dataset, model, seed, name, 60 * size, 10**9)
+        for dataset, model in NETWORKS.items()
+        for seed in range(seeds)
+        for name, size in SURROGATES.items()
+    ]
+    return pd.DataFrame(rows, columns=["dataset", "model", "seed", "surrogate", "wall_seconds", "peak_bytes"])
 
 
 def curves(n_samples: int = 48, seeds: int = 3, steps: int = 21) -> pd.DataFrame:

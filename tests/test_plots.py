@@ -39,11 +39,25 @@ def curves() -> pd.DataFrame:
 
 
 @cache
+def compared() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """All surrogates of one network on all splits."""
+    predictions = synthetic.predictions(80, 2, tuple(synthetic.SURROGATES)).query("dataset == 'shapes'")
+    return predictions, statistics.agreement_summary(synthetic.agreement(predictions))
+
+
 def matched() -> tuple[pd.DataFrame, pd.DataFrame]:
-    predictions = synthetic.predictions(80, 2)
-    agreement = statistics.agreement_summary(synthetic.agreement(predictions))
-    here = "dataset == 'shapes' and split == 'test'"
-    return predictions.query(here), agreement.query(here)
+    """One of them on the test items."""
+    predictions, agreement = (frame.query("surrogate == 'gpex' and split == 'test'") for frame in compared())
+    return predictions, agreement
+
+
+def looks() -> plots.Looks:
+    rng = np.random.default_rng(0)
+    network, error = rng.normal(-2, 2, (3, 4, 5)), rng.normal(0, 0.3, (3, 4, 5))
+    images = rng.uniform(size=(3, 1, 28, 28))
+    return plots.Looks(
+        name="x", images=images, labels=["a", "b", "c"], network=network, mean=network + error, r=[0.9, 0.8, 0.7]
+    )
 
 
 def cost() -> pd.DataFrame:
@@ -58,7 +72,9 @@ DRAW = {
     "scores": lambda mix: plots.heat_map(mix(block()), METHODS[::-1], METRICS, "srg"),
     "removal": lambda mix: plots.removal_curves(mix(curves()), METHODS),
     "scatter": lambda mix: plots.agreement_scatter(mix(matched()[0]), mix(matched()[1])),
-    "heads": lambda mix: plots.agreement_heads(mix(matched()[1])),
+    "heads": lambda mix: plots.agreement_heads(mix(compared()[1])),
+    "calibration": lambda mix: plots.calibration(mix(compared()[0]), ["last_layer", "gpex", "knn"]),
+    "attention": lambda mix: plots.attention_maps(looks()),
     "cost": lambda mix: plots.cost_against_score(mix(cost()), True),
     "gallery": lambda mix: plots.gallery(plots.Gallery(**synthetic.gallery("mnist5k", 2))),
     "table_gallery": lambda mix: plots.table_gallery(plots.Gallery(**synthetic.gallery("breast_cancer", 2))),
@@ -151,8 +167,61 @@ def test_heads_of_a_constant_output_are_undefined() -> None:
         texts = [plots.to_svg(plots.agreement_scatter(predictions, agreement), "x")]
         texts.append(plots.to_svg(plots.agreement_heads(agreement), "y"))
         assert texts[0].count("network constant: r undefined") >= len(heads)
-        assert texts[1].count(">undefined<") == len(heads)
+        assert texts[1].count(">undefined<") == (len(heads) > 1)
         assert not any(re.search(r"\bnan\b", text) for text in texts)
+
+
+def test_every_head_of_every_surrogate_is_drawn_and_the_weakest_is_named() -> None:
+    agreement = compared()[1]
+    drawing = plots.agreement_heads(agreement)
+    assert [label.get_text() for label in drawing.figure.axes[0].get_yticklabels()] == ["last_layer", "gpex", "knn"]
+    for axes, split in zip(drawing.figure.axes, ("test", "mixed", "ood"), strict=True):
+        dots = [dots.get_offsets() for dots in axes.collections]
+        assert [len(one) for one in dots] == [6, 1] * 3
+        part = agreement.query(f"split == '{split}' and statistic == 'r2' and head != 'all' and surrogate == 'knn'")
+        np.testing.assert_allclose(np.sort(dots[4][:, 0]), np.sort(1 - part["mean"]))
+        assert dots[5][0, 0] == pytest.approx((1 - part["mean"]).max())
+        assert part.loc[part["mean"].idxmin(), "head"] in axes.texts[2].get_text()
+
+
+def test_coverage_and_error_against_doubt_by_hand() -> None:
+    predictions = compared()[0].query("split == 'test' and surrogate == 'gpex'")
+    drawing = plots.calibration(predictions, ["gpex"])
+    data = drawing.data
+    at = data[(data["what"] == "coverage") & np.isclose(data["x"], 0.9)]
+    inside = (predictions["mean"] - predictions["network"]).abs() <= 1.6448536 * predictions["variance"] ** 0.5
+    assert at["y"].item() == pytest.approx(inside.mean()) and f"gpex {inside.mean():.2f} on test items" in drawing.alt
+    errors = data[data["what"] == "error"]
+    assert len(errors) == 10 and errors["x"].is_monotonic_increasing
+    assert np.corrcoef(np.log(errors["x"]), np.log(errors["y"]))[0, 1] > 0.9  # the variance is right here
+    with pytest.raises(ValueError, match="at most 10 surrogates, got 11"):
+        plots.calibration(predictions, [str(name) for name in range(11)])
+
+
+def test_attention_maps_share_one_scale_and_say_the_difference() -> None:
+    drawing = plots.attention_maps(looks())
+    maps = [image for axes in drawing.figure.axes[:12] for image in axes.images]
+    scales = {(image.norm.vmin, image.norm.vmax) for place, image in enumerate(maps) if place % 4 in (1, 2)}
+    assert len(scales) == 1
+    np.testing.assert_allclose(maps[3].get_array(), looks().mean[0] - looks().network[0])
+    assert len(drawing.data) == 3 * 4 * 5 and drawing.data["column"].max() == 5
+    fields = {name: getattr(looks(), name) for name in ("name", "images", "labels", "network", "r")}
+    with pytest.raises(ValueError, match=r"same images and places, got 3 images, \(3, 4, 5\) and \(3, 5, 4\)"):
+        plots.attention_maps(plots.Looks(**fields, mean=np.zeros((3, 5, 4))))
+
+
+def test_heads_of_a_map_keep_their_places() -> None:
+    heads = [f"row {row}, column {column}" for row in range(1, 4) for column in range(1, 12)]
+    part = matched()[0].query("head == 'cross'")
+    predictions = pd.concat([part.assign(head=head) for head in heads])
+    agreement = matched()[1].query("head == 'cross'")
+    agreement = pd.concat([agreement.assign(head=head, is_weakest=False) for head in heads])
+    drawing = plots.agreement_scatter(predictions, agreement)
+    panels = drawing.figure.axes
+    assert len(panels) == 33
+    titles = [axes.get_title().split("\n")[1] for axes in panels]
+    assert titles == heads  # row by row, and column 10 after column 9
+    assert len({axes.get_subplotspec().colspan.start for axes in panels}) == 11
 
 
 def test_similarities_of_one_item_have_the_same_decimals() -> None:

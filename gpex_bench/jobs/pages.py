@@ -24,7 +24,7 @@ class Run:
         folder = this.path("cards").parent
         self.tables = {name: io.read_table(folder / f"{name}.parquet") for name in (*PARTS, *WHOLE)}
         cards = io.read_json(this.path("cards"))
-        self.methods, self.metrics = cards["methods"], cards["metrics"]
+        self.methods, self.metrics, self.surrogates = cards["methods"], cards["metrics"], cards["surrogates"]
 
 
 @job
@@ -32,6 +32,7 @@ def draw(this: Job) -> None:
     """Tables, explanations of the first seed → figures, with the numbers they show."""
     from gpex_bench import plots
     from gpex_bench.stages.draw import draw_explanations, draw_tables
+    from gpex_bench.stages.draw_agreement import draw_attention
     from gpex_bench.tables import csv
 
     run, headline, folder = Run(this), this.config.headline, this.path("figures")
@@ -39,7 +40,10 @@ def draw(this: Job) -> None:
     figures = [draw_tables(run.tables, run.methods, run.metrics, headline)]
     for network in this.config.networks:
         here = (scores["dataset"] == network.dataset) & (scores["model"] == network.model) & (scores["seed"] == seed)
-        figures.append(draw_explanations(_shown(this, network, seed), scores[here], run.methods, headline))
+        shown = _shown(this, network, seed)
+        figures.append(draw_explanations(shown, scores[here], run.methods, headline))
+        said = run.tables["predictions"].query("dataset == @network.dataset & model == @network.model & seed == @seed")
+        figures.append(draw_attention(shown.data, shown.name, said))
     index = []
     for stem, section, dataset, drawing in chain.from_iterable(figures):
         io.write_bytes(folder / f"{stem}.svg", plots.to_svg(drawing, stem).encode())
@@ -110,6 +114,9 @@ def report(this: Job) -> None:
         cells=run.tables["cells"],
         costs=pd.DataFrame(io.read_json(this.path("costs")), columns=list(frames.COSTS)),
         agreement=agreement(run.tables["agreement"]),
+        surrogates=run.surrogates,
+        fits=run.tables["surrogates"],
+        surrogate_costs=pd.DataFrame(io.read_json(this.path("surrogate_costs")), columns=list(frames.SURROGATE_COSTS)),
         efficiency=efficiency(run.tables, run.methods, run.metrics, headline),
         methods=run.methods,
         metrics=run.metrics,

@@ -23,7 +23,7 @@ WHOLE = ("cells", "skipped", "outcomes", "networks", "surrogates")
 @job
 def aggregate(this: Job) -> None:
     """Cells → tables."""
-    from gpex_bench.stages.aggregate import aggregate, method_record, metric_record, texts
+    from gpex_bench.stages.aggregate import aggregate, method_record, metric_record, surrogate_record, texts
 
     parts = {name: [io.read_table(path) for path in this.paths(name)] for name in PARTS}
     config = this.config
@@ -35,6 +35,7 @@ def aggregate(this: Job) -> None:
             for name, method in explainers.items()
         ],
         "metrics": [metric_record(name, metric) for name, metric in metrics.items()],
+        "surrogates": [surrogate_record(name, config.surrogate(name)) for name in config.entries["surrogate"]],
     }
     controls = sorted(frames.controls(cards["methods"]))
     fates, fit_costs = fits(this)

@@ -7,6 +7,8 @@ Every drawing carries a title, an alternative text that says what it shows, and 
 """
 
 from gpex_bench.plots.agreement import agreement_heads, agreement_scatter
+from gpex_bench.plots.attention import Looks, attention_maps
+from gpex_bench.plots.calibration import calibration
 from gpex_bench.plots.maps import Gallery, gallery, table_gallery
 from gpex_bench.plots.neighbours import Sheet, neighbour_sheet
 from gpex_bench.plots.removal import removal_curves
@@ -17,10 +19,13 @@ from gpex_bench.plots.style import Drawing, to_png, to_svg
 __all__ = [
     "Drawing",
     "Gallery",
+    "Looks",
     "Scale",
     "Sheet",
     "agreement_heads",
     "agreement_scatter",
+    "attention_maps",
+    "calibration",
     "cost_against_score",
     "gallery",
     "heat_map",

@@ -19,6 +19,8 @@ INK = "#1b1f24"  # text and axes; the report's style sheet turns exactly this co
 FAINT = "#d0d4d9"  # grid lines; likewise
 GREY = "#6b737c"  # controls; likewise
 BLUE, ORANGE = "#0173b2", "#de8f05"  # seaborn's "colorblind" palette
+COLOURS = (BLUE, ORANGE, "#029e73", "#cc78bc", "#ca9161", "#949494", "#fbafe4", "#56b4e9", "#d55e00", "#ece133")
+MARKERS = "osD^vP*X<>"  # beside the colours, so that no reader depends on these
 DIVERGING = "RdBu_r"  # blue against, white none, red for the target
 N_LABEL = 26  # characters of a name before it is shortened
 

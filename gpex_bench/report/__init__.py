@@ -15,11 +15,12 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from gpex_bench.frames import CELLS, COSTS, OUTCOMES, Record, require
-from gpex_bench.report import sections, verdict
+from gpex_bench.frames import CELLS, COSTS, OUTCOMES, SURROGATE_COSTS, Record, require
+from gpex_bench.report import match_tables, matches, sections, verdict
 from gpex_bench.types import value
 
-AGREEMENT = ("dataset", "model", "surrogate", "split", "head", "statistic", "mean", "low", "high", "is_weakest")
+PLACE = ("dataset", "model", "surrogate", "split", "head", "statistic")
+AGREEMENT = (*PLACE, "mean", "low", "high", "n_seeds", "is_weakest")
 COST = ("dataset", "model", "method", "metric", "rows_per_sample", "mean", "low", "high", "is_control", "is_pareto")
 SECTIONS = ("scores", "removal", "agreement", "gallery", "neighbours", "cost")
 
@@ -45,6 +46,9 @@ class Results:
     cells: pd.DataFrame
     costs: pd.DataFrame  # measured seconds and bytes
     agreement: pd.DataFrame  # statistics.agreement_summary; may be empty
+    surrogates: Sequence[Record] = ()  # cards
+    fits: pd.DataFrame | None = None  # frames.SURROGATES: what became of each fit
+    surrogate_costs: pd.DataFrame | None = None  # frames.SURROGATE_COSTS
     efficiency: pd.DataFrame  # statistics.cost_summary for the headline metric
     methods: Sequence[Record]
     metrics: Sequence[Record]
@@ -88,13 +92,26 @@ def render(results: Results) -> str:
         failed_metrics=sections.failed_metrics(results.cells, results.outcomes),
         inapplicable=sections.inapplicable(results.outcomes),
         tables=sections.score_tables(results.outcomes, results.methods, results.metrics, results.headline),
-        heads=sections.agreement_table(results.agreement),
+        **_agreement(results),
         costs=sections.cost_table(results.efficiency, results.costs, results.cells),
         methods=sections.method_cards(results.methods, results.outcomes, results.headline),
         metrics=sorted(results.metrics, key=lambda record: (record["measures"], record["metric"])),
         pictures=sections.by_section([_safe(picture) for picture in results.pictures], SECTIONS),
         provenance=sections.listed(results.provenance),
     )
+
+
+def _agreement(results: Results) -> dict[str, Any]:
+    """Return what the template shows of surrogates."""
+    costs = results.surrogate_costs
+    costs = pd.DataFrame(columns=list(SURROGATE_COSTS)) if costs is None else costs
+    return {
+        "matches": match_tables.tables(results.agreement, costs),
+        "match_sentences": matches.sentences(results.agreement, results.surrogates, costs),
+        "exact": {card["surrogate"] for card in results.surrogates if card["exact"]},
+        "surrogates": sorted(results.surrogates, key=lambda card: card["surrogate"]),
+        "failed_fits": [] if results.fits is None else match_tables.failed(results.fits),
+    }
 
 
 def _safe(picture: Picture) -> dict[str, Any]:

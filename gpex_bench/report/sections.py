@@ -10,7 +10,6 @@ import pandas as pd
 from gpex_bench.frames import (
     RANDOM,
     Record,
-    below_one,
     blocks,
     controls,
     groups,
@@ -156,28 +155,6 @@ def notes(part: pd.DataFrame, left_out: Mapping[str, str], methods: Sequence[Rec
     if blind:
         result.append(f"No information here: a random control cannot be told from the best by {', '.join(blind)}.")
     return result
-
-
-def agreement_table(agreement: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return one row per dataset, model, surrogate and split: statistics of all heads and of the weakest one."""
-    rows = []
-    for (dataset, model, surrogate, split), part in groups(agreement, ["dataset", "model", "surrogate", "split"]):
-        heads = part[part["head"] != "all"].pivot(index="statistic", columns="head", values="mean")
-        whole = part[part["head"] == "all"].set_index("statistic")["mean"].to_dict()
-        weakest = part.loc[part["is_weakest"].astype(bool), "head"]
-        row: dict[str, Any] = {"dataset": dataset, "model": model, "surrogate": surrogate, "split": split}
-        row["weakest"] = str(weakest.iloc[0]) if len(weakest) else ""
-        for name in ("pearson", "r2", "rmse_sd", "coverage_90"):
-            of_heads = heads.loc[name].dropna().to_dict() if name in heads.index else {}
-            write = below_one if name in ("pearson", "r2") else number
-            row[name] = write(sum(of_heads.values()) / len(of_heads)) if of_heads else "undefined"
-            row[f"weakest_{name}"] = write(of_heads[row["weakest"]]) if row["weakest"] in of_heads else ""
-        without_r = part[(part["head"] != "all") & (part["statistic"] == "pearson") & part["mean"].isna()]
-        row["constant"] = ", ".join(sorted(map(str, without_r["head"])))
-        for name in ("argmax_agreement", "accuracy_network", "accuracy_surrogate"):
-            row[name] = f"{100 * whole[name]:.1f}\u00a0%" if name in whole else ""
-        rows.append(row)
-    return rows
 
 
 def cost_table(efficiency: pd.DataFrame, costs: pd.DataFrame, cells: pd.DataFrame) -> list[dict[str, Any]]:

@@ -29,6 +29,7 @@ class Finding:
 
     dataset: str
     model: str
+    place: str  # how the network is called: by its dataset, and by its model too where there are several
     metric: str
     leader: str  # empty if no method has a score
     mean: str
@@ -56,16 +57,26 @@ def findings(
     """Return one finding for each dataset, model and metric."""
     up = {record["metric"]: record["higher_is_better"] for record in metrics}
     ours, blind = controls(methods), controls(methods, BLIND)
+    several = outcomes.groupby("dataset")["model"].nunique()
+    explaining = explained_with(methods, agreement)
     found = []
     for (dataset, model, metric), part in groups(outcomes, ["dataset", "model", "metric"]):
         scored = part[part["state"] == "ok"].sort_values(["mean", "method"], ascending=[not up[metric], True])
         beside = {
             "cost": _cost(efficiency, dataset, model),
-            "matches": _matches(agreement, dataset, model),
+            "place": f"{dataset} ({model})" if several[dataset] > 1 else dataset,
+            "matches": _matches(explaining, dataset, model),
             **_behind(scored, ours, blind),
         }
         found.append(_finding((dataset, model, metric), scored, ours, **beside))
     return found
+
+
+def explained_with(methods: Sequence[Record], agreement: pd.DataFrame) -> pd.DataFrame:
+    """Return the agreement of the surrogates that methods explain with; of all, where no method names one."""
+    used = {need.removeprefix("surrogate ") for record in methods for need in record["needs"]}
+    here = agreement[agreement["surrogate"].isin(used)]
+    return here if len(here) else agreement
 
 
 def _behind(scored: pd.DataFrame, ours: frozenset[str], blind: frozenset[str]) -> dict[str, Any]:
@@ -158,7 +169,7 @@ def sentences(found: Sequence[Finding], headline: str) -> list[str]:
     led = [finding for finding in chosen if finding.leader]
     if not led:
         return [f"No method has a score for {headline}, so there is no leader."]
-    silent = [finding.dataset for finding in chosen if not finding.leader]
+    silent = [finding.place for finding in chosen if not finding.leader]
     who = [f"By {headline}, " + "; ".join(_who(finding) for finding in led)]
     who += [f"no method has a score on {listed(silent)}"] if silent else []
     return ["; ".join(who) + ".", *_who_is_behind(led), *_what_it_costs(led), *_how_well_it_matches(led)]
@@ -172,19 +183,17 @@ def _who(finding: Finding) -> str:
     )
     if finding.tied:
         many = f"{len(finding.tied)} others" if len(finding.tied) > 3 else listed(finding.tied)
-        return f"on {finding.dataset} no single method leads: {score} cannot be told from {many}{beaten}"
+        return f"on {finding.place} no single method leads: {score} cannot be told from {many}{beaten}"
     if finding.second:
-        return (
-            f"on {finding.dataset} {score} leads, by {finding.ahead} over {finding.second} ({finding.p_value}){beaten}"
-        )
-    return f"on {finding.dataset} {score} is the only method with a score{beaten}"
+        return f"on {finding.place} {score} leads, by {finding.ahead} over {finding.second} ({finding.p_value}){beaten}"
+    return f"on {finding.place} {score} is the only method with a score{beaten}"
 
 
 def _what_it_costs(led: Sequence[Finding]) -> list[str]:
     """Say what the leaders cost, and what is cheaper at no measurable loss."""
     parts = []
     for finding in led:
-        text = f"{finding.leader} {finding.rows} on {finding.dataset}"
+        text = f"{finding.leader} {finding.rows} on {finding.place}"
         if finding.cheapest != finding.leader and finding.cheapest_rows != finding.rows:
             text += f" ({finding.cheapest}, tied with it, {finding.cheapest_rows})"
         parts.append(text)
@@ -193,14 +202,14 @@ def _what_it_costs(led: Sequence[Finding]) -> list[str]:
 
 def _who_is_behind(led: Sequence[Finding]) -> list[str]:
     """Name the methods with a worse mean than a control that looks neither at the network nor at a truth."""
-    parts = [f"on {one.dataset} {listed(one.behind)} (control: {one.blind})" for one in led if one.behind]
+    parts = [f"on {one.place} {listed(one.behind)} (control: {one.blind})" for one in led if one.behind]
     return [f"Worse on average than a control that does not look at the network: {'; '.join(parts)}."] if parts else []
 
 
 def _how_well_it_matches(led: Sequence[Finding]) -> list[str]:
     """Say how well the surrogates match the networks, and where worst."""
-    places = {(finding.dataset, finding.model): finding for finding in led if finding.matches}
-    parts = [f"{match.surrogate} on {place[0]} {_how(match)}" for place, one in places.items() for match in one.matches]
+    places = {finding.place: finding for finding in led if finding.matches}
+    parts = [f"{match.surrogate} on {place} {_how(match)}" for place, one in places.items() for match in one.matches]
     return [f"Pearson r of surrogate and network on test items, mean over heads: {'; '.join(parts)}."] if parts else []
 
 

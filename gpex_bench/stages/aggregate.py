@@ -10,7 +10,7 @@ import pandas as pd
 
 from gpex_bench import frames, statistics
 from gpex_bench.tables import csv, latex, markdown, wide
-from gpex_bench.types import Explainer, Metric
+from gpex_bench.types import Explainer, Metric, Recipe
 
 
 @dataclass(frozen=True)
@@ -96,14 +96,12 @@ def texts(
     return found
 
 
-def record(section: str, run_id: str, plugin: Explainer | Metric, **more: Any) -> dict[str, Any]:
-    """Return what the report says about a method or a metric: its own words and its hyperparameters."""
-    cls = type(plugin)
-    lines = (cls.__doc__ or "").strip().splitlines()
+def record(section: str, run_id: str, plugin: Explainer | Metric | Recipe, **more: Any) -> dict[str, Any]:
+    """Return what the report says about a method, a metric or a surrogate: its own words and its hyperparameters."""
+    lines = (type(plugin).__doc__ or "").strip().splitlines()
     return {
         section: run_id,
-        "class": cls.__name__,
-        "reference": cls.reference,
+        "class": type(plugin).__name__,
         "description": lines[0] if lines else "",
         "hyperparameters": {field.name: repr(getattr(plugin, field.name)) for field in fields(plugin)},  # type: ignore[arg-type]
         **more,
@@ -115,9 +113,8 @@ def method_record(run_id: str, explainer: Explainer) -> dict[str, Any]:
     needs = [*sorted(need.value for need in explainer.needs)]
     if explainer.surrogate is not None:
         needs.append(f"surrogate {explainer.surrogate}")
-    return record(
-        "method", run_id, explainer, kind=explainer.kind, needs=needs, explains=explainer.explains.__name__
-    )
+    more = {"reference": explainer.reference, "kind": explainer.kind, "explains": explainer.explains.__name__}
+    return record("method", run_id, explainer, needs=needs, **more)
 
 
 def metric_record(run_id: str, metric: Metric) -> dict[str, Any]:
@@ -127,8 +124,14 @@ def metric_record(run_id: str, metric: Metric) -> dict[str, Any]:
         "metric",
         run_id,
         metric,
+        reference=cls.reference,
         measures=cls.measures,
         higher_is_better=cls.higher_is_better,
         range=list(cls.range),
         chance=cls.chance,
     )
+
+
+def surrogate_record(run_id: str, recipe: Recipe) -> dict[str, Any]:
+    """Return the card of a surrogate."""
+    return record("surrogate", run_id, recipe, exact=type(recipe).exact)

@@ -11,6 +11,7 @@ import torch
 from gpex_bench import frames, plots, statistics
 from gpex_bench.frames import Record
 from gpex_bench.plots import Drawing, Gallery, Sheet
+from gpex_bench.stages.draw_agreement import draw_agreement
 from gpex_bench.types import Attribution, Dataset, Examples, Explanation, Model, Query, Surrogate, value
 
 N_NEIGHBOURS = 6
@@ -62,20 +63,7 @@ def draw_tables(
             yield f"removal_{dataset}_{model}", "removal", dataset, drawing
         if len(_at(cost, here)):
             yield f"cost_{dataset}_{model}", "cost", dataset, plots.cost_against_score(_at(cost, here), better)
-    yield from _agreement(tables)
-
-
-def _agreement(tables: Mapping[str, pd.DataFrame]) -> Figures:
-    """Draw how the surrogates agree with the networks."""
-    if tables["agreement"].empty:
-        return
-    summary = statistics.agreement_summary(tables["agreement"])
-    yield "agreement_heads", "agreement", "", plots.agreement_heads(summary)
-    keys = ["dataset", "model", "surrogate"]
-    for found in summary[keys].drop_duplicates().itertuples(index=False):
-        here = dict(zip(keys, found, strict=True)) | {"split": "test"}
-        drawing = plots.agreement_scatter(_at(tables["predictions"], here), _at(summary, here))
-        yield f"agreement_{'_'.join(found)}", "agreement", str(found[0]), drawing
+    yield from draw_agreement(tables, methods)
 
 
 def _at(frame: pd.DataFrame, key: Mapping[str, str]) -> pd.DataFrame:

@@ -22,6 +22,12 @@ SVG = '<svg xmlns="http://www.w3.org/2000/svg" role="img"><title>t</title><desc>
 
 
 @cache
+def table() -> pd.DataFrame:
+    """The agreement of every surrogate."""
+    return synthetic.agreement(synthetic.predictions(60, 3, tuple(synthetic.SURROGATES)))
+
+
+@cache
 def inputs() -> dict[str, pd.DataFrame]:
     up = {record["metric"]: record["higher_is_better"] for record in METRICS}
     summary = statistics.summarise(synthetic.scores(12), up, CONTROLS)
@@ -31,7 +37,7 @@ def inputs() -> dict[str, pd.DataFrame]:
         "outcomes": outcomes,
         "cells": cells,
         "costs": synthetic.costs(),
-        "agreement": statistics.agreement_summary(synthetic.agreement(synthetic.predictions(60))),
+        "agreement": statistics.agreement_summary(table()),
         "efficiency": statistics.cost_summary(cells, outcomes, "srg", True, CONTROLS),
     }
 
@@ -43,6 +49,8 @@ def results(**changes: Any) -> report.Results:
         "headline": "srg",
         "methods": METHODS,
         "metrics": METRICS,
+        "surrogates": synthetic.surrogates(),
+        "surrogate_costs": synthetic.surrogate_costs(),
         "pictures": [report.Picture(section="cost", dataset="shapes", title="A cost", svg=SVG, data="figures/x.csv")],
         "facts": [{"dataset": "shapes", "train": 10}],
         "provenance": {"command": "snakemake", "versions": {"torch": "2"}, "config": "run: x\nseeds: [1]"},
@@ -85,7 +93,7 @@ def test_is_well_formed_and_navigable() -> None:
     jumps = [found["href"] for tag, found in page.tags if tag == "a" and str(found["href"]).startswith("#")]
     assert {str(jump)[1:] for jump in jumps} <= set(page.ids) and len(jumps) > 8
     heads = [found for tag, found in page.tags if tag == "th"]
-    assert heads and all(found.get("scope") in ("row", "col") for found in heads)
+    assert heads and all(found.get("scope") in ("row", "col", "colgroup") for found in heads)
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h\d", tag)]
     assert levels[0] == 1 and all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
 
@@ -181,6 +189,7 @@ def finding(**changes: Any) -> verdict.Finding:
     fields: dict[str, Any] = {name: "" for name in verdict.Finding.__dataclass_fields__}
     fields |= {
         "dataset": "d",
+        "place": "d",
         "metric": "srg",
         "leader": "a",
         "mean": "0.8",
@@ -212,35 +221,47 @@ def test_verdict_names_the_weakest_head_and_the_cheaper_tie() -> None:
     assert "gp on d 0.990 (weakest head 9, 0.970)." in agreed
 
 
-def test_surrogates_of_one_network_are_not_mixed() -> None:
-    first = inputs()["agreement"]
-    second = first.assign(surrogate="other", mean=first["mean"] / 2)
-    both = pd.concat([first, second])
-    found = verdict.findings(inputs()["outcomes"], inputs()["efficiency"], both, METHODS, METRICS)
-    alone = verdict.findings(inputs()["outcomes"], inputs()["efficiency"], first, METHODS, METRICS)
-    digits, single = (
-        next(one for one in part if one.dataset == "mnist5k" and one.metric == "srg") for part in (found, alone)
+def test_the_verdict_is_about_the_surrogates_that_methods_explain_with() -> None:
+    found = verdict.findings(inputs()["outcomes"], inputs()["efficiency"], inputs()["agreement"], METHODS, METRICS)
+    digits = next(one for one in found if one.dataset == "mnist5k" and one.metric == "srg")
+    (match,) = digits.matches
+    chosen = inputs()["agreement"].query(
+        "dataset == 'mnist5k' and surrogate == 'gpex' and split == 'test' and statistic == 'pearson' and head != 'all'"
     )
-    gpex, other = digits.matches
-    assert (gpex.surrogate, other.surrogate) == ("gpex", "other")
-    assert gpex.mean_r == single.matches[0].mean_r and float(other.mean_r) == pytest.approx(
-        float(gpex.mean_r) / 2, abs=1e-3
-    )
-    sentence = verdict.sentences(found, "srg")[-1]
-    assert f"gpex on mnist5k {gpex.mean_r}" in sentence and f"other on mnist5k {other.mean_r}" in sentence
+    assert match.surrogate == "gpex" and match.mean_r == frames.below_one(chosen["mean"].mean())
+    assert f"gpex on mnist5k {match.mean_r}" in verdict.sentences(found, "srg")[-1]
+    without = [{**record, "needs": []} for record in METHODS]
+    every = verdict.explained_with(without, inputs()["agreement"])
+    assert set(every["surrogate"]) == set(synthetic.SURROGATES)
+
+
+def test_two_networks_on_one_dataset_are_told_apart() -> None:
+    both = {
+        name: pd.concat([inputs()[name], inputs()[name].query("dataset == 'mnist5k'").assign(model="attention")])
+        for name in ("outcomes", "efficiency", "agreement")
+    }
+    found = verdict.findings(both["outcomes"], both["efficiency"], both["agreement"], METHODS, METRICS)
+    said = " ".join(verdict.sentences(found, "srg"))
+    for place in ("mnist5k (cnn)", "mnist5k (attention)", "shapes"):
+        assert f"on {place} " in said and f"gpex on {place} 0." in said
+    assert "shapes (thin" not in said
 
 
 def test_heads_without_a_pearson_r_are_said() -> None:
-    table = synthetic.agreement(synthetic.predictions(60))
-    per_head = table["statistic"].isin(["pearson", "r2", "rmse_sd"])
-    table.loc[per_head & (table["dataset"] == "shapes"), "value"] = float("nan")
-    table.loc[per_head & (table["dataset"] == "mnist5k") & (table["head"] == "9"), "value"] = float("nan")
-    page = unescape(report.render(results(agreement=statistics.agreement_summary(table))))
+    values = table().copy()
+    per_head = values["statistic"].isin(["pearson", "r2", "rmse_sd"]) & (values["head"] != "all")
+    values.loc[per_head & (values["dataset"] == "shapes"), "value"] = float("nan")
+    values.loc[values["statistic"].isin(["mean_r2", "weakest_r2"]) & (values["dataset"] == "shapes"), "value"] = float(
+        "nan"
+    )
+    values.loc[per_head & (values["dataset"] == "mnist5k") & (values["head"] == "9"), "value"] = float("nan")
+    page = unescape(report.render(results(agreement=statistics.agreement_summary(values))))
     verdicts = page.split('id="run"')[0]
     assert "gpex on shapes undefined (the network's outputs are constant)" in verdicts
     assert "without 9, where the network is constant" in verdicts
     agreed = page.split('id="agreement"')[1].split("</section>")[0]
-    assert "mnist5k (cnn), gpex, test: 9" in agreed and "shapes (thin_resnet), gpex, mixed: cross" in agreed
+    assert "constant there: mixed: 9; ood: 9; test: 9" in agreed and "test: cross, ring" in agreed
+    assert "On shapes (thin_resnet) no R² is defined: the network's outputs are constant." in agreed
     assert not re.search(r"\bnan\b", page)
 
 
@@ -292,9 +313,10 @@ def test_what_is_not_quite_one_does_not_read_one() -> None:
     shown = [frames.below_one(value) for value in (0.99968, 0.9999999, 1.0, 0.95, -0.2, float("nan"))]
     assert shown == ["0.9997", "1.000000", "1.000", "0.950", "-0.200", "undefined"]
     table = inputs()["agreement"].copy()
-    table.loc[(table["statistic"] == "pearson") & (table["dataset"] == "shapes"), "mean"] = 0.99968
+    here = table["statistic"].isin(["pearson", "mean_pearson"]) & (table["dataset"] == "shapes")
+    table.loc[here, "mean"] = 0.99968
     page = report.render(results(agreement=table))
-    assert "gpex on shapes 0.9997 (weakest head" in page and "<td>0.9997</td>" in page
+    assert "gpex on shapes 0.9997 (weakest head" in page and "<td><b>0.9997</b>" in page.replace(' class="best"', "")
 
 
 def test_the_best_of_one_is_said_to_be_that() -> None:

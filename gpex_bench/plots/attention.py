@@ -1,0 +1,87 @@
+"""Attention maps: where the network looks, where the GP says that it looks, and the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from gpex_bench.plots.maps import show
+from gpex_bench.plots.style import DIVERGING, Drawing, blank, styled
+from gpex_bench.types import value
+
+ATTENTION = "cividis"  # dark: not looked at
+COLUMNS = ("input", "network", "GP", "GP − network")
+
+
+@value
+class Looks:
+    """Some images with the attention logits of a network and of the GPs that stand in for it."""
+
+    name: str  # of the dataset, model and surrogate, as shown
+    images: np.ndarray  # [n, channel, height, width] in [0, 1]
+    labels: Sequence[str]  # [n], what stands beside an image
+    network: np.ndarray  # [n, row, column], before the sigmoid
+    mean: np.ndarray  # [n, row, column], of the GPs
+    r: Sequence[float]  # [n], correlation of the two maps of an image
+
+
+@styled
+def attention_maps(looks: Looks) -> Drawing:
+    """Draw image, network's map, GP's map and difference side by side, one row an image; one scale for all maps."""
+    n, rows, columns = looks.network.shape
+    if looks.mean.shape != looks.network.shape or len(looks.images) != n:
+        raise ValueError(
+            f"images, network and mean must be of the same images and places, got {len(looks.images)} images, "
+            f"{looks.network.shape} and {looks.mean.shape}."
+        )
+    difference = looks.mean - looks.network
+    both = np.concatenate([looks.network, looks.mean])
+    scale, apart = Normalize(both.min(), both.max()), Normalize(-np.abs(difference).max(), np.abs(difference).max())
+    figure = Figure(figsize=(7.6, 0.9 + 1.45 * n), layout="constrained")
+    panels = figure.subplots(n, 4, squeeze=False)
+    for place, row in enumerate(panels):
+        show(row[0], looks.images[place])
+        row[0].set_ylabel(looks.labels[place], rotation=0, ha="right", va="center", size=8.5)
+        for axes, values, colours, norm in (
+            (row[1], looks.network[place], ATTENTION, scale),
+            (row[2], looks.mean[place], ATTENTION, scale),
+            (row[3], difference[place], DIVERGING, apart),
+        ):
+            _map(axes, values, colours, norm)
+        row[2].set_xlabel(f"r = {looks.r[place]:.3f}", size=8)
+    for axes, name in zip(panels[0], COLUMNS, strict=True):
+        axes.set_title(name)
+    bars = (
+        (panels[:, 1:3], ATTENTION, scale, "attention (before the sigmoid)"),
+        (panels[:, 3], DIVERGING, apart, "difference"),
+    )
+    for beside, colours, norm, label in bars:
+        mapped = ScalarMappable(norm, colours)
+        figure.colorbar(mapped, ax=beside, location="bottom", label=label, shrink=0.8, aspect=30)
+    title = f"Attention of the network and of the GPs in its place on {looks.name}"
+    alt = (
+        f"{title}: {n} images with maps of {rows} x {columns} places. Over the places of an image the two maps "
+        f"correlate with r from {min(looks.r):.3f} to {max(looks.r):.3f}; the largest difference is "
+        f"{np.abs(difference).max():.2g}."
+    )
+    return Drawing(figure, title, alt, _data(looks))
+
+
+def _map(axes: Axes, values: np.ndarray, colours: str, norm: Normalize) -> None:
+    """Show one map."""
+    axes.imshow(values, cmap=colours, norm=norm, interpolation="none")
+    blank(axes)
+
+
+def _data(looks: Looks) -> pd.DataFrame:
+    """Return one row per image and place."""
+    n, rows, columns = looks.network.shape
+    image, row, column = (index.ravel() for index in np.indices((n, rows, columns)))
+    table = {"input": image, "row": row + 1, "column": column + 1}
+    return pd.DataFrame(table | {"network": looks.network.ravel(), "mean": looks.mean.ravel()})
