@@ -62,11 +62,23 @@ def step(
     """
     rest, weight = refresh.rest(rows.index, rows.targets)
     kept = refresh.rounded(rows.u.detach())
-    differentiable = (queries.u, rows.u, log_noise, queries.noise)
-    loss, *sums = _Fused.apply(*differentiable, kept, queries.v, rows.targets, weight, rest, objective)
+    given = _Given(kept=kept, targets=rows.targets, weight=weight, rest=rest, v=queries.v, objective=objective)
+    loss, *sums = _Fused.apply(queries.u, rows.u, log_noise, queries.noise, given)
     statistics = Statistics(a=sums[0], b=sums[1], c=sums[2], count=sums[3])
     refresh.keep(rows.index, kept, statistics)
     return loss, statistics
+
+
+@value
+class _Given:
+    """What no gradient goes to."""
+
+    kept: Tensor  # the new rows as the policy rounds them
+    targets: Tensor
+    weight: Tensor
+    rest: Statistics
+    v: Tensor
+    objective: Objective
 
 
 class _Fused(torch.autograd.Function):
@@ -74,21 +86,12 @@ class _Fused(torch.autograd.Function):
 
     @staticmethod
     def forward(  # noqa: PLR0913 - autograd functions take tensors one by one
-        ctx: Any,
-        u: Tensor,
-        rows: Tensor,
-        log_noise: Tensor,
-        observation: Tensor | None,
-        kept: Tensor,
-        v: Tensor,
-        targets: Tensor,
-        weight: Tensor,
-        rest: Statistics,
-        objective: Objective,
+        ctx: Any, u: Tensor, rows: Tensor, log_noise: Tensor, observation: Tensor | None, given: _Given
     ) -> tuple[Tensor, ...]:
-        sums = joined(rest, weight, kept, targets)
+        """Return the loss and the statistics, and keep the gradients."""
+        sums = joined(given.rest, given.weight, given.kept, given.targets)
         s2 = log_noise.double().exp()[:, None, None]
-        v, t, points, new = (tensor.double().permute(1, 2, 0) for tensor in (v, targets, u, kept))  # [group, ..., n]
+        v, t, points, new = (tensor.double().permute(1, 2, 0) for tensor in (given.v, given.targets, u, given.kept))
         eye = torch.eye(points.shape[1], dtype=s2.dtype, device=s2.device)
         lower, info = torch.linalg.cholesky_ex(sums.a + s2 * eye)
         solved = torch.cholesky_solve(torch.cat([sums.b, points], -1), lower)
@@ -96,7 +99,7 @@ class _Fused(torch.autograd.Function):
 
         error = w.mT @ points - v
         leverage = (points * z).sum(1, keepdim=True)
-        if objective == "latent":
+        if given.objective == "latent":
             variance, noise = (s2 * leverage).clamp(FLOOR, CEILING), None
         else:
             noise = s2 if observation is None else observation.double().permute(1, 2, 0)
@@ -120,7 +123,7 @@ class _Fused(torch.autograd.Function):
             if observation is None:
                 d_s2, d_noise = d_s2 + h.sum((1, 2)), None
 
-        d_rows = weight * d_rows
+        d_rows = given.weight * d_rows
         ctx.dtypes = [None if given is None else given.dtype for given in (u, rows, log_noise, observation)]
         ctx.save_for_backward(d_u.permute(2, 0, 1), d_rows.permute(2, 0, 1), s2[:, 0, 0] * d_s2, d_noise)
         ctx.mark_non_differentiable(sums.a, sums.b, sums.c, sums.count)
@@ -135,4 +138,4 @@ class _Fused(torch.autograd.Function):
             None if found is None or not needed else found.to(dtype)
             for found, needed, dtype in zip(scaled, ctx.needs_input_grad, ctx.dtypes, strict=False)
         )
-        return *cast, *([None] * 6)
+        return *cast, None
