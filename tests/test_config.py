@@ -137,7 +137,7 @@ def test_files_that_cannot_be_read(tmp_path):
 
 def test_applicability_is_known_before_anything_runs(raw):
     parsed = config.parse(raw)
-    digits, table, shapes = parsed.networks
+    digits, table, shapes, _ = parsed.networks
     assert parsed.not_applicable(table, "edge_detector") == "needs image"
     assert parsed.not_applicable(digits, "oracle") == "needs truth"
     assert parsed.not_applicable(digits, "inverted_oracle") == "needs truth"
@@ -148,6 +148,19 @@ def test_applicability_is_known_before_anything_runs(raw):
     assert parsed.skipped(digits, "lrp", "class_purity") == "scores examples, not attribution"
     assert parsed.skipped(digits, "lrp", "mass_accuracy") == "needs truth"
     assert parsed.skipped(shapes, "lrp", "mass_accuracy") is None
+
+
+def test_surrogates_of_an_attention_do_not_explain_classes(raw):
+    parsed = config.parse(raw)
+    attention = parsed.networks[-1]
+    assert parsed.model(attention.model).explained == "attention" and attention.surrogates == ("gpex",)
+    for method in ("gpex_neighbours", "gpex_attribution"):
+        assert parsed.not_applicable(attention, method) == "gpex stands in for the attention, not for the class scores"
+    without = attention.model_copy(update={"surrogates": ()})
+    assert parsed.not_applicable(without, "gpex_neighbours") == "needs surrogate gpex"
+    for method in ("integrated_gradients", "lime", "random_examples"):
+        assert parsed.not_applicable(attention, method) is None
+    assert parsed.not_applicable(attention, "lrp") == "needs modules"
 
 
 def test_every_config_key_is_documented():
