@@ -93,7 +93,8 @@ class Running(Refresh):
         self, index: Int[Tensor, "row"], targets: Float[Tensor, "row group out"]
     ) -> tuple[Statistics, Float64[Tensor, "row"]]:
         """Return (1 - 1/window) of what is kept, and 1/window * n/row for each row; repeated rows count repeatedly."""
-        weight = torch.full((len(index),), self._share * self.n / len(index)).to(self.sums.a)
+        share, a = self._share * self.n / len(index), self.sums.a
+        weight = torch.full((len(index),), share, dtype=a.dtype, device=a.device)
         return added(self.sums, self.sums, -self._share), weight
 
 

@@ -7,6 +7,7 @@ patched with `rounded` rows do not drift.
 
 from __future__ import annotations
 
+import math
 import mmap
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,8 @@ from torch import Tensor
 Kind = Literal["int16", "float32", "float64"]
 LEVELS = 32767  # steps from 0 to the bound
 BLOCK = 16384  # rows at a time: 13 MB in float32 for 10 heads of 20 dimensions
-FORGET = 1024  # accesses by index after which the pages of a file are given back to the system
+FORGET = 64 << 20  # touched bytes of a file after which its pages are given back to the system
+AROUND = 64 << 10  # bytes that the system brings in around a touched row
 
 
 class RowStore:
@@ -29,12 +31,12 @@ class RowStore:
     def __init__(
         self, shape: tuple[int, int, int], kind: Kind = "float32", bound: float = 1.0, path: Path | None = None
     ) -> None:
-        """Reserve the room, in memory or in a new file.
+        """Reserve the room, in memory or in a file: a file that is there already is gone on with.
 
         `bound` is the largest magnitude that int16 can hold; the floating-point kinds have none.
 
         Raises:
-            ValueError: a size below 1, an unknown kind, or a bound that is not positive.
+            ValueError: a size below 1, an unknown kind, a bound that is not positive, or a file of another size.
         """
         if min(shape) < 1:
             raise ValueError(f"shape must be at least 1 row, 1 group and 1 dimension, got {tuple(shape)}.")
@@ -44,19 +46,22 @@ class RowStore:
             raise ValueError(f"bound must be positive and finite, got {bound}.")
         self.shape, self.path = tuple(shape), path
         self._step = bound / LEVELS if kind == "int16" else None
-        self._bound, self._accesses, self._map = bound, 0, None
+        self._bound, self._touched, self._map = bound, 0, None
         if path is None:
             self._data = torch.zeros(shape, dtype=getattr(torch, kind))
-        else:
-            self._map = np.memmap(path, dtype=kind, mode="w+", shape=tuple(shape))
-            self._data = torch.from_numpy(self._map)
+            return
+        n_bytes = math.prod(shape) * np.dtype(kind).itemsize
+        if path.exists() and path.stat().st_size != n_bytes:
+            raise ValueError(f"path must be a new file or one of {n_bytes} bytes, got {path.stat().st_size} bytes.")
+        self._map = np.memmap(path, dtype=kind, mode="r+" if path.exists() else "w+", shape=tuple(shape))
+        self._data = torch.from_numpy(self._map)
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, index: Int[Tensor, "row"] | slice) -> Float[Tensor, "row group dim"]:
         """Return rows in any order, repeated ones too."""
-        self._forget()
+        self._forget(index)
         return self._decoded(self._data[index].clone())
 
     def __setitem__(self, index: Int[Tensor, "row"] | slice, rows: Float[Tensor, "row group dim"]) -> None:
@@ -66,7 +71,7 @@ class RowStore:
             ValueError: a number that int16 with this bound cannot hold.
         """
         self._data[index] = self._encoded(rows)
-        self._forget()
+        self._forget(index)
 
     def rounded(self, rows: Float[Tensor, "row group dim"]) -> Float[Tensor, "row group dim"]:
         """Return the rows as they will be read."""
@@ -106,9 +111,14 @@ class RowStore:
         """Return stored numbers as floating-point ones."""
         return stored if self._step is None else stored.float() * self._step
 
-    def _forget(self) -> None:
+    def _forget(self, index: Tensor | slice) -> None:
         """Now and then give the pages of the file that were touched back to the system; nothing is lost."""
-        self._accesses += 1
-        if self._map is not None and self._accesses % FORGET == 0:
+        if self._map is None:
+            return
+        row = self.shape[1] * self.shape[2] * self._map.itemsize
+        is_slice = isinstance(index, slice)
+        self._touched += row * len(range(*index.indices(len(self)))) if is_slice else max(row, AROUND) * len(index)
+        if self._touched >= FORGET:
             pages: mmap.mmap = self._map._mmap  # type: ignore[attr-defined]
             pages.madvise(mmap.MADV_DONTNEED)
+            self._touched = 0

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from gpex_bench.surrogates import row_store
 from gpex_bench.surrogates.row_store import LEVELS, RowStore
 
 
@@ -24,9 +25,10 @@ def test_rows_come_back_rounded_once(kind, error, on_disk, tmp_path):
     assert torch.equal(torch.cat([*store.blocks(7)]), store[:])
 
 
-def test_a_file_survives_giving_its_pages_back(tmp_path):
+def test_a_file_survives_giving_its_pages_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(row_store, "FORGET", 100)
     store = RowStore((50, 1, 2), "int16", path=tmp_path / "rows")
-    for step in range(3000):
+    for step in range(300):
         store[torch.tensor([step % 50])] = torch.full((1, 1, 2), step % 50 / 50)
     torch.testing.assert_close(store[:][:, 0, 0], torch.arange(50) / 50, atol=1e-4, rtol=0)
 
@@ -36,6 +38,14 @@ def test_fixed_point_refuses_what_it_cannot_hold(bad):
     store = RowStore((4, 1, 2), "int16")
     with pytest.raises(ValueError, match="rows must be finite and within the bound 1 of this int16 store"):
         store[:] = torch.full((4, 1, 2), bad)
+
+
+def test_a_file_is_gone_on_with(tmp_path):
+    rows = torch.rand(5, 1, 2, generator=torch.Generator().manual_seed(0))
+    RowStore((5, 1, 2), path=tmp_path / "rows")[:] = rows
+    assert torch.equal(RowStore((5, 1, 2), path=tmp_path / "rows")[:], rows)
+    with pytest.raises(ValueError, match="path must be a new file or one of 48 bytes, got 40 bytes"):
+        RowStore((6, 1, 2), path=tmp_path / "rows")
 
 
 def test_bad_stores_are_refused(unchecked):
