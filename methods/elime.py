@@ -106,17 +106,19 @@ class ELime(Explainer):
             lengths = [len(mask) for mask in masks]
             return list(torch.cat(ask(once, cut, each)).cpu().split(lengths))
 
-        generators = [task.generator(sample) for sample in query.sample.tolist() for _ in range(self.restarts)]
+        generators = [one for sample in query.sample.tolist() for one in self._generators(task.generator(sample))]
         counts = [count for count in cut.count.tolist() for _ in range(self.restarts)]
         return self.search(answer, counts, generators, cut)
+
+    def _generators(self, generator: torch.Generator) -> list[torch.Generator]:
+        """Return a generator for each restart of a sample."""
+        seeds = torch.randint(2**31, (self.restarts,), generator=generator).tolist()
+        return [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def search(
         self, answer: Answer, counts: Sequence[int], generators: Sequence[torch.Generator], cut: Regions
     ) -> Evolution:
         """Run the algorithm on the CPU; `answer` is asked for each mask once per run, all runs together."""
-        if self.restarts > 1:  # restarts of a sample must differ
-            seeds = [int(torch.randint(2**31, (), generator=generator)) for generator in generators]
-            generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         width, known = max(counts), [dict[bytes, float]() for _ in counts]
         first = [
             torch.rand(self.population, count, generator=generator) < self.density

@@ -72,12 +72,12 @@ def dependence(masks: Tensor, y: Tensor) -> Tensor:
     return total / (2 * (n - 1) ** 2)
 
 
-def median_distance(y: Tensor) -> Tensor:
-    """Return the median distance between different answers, or their standard deviation if that is 0.
+def median_distance(y: Tensor, most: int = CHUNK) -> Tensor:
+    """Return the median distance between answers, or their standard deviation if that is 0.
 
-    Of at most CHUNK answers, the first ones: they are a balanced sample, and all pairs would grow with the square.
+    Of the first answers only, `most` of them: they are a balanced sample, and all pairs would grow with the square.
     """
-    first = y[:CHUNK]
+    first = y[:most]
     pairs = torch.combinations(first)
     median = (pairs[:, 0] - pairs[:, 1]).abs().median() if len(pairs) else y.new_zeros(())
     return median if median > 0 else y.std(correction=0)
