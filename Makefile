@@ -5,19 +5,23 @@ SHELL := /bin/bash
 CONFIG ?= config/default.yaml
 CORES ?= all
 RUN ?= default
+STUDY ?= inducing_points
 BIN := .venv/bin
 READY := .venv/.ready
 # The first interpreter that is new enough; `make PYTHON=/path/to/python results` chooses another one.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help results test lint lock publish clean
+.PHONY: help results study test lint lock publish clean
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 results: $(READY) ## run the benchmark (CONFIG=, CORES=) and say where the report is
 	$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
 	@$(BIN)/gpex-bench show report --config $(CONFIG)
+
+study: $(READY) ## answer a question about settings (STUDY=, CORES=), see docs/studies.md
+	$(BIN)/snakemake --cores $(CORES) --configfile config/studies/$(STUDY).yaml
 
 test: lint ## run linters, type checks and all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadscope

@@ -63,7 +63,7 @@ def summarise(
     require(found, VALUES, "values")
     wanted = [(split, name) for name in statistics for split in (("",) if name == SECONDS else splits)]
     known = set(zip(found["split"], found["statistic"], strict=True))
-    for pair in wanted if len(found) else []:
+    for pair in wanted if any(split for split, _ in known) else []:  # every fit may have failed
         if pair not in known:
             raise ValueError(
                 f"study.statistics: {pair[1]!r} is not known on the split {pair[0]!r}. "

@@ -47,7 +47,7 @@ def answer(  # noqa: PLR0913 - the grid, what was found, and what it cost
     points = [{"ids": (at.dataset, at.model, at.surrogate), "labels": at.labels} for at in grid]
     found = studies.values(stack(agreement, frames.AGREEMENT), costs)
     table = studies.summarise(found, points, asked.statistics, asked.splits, n_seeds)
-    table["reason"] = table["id"].map(reasons).fillna("")
+    table["reason"] = [reasons.get(place, "") for place in table["id"]]
     is_ordered = all(is_number(at.labels[asked.x]) for at in grid if asked.x in at.labels)
     scale = Scale(asked.question, asked.x, asked.hue, is_ordered, asked.log)
     said = studies.sentences(table, asked.x, asked.hue, asked.better, is_ordered)

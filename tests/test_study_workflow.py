@@ -1,0 +1,88 @@
+"""A study as its users meet it: its jobs, its files, a fit that fails, strict; in a copy of the tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from gpex_bench.registry import load
+
+Clone = load(Path(__file__).parent / "clone.py", "clone").Clone
+pytestmark = pytest.mark.slow
+TINY = {
+    "run": "tiny",
+    "seeds": [1, 2],
+    "strict": True,
+    "study": {
+        "question": "What does the learning rate do?",
+        "axes": [{"name": "rate", "of": "surrogates.gpex.learning_rate", "values": [0.005, 1.0e30]}],
+        "x": "rate",
+        "log": True,
+        "statistics": ["mean_r2", "fit_seconds"],
+        "splits": ["test", "mixed"],
+    },
+    "networks": [{"dataset": "breast_cancer", "model": "mlp", "surrogates": ["gpex"]}],
+    "datasets": {"breast_cancer": None},
+    "models": {"mlp": {"training": {"epochs": 2}}},
+    "surrogates": {"gpex": {"n_steps": 20}},
+}
+GOOD, BAD = "gpex_rate0p005", "gpex_rate1e30"
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """Run a study of which one of two points diverges; strict turns that into an error at the end."""
+    clone = Clone(tmp_path_factory.mktemp("clone"))
+    (clone.folder / "config/tiny.yaml").write_text(yaml.safe_dump(TINY))
+    clone.planned_first = clone.planned("config/tiny.yaml")
+    clone.output = clone.run("--cores", "2", config="config/tiny.yaml", fails=True)
+    return clone
+
+
+def test_one_fit_and_one_comparison_for_each_point_whatever_the_seeds(clone):
+    jobs = {"prepare": 1, "train": 2, "fit": 2, "agree": 2, "study": 1, "strict": 1, "all": 1}
+    assert clone.planned_first == jobs
+
+
+def test_the_answer_is_there_although_a_fit_failed(clone):
+    folder = clone.folder / "results/tiny/study"
+    names = ["figure.csv", "figure.png", "figure.svg", "sentences.md", "table.csv", "table.json", "table.md"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    table = pd.read_csv(folder / "table.csv")
+    assert table.groupby("rate")["n_seeds"].max().tolist() == [2, 0]
+    failed = table[(table["rate"] > 1) & (table["statistic"] == "mean_r2")]
+    assert failed["mean"].isna().all()
+    assert failed["reason"].str.contains("FloatingPointError").all()
+    assert "failed: FloatingPointError" in (folder / "table.md").read_text()
+    assert (
+        f"No fit succeeded with rate {TINY['study']['axes'][0]['values'][1]}" in (folder / "sentences.md").read_text()
+    )
+
+
+def test_strict_names_the_failed_fit(clone):
+    assert f"strict: 2 failed. breast_cancer mlp 1 {BAD}: FloatingPointError" in clone.output
+
+
+def test_costs_of_fits_stand_in_the_sidecars(clone):
+    import json
+
+    for seed in TINY["seeds"]:
+        cell = clone.folder / f"results/tiny/breast_cancer/mlp/seed-{seed}"
+        record = json.loads((cell / f"surrogates/{GOOD}.json").read_text())
+        assert record["status"] == "ok"
+        assert record["cost"]["wall_seconds"] > 0
+        assert record["cost"]["peak_bytes"] > 0
+        assert len(record["inputs"]) == 2  # the dataset and the network of its own seed
+        failed = json.loads((cell / f"surrogates/{BAD}.json").read_text())
+        assert failed["status"] == "failed"
+        assert "FloatingPointError" in failed["trace"]
+
+
+def test_another_point_runs_its_own_jobs_only(clone):
+    axes = [TINY["study"]["axes"][0] | {"values": [0.005, 0.01, 1.0e30]}]
+    more = TINY | {"strict": False, "study": TINY["study"] | {"axes": axes}}
+    (clone.folder / "config/more.yaml").write_text(yaml.safe_dump(more))
+    assert clone.planned("config/more.yaml") == {"fit": 1, "agree": 1, "study": 1, "all": 1}
