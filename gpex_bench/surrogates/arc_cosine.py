@@ -1,0 +1,65 @@
+"""The arc-cosine kernel on the network's embedding: the kernel of a wide random ReLU layer on top of it.
+
+It grows with the norm of the embedding as the outputs of a ReLU network do (cho2009kernel). Through Nystrom features
+of landmarks, or through random ReLU units, which are the process of a random layer of `dim` units exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gpex_bench.surrogates import demands
+from gpex_bench.surrogates.expansions import Expansion, Landmarks, RandomUnits
+from gpex_bench.surrogates.kernel_features import KernelFeatures, fitted
+from gpex_bench.surrogates.weight_space import WeightSpaceSurrogate, restored
+from gpex_bench.types import Dataset, Model, Progress, Recipe, settings
+
+OWN = 2009  # keeps the draw of landmarks or units apart from other draws with the same seed
+
+
+@settings
+class ArcCosine(Recipe):
+    """A Gaussian process with the arc-cosine kernel on the embedding, by Nystrom features or random units."""
+
+    dim: int = 256  # landmarks or units
+    expansion: Literal["nystrom", "random"] = "nystrom"
+    device: str = "cpu"  # where the training samples are embedded
+
+    def __post_init__(self) -> None:
+        demands.at_least(self, 1, "dim")
+        demands.one_of(self, expansion=("nystrom", "random"))
+
+    def fit(self, model: Model, data: Dataset, seed: int, progress: Progress) -> WeightSpaceSurrogate:
+        """Draw landmarks or units, choose the amplitude by evidence and condition on all training samples.
+
+        Raises:
+            ValueError: outputs or embeddings that are not finite, or fewer than 2 training samples.
+        """
+        start = int(np.random.SeedSequence([seed, OWN]).generate_state(1)[0])
+
+        def candidates(z: Tensor) -> Iterator[Expansion]:
+            if self.expansion == "random":
+                yield RandomUnits(z.shape[1], self.dim, start)
+            else:
+                order = torch.randperm(len(z), generator=torch.Generator().manual_seed(start))
+                yield Landmarks("arc_cosine", z[order[: self.dim]], 1.0)
+
+        return self.restore(model, data, fitted(model, data, candidates, self.device))
+
+    def restore(self, model: Model, data: Dataset, state: Mapping[str, Tensor]) -> WeightSpaceSurrogate:
+        """Return the fitted surrogate whose state_dict this is; ValueError for a foreign one."""
+        centre, offsets = (demands.entry(state, name, self) for name in ("features.centre", "offsets"))
+        if self.expansion == "random":
+            seed = demands.entry(state, "features.expansion.seed", self)
+            expansion: Expansion = RandomUnits(len(centre), self.dim, int(seed))
+        else:
+            points = torch.zeros_like(demands.entry(state, "features.expansion.points", self))
+            if len(points) != min(self.dim, len(data.train.x)):
+                raise demands.foreign(self, f"it has {len(points)} landmarks")
+            expansion = Landmarks("arc_cosine", points, 1.0)
+        return restored(KernelFeatures(model, expansion, len(centre), len(offsets)), data, state, str(self))

@@ -1,0 +1,206 @@
+"""An exact Gaussian process (gpytorch) on a random subset of the training samples: the textbook, where it fits.
+
+One process per head on the scaled embedding, with an RBF or a linear kernel (both with one scale for all directions);
+length scale, amplitude and noise maximise the marginal likelihood by Adam (Rasmussen and Williams 2006, chapter 5;
+gardner2018gpytorch). Training samples outside the subset do not enter: their contribution is 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64, Int
+from torch import Tensor
+
+from gpex_bench.surrogates import demands, posterior
+from gpex_bench.surrogates.embedding import Embedding, embedded
+from gpex_bench.types import Dataset, Model, Posterior, Progress, Recipe, Surrogate, settings
+
+OWN = 1998  # keeps the draw of the subset apart from other draws with the same seed
+FLOOR = 1e-6  # of the noise, in units of the standardised outputs squared
+
+
+class ExactGpSurrogate(Surrogate):
+    """A gpytorch process per head on a subset of the training samples; calling it gives the scaled embedding."""
+
+    points: Tensor  # [point, width], scaled embeddings of the subset
+    targets: Tensor  # [head, point], standardised outputs
+    index: Tensor  # [point], rows in data.train
+    n_train: Tensor
+    centre: Tensor  # [width]
+    size: Tensor
+    offsets: Tensor  # [head]
+    scale: Tensor  # [head]
+
+    def __init__(self, model: Model, kernel: str, buffers: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.features, self.kernel = Embedding(model), kernel
+        for name in BUFFERS:
+            self.register_buffer(name, buffers[name])
+        self.process = process(self.points, self.targets, kernel)
+
+    def forward(self, x: Float[Tensor, "batch *feature"]) -> Float64[Tensor, "batch width"]:
+        """Return the scaled embeddings."""
+        return (self.features.vector(x).double() - self.centre) / self.size
+
+    def posterior(self, x: Float[Tensor, "batch *feature"]) -> Posterior:
+        """Return the posterior of every head."""
+        z = self(x)
+        with exactly():
+            found = self.process.likelihood(self.process(z.expand(len(self.targets), *z.shape)))
+            mean, variance = found.mean.T, found.variance.T
+        mean = self.offsets + self.scale * mean
+        return Posterior(mean=mean.to(x.dtype), variance=(self.scale.square() * variance).to(x.dtype))
+
+    def similarity(
+        self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
+    ) -> Float[Tensor, "batch n_train"]:
+        """Return the correlation of the target's process with it at each training sample; the least for those outside.
+
+        The least is 0 for an RBF and -1 for a linear kernel.
+        """
+        z = self(x)
+        diagonal = self._kernel(self.points, diag=True)[target]
+        own = self._kernel(z, diag=True)[target, torch.arange(len(x))]
+        found = self._cross(z, target) / (own[:, None] * diagonal).clamp(min=1e-300).sqrt()
+        return self._on_all(found, 0.0 if self.kernel == "rbf" else -1.0).to(x.dtype)
+
+    def contribution(
+        self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
+    ) -> Float[Tensor, "batch n_train"]:
+        """Return alpha_m k(x, x_m) in the units of the output, 0 outside the subset; sums to mean - offset."""
+        z = self(x)
+        with exactly(), torch.no_grad():
+            self.process(z[:1].expand(len(self.targets), 1, -1))  # fills gpytorch's cache
+            alpha = self.process.prediction_strategy.mean_cache
+        shares = self.scale[target, None] * alpha[target] * self._cross(z, target)
+        return self._on_all(shares, 0.0).to(x.dtype)
+
+    def offset(self, target: Int[Tensor, "batch"]) -> Float[Tensor, "batch"]:
+        """Return the prior mean: the network's mean output over the training samples."""
+        return self.offsets[target].float()
+
+    def _kernel(self, *z: Tensor, diag: bool = False) -> Tensor:
+        """Return the kernel of every head."""
+        found = self.process.kernel(*(part.expand(len(self.targets), *part.shape) for part in z), diag=diag)
+        return found if diag else found.to_dense()
+
+    def _cross(self, z: Tensor, target: Tensor) -> Float64[Tensor, "batch point"]:
+        """Return the kernel of each query's target between the query and the subset."""
+        return self._kernel(z, self.points)[target, torch.arange(len(z))]
+
+    def _on_all(self, found: Tensor, elsewhere: float) -> Tensor:
+        """Return numbers per point as numbers per training sample."""
+        every = torch.full((len(found), int(self.n_train)), elsewhere, dtype=found.dtype)
+        return every.index_copy(1, self.index, found)
+
+
+BUFFERS = ("points", "targets", "index", "n_train", "centre", "size", "offsets", "scale")
+
+
+@settings
+class ExactGp(Recipe):
+    """Exact Gaussian processes on a random subset of the training samples' embeddings (gpytorch)."""
+
+    n_points: int = 500  # size of the subset; cost grows with its cube
+    kernel: Literal["rbf", "linear"] = "rbf"
+    n_tuned: int = 200  # points of the subset whose marginal likelihood is maximised
+    n_steps: int = 60  # of Adam
+    learning_rate: float = 0.1
+    device: str = "cpu"  # where the training samples are embedded
+
+    def __post_init__(self) -> None:
+        demands.at_least(self, 2, "n_points", "n_tuned")
+        demands.at_least(self, 0, "n_steps")
+        demands.positive(self, "learning_rate")
+        demands.one_of(self, kernel=("rbf", "linear"))
+
+    def fit(self, model: Model, data: Dataset, seed: int, progress: Progress) -> ExactGpSurrogate:
+        """Draw the subset, tune each head's kernel on a part of it and condition on all of it.
+
+        Raises:
+            ValueError: outputs or embeddings that are not finite, or fewer than 2 training samples.
+        """
+        generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, OWN]).generate_state(1)[0]))
+        u, y = embedded(model, data.train.x, self.device)
+        offsets, scale = posterior.target_units(y)
+        centre = u.double().mean(0)
+        size = (u - centre).square().sum(1).mean().sqrt()
+        size = torch.where(size > 0, size, 1.0)
+        index = torch.randperm(len(u), generator=generator)[: self.n_points]
+        points = (u[index] - centre) / size
+        targets = posterior.standardised(y[index], offsets, scale).T.contiguous()
+        tuned = self._tuned(points[: self.n_tuned], targets[:, : self.n_tuned], progress)
+        buffers = (points, targets, index, torch.tensor(len(u)), centre, size, offsets, scale)
+        surrogate = ExactGpSurrogate(model, self.kernel, dict(zip(BUFFERS, buffers, strict=True)))
+        surrogate.process.load_state_dict(tuned)
+        return surrogate.requires_grad_(False).eval()
+
+    def restore(self, model: Model, data: Dataset, state: Mapping[str, Tensor]) -> ExactGpSurrogate:
+        """Return the fitted surrogate whose state_dict this is; ValueError for a foreign one."""
+        buffers = {name: demands.entry(state, name, self) for name in BUFFERS}
+        if int(buffers["n_train"]) != len(data.train.x):
+            raise demands.foreign(self, f"it is of {int(buffers['n_train'])} training samples")
+        return demands.loaded(ExactGpSurrogate(model, self.kernel, buffers), state, self)
+
+    def _tuned(self, points: Tensor, targets: Tensor, progress: Progress) -> Mapping[str, Tensor]:
+        """Return the state of processes whose marginal likelihood Adam has raised."""
+        from gpytorch.mlls import ExactMarginalLogLikelihood
+
+        gp = process(points, targets, self.kernel).train()
+        likelihood = ExactMarginalLogLikelihood(gp.likelihood, gp)
+        optimiser = torch.optim.Adam(gp.parameters(), lr=self.learning_rate)
+        with exactly():
+            for step in range(1, self.n_steps + 1):
+                optimiser.zero_grad()
+                loss = -likelihood(gp(*gp.train_inputs), gp.train_targets).sum()
+                loss.backward()
+                optimiser.step()
+                if step % 20 == 0 or step == self.n_steps:
+                    progress(f"step {step}/{self.n_steps}  evidence {-loss.item() / len(targets):.3f} per target")
+        return dict(gp.state_dict())
+
+
+def process(points: Float64[Tensor, "point width"], targets: Float64[Tensor, "head point"], kernel: str) -> Any:
+    """Return untrained gpytorch processes with zero mean, one per head, float64 and in eval mode."""
+    import gpytorch
+
+    class Process(gpytorch.models.ExactGP):
+        """One process per head; a class of this function, because gpytorch is imported here."""
+
+        def __init__(self) -> None:
+            heads = torch.Size([len(targets)])
+            noise = gpytorch.constraints.GreaterThan(FLOOR)
+            likelihood = gpytorch.likelihoods.GaussianLikelihood(noise_constraint=noise, batch_shape=heads)
+            super().__init__(points.expand(len(targets), *points.shape), targets, likelihood)
+            self.mean = gpytorch.means.ZeroMean(batch_shape=heads)
+            if kernel == "rbf":
+                self.kernel = gpytorch.kernels.ScaleKernel(
+                    gpytorch.kernels.RBFKernel(batch_shape=heads), batch_shape=heads
+                )
+            else:
+                self.kernel = gpytorch.kernels.LinearKernel(batch_shape=heads)
+
+        def forward(self, z: Tensor) -> Any:
+            return gpytorch.distributions.MultivariateNormal(self.mean(z), self.kernel(z))
+
+    gp = Process().double()
+    gp.likelihood.noise = 1e-2
+    if kernel == "rbf":
+        gp.kernel.base_kernel.lengthscale = 2.0
+    return gp.eval()
+
+
+@contextmanager
+def exactly() -> Iterator[None]:
+    """Make gpytorch solve by Cholesky factors only, whatever the size, and keep its caches free of the graph."""
+    from gpytorch import settings as how
+
+    with ExitStack() as stack:
+        for setting in (how.fast_computations(False, False, False), how.max_cholesky_size(10**9), how.debug(False)):
+            stack.enter_context(setting)
+        yield

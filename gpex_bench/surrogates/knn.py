@@ -1,0 +1,118 @@
+"""The nearest neighbours in the network's embedding: the simplest stand-in that names training samples.
+
+A prediction is the weighted mean of the network's outputs at the k nearest training samples (cover1967nearest;
+weights 1/distance as in scikit-learn). Its variance is that of one more such output: the weighted sample variance s2 =
+sum w (y - mean)^2 / (1 - q) with q = sum w^2, times 1 + q for the error of the mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Float64, Int
+from torch import Tensor
+
+from gpex_bench.surrogates import demands
+from gpex_bench.surrogates.embedding import Embedding, embedded
+from gpex_bench.types import Dataset, Model, Posterior, Progress, Recipe, Surrogate, settings
+
+SAME = 1e-12  # squared distance, relative to the squared norms, below which two float32 embeddings are equal
+
+
+class KnnSurrogate(Surrogate):
+    """Weighted means over neighbours in the embedding; calling it gives the embedding, x is on the CPU."""
+
+    rows: Tensor  # [n_train, width], embeddings of the training samples
+    outputs: Tensor  # [n_train, head], the network's outputs there
+
+    def __init__(self, recipe: Knn, model: Model, sizes: tuple[int, int, int]) -> None:
+        """Make an empty surrogate; `sizes` are n_train, width and the number of heads."""
+        super().__init__()
+        n, width, heads = sizes
+        self.recipe, self.features = recipe, Embedding(model)
+        self.register_buffer("rows", torch.zeros(n, width))
+        self.register_buffer("outputs", torch.zeros(n, heads))
+
+    def forward(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch width"]:
+        """Return the embeddings."""
+        return self.features.vector(x)
+
+    def squared_distance(self, x: Float[Tensor, "batch *feature"]) -> Float64[Tensor, "batch n_train"]:
+        """Return the squared distance of each input to each training sample; exactly 0 for equal embeddings."""
+        a, b = self._scaled(self(x)), self._scaled(self.rows)
+        size = a.square().sum(1)[:, None] + b.square().sum(1)
+        found = size - 2 * a @ b.T
+        return torch.where(found > SAME * size, found, 0.0)
+
+    def posterior(self, x: Float[Tensor, "batch *feature"]) -> Posterior:
+        """Return mean and variance over the neighbours."""
+        index, weight = self._nearest(x)
+        y = self.outputs.double()[index]
+        mean = torch.einsum("nk,nkh->nh", weight, y)
+        q = weight.square().sum(1, keepdim=True)
+        spread = torch.einsum("nk,nkh->nh", weight, (y - mean[:, None]).square())
+        variance = spread * torch.where(q < 1, (1 + q) / (1 - q).where(q < 1, 1.0), 0.0)
+        return Posterior(mean=mean.to(x.dtype), variance=variance.to(x.dtype))
+
+    def similarity(
+        self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
+    ) -> Float[Tensor, "batch n_train"]:
+        """Return minus the distance to each training sample; the same for every target."""
+        return -self.squared_distance(x).sqrt().to(x.dtype)
+
+    def contribution(
+        self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
+    ) -> Float[Tensor, "batch n_train"]:
+        """Return w_m (y_m - offset), 0 for all but the neighbours; with `offset` it sums to the mean."""
+        index, weight = self._nearest(x)
+        y = self.outputs.double()[index, target[:, None]] - self.offset(target).double()[:, None]
+        empty = torch.zeros(len(x), len(self.rows), dtype=torch.float64)
+        return empty.scatter(1, index, weight * y).to(x.dtype)
+
+    def offset(self, target: Int[Tensor, "batch"]) -> Float[Tensor, "batch"]:
+        """Return the network's mean output over the training samples."""
+        return self.outputs.double().mean(0)[target].float()
+
+    def _scaled(self, u: Float[Tensor, "row width"]) -> Float64[Tensor, "row width"]:
+        """Return embeddings as they are compared."""
+        return torch.nn.functional.normalize(u.double(), dim=1) if self.recipe.metric == "cosine" else u.double()
+
+    def _nearest(self, x: Tensor) -> tuple[Int[Tensor, "batch k"], Float64[Tensor, "batch k"]]:
+        """Return the nearest training samples and their weights, which sum to 1."""
+        squared, index = self.squared_distance(x).topk(min(self.recipe.k, len(self.rows)), dim=1, largest=False)
+        weight = torch.ones_like(squared)
+        if self.recipe.weights == "distance":
+            equal = squared == 0
+            weight = torch.where(equal.any(1, keepdim=True), equal.double(), squared.where(~equal, 1.0).rsqrt())
+        return index, weight / weight.sum(1, keepdim=True)
+
+
+@settings
+class Knn(Recipe):
+    """The k nearest training samples in the network's embedding."""
+
+    k: int = 10
+    weights: Literal["uniform", "distance"] = "distance"
+    metric: Literal["euclidean", "cosine"] = "euclidean"
+    device: str = "cpu"  # where the training samples are embedded
+
+    def __post_init__(self) -> None:
+        demands.at_least(self, 1, "k")
+        demands.one_of(self, weights=("uniform", "distance"), metric=("euclidean", "cosine"))
+
+    def fit(self, model: Model, data: Dataset, seed: int, progress: Progress) -> KnnSurrogate:
+        """Store embeddings and outputs of the training samples; nothing is random.
+
+        Raises:
+            ValueError: outputs that are not finite, or fewer than 2 training samples.
+        """
+        rows, outputs = embedded(model, data.train.x, self.device)
+        surrogate = KnnSurrogate(self, model, (*rows.shape, outputs.shape[1]))
+        return demands.loaded(surrogate, {"rows": rows, "outputs": outputs}, self)
+
+    def restore(self, model: Model, data: Dataset, state: Mapping[str, Tensor]) -> KnnSurrogate:
+        """Return the fitted surrogate whose state_dict this is; ValueError for a foreign one."""
+        rows, outputs = (demands.entry(state, name, self) for name in ("rows", "outputs"))
+        return demands.loaded(KnnSurrogate(self, model, (*rows.shape, outputs.shape[1])), state, self)

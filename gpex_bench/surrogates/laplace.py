@@ -1,0 +1,149 @@
+"""Last-layer Laplace: the network itself, with the uncertainty that its training labels leave in the last layer.
+
+The weights of the last layer get a Gaussian around their trained values with the precision H + tau I, where H is the
+generalised Gauss-Newton matrix of the cross-entropy on the training samples and tau the precision of a Gaussian prior
+that maximises the Laplace evidence (daxberger2021laplace; mackay1992bayesian). H is Kronecker-factored or diagonal,
+computed by laplace-torch. The mean is the network, so the match is perfect by construction; the variance is that of
+the logits. No share of a training sample can be told apart, so there are neither contributions nor neighbours.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from copy import deepcopy
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from gpex_bench.surrogates import demands
+from gpex_bench.surrogates.embedding import Embedding, embedded
+from gpex_bench.types import Dataset, Model, Posterior, Progress, Recipe, Surrogate, settings
+
+BATCH = 500
+
+
+class LaplaceSurrogate(Surrogate):
+    """The network's logits and their variance; calling it gives the embedding.
+
+    In the eigenbases of the factors the covariance is diagonal: with z = Q_in' u and the eigenvectors Q_out of logits,
+    var_c(x) = sum_jk Q_out[c, k]^2 z_j^2 C[k, j] + sum_k Q_bias[c, k]^2 c_k. The diagonal form has Q = I.
+    """
+
+    inner: Tensor  # Q_in [width, width]; [0, 0] stands for the identity
+    outer: Tensor  # Q_out [head, head]
+    bias_outer: Tensor  # Q_bias [head, head]
+    covariance: Tensor  # C [head, width]
+    bias_covariance: Tensor  # c [head]
+    prior: Tensor  # tau
+
+    def __init__(self, model: Model, width: int, heads: int, is_diagonal: bool) -> None:
+        super().__init__()
+        self.features = Embedding(model)
+        double = partial(torch.zeros, dtype=torch.float64)
+        self.register_buffer("inner", double(*((0, 0) if is_diagonal else (width, width))))
+        self.register_buffer("outer", double(heads, heads))
+        self.register_buffer("bias_outer", double(heads, heads))
+        self.register_buffer("covariance", double(heads, width))
+        self.register_buffer("bias_covariance", double(heads))
+        self.register_buffer("prior", double(()))
+
+    def forward(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch width"]:
+        """Return the embeddings."""
+        return self.features.network.embed(x)
+
+    def posterior(self, x: Float[Tensor, "batch *feature"]) -> Posterior:
+        """Return the network's logits, and their variance over the last layer's posterior."""
+        u = self(x)
+        z = u.double() if self.inner.numel() == 0 else u.double() @ self.inner
+        variance = z.square() @ self.covariance.T @ self.outer.square().T
+        variance = variance + self.bias_outer.square() @ self.bias_covariance
+        return Posterior(mean=self.features.network.head(u), variance=variance.to(x.dtype))
+
+    def offset(self, target: Int[Tensor, "batch"]) -> Float[Tensor, "batch"]:
+        """Return 0: the prior of the last layer's weights is centred at zero."""
+        return torch.zeros(len(target))
+
+
+@settings
+class Laplace(Recipe):
+    """Laplace's approximation of the last layer (laplace-torch): variances around the network's own logits."""
+
+    takes_explained: ClassVar[frozenset[str]] = frozenset({"logits"})
+    exact: ClassVar[bool] = True
+
+    structure: Literal["kron", "diag"] = "kron"  # of H
+    prior_steps: int = 100  # of Adam on log tau
+    device: str = "cpu"  # where the training samples are embedded
+
+    def __post_init__(self) -> None:
+        demands.at_least(self, 1, "prior_steps")
+        demands.one_of(self, structure=("kron", "diag"))
+
+    def fit(self, model: Model, data: Dataset, seed: int, progress: Progress) -> LaplaceSurrogate:
+        """Compute H on the training labels and tune the prior; nothing is random.
+
+        Raises:
+            ValueError: the network explains outputs that are no class scores, its outputs are not finite, or its last
+                layer has no bias.
+        """
+        _check_classes(model, data)
+        u, _ = embedded(model, data.train.x, self.device)
+        state = self._state(model.head, u, data.train.y)
+        return self.restore(model, data, state)
+
+    def restore(self, model: Model, data: Dataset, state: Mapping[str, Tensor]) -> LaplaceSurrogate:
+        """Return the fitted surrogate whose state_dict this is; ValueError for a foreign one."""
+        heads, width = demands.entry(state, "covariance", self).shape
+        return demands.loaded(LaplaceSurrogate(model, width, heads, self.structure == "diag"), state, self)
+
+    def _state(self, head: nn.Linear, u: Float[Tensor, "n width"], y: Int[Tensor, "n"]) -> dict[str, Tensor]:
+        """Return the posterior of the last layer as laplace-torch finds it."""
+        fitted = self.library(head, u, y)
+        tau = fitted.prior_precision.detach().double().reshape(())
+        if self.structure == "diag":
+            found = (fitted.H.detach().double() + tau).reciprocal()
+            covariance, bias = found.split([head.weight.numel(), head.bias.numel()])
+            eye = torch.eye(len(bias), dtype=torch.float64)
+            covariance = covariance.view_as(head.weight)
+            return _named(torch.zeros(0, 0), eye, eye, covariance, bias, tau)
+        (outer, inner), (bias_outer,) = fitted.H.eigenvectors
+        (a, b), (c,) = fitted.H.eigenvalues
+        covariance = (a.double()[:, None] * b.double() + tau).reciprocal()
+        return _named(inner, outer, bias_outer, covariance, (c.double() + tau).reciprocal(), tau)
+
+    def library(self, head: nn.Linear, u: Float[Tensor, "n width"], y: Int[Tensor, "n"]) -> Any:
+        """Return laplace-torch's own fitted object: a network that is this head on given embeddings, in float64."""
+        from laplace import Laplace as library
+        from torch.utils.data import DataLoader, TensorDataset
+
+        last = deepcopy(head).cpu().double().requires_grad_(True)
+        network = nn.Sequential(OrderedDict(embedding=nn.Identity(), head=last))
+        fitted = library(network, "classification", subset_of_weights="last_layer", hessian_structure=self.structure)
+        fitted.fit(DataLoader(TensorDataset(u.double(), y), batch_size=BATCH))
+        fitted.optimize_prior_precision(method="marglik", n_steps=self.prior_steps, pred_type="glm")
+        return fitted
+
+
+def _named(*tensors: Tensor) -> dict[str, Tensor]:
+    """Return the buffers of a surrogate by name, float64."""
+    names = ("inner", "outer", "bias_outer", "covariance", "bias_covariance", "prior")
+    return {name: tensor.detach().double() for name, tensor in zip(names, tensors, strict=True)}
+
+
+def _check_classes(model: Model, data: Dataset) -> None:
+    """Raise ValueError unless the explained outputs are the class scores, from a last layer with a bias."""
+    x = data.train.x[:2]
+    with torch.no_grad():
+        explained, logits = model.explained(x), model(x)
+    if explained.shape != logits.shape or not torch.equal(explained, logits):
+        raise ValueError(
+            f"laplace stands in for classes only: its variance comes from class labels. "
+            f"{type(model).__name__} explains other outputs ({explained.shape[1]} heads); choose another surrogate, "
+            "such as last_layer."
+        )
+    if model.head.bias is None:
+        raise ValueError(f"laplace needs a last layer with a bias, got {model.head} in {type(model).__name__}.")

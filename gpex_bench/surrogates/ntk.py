@@ -1,0 +1,91 @@
+"""The empirical neural tangent kernel: which training samples move the same weights as the query does?
+
+k(x, x') = <g(x), g(x')> with g the gradient of an output by all weights of the trained network (jacot2018neural),
+here projected to `dim` numbers as TRAK does it (park2023trak; `tangent` says how, and why it is cheap). A kernel of
+its own per head, or one kernel of the sum of the heads for all (mohamadi2023fast). The network is not linearised: the
+process is conditioned on its outputs at all training samples, as every weight-space process here.
+
+Cost per sample: a forward pass, a backward pass per group, and per layer about dim_layer / n_out forward passes
+through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gpex_bench.surrogates import demands
+from gpex_bench.surrogates.tangent import CHUNK, Entries, Projection, Tangent, layers
+from gpex_bench.surrogates.weight_space import WeightSpaceSurrogate, conditioned, restored
+from gpex_bench.types import Dataset, Model, Progress, Recipe, settings
+
+OWN = 2018  # keeps the projection's random numbers apart from those of the network's weights
+PILOT = 16  # directions per layer, on CHUNK training samples, that measure the layers' shares of the trace
+
+
+@settings
+class Ntk(Recipe):
+    """A Gaussian process on the projected gradients of the network's outputs by its weights."""
+
+    dim: int = 512  # numbers per kernel
+    kernel: Literal["per_head", "shared"] = "shared"
+    entries: Entries = "rademacher"  # of the random directions
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        demands.at_least(self, 1, "dim")
+        demands.one_of(self, kernel=("per_head", "shared"), entries=("rademacher", "gaussian"))
+
+    def fit(self, model: Model, data: Dataset, seed: int, progress: Progress) -> WeightSpaceSurrogate:
+        """Project the gradients at all training samples and condition on them.
+
+        Raises:
+            ValueError: layers whose gradients we cannot project, or outputs that are not finite.
+        """
+        network = deepcopy(model).to(self.device).eval().requires_grad_(False)
+        start = int(np.random.SeedSequence([seed, OWN]).generate_state(1)[0])
+        x = data.train.x[:CHUNK].to(self.device)
+        n_layers, n_groups = len(layers(network)), self._n_groups(model, data)
+        pilot = Tangent(network, torch.full((n_layers,), PILOT), n_groups, self._how(start)).to(self.device)
+        trace = torch.stack([u.double().square().sum(-1).mean() for u in pilot.by_layer(x)])
+        features = Tangent(network, dealt(self.dim, trace.cpu()), n_groups, self._how(start + 1)).to(self.device)
+        squares = torch.cat([features(part).double().square().sum(-1) for part in x.split(CHUNK)])
+        size = squares.mean(0).sqrt()
+        features.size.copy_(torch.where(size > 0, size, 1.0))
+        progress(f"gradients of {len(data.train.x)} samples, {n_layers} layers -> {self.dim} numbers")
+        fitted = conditioned(features, network, data, device=self.device)
+        return self.restore(model, data, fitted.state_dict())
+
+    def restore(self, model: Model, data: Dataset, state: Mapping[str, Tensor]) -> WeightSpaceSurrogate:
+        """Return the fitted surrogate whose state_dict this is; ValueError for a foreign one."""
+        start = int(demands.entry(state, "features.seed", self))
+        counts = demands.entry(state, "features.counts", self)
+        if len(counts) != len(layers(model)) or counts.sum() != self.dim:
+            raise demands.foreign(self, f"its {int(counts.sum())} numbers are of {len(counts)} layers")
+        features = Tangent(model, counts, self._n_groups(model, data), self._how(start))
+        return restored(features, data, state, str(self))
+
+    def _how(self, seed: int) -> Projection:
+        """Return how gradients are projected."""
+        return Projection(seed, self.entries, self.kernel == "shared")
+
+    def _n_groups(self, model: Model, data: Dataset) -> int:
+        """Return the number of kernels."""
+        with torch.no_grad():
+            device = next(model.parameters()).device
+            return 1 if self.kernel == "shared" else model.explained(data.train.x[:1].to(device)).shape[1]
+
+
+def dealt(total: int, shares: Tensor) -> Tensor:
+    """Return whole numbers with this sum, in proportion to the shares (largest remainders, earlier ones first)."""
+    shares = shares.double() if shares.sum() > 0 else torch.ones_like(shares, dtype=torch.float64)
+    exact = total * shares / shares.sum()
+    count = exact.floor().long()
+    order = (exact - count).argsort(descending=True, stable=True)
+    count[order[: total - int(count.sum())]] += 1
+    return count

@@ -1,0 +1,61 @@
+"""An RBF kernel on the network's embedding, through Nystrom features of landmarks.
+
+The landmarks are training samples drawn at random. With all of them as landmarks this is the exact Gaussian process
+with an RBF kernel; the tests compare. The kernel falls off with the distance, so that it cannot reproduce the network
+far from the training samples, where the network's outputs go on growing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gpex_bench.surrogates import demands
+from gpex_bench.surrogates.expansions import Landmarks
+from gpex_bench.surrogates.kernel_features import KernelFeatures, fitted
+from gpex_bench.surrogates.weight_space import WeightSpaceSurrogate, restored
+from gpex_bench.types import Dataset, Model, Progress, Recipe, settings
+
+OWN = 2001  # keeps the draw of the landmarks apart from other draws with the same seed
+LENGTHS = tuple(2.0**power for power in range(-2, 6))  # tried, in units of the spread of the embeddings
+
+
+@settings
+class Nystrom(Recipe):
+    """A Gaussian process with an RBF kernel on the embedding, by Nystrom features."""
+
+    n_landmarks: int = 256
+    length: float | None = None  # in units of the embeddings' spread; None: with the largest evidence
+    device: str = "cpu"  # where the training samples are embedded
+
+    def __post_init__(self) -> None:
+        demands.at_least(self, 1, "n_landmarks")
+        if self.length is not None:
+            demands.positive(self, "length")
+
+    def fit(self, model: Model, data: Dataset, seed: int, progress: Progress) -> WeightSpaceSurrogate:
+        """Draw landmarks, choose the kernel by evidence and condition on all training samples.
+
+        Raises:
+            ValueError: outputs or embeddings that are not finite, or fewer than 2 training samples.
+        """
+        generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, OWN]).generate_state(1)[0]))
+        chosen = torch.randperm(len(data.train.x), generator=generator)[: self.n_landmarks]
+
+        def candidates(z: Tensor) -> Iterator[Landmarks]:
+            for length in LENGTHS if self.length is None else (self.length,):
+                progress(f"length scale {length:g}")
+                yield Landmarks("rbf", z[chosen], length)
+
+        return self.restore(model, data, fitted(model, data, candidates, self.device))
+
+    def restore(self, model: Model, data: Dataset, state: Mapping[str, Tensor]) -> WeightSpaceSurrogate:
+        """Return the fitted surrogate whose state_dict this is; ValueError for a foreign one."""
+        points, offsets = (demands.entry(state, name, self) for name in ("features.expansion.points", "offsets"))
+        if len(points) != min(self.n_landmarks, len(data.train.x)):
+            raise demands.foreign(self, f"it has {len(points)} landmarks")
+        features = KernelFeatures(model, Landmarks("rbf", torch.zeros_like(points), 1.0), points.shape[1], len(offsets))
+        return restored(features, data, state, str(self))
