@@ -116,8 +116,10 @@ class RowStore:
         if self._map is None:
             return
         row = self.shape[1] * self.shape[2] * self._map.itemsize
-        is_slice = isinstance(index, slice)
-        self._touched += row * len(range(*index.indices(len(self)))) if is_slice else max(row, AROUND) * len(index)
+        if isinstance(index, slice):
+            self._touched += row * len(range(*index.indices(len(self))))
+        else:
+            self._touched += max(row, AROUND) * len(index)
         if self._touched >= FORGET:
             pages: mmap.mmap = self._map._mmap  # type: ignore[attr-defined]
             pages.madvise(mmap.MADV_DONTNEED)
