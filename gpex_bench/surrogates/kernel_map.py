@@ -32,6 +32,7 @@ from gpex_bench.types import Dataset, Model, settings
 
 TINY = 1e-12  # added to a squared norm, so that a zero embedding stays zero and has a finite gradient
 OWN_PLACE = 0.75  # weight of its own place when a head that stands for a place starts; the rest is spread evenly
+LOWEST, HIGHEST = -20.0, 5.0  # log variances of the observation noise that can be said, however odd the input
 START = -4.0  # log variance of the observation noise before training; targets have unit variance
 
 
@@ -143,8 +144,10 @@ class KernelMap(FeatureMap):
             raise ValueError("This kernel map has no observation noise of its own; make it with is_noisy.")
         weight, bias = self.observation.weight, self.observation.bias
         if self.shape.is_spatial:
-            return torch.einsum("ngw,gw->ng", pooled, weight) + bias
-        return nn.functional.linear(pooled[:, 0], weight, bias)
+            said = torch.einsum("ngw,gw->ng", pooled, weight) + bias
+        else:
+            said = nn.functional.linear(pooled[:, 0], weight, bias)
+        return said.clamp(LOWEST, HIGHEST)
 
     def _readout(self) -> tuple[Tensor, Tensor]:
         """Return weight [group, dim, width] and bias [group, dim] of the readout."""
