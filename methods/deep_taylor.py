@@ -35,7 +35,7 @@ class DeepTaylor(Explainer):
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Decompose the target's logit."""
-        plus = rules.signed(rules.alpha_beta(1), "ignored")
+        plus = rules.signed(rules.alpha_beta(1.0), "ignored")
         composite = Composite(self._first(task) or plus, plus, plus, sums=plus, norms=plus)
         values, residual = propagate(task.model, query.x, query.target, composite)
         return Attribution(values=values, residual=residual)

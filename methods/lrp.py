@@ -82,9 +82,9 @@ class LRP(Explainer):
 
     def _rules(self, task: Task) -> Composite:
         """Return the composite for this dataset."""
-        epsilon = rules.signed(rules.epsilon(self.epsilon), self.bias)
-        plus = rules.signed(rules.alpha_beta(1), self.bias)
-        both = rules.signed(rules.alpha_beta(2), self.bias)
+        epsilon = rules.epsilon(self.epsilon, self.bias)
+        plus = rules.signed(rules.alpha_beta(1.0), self.bias)
+        both = rules.signed(rules.alpha_beta(2.0), self.bias)
         gamma = rules.signed(rules.gamma(self.gamma), self.bias)
         lower = {"alpha2": both, "alpha1": plus, "gamma": gamma, "plus": plus}
         words = [word for word in self.composite.split("_") if word in lower]
@@ -95,8 +95,7 @@ class LRP(Explainer):
         elif self.composite.endswith("box"):
             first = rules.box(*self._box(task))
         dense = epsilon if self.composite.startswith("epsilon") else middle
-        sums = rules.signed(rules.proportional)
-        return Composite(first, middle, dense, sums, norms=epsilon if middle is epsilon else plus)
+        return Composite(first, middle, dense, rules.proportional, norms=epsilon if middle is epsilon else plus)
 
     @staticmethod
     def _box(task: Task) -> tuple[torch.Tensor, torch.Tensor]:

@@ -30,7 +30,7 @@ MOVES = JOINS | {
     *("View", "UnsafeView", "Reshape", "Alias", "Clone", "Permute", "Transpose", "T", "Squeeze", "Unsqueeze", "Expand"),
     *("Slice", "Select", "Index", "Split", "Unbind", "ConstantPadNd", "ReflectionPad2D", "ToCopy", "AccumulateGrad"),
     *("MaxPool2DWithIndices", "MaxPool3DWithIndices", "AdaptiveMaxPool2D"),  # all to the winner
-    *("Mean", "Relu", "Mul"),  # an even share; a pass; a mask (two signals are refused)
+    *("Mean", "Mul"),  # an even share; a mask (two signals are refused)
 }
 CHUNK = 64  # samples that go through the network together
 

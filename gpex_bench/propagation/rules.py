@@ -20,15 +20,15 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 Bias = Literal["absorbs", "ignored", "spread"]  # takes its share; is left out; its share goes to the contributions
-Factors = tuple[Tensor, Tensor]  # of the positive and of the negative contributions
-Rule = Callable[[Tensor, Tensor, Tensor], Factors]  # (relevance, P, N) -> factors; P and N with the bias
+Factors = tuple[Tensor, Tensor | None]  # of the positive and of the negative contributions; None: zero
+Rule = Callable[[Tensor, Tensor, Callable[[], Tensor]], Factors]  # (relevance, P, get N) -> factors; both with the bias
 LayerRule = Callable[["Laid", Tensor, Tensor, Tensor], Tensor]  # (layer, input, relevance, constant) -> relevance
 
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 TINY = 1e-7  # of a sample's largest sum of contributions: less is rounding
-CANCELS = 1e-6  # of the summands: a sum below it is shared by size
+CANCELS = 1e-7  # of a sample's largest sum of signed summands: less is shared by size
 
 
 class Laid:
@@ -60,8 +60,8 @@ class Laid:
             return relevance
         if self.before is None:
             return self.rule(self, a, relevance, a.new_zeros(()))
-        scale, shift = self.before
-        return self.rule(self, a * scale, relevance, self(shift.expand_as(a), self.weight))
+        _, shift = self.before
+        return self.rule(self, a - shift, relevance, self(shift.expand_as(a), self.weight))
 
     def sums(self, terms: Sequence[tuple[Tensor, Tensor | None]]) -> tuple[list[Tensor], Tensor]:
         """Return the inputs of the terms, as leaves of a graph, and the sum of the layer's outputs for them."""
@@ -99,17 +99,13 @@ def handed(leaves: list[Tensor], total: Tensor, factor: Tensor) -> Tensor:
 
 def over(numerator: Tensor, denominator: Tensor, where: Tensor) -> Tensor:
     """Return a quotient, and 0 where the condition does not hold."""
-    return torch.where(where, numerator / torch.where(where, denominator, 1.0), 0.0)
-
-
-def per_sample(row: Tensor, like: Tensor) -> Tensor:
-    """Return one number per sample, shaped to broadcast."""
-    return row.view(-1, *[1] * (like.ndim - 1))
+    return torch.where(where, numerator / denominator, 0.0)
 
 
 def tiny(size: Tensor) -> Tensor:
     """Return what counts as nothing, sample by sample."""
-    return per_sample(TINY * size.flatten(1).amax(1) + torch.finfo(size.dtype).tiny, size)
+    largest = size.flatten(1).amax(1)
+    return (TINY * largest + torch.finfo(size.dtype).tiny).view(-1, *[1] * (size.ndim - 1))
 
 
 # --- rules that tell positive from negative contributions -------------------------------------------------------------
@@ -118,7 +114,11 @@ def tiny(size: Tensor) -> Tensor:
 def alpha_beta(alpha: float) -> Rule:
     """Return the alpha-beta rule with beta = alpha - 1; z+ is alpha = 1."""
 
-    def rule(relevance: Tensor, positive: Tensor, negative: Tensor) -> Factors:
+    def rule(relevance: Tensor, positive: Tensor, get_negative: Callable[[], Tensor]) -> Factors:
+        has_positive = positive > tiny(positive)
+        if alpha == 1.0 and not bool(((relevance != 0) & ~has_positive).any()):
+            return over(relevance, positive, has_positive), None
+        negative = get_negative()
         nothing = tiny(positive - negative)
         has_positive, has_negative = positive > nothing, negative < -nothing
         share = torch.where(has_positive, torch.where(has_negative, alpha, 1.0), 0.0)
@@ -130,7 +130,8 @@ def alpha_beta(alpha: float) -> Rule:
 def gamma(gamma: float) -> Rule:
     """Return the gamma rule for signed inputs: contributions of the sign of the unit count 1 + gamma times."""
 
-    def rule(relevance: Tensor, positive: Tensor, negative: Tensor) -> Factors:
+    def rule(relevance: Tensor, positive: Tensor, get_negative: Callable[[], Tensor]) -> Factors:
+        negative = get_negative()
         total = positive + negative
         is_up = total >= 0
         total = total + gamma * torch.where(is_up, positive, negative)
@@ -140,58 +141,83 @@ def gamma(gamma: float) -> Rule:
     return rule
 
 
-def epsilon(epsilon: float) -> Rule:
-    """Return the epsilon rule; epsilon is a share of the root mean square of a sample's units."""
-
-    def rule(relevance: Tensor, positive: Tensor, negative: Tensor) -> Factors:
-        total = positive + negative
-        scale = per_sample(total.square().flatten(1).mean(1).sqrt(), total)
-        total = total + epsilon * scale * torch.where(total < 0, -1.0, 1.0)
-        factor = over(relevance, total, total != 0)
-        return factor, factor
-
-    return rule
-
-
-def proportional(relevance: Tensor, positive: Tensor, negative: Tensor) -> Factors:
-    """Share in proportion to signed contributions; by their size where they cancel."""
-    total, size = positive + negative, positive - negative
-    cancels = total.abs() <= CANCELS * size
-    factor, by_size = over(relevance, total, ~cancels), over(relevance, size, cancels & (size > tiny(size)))
-    return factor + by_size, factor - by_size
-
-
 def signed(rule: Rule, policy: Bias = "absorbs") -> LayerRule:
     """Return the rule of a layer whose biases are treated by a policy."""
 
     def back(layer: Laid, a: Tensor, relevance: Tensor, constant: Tensor) -> Tensor:
-        ups, downs = _side(layer, a, True), _side(layer, a, False)
-        positive = ups[1].detach()
-        negative = torch.zeros_like(positive) if downs is None else downs[1].detach()
         bias = torch.zeros_like(constant) if policy == "ignored" else constant + layer.bias
-        up, down = rule(relevance, positive + bias.clamp(min=0), negative + bias.clamp(max=0))
-        size = positive - negative
-        is_empty = size <= tiny(size)
+        ups = _side(layer, a, True)
+        downs: list[tuple[list[Tensor], Tensor]] = []
+
+        def get_negative() -> Tensor:
+            if not downs:
+                downs.append(_side(layer, a, False))
+            return downs[0][1].detach() + bias.clamp(max=0)
+
+        positive = ups[1].detach()
+        up, down = rule(relevance, positive + bias.clamp(min=0) if policy != "ignored" else positive, get_negative)
         if policy == "spread":
-            lost = over(relevance - up * positive - down * negative, size, ~is_empty)
-            up, down = up + lost, down - lost
-        result = handed(*ups, up) if downs is None else handed(*ups, up) + handed(*downs, down)
-        stuck = torch.where(is_empty & (bias == 0) if policy == "absorbs" else is_empty, relevance, 0.0)
+            up, down = _returned(relevance, (up, down), positive, get_negative() - bias.clamp(max=0))
+        result = handed(*ups, up) if down is None else handed(*ups, up) + handed(*downs[0], down)
+        has_none = (up == 0) & (relevance != 0)
+        stuck = torch.where(has_none if down is None else has_none & (down == 0), relevance, 0.0)
         return result + layer.evenly(a, stuck) if bool(stuck.any()) else result
 
     return back
 
 
+def _returned(relevance: Tensor, factors: Factors, positive: Tensor, negative: Tensor) -> Factors:
+    """Return factors that also hand on what bias and stabiliser took, to the contributions by their size."""
+    up, down = factors[0], torch.zeros_like(relevance) if factors[1] is None else factors[1]
+    size = positive - negative
+    is_there = size > tiny(size)
+    lost = over(relevance - up * positive - down * negative, size, is_there)
+    return torch.where(is_there, up + lost, 0.0), torch.where(is_there, down - lost, 0.0)
+
+
 def _side(layer: Laid, a: Tensor, is_positive: bool) -> tuple[list[Tensor], Tensor]:
     """Return inputs and sum of all contributions of one sign; inputs of a sign that does not occur are left out."""
-    low, high = a.clamp(min=0), a.clamp(max=0)
+    is_signed = bool(a.min() < 0)
+    low = a.clamp(min=0) if is_signed else a
     if layer.weight is None:  # a sum or a mean: its weights are positive
-        return layer.sums([(low if is_positive else high, None)])
+        return layer.sums([(low if is_positive else a.clamp(max=0), None)])
     plus, minus = layer.weight.clamp(min=0), layer.weight.clamp(max=0)
     terms = [(low, plus if is_positive else minus)]
-    if bool(high.any()):
-        terms.append((high, minus if is_positive else plus))
+    if is_signed:
+        terms.append((a.clamp(max=0), minus if is_positive else plus))
     return layer.sums(terms)
+
+
+def epsilon(epsilon: float, policy: Bias = "absorbs") -> LayerRule:
+    """Return the epsilon rule; epsilon is a share of the root mean square of a sample's units."""
+
+    def stable(total: Tensor) -> Tensor:
+        scale = total.square().flatten(1).mean(1).sqrt().view(-1, *[1] * (total.ndim - 1))
+        return total + epsilon * scale * torch.where(total < 0, -1.0, 1.0)
+
+    def rule(relevance: Tensor, positive: Tensor, get_negative: Callable[[], Tensor]) -> Factors:
+        total = stable(positive + get_negative())
+        factor = over(relevance, total, total != 0)
+        return factor, factor
+
+    def back(layer: Laid, a: Tensor, relevance: Tensor, constant: Tensor) -> Tensor:
+        leaves, total = layer.sums([(a, layer.weight)])
+        total_with = stable(total.detach() if policy == "ignored" else total.detach() + constant + layer.bias)
+        return _shared(layer, (leaves, total), relevance, total_with, total_with != 0)
+
+    return signed(rule, policy) if policy == "spread" else back
+
+
+def proportional(layer: Laid, a: Tensor, relevance: Tensor, constant: Tensor) -> Tensor:
+    """Share in proportion to signed summands; by their size where they cancel."""
+    leaves, total = layer.sums([(a, None)])
+    stays = total.detach().abs() > CANCELS * total.detach().abs().flatten(1).amax(1).view(-1, *[1] * (total.ndim - 1))
+    result = handed(leaves, total, over(relevance, total.detach(), stays))
+    stuck = torch.where(stays, 0.0, relevance)
+    if not bool(stuck.any()):
+        return result
+    sizes = layer.sums([(a.abs(), None)])
+    return result + _shared(layer, sizes, stuck, sizes[1].detach(), sizes[1].detach() > 0)
 
 
 # --- rules that do not ------------------------------------------------------------------------------------------------
@@ -204,8 +230,8 @@ def flat(layer: Laid, a: Tensor, relevance: Tensor, constant: Tensor) -> Tensor:
 
 def squared(layer: Laid, a: Tensor, relevance: Tensor, constant: Tensor) -> Tensor:
     """Share in proportion to squared weights: w2, for inputs without bounds."""
-    weight = None if layer.weight is None else layer.weight.square()
-    return _shared(layer, [(torch.ones_like(a), weight)], relevance)
+    sums = layer.sums([(torch.ones_like(a), None if layer.weight is None else layer.weight.square())])
+    return _shared(layer, sums, relevance, sums[1].detach(), sums[1].detach() > tiny(sums[1].detach()))
 
 
 def box(low: Tensor, high: Tensor) -> LayerRule:
@@ -216,15 +242,17 @@ def box(low: Tensor, high: Tensor) -> LayerRule:
         ends = low.to(a) * scale, high.to(a) * scale
         floor, ceiling = torch.minimum(torch.minimum(*ends), a), torch.maximum(torch.maximum(*ends), a)
         weight = torch.ones_like(a[0]) if layer.weight is None else layer.weight
-        return _shared(layer, [(a, weight), (floor, -weight.clamp(min=0)), (ceiling, -weight.clamp(max=0))], relevance)
+        sums = layer.sums([(a, weight), (floor, -weight.clamp(min=0)), (ceiling, -weight.clamp(max=0))])
+        return _shared(layer, sums, relevance, sums[1].detach(), sums[1].detach() > tiny(sums[1].detach()))
 
     return rule
 
 
-def _shared(layer: Laid, terms: Sequence[tuple[Tensor, Tensor | None]], relevance: Tensor) -> Tensor:
-    """Share in proportion to contributions that are never negative; a unit without any shares evenly."""
-    leaves, total = layer.sums(terms)
-    is_there = total.detach() > tiny(total.detach())
-    result = handed(leaves, total, over(relevance, total.detach(), is_there))
+def _shared(
+    layer: Laid, sums: tuple[list[Tensor], Tensor], relevance: Tensor, denominator: Tensor, is_there: Tensor
+) -> Tensor:
+    """Share in proportion to contributions over a denominator; a unit without one shares evenly."""
+    leaves, total = sums
+    result = handed(leaves, total, over(relevance, denominator, is_there))
     stuck = torch.where(is_there, 0.0, relevance)
-    return result + layer.evenly(terms[0][0], stuck) if bool(stuck.any()) else result
+    return result + layer.evenly(leaves[0], stuck) if bool(stuck.any()) else result
