@@ -149,11 +149,11 @@ def joined(
     targets: Float[Tensor, "row group out"],
 ) -> Statistics:
     """Return rest + sum_m weight_m (u_m u_m', u_m t_m, t_m^2, 1); differentiable, without a host sync."""
-    u, targets = u.double(), targets.double()
-    heavy = weight[:, None, None] * u
+    u, targets = u.double().transpose(0, 1).contiguous(), targets.double()
+    heavy = weight[:, None] * u
     return Statistics(
-        a=rest.a + torch.einsum("mgd,mge->gde", heavy, u),
-        b=rest.b + torch.einsum("mgd,mgo->gdo", heavy, targets),
+        a=rest.a + heavy.mT @ u,
+        b=rest.b + (targets.permute(1, 2, 0) @ heavy).mT,
         c=rest.c + (weight[:, None, None] * targets.square()).sum(0),
         count=rest.count + weight.sum(),
     )

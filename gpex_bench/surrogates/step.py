@@ -91,11 +91,12 @@ class _Fused(torch.autograd.Function):
         """Return the loss and the statistics, and keep the gradients."""
         sums = joined(given.rest, given.weight, given.kept, given.targets)
         s2 = log_noise.double().exp()[:, None, None]
-        v, t, points, new = (tensor.double().permute(1, 2, 0) for tensor in (given.v, given.targets, u, given.kept))
+        rows_last = (tensor.double().permute(1, 2, 0) for tensor in (given.v, given.targets, u, given.kept))
+        v, t, points, new = (tensor.contiguous() for tensor in rows_last)
         eye = torch.eye(points.shape[1], dtype=s2.dtype, device=s2.device)
         lower, info = torch.linalg.cholesky_ex(sums.a + s2 * eye)
-        solved = torch.cholesky_solve(torch.cat([sums.b, points], -1), lower)
-        w, z = solved.tensor_split([v.shape[1]], -1)
+        inverse = torch.cholesky_inverse(lower)  # of a few dimensions: cheaper than two solves for every query
+        w, z = inverse @ sums.b, inverse @ points
 
         error = w.mT @ points - v
         leverage = (points * z).sum(1, keepdim=True)
@@ -107,7 +108,7 @@ class _Fused(torch.autograd.Function):
         loss = 0.5 * (error.square() / variance + variance.log()).mean()
 
         g = error / variance / error.numel()
-        q = z @ g.mT
+        q = (g @ z.mT).mT
         d_u = w @ g
         d_rows = q @ (t - w.mT @ new) - w @ (q.mT @ new)
         d_s2 = -(q * w).sum((1, 2))
@@ -116,9 +117,11 @@ class _Fused(torch.autograd.Function):
             h = 0.5 * (1 / variance - (error / variance).square()) / error.numel()
             total = h.sum(1, keepdim=True)
             heavy = total * z
+            outer = heavy @ z.mT
             d_u = d_u + 2 * s2 * heavy
-            d_rows = d_rows - 2 * s2 * (heavy @ (z.mT @ new))
-            d_s2 = d_s2 + (total * leverage).sum((1, 2)) - s2[:, 0, 0] * (heavy * z).sum((1, 2))
+            d_rows = d_rows - 2 * s2 * (outer @ new)
+            trace = outer.diagonal(dim1=1, dim2=2).sum(1)
+            d_s2 = d_s2 + (total * leverage).sum((1, 2)) - s2[:, 0, 0] * trace
             d_noise = h.permute(2, 0, 1)
             if observation is None:
                 d_s2, d_noise = d_s2 + h.sum((1, 2)), None
