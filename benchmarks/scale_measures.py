@@ -39,7 +39,7 @@ def outputs(n: int, seed: int) -> Tensor:
 
 
 def cheapest(calls: Sequence[Callable[[], object]], blocks: int, seconds: float = 0.3) -> list[float]:
-    """Return processor seconds per call: the best block of each, blocks in turn, so that a busy machine hurts all alike."""
+    """Return processor seconds per call: best of some blocks, which take turns."""
     sizes, best = [], [float("inf")] * len(calls)
     for call in calls:
         call()

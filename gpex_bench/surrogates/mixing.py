@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 LOW, HIGH = -1.0, 2.0  # range of a
+MANY = 64  # times as many rows as are drawn: then hardly any is drawn twice
 
 
 def mixed(
@@ -32,6 +33,23 @@ def mixed(
 
 
 def drawn(n: int, n_drawn: int, generator: torch.Generator) -> Tensor:
-    """Return random row numbers in [0, n): all different if n_drawn <= n, else as even as possible."""
+    """Return random row numbers in [0, n): all different if n_drawn <= n, else as even as possible.
+
+    Few out of many are drawn at a cost that does not depend on n.
+    """
+    if n >= MANY * n_drawn:
+        return _few(n, n_drawn, generator)
     rounds = -(-n_drawn // n)
     return torch.cat([torch.randperm(n, generator=generator) for _ in range(rounds)])[:n_drawn]
+
+
+def _few(n: int, n_drawn: int, generator: torch.Generator) -> Tensor:
+    """Return different random row numbers, drawn one by one; those that came before are dropped."""
+    found = torch.empty(0, dtype=torch.long)
+    while len(found) < n_drawn:
+        found = torch.cat([found, torch.randint(n, (n_drawn,), generator=generator)])
+        order = found.argsort(stable=True)
+        is_first = torch.ones(len(found), dtype=torch.bool)
+        is_first[order[1:]] = found[order[1:]] != found[order[:-1]]
+        found = found[is_first]
+    return found[:n_drawn]
