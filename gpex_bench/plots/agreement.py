@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 from gpex_bench.frames import PREDICTIONS, SPLITS, below_one, natural, ordered, require, surrogate_order
-from gpex_bench.plots.style import BLUE, GREY, INK, ORANGE, Drawing, shorten, styled
+from gpex_bench.plots.style import BLUE, GREY, INK, ORANGE, Drawing, plain_numbers, shorten, styled
 
 SUMMARY = ("dataset", "model", "surrogate", "split", "head", "statistic", "mean", "low", "high", "is_weakest")
 N_POINTS = 120  # points drawn per head; the statistics are of all
@@ -111,7 +110,7 @@ def agreement_heads(agreement: pd.DataFrame) -> Drawing:
             part = chosen[(chosen["split"] == split) & (chosen["surrogate"] == name)]
             said.append(f"{name}, {SPLITS[split]}: {_row(axes, y, part.dropna(subset='mean'))}")
         axes.set(xscale="log", xlabel="1 − R² (left is better)", ylim=(len(names) - 0.4, -0.8))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        plain_numbers(axes.xaxis)
         axes.set_title(f"{SPLITS[split]} items", loc="left")
         axes.grid(axis="y", visible=False)
     panels[0].set_yticks(range(len(names)), [shorten(name, 18) for name in names])
@@ -131,6 +130,6 @@ def _row(axes: Axes, y: int, part: pd.DataFrame) -> str:
     axes.scatter(missed[worst], y, s=22, color=ORANGE, lw=0, zorder=3)
     middle = max(1 - part["mean"].mean(), LEAST)
     axes.plot([middle, middle], [y - 0.22, y + 0.22], color=INK, lw=1.6, zorder=4)
-    text = f"{shorten(str(part.iloc[worst]['head']), 22)} {below_one(part.iloc[worst]['mean'])}"
+    text = f"{shorten(str(part.iloc[worst]['head']), 22)}: {below_one(part.iloc[worst]['mean'])}"
     axes.annotate(text, (missed[worst], y - 0.2), ha="right", va="bottom", size=7, color=INK)
     return text

@@ -13,7 +13,7 @@ from scipy import stats
 
 from gpex_bench.frames import PREDICTIONS, SPLITS, records, require
 from gpex_bench.plots.agreement import where
-from gpex_bench.plots.style import COLOURS, GREY, MARKERS, Drawing, styled
+from gpex_bench.plots.style import COLOURS, GREY, MARKERS, Drawing, plain_numbers, styled
 
 LEVELS = np.array([0.05, *np.arange(0.1, 1, 0.1), 0.95, 0.99])
 N_BINS = 10  # of equal size, from the least to the largest variance
@@ -86,6 +86,7 @@ def _frame(above: Axes, below: Axes, split: str) -> None:
     above.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="level of the interval", ylabel="share of outputs inside")
     above.set_title(f"{split} items", loc="left")
     below.set(xscale="log", yscale="log", xlabel="predicted s.d. (s.d. of the output)", ylabel="root mean square error")
+    plain_numbers(below.xaxis, below.yaxis)
     ends = [min(below.get_xlim()[0], below.get_ylim()[0]), max(below.get_xlim()[1], below.get_ylim()[1])]
     below.plot(ends, ends, color=GREY, lw=0.9, ls="--", zorder=1)
 

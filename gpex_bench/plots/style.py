@@ -13,7 +13,9 @@ from typing import Any, ParamSpec
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 INK = "#1b1f24"  # text and axes; the report's style sheet turns exactly this colour light on a dark page
 FAINT = "#d0d4d9"  # grid lines; likewise
@@ -124,6 +126,13 @@ def words(name: str) -> str:
     cuts = [place for place, character in enumerate(name) if character == "_"]
     best = min(cuts, key=lambda place: abs(place - len(name) / 2))
     return f"{name[: best + 1]}\n{name[best + 1 :]}"
+
+
+def plain_numbers(*sides: Axis) -> None:
+    """Write the numbers of logarithmic axes without powers: mathematical text is switched off."""
+    for side in sides:
+        side.set_major_formatter(FuncFormatter(lambda place, _: f"{place:g}"))
+        side.set_minor_formatter(NullFormatter())
 
 
 def blank(axes: Axes) -> None:
