@@ -38,10 +38,12 @@ lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --no-annotate --all-extras --quiet pyproject.toml --output-file requirements.lock
 
-publish: ## copy the tables of a finished run, with their provenance, to results/published (RUN=)
+publish: ## copy the tables of a finished run or study, with their provenance, to results/published (RUN=)
 	mkdir -p results/published/$(RUN)
-	cp results/$(RUN)/tables/*.csv results/$(RUN)/tables/*.md results/$(RUN)/tables/costs.json results/published/$(RUN)/
-	cp results/$(RUN)/tables/outcomes.json results/published/$(RUN)/provenance.json
+	if [ -d results/$(RUN)/tables ]; then \
+		cp results/$(RUN)/tables/{*.csv,*.md,*costs.json} results/published/$(RUN)/; \
+		cp results/$(RUN)/tables/outcomes.json results/published/$(RUN)/provenance.json; fi
+	if [ -d results/$(RUN)/study ]; then cp results/$(RUN)/study/* results/published/$(RUN)/; fi
 	(cd results/$(RUN)/benchmarks && echo job,seconds && find . -name '*.tsv' | sort \
 		| xargs awk 'FNR == 2 {print substr(FILENAME, 3) "," $$1}') > results/published/$(RUN)/jobs.csv
 

@@ -22,6 +22,7 @@ def study(this: Job) -> None:
         raise ValueError("This config has no section `study`; add one, or run it without the rule `study`.")
     fates, costs = fits(this)
     failed = [fate for fate in fates if fate["status"] != "ok"]
+    costs = [cost for cost, fate in zip(costs, fates, strict=True) if fate["status"] == "ok"]
     found = answer(
         asked,
         this.config.grid,

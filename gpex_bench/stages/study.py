@@ -40,7 +40,7 @@ def answer(  # noqa: PLR0913 - the grid, what was found, and what it cost
         asked: the question, what to show, and how.
         grid: every surrogate on every network.
         agreement: tables of single cells.
-        costs: wall_seconds of every fit.
+        costs: wall_seconds of every fit that succeeded.
         reasons: why a fit failed, by "dataset/model/surrogate" of its run ids.
         n_seeds: training seeds of the run.
     """
