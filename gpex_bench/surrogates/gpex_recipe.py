@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from gpex_bench.surrogates import demands, matching, observation, posterior, refresh
@@ -72,13 +72,13 @@ class GpexRecipe(Recipe, ABC):
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        demands.at_least(self, 1.0, "dim", "width", "n_steps", "batch_size", "n_refreshed", "window", "updates")
-        demands.at_least(self, 0.0, "second_steps", "trunk_learning_rate", "perturbation", "slope")
+        demands.at_least(self, 1, "dim", "width", "n_steps", "batch_size", "n_refreshed", "window", "updates")
+        demands.at_least(self, 0, "second_steps", "trunk_learning_rate", "perturbation", "slope")
         demands.positive(self, "norm", "learning_rate")
         demands.positive(self, *(name for name in ("noise", "ridge", "whitening") if getattr(self, name) is not None))
         demands.one_of(self, trunk=get_args(Trunk), statistics=get_args(Statistics), objective=get_args(Objective))
         if self.n_inducing is not None:
-            demands.at_least(self, float(self.dim), "n_inducing")
+            demands.at_least(self, self.dim, "n_inducing")
         if not 0 < self.held_out < 1:
             raise ValueError(f"held_out must be a share in (0, 1), got {self.held_out!r}.")
         if self.objective == "latent" and self.noise is None:
@@ -125,7 +125,7 @@ class GpexRecipe(Recipe, ABC):
         features = self._kernel_map(model, data, n_heads, seed=0)
         return restored(features, data, state, f"a {self} for {type(model).__name__}")
 
-    def _units(self, y: Float64[Tensor, "n head"]) -> dict[str, Tensor]:
+    def _units(self, y: Float[Tensor, "n head"]) -> dict[str, Tensor]:
         """Return offset and scale of the targets."""
         offset, scale = posterior.target_units(y)
         if self.standardise:

@@ -32,7 +32,7 @@ from gpex_bench.types import Dataset, Model, settings
 
 TINY = 1e-12  # added to a squared norm, so that a zero embedding stays zero and has a finite gradient
 OWN_PLACE = 0.75  # weight of its own place when a head that stands for a place starts; the rest is spread evenly
-LOWEST, HIGHEST = -20.0, 5.0  # log variances of the observation noise that can be said, however odd the input
+LOWEST, HIGHEST = -20.0, 8.0  # log variances of the observation noise that can be said, however odd the input
 START = -4.0  # log variance of the observation noise before training; targets have unit variance
 
 

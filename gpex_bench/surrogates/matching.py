@@ -198,7 +198,8 @@ class Training:
             self.generator.set_state(kept["generator"])
             self.done = int(kept["done"])
         except (KeyError, RuntimeError, ValueError) as error:
-            raise ValueError(f"The checkpoint of this fit is not whole: {error}. Delete it to start afresh.") from error
+            reason = " ".join(str(error).split())
+            raise ValueError(f"The checkpoint of this fit is not whole: {reason} Delete it to start afresh.") from error
 
     def _query(self) -> Tensor:
         """Return mixed inputs."""

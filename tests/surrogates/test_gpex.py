@@ -7,17 +7,36 @@ import torch
 
 from gpex_bench.surrogates import posterior
 from gpex_bench.surrogates.agreement import agreement
+from gpex_bench.surrogates.evidence import evidence
 from gpex_bench.surrogates.gpex import Gpex
+from gpex_bench.surrogates.gpex_paper import GpexPaper
 from gpex_bench.types import Progress
 
-RECIPE = Gpex(n_steps=60, dim=5, width=32, batch_size=32, n_refreshed=24)
+SIZES = {"dim": 5, "width": 32, "batch_size": 32, "n_refreshed": 24}
+RECIPE = Gpex(n_steps=25, **SIZES)
 SUM = 1e-5  # float32 terms, relative to their size
+
+
+def places(tiny):
+    """A network whose explained outputs are the places of a 3 x 3 map."""
+
+    class Spatial(tiny.Tiny):
+        def explained(self, x):
+            return self.trunk(x)[:, :2].sum(1).flatten(1)
+
+        def grid(self, x):
+            return 3, 3
+
+    base, data = tiny.images()
+    model = Spatial(base.trunk, 8, 3)
+    return model.eval().requires_grad_(False), data
 
 
 def asked(data):
     return data.test.x[:7], torch.arange(7) % 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["table", "images"])
 def test_a_fit_matches_the_network(name, fitted):
     recipe = Gpex(n_steps=250, dim=8, width=64, batch_size=48, n_refreshed=32)
@@ -75,7 +94,7 @@ def test_a_surrogate_survives_its_state_dict(name, fitted):
 def test_a_foreign_state_is_refused(fitted):
     model, data, surrogate = fitted("table", RECIPE)
     for state in ({}, {"rows": surrogate.rows}, surrogate.state_dict() | {"noise": torch.ones(9)}):
-        with pytest.raises(ValueError, match=r"This is not the state of a Gpex\("):
+        with pytest.raises(ValueError, match="This is not the state of"):
             RECIPE.restore(model, data, state)
     with pytest.raises(ValueError, match="This is not the state"):
         Gpex(dim=7).restore(model, data, surrogate.state_dict())
@@ -146,15 +165,15 @@ def test_calling_the_surrogate_counts_every_row(fitted):
 def test_constant_heads_and_few_samples_are_legal(tiny):
     model, _ = tiny.table()
     model.head.weight[1] = 0
-    data = tiny.dataset((6,), n_train=4)
+    data = tiny.dataset((6,), n_train=6)
     surrogate = RECIPE.fit(model, data, 0, Progress())
     posterior = surrogate.posterior(data.test.x)
     assert posterior.mean.isfinite().all()
     assert (posterior.mean[:, 1] == model.head.bias[1]).all()
     assert (posterior.variance[:, 1] == 0).all()
     assert surrogate.contribution(*asked(data)).isfinite().all()
-    with pytest.raises(ValueError, match="data.train must have at least 2 samples, got 1"):
-        RECIPE.fit(model, tiny.dataset((6,), n_train=1), 0, Progress())
+    with pytest.raises(ValueError, match=r"data.train must have more samples than dim \(5\), got 5; .* Lower dim"):
+        RECIPE.fit(model, tiny.dataset((6,), n_train=5), 0, Progress())
 
 
 def test_duplicated_samples_are_legal(tiny):
@@ -165,15 +184,79 @@ def test_duplicated_samples_are_legal(tiny):
     assert surrogate.similarity(*asked(data)).isfinite().all()
 
 
-def test_other_settings_fit(tiny, fitted):
-    for recipe in (
-        Gpex(n_steps=5, statistics="stored", perturbation=0.1, trunk_learning_rate=0.0),
-        Gpex(n_steps=5, init="random", norm=0.1),
-    ):
-        model, data, surrogate = fitted("images", recipe)
-        assert surrogate.posterior(data.test.x).mean.isfinite().all()
-    frozen = fitted("images", Gpex(n_steps=5, trunk_learning_rate=0.0))[2]
+OTHERS = {
+    "paper": GpexPaper(n_steps=5, second_steps=4, updates=3, **SIZES),
+    "frozen": Gpex(n_steps=5, statistics="stored", perturbation=0.1, trunk_learning_rate=0.0, **SIZES),
+    "shared": Gpex(n_steps=5, statistics="batch", shared=True, slope=0.01, norm=0.1, **SIZES),
+    "fixed": Gpex(n_steps=5, noise=0.01, noise_per_point=True, ridge=None, whitening=None, input_noise=False, **SIZES),
+    "resnet": Gpex(n_steps=2, trunk="thin_resnet", **SIZES),
+    "mlp": Gpex(n_steps=5, trunk="mlp", **SIZES),
+}
+
+
+@pytest.mark.parametrize("recipe", OTHERS.values(), ids=OTHERS.keys())
+def test_every_setting_fits_and_comes_back(recipe, fitted):
+    model, data, surrogate = fitted("images", recipe)
+    x, target = asked(data)
+    assert surrogate.posterior(data.test.x).mean.isfinite().all()
+    assert (surrogate.posterior(data.test.x).variance > 0).all()
+    back = recipe.restore(model, data, surrogate.state_dict())
+    assert torch.equal(back.posterior(x).variance, surrogate.posterior(x).variance)
+    mean = surrogate.posterior(x).mean[torch.arange(7), target]
+    shares = surrogate.contribution(x, target)
+    total = shares.double().sum(1) + surrogate.offset(target)
+    assert ((total - mean).abs() <= SUM * (1 + shares.abs().sum(1))).all()
+
+
+def test_what_settings_mean(fitted, tiny):
+    frozen = fitted("images", OTHERS["frozen"])[2]
     assert torch.equal(frozen.features.trunk[0].weight, tiny.images()[0].trunk[0].weight)
+    paper = fitted("images", OTHERS["paper"])[2]
+    assert torch.equal(paper.noise, torch.ones(3).double())
+    assert torch.equal(paper.scale, torch.ones(3).double())
+    assert torch.equal(paper.offsets, torch.zeros(3).double())
+    undone = torch.where(paper.rows < 0, paper.rows / 0.01, paper.rows)
+    torch.testing.assert_close(undone.norm(dim=-1), torch.full((120, 3), 0.1))
+    assert fitted("images", OTHERS["shared"])[2].rows.shape == (120, 1, 5)
+    torch.testing.assert_close(fitted("images", OTHERS["fixed"])[2].noise, torch.full((3,), 0.01 * 108).double())
+
+
+def test_a_subset_of_inducing_points_is_named_by_its_rows(fitted):
+    _, data, surrogate = fitted("table", Gpex(n_steps=20, n_inducing=30, **SIZES))
+    assert surrogate.rows.shape[0] == surrogate.count == 30
+    torch.testing.assert_close(surrogate.rows, surrogate(data.train.x[surrogate.index]))
+    nearest = surrogate.neighbours(data.train.x[surrogate.index[:4]], torch.arange(4) % 3, 1)
+    assert torch.equal(nearest.index[:, 0], surrogate.index[:4])
+
+
+def test_the_ridge_of_a_preset_has_the_amplitude_of_largest_evidence(fitted):
+    """Scaling kernel and noise together by anything else must lower the evidence."""
+    _, _, surrogate = fitted("table", Gpex(n_steps=60, held_out=0.02, **SIZES))
+
+    def evidence_at(factor):
+        sums = surrogate.state.statistics
+        scaled = posterior.Statistics(a=factor * sums.a, b=factor**0.5 * sums.b, c=sums.c, count=sums.count)
+        return evidence(posterior.condition(scaled, factor * surrogate.noise, surrogate.offsets, surrogate.scale))
+
+    best = evidence_at(1.0)
+    assert all((evidence_at(factor) < best).all() for factor in (0.5, 0.8, 1.25, 2.0))
+
+
+@pytest.mark.slow
+def test_heads_that_are_places(tiny):
+    """A network with one output per place of its map: every head is matched, and pair maps are exact."""
+    model, data = places(tiny)
+    surrogate = Gpex(n_steps=250, dim=8, width=64, batch_size=48, n_refreshed=32).fit(model, data, 1, Progress())
+    table = agreement(model, surrogate, data, seed=0, n_mixed=300)
+    weakest = table[(table.statistic == "weakest_pearson") & (table.split == "test")].value.item()
+    assert weakest > 0.9
+    index, target = torch.tensor([3, 50, 119]), 7
+    on_query, on_neighbour = surrogate.pair(data.test.x[:1], data.train.x[index], target)
+    similarity = surrogate.similarity(data.test.x[:1], torch.tensor([target]))[0, index]
+    torch.testing.assert_close(on_query.sum((1, 2)), similarity, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(on_neighbour.sum((1, 2)), similarity, rtol=1e-5, atol=1e-5)
+    with pytest.raises(ValueError, match="shared must be false for heads that stand for places"):
+        Gpex(shared=True).fit(model, data, 1, Progress())
 
 
 def test_progress_says_how_far_and_how_well(tiny):
@@ -188,18 +271,23 @@ def test_progress_says_how_far_and_how_well(tiny):
     assert len(lines) == 20
     assert lines[-1].startswith("step 40/40  loss ")
     assert "held-out mixed r 0." in lines[-1]
+    assert lines[-1].endswith("steps/s  0 s left")
 
 
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
         ({"dim": 0}, "dim must be at least 1, got 0"),
-        ({"norm": 0.0}, "norm must be positive, got 0.0"),
-        ({"learning_rate": math.nan}, "learning_rate must be positive, got nan"),
-        ({"perturbation": -1.0}, "perturbation must be 0 or positive, got -1.0"),
+        ({"norm": 0.0}, "norm must be positive and finite, got 0.0"),
+        ({"noise": 0.0}, "noise must be positive and finite, got 0.0"),
+        ({"ridge": -1.0}, "ridge must be positive and finite, got -1.0"),
+        ({"n_inducing": 19}, "n_inducing must be at least 20, got 19"),
+        ({"objective": "latent"}, "noise must be fixed for the objective 'latent'"),
+        ({"learning_rate": math.nan}, "learning_rate must be positive and finite, got nan"),
+        ({"perturbation": -1.0}, "perturbation must be at least 0, got -1.0"),
         ({"held_out": 1.0}, r"held_out must be a share in \(0, 1\), got 1.0"),
-        ({"statistics": "fresh"}, "statistics must be 'running' or 'stored', got 'fresh'"),
-        ({"init": "zero"}, "init must be 'network' or 'random', got 'zero'"),
+        ({"statistics": "fresh"}, "statistics must be one of 'running', 'stored', 'batch', got 'fresh'"),
+        ({"trunk": "zero"}, "trunk must be one of 'network', 'reset', .*, got 'zero'"),
     ],
 )
 def test_bad_settings_are_refused(setting, message, unchecked):

@@ -1,37 +1,86 @@
-"""The kernel map: its terms sum to the embedding, its maps keep their sums, and it starts where the network is."""
+"""The kernel map: its terms sum to the embedding, its maps keep their sums, and it starts where it should."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from gpex_bench.surrogates.features import spread
-from gpex_bench.surrogates.kernel_map import Sizes, kernel_map
+from gpex_bench.surrogates.kernel_map import Shape, kernel_map
 
-SIZES = Sizes(n_heads=3, dim=5, width=16, norm=1.0)
+SHAPE = Shape(n_groups=3, n_heads=3, dim=5, width=16, norm=1.0, slope=0.01)
+SPATIAL = replace(SHAPE, n_groups=9, n_heads=9, is_spatial=True, is_noisy=True)
 
 
 def moved(f):
-    """Positions start at zero; move them, so that a location matters."""
+    """Positions start at zero and spatial weights even; move them, so that a location matters."""
     draw = torch.Generator().manual_seed(5)
     for parameter in f.parameters():
         parameter.data += 0.3 * torch.randn(parameter.shape, generator=draw)
     return f
 
 
-@pytest.mark.parametrize("name", ["table", "images"])
-def test_terms_sum_to_the_embedding(name, tiny):
-    model, data = tiny.PROBLEMS[name]()
-    f = moved(kernel_map(model, data, SIZES, "network", 0))
-    terms = f.locations(data.test.x)
-    assert terms.shape == (40, 3, 5, 9 if name == "images" else 1)
-    torch.testing.assert_close(terms.sum(-1), f(data.test.x), rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize("shape", [SHAPE, SPATIAL, replace(SHAPE, n_groups=1)], ids=["mean", "places", "shared"])
+@pytest.mark.parametrize("trunk", ["network", "thin_resnet", "mlp"])
+def test_terms_sum_to_the_embedding(trunk, shape, tiny):
+    model, data = tiny.images()
+    f = moved(kernel_map(model, data, shape, trunk, 0))
+    f.whiten(torch.eye(5).double() + torch.ones(shape.n_groups, 5, 5).double(), 1e-3)
+    terms, u = f.locations(data.test.x), f(data.test.x)
+    places = {"network": 9, "thin_resnet": 4, "mlp": 1}[trunk]
+    assert terms.shape == (40, shape.n_groups, 5, places)
+    assert (f.grid(data.test.x) is None) == (trunk == "mlp")
+    torch.testing.assert_close(terms.sum(-1), u, rtol=1e-5, atol=1e-5)
+    observed, noise = f.observe(data.test.x)
+    assert torch.equal(observed, u)
+    assert noise is None or ((noise > 0).all() and noise.shape == (40, shape.n_heads))
 
 
-def test_embeddings_have_unit_norm_before_the_leaky_relu(tiny):
+def test_a_table_is_one_location(tiny):
     model, data = tiny.table()
-    u = kernel_map(model, data, SIZES, "network", 0)(data.test.x)
-    undone = torch.where(u < 0, u / 0.01, u)
-    torch.testing.assert_close(undone.norm(dim=-1), torch.ones(40, 3))
+    f = moved(kernel_map(model, data, SHAPE, "network", 0))
+    torch.testing.assert_close(f.locations(data.test.x)[..., 0], f(data.test.x), rtol=1e-5, atol=1e-6)
+    assert f.grid(data.test.x) is None
+
+
+@pytest.mark.parametrize("slope", [0.01, 1.0])
+def test_embeddings_have_the_norm_before_the_leaky_relu(slope, tiny):
+    model, data = tiny.table()
+    u = kernel_map(model, data, replace(SHAPE, norm=0.1, slope=slope), "network", 0)(data.test.x)
+    undone = torch.where(u < 0, u / slope, u)
+    torch.testing.assert_close(undone.norm(dim=-1), torch.full((40, 3), 0.1))
+
+
+def test_heads_that_are_places_begin_at_their_place(tiny):
+    model, data = tiny.images()
+    f = kernel_map(model, data, SPATIAL, "network", 0)
+    assert torch.equal(f.pool.argmax(1), torch.arange(9))
+    torch.testing.assert_close(f.pool.sum(1), torch.ones(9))
+    terms = f.locations(data.test.x).norm(dim=2)
+    assert (terms.argmax(-1) == torch.arange(9)).float().mean() > 0.9
+    elsewhere = kernel_map(model, data, replace(SPATIAL, n_groups=4, n_heads=4), "network", 0)  # not a head per place
+    torch.testing.assert_close(elsewhere.pool, torch.full((4, 9), 1 / 9))
+
+
+def test_whitening_evens_out_the_directions(tiny):
+    model, data = tiny.table()
+    f = moved(kernel_map(model, data, SHAPE, "network", 0))
+
+    def moment():
+        u = f(data.train.x).double()
+        return torch.einsum("mgd,mge->gde", u, u) / len(u)
+
+    before = moment()
+    f.whiten(before, 1e-9)
+    after = moment()
+    traces = [m.diagonal(dim1=-2, dim2=-1).sum(-1) for m in (before, after)]
+    torch.testing.assert_close(*traces, rtol=1e-4, atol=0)
+    value = torch.linalg.eigvalsh(after)
+    assert (
+        value[:, -1] / value[:, 1] < torch.linalg.eigvalsh(before)[:, -1] / torch.linalg.eigvalsh(before)[:, 1]
+    ).all()
+    torch.testing.assert_close(value[:, -1], value[:, -2], rtol=1e-2, atol=0)
 
 
 @pytest.mark.parametrize("cells", [(3, 3), (4, 7), (12, 12), (20, 5), (1, 1)])
@@ -54,18 +103,28 @@ def test_spread_puts_a_cell_where_it_is():
 
 def test_the_trunk_starts_as_a_copy_or_with_new_weights(tiny):
     model, data = tiny.images()
-    for init, same in (("network", True), ("random", False)):
-        f = kernel_map(model, data, SIZES, init, seed=1)
+    for trunk, same in (("network", True), ("reset", False)):
+        f = kernel_map(model, data, SHAPE, trunk, seed=1)
         assert torch.equal(f.trunk[0].weight, model.trunk[0].weight) is same
+        assert torch.equal(f.trunk[1].running_var, model.trunk[1].running_var) is same
         assert f.trunk[0].weight.data_ptr() != model.trunk[0].weight.data_ptr()
-        assert all(parameter.requires_grad for parameter in f.parameters())
+        assert all(parameter.requires_grad for parameter in f.trunk.parameters())
         assert not f.training
+
+
+def test_batch_norm_of_a_new_trunk_is_measured_on_training_samples(tiny):
+    model, data = tiny.images()
+    f = kernel_map(model, data, SHAPE, "reset", seed=1)
+    out = f.trunk[:2](data.train.x)
+    torch.testing.assert_close(out.mean((0, 2, 3)), torch.zeros(8), atol=1e-4, rtol=0)
+    torch.testing.assert_close(out.std((0, 2, 3)), torch.ones(8), atol=1e-2, rtol=0)
+    assert f.trunk[1].momentum == model.trunk[1].momentum
 
 
 def test_global_random_state_is_untouched_and_the_seed_decides(tiny):
     model, data = tiny.images()
     before = torch.get_rng_state()
-    first, second, other = (kernel_map(model, data, SIZES, "random", seed).state_dict() for seed in (1, 1, 2))
+    first, second, other = (kernel_map(model, data, SHAPE, "reset", seed).state_dict() for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not torch.equal(first["readout.weight"], other["readout.weight"])
@@ -73,7 +132,7 @@ def test_global_random_state_is_untouched_and_the_seed_decides(tiny):
 
 def test_a_dead_embedding_is_zero_with_a_finite_gradient(tiny):
     model, data = tiny.table()
-    f = kernel_map(model, data, SIZES, "network", 0)
+    f = kernel_map(model, data, SHAPE, "network", 0)
     nn.init.zeros_(f.readout.weight)
     nn.init.zeros_(f.readout.bias)
     u = f(data.test.x)
@@ -82,11 +141,20 @@ def test_a_dead_embedding_is_zero_with_a_finite_gradient(tiny):
     assert all(p.grad is None or p.grad.isfinite().all() for p in f.parameters())
 
 
-def test_a_network_without_a_fitting_trunk_is_refused(tiny):
+def test_what_cannot_be_a_trunk_is_refused(tiny):
     model, data = tiny.images()
-    flat = tiny.Tiny(nn.Flatten(), 288, 3)
-    with pytest.raises(ValueError, match=r"Tiny.trunk must return \[batch, channel, height, width\], got shape"):
-        kernel_map(flat, data, SIZES, "network", 0)
+    odd = tiny.Tiny(nn.Flatten(2), 288, 3)
+    with pytest.raises(ValueError, match=r"Tiny.trunk must return \[batch, channel, height, width\] or .*, got shape"):
+        kernel_map(odd, data, SHAPE, "network", 0)
     del model.trunk
     with pytest.raises(ValueError, match="Tiny must have a module `trunk`"):
-        kernel_map(model, data, SIZES, "network", 0)
+        kernel_map(model, data, SHAPE, "network", 0)
+    with pytest.raises(ValueError, match="trunk 'resnet18' takes images, but 'tiny' is a table"):
+        kernel_map(*tiny.table(), SHAPE, "resnet18", 0)
+
+
+def test_a_map_without_noise_says_so(tiny):
+    model, data = tiny.table()
+    f = kernel_map(model, data, SHAPE, "network", 0)
+    with pytest.raises(ValueError, match="no observation noise of its own"):
+        f.log_variance(f.pooled(data.test.x))

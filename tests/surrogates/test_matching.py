@@ -1,74 +1,213 @@
-"""Training of the kernel map: right gradients, statistics that follow the rows, clear errors."""
+"""Training of the kernel map: it goes on where it was, its rates follow the plan, and it says what went wrong."""
 
 import math
 
 import pytest
 import torch
 
-from gpex_bench.surrogates import matching, posterior
+from gpex_bench import io
+from gpex_bench.jobs import Said
+from gpex_bench.surrogates import matching, observation, posterior
 from gpex_bench.surrogates.gpex import Gpex
+from gpex_bench.surrogates.gpex_paper import GpexPaper
+from gpex_bench.surrogates.kernel_map import Shape, kernel_map
 from gpex_bench.surrogates.mixing import drawn, mixed
-from gpex_bench.surrogates.refresh import Running, Stored
+from gpex_bench.surrogates.observation import Held
 from gpex_bench.types import Progress
 
-
-def rows(n=30, seed=0):
-    draw = torch.Generator().manual_seed(seed)
-    u = torch.randn(n, 2, 4, generator=draw, dtype=torch.float64)
-    return u, torch.randn(n, 2, 1, generator=draw, dtype=torch.float64)
+SMALL = {"dim": 5, "width": 32, "batch_size": 32, "n_refreshed": 24}
+LONG = Gpex(n_steps=12, **SMALL)
+PAPER = GpexPaper(n_steps=12, second_steps=8, updates=3, **SMALL)
 
 
-def test_gradients_of_the_objective():
-    """With respect to queries, refreshed rows and noise, through both ways of refreshing."""
-    u, v = rows()
-    index = torch.tensor([4, 9, 1])
-
-    def loss(start, query, new, log_noise):
-        sums = start(u, v).refresh(index, new, v[index])
-        return matching.objective(matching.unit_state(sums, log_noise), query, v[:5].flatten(1))
-
-    inputs = [u[:5] + 0.1, u[index] - 0.2, torch.tensor([-1.0, 0.3]).double()]
-    for start in (Stored, lambda u, v: Running(u, v, window=3)):
-        leaves = [tensor.clone().requires_grad_() for tensor in inputs]
-        assert torch.autograd.gradcheck(lambda *leaves, start=start: loss(start, *leaves), leaves)
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
 
 
-def test_the_objective_is_the_log_density():
-    u, v = rows()
-    state = matching.unit_state(posterior.statistics(u, v), torch.tensor([-1.0, 0.5]).double())
-    mu, variance = posterior.mean(state, u), posterior.predictive_variance(state, u)
-    twin = torch.distributions.Normal(mu, variance.sqrt()).log_prob(v.flatten(1)).mean() + 0.5 * math.log(2 * math.pi)
-    torch.testing.assert_close(matching.objective(state, u, v.flatten(1)), -twin)
+class Fragile(Said):
+    """A progress with a file that is killed after some checkpoints."""
+
+    def __init__(self, output, after):
+        super().__init__("test", output)
+        self.left = after
+
+    def keep(self, state):
+        super().keep(state)
+        self.left -= 1
+        if self.left == 0:
+            raise Killed
 
 
-def test_stored_rows_do_not_drift():
-    u, v = rows(200)
-    stored, now = Stored(u, v), u.clone()
-    draw = torch.Generator().manual_seed(1)
-    for _ in range(1000):
-        index = drawn(200, 16, draw)
-        now[index] = torch.randn(16, 2, 4, generator=draw, dtype=torch.float64)
-        sums = stored.refresh(index, now[index], v[index])
-    torch.testing.assert_close(sums.a, posterior.statistics(now, v).a, rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(sums.b, posterior.statistics(now, v).b, rtol=1e-10, atol=1e-10)
+@pytest.fixture
+def always_kept(monkeypatch):
+    monkeypatch.setattr(matching, "KEEP_S", 0.0)
 
 
-def test_running_statistics_converge_to_the_rows_they_see():
-    u, v = rows(20)
-    running = Running(torch.zeros_like(u), v, window=5)
-    for _ in range(200):
-        sums = running.refresh(torch.arange(20), u, v)
-    torch.testing.assert_close(sums.a, posterior.statistics(u, v).a)
-    torch.testing.assert_close(sums.count, torch.tensor(20.0).double())
+@pytest.mark.parametrize(
+    "recipe", [LONG, PAPER, Gpex(n_steps=9, statistics="batch", **SMALL)], ids=["gpex", "paper", "batch"]
+)
+@pytest.mark.parametrize("name", ["table", "images"])
+def test_a_killed_fit_resumes_to_the_same_bytes(name, recipe, tiny, tmp_path, always_kept):
+    model, data = tiny.PROBLEMS[name]()
+    whole = recipe.fit(model, data, 3, Progress()).state_dict()
+    output = tmp_path / "fit.safetensors"
+    for after in (3, 4):  # killed after the third step, and after the fourth of those that are left
+        with pytest.raises(Killed):
+            recipe.fit(model, data, 3, Fragile(output, after))
+    progress = Said("test", output)
+    resumed = recipe.fit(model, data, 3, progress).state_dict()
+    assert resumed.keys() == whole.keys()
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+    progress.forget()
+    assert not [*tmp_path.iterdir()]
 
 
-def test_repeated_indices_and_short_windows_are_refused():
-    u, v = rows()
-    index = torch.tensor([2, 2])
-    with pytest.raises(ValueError, match="index must not repeat a row"):
-        Stored(u, v).refresh(index, u[index], v[index])
-    with pytest.raises(ValueError, match="window must be at least 1 mini-batch, got 0"):
-        Running(u, v, 0)
+def test_a_process_that_is_killed_leaves_a_checkpoint_that_goes_on(tiny, tmp_path, always_kept):
+    """The same with a real SIGKILL, in the middle of whatever it is doing."""
+    import multiprocessing
+    import os
+    import signal
+
+    model, data = tiny.table()
+    recipe, output = Gpex(n_steps=3000, **SMALL), tmp_path / "fit.safetensors"
+    child = multiprocessing.get_context("fork").Process(target=recipe.fit, args=(model, data, 3, Said("child", output)))
+    child.start()
+    checkpoint = Said("test", output).checkpoint
+    while child.is_alive() and not checkpoint.exists():
+        child.join(0.02)
+    os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    kept = io.read_checkpoint(checkpoint)
+    done = int(kept["done"])
+    assert 0 < done < 3000
+    lines = []
+
+    class Heard(Said):
+        def __call__(self, text):
+            lines.append(text)
+            if not text.startswith(("found", "resumed")):
+                raise Killed
+
+    with pytest.raises(Killed):
+        recipe.fit(model, data, 3, Heard("test", output))
+    assert lines[:2] == [f"found the checkpoint {checkpoint}", f"resumed at step {done}/3000"]
+
+
+def test_a_foreign_checkpoint_is_refused(tiny, tmp_path, always_kept):
+    model, data = tiny.table()
+    output = tmp_path / "fit.safetensors"
+    with pytest.raises(Killed):
+        LONG.fit(model, data, 3, Fragile(output, 2))
+    other_network, _ = tiny.table()
+    other_network.head.bias += 1
+    fits = [
+        lambda said: LONG.fit(model, data, 4, said),
+        lambda said: LONG.fit(other_network, data, 3, said),
+        lambda said: LONG.fit(model, tiny.dataset((6,), n_train=110), 3, said),
+        lambda said: Gpex(n_steps=13, **SMALL).fit(model, data, 3, said),
+    ]
+    for fit in fits:
+        with pytest.raises(ValueError, match="made with other settings, another network, seed or data; .* delete"):
+            fit(Said("test", output))
+    kept = io.read_checkpoint(Said("test", output).checkpoint)
+    del kept["map.readout.weight"]
+    io.write_checkpoint(Said("test", output).checkpoint, kept)
+    with pytest.raises(ValueError, match=r"The checkpoint of this fit is not whole: .*readout.weight"):
+        LONG.fit(model, data, 3, Said("test", output))
+
+
+def test_a_damaged_checkpoint_is_refused(tiny, tmp_path, always_kept):
+    model, data = tiny.table()
+    output = tmp_path / "fit.safetensors"
+    with pytest.raises(Killed):
+        LONG.fit(model, data, 3, Fragile(output, 2))
+    path = Said("test", output).checkpoint
+    good = path.read_bytes()
+    flipped = bytearray(good)
+    flipped[-9] ^= 1
+    for bad, reason in (
+        (good[:-5], "is not a checkpoint"),
+        (b"{", "is not a checkpoint"),
+        (bytes(flipped), "checksum"),
+    ):
+        path.write_bytes(bad)
+        with pytest.raises(io.DamagedFile, match=f"checkpoint is damaged: .*{reason}.*Delete it and run again"):
+            LONG.fit(model, data, 3, Said("test", output))
+
+
+def test_learning_rates_rise_and_fall_or_stay(tiny):
+    plan = LONG._schedule()
+    rates = [plan.rate(step) for step in range(1, plan.total + 1)]
+    assert rates[-1] == 0.0
+    assert rates[1:] == sorted(rates[1:], reverse=True)
+    longer = Gpex(n_steps=100, **SMALL)._schedule()
+    rates = [longer.rate(step) for step in range(1, 101)]
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[9] == max(rates) == 1.0
+    assert rates[0] < 0.1
+    assert {PAPER._schedule().rate(step) for step in (1, 7, 20)} == {1.0}
+
+
+def noisy(tiny):
+    model, data = tiny.table()
+    shape = Shape(n_groups=3, n_heads=3, dim=4, width=16, norm=1.0, slope=1.0, is_noisy=True)
+    f = kernel_map(model, data, shape, "network", 0)
+    draw = torch.Generator().manual_seed(2)
+    f.observation.weight.data = torch.randn(3, 16, generator=draw)
+    v = torch.randn(120, 3, generator=draw).double()
+    return f, data, v, posterior.statistics(f(data.train.x).detach(), v[..., None])
+
+
+def test_the_density_of_the_input_noise(tiny):
+    """Compared with torch's Normal; the gradient reaches the head alone."""
+    f, data, v, sums = noisy(tiny)
+    log_noise = torch.tensor([-1.0, 0.5, 0.1]).double()
+    pooled = f.pooled(data.test.x)
+    state = matching.unit_state(sums, log_noise)
+    mean, latent = posterior.predict(state, f.embedded(pooled))
+    noise = f.log_variance(pooled).double().exp()
+    twin = torch.distributions.Normal(mean, (latent + noise).sqrt()).log_prob(v[:40]).mean() + 0.5 * math.log(
+        2 * math.pi
+    )
+    loss = observation.density(f, pooled, v[:40], sums, log_noise)
+    torch.testing.assert_close(loss, -twin)
+    loss.backward()
+    assert {name for name, p in f.named_parameters() if p.grad is not None} == {
+        "observation.weight",
+        "observation.bias",
+    }
+
+
+def test_calibrated_intervals_cover_what_they_say(tiny):
+    """On the mean of two sets, which the head may not tell apart, and on one set exactly."""
+    f, data, _, sums = noisy(tiny)
+    state = matching.unit_state(sums, torch.zeros(3).double())
+    draw = torch.Generator().manual_seed(4)
+    f.observation.weight.data *= 0.1
+    sets = []
+    for x in (data.train.x, mixed(3 * data.train.x, 2000, draw)):
+        with torch.no_grad():
+            u, noise = f.observe(x)
+            mean, _ = posterior.predict(state, u)
+        size = 3 * noise.double().log().mean(0).mul(0.6).exp() * (1 + (len(x) == 2000))
+        sets.append(Held(x=x, v=mean + size * torch.randn(mean.shape, generator=draw, dtype=torch.float64)))
+    before = torch.stack([_coverage(f, state, held) for held in sets])
+    observation.calibrate(f, state, *sets)
+    after = torch.stack([_coverage(f, state, held) for held in sets])
+    assert (before - 0.9).abs().mean() > 0.1
+    torch.testing.assert_close(after.mean(0), torch.full((3,), observation.COVERED).double(), atol=0.03, rtol=0)
+    f.observation.weight.data.zero_()
+    observation.calibrate(f, state, sets[1], sets[1])
+    torch.testing.assert_close(
+        _coverage(f, state, sets[1]), torch.full((3,), observation.COVERED).double(), atol=0.01, rtol=0
+    )
+
+
+def _coverage(f, state, held):
+    with torch.no_grad():
+        u, noise = f.observe(held.x)
+        mean, latent = posterior.predict(state, u)
+    return ((mean - held.v).abs() <= 1.6449 * (latent + noise).sqrt()).double().mean(0)
 
 
 def test_mixtures_are_between_and_beyond_two_rows():
@@ -89,9 +228,9 @@ def test_mixtures_are_between_and_beyond_two_rows():
 def test_divergence_names_the_step(tiny):
     model, data = tiny.table()
     with pytest.raises(
-        FloatingPointError, match=r"The (loss|embedding) is not finite at step \d+ of 50; lower learning_rate"
+        FloatingPointError, match=r"The loss is not finite at step \d+ of 50 \(or before\); lower learning_rate"
     ):
-        Gpex(n_steps=50, learning_rate=1e30).fit(model, data, 0, Progress())
+        Gpex(n_steps=50, dim=5, learning_rate=1e30).fit(model, data, 0, Progress())
 
 
 def test_a_network_with_nan_outputs_is_refused(tiny):
