@@ -10,7 +10,7 @@ from torch import Tensor, nn
 M = TypeVar("M", bound=nn.Module)
 
 
-def at_least(recipe: object, least: float, *names: str) -> None:
+def at_least(recipe: object, least: int, *names: str) -> None:
     """Raise ValueError for a setting below `least`."""
     for name in names:
         setting = getattr(recipe, name)
@@ -56,4 +56,4 @@ def entry(state: Mapping[str, Tensor], name: str, recipe: object) -> Tensor:
 
 def foreign(recipe: object, reason: object) -> ValueError:
     """Return the error of a state that belongs to another network, dataset or recipe."""
-    return ValueError(f"This is not the state of a {recipe}: {reason}.")
+    return ValueError(f"This is not the state of {recipe}: {reason}.")

@@ -74,9 +74,9 @@ class ExactGpSurrogate(Surrogate):
     ) -> Float[Tensor, "batch n_train"]:
         """Return alpha_m k(x, x_m) in the units of the output, 0 outside the subset; sums to mean - offset."""
         z = self(x)
-        with exactly(), torch.no_grad():
-            self.process(z[:1].expand(len(self.targets), 1, -1))  # fills gpytorch's cache
-            alpha = self.process.prediction_strategy.mean_cache
+        noise = self.process.likelihood.noise[..., None] * torch.eye(len(self.points), dtype=z.dtype)
+        lower = torch.linalg.cholesky(self._kernel(self.points, self.points) + noise)
+        alpha = torch.cholesky_solve(self.targets[..., None], lower)[..., 0]
         shares = self.scale[target, None] * alpha[target] * self._cross(z, target)
         return self._on_all(shares, 0.0).to(x.dtype)
 

@@ -9,6 +9,7 @@ the logits. No share of a training sample can be told apart, so there are neithe
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
 from copy import deepcopy
@@ -123,8 +124,11 @@ class Laplace(Recipe):
         last = deepcopy(head).cpu().double().requires_grad_(True)
         network = nn.Sequential(OrderedDict(embedding=nn.Identity(), head=last))
         fitted = library(network, "classification", subset_of_weights="last_layer", hessian_structure=self.structure)
-        fitted.fit(DataLoader(TensorDataset(u.double(), y), batch_size=BATCH))
-        fitted.optimize_prior_precision(method="marglik", n_steps=self.prior_steps, pred_type="glm")
+        with torch.random.fork_rng(devices=[]):  # a loader draws a number, also when it does not shuffle
+            fitted.fit(DataLoader(TensorDataset(u.double(), y), batch_size=BATCH))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "By default `link_approx`")  # of predictions that we do not ask for
+            fitted.optimize_prior_precision(method="marglik", n_steps=self.prior_steps, pred_type="glm")
         return fitted
 
 

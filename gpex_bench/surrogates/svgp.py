@@ -90,8 +90,7 @@ class SvgpSurrogate(Surrogate):
     ) -> Float[Tensor, "batch n_train"]:
         """Return the prior correlation of the target's process with it at each training sample, in [0, 1]."""
         z = self(x)
-        rate = self.process.kernel.base_kernel.lengthscale[:, 0].square().reciprocal()
-        rate = rate.expand(len(self.scale), -1)[target]
+        rate = self.process.kernel.base_kernel.lengthscale[target, 0].square().reciprocal().expand_as(z)
         squared = (z.square() * rate).sum(1)[:, None] + rate @ self.rows.square().T - 2 * (z * rate) @ self.rows.T
         return torch.exp(-0.5 * squared.clamp(min=0)).to(x.dtype)
 

@@ -63,11 +63,51 @@ def images():
     return seeded(trunk), dataset((2, 12, 12))
 
 
+class Heard(Progress):
+    """Keeps the lines."""
+
+    def __init__(self):
+        self.lines = []
+
+    def __call__(self, text):
+        self.lines.append(text)
+
+
+class Looking(Tiny):
+    """A network whose explained outputs are an attention map of 3 x 3 places."""
+
+    def __init__(self):
+        super().__init__(nn.Sequential(nn.Conv2d(2, 8, 3, padding=1), nn.ReLU(), nn.AvgPool2d(4)), 8, 3)
+        self.attend = nn.Sequential(nn.Conv2d(8, 12, 1), nn.ReLU(), nn.Conv2d(12, 1, 1))
+
+    def explained(self, x):
+        return self.attend(self.trunk(x)).flatten(1)
+
+    def explained_features(self, x):
+        return self.attend[:-1](self.trunk(x)).flatten(2).mT
+
+    def grid(self, x):
+        return 3, 3
+
+
+def attention():
+    return seeded(Looking), dataset((2, 12, 12))
+
+
 @pytest.fixture(scope="session")
 def tiny():
     """What to build small problems from; PROBLEMS maps a name to a function that gives (network, dataset)."""
-    problems = {"table": table, "images": images}
-    return SimpleNamespace(Tiny=Tiny, seeded=seeded, dataset=dataset, table=table, images=images, PROBLEMS=problems)
+    problems = {"table": table, "images": images, "attention": attention}
+    return SimpleNamespace(
+        Tiny=Tiny,
+        seeded=seeded,
+        dataset=dataset,
+        table=table,
+        images=images,
+        attention=attention,
+        Heard=Heard,
+        PROBLEMS=problems,
+    )
 
 
 @pytest.fixture(scope="session")
