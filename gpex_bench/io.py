@@ -104,18 +104,18 @@ def _advice(path: Path, reason: str) -> str:
     return f"{path} is damaged: {reason}. Delete it and run again; what was made from it is then made again too."
 
 
-def _checked(path: Path) -> bytes:
-    """Return the content of an artefact, if it is what its sidecar says."""
+def _checked(path: Path) -> Path:
+    """Return the path of an artefact, if it is what its sidecar says; its content is never in memory as a whole."""
     record = read_sidecar(path)
     try:
-        content = path.read_bytes()
+        size, found = path.stat().st_size, provenance.sha256(path)
     except OSError as error:
         raise DamagedFile(_advice(path, f"it cannot be read ({error.strerror})")) from error
-    if len(content) != record.get("bytes"):
-        raise DamagedFile(_advice(path, f"it has {len(content):,} bytes, its sidecar says {record.get('bytes'):,}"))
-    if provenance.sha256(path) != record.get("sha256"):
+    if size != record.get("bytes"):
+        raise DamagedFile(_advice(path, f"it has {size:,} bytes, its sidecar says {record.get('bytes'):,}"))
+    if found != record.get("sha256"):
         raise DamagedFile(_advice(path, "its content differs from what its sidecar recorded"))
-    return content
+    return path
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any] | None = None) -> None:
@@ -205,7 +205,7 @@ def read_table(path: Path) -> pd.DataFrame:
     Raises:
         DamagedFile: if the file is missing or not what its sidecar says.
     """
-    return pd.read_parquet(io.BytesIO(_checked(path)))
+    return pd.read_parquet(io.BytesIO(_checked(path).read_bytes()))
 
 
 ASKED = ("sample", "target")  # what of a query is stored with its explanation
