@@ -4,6 +4,7 @@ import faulthandler
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -62,6 +63,27 @@ def test_a_hang_is_ended():
     assert outcome.status == "timeout"
     assert "explain.timeout_s = 0.5" in outcome.reason
     assert time.perf_counter() - start < 20
+
+
+def test_without_a_limit_it_may_take_its_time():
+    assert isolation.run(lambda: time.sleep(0.3), None).status == "ok"
+
+
+def test_an_interrupted_parent_does_not_wait_for_the_child():
+    script = "import time; from gpex_bench import isolation; isolation.run(lambda: time.sleep(60), None)"
+    parent = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not children.read_text().strip():
+        time.sleep(0.1)
+    child = children.read_text().strip()
+    assert child
+    start = time.perf_counter()
+    parent.send_signal(signal.SIGINT)  # what Ctrl-C is; the child has a session of its own and does not get it
+    parent.wait(30)
+    assert time.perf_counter() - start < 20
+    time.sleep(0.2)
+    assert not Path(f"/proc/{child}").exists()
 
 
 def test_values_and_memory_come_back():
