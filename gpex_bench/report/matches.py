@@ -104,15 +104,19 @@ def _led(one: Lead, split: str) -> str:
 def _exact(here: pd.DataFrame, name: str) -> str:
     """Say what a surrogate that is exact by construction shows, and whether the numbers bear that out."""
     chosen = (here["surrogate"] == name) & (here["head"] == "all") & (here["statistic"] == "weakest_r2")
-    least = here.loc[chosen, "low"].min()
-    if not math.isfinite(least):
+    lows = here[chosen].dropna(subset="low").sort_values(["low", "split"])
+    if lows.empty:
         return f"{name} is exact by construction; no R² is defined here to show it."
+    least, split = float(lows["low"].iloc[0]), str(lows["split"].iloc[0])
     if least >= PERFECT:
         return (
             f"{name} is exact by construction, and the numbers show it: R² is at least {below_one(least)} for every "
             "head, split and seed. Its lead says nothing about how good its kernel is."
         )
-    return f"{name} should be exact by construction, but R² of one head goes down to {below_one(least)}."
+    return (
+        f"{name} should be exact by construction, but R² of one head goes down to {below_one(least)} on "
+        f"{SPLITS[split]} items."
+    )
 
 
 def _coverage(here: pd.DataFrame) -> str:
@@ -122,7 +126,7 @@ def _coverage(here: pd.DataFrame) -> str:
     if held.empty:
         return ""
     fits = sorted(held.index[(held["min"] >= GOOD[0]) & (held["max"] <= GOOD[1])])
-    off = [f"{name} ({row['min']:.2f} to {row['max']:.2f})" for name, row in held.iterrows() if name not in fits]
+    off = [f"{name} ({_span(row['min'], row['max'])})" for name, row in held.iterrows() if name not in fits]
     named = (
         f"90 % intervals hold {100 * GOOD[0]:.0f} to {100 * GOOD[1]:.0f} % of the outputs on test and on mixed items"
     )
@@ -131,12 +135,19 @@ def _coverage(here: pd.DataFrame) -> str:
     return f"{named} for {listed(fits) if fits else 'none'}; not for {listed(off)}."
 
 
+def _span(low: float, high: float) -> str:
+    """Write a range with two decimals; as one number if its ends read alike."""
+    ends = [f"{low:.2f}", f"{high:.2f}"]
+    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
+
+
 def _doubt(here: pd.DataFrame) -> list[str]:
     """Say whose variance tells large errors best, on mixed items."""
     found = lead(here, "mixed", "mean_auroc")
     if found is None or not found.second:
         return []
-    sure = f"{'by' if found.is_clear and found.n_seeds > 1 else 'not by'} more than the seeds' spread"
+    sure = f"{'by' if found.is_clear else 'not by'} more than the seeds' spread"
+    sure = sure if found.n_seeds > 1 else "on one training seed"
     return [
         f"The variance of {found.leader} tells large errors best (AUROC {found.best:.2f} on mixed items; "
         f"{found.second} {found.next_best:.2f}, {sure})."

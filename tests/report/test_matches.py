@@ -79,7 +79,7 @@ def test_exact_by_construction_is_said_only_if_the_numbers_show_it() -> None:
     assert "Its lead says nothing" in text
     assert "Of the others, by mean R² over heads, on test items gp (0.985) leads, ahead of near (0.900)" in text
     (text,) = matches.sentences(with_weakest(0.97), EXACT, NO_COSTS)
-    assert "linear should be exact by construction, but R² of one head goes down to 0.970." in text
+    assert "linear should be exact by construction, but R² of one head goes down to 0.970 on test items." in text
     (text,) = matches.sentences(with_weakest(0.99996), [], NO_COSTS)
     assert "exact" not in text and "Of the others" not in text
 
@@ -89,6 +89,9 @@ def test_intervals_that_fit_are_told_from_those_that_do_not() -> None:
     (text,) = matches.sentences(summary(base, "mean_coverage_90"), [], NO_COSTS)
     named = "90 % intervals hold 85 to 97 % of the outputs on test and on mixed items"
     assert f"{named} for gp; not for near (0.90 to 0.99)." in text
+    sure = {"gp": {"test": [1.0, 1.0], "mixed": [1.0, 0.999]}}
+    (text,) = matches.sentences(summary(sure, "mean_coverage_90"), [], NO_COSTS)
+    assert "for none; not for gp (1.00)." in text
     (text,) = matches.sentences(summary({"near": base["near"]}, "mean_coverage_90"), [], NO_COSTS)
     assert "for none; not for near (0.90 to 0.99)." in text
     (text,) = matches.sentences(summary({"gp": base["gp"]}, "mean_coverage_90"), [], NO_COSTS)
@@ -103,6 +106,8 @@ def test_whose_variance_tells_errors_and_whose_fit_is_fast() -> None:
     )
     (text,) = matches.sentences(frame, [], costs)
     assert "The variance of gp tells large errors best (AUROC 0.81 on mixed items; near 0.65, by more than" in text
+    (alone,) = matches.sentences(frame.assign(n_seeds=1), [], costs)
+    assert "near 0.65, on one training seed)" in alone
     assert "Fitting took 0.250 s (near) to 70.0 s (gp)." in text
 
 
