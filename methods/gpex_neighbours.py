@@ -39,6 +39,5 @@ class GpexNeighbours(Explainer):
         n_train = len(task.data.train.y)
         if self.k > n_train:
             raise ValueError(f"k must be at most the {n_train} training samples, got {self.k}.")
-        strength = getattr(task.surrogate, self.rank)(query.x, query.target).detach()
-        weight, index = strength.sort(dim=1, descending=True, stable=True)  # equal ones: the earlier row first
-        return Examples(index=index[:, : self.k], weight=weight[:, : self.k])
+        found = task.surrogate.neighbours(query.x, query.target, self.k, self.rank)
+        return Examples(index=found.index, weight=found.weight.detach())

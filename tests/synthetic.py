@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from gpex_bench import plots
 from gpex_bench.surrogates import comparison
 from gpex_bench.surrogates.comparison import Outputs
 
@@ -299,7 +300,10 @@ def sheets(dataset: str, n_items: int = 4, k: int = 6, pairs: bool = False) -> l
     """Return the fields of some plots.Sheet."""
     rng = np.random.default_rng(4)
     heads = HEADS[dataset]
-    images = gallery(dataset, n_items)["inputs"]
+    shown = gallery(dataset, n_items)
+    images, features = shown["inputs"], []
+    if images.ndim == 2:
+        images, features = images[:, :6], shown["features"][:6]
     result = []
     for item in range(n_items):
         classes = [heads[item % len(heads)] if rank % 4 != 3 else heads[(item + 1) % len(heads)] for rank in range(k)]
@@ -310,9 +314,14 @@ def sheets(dataset: str, n_items: int = 4, k: int = 6, pairs: bool = False) -> l
                 "true": heads[(item + (item == 2)) % len(heads)],
                 "neighbours": images[rng.integers(0, n_items, k)],
                 "classes": classes,
-                "similarity": np.sort(rng.uniform(0.6, 1, k))[::-1],
-                "contribution": np.sort(rng.uniform(-0.02, 0.4, k))[::-1],
-                "pair_maps": rng.normal(size=(k, 28, 28)) if pairs else None,
+                "numbers": {
+                    "similarity": np.sort(rng.uniform(0.6, 1, k))[::-1],
+                    "contribution": np.sort(rng.uniform(-0.02, 0.4, k))[::-1],
+                },
+                "heats": [plots.Heat(label="where", values=rng.normal(size=(k, *images.shape[2:])), is_on_query=False)]
+                if pairs
+                else [],
+                "features": features,
             }
         )
     return result

@@ -12,6 +12,7 @@ import pytest
 
 from gpex_bench import frames, plots, statistics
 from gpex_bench.plots import removal, scores
+from gpex_bench.plots.neighbours import overlaid
 from gpex_bench.registry import load
 
 synthetic = load(Path(__file__).parent / "synthetic.py", "synthetic")
@@ -225,9 +226,30 @@ def test_heads_of_a_map_keep_their_places() -> None:
 
 
 def test_similarities_of_one_item_have_the_same_decimals() -> None:
-    one = synthetic.sheets("shapes", 1, 3)[0] | {"similarity": np.array([0.99996, 0.9994, 0.98])}
-    labels = [axes.get_xlabel().split("\n")[0] for axes in plots.neighbour_sheet([plots.Sheet(**one)], "x").figure.axes]
-    assert labels[1:] == ["similarity 0.99996", "similarity 0.99940", "similarity 0.98000"]
+    one = synthetic.sheets("shapes", 1, 3)[0] | {"numbers": {"similarity": np.array([0.99996, 0.9994, 0.98])}}
+    labels = [axes.get_xlabel() for axes in plots.neighbour_sheet([plots.Sheet(**one)], "x").figure.axes]
+    assert labels[1:] == ["0.99996", "0.99940", "0.98000"]
+
+
+def test_heat_lies_over_a_pale_picture() -> None:
+    """No heat: a grey in [0.8, 1]; full heat: the end of the scale, whatever the picture."""
+    image, share = np.random.default_rng(0).uniform(size=(3, 4, 5)), np.zeros((4, 5))
+    share[0, 0], share[1, 1] = 1, -1
+    drawn = overlaid(image, share)
+    assert drawn.shape == (4, 5, 3)
+    cold = drawn[share == 0]
+    np.testing.assert_allclose(cold, 0.8 + 0.2 * np.repeat(image.mean(0)[share == 0][:, None], 3, axis=1))
+    (red, _, blue), (red_cold, _, blue_cold) = drawn[0, 0], drawn[1, 1]
+    assert red > 2 * blue and blue_cold > 2 * red_cold
+
+
+def test_a_sheet_has_one_entry_for_each_neighbour_and_column() -> None:
+    one = synthetic.sheets("shapes", 1, 3, True)[0]
+    with pytest.raises(ValueError, match="'similarity' must have one entry for each of the 3 neighbours, got 2"):
+        plots.neighbour_sheet([plots.Sheet(**one | {"numbers": {"similarity": np.ones(2)}})], "x")
+    row = synthetic.sheets("breast_cancer", 1, 3)[0]
+    with pytest.raises(ValueError, match="features must name the 6 columns of a table's rows, got 2"):
+        plots.neighbour_sheet([plots.Sheet(**row | {"features": ["a", "b"]})], "x")
 
 
 def test_controls_may_have_any_run_id() -> None:

@@ -8,8 +8,10 @@ from gpex_bench import statistics
 from gpex_bench.frames import number
 from gpex_bench.metrics.srg import SRG
 from gpex_bench.plots import removal
-from gpex_bench.stages.draw import Shown, draw_explanations
+from gpex_bench.stages.draw import draw_explanations
+from gpex_bench.stages.draw_neighbours import chosen
 from gpex_bench.stages.score import score
+from gpex_bench.stages.shown import Shown
 from gpex_bench.toys import Smooth, tasks
 from gpex_bench.types import Attribution, Case, Dataset, Examples, Explainer, Query, Split, Task, settings
 
@@ -64,14 +66,16 @@ def test_a_sheet_shows_similarities_whatever_the_examples_are_ranked_by(rank: st
     )
     methods = [{"method": "near", "kind": "examples", "class": "Near"}]
     empty = pd.DataFrame(columns=["metric", "method", "sample", "score"])
-    ((_, _, _, drawing),) = draw_explanations(shown, empty, methods, "srg")
-    texts = [axes.get_title() for axes in drawing.figure.axes]
+    (_, _, _, drawing), (_, _, _, beside) = draw_explanations(shown, empty, methods, "srg")
+    texts = [text.get_text() for text in drawing.figure.axes[0].texts]
     mean, prior = task.surrogate.posterior(query.x).mean, task.surrogate.offset(query.target)
-    total = number(mean[0, query.target[0]].item())
-    assert f"GP mean {total}, prior mean {number(prior[0].item())}" in texts[0]
+    rows, why = zip(*chosen(shown, task.surrogate), strict=True)
+    total, first = number(mean[rows[0], query.target[rows[0]]].item()), number(prior[rows[0]].item())
+    assert any(text.startswith(why[0]) and f"GP mean {total}, prior mean {first}" in text for text in texts)
+    rows = list(rows)
+    assert len(beside.data) == 2 * len(drawing.data)
     for name in ("similarity", "contribution"):
         expected = getattr(task.surrogate, name)(query.x, query.target)
-        rows = [round(place) for place in torch.linspace(0, len(query.x) - 1, 3).tolist()]
         assert drawing.data[name].tolist() == pytest.approx(
             expected[rows].gather(1, index[rows, :3]).flatten().tolist(), abs=1e-6
         )

@@ -56,8 +56,8 @@ def draw(this: Job) -> None:
 
 def _shown(this: Job, network: Network, seed: int) -> Any:
     """Return what is shown of one network."""
-    from gpex_bench.stages.draw import Shown
     from gpex_bench.stages.queries import queries
+    from gpex_bench.stages.shown import Shown
 
     config = this.config
     folder = Path("results") / config.run / network.dataset

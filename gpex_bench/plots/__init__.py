@@ -10,7 +10,7 @@ from gpex_bench.plots.agreement import agreement_heads, agreement_scatter
 from gpex_bench.plots.attention import Looks, attention_maps
 from gpex_bench.plots.calibration import calibration
 from gpex_bench.plots.maps import Gallery, gallery, table_gallery
-from gpex_bench.plots.neighbours import Sheet, neighbour_sheet
+from gpex_bench.plots.neighbours import Heat, Sheet, neighbour_sheet
 from gpex_bench.plots.removal import removal_curves
 from gpex_bench.plots.scores import cost_against_score, heat_map
 from gpex_bench.plots.study import Scale, study
@@ -19,6 +19,7 @@ from gpex_bench.plots.style import Drawing, to_png, to_svg
 __all__ = [
     "Drawing",
     "Gallery",
+    "Heat",
     "Looks",
     "Scale",
     "Sheet",

@@ -1,83 +1,160 @@
-"""GPEX neighbour sheets: test items and the training samples that the GP's answer rests on."""
+"""Neighbour sheets: test items, the training samples that explain them, and where in both the likeness lies."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from gpex_bench.frames import below_one, number
-from gpex_bench.plots.maps import picture, show, unit
+from gpex_bench.plots.maps import picture, unit
 from gpex_bench.plots.style import BLUE, DIVERGING, ORANGE, Drawing, blank, shorten, styled
 from gpex_bench.types import value
+
+SAME = "training sample of the predicted class"
+OTHER = "of another class"
+HEAT = "heat, each row of maps divided by its own largest magnitude: red raises the number, blue lowers it"
+MEANINGS = {  # of the numbers and maps, said below a sheet that shows them
+    "similarity": "similarity: centred cosine, 1 is the same direction.",
+    "contribution": "contribution: share of the surrogate's mean; all shares and the prior mean sum to it.",
+    "if deleted": "if deleted: change of the surrogate's mean without this training sample.",
+    "maps": "\nMaps sum to the number they show. Neighbours in the same direction have nearly the same map of the "
+    "similarity on the test item;\nthe map of a neighbour's effect (minus 'if deleted') also weighs how well the data "
+    "determine a direction, and differs more.",
+}
+
+
+@value
+class Heat:
+    """One kind of map, one for each neighbour of an item."""
+
+    label: str  # what a map shows, and what it sums to
+    values: np.ndarray  # [k, height, width]
+    is_on_query: bool  # it lies on the test item, not on the neighbour
 
 
 @value
 class Sheet:
     """One test item with the k training samples that explain it, in the kernel space of the predicted class."""
 
-    image: np.ndarray  # [channel, height, width] in [0, 1], or a row [feature]
+    image: np.ndarray  # [channel, height, width] in [0, 1], or a row [feature] of a table, some columns
     predicted: str
     true: str
     neighbours: np.ndarray  # [k, channel, height, width], or [k, feature]
     classes: Sequence[str]  # [k]
-    similarity: np.ndarray  # [k], centred cosine in [-1, 1]; 1 is the same direction
-    contribution: np.ndarray  # [k], share of the GP's mean in logits
-    mean: float | None = None  # of the GP for the predicted class, in logits: all contributions plus `prior`
-    prior: float | None = None  # prior mean
-    pair_maps: np.ndarray | None = None  # [k, height, width]: where in the test image the similarity comes from
+    numbers: dict[str, np.ndarray]  # [k] each, by name, in the order shown: similarity, contribution, ...
+    heats: Sequence[Heat] = ()
+    why: str = ""  # by which rule the item was chosen
+    note: str = ""  # what else is said of the item, in lines
+    features: Sequence[str] = ()  # names of the columns of a table
 
 
 @styled
 def neighbour_sheet(sheets: Sequence[Sheet], name: str) -> Drawing:
-    """Draw test images (first column) with their neighbours, nearest first; pair maps below where there are any.
+    """Draw one block of rows for each test item: images, then one row for each kind of map.
 
     Args:
         sheets: the test items.
         name: of the dataset, model and surrogate, as shown.
     """
-    if not sheets:
-        raise ValueError("sheets must hold at least one test item, got none.")
-    if any(sheet.image.ndim == 1 for sheet in sheets):
+    _check(sheets)
+    if sheets[0].image.ndim == 1:
         return _table_sheet(sheets, name)
     n_columns = 1 + max(len(sheet.classes) for sheet in sheets)
-    heights = [height for sheet in sheets for height in ([1.0, 0.8] if sheet.pair_maps is not None else [1.0])]
-    figure = Figure(figsize=(1.22 * n_columns + 0.3, 0.7 + 1.75 * sum(heights)), layout="constrained")
-    grid = iter(figure.subplots(len(heights), n_columns, squeeze=False, gridspec_kw={"height_ratios": heights}))
+    heights = [height for sheet in sheets for height in [1.0, *[0.74] * len(sheet.heats)]]
+    n_numbers = max(len(sheet.numbers) for sheet in sheets)
+    size = (1.02 * n_columns + 1.1, 0.9 + (1.35 + 0.14 * n_numbers) * len(sheets) + 0.96 * (len(heights) - len(sheets)))
+    figure = Figure(figsize=size, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0.01)  # type: ignore[union-attr, call-arg]
+    ratios = {"height_ratios": heights, "width_ratios": [1.35, *[1.0] * (n_columns - 1)]}
+    grid = figure.subplots(len(heights), n_columns, squeeze=False, gridspec_kw=ratios)
+    rows = iter(grid)
     for sheet in sheets:
-        _images(next(grid), sheet)
-        if sheet.pair_maps is not None:
-            _pair_maps(next(grid), sheet.pair_maps)
-    _legend(figure)
+        _images(next(rows), sheet)
+        for heat in sheet.heats:
+            _heat(next(rows), sheet, heat)
+    if any(sheet.heats for sheet in sheets):
+        scale = ScalarMappable(Normalize(-1, 1), DIVERGING)
+        bar = figure.colorbar(scale, ax=grid, location="bottom", shrink=0.45, aspect=45, pad=0.01, ticks=[-1, 0, 1])
+        bar.set_label(HEAT, size=8.5)
+    _legend(figure, sheets)
     return Drawing(figure, f"Neighbours in {name}", _alt(sheets, name), data(sheets))
+
+
+def _check(sheets: Sequence[Sheet]) -> None:
+    """Raise ValueError unless there are sheets, all with as many numbers and maps as neighbours."""
+    if not sheets:
+        raise ValueError("sheets must hold at least one test item, got none.")
+    for sheet in sheets:
+        k = len(sheet.classes)
+        for name, array in {**sheet.numbers, **{heat.label: heat.values for heat in sheet.heats}}.items():
+            if len(array) != k:
+                raise ValueError(f"{name!r} must have one entry for each of the {k} neighbours, got {len(array)}.")
+        if sheet.image.ndim == 1 and len(sheet.features) != len(sheet.image):
+            columns = f"the {len(sheet.image)} columns of a table's rows"
+            raise ValueError(f"features must name {columns}, got {len(sheet.features)}.")
 
 
 def _images(row: np.ndarray, sheet: Sheet) -> None:
     """Draw one test image and its neighbours, each in a frame that says whether its class is the predicted one."""
-    show(row[0], sheet.image)
+    row[0].imshow(picture(sheet.image), cmap="gray", vmin=0, vmax=1, interpolation="none")
+    blank(row[0])
     wrong = "" if sheet.true == sheet.predicted else f"\n(true: {_two_lines(sheet.true)})"
-    row[0].set_title(f"predicted\n{_two_lines(sheet.predicted)}{wrong}", size=8, weight="bold")
-    row[0].set_xlabel(_total(sheet, "\n"), size=7.6)
-    near = _similarities(sheet)
-    for axes, rank in zip(row[1:], range(len(sheet.classes)), strict=False):
+    why = f"{sheet.why}\n" if sheet.why else ""
+    row[0].set_title(f"{why}predicted {_two_lines(sheet.predicted)}{wrong}", size=8, weight="bold")
+    row[0].set_xlabel(sheet.note, size=7.4)
+    written = {name: _written(name, values) for name, values in sheet.numbers.items()}
+    for rank, axes in enumerate(row[1:]):
+        if rank >= len(sheet.classes):
+            axes.set_visible(False)
+            continue
         axes.imshow(picture(sheet.neighbours[rank]), cmap="gray", vmin=0, vmax=1, interpolation="none")
         axes.set(xticks=[], yticks=[])
         axes.grid(False)
-        same = sheet.classes[rank] == sheet.predicted
-        for spine in axes.spines.values():
-            spine.set(
-                visible=True, color=BLUE if same else ORANGE, linewidth=2.5, linestyle="-" if same else (0, (2, 1))
-            )
-        axes.set_title(_two_lines(sheet.classes[rank]), size=8.2)
-        share = number(float(sheet.contribution[rank]))
-        axes.set_xlabel(f"similarity {near[rank]}\ncontribution {share}", size=7.6)
-    for axes in row[1 + len(sheet.classes) :]:
-        axes.set_visible(False)
+        _frame(axes, sheet.classes[rank] == sheet.predicted)
+        axes.set_title(_two_lines(sheet.classes[rank]), size=7.8)
+        axes.set_xlabel("\n".join(values[rank] for values in written.values()), size=7.4)
+        if rank == 0:
+            axes.set_ylabel("\n".join(written), size=7.4, rotation=0, ha="right", va="top")
+            axes.yaxis.set_label_coords(-0.08, -0.05)
+
+
+def _frame(axes: Axes, is_same: bool) -> None:
+    """Frame a neighbour in the colour of its class, dashed if it is not the predicted one."""
+    for spine in axes.spines.values():
+        line = "-" if is_same else (0, (2, 1))
+        spine.set(visible=True, color=BLUE if is_same else ORANGE, linewidth=2.2, linestyle=line)
+
+
+def _heat(row: np.ndarray, sheet: Sheet, heat: Heat) -> None:
+    """Draw one kind of map over what it lies on."""
+    blank(row[0])
+    row[0].text(1, 0.5, heat.label, ha="right", va="center", size=7.4, transform=row[0].transAxes)
+    shares = unit(heat.values.astype(float))
+    for rank, axes in enumerate(row[1:]):
+        if rank >= len(shares):
+            axes.set_visible(False)
+            continue
+        axes.imshow(overlaid(sheet.image if heat.is_on_query else sheet.neighbours[rank], shares[rank]))
+        blank(axes)
+
+
+def overlaid(image: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Return heat in [-1, 1] over a pale picture, [height, width, 3]; strong heat hides it."""
+    below = picture(image)
+    pale = 1 - 0.2 * (1 - np.clip(below.mean(axis=-1) if below.ndim == 3 else below, 0, 1))
+    strength = np.abs(share) ** 0.7
+    colour = mpl.colormaps[DIVERGING](0.5 + share / 2)[..., :3]
+    mixed: np.ndarray = pale[..., None] * (1 - strength[..., None]) + colour * strength[..., None]
+    return mixed
 
 
 def _two_lines(name: str) -> str:
@@ -85,86 +162,85 @@ def _two_lines(name: str) -> str:
     return "\n".join(shorten(line, 15) for line in (textwrap.wrap(name, 15)[:2] or [name]))
 
 
-def _similarities(sheet: Sheet) -> list[str]:
-    """Write the similarities of a test item, all with the same decimals."""
-    places = max(len(below_one(float(near), 2).partition(".")[2]) for near in sheet.similarity)
-    return [f"{near:.{places}f}" for near in sheet.similarity]
+def _written(name: str, values: np.ndarray) -> list[str]:
+    """Write the numbers of a test item; similarities with the same decimals, and never 1.00 when they are not 1."""
+    if name != "similarity":
+        largest = float(np.abs(values).max())
+        return [f"{'+' if entry > 0 else ''}{number(float(entry), largest)}" for entry in values]
+    places = max(len(below_one(float(near), 2).partition(".")[2]) for near in values)
+    return [f"{near:.{places}f}" for near in values]
 
 
-def _total(sheet: Sheet, between: str) -> str:
-    """Say what all contributions sum to."""
-    if sheet.mean is None or sheet.prior is None:
-        return ""
-    return f"GP mean {number(sheet.mean)}{between}prior mean {number(sheet.prior)}"
-
-
-def _pair_maps(row: np.ndarray, maps: np.ndarray) -> None:
-    """Draw where the similarity to each neighbour comes from."""
-    blank(row[0])
-    row[0].text(
-        1,
-        0.5,
-        "where the\nsimilarity\ncomes from:\nred raises,\nblue lowers it",
-        ha="right",
-        va="center",
-        size=7.6,
-        transform=row[0].transAxes,
-    )
-    for axes, values in zip(row[1:], maps, strict=False):
-        axes.imshow(unit(values.astype(float)), cmap=DIVERGING, vmin=-1, vmax=1, interpolation="none")
-        blank(axes)
-    for axes in row[1 + len(maps) :]:
-        axes.set_visible(False)
-
-
-def _legend(figure: Figure) -> None:
-    """Explain frames and numbers."""
+def _legend(figure: Figure, sheets: Sequence[Sheet]) -> None:
+    """Explain frames (markers in tables), numbers and maps."""
     handles = [Line2D([], [], color=BLUE, lw=2.5), Line2D([], [], color=ORANGE, lw=2.5, ls=(0, (2, 1)))]
-    labels = ["training sample of the predicted class", "of another class"]
-    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    if sheets[0].image.ndim == 1:
+        handles = [Line2D([], [], color=BLUE, marker="s", ls=""), Line2D([], [], color=ORANGE, marker="D", ls="")]
+    shown = {name for sheet in sheets for name in sheet.numbers} | {"maps" for sheet in sheets if sheet.heats}
+    title = " ".join(words for name, words in MEANINGS.items() if name in shown)
+    figure.legend(handles, [SAME, OTHER], loc="outside lower center", ncols=2, title=title, title_fontsize=8)
 
 
 def _table_sheet(sheets: Sequence[Sheet], name: str) -> Drawing:
-    """Draw the contributions of the neighbours of table rows as bars."""
-    tallest = max(len(sheet.classes) for sheet in sheets)
-    figure = Figure(figsize=(3.6 * len(sheets), 1.5 + 0.3 * tallest), layout="constrained")
-    panels = figure.subplots(1, len(sheets), squeeze=False)
-    for axes, sheet in zip(panels.flat, sheets, strict=True):
-        _bars(axes, sheet)
-    panels[0, 0].set_ylabel("class of the neighbour, similarity")
-    _legend(figure)
+    """Write table rows below one another: the test row in bold, its neighbours, their numbers and the same columns."""
+    n_lines = sum(len(sheet.classes) + 3 for sheet in sheets)
+    figure = Figure(figsize=(12.6, 0.5 + 0.22 * n_lines), layout="constrained")
+    axes = figure.subplots()
+    blank(axes)
+    axes.set(xlim=(0, 1), ylim=(n_lines, 0))
+    line = 0
+    for sheet in sheets:
+        line = _block(axes, sheet, line)
+    _legend(figure, sheets)
     return Drawing(figure, f"Neighbours in {name}", _alt(sheets, name), data(sheets))
 
 
-def _bars(axes: Axes, sheet: Sheet) -> None:
-    """Draw one table row's neighbours."""
-    colours = [BLUE if label == sheet.predicted else ORANGE for label in sheet.classes]
-    axes.barh(range(len(sheet.classes)), sheet.contribution, color=colours, height=0.7)
-    names = [f"{shorten(label, 12)}, {near}" for label, near in zip(sheet.classes, _similarities(sheet), strict=True)]
-    axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
-    axes.grid(axis="y", visible=False)
-    axes.set_xlabel("contribution to the GP's mean (logit)")
+def _block(axes: Axes, sheet: Sheet, line: int) -> int:
+    """Write one test row and its neighbours; return the next free line."""
+    edges = np.linspace(0.33, 1, len(sheet.numbers) + len(sheet.features) + 1)[1:]
+    heads = [*sheet.numbers, *sheet.features]
+    why = f"{sheet.why}; " if sheet.why else ""
+    axes.text(0, line + 0.6, f"{why}{sheet.note}".replace("\n", ", "), size=8.2, va="center", style="italic")
+    for edge, head in zip(edges, heads, strict=True):
+        words = "\n".join(textwrap.wrap(shorten(head.replace("_", " "), 26), 14))
+        axes.text(edge, line + 0.6, words, size=7.6, ha="right", va="center")
     wrong = "" if sheet.true == sheet.predicted else f" (true: {sheet.true})"
-    axes.set_title(f"predicted {sheet.predicted}{wrong}\n{_total(sheet, ', ')}", size=9)
+    axes.text(0.02, line + 1.7, f"test row, predicted {sheet.predicted}{wrong}", size=8.2, weight="bold", va="center")
+    values = [*[""] * len(sheet.numbers), *(number(float(entry), 1.0) for entry in sheet.image)]
+    for edge, text in zip(edges, values, strict=True):
+        axes.text(edge, line + 1.7, text, size=8.2, weight="bold", ha="right", va="center")
+    axes.axhline(line + 2.2, color=BLUE, lw=0.5)
+    written = [_written(name, numbers) for name, numbers in sheet.numbers.items()]
+    for rank, label in enumerate(sheet.classes):
+        at, colour = line + 2.7 + rank, BLUE if label == sheet.predicted else ORANGE
+        axes.plot([0.004], [at], marker="s" if label == sheet.predicted else "D", color=colour, ms=5)
+        axes.text(0.02, at, f"{rank + 1}. {shorten(label)}", size=8.2, va="center")
+        cells = [
+            *(column[rank] for column in written),
+            *(number(float(entry), 1.0) for entry in sheet.neighbours[rank]),
+        ]
+        for edge, text in zip(edges, cells, strict=True):
+            axes.text(edge, at, text, size=8.2, ha="right", va="center")
+    return line + len(sheet.classes) + 3
 
 
 def _alt(sheets: Sequence[Sheet], name: str) -> str:
     """Count how many neighbours are of the predicted class."""
     same = sum(label == sheet.predicted for sheet in sheets for label in sheet.classes)
     total = sum(len(sheet.classes) for sheet in sheets)
+    names = ", ".join(sheets[0].numbers)
     return (
-        f"{len(sheets)} test items of {name} with the training samples that explain them, strongest first, with class, "
-        f"similarity and contribution; {same} of the {total} neighbours are of the predicted class."
+        f"{len(sheets)} test items of {name} with the training samples that explain them, strongest first, with class"
+        f"{f', {names}' if names else ''}; {same} of the {total} neighbours are of the predicted class."
     )
 
 
 def data(sheets: Sequence[Sheet]) -> pd.DataFrame:
-    """Return the numbers of the sheets: item, rank, class, similarity, contribution."""
+    """Return the numbers of the sheets: item, why, predicted, true, rank, class, and each number by its name."""
     rows = [
-        (item, sheet.predicted, sheet.true, rank, sheet.classes[rank], sheet.similarity[rank], sheet.contribution[rank])
+        {"item": item, "why": sheet.why, "predicted": sheet.predicted, "true": sheet.true, "rank": rank, "class": label}
+        | {name: values[rank] for name, values in sheet.numbers.items()}
         for item, sheet in enumerate(sheets)
-        for rank in range(len(sheet.classes))
+        for rank, label in enumerate(sheet.classes)
     ]
-    columns = ["item", "predicted", "true", "rank", "class", "similarity", "contribution"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows)

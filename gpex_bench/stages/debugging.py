@@ -41,7 +41,7 @@ def debugging(curves: pd.DataFrame, plan: Plan) -> Found:
     """
     means, table = summary(curves), compared(curves)
     drawings = {}
-    sizes = curves.groupby(list(PLACE))["n_train"].first()
+    sizes = curves.groupby(list(PLACE))["n_train"].first().to_dict()
     for place, part in means.groupby(list(PLACE), sort=False):
         drawings["_".join(map(str, place))] = debugging_curves(part, int(sizes[place]))
     how = PROTOCOL.format(

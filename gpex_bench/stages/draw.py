@@ -6,35 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import torch
 
 from gpex_bench import frames, plots, statistics
 from gpex_bench.frames import Record
-from gpex_bench.plots import Drawing, Gallery, Sheet
+from gpex_bench.plots import Drawing, Gallery
 from gpex_bench.stages.draw_agreement import draw_agreement
-from gpex_bench.types import Attribution, Dataset, Examples, Explanation, Model, Query, Surrogate, value
+from gpex_bench.stages.draw_neighbours import draw_neighbours
+from gpex_bench.stages.shown import Shown
+from gpex_bench.types import Attribution, Examples, Explanation
 
-N_NEIGHBOURS = 6
-N_IMAGES, N_TABLE_ROWS, N_SHEETS = 6, 3, 3
+N_IMAGES, N_TABLE_ROWS = 6, 3
 Figures = Iterator[tuple[str, str, str, Drawing]]  # file stem, section of the report, dataset, drawing
-
-
-@value
-class Shown:
-    """One network of one seed, to draw pictures of its explanations."""
-
-    dataset: str
-    model_name: str
-    data: Dataset
-    model: Model
-    query: Query
-    explanations: Mapping[str, Explanation]  # by method; those that succeeded
-    surrogates: Mapping[str, Surrogate]  # by method, for methods that use one
-
-    @property
-    def name(self) -> str:
-        """The network as it is called in titles."""
-        return f"{self.dataset} ({self.model_name})"
 
 
 def draw_tables(
@@ -97,9 +79,7 @@ def draw_explanations(shown: Shown, scores: pd.DataFrame, methods: Sequence[Reco
         yield f"gallery_{stem}", "gallery", shown.dataset, drawn(_gallery(shown, maps, rows))
     for name, explanation in shown.explanations.items():
         if isinstance(explanation, Examples) and name in shown.surrogates:
-            sheets = [_sheet(shown, explanation, shown.surrogates[name], row) for row in spaced(ranked, N_SHEETS)]
-            drawing = plots.neighbour_sheet(sheets, f"{shown.name}, {name}")
-            yield f"neighbours_{stem}_{name}", "neighbours", shown.dataset, drawing
+            yield from draw_neighbours(shown, name, explanation, shown.surrogates[name])
 
 
 def spaced(ranked: Sequence[int], n: int) -> list[int]:
@@ -115,42 +95,12 @@ def _ordered(found: Mapping[str, Explanation], methods: Sequence[Record]) -> lis
     return [(name, found[name]) for name in sorted(names, key=lambda name: name in controls)]
 
 
-def _true(shown: Shown, row: int) -> str:
-    (at,) = (shown.data.test.sample == shown.query.sample[row]).nonzero().flatten().tolist()
-    return shown.data.classes[int(shown.data.test.y[at])]
-
-
 def _gallery(shown: Shown, maps: Mapping[str, np.ndarray], rows: Sequence[int]) -> Gallery:
     return Gallery(
         name=shown.name,
         inputs=shown.query.x[list(rows)].numpy(),
-        predicted=[shown.data.classes[int(shown.query.target[row])] for row in rows],
-        true=[_true(shown, row) for row in rows],
+        predicted=[shown.predicted(row) for row in rows],
+        true=[shown.true(row) for row in rows],
         maps={name: values[list(rows)] for name, values in maps.items()},
         features=shown.data.features,
-    )
-
-
-def _sheet(shown: Shown, examples: Examples, surrogate: Surrogate, row: int) -> Sheet:
-    """Return one test item with the training samples that explain it; their weight may be either number shown."""
-    index = examples.index[row, :N_NEIGHBOURS]
-    x, target = shown.query.x[row : row + 1], shown.query.target[row : row + 1]
-    with torch.no_grad():
-        similarity, contribution = (
-            strength(x, target)[0, index] for strength in (surrogate.similarity, surrogate.contribution)
-        )
-        mean, prior = surrogate.posterior(x).mean[0, int(target)], surrogate.offset(target)[0]
-        pair = getattr(surrogate, "pair", None)
-        maps = pair(x, shown.data.train.x[index], int(target)) if pair and shown.data.is_image else None
-    return Sheet(
-        image=x[0].numpy(),
-        predicted=shown.data.classes[int(target)],
-        true=_true(shown, row),
-        neighbours=shown.data.train.x[index].numpy(),
-        classes=[shown.data.classes[int(y)] for y in shown.data.train.y[index]],
-        similarity=similarity.numpy(),
-        contribution=contribution.numpy(),
-        mean=float(mean),
-        prior=float(prior),
-        pair_maps=None if maps is None else maps[0].numpy(),
     )

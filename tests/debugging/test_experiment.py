@@ -37,15 +37,10 @@ def test_all_rankings_start_alike_and_repeat(made, unchecked):
     assert not found.equals(curves(architecture, {}, data, plan, 4, Progress()))
 
 
-def test_a_surrogate_must_not_have_the_name_of_a_ranking(made):
+def test_a_surrogate_must_not_have_the_name_of_a_ranking(made, unchecked):
     plan = Plan(classes=("left", "right"))
     with pytest.raises(ValueError, match="The surrogate 'random' has the name of a ranking"):
         curves(None, {"random": None}, made.blobs(), plan, 0, Progress())
-
-
-test_a_surrogate_must_not_have_the_name_of_a_ranking = pytest.mark.usefixtures("unchecked")(
-    test_a_surrogate_must_not_have_the_name_of_a_ranking
-)
 
 
 def test_the_config_is_read():
