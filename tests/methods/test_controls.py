@@ -6,7 +6,6 @@ import torch
 from scipy import ndimage
 
 from gpex_bench import toys
-from gpex_bench.types import Attribution, Explainer, Need, settings
 
 
 @pytest.fixture
@@ -56,25 +55,19 @@ def test_inverted_is_minus(toy, method):
     assert torch.equal(values, -of.explain(asked, wanted).values)
 
 
-def test_inverted_needs_what_the_other_needs(method):
-    @settings
-    class Picky(Explainer):
-        reference, kind = "key", "control"
-        needs = frozenset({Need.IMAGE, Need.TRUTH})
-        surrogate: str | None = "gpex_2"
-
-        def explain(self, task, query):
-            return Attribution(values=query.x)
-
-    inverted = method("inverted", of=Picky())
-    assert inverted.needs == {Need.IMAGE, Need.TRUTH}
-    assert inverted.surrogate == "gpex_2"
-    assert inverted == method("inverted", of=Picky())
+def test_constant_is_constant_and_the_input_is_itself(formula, task, query, method, normal):
+    x, baseline = normal(3, 2, 5, 4), normal(2, 5, 4, seed=1)
+    asked = task(formula(lambda x: x.flatten(1), 40), x, baseline=baseline)
+    assert torch.equal(method("constant").explain(asked, query(x)).values, torch.ones_like(x))
+    assert torch.equal(method("input_itself").explain(asked, query(x)).values, x - baseline)
 
 
-def test_examples_cannot_be_inverted(method):
-    with pytest.raises(ValueError, match="of must be an explainer that gives attributions; RandomExamples gives"):
-        method("inverted", of=method("random_examples"))
+def test_blurred_copy_of_a_control_is_a_control(toy, method):
+    blurred = method("smoothed", of=method("edge_detector"))
+    assert blurred.kind == "control"
+    sharp = method("edge_detector").explain(*toy).values
+    found = blurred.explain(*toy).values
+    assert float(found.flatten(1).std(1).max()) < float(sharp.flatten(1).std(1).max())
 
 
 def test_random_examples_are_drawn_without_replacement(toy, method):
