@@ -251,6 +251,13 @@ def _check_networks(config: Config) -> None:
         missing = _missing(config.model(network.model).takes, config.dataset(network.dataset).offers)
         if missing:
             raise ConfigError(f"{where}: model {network.model} takes {missing}, {network.dataset} is not of that kind.")
+        explained = config.model(network.model).explained
+        for name in network.surrogates:
+            if explained not in config.surrogate(name).takes_explained:
+                stands = ", ".join(sorted(config.surrogate(name).takes_explained))
+                raise ConfigError(
+                    f"{where}.surrogates: {name} stands in for {stands} only; {network.model} explains its {explained}."
+                )
 
 
 def load(path: Path) -> Config:

@@ -150,6 +150,18 @@ def test_applicability_is_known_before_anything_runs(raw):
     assert parsed.skipped(shapes, "lrp", "mass_accuracy") is None
 
 
+def test_a_surrogate_of_classes_does_not_stand_in_for_an_attention(raw):
+    raw["surrogates"]["laplace"] = None
+    for network in raw["networks"][:-1]:
+        network["surrogates"].append("laplace")
+    config.parse(raw)
+    raw["networks"][-1]["surrogates"].append("laplace")
+    with pytest.raises(
+        config.ConfigError, match=r"networks.3.surrogates: laplace stands in for logits only; attention"
+    ):
+        config.parse(raw)
+
+
 def test_surrogates_of_an_attention_do_not_explain_classes(raw):
     parsed = config.parse(raw)
     attention = parsed.networks[-1]
