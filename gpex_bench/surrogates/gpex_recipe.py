@@ -112,8 +112,18 @@ class GpexRecipe(Recipe, ABC):
         v = posterior.standardised(y, targets.offset, targets.scale)
         check = mixed(x[held], matching.N_CHECK, torch.Generator().manual_seed(seeds[2]))
         samples = Samples(x=x[rest], inducing=x[inducing], v=v[inducing], check=Held(x=check, v=targets(check)))
-        noise = self._trained(f, samples, targets, seeds[1], progress, self._key(model, data, seed))
-        return self._conditioned(f, network, data, inducing, Held(x=x[held], v=v[held]), samples, targets, noise)
+        key = self._key(model, data, seed)
+        noise = self._trained(f, samples, targets, seed=seeds[1], progress=progress, key=key)
+        return self._conditioned(
+            f,
+            network,
+            data,
+            inducing=inducing,
+            held=Held(x=x[held], v=v[held]),
+            samples=samples,
+            targets=targets,
+            noise=noise,
+        )
 
     def restore(self, model: Model, data: Dataset, state: Mapping[str, Tensor]) -> WeightSpaceSurrogate:
         """Return the fitted surrogate whose state_dict this is.
@@ -149,8 +159,8 @@ class GpexRecipe(Recipe, ABC):
         )
         return kernel_map(model, data, shape, self.trunk, seed)
 
-    def _trained(  # noqa: PLR0913, PLR0917 - the pieces of one fit
-        self, f: KernelMap, samples: Samples, targets: Targets, seed: int, progress: Progress, key: Tensor
+    def _trained(
+        self, f: KernelMap, samples: Samples, targets: Targets, *, seed: int, progress: Progress, key: Tensor
     ) -> Float64[Tensor, "group"]:
         """Train the kernel map in place and return the noise of each kernel."""
         rows, v = in_parts(f, samples.inducing), posterior.grouped(samples.v, f.shape.n_groups)
@@ -191,11 +201,12 @@ class GpexRecipe(Recipe, ABC):
         f.scale(amplitude.sqrt())
         return posterior.statistics(in_parts(f, samples.inducing), v), amplitude * s2 / sums.count
 
-    def _conditioned(  # noqa: PLR0913, PLR0917 - the pieces of one fit
+    def _conditioned(  # noqa: PLR0913 - the pieces of one fit
         self,
         f: KernelMap,
         network: Model,
         data: Dataset,
+        *,
         inducing: Tensor,
         held: Held,
         samples: Samples,

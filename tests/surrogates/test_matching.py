@@ -195,7 +195,7 @@ def test_calibrated_intervals_cover_what_they_say(tiny):
     observation.calibrate(f, state, *sets)
     after = torch.stack([_coverage(f, state, held) for held in sets])
     assert (before - 0.9).abs().mean() > 0.1
-    torch.testing.assert_close(after.mean(0), torch.full((3,), observation.COVERED).double(), atol=0.03, rtol=0)
+    torch.testing.assert_close(after.mean(0), torch.full((3,), observation.COVERED).double(), atol=0.04, rtol=0)
     f.observation.weight.data.zero_()
     observation.calibrate(f, state, sets[1], sets[1])
     torch.testing.assert_close(
