@@ -26,7 +26,7 @@ def where(frame: pd.DataFrame) -> str:
 
 @styled
 def agreement_scatter(predictions: pd.DataFrame, agreement: pd.DataFrame) -> Drawing:
-    """Draw the GP's mean against the network's output, one panel per head, the weakest head marked.
+    """Draw the surrogate's mean against the network's output, one panel per head, the weakest head marked.
 
     Args:
         predictions: of one dataset, model, surrogate and split; seeds together.
@@ -53,9 +53,9 @@ def agreement_scatter(predictions: pd.DataFrame, agreement: pd.DataFrame) -> Dra
     for axes in panels[len(heads) :]:
         axes.set_visible(False)
     figure.supxlabel("output of the network (before softmax or sigmoid)", size=9)
-    figure.supylabel("mean of the GP (same units)", size=9)
+    figure.supylabel("mean of the surrogate (same units)", size=9)
     low = f"The weakest head is {weakest}: {_said(values.loc[[weakest]])}." if weakest else "No head varies."
-    alt = f"{len(heads)} scatter plots, one per head, of the GP's mean against the network's output. {low}"
+    alt = f"{len(heads)} scatter plots, one per head, of the surrogate's mean against the network's output. {low}"
     place = predictions.iloc[0]
     title = f"Outputs of {place['surrogate']} and network on {where(predictions)}, {SPLITS[place['split']]} items"
     return Drawing(figure, title, alt, pd.concat(shown, ignore_index=True))
@@ -131,5 +131,6 @@ def _row(axes: Axes, y: int, part: pd.DataFrame) -> str:
     middle = max(1 - part["mean"].mean(), LEAST)
     axes.plot([middle, middle], [y - 0.22, y + 0.22], color=INK, lw=1.6, zorder=4)
     text = f"{shorten(str(part.iloc[worst]['head']), 22)}: {below_one(part.iloc[worst]['mean'])}"
-    axes.annotate(text, (missed[worst], y - 0.2), ha="right", va="bottom", size=7, color=INK)
+    edge = axes.get_yaxis_transform()
+    axes.annotate(text, (1.0, y - 0.2), xycoords=edge, ha="right", va="bottom", size=7, color=INK)
     return text

@@ -1,4 +1,4 @@
-"""Attention maps: where the network looks, where the GP says that it looks, and the difference."""
+"""Attention maps: where the network looks, where the surrogate says that it looks, and the difference."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from gpex_bench.plots.style import DIVERGING, Drawing, blank, styled
 from gpex_bench.types import value
 
 ATTENTION = "cividis"  # dark: not looked at
-COLUMNS = ("input", "network", "GP", "GP − network")
+COLUMNS = ("input", "network", "surrogate", "surrogate − network")
 
 
 @value
 class Looks:
-    """Some images with the attention logits of a network and of the GPs that stand in for it."""
+    """Some images with the attention logits of a network and of the surrogate that stands in for it."""
 
     name: str  # of the dataset, model and surrogate, as shown
     images: np.ndarray  # [n, channel, height, width] in [0, 1]
     labels: Sequence[str]  # [n], what stands beside an image
     network: np.ndarray  # [n, row, column], before the sigmoid
-    mean: np.ndarray  # [n, row, column], of the GPs
+    mean: np.ndarray  # [n, row, column], of the surrogate
     r: Sequence[float]  # [n], correlation of the two maps of an image
 
 
 @styled
 def attention_maps(looks: Looks) -> Drawing:
-    """Draw image, network's map, GP's map and difference side by side, one row an image; one scale for all maps."""
+    """Draw image, network's map, surrogate's map and difference side by side, one row an image; one scale for all maps."""
     n, rows, columns = looks.network.shape
     if looks.mean.shape != looks.network.shape or len(looks.images) != n:
         raise ValueError(
@@ -64,7 +64,7 @@ def attention_maps(looks: Looks) -> Drawing:
     for beside, colours, norm, label in bars:
         mapped = ScalarMappable(norm, colours)
         figure.colorbar(mapped, ax=beside, location="bottom", label=label, shrink=0.8, aspect=30)
-    title = f"Attention of the network and of the GPs in its place on {looks.name}"
+    title = f"Attention of the network and of the surrogate in its place on {looks.name}"
     alt = (
         f"{title}: {n} images with maps of {rows} x {columns} places. Over the places of an image the two maps "
         f"correlate with r from {min(looks.r):.3f} to {max(looks.r):.3f}; the largest difference is "
