@@ -159,7 +159,7 @@ class GpexRecipe(Recipe, ABC):
         )
         return kernel_map(model, data, shape, self.trunk, seed)
 
-    def _trained(
+    def _trained(  # noqa: PLR0913 - the pieces of one fit
         self, f: KernelMap, samples: Samples, targets: Targets, *, seed: int, progress: Progress, key: Tensor
     ) -> Float64[Tensor, "group"]:
         """Train the kernel map in place and return the noise of each kernel."""
