@@ -33,7 +33,7 @@ class Looks:
 
 @styled
 def attention_maps(looks: Looks) -> Drawing:
-    """Draw image, network's map, surrogate's map and difference side by side, one row an image; one scale for all maps."""
+    """Draw image, network's map, surrogate's map and difference, one row an image; one scale for all maps."""
     n, rows, columns = looks.network.shape
     if looks.mean.shape != looks.network.shape or len(looks.images) != n:
         raise ValueError(
