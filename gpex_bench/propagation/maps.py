@@ -27,11 +27,11 @@ def class_activation(
     Raises:
         ValueError: if no module of that name, or no module at all, gives maps of more than one place.
     """
-    every = dict(network.named_modules())
+    every = dict(network.named_modules(remove_duplicate=False))
     if layer and layer not in every:
         raise ValueError(f"layer must name a module of the network, got {layer!r}.")
     chosen = layer or "features"
-    leaves = {name: module for name, module in every.items() if not any(module.children())}
+    leaves = {name: module for name, module in network.named_modules() if not any(module.children())}
     modules = {chosen: every[chosen]} if chosen in every else leaves
     found: list[Tensor] = []
 
