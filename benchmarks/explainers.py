@@ -3,8 +3,8 @@
     python benchmarks/explainers.py [--output results/published/benchmark_explainers] [--scale 1.0]
 
 Everything that is compared is measured in this one run, on one thread: processor seconds, the best of two blocks that
-take turns (one, of what takes longest). 64 training images of mnist5k on a trained `cnn`, and 8 images of 64 x 64 (shapes,
-enlarged) on an untrained `cnn`, where only speed is looked at. Nothing here touches the test split.
+take turns (one, of what takes longest). 64 training images of mnist5k on a trained `cnn`, and 8 images of 64 x 64
+(shapes, enlarged) on an untrained `cnn`, where only speed is looked at. Nothing here touches the test split.
 """
 
 from __future__ import annotations
