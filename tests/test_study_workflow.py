@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -28,8 +29,16 @@ TINY = {
     "datasets": {"breast_cancer": None},
     "models": {"mlp": {"training": {"epochs": 2}}},
     "surrogates": {"gpex": {"n_steps": 20}},
+    "explain": {"samples": 4},
+    "headline": "class_purity",
+    "methods": {
+        "good": {"method": "gpex_neighbours", "surrogate": "gpex_rate0p005"},
+        "bad": {"method": "gpex_neighbours", "surrogate": "gpex_rate1e30"},
+    },
+    "metrics": {"class_purity": None},
 }
 GOOD, BAD = "gpex_rate0p005", "gpex_rate1e30"
+REPORT = {"aggregate": 1, "draw": 1, "report": 1}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +53,7 @@ def clone(tmp_path_factory):
 
 def test_one_fit_and_one_comparison_for_each_point_whatever_the_seeds(clone):
     jobs = {"prepare": 1, "train": 2, "fit": 2, "agree": 2, "study": 1, "strict": 1, "all": 1}
-    assert clone.planned_first == jobs
+    assert clone.planned_first == jobs | REPORT | {"explain": 2, "score": 2}
 
 
 def test_the_answer_is_there_although_a_fit_failed(clone):
@@ -63,12 +72,25 @@ def test_the_answer_is_there_although_a_fit_failed(clone):
 
 
 def test_strict_names_the_failed_fit(clone):
-    assert f"strict: 2 failed. breast_cancer mlp 1 {BAD}: " in clone.output
+    assert "strict: 4 failed. " in clone.output  # fit and method of each seed
+    assert f" breast_cancer mlp 1 {BAD}: " in clone.output
 
 
-def test_costs_of_fits_stand_in_the_sidecars(clone):
-    import json
+def test_a_method_whose_surrogate_failed_reads_failed_with_the_reason(clone):
+    cells = clone.table("cells", "tiny").set_index(["method", "seed"])
+    assert (cells.loc["good", "status"] == "ok").all()
+    assert (cells.loc["bad", "status"] == "failed").all()
+    assert cells.loc["bad", "reason"].str.startswith(f"its surrogate {BAD} failed: ").all()
+    fits = clone.table("surrogates", "tiny").set_index(["surrogate", "seed"])
+    assert fits.loc[GOOD, "status"].tolist() == ["ok", "ok"]
+    assert fits.loc[BAD, "status"].tolist() == ["failed", "failed"]
+    assert set(clone.table("agreement", "tiny")["surrogate"]) == {GOOD}
+    assert f"its surrogate {BAD} failed" in (clone.folder / "results/tiny/report.html").read_text()
 
+
+def test_costs_of_fits_stand_in_the_sidecars_and_beside_the_tables(clone):
+    costs = json.loads((clone.folder / "results/tiny/tables/surrogate_costs.json").read_text())
+    assert [(row["seed"], row["surrogate"]) for row in costs] == [(1, GOOD), (1, BAD), (2, GOOD), (2, BAD)]
     for seed in TINY["seeds"]:
         cell = clone.folder / f"results/tiny/breast_cancer/mlp/seed-{seed}"
         record = json.loads((cell / f"surrogates/{GOOD}.json").read_text())
@@ -83,6 +105,6 @@ def test_costs_of_fits_stand_in_the_sidecars(clone):
 
 def test_another_point_runs_its_own_jobs_only(clone):
     axes = [TINY["study"]["axes"][0] | {"values": [0.005, 0.01, 1.0e30]}]
-    more = TINY | {"strict": False, "study": TINY["study"] | {"axes": axes}}
+    more = TINY | {"strict": False, "study": TINY["study"] | {"axes": axes}, "methods": {}, "metrics": {}}
     (clone.folder / "config/more.yaml").write_text(yaml.safe_dump(more))
     assert clone.planned("config/more.yaml") == {"fit": 1, "agree": 1, "study": 1, "all": 1}
