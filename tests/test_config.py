@@ -86,7 +86,7 @@ MISTAKES = {
         {"method": "inverted", "of": "inverted_gradients"},
         r"'inverted_gradients' wraps itself",
     ),
-    "unknown dataset": (("datasets", "mnist"), {}, r"datasets\.mnist: unknown dataset 'mnist'"),
+    "unknown dataset": (("datasets", "emnist"), {}, r"datasets\.emnist: unknown dataset 'emnist'"),
     "network of an unlisted dataset": (
         ("networks",),
         [{"dataset": "mnist", "model": "cnn"}],
@@ -110,8 +110,8 @@ MISTAKES = {
     "unlisted headline": (("headline",), "aopc", r"headline: unknown run id of a metric 'aopc'"),
     "unlisted surrogate": (
         ("networks",),
-        [{"dataset": "mnist5k", "model": "cnn", "surrogates": ["svgp"]}],
-        r"unknown run id of a surrogate 'svgp'",
+        [{"dataset": "mnist5k", "model": "cnn", "surrogates": ["deep_gp"]}],
+        r"unknown run id of a surrogate 'deep_gp'",
     ),
 }
 
@@ -151,9 +151,6 @@ def test_applicability_is_known_before_anything_runs(raw):
 
 
 def test_a_surrogate_of_classes_does_not_stand_in_for_an_attention(raw):
-    raw["surrogates"]["laplace"] = None
-    for network in raw["networks"][:-1]:
-        network["surrogates"].append("laplace")
     config.parse(raw)
     raw["networks"][-1]["surrogates"].append("laplace")
     with pytest.raises(
@@ -165,7 +162,7 @@ def test_a_surrogate_of_classes_does_not_stand_in_for_an_attention(raw):
 def test_surrogates_of_an_attention_do_not_explain_classes(raw):
     parsed = config.parse(raw)
     attention = parsed.networks[-1]
-    assert parsed.model(attention.model).explained == "attention" and attention.surrogates == ("gpex",)
+    assert parsed.model(attention.model).explained == "attention" and "gpex" in attention.surrogates
     for method in ("gpex_neighbours", "gpex_attribution"):
         assert parsed.not_applicable(attention, method) == "gpex stands in for the attention, not for the class scores"
     without = attention.model_copy(update={"surrogates": ()})
