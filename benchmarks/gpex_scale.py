@@ -82,7 +82,7 @@ def measured(folder: Path, device: str, disk_rows: int, scale: float) -> tuple[l
     LOG.info("steps of the released code's twin")
     for n in sorted({small, min(twin, 20_000), twin}):
         *ours, theirs = measures.cheapest(
-            [measures.Training(p, n, folder) for p in ("default", "paper")] + [measures.Released(n)], 3
+            [measures.Training(p, n, folder) for p in ("default", "paper")] + [measures.Released(n)], 8
         )
         curves.append({"what": "released code (twin)", "m": n, "seconds": theirs})
     for preset, our in zip(("default", "paper"), ours, strict=True):
