@@ -109,7 +109,8 @@ def _images(row: np.ndarray, sheet: Sheet) -> None:
     blank(row[0])
     wrong = "" if sheet.true == sheet.predicted else f"\n(true: {_two_lines(sheet.true)})"
     why = f"{sheet.why}\n" if sheet.why else ""
-    row[0].set_title(f"{why}predicted {_two_lines(sheet.predicted)}{wrong}", size=8, weight="bold")
+    between = " " if len(sheet.predicted) <= 6 else "\n"
+    row[0].set_title(f"{why}predicted{between}{_two_lines(sheet.predicted)}{wrong}", size=8, weight="bold")
     row[0].set_xlabel(sheet.note, size=7.4)
     written = {name: _written(name, values) for name, values in sheet.numbers.items()}
     for rank, axes in enumerate(row[1:]):
