@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from gpex_bench import provenance
 from gpex_bench.plots.style import COLOURS, MARKERS, Drawing, styled, to_png, to_svg
 
-TITLE = "Time of a training step over the number of inducing points"
+TITLE = "A training step over the number of inducing points"
 
 
 def write(rows: list[dict], curves: pd.DataFrame, folder: Path, options: dict[str, str | float]) -> None:
@@ -62,6 +62,8 @@ def figure(curves: pd.DataFrame) -> Drawing:
         part = part.sort_values("m")
         axes.loglog(part.m, 1e3 * part.seconds, color=COLOURS[number], marker=MARKERS[number], label=what)
     axes.set(xlabel="inducing points M", ylabel="step, milliseconds", title=TITLE)
+    axes.xaxis.set_major_formatter(lambda m, _: f"{m:,.0f}")
+    axes.yaxis.set_major_formatter(lambda milliseconds, _: f"{milliseconds:,g}")
     axes.legend()
     ends = [
         f"{what}: {1e3 * part.seconds.iloc[-1]:.3g} ms at M = {part.m.iloc[-1]:,}"
