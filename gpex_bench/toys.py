@@ -181,7 +181,7 @@ class Known(Explainer):
     """Maps of which it is known how they should score on the linear network."""
 
     reference: ClassVar[str] = "none"
-    kind: ClassVar[str] = "control"
+    kind = "control"
 
     how: Literal["exact", "inverse", "steady", "jumpy", "narrow", "even"] = "exact"
 
@@ -202,7 +202,7 @@ class KnownExamples(Explainer):
     """Training samples of the group of the query, or of other groups."""
 
     reference: ClassVar[str] = "none"
-    kind: ClassVar[str] = "control"
+    kind = "control"
     explains: ClassVar[type] = Examples
 
     own: bool = True

@@ -8,101 +8,56 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import ClassVar, TypeVar, dataclass_transform
+from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-T = TypeVar("T")
+from gpex_bench.values import (
+    Attribution,
+    Axiom,
+    Dataset,
+    Examples,
+    Explanation,
+    Need,
+    Posterior,
+    Prototype,
+    Query,
+    Removal,
+    Split,
+    Truth,
+    settings,
+    value,
+)
 
-
-@dataclass_transform(frozen_default=True, kw_only_default=True, eq_default=False)
-def value(cls: type[T]) -> type[T]:
-    """Make a class a frozen, keyword-only value; compared by identity, because tensors have no truth value."""
-    return dataclass(frozen=True, kw_only=True, eq=False, slots=True)(cls)
-
-
-@dataclass_transform(frozen_default=True, kw_only_default=True)
-def settings(cls: type[T]) -> type[T]:
-    """Make a class a frozen, keyword-only set of hyperparameters; equal when its fields are equal."""
-    return dataclass(frozen=True, kw_only=True)(cls)
-
-
-class Need(StrEnum):
-    """What an explainer or a metric needs from the dataset, the network or the run."""
-
-    GRADIENT = "gradient"  # the network is differentiable
-    MODULES = "modules"  # the network is built of registered modules whose order is their execution order
-    IMAGE = "image"  # a feature tensor [channel, height, width]
-    TABLE = "table"  # a feature tensor [feature]
-    TRUTH = "truth"  # planted relevance is known
-
-
-class Axiom(StrEnum):
-    """A promise of an explainer that the contract tests on a network with known attributions."""
-
-    COMPLETENESS = "completeness"  # the attribution sums to f(x) - f(baseline)
-    DUMMY = "dummy"  # a feature that the network ignores gets zero
-
-
-# --- values ---------------------------------------------------------------------------------------------------------
-
-
-@value
-class Split:
-    """Rows of a dataset."""
-
-    x: Float[Tensor, "n *feature"]
-    y: Int[Tensor, "n"]
-    sample: Int[Tensor, "n"]  # row in the raw data: the identity of a sample everywhere
-
-
-@value
-class Truth:
-    """Planted truth of a generated dataset."""
-
-    mask: Bool[Tensor, "n_test *feature"]  # True where the evidence for the class of a test sample lies
-    train_group: Int[Tensor, "n_train"]  # what decides the class of a sample; a test sample is supported by
-    test_group: Int[Tensor, "n_test"]  # the training samples of its own group
-
-
-@value
-class Dataset:
-    """A dataset with its fixed split."""
-
-    name: str
-    train: Split
-    test: Split
-    classes: tuple[str, ...]
-    features: tuple[str, ...]  # names of the columns of a table; empty for images
-    baseline: Float[Tensor, "*feature"]  # what an absent feature looks like
-    truth: Truth | None = None
-
-    @property
-    def is_image(self) -> bool:
-        """Whether a sample is [channel, height, width]."""
-        return self.train.x.ndim == 4
-
-
-@value
-class Posterior:
-    """Gaussian predictions of a surrogate, in the units of the network's outputs."""
-
-    mean: Float[Tensor, "batch head"]
-    variance: Float[Tensor, "batch head"]  # predictive: latent variance plus noise
-
-
-@value
-class Query:
-    """Why does the network give these samples this score for this target?"""
-
-    x: Float[Tensor, "batch *feature"]
-    target: Int[Tensor, "batch"]  # the head that is explained
-    sample: Int[Tensor, "batch"]
+__all__ = [
+    "Architecture",
+    "Attribution",
+    "Axiom",
+    "Case",
+    "Dataset",
+    "Examples",
+    "Explainer",
+    "Explanation",
+    "Metric",
+    "Model",
+    "Need",
+    "Posterior",
+    "Progress",
+    "Prototype",
+    "Query",
+    "Recipe",
+    "Removal",
+    "Source",
+    "Split",
+    "Surrogate",
+    "Task",
+    "Truth",
+    "settings",
+    "value",
+]
 
 
 @value
@@ -122,44 +77,6 @@ class Task:
     def generator(self, sample: int) -> torch.Generator:
         """Return a CPU generator seeded from (seed, sample), so that no result depends on the batch."""
         return torch.Generator().manual_seed(self.seeded(sample))
-
-
-@value
-class Attribution:
-    """Relevance of each input entry; positive speaks for the target."""
-
-    values: Float[Tensor, "batch *feature"]
-    residual: Float[Tensor, "batch"] | None = None  # what the values should sum to, minus their sum; None: unknown
-
-
-@value
-class Examples:
-    """Training samples that explain an output, strongest first."""
-
-    index: Int[Tensor, "batch k"]  # row in data.train
-    weight: Float[Tensor, "batch k"]  # non-increasing along k
-
-
-@value
-class Prototype:
-    """Inputs that stand for a class."""
-
-    x: Float[Tensor, "class restart *feature"]
-
-
-Explanation = Attribution | Examples | Prototype
-
-
-@value
-class Removal:
-    """Network output while features are replaced by the baseline, one group after the other.
-
-    Both curves share one ordering and include both ends; outputs are probabilities of the target.
-    """
-
-    fraction: Float[Tensor, "step"]  # share of positions that are gone, from 0 to 1; float64, as steps may differ
-    most_first: Float[Tensor, "batch step"]  # most relevant first (MoRF, MIF)
-    least_first: Float[Tensor, "batch step"]  # least relevant first (LeRF, LIF)
 
 
 @value
