@@ -76,7 +76,9 @@ def propagate(
     return values, residual
 
 
-def _propagate(network: Any, x: Tensor, target: Tensor, composite: Composite, kept: Kept | None) -> tuple[Tensor, ...]:
+def _propagate(
+    network: Any, x: Tensor, target: Tensor, composite: Composite, kept: Kept | None
+) -> tuple[Tensor, Tensor]:
     biases = {}
     with torch.enable_grad():
         x = x.clone().requires_grad_()
@@ -139,7 +141,7 @@ def _is_layer(module: nn.Module) -> bool:
     return isinstance(module, WEIGHTED + POOLS + NORMS + ACTIVATIONS) or type(module).__name__ == "Sum"
 
 
-def _cut(name: str, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+def _cut(name: str, module: nn.Module, args: Any, output: Tensor) -> Tensor:
     return Cut.apply(args[0], output.detach(), Laid(name, module))
 
 
@@ -149,7 +151,7 @@ def _note(names: dict[Any, str], name: str, module: nn.Module, args: Any, output
         names.setdefault(node, f"module {name!r} ({type(module).__name__})")
 
 
-def _filter(channels: Sequence[int], module: nn.Module, args: Any, output: Tensor) -> None:
+def _filter(channels: Sequence[Any], module: nn.Module, args: Any, output: Tensor) -> None:
     """Let only the relevance of some channels pass."""
     lost = [channel for channel in channels if not 0 <= channel < output.shape[1]]
     if lost:

@@ -12,7 +12,7 @@ contribution times its factor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -23,6 +23,10 @@ Bias = Literal["absorbs", "ignored", "spread"]  # takes its share; is left out; 
 Factors = tuple[Tensor, Tensor | None]  # of the positive and of the negative contributions; None: zero
 Rule = Callable[[Tensor, Tensor, Callable[[], Tensor]], Factors]  # (relevance, P, get N) -> factors; both with the bias
 LayerRule = Callable[["Laid", Tensor, Tensor, Tensor], Tensor]  # (layer, input, relevance, constant) -> relevance
+
+# Lists have no type of their items: the runtime checker of the tests would draw random numbers to pick one.
+Terms = list[Any]  # of (input, weight or None)
+Leaves = list[Any]  # of tensors
 
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
@@ -63,7 +67,7 @@ class Laid:
         _, shift = self.before
         return self.rule(self, a - shift, relevance, self(shift.expand_as(a), self.weight))
 
-    def sums(self, terms: Sequence[tuple[Tensor, Tensor | None]]) -> tuple[list[Tensor], Tensor]:
+    def sums(self, terms: Terms) -> tuple[Leaves, Tensor]:
         """Return the inputs of the terms, as leaves of a graph, and the sum of the layer's outputs for them."""
         with torch.enable_grad():
             leaves = [a.detach().requires_grad_() for a, _ in terms]
@@ -90,7 +94,7 @@ def affine(name: str, norm: Any) -> tuple[Tensor, Tensor]:
     return scale.view(shape), shift.view(shape)
 
 
-def handed(leaves: list[Tensor], total: Tensor, factor: Tensor) -> Tensor:
+def handed(leaves: Leaves, total: Tensor, factor: Tensor) -> Tensor:
     """Return for each input the sum of its contributions to `total`, each times the factor of its unit."""
     gradients = torch.autograd.grad(total, leaves, factor)
     parts = [leaf.detach() * gradient for leaf, gradient in zip(leaves, gradients, strict=True)]
@@ -147,7 +151,7 @@ def signed(rule: Rule, policy: Bias = "absorbs") -> LayerRule:
     def back(layer: Laid, a: Tensor, relevance: Tensor, constant: Tensor) -> Tensor:
         bias = torch.zeros_like(constant) if policy == "ignored" else constant + layer.bias
         ups = _side(layer, a, True)
-        downs: list[tuple[list[Tensor], Tensor]] = []
+        downs: list[tuple[Leaves, Tensor]] = []
 
         def get_negative() -> Tensor:
             if not downs:
@@ -175,7 +179,7 @@ def _returned(relevance: Tensor, factors: Factors, positive: Tensor, negative: T
     return torch.where(is_there, up + lost, 0.0), torch.where(is_there, down - lost, 0.0)
 
 
-def _side(layer: Laid, a: Tensor, is_positive: bool) -> tuple[list[Tensor], Tensor]:
+def _side(layer: Laid, a: Tensor, is_positive: bool) -> tuple[Leaves, Tensor]:
     """Return inputs and sum of all contributions of one sign; inputs of a sign that does not occur are left out."""
     is_signed = bool(a.min() < 0)
     low = a.clamp(min=0) if is_signed else a
@@ -249,7 +253,7 @@ def box(low: Tensor, high: Tensor) -> LayerRule:
 
 
 def _shared(
-    layer: Laid, sums: tuple[list[Tensor], Tensor], relevance: Tensor, denominator: Tensor, is_there: Tensor
+    layer: Laid, sums: tuple[Leaves, Tensor], relevance: Tensor, denominator: Tensor, is_there: Tensor
 ) -> Tensor:
     """Share in proportion to contributions over a denominator; a unit without one shares evenly."""
     leaves, total = sums
