@@ -42,6 +42,7 @@ def repair(  # noqa: PLR0913 - the pieces of one loop, each named
     rank: Ranking,
     data: Dataset,
     is_wrong: Bool[Tensor, "n_train"],
+    *,
     plan: Plan,
     seed: int,
     progress: Callable[[str], None],

@@ -45,7 +45,12 @@ def curves(  # noqa: PLR0913 - the things that meet here
     ranks |= {name: rankings.BY_NAME[name] for name in plan.rankings}
     found = []
     for name, rank in ranks.items():
-        curve = repair(train, rank, data, is_wrong, plan, seed, lambda line, name=name: progress(f"{name}: {line}"))  # type: ignore[misc]
+
+        def said(line: str, name: str = name) -> None:
+            """Say which ranking a line is about."""
+            progress(f"{name}: {line}")
+
+        curve = repair(train, rank, data, is_wrong, plan=plan, seed=seed, progress=said)
         curve.insert(0, "ranking", name)
         found.append(curve)
     return pd.concat(found, ignore_index=True).assign(n_train=len(is_wrong))

@@ -105,7 +105,7 @@ def test_planted_wrong_labels_near_the_mistakes_are_found_first(made, name):
         return model.eval().requires_grad_(False)
 
     plan = Plan(classes=("left", "right"), per_round=8, rounds=1)
-    curve = repair(train, rankings.BY_NAME[name], data, is_wrong, plan, 0, lambda line: None)
+    curve = repair(train, rankings.BY_NAME[name], data, is_wrong, plan=plan, seed=0, progress=lambda line: None)
     assert curve.found.tolist() == [0, 1]
     assert curve.accuracy[1] > curve.accuracy[0]
 

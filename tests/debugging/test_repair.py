@@ -19,7 +19,7 @@ def spoilt(made):
 
 def run(spoilt, rank, train, plan=PLAN, seed=0):
     data, is_wrong = spoilt
-    return repair(train, rank, data, is_wrong, plan, seed, lambda line: None)
+    return repair(train, rank, data, is_wrong, plan=plan, seed=seed, progress=lambda line: None)
 
 
 def test_shown_takes_each_rows_first_that_is_left():
