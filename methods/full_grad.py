@@ -3,22 +3,25 @@
 Srinivas and Fleuret 2019 (srinivas2019full). A logit of a network of linear layers and piecewise-linear activations is
 x . df/dx plus the sum of b df/db over all biases, the shifts of batch norms among them. Of an activation that is not
 piecewise linear, g(z) - g'(z) z is a bias (their implicit bias). `residual` is f(x) minus that sum: zero but for
-rounding.
+rounding, unless the network does something else, such as products of signals or layers that are not known here.
 
 The map is theirs: the size of each term, scaled to [0, 1] within each layer and sample, enlarged (bilinear), summed
 over the channels of a layer and over layers; biases of dense layers have no place in an image and are left out, so the
-map does not sum to the logit. Shared evenly between the channels. Cost: one forward and one backward row per sample.
+map does not sum to the logit. Shared evenly between the channels. Works on a copy of the network. Cost: one forward and
+one backward row per sample.
 """
 
+import copy
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gpex_bench.propagation.rules import NORMS, affine
 from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
 
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 CURVED = (nn.Softplus, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.Hardswish, nn.ReLU6)
 
 
@@ -42,29 +45,28 @@ def bias_terms(model: nn.Module, x: Tensor, target: Tensor) -> tuple[list[Tensor
     """Return x df/dx and b df/db of every layer that has a bias, in the order in which they run, and the logits."""
     places: list[tuple[Tensor, Tensor]] = []
 
-    def note(module: nn.Module, args: Any, output: Any) -> None:
-        bias = _bias(module, args[0])
+    def note(name: str, module: nn.Module, args: Any, output: Any) -> None:
+        bias = _bias(name, module, args[0])
         if bias is not None and output.requires_grad:
             places.append((output, bias))
 
-    handles = [module.register_forward_hook(note) for module in model.modules()]
-    try:
-        with torch.enable_grad():
-            x = x.clone().requires_grad_()
-            logit = model(x).gather(1, target[:, None])[:, 0]
-            gradients = torch.autograd.grad(logit.sum(), [x, *(output for output, _ in places)])
-    finally:
-        for handle in handles:
-            handle.remove()
+    model = copy.deepcopy(model)  # keeps the hooks that count rows
+    for name, module in model.named_modules():
+        module.register_forward_hook(partial(note, name))
+        if hasattr(module, "inplace"):
+            module.inplace = False  # it would overwrite the outputs whose gradients are taken
+    with torch.enable_grad():
+        x = x.clone().requires_grad_()
+        logit = model(x).gather(1, target[:, None])[:, 0]
+        gradients = torch.autograd.grad(logit.sum(), [x, *(output for output, _ in places)])
     factors = [x.detach(), *(bias for _, bias in places)]
     return [gradient * factor for gradient, factor in zip(gradients, factors, strict=True)], logit.detach()
 
 
-def _bias(module: Any, z: Tensor) -> Tensor | None:
+def _bias(name: str, module: Any, z: Tensor) -> Tensor | None:
     """Return what a module adds to what is linear in its input, shaped to broadcast over its output, or None."""
     if isinstance(module, NORMS):
-        scale = module.weight / (module.running_var + module.eps).sqrt()
-        return (module.bias - module.running_mean * scale).detach().view(-1, *[1] * (z.ndim - 2))
+        return affine(name, module)[1]
     if isinstance(module, CURVED):
         with torch.enable_grad():
             z = z.detach().requires_grad_()

@@ -163,6 +163,42 @@ def test_full_grad_of_one_convolution_by_definition(layers, task, query, method,
     torch.testing.assert_close(values.sum(1, keepdim=True), expected, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("affine", [True, False])
+def test_full_grad_sees_through_activations_that_work_in_place(layers, task, query, method, normal, affine):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        convolutions = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3)
+        norm, head = nn.BatchNorm2d(4, affine=affine), nn.Linear(64, 2)
+        norm.running_mean.normal_()
+    x, found = normal(3, 1, 8, 8), []
+    for inplace in (False, True):
+        first, second = convolutions
+        trunk = nn.Sequential(first, norm, nn.ReLU(inplace), second, nn.ReLU6(inplace), nn.Flatten())
+        model = layers(trunk, head)
+        found.append(method("full_grad").explain(task(model, x), query(x)))
+        torch.testing.assert_close(found[-1].residual, torch.zeros(3), atol=1e-6, rtol=0)
+        assert model.trunk[2].inplace == inplace
+    assert torch.equal(found[0].values, found[1].values)
+
+
+def test_full_grad_says_what_it_cannot_explain(layers, task, query, method, normal):
+    """A product of signals is no sum of gradients; a batch norm without statistics mixes the samples."""
+
+    class Product(nn.Module):
+        def forward(self, x):
+            return (x * x).flatten(1)
+
+    x = normal(3, 1, 8, 8)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = layers(nn.Sequential(nn.Conv2d(1, 2, 3), Product()), nn.Linear(72, 2))
+    found = method("full_grad").explain(task(model, x), query(x))
+    assert float(found.residual.abs().min()) > 1e-3
+    model.trunk[1] = nn.Sequential(nn.BatchNorm2d(2, track_running_stats=False), nn.Flatten())
+    with pytest.raises(ValueError, match=r"The batch norm 'trunk\.1\.0' normalises by the batch"):
+        method("full_grad").explain(task(model, x), query(x))
+
+
 def test_constant_output_has_no_map(two_maps, task, query, method, normal):
     two_maps.head.weight.data *= 0
     x = normal(2, 1, 4, 4)
