@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 RANDOM = ("RandomMap", "RandomExamples")  # classes of the controls whose scores mean "no information"
-BLIND = (*RANDOM, "EdgeDetector")  # classes of the controls that look neither at the network nor at a truth
+BLIND = (*RANDOM, "Constant", "EdgeDetector", "InputItself")  # ... that look neither at the network nor at a truth
 KEYS = ("dataset", "model", "seed", "surrogate", "method", "metric", "split", "head", "sample", "target")
 SCORES = ("dataset", "model", "seed", "method", "metric", "sample", "score")
 CELLS = ("dataset", "model", "seed", "method", "status", "reason", "n_samples", "forward_rows", "backward_rows")

@@ -5,7 +5,10 @@ import pytest
 import torch
 from scipy import ndimage
 
-from gpex_bench import toys
+from gpex_bench import frames, toys
+from gpex_bench.registry import plugins
+from gpex_bench.types import Need
+from gpex_bench.wrapper import Wrapper
 
 
 @pytest.fixture
@@ -117,3 +120,10 @@ def test_oracle_refuses_what_has_no_truth(toy, formula, task, query, method, nor
     x = normal(2, 3)
     with pytest.raises(ValueError, match="The oracle needs planted truth and the dataset 'known' has none"):
         method("oracle").explain(task(formula(lambda x: x, 3), x), query(x))
+
+
+def test_the_report_knows_which_controls_are_blind():
+    """A control that needs no truth and changes no other map looks at neither the network nor a truth."""
+    classes = [plugin.cls for plugin in plugins("method").values() if not issubclass(plugin.cls, Wrapper)]
+    blind = {cls.__name__ for cls in classes if cls.kind == "control" and Need.TRUTH not in cls.needs}
+    assert blind == set(frames.BLIND)
