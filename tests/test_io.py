@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from gpex_bench import io
+from gpex_bench import guard, io
 from gpex_bench.types import Attribution, Dataset, Query, Split, Truth
 
 
@@ -119,8 +119,22 @@ def test_explanations_come_back(tmp_path, monkeypatch):
     io.describe(path, kind="explanation")
     explanation, note = io.read_explanation(path)
     assert isinstance(explanation, Attribution)
+    assert explanation.residual is None  # not known
     assert note["status"] == "ok"
     io.check_same_query(path, query)
     other = Query(x=query.x, target=query.target, sample=query.sample + 1)
     with pytest.raises(io.DamagedFile, match="another query \\(its sample differs"):
         io.check_same_query(path, other)
+
+
+def test_what_an_attribution_leaves_over_comes_back(tmp_path, monkeypatch):
+    """As the stage hands it on: the fields that are there, as tensors."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "e.safetensors"
+    query = Query(x=torch.rand(2, 3), target=torch.tensor([1, 0]), sample=torch.tensor([7, 8]))
+    gave = Attribution(values=torch.rand(2, 3), residual=torch.tensor([0.5, -2.0]))
+    io.write_explanation(path, query, guard.tensors(gave), {"status": "ok", "explains": "Attribution"})
+    io.describe(path, kind="explanation")
+    explanation, _ = io.read_explanation(path)
+    assert torch.equal(explanation.values, gave.values)
+    assert torch.equal(explanation.residual, gave.residual)
