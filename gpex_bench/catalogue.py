@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
+import sys
 from dataclasses import MISSING, fields
 from typing import Any
 
 from gpex_bench.registry import Plugin, plugins
+from gpex_bench.types import Explainer
 
 PAGES = {"method": "methods/README.md", "metric": "docs/metrics.md"}
 INTRODUCTIONS = {
@@ -15,6 +18,7 @@ INTRODUCTIONS = {
 
 One file each; `_template.py` is the one to copy ([how](../CONTRIBUTING.md)). What a method computes, its reference, its
 cost in network rows and what is ours in it stand at the top of its file. References are keys in `docs/references.bib`.
+Rows go through the network: a batch of 8 is 8 rows. `gpex-bench list` prints the same.
 This page is generated: `gpex-bench list method --markdown > methods/README.md`.
 """,
     "metric": """# Metrics
@@ -45,10 +49,25 @@ def first_line(thing: Any) -> str:
 
 
 def summary(plugin: Plugin) -> str:
-    """Return a line on the plug-in, or why it cannot be used."""
-    if plugin.cls is None:
+    """Return a line on the plug-in, or why it cannot be used; on a method, all that its page says."""
+    cls = plugin.cls
+    if cls is None:
         return f"CANNOT BE USED: {plugin.path.name} {plugin.reason}"
-    return f"{first_line(plugin.cls)} ({hyperparameters(plugin.cls) or 'no hyperparameters'})"
+    text = f"{first_line(cls)} ({hyperparameters(cls) or 'no hyperparameters'})"
+    if not issubclass(cls, Explainer):
+        return text
+    return f"{text} Kind: {_kind(cls)}. Needs: {_needs(cls)}. Reference: {cls.reference}. Cost: {cost(cls)}."
+
+
+def cost(cls: Any) -> str:
+    """Return what the top of a method's file says after "Cost:", up to the end of the sentence."""
+    text = " ".join((sys.modules[cls.__module__].__doc__ or "").split())
+    found = re.search(r"Cost: (.+?)\.(?= [A-Z]|$)", text)
+    return found[1] if found else "none" if cls.kind == "control" else "not stated"
+
+
+def _kind(cls: Any) -> str:
+    return "that of the other method" if isinstance(cls.kind, property) else cls.kind
 
 
 def _needs(cls: Any) -> str:
@@ -66,8 +85,7 @@ def _interval(cls: Any) -> str:
 
 def _row(kind: str, name: str, cls: Any) -> tuple[str, ...]:
     if kind == "method":
-        kind_of = "that of the other method" if isinstance(cls.kind, property) else cls.kind
-        middle: tuple[str, ...] = (kind_of, cls.explains.__name__.lower(), _needs(cls))
+        middle: tuple[str, ...] = (_kind(cls), cls.explains.__name__.lower(), _needs(cls), cost(cls))
     else:
         direction = "higher" if cls.higher_is_better else "lower"
         chance = "depends on the data" if cls.chance is None else f"{cls.chance:g}"
@@ -78,7 +96,7 @@ def _row(kind: str, name: str, cls: Any) -> tuple[str, ...]:
 
 
 HEADS = {
-    "method": ("name", "what it is", "kind", "gives", "needs", "hyperparameters", "reference"),
+    "method": ("name", "what it is", "kind", "gives", "needs", "cost", "hyperparameters", "reference"),
     "metric": (
         *("name", "what it is", "measures", "better", "range", "chance", "explains again", "needs"),
         *("hyperparameters", "reference"),

@@ -55,6 +55,19 @@ def test_generated_pages_are_current(kind):
     assert path.read_text() == catalogue.page(kind), f"run: gpex-bench list {kind} --markdown > {path.name}"
 
 
+def test_the_list_says_what_the_page_says(capsys):
+    assert cli.main(["list"]) == 0
+    listed = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
+    page = (ROOT / catalogue.PAGES["method"]).read_text()
+    rows = [re.split(r" (?<!\\)\| ", line.strip("| ")) for line in page.splitlines() if line.startswith("| `")]
+    assert {row[0].strip("`") for row in rows} <= set(listed)
+    for name, what, kind, _, needs, cost, settings, reference in rows:
+        line = listed[name.strip("`")]
+        assert line.startswith(f"{what} ({settings.replace('–', 'no hyperparameters')})"), name
+        assert line.endswith(f"Kind: {kind}. Needs: {needs}. Reference: {reference.strip('`')}. Cost: {cost}."), name
+    assert "`budget` forward and backward rows per sample" in listed["integrated_gradients"]
+
+
 def test_every_reference_is_in_the_bibliography():
     known = set(re.findall(r"^@\w+\{([\w:-]+),", (ROOT / "docs/references.bib").read_text(), re.MULTILINE))
     for kind in ("method", "metric"):
