@@ -36,7 +36,7 @@ def effect_maps(
         target: the head.
 
     Raises:
-        ValueError: the embeddings do not split into locations.
+        ValueError: the embeddings do not split into locations, or a sample is no inducing point.
     """
     grid = surrogate.features.grid(x)
     if grid is None:
@@ -45,10 +45,11 @@ def effect_maps(
     group, output = divmod(target, state.statistics.c.shape[1])
     lower, w = posterior.factor(state)[group], posterior.weights(state)[group, :, output]
     on_x, on_neighbour = (surrogate(part, "locations")[:, group].double() for part in (x, neighbour))
-    rows = surrogate.rows[index, group].double()
+    place = surrogate._positions(index)  # the inducing points may be a part of the training split, in another order
+    rows = surrogate.rows[place, group].double()
     solved = torch.cholesky_solve(rows.T, lower).T  # P^-1 u_m
     leverage = (rows * solved).sum(-1)
-    rate = surrogate.scale[target] * (surrogate.targets[index, target] - rows @ w) / (1 - leverage)
+    rate = surrogate.scale[target] * (surrogate.targets[place, target] - rows @ w) / (1 - leverage)
     read = torch.cholesky_solve(on_x[0].sum(-1, keepdim=True), lower)[:, 0]  # P^-1 u
     first = rate[:, None] * (solved @ on_x[0])
     second = rate[:, None] * torch.einsum("kdp,d->kp", on_neighbour, read)

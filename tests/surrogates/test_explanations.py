@@ -79,6 +79,24 @@ def test_effect_maps_sum_to_minus_the_effect_of_deletion(name):
     assert not torch.allclose(maps[0], maps[1])
 
 
+def test_effect_maps_of_a_part_of_the_training_samples():
+    """Rows of the training split are not rows of the surrogate: its inducing points are fewer, in another order."""
+    data, _ = fitted("cnn")
+    recipe = plugins("surrogate")["gpex"].cls(n_steps=2, dim=5, width=16, batch_size=8, n_refreshed=15, n_inducing=20)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(1)
+        model = plugins("model")["cnn"].cls().build(data).eval().requires_grad_(False)
+    surrogate = recipe.fit(model, data, 0, Progress())
+    index = surrogate.index[[0, 7, 19]]
+    effect = surrogate.deletion(data.test.x[:1], torch.tensor([1]), index[None])[0]
+    for maps in effect_maps(surrogate, data.test.x[:1], data.train.x[index], index, 1):
+        size = effect.abs() + 1e-2 * maps.abs().sum((1, 2))
+        assert ((maps.double().sum((1, 2)) + effect).abs() <= 10 * SUM * size).all()
+    other = next(row for row in range(40) if row not in surrogate.index)
+    with pytest.raises(ValueError, match="index must be of inducing points"):
+        effect_maps(surrogate, data.test.x[:1], data.train.x[:1], torch.tensor([other]), 1)
+
+
 @every
 def test_deletion_equals_a_refit(name):
     """The M x M textbook form on the rows that are left, in float64."""
