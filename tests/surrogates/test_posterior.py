@@ -18,8 +18,9 @@ DENSE = 1e-10  # relative: same formula in another order, float64
 LIBRARY = 1e-8  # gpytorch's own round trips through constraints
 
 
-# (groups, outputs of each): a kernel per head of a classifier, a shared one for 7 x 7 attention heads, and between
-SHAPES = {"per head": (3, 1), "shared": (1, 49), "grouped": (3, 4)}
+# (groups, outputs of each): a kernel per head of a classifier, a shared one for 7 x 7 attention heads, between, and a
+# kernel for each of 7 x 7 attention heads
+SHAPES = {"per head": (3, 1), "shared": (1, 49), "grouped": (3, 4), "places": (49, 1)}
 
 
 def problem(m=40, groups=3, out=1, dim=5, n=7, seed=0, scale=1.0):
@@ -31,7 +32,7 @@ def problem(m=40, groups=3, out=1, dim=5, n=7, seed=0, scale=1.0):
     if m == 1:  # one point has no spread: give it one, so that the formulas are tested and not the constant head
         offset, spread = offset - 1, torch.full_like(spread, 2.0)
     v = posterior.grouped(posterior.standardised(y, offset, spread), groups)
-    noise = torch.tensor([0.5, 0.05, 2.0][:groups], dtype=torch.float64)
+    noise = torch.tensor([0.5, 0.05, 2.0], dtype=torch.float64).repeat(17)[:groups]
     return posterior.condition(posterior.statistics(rows, v), noise, offset, spread), rows, v, u
 
 
@@ -115,6 +116,58 @@ def test_weight_space_equals_gpytorch(shape):
         assert_close(posterior.mean(state, u)[:, h], state.offset[h] + state.scale[h] * twin.mean, LIBRARY)
         assert_close(posterior.covariance(state, u)[h], state.scale[h] ** 2 * twin.covariance_matrix, LIBRARY)
         assert_close(evidence(state)[h] / len(rows), log_evidence, LIBRARY)
+
+
+@pytest.mark.parametrize("shape", ["per head", "grouped"])
+def test_leave_one_out_equals_gpytorch(shape):
+    """Its pseudo-likelihood: the mean log density of each target under the process without it."""
+    groups, out = SHAPES[shape]
+    state, rows, v, _ = problem(groups=groups, out=out)
+    mean, latent = row_effects.leave_one_out(state, rows, v)
+    for h in range(groups * out):
+        group, output = divmod(h, out)
+        y, s2, scale = v[:, group, output], state.noise[group], state.scale[h]
+        spread = (latent[:, h] / scale**2 + s2).sqrt()
+        ours = torch.distributions.Normal((mean[:, h] - state.offset[h]) / scale, spread).log_prob(y).mean()
+        model, likelihood = gpytorch_twin(rows[:, group], y, s2)
+        with torch.no_grad(), gpytorch.settings.fast_computations(False, False, False):
+            theirs = gpytorch.mlls.LeaveOneOutPseudoLikelihood(likelihood, model)(model(rows[:, group]), y)
+        assert_close(ours, theirs.squeeze(), LIBRARY)
+
+
+@pytest.mark.parametrize("shape", ["per head", "grouped"])
+def test_gradients_equal_gpytorch(shape):
+    """Those of the evidence by rows and log noise, and of mean and variance by the query and the rows."""
+    groups, out = SHAPES[shape]
+    state, rows, v, u = problem(groups=groups, out=out)
+    for h in range(groups * out):
+        group, output = divmod(h, out)
+        y, scale, log_noise = v[:, group, output], state.scale[h], state.noise.log()
+        ours = [tensor.clone().requires_grad_() for tensor in (rows, u, log_noise)]
+        sums = posterior.statistics(ours[0], v)
+        own = State(statistics=sums, noise=ours[2].exp(), offset=state.offset, scale=state.scale)
+        mean, latent = posterior.predict(own, ours[1])
+        moments = (mean[:, h] - state.offset[h]) / scale, latent[:, h] / scale**2
+        theirs = [tensor.clone().requires_grad_() for tensor in (rows[:, group], u[:, group])]
+        model, likelihood = gpytorch_twin(theirs[0], y, state.noise[group])
+        with gpytorch.settings.fast_computations(False, False, False), gpytorch.settings.detach_test_caches(False):
+            log_evidence = len(rows) * gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, model)(model(theirs[0]), y)
+            twin = model.eval()(theirs[1])
+        raw = likelihood.noise_covar.raw_noise
+        noise = likelihood.noise.squeeze()
+        for own_value, value, inputs in (
+            (evidence(own)[h], log_evidence, [theirs[0], raw]),
+            (moments[0].sum(), twin.mean.sum(), theirs),
+            (moments[1].sum(), twin.variance.sum(), theirs),
+        ):
+            found = torch.autograd.grad(value, inputs, retain_graph=True)
+            by_rows, by_query, by_noise = torch.autograd.grad(own_value, ours, retain_graph=True, allow_unused=True)
+            assert_close(by_rows[:, group], found[0], LIBRARY)
+            if inputs[1] is raw:
+                (slope,) = torch.autograd.grad(noise, raw, retain_graph=True)
+                assert_close(by_noise[group], (found[1] / slope * noise).detach().squeeze(), LIBRARY)
+            else:
+                assert_close(by_query[:, group], found[1], LIBRARY)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

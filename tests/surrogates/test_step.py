@@ -11,7 +11,12 @@ from gpex_bench.surrogates.row_store import RowStore
 from gpex_bench.surrogates.step import CEILING, FLOOR, Queries, Rows, step
 
 DENSE = 1e-10  # relative, float64
-SHAPES = {"classifier": (10, 1, 20), "attention, shared kernel": (1, 49, 20), "groups": (3, 4, 5)}  # group, out, dim
+SHAPES = {  # group, out, dim
+    "classifier": (10, 1, 20),
+    "attention, shared kernel": (1, 49, 20),
+    "attention, a kernel per place": (49, 1, 6),
+    "groups": (3, 4, 5),
+}
 POLICIES = ("running", "stored", "batch")
 
 
