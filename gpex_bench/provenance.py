@@ -13,7 +13,10 @@ from pathlib import Path
 
 from gpex_bench.registry import PACKAGE, ROOT
 
-PACKAGES = ("torch", "numpy", "scipy", "captum", "zennit", "lime", "SALib", "scikit-learn", "scikit-image", "mlxtend")
+PACKAGES = (
+    *("torch", "torchvision", "numpy", "scipy", "gpytorch", "linear_operator", "laplace-torch", "captum", "zennit"),
+    *("lime", "SALib", "scikit-learn", "scikit-image", "mlxtend", "pillow"),
+)
 
 
 def sha256(path: Path) -> str:
