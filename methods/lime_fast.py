@@ -17,6 +17,7 @@ from gpex_bench.masking import (
     Output,
     Regions,
     Segmentation,
+    absent,
     ask,
     check_settings,
     groups,
@@ -40,7 +41,7 @@ class LimeFast(Explainer):
     budget: int = 1000  # forward rows per sample
     segmentation: Segmentation = "slic"  # images only
     n_segments: int = 50  # segments aimed at; images only
-    fill: Fill = "baseline"
+    fill: Fill = "baseline"  # what tables are compared with, too
     output: Output = "probability"
     ridge: float = 1.0  # strength of the penalty
 
@@ -79,7 +80,7 @@ class LimeFast(Explainer):
         distance = noise.to(y).norm(dim=2)
         weight = (-((distance / (TABLE_WIDTH * x.shape[1] ** 0.5)) ** 2) / 2).exp()
         slope = weighted_ridge(design, y, weight, self.ridge)[0]
-        return (slope * (x - task.data.baseline.to(x)) / scale).to(query.x)
+        return (slope * (x - absent(task, x, self.fill)) / scale).to(query.x)
 
     def _noise(self, generator: torch.Generator, n_columns: int) -> Tensor:
         """Return standard normal steps; the first is none, so that the first row is the explained one."""

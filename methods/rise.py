@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gpex_bench.masking import Fill, Output, check_settings, probe
+from gpex_bench.masking import Fill, Output, check_settings, groups, probe
 from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
 
 
@@ -36,10 +36,15 @@ class Rise(Explainer):
             raise ValueError(f"probability must lie between 0 and 1, got {self.probability}.")
 
     def explain(self, task: Task, query: Query) -> Attribution:
-        """Return the weighted mean of the masks; they are enlarged a chunk at a time and never kept."""
+        """Return the weighted mean of the masks of a bounded number of samples at a time."""
+        side = min(query.x.shape[2:])
+        if self.grid > side:
+            raise ValueError(f"grid must be at most the image's shorter side {side}, got {self.grid}.")
+        return Attribution(values=torch.cat([self._part(task, part) for part in groups(query, self.budget)]))
+
+    def _part(self, task: Task, query: Query) -> Tensor:
+        """Enlarge the masks a chunk at a time; only the coarse ones are kept."""
         x = query.x
-        if self.grid > min(x.shape[2:]):
-            raise ValueError(f"grid must be at most the image's shorter side {min(x.shape[2:])}, got {self.grid}.")
         asked = probe(task, query, self.fill, self.output)
         draws = [self._draw(task.generator(sample), x) for sample in query.sample.tolist()]
         cells, down, right = (torch.cat(part).to(x.device) for part in zip(*draws, strict=True))
@@ -60,7 +65,7 @@ class Rise(Explainer):
                 plain.index_add_(0, image[part], mask.double())
                 total.index_add_(0, image[part], y[:, None, None].expand(mask.shape))
         values = (weighted - plain * total / self.budget) / (self.budget * self.probability)
-        return Attribution(values=(values / x.shape[1])[:, None].expand_as(x).to(x).clone())
+        return (values / x.shape[1])[:, None].expand_as(x).to(x).clone()
 
     def _draw(self, generator: torch.Generator, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the coarse masks of one image and their shifts."""

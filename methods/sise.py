@@ -46,6 +46,9 @@ class Sise(Explainer):
         fused: Tensor | None = None
         for maps, gradients in layers(task.model, query):
             strength = gradients.mean((2, 3))
+            lost = query.sample[~strength.isfinite().all(1)].tolist()
+            if lost:
+                raise ValueError(f"sise needs finite gradients at the feature maps; those of samples {lost} are not.")
             keep = strength > self._least(strength)
             image, channel = keep.nonzero().unbind(1)
             layer = torch.zeros(len(query.x), *query.x.shape[2:], dtype=torch.float64, device=query.x.device)

@@ -112,6 +112,21 @@ def test_centred_rise_is_rise_with_another_zero(formula, task, query, method, no
 
 
 @pytest.mark.parametrize("name", SAMPLED)
+def test_masks_are_made_for_few_samples_at_a_time(monkeypatch, task, query, method, small, normal, name):
+    """With room for the masks of one sample, three samples are three probes, with the values of one."""
+    x, made, probe = normal(3, 3, 12, 12), [], masking.probe
+    explainer = method(name, budget=300) if name != "elime" else method(name, budget=300, population=30)
+    together = explainer.explain(task(small, x), query(x)).values
+    monkeypatch.setattr(masking, "GROUP", 30)
+    monkeypatch.setitem(
+        vars(sys.modules[type(explainer).__module__]), "probe", lambda *asked: made.append(asked) or probe(*asked)
+    )
+    alone = explainer.explain(task(small, x), query(x)).values
+    assert len(made) == 3
+    torch.testing.assert_close(alone, together, rtol=1e-3, atol=1e-3 * float(together.abs().max()))
+
+
+@pytest.mark.parametrize("name", SAMPLED)
 def test_memory_is_bounded_and_the_budget_kept(monkeypatch, task, query, method, small, normal, name):
     monkeypatch.setattr(masking, "CHUNK", 32)
     monkeypatch.setattr(masking, "GROUP", 500)
@@ -175,6 +190,13 @@ def test_settings_that_make_no_sense_are_refused(task, query, method, small, nor
     for name, bad in (("occlusion", {"window": 10}), ("rise", {"grid": 10}), ("sobol", {"grid": 10, "budget": 10**4})):
         with pytest.raises(ValueError, match="the image's shorter side"):
             method(name, **bad).explain(task(small, x), query(x))
+
+
+@pytest.mark.parametrize("name", sorted({*REGIONED, *SAMPLED} - {"lime", "rise"}))
+def test_tables_have_no_mean_colour(formula, task, query, method, normal, name):
+    x = normal(2, 9)
+    with pytest.raises(ValueError, match="fill must be 'baseline' for tables, got 'mean'"):
+        method(name, fill="mean").explain(task(formula(lambda x: x, 9), x), query(x))
 
 
 @pytest.mark.parametrize("fill", ["mean", "segment_mean", "blur"])

@@ -93,6 +93,15 @@ def test_networks_without_maps_are_refused(formula, task, query, method, normal)
         method("sise").explain(task(formula(lambda x: x.flatten(1), 64), x), query(x))
 
 
+def test_gradients_that_are_not_finite_are_named(network, task, query, method, normal):
+    network.head.weight.data[1] = torch.nan
+    x = normal(2, 1, 12, 10)
+    with pytest.raises(
+        ValueError, match=r"sise needs finite gradients at the feature maps; those of samples \[10, 11\]"
+    ):
+        method("sise").explain(task(network, x), query(x, 1))
+
+
 def test_constant_maps_mask_nothing(method):
     source = vars(sys.modules[type(method("sise")).__module__])
     maps = torch.stack([torch.full((3, 3), 2.0), torch.arange(9.0).view(3, 3)])
