@@ -16,6 +16,8 @@ from gpex_bench.frames import wording
 from gpex_bench.jobs import Job, NotFitted, Said, job, log, write_cell_table
 from gpex_bench.types import Surrogate
 
+CHECKPOINT = re.compile(r"^\w+: (The checkpoint of this fit|.+\.checkpoint is damaged)")  # reasons of `matching`, `io`
+
 
 @job
 def prepare(this: Job) -> None:
@@ -42,7 +44,12 @@ def train(this: Job) -> None:
 
 @job
 def fit(this: Job) -> None:
-    """Data, networks → surrogates of every seed. A fit that fails leaves the reason and no tensors."""
+    """Data, networks → surrogates of every seed. A fit that fails leaves the reason and no tensors.
+
+    Raises:
+        ValueError: a checkpoint is damaged or foreign. That is no result of the fit: were it stored as one, deleting
+            the checkpoint, as the message says, would not make the job run again.
+    """
     from gpex_bench.stages.fit import fit
 
     run_id = this.wildcards["surrogate"]
@@ -53,6 +60,8 @@ def fit(this: Job) -> None:
         progress = this.progress(seed, path)
         outcome = fit(recipe, this.model(model), this.data, seed=seed, progress=progress, store=store)
         note = {"status": outcome.status, "reason": _portable(outcome.reason)}
+        if CHECKPOINT.search(outcome.reason):
+            raise ValueError(f"{outcome.reason} It is {progress.checkpoint}.")
         if outcome.status != "ok":
             io.write_tensors(path, {}, note)
             log.warning("%s %s seed %s %s", this.name, run_id, seed, wording(**note))

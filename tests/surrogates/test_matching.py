@@ -1,12 +1,13 @@
 """Training of the kernel map: it goes on where it was, its rates follow the plan, and it says what went wrong."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from gpex_bench import io
-from gpex_bench.jobs import Said
+from gpex_bench.jobs import Job, Said, cells
 from gpex_bench.surrogates import matching, observation, posterior
 from gpex_bench.surrogates.gpex import Gpex
 from gpex_bench.surrogates.gpex_paper import GpexPaper
@@ -133,6 +134,43 @@ def test_a_damaged_checkpoint_is_refused(tiny, tmp_path, always_kept):
         path.write_bytes(bad)
         with pytest.raises(io.DamagedFile, match=f"checkpoint is damaged: .*{reason}.*Delete it and run again"):
             LONG.fit(model, data, 3, Said("test", output))
+
+
+class Fit(Job):
+    """As much of a job as the rule `fit` looks at."""
+
+    def __init__(self, recipe, problem, output):
+        self.model, self.data = (lambda path: problem[0]), problem[1]
+        self.wildcards, self.name, self.output, self.described = {"surrogate": "gpex"}, "fit", output, []
+        self.config = SimpleNamespace(surrogate=lambda name: recipe, seeds=[3])
+
+    def paths(self, name):
+        return [self.output]
+
+    def progress(self, seed, output):
+        return Said("fit", output)
+
+    def describe(self, path, **entries):
+        self.described.append(entries)
+
+
+@pytest.mark.parametrize("is_damaged", [True, False])
+def test_a_bad_checkpoint_ends_the_job_and_is_no_result(tiny, tmp_path, always_kept, is_damaged):
+    problem, output = tiny.table(), tmp_path / "fit.safetensors"
+    with pytest.raises(Killed):
+        LONG.fit(*problem, 4, Fragile(output, 2))  # another seed
+    path = Said("test", output).checkpoint
+    if is_damaged:
+        path.write_bytes(b"{")
+    with pytest.raises(ValueError, match="checkpoint is damaged" if is_damaged else "go back to these, or delete"):
+        cells.fit(Fit(LONG, problem, output))
+    assert not output.exists() and path.exists()
+    path.unlink()
+    job = Fit(LONG, problem, output)
+    cells.fit(job)
+    assert job.described[0]["status"] == "ok" and [*tmp_path.iterdir()] == [output]
+    cells.fit(diverging := Fit(Gpex(n_steps=50, dim=5, learning_rate=1e30), problem, output))
+    assert diverging.described[0]["status"] == "failed"  # a result like any other
 
 
 def test_learning_rates_rise_and_fall_or_stay(tiny):
