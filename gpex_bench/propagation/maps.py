@@ -22,7 +22,7 @@ def class_activation(
         x: the images.
         target: the head of each.
         layer: name of the module whose maps are used; empty: the module `features`, or the last module to run that
-            gives maps and is no pooling.
+            gives maps of more than one place and is no pooling.
 
     Raises:
         ValueError: if no module of that name, or no module at all, gives maps of more than one place.
@@ -37,7 +37,8 @@ def class_activation(
 
     def note(module: nn.Module, args: Any, output: Any) -> None:
         is_pooling = not layer and "Pool" in type(module).__name__
-        if isinstance(output, Tensor) and output.ndim == 4 and output.requires_grad and not is_pooling:
+        is_map = isinstance(output, Tensor) and output.ndim == 4 and output.shape[2:].numel() > 1
+        if is_map and output.requires_grad and not is_pooling:
             found.append(output)
 
     handles = [module.register_forward_hook(note) for module in modules.values()]

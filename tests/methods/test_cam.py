@@ -110,6 +110,18 @@ def test_networks_without_maps_are_refused(formula, two_maps, task, query, metho
             method(name, layer="trunk.9").explain(task(two_maps, x), query(x))
         with pytest.raises(ValueError, match="Grad-CAM needs a module that gives maps; head gives none"):
             method(name, layer="head").explain(task(two_maps, x), query(x))
+        with pytest.raises(ValueError, match=r"Grad-CAM needs a module that gives maps; trunk\.1 gives none"):
+            method(name, layer="trunk.1").explain(task(two_maps, x), query(x))  # one place
+
+
+def test_maps_of_one_place_after_pooling_are_passed_over(two_maps, layers, task, query, method, normal):
+    """A head of 1 x 1 convolutions: its maps say nothing of where."""
+    x = normal(3, 1, 4, 5)
+    expected = method("grad_cam").explain(task(two_maps, x), query(x)).values
+    last = nn.Conv2d(2, 2, 1, bias=False)
+    last.weight.data = torch.eye(2)[..., None, None]
+    model = layers(nn.Sequential(two_maps.trunk[0], nn.AdaptiveAvgPool2d(1), last, nn.Flatten()), two_maps.head)
+    torch.testing.assert_close(method("grad_cam").explain(task(model, x), query(x)).values, expected)
 
 
 @pytest.mark.parametrize("name, rows", [("grad_cam", 1), ("guided_grad_cam", 2), ("full_grad", 1)])

@@ -262,6 +262,14 @@ def test_cost(method, name, forward, backward):
     assert (cost.forward, cost.backward) == (forward * len(wanted.x), backward * len(wanted.x))
 
 
+def test_cost_of_deeplift(method):
+    """Captum runs sample and baseline together, and the residual takes one more of each, the baseline once."""
+    _, asked, wanted = next(toys.tasks(toys.Smooth))
+    with counted(asked.model) as cost:
+        method("deeplift").explain(asked, wanted)
+    assert (cost.forward, cost.backward) == (3 * len(wanted.x) + 1, 2 * len(wanted.x))
+
+
 @pytest.mark.parametrize("name", [*DETERMINISTIC, *SAMPLED, *MODULES])
 def test_gradients_are_taken_even_where_they_are_switched_off(method, name):
     _, asked, wanted = next(toys.tasks(toys.Smooth))
