@@ -40,6 +40,7 @@ from gpex_bench.types import Dataset, Explainer, Query, Split, Task
 
 LOG = logging.getLogger("explainers")
 SAMPLES, SEED, EPOCHS = 1000, 1, 10
+PLUGINS = ("method", "model", "dataset")  # kinds whose code is loaded by name
 EVOLVED = (100, 200, 500, 1000, 2000)  # evaluations of E-LIME and LIME on the curve
 
 
@@ -353,10 +354,11 @@ def claims(speed: pd.DataFrame, more: dict[str, float], curve: pd.DataFrame) -> 
 def write(folder: Path, tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> None:
     """Write the tables as CSV, all of them as one page, and where they come from."""
     page = ["# Speed of the sampled explainers\n\n", (__doc__ or "").split("\n\n", 2)[2]]
+    code = fingerprint(Path(__file__), *(plugin.path for kind in PLUGINS for plugin in plugins(kind).values()))
     for name, table in tables.items():
         path = folder / f"{name}.csv"
         io.write_bytes(path, table.to_csv(index=False, float_format="%.6g").encode())
-        io.describe(path, kind="benchmark", params=settings, seed=SEED, fingerprint=fingerprint(Path(__file__)))
+        io.describe(path, kind="benchmark", params=settings, seed=SEED, fingerprint=code)
         shown = table.map(lambda cell: "" if pd.isna(cell) else f"{cell:.3g}" if isinstance(cell, float) else str(cell))
         page.append(f"\n## {name}\n\n{plain_markdown(shown)}")
     io.write_bytes(folder / "README.md", "".join(page).encode())
