@@ -1,0 +1,61 @@
+"""On a network whose branches meet in a product: what says that it applies works, what reads modules is kept away."""
+
+import pytest
+import torch
+
+from gpex_bench import guard
+from gpex_bench.models.attention import Attention
+from gpex_bench.models.two_branches import AttentionModel, plain_trunk
+from gpex_bench.registry import plugins
+from gpex_bench.types import Need
+from gpex_bench.wrapper import Wrapper
+
+OFFERED = Attention.offers | Attention.takes
+CLASSES = {name: plugin.cls for name, plugin in plugins("method").items() if not issubclass(plugin.cls, Wrapper)}
+APPLY = [name for name, cls in CLASSES.items() if cls.needs <= OFFERED and cls.surrogate is None]
+FEW = {"elime": 100, "rise": 100, "lime": 50, "lime_fast": 50, "kernel_shap": 150, "shapley_sampling": 150, "hsic": 64}
+
+
+@pytest.fixture
+def asked(task, query, normal):
+    """Weights so large that the attention differs between places, and three images."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = AttentionModel(plain_trunk(1, 4), plain_trunk(1, 4), (16, 8, 32), 3)
+    for weight in model.requires_grad_(False).parameters():
+        weight *= 2
+    x = normal(3, 1, 16, 16)
+    attention = model.attention(x)
+    assert float(attention.max() / attention.min()) > 1.5
+    return task(model, x, train=normal(20, 1, 16, 16, seed=1)), query(x, torch.arange(3), 20)
+
+
+@pytest.mark.parametrize("name", APPLY)
+def test_what_applies_works(asked, query, method, name):
+    network, wanted = asked
+    explainer = method(name, **({"budget": FEW[name]} if name in FEW else {}))
+    found = guard.tensors(guard.explain(explainer, network, wanted))
+    if "values" in found:
+        assert float(found["values"].abs().max()) > 0
+        last = guard.explain(explainer, network, query(wanted.x[2:], 2, 22)).values[0]
+        torch.testing.assert_close(found["values"][2], last, rtol=1e-3, atol=1e-4 * float(last.abs().max()))
+
+
+def test_integrated_gradients_are_complete_through_the_product(asked, method):
+    network, wanted = asked
+    logits = network.model(torch.cat([wanted.x, network.data.baseline[None]]))
+    change = (logits[:3] - logits[3]).gather(1, wanted.target[:, None])[:, 0]
+    values = method("integrated_gradients", budget=300).explain(network, wanted).values
+    torch.testing.assert_close(values.flatten(1).sum(1), change, rtol=0.01, atol=0.01 * float(change.abs().max()))
+
+
+def test_what_reads_modules_does_not_apply_and_would_be_wrong(asked, method):
+    network, wanted = asked
+    assert not {"lrp", "deep_taylor", "deeplift", "deeplift_shap", "full_grad", "sise"} & set(APPLY)
+    assert all(Need.MODULES not in CLASSES[name].needs for name in APPLY)
+    for name in ("lrp", "deep_taylor"):
+        with pytest.raises(ValueError, match="No propagation rule is known for the operation"):
+            method(name).explain(network, wanted)
+    size = network.model(wanted.x).abs().max()
+    for name in ("deeplift", "full_grad"):
+        assert float(method(name).explain(network, wanted).residual.abs().max() / size) > 0.01
