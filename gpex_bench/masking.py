@@ -195,6 +195,8 @@ def absent(task: Task, x: Float[Tensor, "batch *feature"], how: Fill, cut: Regio
 
 def on_scale(logits: Float[Tensor, "row head"], target: Int[Tensor, "row"], output: Output) -> Float[Tensor, "row"]:
     """Return the target's logit, probability or log-odds (log p - log(1 - p), which does not saturate), in float64."""
+    if not bool(logits.isfinite().all()):
+        raise ValueError("The network's answers to masked inputs must be finite; some are NaN or infinite.")
     logits = logits.double()
     own = logits.gather(1, target[:, None])[:, 0]
     if output == "logit":
@@ -252,14 +254,10 @@ class Probe:
 
 
 def _channels_last(x: Float[Tensor, "row channel height width"]) -> Tensor:
-    """Return the same images with the channels next to each other in memory.
-
-    torch's max pooling on the CPU is several times faster for them, and so is every layer of a network with pooling.
-    One channel has to be said in strides.
-    """
+    """Return the same images with the channels next to each other: torch's max pooling on the CPU is faster so."""
     if x.shape[1] > 1:
         return x.contiguous(memory_format=torch.channels_last)
-    return x.contiguous().as_strided(x.shape, (x.shape[2] * x.shape[3], 1, x.shape[3], 1))
+    return x.contiguous().as_strided(x.shape, (x.shape[2] * x.shape[3], 1, x.shape[3], 1))  # contiguous() ignores it
 
 
 def probe(task: Task, query: Query, how: Fill, output: Output, cut: Regions | None = None) -> Probe:

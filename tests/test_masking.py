@@ -137,6 +137,9 @@ def test_output_scales():
     assert float(saturated) == pytest.approx(80 - np.log(2))
     with pytest.raises(ValueError, match="output must not be 'log_odds' for a network with one head"):
         masking.on_scale(torch.zeros(2, 1), torch.zeros(2, dtype=torch.int64), "log_odds")
+    for bad in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="answers to masked inputs must be finite"):
+            masking.on_scale(torch.tensor([[bad, 0.0]]), torch.tensor([1]), "logit")
 
 
 @pytest.mark.parametrize("shape", [(7,), (1, 6, 4), (3, 6, 4)])

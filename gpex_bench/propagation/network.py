@@ -190,9 +190,16 @@ def _read(root: Any, names: dict[Any, str]) -> list[Any]:
 
 def _check(node: Any, n_inputs: int, place: str) -> None:
     kind = node.name().rstrip("0123456789").removesuffix("Backward").split("::")[-1]
-    if kind not in MOVES or (n_inputs > 1 and kind not in JOINS):
+    scales = kind == "Mul" and not _is_mask(node)
+    if kind not in MOVES or (n_inputs > 1 and kind not in JOINS) or scales:
         advice = "register additions as zennit.layer.Sum" if kind == "Add" else "use a method that needs no modules"
         raise ValueError(f"No propagation rule is known for the operation {kind} in or before {place}; {advice}.")
+
+
+def _is_mask(node: Any) -> bool:
+    """Return whether a product with a constant keeps or drops values: any other number would multiply relevance."""
+    constants = [factor for factor in (node._saved_self, node._saved_other) if factor is not None]
+    return all(bool(((factor == 0) | (factor == 1)).all()) for factor in constants)
 
 
 def _fold(nodes: list[Any]) -> None:

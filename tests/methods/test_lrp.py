@@ -409,6 +409,18 @@ def test_unknown_layers_are_refused_by_name(layers, task, query, method, normal,
             method(name).explain(task(model, x), query(x))
 
 
+class Scaled(nn.Module):
+    def forward(self, x):
+        return 3 * x
+
+
+def test_a_constant_factor_is_refused(layers, task, query, method, normal):
+    model = layers(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), Scaled()), nn.Linear(4, 2))
+    x = normal(2, 3)
+    with pytest.raises(ValueError, match="No propagation rule is known for the operation Mul"):
+        method("lrp").explain(task(model, x), query(x))
+
+
 def test_functions_that_move_values_are_let_through(layers, task, query, method, normal):
     class Moves(nn.Module):
         def __init__(self):
