@@ -1,8 +1,8 @@
 """A study's numbers: one row per grid point, and sentences about them that no one wrote beforehand.
 
-The spread over the training seeds is the yardstick: a difference counts when it is more than `YARD` times the pooled
-standard deviation over the seeds of the settings that are compared (s, with one degree of freedom for each seed beyond
-the first). With one seed there is no yardstick, and the sentences say so.
+Settings are compared seed by seed (`seed_pairs`), at the 5 % level: the best with the worst one after Bonferroni's
+correction for all pairs, because they are picked after looking, choices with the first one after Holm's. With one seed
+nothing can be told, and the sentences say so.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import pandas as pd
 from scipy import stats
 
 from gpex_bench.frames import number, require
+from gpex_bench.seed_pairs import Difference, difference, trend
+from gpex_bench.statistics import holm
 
-YARD = 2.0
 CONFIDENCE = 0.95
 SECONDS = "fit_seconds"  # the one statistic that is measured, not calculated; two runs give different ones
 KEYS = ("dataset", "model", "seed", "surrogate")
@@ -90,18 +91,14 @@ def _moments(sample: np.ndarray) -> dict[str, float]:
     return {"mean": mean, "low": mean - half, "high": mean + half, "sd": sd, "n_seeds": n}
 
 
-def pooled(rows: pd.DataFrame) -> float:
-    """Return the pooled standard deviation over the seeds of some settings; NaN if none has two seeds."""
-    several = rows[rows["n_seeds"] > 1]
-    freedom = several["n_seeds"] - 1
-    return math.sqrt(float((several["sd"] ** 2 * freedom).sum() / freedom.sum())) if len(several) else math.nan
-
-
-def sentences(table: pd.DataFrame, x: str, hue: str | None, better: str, is_ordered: bool) -> list[str]:
+def sentences(  # noqa: PLR0913 - the numbers, and how they are compared
+    table: pd.DataFrame, found: pd.DataFrame, *, x: str, hue: str | None, better: str, is_ordered: bool
+) -> list[str]:
     """Return two sentences on each network of a study: best and worst setting, and what happens along x.
 
     Args:
         table: the frame of `summarise`.
+        found: the frame of `values` that it was made of.
         x: the column along which settings are compared.
         hue: the column that is held fixed meanwhile, or None.
         better: "higher" or "lower", for the table's first statistic on its first split.
@@ -109,25 +106,26 @@ def sentences(table: pd.DataFrame, x: str, hue: str | None, better: str, is_orde
     """
     first = table.iloc[0]
     chosen = table[(table["split"] == first["split"]) & (table["statistic"] == first["statistic"])]
+    chosen = chosen.assign(seeds=_seeds(chosen, found))
     what = first["statistic"] + (f" on {first['split']} items" if first["split"] else "")
     varying = [name for name in _columns(chosen) if chosen[name].nunique(dropna=False) > 1]
-    found = []
+    said = []
     for (dataset, model), block in chosen.groupby(["dataset", "model"], sort=False):
         named = [name for name in varying if name not in ("dataset", "model")] or [x]
         good = block[block["n_seeds"] > 0]
         lead = f"On {dataset} ({model}), {what}"
         if good.empty:
-            found.append(f"{lead} is not known: every fit failed.")
+            said.append(f"{lead} is not known: every fit failed.")
             continue
-        found.append(f"{lead} {_extremes(good, named, better)}")
+        said.append(f"{lead} {_extremes(good, named, better)}")
         if len(good) < len(block):
             lost = ", ".join(_name(row, named) for row in block[block["n_seeds"] == 0].to_dict("records"))
-            found[-1] += f" No fit succeeded with {lost}."
+            said[-1] += f" No fit succeeded with {lost}."
         if is_ordered:
-            found.append(f"{lead}: {_trends(good, x, hue)}")
+            said.append(f"{lead}: {_trends(good, x, hue)}")
         else:
-            found.append(f"{lead}: {_choices(good, x, hue, better)}")
-    return found
+            said.append(f"{lead}: {_choices(good, x, hue, better)}")
+    return said
 
 
 def _columns(table: pd.DataFrame) -> list[str]:
@@ -140,14 +138,23 @@ def _name(row: Mapping[Any, Any], named: Sequence[str]) -> str:
     return " ".join(f"{name} {row[name]}" for name in named if row[name] is not None and row[name] == row[name])
 
 
-def _against(difference: float, rows: pd.DataFrame) -> str:
-    """Say whether a difference exceeds the seeds' spread."""
-    s = pooled(rows)
-    if math.isnan(s):
-        return "with one seed, whether that exceeds the spread over seeds is not known"
-    size = f"{abs(difference) / s:.1f} s" if s > 0 else "s = 0"
-    word = "more" if abs(difference) > YARD * s else "not more"
-    return f"{word} than the seeds' spread ({size}, s = {number(s)})"
+def _seeds(chosen: pd.DataFrame, found: pd.DataFrame) -> list[pd.Series]:
+    """Return each row's numbers by training seed."""
+    split, statistic = chosen.iloc[0][["split", "statistic"]]
+    here = found[(found["split"] == split) & (found["statistic"] == statistic)]
+    parts = {"/".join(key): part.set_index("seed")["value"] for key, part in here.groupby(list(PLACES))}
+    return [parts.get(place, pd.Series(dtype=float)) for place in chosen["id"]]
+
+
+def _is_told(p_value: float) -> bool:
+    return p_value < 1 - CONFIDENCE
+
+
+def _evidence(told: Difference, sign: float = 1.0) -> str:
+    """Return the interval of a difference, and from what it is; of minus the difference with sign -1."""
+    how = "" if told.is_paired else " each, not paired"
+    low, high = sorted((sign * told.low, sign * told.high))
+    return f"[{number(low)}, {number(high)}], {told.n_seeds} seeds{how}"
 
 
 def _extremes(rows: pd.DataFrame, named: Sequence[str], better: str) -> str:
@@ -156,11 +163,19 @@ def _extremes(rows: pd.DataFrame, named: Sequence[str], better: str) -> str:
     best, worst = order.iloc[0], order.iloc[-1]
     if len(order) == 1:
         return f"is {number(best['mean'])} with the only setting, {_name(dict(best), named)}."
-    difference = best["mean"] - worst["mean"]
-    return (
+    ends = (
         f"is best with {_name(dict(best), named)} ({number(best['mean'])}) and worst with {_name(dict(worst), named)} "
-        f"({number(worst['mean'])}); they differ by {number(abs(difference))}, {_against(difference, order)}."
+        f"({number(worst['mean'])})"
     )
+    told = difference(best["seeds"], worst["seeds"])
+    if math.isnan(told.p_value):
+        return f"{ends}; with one seed, whether they differ is not known."
+    n_pairs = len(order) * (len(order) - 1) // 2
+    adjusted = min(1.0, n_pairs * told.p_value)
+    verb = "differ" if _is_told(adjusted) else "cannot be told apart"
+    among = "" if n_pairs == 1 else f" after correction for {n_pairs} pairs"
+    sign = -1.0 if better == "lower" else 1.0
+    return f"{ends}; they {verb} (by {number(abs(told.mean))} {_evidence(told, sign)}; p = {number(adjusted)}{among})."
 
 
 def _lines(rows: pd.DataFrame, hue: str | None) -> list[tuple[str, pd.DataFrame]]:
@@ -181,45 +196,73 @@ def _trends(rows: pd.DataFrame, x: str, hue: str | None) -> str:
         if len(line) < 2:
             said.append(f"{name}there is one {x} only")
             continue
-        change = last["mean"] - first["mean"]
-        s = pooled(line)
         ends = f"from {number(first['mean'])} at {x} {first[x]:g} to {number(last['mean'])} at {last[x]:g}"
-        if math.isnan(s):
+        points = [
+            pd.DataFrame({"seed": row["seeds"].index, "place": row[x], "value": row["seeds"].to_numpy()})
+            for row in line.to_dict("records")
+        ]
+        along = trend(pd.concat(points))
+        if math.isnan(along.p_value):
+            change = last["mean"] - first["mean"]
             moves = "goes up" if change > 0 else "goes down" if change < 0 else "stays"
-        elif abs(change) > YARD * s:
-            moves = "rises" if change > 0 else "falls"
+            said.append(f"{name}it {moves} {ends}; with one seed, whether that is a trend is not known")
+            continue
+        moves = "shows no trend"
+        if _is_told(along.p_value):
+            moves = "rises" if along.mean > 0 else "falls"
         else:
-            moves = "shows no trend"
-            low, high = (line.sort_values("mean").iloc[place] for place in (0, -1))
-            if high["mean"] - low["mean"] > YARD * s:
-                ends += f", with {number(low['mean'])} at {low[x]:g} and {number(high['mean'])} at {high[x]:g} between"
-        said.append(f"{name}it {moves} {ends}, {_against(change, line)}")
+            ends += _between(line, x)
+        said.append(f"{name}it {moves} {ends} (median change from one {x} to the next {_evidence(along)})")
     return "; ".join(said) + "."
 
 
+def _between(line: pd.DataFrame, x: str) -> str:
+    """Name the extremes along x where they differ though there is no trend."""
+    low, high = (line.sort_values("mean").iloc[place] for place in (0, -1))
+    apart = difference(high["seeds"], low["seeds"]).p_value * len(line) * (len(line) - 1) / 2
+    if not _is_told(apart):
+        return ""
+    return f", with {number(low['mean'])} at {low[x]:g} and {number(high['mean'])} at {high[x]:g} on the way"
+
+
 def _choices(rows: pd.DataFrame, x: str, hue: str | None, better: str) -> str:
-    """Say which choices along x differ from the first one by more than the seeds' spread."""
+    """Say which choices along x differ from the first one."""
     said = []
     sign = 1 if better == "higher" else -1
     for name, line in _lines(rows, hue):
         first, others = line.iloc[0], line.iloc[1:]
-        s = pooled(line)
         start = f"{name}against {x} {first[x]} ({number(first['mean'])})"
+        every = [
+            (label, difference(seeds, first["seeds"])) for label, seeds in zip(others[x], others["seeds"], strict=True)
+        ]
+        known = [(label, step) for label, step in every if not math.isnan(step.p_value)]
         if others.empty:
             said.append(f"{start} there is nothing to compare")
-        elif math.isnan(s):
-            said.append(f"{start} nothing can be told from the spread over seeds, with one seed")
-        else:
-            steps = list(zip(others[x], sign * (others["mean"] - first["mean"]), strict=True))
-            parts = [
-                f"{', '.join(f'{label} ({number(abs(step))})' for label, step in some)} {verb} by more than {YARD:g} s"
-                for some, verb in (
-                    ([(label, step) for label, step in steps if step < -YARD * s], "is worse"),
-                    ([(label, step) for label, step in steps if step > YARD * s], "is better"),
-                )
-                if some
+            continue
+        if not known:
+            said.append(f"{start} nothing can be told, with one seed")
+            continue
+        adjusted = holm(np.array([step.p_value for _, step in known])).tolist()
+        is_told = [_is_told(p_value) for p_value in adjusted]
+        better_ones, worse_ones = (
+            [
+                f"{label} ({number(abs(step.mean))})"
+                for (label, step), is_clear in zip(known, is_told, strict=True)
+                if is_clear and way * sign * step.mean > 0
             ]
-            n_alike = sum(abs(step) <= YARD * s for _, step in steps)
-            parts += [f"{n_alike} of {len(steps)} others cannot be told from it (s = {number(s)})"] if n_alike else []
-            said.append(f"{start} {' and '.join(parts)}")
+            for way in (1, -1)
+        )
+        alike = [str(label) for (label, _), is_clear in zip(known, is_told, strict=True) if not is_clear]
+        unknown = [str(label) for label, step in every if math.isnan(step.p_value)]
+        parts = [
+            f"{', '.join(names)} {words}"
+            for names, words in (
+                (worse_ones, "is worse"),
+                (better_ones, "is better"),
+                (alike, f"cannot be told from it ({len(alike)} of {len(every)} others)"),
+                (unknown, "has too few seeds to tell"),
+            )
+            if names
+        ]
+        said.append(f"{start} {', '.join(parts[:-1])}{' and ' if len(parts) > 1 else ''}{parts[-1]}")
     return "; ".join(said) + "."

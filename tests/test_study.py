@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from scipy import stats
 
 from gpex_bench import config, plots, registry
 from gpex_bench.grid import Setting, Study
+from gpex_bench.seed_pairs import difference, trend
 from gpex_bench.stages.agree import agree
 from gpex_bench.stages.prepare import prepare
 from gpex_bench.stages.study import answer
@@ -35,7 +37,8 @@ def grid(places, hues=("a",)):
 
 
 def measured(settings, numbers, n_seeds=3, spread=0.01):
-    """Return the agreement tables of settings whose means are these numbers; seeds differ by -spread, 0, +spread."""
+    """Return the agreement tables of settings whose means are these numbers; seeds differ by -spread, 0, +spread, in an
+    order that depends on the setting."""
     offsets = spread * (np.arange(n_seeds) - (n_seeds - 1) / 2)
     rows = [
         {
@@ -47,9 +50,9 @@ def measured(settings, numbers, n_seeds=3, spread=0.01):
             "head": head,
         }
         | {"statistic": statistic, "value": value}
-        for at, number in zip(settings, numbers, strict=True)
+        for place, (at, number) in enumerate(zip(settings, numbers, strict=True))
         if number is not None
-        for seed, offset in enumerate(offsets)
+        for seed, offset in enumerate(np.roll(offsets, place))
         for head, statistic, value in (
             ("all", "mean_r2", number + offset),
             ("h1", "bias", 1 + offset),
@@ -105,7 +108,8 @@ def test_sentences_tell_a_trend_from_none(numbers, verb, spread):
     text = found([1, 4, 16], numbers, spread=spread).sentences
     assert verb in text
     is_clear = verb != "no trend"
-    assert ("differ by" in text) and ("not more than the seeds' spread" in text) != is_clear
+    assert ("they differ" in text) == is_clear
+    assert ("they cannot be told apart" in text) != is_clear
     best, worst = (1, 16) if numbers[0] > numbers[-1] else (16, 1)
     assert f"best with m {best} " in text
     assert f"worst with m {worst} " in text
@@ -115,6 +119,40 @@ def test_a_peak_is_no_trend_but_is_told():
     text = found([1, 4, 16], [0.5, 0.9, 0.505]).sentences
     assert "shows no trend from 0.500 at m 1 to 0.505 at 16" in text
     assert "0.900 at 4" in text
+
+
+def test_a_noisy_setting_does_not_hide_what_the_others_tell():
+    settings = grid(["first", "less", "noisy"])
+    seeds = {"first": [0.9993, 0.999, 0.9987], "less": [0.972, 0.970, 0.968], "noisy": [0.1, 0.9, 0.5]}
+    parts = [measured(settings[i : i + 1], [0.0])[0].query("head == 'all'") for i in range(3)]
+    tables = [part.assign(value=seeds[at.labels["m"]]) for part, at in zip(parts, settings, strict=True)]
+    how = {"agreement": tables, "costs": costs(settings), "reasons": {}, "n_seeds": 3}
+    text = answer(asked(), settings, **how).sentences
+    assert "less (0.029) is worse and noisy cannot be told from it" in text
+
+
+def test_pairs_of_seeds_agree_with_scipy():
+    draw = np.random.default_rng(0)
+    a, b = (pd.Series(draw.normal(size=5), index=range(start, start + 5)) for start in (0, 0))
+    ours, theirs = difference(a, b), stats.ttest_rel(a, b)
+    assert ours.p_value == pytest.approx(theirs.pvalue)
+    assert (ours.low, ours.high) == pytest.approx(tuple(theirs.confidence_interval()))
+    b.index = range(10, 15)
+    ours, theirs = difference(a, b), stats.ttest_ind(a, b, equal_var=False)
+    assert not ours.is_paired
+    assert ours.p_value == pytest.approx(theirs.pvalue)
+    assert (ours.low, ours.high) == pytest.approx(tuple(theirs.confidence_interval()))
+    assert np.isnan(difference(a[:1], b).p_value)
+
+
+def test_a_trend_is_the_slope_of_each_seed():
+    draw = np.random.default_rng(1)
+    numbers = draw.normal(size=(4, 5)) + np.arange(5)
+    long = [{"seed": s, "place": 10**p, "value": numbers[s, p]} for s in range(4) for p in range(5)]
+    slopes = [stats.theilslopes(row).slope for row in numbers]
+    found = trend(pd.DataFrame([*long, {"seed": 9, "place": 1, "value": 99.0}]))
+    assert (found.mean, found.n_seeds) == (pytest.approx(np.mean(slopes)), 4)
+    assert found.p_value == pytest.approx(stats.ttest_1samp(slopes, 0).pvalue)
 
 
 def test_lower_may_be_better():
@@ -129,15 +167,15 @@ def test_each_line_has_its_own_trend():
 
 
 def test_choices_have_no_direction():
-    text = found(["all", "less", "more", "same"], [0.7, 0.5, 0.9, 0.701]).sentences
+    text = found(["all", "less", "same", "more"], [0.7, 0.5, 0.701, 0.9]).sentences
     assert "rises" not in text
-    assert "against m all (0.700) less (0.200) is worse by more than 2 s and more (0.200) is better" in text
-    assert "1 of 3 others cannot be told from it" in text
+    assert "against m all (0.700) less (0.200) is worse, more (0.200) is better and same cannot be told" in text
+    assert "from it (1 of 3 others)" in text
 
 
 def test_one_seed_has_no_yardstick():
     one = found([1, 4], [0.5, 0.9], n_seeds=1)
-    assert "with one seed, whether that exceeds the spread over seeds is not known" in one.sentences
+    assert "with one seed, whether they differ is not known" in one.sentences
     assert "One training seed" in one.sentences
     assert "rises" not in one.sentences  # it goes up, but nothing says whether that means anything
     assert "[one seed]" in one.markdown

@@ -11,8 +11,11 @@ from gpex_bench import frames, plots, studies
 from gpex_bench.frames import interval, partial, wording
 from gpex_bench.grid import Setting, Study, is_number
 from gpex_bench.plots import Drawing, Scale
+from gpex_bench.seed_pairs import needed
 from gpex_bench.stages.aggregate import stack
 from gpex_bench.tables import plain_markdown
+
+FEW = '; so few seeds miss differences of the size of that spread, and "cannot be told" does not mean "equal"'
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def answer(  # noqa: PLR0913 - the grid, what was found, and what it cost
     table["reason"] = [reasons.get(place, "") for place in table["id"]]
     is_ordered = all(is_number(at.labels[asked.x]) for at in grid if asked.x in at.labels)
     scale = Scale(asked.question, asked.x, asked.hue, is_ordered, asked.log)
-    said = studies.sentences(table, asked.x, asked.hue, asked.better, is_ordered)
+    said = studies.sentences(table, found, x=asked.x, hue=asked.hue, better=asked.better, is_ordered=is_ordered)
     return Answer(table, _markdown(table), plots.study(table, scale), _page(asked, said, n_seeds))
 
 
@@ -78,8 +81,11 @@ def _cell(cell: dict) -> str:
 def _page(asked: Study, said: Sequence[str], n_seeds: int) -> str:
     """Return the sentences as a page."""
     how = (
-        f"Means over {n_seeds} training seeds. s is the standard deviation over the seeds, pooled over the settings "
-        f"that are compared; a difference counts when it is more than {studies.YARD:g} s."
+        f"Means over {n_seeds} training seeds. Settings are compared seed by seed (paired t test at the 5 % level, "
+        "Holm's correction over the choices, Bonferroni's over the pairs for the best and the worst); intervals are at "
+        f"95 %, not corrected. With {n_seeds} seeds a single difference counts when its mean is more than "
+        f"{needed(n_seeds):.1f} times the standard deviation of the seeds' differences, and more after correction"
+        f"{FEW if n_seeds <= 3 else ''}."
         if n_seeds > 1
         else "One training seed: there is no spread to compare a difference with."
     )
