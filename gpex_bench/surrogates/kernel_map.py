@@ -140,14 +140,20 @@ class KernelMap(FeatureMap):
         Raises:
             ValueError: the map has no such noise.
         """
+        return self.affine_log_variance(pooled).clamp(LOWEST, HIGHEST)
+
+    def affine_log_variance(self, pooled: Float[Tensor, "batch pool width"]) -> Float[Tensor, "batch head"]:
+        """Return the same before it is clamped: affine in the weights of the head.
+
+        Raises:
+            ValueError: the map has no such noise.
+        """
         if self.observation is None:
             raise ValueError("This kernel map has no observation noise of its own; make it with is_noisy.")
         weight, bias = self.observation.weight, self.observation.bias
         if self.shape.is_spatial:
-            said = torch.einsum("ngw,gw->ng", pooled, weight) + bias
-        else:
-            said = nn.functional.linear(pooled[:, 0], weight, bias)
-        return said.clamp(LOWEST, HIGHEST)
+            return torch.einsum("ngw,gw->ng", pooled, weight) + bias
+        return nn.functional.linear(pooled[:, 0], weight, bias)
 
     def _readout(self) -> tuple[Tensor, Tensor]:
         """Return weight [group, dim, width] and bias [group, dim] of the readout."""

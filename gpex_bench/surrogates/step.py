@@ -8,7 +8,8 @@ new rows N with targets t and weights omega (see `refresh`), and residuals r = t
     dL/ds2  = sum_i h_i u_i'z_i - s2 sum_i h_i |z_i|^2 - q'w   (+ sum_i h_i where s2 is the observation noise too)
 
 Nothing has the size of the inducing points, no Cholesky factor is differentiated, and nothing waits for the
-device: a matrix that is not positive definite makes the loss NaN, for the caller to see when it looks.
+device: a matrix that is not positive definite makes the loss and all gradients NaN, so that every later loss is NaN
+too, for the caller to see when it looks.
 """
 
 from __future__ import annotations
@@ -126,11 +127,13 @@ class _Fused(torch.autograd.Function):
             if observation is None:
                 d_s2, d_noise = d_s2 + h.sum((1, 2)), None
 
-        d_rows = given.weight * d_rows
+        valid = torch.where(info.any(), torch.nan, 1.0).to(s2)
+        d_u, d_rows, d_s2 = valid * d_u, valid * given.weight * d_rows, valid * d_s2
+        d_noise = None if d_noise is None else valid * d_noise
         ctx.dtypes = [None if given is None else given.dtype for given in (u, rows, log_noise, observation)]
         ctx.save_for_backward(d_u.permute(2, 0, 1), d_rows.permute(2, 0, 1), s2[:, 0, 0] * d_s2, d_noise)
         ctx.mark_non_differentiable(sums.a, sums.b, sums.c, sums.count)
-        return loss.where(~info.any(), torch.nan), sums.a, sums.b, sums.c, sums.count
+        return valid * loss, sums.a, sums.b, sums.c, sums.count
 
     @staticmethod
     @once_differentiable

@@ -216,6 +216,28 @@ def test_the_density_of_the_input_noise(tiny):
     }
 
 
+def test_the_density_of_an_impossible_matrix_and_its_gradient_are_nan(tiny):
+    f, data, v, sums = noisy(tiny)
+    broken = posterior.Statistics(a=-sums.a, b=sums.b, c=sums.c, count=sums.count)
+    loss = observation.density(f, f.pooled(data.test.x), v[:40], broken, torch.zeros(3).double())
+    loss.backward()
+    assert loss.isnan() and f.observation.weight.grad.isnan().all()
+
+
+def test_calibration_does_not_depend_on_the_chunks(tiny, monkeypatch):
+    f, data, v, sums = noisy(tiny)
+    start = {name: tensor.clone() for name, tensor in f.state_dict().items()}
+    state, held = matching.unit_state(sums, torch.zeros(3).double()), Held(x=data.train.x, v=v)
+    found = []
+    for chunk in (500, 7):
+        monkeypatch.setattr(observation, "CHUNK", chunk)
+        f.load_state_dict(start)
+        observation.calibrate(f, state, held, Held(x=data.test.x, v=v[:40]))
+        found.append(f.observation.weight.detach().clone())
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
+    assert (found[0] - start["observation.weight"]).abs().max() > 1e-3
+
+
 def test_calibrated_intervals_cover_what_they_say(tiny):
     """On the mean of two sets, which the head may not tell apart, and on one set exactly."""
     f, data, _, sums = noisy(tiny)

@@ -184,3 +184,14 @@ def test_an_impossible_matrix_makes_the_loss_nan():
     broken.rest = lambda index, targets: (broken.sums, -torch.ones(len(index), dtype=torch.float64))
     rows = Rows(index=index, u=10 * new, targets=v[index])
     assert step(broken, rows, Queries(u=x, v=y), log_noise)[0].isnan()
+
+
+def test_an_impossible_matrix_makes_every_gradient_nan():
+    """Else training would go on from made-up gradients, and the loss be a number again when it is looked at."""
+    u, v, index, new, (x, y), log_noise, observation = problem("groups")
+    broken = policy("stored", u, v)
+    broken.rest = lambda index, targets: (broken.sums, -torch.ones(len(index), dtype=torch.float64))
+    ours = leaves(x, 10 * new, log_noise, observation)
+    rows = Rows(index=index, u=ours[1], targets=v[index])
+    step(broken, rows, Queries(u=ours[0], v=y, noise=ours[3]), ours[2])[0].backward()
+    assert all(tensor.grad.isnan().all() for tensor in ours)
