@@ -1,6 +1,6 @@
 """Where the effect of a training sample on a posterior mean comes from, in the query and in the training sample.
 
-Deleting sample m moves the posterior mean at x by -u' P^-1 u_m r_m / (1 - h_m) (`docs/gpex.md`). The bilinear form
+Deleting sample m moves the posterior mean at x by -u' P^-1 u_m r_m / (1 - h_m) (`row_effects`). The bilinear form
 splits over the locations of u = sum_p u_p, and over those of u_m; residual and leverage are factors. P^-1 weighs
 the directions of the kernel space by how little the data say about them, so that these maps, unlike those of the
 similarity, differ between neighbours that point in the same main direction.
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gpex_bench.surrogates import posterior
+from gpex_bench.surrogates import posterior, row_effects
 from gpex_bench.surrogates.features import spread
 from gpex_bench.surrogates.weight_space import WeightSpaceSurrogate
 
@@ -45,11 +45,11 @@ def effect_maps(
     group, output = divmod(target, state.statistics.c.shape[1])
     lower, w = posterior.factor(state)[group], posterior.weights(state)[group, :, output]
     on_x, on_neighbour = (surrogate(part, "locations")[:, group].double() for part in (x, neighbour))
-    place = surrogate._positions(index)  # the inducing points may be a part of the training split, in another order
-    rows = surrogate.rows[place, group].double()
-    solved = torch.cholesky_solve(rows.T, lower).T  # P^-1 u_m
-    leverage = (rows * solved).sum(-1)
-    rate = surrogate.scale[target] * (surrogate.targets[place, target] - rows @ w) / (1 - leverage)
+    place = surrogate.positions(index)
+    rows = surrogate.decoded(place, group)
+    residual = surrogate.targets[place, target] - rows @ w
+    solved, moved = row_effects.solved_and_rate(lower, rows, residual[:, None])
+    rate = -surrogate.scale[target] * moved[:, 0]  # of having the sample, not of deleting it
     read = torch.cholesky_solve(on_x[0].sum(-1, keepdim=True), lower)[:, 0]  # P^-1 u
     first = rate[:, None] * (solved @ on_x[0])
     second = rate[:, None] * torch.einsum("kdp,d->kp", on_neighbour, read)

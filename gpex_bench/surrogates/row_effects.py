@@ -1,6 +1,6 @@
 """What single inducing points do in a weight-space Gaussian process: weights, shares, leave-one-out, deletion.
 
-Every function takes rows and their standardised targets, all of them or a block. Formulas in `docs/gpex.md`.
+`solved_and_rate` is the one place with the formula of a deletion. Every other function takes rows and their standardised targets, all of them or a block. Formulas in `docs/gpex.md`.
 """
 
 from __future__ import annotations
@@ -49,9 +49,25 @@ def deletion(
     u: Float[Tensor, "batch group dim"],
 ) -> Float64[Tensor, "batch head row"]:
     """Return how the posterior mean changes when one inducing point is deleted (embeddings unchanged)."""
-    lower = factor(state)
-    white_rows, white = whitened(lower, rows), whitened(lower, u)
-    h = white_rows.square().sum(1).T[..., None]
-    effect = -state.noise[:, None] * dual(state, rows, v) / (1 - h)
-    shift = torch.einsum("gdn,gdm,mgo->ngom", white, white_rows, effect).flatten(1, 2)
+    residual = state.noise[:, None] * dual(state, rows, v)
+    solved, rate = solved_and_rate(factor(state), rows.transpose(0, 1), residual.transpose(0, 1))
+    shift = torch.einsum("ngd,gmd,gmo->ngom", u.double(), solved, rate).flatten(1, 2)
     return state.scale[:, None] * shift
+
+
+def solved_and_rate(
+    lower: Float64[Tensor, "*group dim dim"],
+    rows: Float[Tensor, "*group row dim"],
+    residual: Float64[Tensor, "*group row out"],
+) -> tuple[Float64[Tensor, "*group row dim"], Float64[Tensor, "*group row out"]]:
+    """Return P^-1 u_m and -r_m / (1 - h_m): deleting row m alone moves the weights w by their product.
+
+    Args:
+        lower: Cholesky factors of P.
+        rows: the embeddings u_m that are deleted one at a time.
+        residual: r_m = v_m - u_m . w, in units of the standardised targets.
+    """
+    rows = rows.double()
+    solved = torch.cholesky_solve(rows.mT, lower).mT
+    leverage = (rows * solved).sum(-1, keepdim=True)
+    return solved, -residual / (1 - leverage)

@@ -8,17 +8,18 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor, nn
 
-from gpex_bench.surrogates import nearest, posterior
+from gpex_bench.surrogates import nearest, posterior, row_effects
 from gpex_bench.surrogates.effective_rank import centred, effective_rank
 from gpex_bench.surrogates.features import FeatureMap, spread
 from gpex_bench.surrogates.posterior import State, Statistics
 from gpex_bench.types import Examples, Posterior, Surrogate
 
-BUFFERS = ("rows", "targets", "a", "b", "c", "count", "noise", "offsets", "scale", "centre", "index")
+SUMS = ("a", "b", "c", "count")
+BUFFERS = ("rows", "unit", "targets", *SUMS, "noise", "offsets", "scale", "centre", "index", "n_train")
 
 
 class WeightSpaceSurrogate(Surrogate):
-    """Gaussian processes conditioned on all training samples; one kernel per group of heads.
+    """Gaussian processes conditioned on all training samples, or on some; one kernel per group of heads.
 
     Calling it asks its feature map, so that a hook on it counts every row. Explanations go over the training samples
     in blocks: nothing but their result grows with the number of samples.
@@ -28,9 +29,10 @@ class WeightSpaceSurrogate(Surrogate):
     """
 
     features: FeatureMap
-    rows: Tensor  # [n_train, group, dim], f of the inducing points
-    targets: Tensor  # [n_train, head], standardised outputs of the network there, float64
-    a: Tensor  # to `scale`: the fields of `posterior.State`, float64
+    rows: Tensor  # [point, group, dim], f of the inducing points in steps of `unit`: int16, or floating-point numbers
+    unit: Tensor  # [group, dim], float64; 1 where rows are floating-point numbers
+    targets: Tensor  # [point, head], standardised outputs of the network there, float64
+    a: Tensor  # to `scale`: the fields of `posterior.State`, float64; the sums are those of the rows as they are stored
     b: Tensor
     c: Tensor
     count: Tensor
@@ -38,7 +40,8 @@ class WeightSpaceSurrogate(Surrogate):
     offsets: Tensor  # prior means; the method `offset` has the name
     scale: Tensor
     centre: Tensor  # [group, dim, place], mean over the inducing points of each location's term
-    index: Tensor  # [n_train], row of each inducing point in data.train
+    index: Tensor  # [point], row of each inducing point in data.train
+    n_train: Tensor  # [], how many rows data.train has
 
     def __init__(self, features: FeatureMap, buffers: Mapping[str, Tensor]) -> None:
         """Take a feature map and everything that conditioning gave (the fields above)."""
@@ -72,14 +75,20 @@ class WeightSpaceSurrogate(Surrogate):
     def similarity(
         self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
     ) -> Float[Tensor, "batch n_train"]:
-        """Return the centred cosine with each inducing point in the kernel space of the target's head, in [-1, 1]."""
-        return torch.cat([*self._scored(x, target, "similarity")], 1).to(x.dtype)
+        """Return the centred cosine with each training sample in the kernel space of the target's head, in [-1, 1].
+
+        Minus infinity for samples that are no inducing points.
+        """
+        return self._on_all(self._scored(x, target, "similarity"), -torch.inf, x)
 
     def contribution(
         self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
     ) -> Float[Tensor, "batch n_train"]:
-        """Return alpha_m k(x, x_m) in the units of the network's output; with `offset` it sums to the mean."""
-        return torch.cat([*self._scored(x, target, "contribution")], 1).to(x.dtype)
+        """Return alpha_m k(x, x_m) in the units of the network's output; with `offset` it sums to the mean.
+
+        0 for samples that are no inducing points.
+        """
+        return self._on_all(self._scored(x, target, "contribution"), 0.0, x)
 
     def neighbours(
         self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"], k: int, by: str = "similarity"
@@ -87,12 +96,12 @@ class WeightSpaceSurrogate(Surrogate):
         """Return the k inducing points with the largest similarity or contribution; memory does not grow with n_train.
 
         Raises:
-            ValueError: k is not in [1, n_train], or `by` is neither "similarity" nor "contribution".
+            ValueError: there are no k inducing points, or `by` is neither "similarity" nor "contribution".
         """
         if by not in ("similarity", "contribution"):
             raise ValueError(f"by must be 'similarity' or 'contribution', got {by!r}.")
         if not 1 <= k <= len(self.rows):
-            raise ValueError(f"k must be between 1 and the {len(self.rows)} training samples, got {k}.")
+            raise ValueError(f"k must be between 1 and the {len(self.rows)} inducing points, got {k}.")
         weight, index = nearest.largest(self._scored(x, target, by), k)
         return Examples(index=self.index[index], weight=weight.to(x.dtype))
 
@@ -106,18 +115,16 @@ class WeightSpaceSurrogate(Surrogate):
         Raises:
             ValueError: a sample that is no inducing point.
         """
-        index = self._positions(index)
+        index = self.positions(index)
         lower, w, u = posterior.factor(self.state), posterior.weights(self.state), self(x).double()
         effect = torch.zeros(index.shape, dtype=torch.float64, device=index.device)
         for group, asked in self._groups(target):
             output, heads = target[asked] % self._n_out, target[asked]
-            rows = self.rows[index[asked], group].double()
-            white = torch.linalg.solve_triangular(lower[group], rows.flatten(0, 1).T, upper=False)
-            white = white.T.unflatten(0, rows.shape[:2])
-            query = torch.linalg.solve_triangular(lower[group], u[asked, group].T, upper=False).T
+            rows = self.decoded(index[asked], group)
             fitted = torch.einsum("nkd,dn->nk", rows, w[group][:, output])
             residual = self.targets[index[asked], heads[:, None]] - fitted
-            shift = -residual / (1 - white.square().sum(-1)) * torch.einsum("nd,nkd->nk", query, white)
+            solved, rate = row_effects.solved_and_rate(lower[group], rows.flatten(0, 1), residual.reshape(-1, 1))
+            shift = torch.einsum("nd,nkd->nk", u[asked, group], solved.view_as(rows)) * rate.view_as(residual)
             effect[asked] = self.scale[heads, None] * shift
         return effect.to(x.dtype)
 
@@ -168,8 +175,16 @@ class WeightSpaceSurrogate(Surrogate):
         """Return how many directions each kernel uses on the (centred) training samples, in [1, dim]."""
         return effective_rank(centred(self.a, self.centre.sum(-1), self.count) if is_centred else self.a)
 
-    def _positions(self, index: Tensor) -> Tensor:
-        """Return where training samples stand among the inducing points."""
+    def decoded(self, where: Int[Tensor, "*which"] | slice, group: int) -> Float64[Tensor, "*which dim"]:
+        """Return the embeddings of some inducing points, by their positions, in the kernel space of a group."""
+        return self.rows[where, group].double() * self.unit[group]
+
+    def positions(self, index: Int[Tensor, "*which"]) -> Int[Tensor, "*which"]:
+        """Return where training samples stand among the inducing points, which may be fewer and in another order.
+
+        Raises:
+            ValueError: a sample that is no inducing point.
+        """
         order = self.index.argsort()
         where = order[torch.searchsorted(self.index[order], index).clamp(max=len(order) - 1)]
         if not torch.equal(self.index[where], index):
@@ -197,10 +212,12 @@ class WeightSpaceSurrogate(Surrogate):
         u = self(x)[torch.arange(len(x)), target // self._n_out].double()
         groups, centre = [*self._groups(target)], self.centre.double().sum(-1)
         w = posterior.weights(self.state) if by == "contribution" else None
-        for rows, v in zip(self.rows.split(nearest.BLOCK), self.targets.split(nearest.BLOCK), strict=True):
-            scores = torch.empty(len(u), len(rows), dtype=torch.float64, device=u.device)
+        for start in range(0, len(self.rows), nearest.BLOCK):
+            part = slice(start, start + nearest.BLOCK)
+            v = self.targets[part]
+            scores = torch.empty(len(u), len(v), dtype=torch.float64, device=u.device)
             for group, asked in groups:
-                block, query = rows[:, group].double(), u[asked]
+                block, query = self.decoded(part, group), u[asked]
                 if w is None:
                     scores[asked] = _unit(query - centre[group]) @ _unit(block - centre[group]).T
                 else:
@@ -208,6 +225,15 @@ class WeightSpaceSurrogate(Surrogate):
                     alpha = self.scale[target[asked]] * residual / self.noise[group]
                     scores[asked] = alpha.T * (query @ block.T)
             yield scores
+
+    def _on_all(self, blocks: Iterator[Tensor], elsewhere: float, x: Tensor) -> Float[Tensor, "batch n_train"]:
+        """Return blocks of numbers per inducing point as numbers per training sample, in the type of x."""
+        every = torch.full((len(x), int(self.n_train)), elsewhere, dtype=x.dtype, device=x.device)
+        start = 0
+        for block in blocks:
+            every.index_copy_(1, self.index[start : start + block.shape[1]], block.to(x.dtype))
+            start += block.shape[1]
+        return every
 
     def _places(self, x: Tensor, target: Tensor) -> Tensor:
         """Return the terms of each location, [batch, dim, place], float64."""

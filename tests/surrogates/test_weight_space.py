@@ -217,7 +217,7 @@ def test_bad_networks_and_noises_are_refused(tiny):
     model, data = tiny.table()
     with pytest.raises(ValueError, match="noise must be a positive variance for every group, got -1"):
         conditioned(Waves(6), model, data, -torch.ones(3))
-    with pytest.raises(ValueError, match="k must be between 1 and the 120 training samples, got 121"):
+    with pytest.raises(ValueError, match="k must be between 1 and the 120 inducing points, got 121"):
         fitted(tiny)[2].neighbours(*asked(data), 121)
     with pytest.raises(ValueError, match="by must be 'similarity' or 'contribution', got 'size'"):
         fitted(tiny)[2].neighbours(*asked(data), 1, "size")
