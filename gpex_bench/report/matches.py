@@ -70,7 +70,7 @@ def sentences(agreement: pd.DataFrame, cards: Sequence[Record], costs: pd.DataFr
         rest = here[~here["surrogate"].isin(shown)]
         if shown and len(set(rest["surrogate"])) > 1:
             parts.append(_who(rest, "Of the others"))
-        parts += [_coverage(here), *_doubt(here), *_seconds(costs, dataset, model, names)]
+        parts += [_coverage(here), *_far_off(here), *_doubt(here), *_seconds(costs, dataset, model, names)]
         said.append(" ".join(part for part in parts if part))
     return said
 
@@ -121,8 +121,7 @@ def _exact(here: pd.DataFrame, name: str) -> str:
 
 def _coverage(here: pd.DataFrame) -> str:
     """Say whose 90 % intervals hold what they say on test and mixed items."""
-    chosen = (here["head"] == "all") & (here["statistic"] == "mean_coverage_90") & here["split"].isin(["test", "mixed"])
-    held = here[chosen].dropna(subset="mean").groupby("surrogate")["mean"].agg(["min", "max"])
+    held = _held(here, ["test", "mixed"])
     if held.empty:
         return ""
     fits = sorted(held.index[(held["min"] >= GOOD[0]) & (held["max"] <= GOOD[1])])
@@ -133,6 +132,30 @@ def _coverage(here: pd.DataFrame) -> str:
     if not off:
         return f"{named} for {'all' if len(fits) > 1 else fits[0]}."
     return f"{named} for {listed(fits) if fits else 'none'}; not for {listed(off)}."
+
+
+def _held(here: pd.DataFrame, splits: Sequence[str]) -> pd.DataFrame:
+    """Return the lowest and highest share of outputs in the 90 % intervals of each surrogate over some splits."""
+    chosen = (here["head"] == "all") & (here["statistic"] == "mean_coverage_90") & here["split"].isin(list(splits))
+    return here[chosen].dropna(subset="mean").groupby("surrogate")["mean"].agg(["min", "max"])
+
+
+def _far_off(here: pd.DataFrame) -> list[str]:
+    """Say what the intervals hold on out-of-distribution items, on which none is calibrated."""
+    held = _held(here, ["ood"])["min"]
+    if held.empty:
+        return []
+    low, high = (f"{100 * share:.0f}" for share in GOOD)
+    parts = [
+        f"{words} % for {listed([f'{name} ({share:.2f})' for name, share in part.items()])}"
+        for words, part in (
+            (f"fewer than {low}", held[held < GOOD[0]]),
+            (f"{low} to {high}", held[held.between(*GOOD)]),
+            (f"more than {high}", held[held > GOOD[1]]),
+        )
+        if len(part)
+    ]
+    return [f"On {SPLITS['ood']} items, for which no interval is calibrated, they hold {', '.join(parts)}."]
 
 
 def _span(low: float, high: float) -> str:

@@ -98,6 +98,14 @@ def test_intervals_that_fit_are_told_from_those_that_do_not() -> None:
     assert text.endswith("items for gp.")
 
 
+def test_intervals_out_of_distribution_are_not_passed_over() -> None:
+    gp = {"test": [0.9, 0.92], "ood": [0.47, 0.49]}
+    frame = summary({"gp": gp, "near": gp | {"ood": [0.9, 0.9]}, "wide": {"ood": [1.0, 0.99]}}, "mean_coverage_90")
+    (text,) = matches.sentences(frame, [], NO_COSTS)
+    said = "they hold fewer than 85 % for gp (0.48), 85 to 97 % for near (0.90), more than 97 % for wide (0.99)."
+    assert f"On out-of-distribution items, for which no interval is calibrated, {said}" in text
+
+
 def test_whose_variance_tells_errors_and_whose_fit_is_fast() -> None:
     frame = summary({"gp": {"mixed": [0.8, 0.82]}, "near": {"mixed": [0.6, 0.7]}}, "mean_auroc")
     costs = pd.DataFrame(
