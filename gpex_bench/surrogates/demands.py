@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 M = TypeVar("M", bound=nn.Module)
@@ -32,6 +33,12 @@ def one_of(recipe: object, **choices: tuple[str, ...]) -> None:
         setting = getattr(recipe, name)
         if setting not in known:
             raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {setting!r}.")
+
+
+def has_heads(y: Float[Tensor, "n head"]) -> None:
+    """Raise ValueError for the outputs of a network without heads."""
+    if y.shape[1] < 1:
+        raise ValueError("y must have at least 1 head, got 0; a network without outputs has nothing to explain.")
 
 
 def loaded(module: M, state: Mapping[str, Tensor], recipe: object) -> M:

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gpex_bench.surrogates import demands
 from gpex_bench.surrogates.features import FeatureMap
 from gpex_bench.types import Model
 
@@ -52,7 +53,7 @@ def embedded(
     """Return embedding vectors and explained outputs, both on the CPU, without gradients.
 
     Raises:
-        ValueError: fewer than 2 inputs, or features or outputs that are not finite.
+        ValueError: fewer than 2 inputs, a network without heads, or features or outputs that are not finite.
     """
     if len(x) < 2:
         raise ValueError(f"data.train must have at least 2 samples, got {len(x)}.")
@@ -64,6 +65,7 @@ def embedded(
             there = part.to(device)
             parts.append((features.vector(there).cpu(), network.explained(there).cpu()))
     u, y = (torch.cat(column) for column in zip(*parts, strict=True))
+    demands.has_heads(y)
     for name, values in (("embedding", u), ("output", y)):
         if not values.isfinite().all():
             raise ValueError(f"The network's {name} must be finite on data.train, got {values[~values.isfinite()][0]}.")

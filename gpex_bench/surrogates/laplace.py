@@ -88,11 +88,11 @@ class Laplace(Recipe):
         """Compute H on the training labels and tune the prior; nothing is random.
 
         Raises:
-            ValueError: the network explains outputs that are no class scores, its outputs are not finite, or its last
-                layer has no bias.
+            ValueError: the network has no heads or explains outputs that are no class scores, its outputs are not
+                finite, or its last layer has no bias.
         """
-        _check_classes(model, data)
         u, _ = embedded(model, data.train.x, self.device)
+        _check_classes(model, data)
         state = self._state(model.head, u, data.train.y)
         return self.restore(model, data, state)
 

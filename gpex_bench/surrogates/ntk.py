@@ -45,11 +45,12 @@ class Ntk(Recipe):
         """Project the gradients at all training samples and condition on them.
 
         Raises:
-            ValueError: layers whose gradients we cannot project, or outputs that are not finite.
+            ValueError: layers whose gradients we cannot project, no heads, or outputs that are not finite.
         """
         network = deepcopy(model).to(self.device).eval().requires_grad_(False)
         start = int(np.random.SeedSequence([seed, OWN]).generate_state(1)[0])
         x = data.train.x[:CHUNK].to(self.device)
+        demands.has_heads(network.explained(x[:1]))
         n_layers, n_groups = len(layers(network)), self._n_groups(model, data)
         pilot = Tangent(network, torch.full((n_layers,), PILOT), n_groups, self._how(start)).to(self.device)
         trace = torch.stack([u.double().square().sum(-1).mean() for u in pilot.by_layer(x)])

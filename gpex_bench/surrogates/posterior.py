@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from gpex_bench.surrogates import demands
 from gpex_bench.types import value
 
 JITTER = 1e-10  # of the mean diagonal of P; far below any noise that can be told from zero in float64
@@ -53,8 +54,7 @@ def target_units(y: Float[Tensor, "row head"]) -> tuple[Float64[Tensor, "head"],
     """
     if y.shape[0] < 1:
         raise ValueError("y must have at least 1 row, got 0; pass the targets of the inducing points.")
-    if y.shape[1] < 1:
-        raise ValueError("y must have at least 1 head, got 0; a network without outputs has nothing to explain.")
+    demands.has_heads(y)
     _check_finite("y", y)
     y = y.double()
     scale = y.std(0, correction=0)

@@ -139,10 +139,20 @@ def test_a_constant_head_and_duplicated_samples_are_legal(recipe, tiny):
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: type(recipe).__name__)
-def test_outputs_that_are_not_finite_are_refused(recipe, tiny):
+@pytest.mark.parametrize("what", ["input", "output"])
+def test_outputs_that_are_not_finite_are_refused(what, recipe, tiny):
     model, data = tiny.table()
-    data.train.x[3] = torch.nan
+    (data.train.x if what == "input" else model.head.bias)[1] = torch.nan
     with pytest.raises(ValueError, match="must be finite"):
+        recipe.fit(model, data, 0, Progress())
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors:UserWarning")
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: type(recipe).__name__)
+def test_a_network_without_heads_is_refused(recipe, tiny):
+    _, data = tiny.table()
+    model = tiny.seeded(lambda: tiny.Tiny(torch.nn.Linear(6, 32), 32, 0))
+    with pytest.raises(ValueError, match="must have at least 1 head, got 0"):
         recipe.fit(model, data, 0, Progress())
 
 
