@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import astuple
 from typing import Literal, get_args
@@ -25,12 +25,14 @@ from gpex_bench.surrogates.mixing import mixed
 from gpex_bench.surrogates.observation import Held
 from gpex_bench.surrogates.row_store import RowStore
 from gpex_bench.surrogates.step import Objective
+from gpex_bench.surrogates.streaming import streamed
 from gpex_bench.surrogates.trunks import Trunk
-from gpex_bench.surrogates.weight_space import WeightSpaceSurrogate, conditioned, restored
+from gpex_bench.surrogates.weight_space import Rows, WeightSpaceSurrogate, conditioned, restored
 from gpex_bench.types import Dataset, Model, Progress, Recipe, settings
 
 OWN = 2023  # keeps GPEX's random numbers apart from those that the network's weights came from, also with equal seeds
-FORMAT = 1  # of checkpoints; another number makes the old ones foreign
+FORMAT = 2  # of checkpoints; another number makes the old ones foreign
+CHUNK = 500  # samples per pass through the kernel network
 Statistics = Literal["running", "stored", "batch"]
 
 
@@ -55,6 +57,7 @@ class GpexRecipe(Recipe, ABC):
     )  # the final s2, in units of the inducing points' summed squared norm; null keeps that of training
     input_noise: bool  # the noise in intervals depends on the input, and is calibrated on held-out samples
     n_inducing: int | None = None  # how many training samples the processes are conditioned on; null is all
+    rows: Rows = "float32"  # how embeddings are kept, in training (statistics: stored) and after; int16: fixed point
     # training
     objective: Objective  # predictive density, or the squared error over the clamped, detached latent variance
     statistics: Statistics  # how the sums over the inducing points follow the kernel network, see `refresh`
@@ -77,8 +80,9 @@ class GpexRecipe(Recipe, ABC):
         demands.positive(self, "norm", "learning_rate")
         demands.positive(self, *(name for name in ("noise", "ridge", "whitening") if getattr(self, name) is not None))
         demands.one_of(self, trunk=get_args(Trunk), statistics=get_args(Statistics), objective=get_args(Objective))
-        if self.n_inducing is not None:
-            demands.at_least(self, self.dim, "n_inducing")
+        demands.one_of(self, rows=get_args(Rows))
+        if self.n_inducing is not None and self.n_inducing <= self.dim:
+            raise ValueError(f"n_inducing must be null or more than dim ({self.dim}), got {self.n_inducing}.")
         if not 0 < self.held_out < 1:
             raise ValueError(f"held_out must be a share in (0, 1), got {self.held_out!r}.")
         if self.objective == "latent" and self.noise is None:
@@ -88,12 +92,12 @@ class GpexRecipe(Recipe, ABC):
         """Train the kernel map, then condition the processes on the inducing points exactly.
 
         Raises:
-            ValueError: the network's outputs are not finite, it has none, there are too few training samples, or a
-                checkpoint belongs to another fit.
+            ValueError: the network's outputs are not finite, it has none, there are too few training samples (also
+                for n_inducing), or a checkpoint belongs to another fit.
             FloatingPointError: training diverged.
         """
         n = len(data.train.x)
-        if min(n, self.n_inducing or n) <= self.dim or n < 3:
+        if n <= self.dim or n < 3:
             raise ValueError(
                 f"data.train must have more samples than dim ({self.dim}), got {n}; a kernel space of as many "
                 "dimensions as samples fits anything. Lower dim."
@@ -102,7 +106,12 @@ class GpexRecipe(Recipe, ABC):
         order = torch.randperm(n, generator=torch.Generator().manual_seed(seeds[1]))
         n_held_out = max(2, round(self.held_out * n))
         held, rest = order[:n_held_out], order[n_held_out:]
-        inducing = rest if self.n_inducing is None else rest[: self.n_inducing]
+        if self.n_inducing is not None and self.n_inducing > len(rest):
+            raise ValueError(
+                f"n_inducing must be at most {len(rest)}, which is what held_out ({self.held_out}) leaves of {n} "
+                f"training samples, got {self.n_inducing}; null is all of them, also those held out from the gradient."
+            )
+        inducing = rest[: self.n_inducing]
 
         network = deepcopy(model).to(self.device).eval().requires_grad_(False)
         x = data.train.x.to(self.device)
@@ -111,7 +120,13 @@ class GpexRecipe(Recipe, ABC):
         f = self._kernel_map(model, data, y.shape[1], seeds[0]).to(self.device)
         v = posterior.standardised(y, targets.offset, targets.scale)
         check = mixed(x[held], matching.N_CHECK, torch.Generator().manual_seed(seeds[2]))
-        samples = Samples(x=x[rest], inducing=x[inducing], v=v[inducing], check=Held(x=check, v=targets(check)))
+        others = x[rest]
+        samples = Samples(
+            x=others,
+            inducing=others[: self.n_inducing],  # a view
+            v=v[inducing],
+            check=Held(x=check, v=targets(check)),
+        )
         key = self._key(model, data, seed)
         noise = self._trained(f, samples, targets, seed=seeds[1], progress=progress, key=key)
         return self._conditioned(
@@ -163,17 +178,16 @@ class GpexRecipe(Recipe, ABC):
         self, f: KernelMap, samples: Samples, targets: Targets, *, seed: int, progress: Progress, key: Tensor
     ) -> Float64[Tensor, "group"]:
         """Train the kernel map in place and return the noise of each kernel."""
-        rows, v = in_parts(f, samples.inducing), posterior.grouped(samples.v, f.shape.n_groups)
         noise = None
         if self.noise is not None:
-            value = self.noise * (len(rows) if self.noise_per_point else 1)
-            noise = torch.full((f.shape.n_groups,), value, dtype=torch.float64, device=rows.device)
+            value = self.noise * (len(samples.v) if self.noise_per_point else 1)
+            noise = torch.full((f.shape.n_groups,), value, dtype=torch.float64, device=samples.v.device)
         training = Training(
             f,
             samples,
             targets,
             self._schedule(),
-            refresh=self._refresh(rows, v),
+            refresh=self._refresh(f, samples),
             noise=noise,
             generator=torch.Generator().manual_seed(seed),
         )
@@ -185,21 +199,22 @@ class GpexRecipe(Recipe, ABC):
         """Even out and scale the kernel in place; return the statistics in training, and the ridge per inducing point.
 
         A kernel and its ridge can be scaled together without a change of the mean. The scale is the one with the
-        largest evidence, the mean of v (v - mean) over s2, so that variances have the size of the residuals.
+        largest evidence, the mean of v (v - mean) over s2 (heads that never vary do not count), so that variances have
+        the size of the residuals.
         """
-        v = posterior.grouped(samples.v, f.shape.n_groups)
-        sums = posterior.statistics(in_parts(f, samples.inducing), v)
+        sums = _sums(f, samples)
         if self.whitening is not None:
             f.whiten(sums.a / sums.count, self.whitening)
-            sums = posterior.statistics(in_parts(f, samples.inducing), v)
+            sums = _sums(f, samples)
         if self.ridge is None:
             return sums, noise / sums.count
         s2 = self.ridge * sums.a.diagonal(dim1=-2, dim2=-1).sum(-1)
         w = posterior.weights(matching.unit_state(sums, s2.log()))
-        amplitude = (sums.c - (sums.b * w).sum(1)).mean(1) / (s2 * sums.count)
-        amplitude = torch.where(amplitude > 0, amplitude, 1.0)  # heads that never vary
+        n_varying = (sums.c > 0).sum(1).clamp(min=1)
+        amplitude = (sums.c - (sums.b * w).sum(1)).sum(1) / (n_varying * s2 * sums.count)
+        amplitude = torch.where(amplitude > 0, amplitude, 1.0)  # no head varies
         f.scale(amplitude.sqrt())
-        return posterior.statistics(in_parts(f, samples.inducing), v), amplitude * s2 / sums.count
+        return _sums(f, samples), amplitude * s2 / sums.count
 
     def _conditioned(  # noqa: PLR0913 - the pieces of one fit
         self,
@@ -223,18 +238,17 @@ class GpexRecipe(Recipe, ABC):
         n = len(data.train.x) if index is None else len(index)
         final = noise if self.ridge is None else per_point * n
         units = (targets.offset.cpu(), targets.scale.cpu())
-        return conditioned(f, network, data, final, index=index, units=units, device=self.device)
+        return conditioned(f, network, data, final, index=index, units=units, kind=self.rows, device=self.device)
 
-    def _refresh(self, u: Tensor, v: Tensor) -> refresh.Refresh:
+    def _refresh(self, f: KernelMap, samples: Samples) -> refresh.Refresh:
         """Return the policy that keeps the statistics up to date."""
-        sums = posterior.statistics(u, v)
         if self.statistics == "running":
-            return refresh.Running(sums, self.window)
+            return refresh.Running(_sums(f, samples), self.window)
         if self.statistics == "batch":
-            return refresh.Batch(sums)
-        rows = RowStore((u.shape[0], u.shape[1], u.shape[2]))
-        rows[:] = u
-        return refresh.Stored(sums, rows)
+            return refresh.Batch(_sums(f, samples))
+        bound = self.norm * max(1.0, self.slope)  # of every entry while the mixer is the identity
+        rows = RowStore((len(samples.v), f.shape.n_groups, f.shape.dim), self.rows, bound)
+        return refresh.Stored(_sums(f, samples, rows), rows)
 
     def _schedule(self) -> Schedule:
         """Return how long and how fast to train."""
@@ -255,5 +269,27 @@ class GpexRecipe(Recipe, ABC):
         """Return a hash of all that a fit depends on: a checkpoint must share it with the fit that goes on from it."""
         digest = hashlib.sha256(repr((FORMAT, type(self).__name__, astuple(self), seed)).encode())
         for tensor in (*model.state_dict().values(), data.train.x):
-            digest.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).numpy())
         return torch.tensor([*digest.digest()], dtype=torch.uint8)
+
+
+def _sums(f: KernelMap, samples: Samples, rows: RowStore | None = None) -> posterior.Statistics:
+    """Return the statistics of the inducing points in one pass that keeps no embedding but in `rows`.
+
+    With `rows` they are those of the embeddings as they are stored.
+    """
+
+    def blocks() -> Iterator[tuple[Tensor, Tensor]]:
+        start = 0
+        v = posterior.grouped(samples.v, f.shape.n_groups)
+        for x, targets in zip(samples.inducing.split(CHUNK), v.split(CHUNK), strict=True):
+            with torch.no_grad():
+                u = f(x)
+            if rows is not None:
+                here = slice(start, start + len(u))
+                rows[here] = u.cpu()
+                u = rows[here].to(u)
+            start += len(x)
+            yield u, targets
+
+    return streamed(blocks())

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from gpex_bench.surrogates import observation, posterior
 from gpex_bench.surrogates.kernel_map import KernelMap
-from gpex_bench.surrogates.mixing import mixed
+from gpex_bench.surrogates.mixing import mixed, sent
 from gpex_bench.surrogates.observation import Held
 from gpex_bench.surrogates.posterior import State, Statistics
 from gpex_bench.surrogates.refresh import Refresh
@@ -139,7 +139,7 @@ class Training:
         return self.log_noise.detach().exp()
 
     def advance(self) -> tuple[Float64[Tensor, ""], Statistics]:
-        """Take one step; nothing waits for the device."""
+        """Take one step; nothing waits for the device, unless rows are stored (`refresh.Stored`)."""
         plan = self.schedule
         if self.done == plan.n_steps:
             self._refresh_all()
@@ -205,7 +205,8 @@ class Training:
         """Return mixed inputs."""
         query = mixed(self.samples.x, self.schedule.batch_size, self.generator)
         if self.schedule.perturbation:
-            query = query + self.schedule.perturbation * torch.randn(query.shape, generator=self.generator).to(query)
+            noise = torch.randn(query.shape, generator=self.generator).to(query.dtype)
+            query = query + self.schedule.perturbation * sent(noise, query.device)
         return query
 
     def _update(self, index: Tensor) -> None:

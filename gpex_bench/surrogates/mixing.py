@@ -19,7 +19,8 @@ def mixed(
 ) -> Float[Tensor, "n_mixed *feature"]:
     """Return mixtures of random pairs of rows, a * x1 + (1 - a) * x2 with a ~ U(-1, 2) per pair.
 
-    Rows are drawn without repetition while they last. The generator is on the CPU; so are the draws.
+    Rows are drawn without repetition while they last. The generator is on the CPU, so that all devices see the same
+    numbers; what is drawn is sent to the device of x without waiting for it.
 
     Raises:
         ValueError: fewer than 1 row or mixture.
@@ -28,8 +29,13 @@ def mixed(
         raise ValueError(f"x and n_mixed must be at least 1 row and 1 mixture, got {len(x)} and {n_mixed}.")
     first, second = drawn(len(x), n_mixed, generator), drawn(len(x), n_mixed, generator)
     a = LOW + (HIGH - LOW) * torch.rand(n_mixed, generator=generator)
-    a = a.to(x).view(-1, *[1] * (x.ndim - 1))
-    return a * x[first.to(x.device)] + (1 - a) * x[second.to(x.device)]
+    a = sent(a.to(x.dtype), x.device).view(-1, *[1] * (x.ndim - 1))
+    return a * x[sent(first, x.device)] + (1 - a) * x[sent(second, x.device)]
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of the CPU on a device; through pinned memory, so that the host does not wait for a GPU."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def drawn(n: int, n_drawn: int, generator: torch.Generator) -> Tensor:

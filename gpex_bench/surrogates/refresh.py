@@ -36,9 +36,12 @@ class Refresh(ABC):
         self._next = 0
 
     def drawn(self, n_rows: int) -> Int[Tensor, "row"]:
-        """Return the next `n_rows` points in order, beginning anew at the end; all points if there are fewer."""
+        """Return the next `n_rows` points in order, beginning anew at the end; all points if there are fewer.
+
+        They are made where the sums are, so that taking samples by them waits for nothing.
+        """
         n_rows = min(n_rows, self.n)
-        index = (self._next + torch.arange(n_rows)) % self.n
+        index = (self._next + torch.arange(n_rows, device=self.sums.a.device)) % self.n
         self._next = (self._next + n_rows) % self.n
         return index
 
@@ -46,7 +49,10 @@ class Refresh(ABC):
     def rest(
         self, index: Int[Tensor, "row"], targets: Float[Tensor, "row group out"]
     ) -> tuple[Statistics, Float64[Tensor, "row"]]:
-        """Return the statistics of all but these points, and the weight of each new row; no history, no host sync."""
+        """Return the statistics of all but these points, and the weight of each new row; no history is built.
+
+        Nothing waits for the device but where rows are stored.
+        """
 
     def rounded(self, u: Float[Tensor, "row group dim"]) -> Float[Tensor, "row group dim"]:
         """Return the new rows as they are kept: a policy that stores them rounds, and its sums must be of those."""
@@ -106,7 +112,10 @@ class Batch(Running):
 
 
 class Stored(Refresh):
-    """Every row is stored, and the sums are patched by the rows that change."""
+    """Every row is stored in main memory or on disk, and the sums are patched by the rows that change.
+
+    On an accelerator each step therefore copies its rows to the host and back, and waits for them.
+    """
 
     def __init__(self, sums: Statistics, rows: RowStore) -> None:
         """Take all rows and their statistics, which must be of the rows as the store holds them."""
@@ -124,8 +133,15 @@ class Stored(Refresh):
         return joined(self.sums, -weight, old, targets), weight
 
     def rounded(self, u: Float[Tensor, "row group dim"]) -> Float[Tensor, "row group dim"]:
-        """Return the rows as the store will hold them."""
-        return self._rows.rounded(u.cpu()).to(u)
+        """Return the rows as the store will hold them.
+
+        Raises:
+            FloatingPointError: an embedding that is not finite.
+        """
+        rows = u.cpu()
+        if not rows.isfinite().all():
+            raise FloatingPointError("The embeddings of inducing points are not finite; lower the learning rates.")
+        return self._rows.rounded(rows).to(u)
 
     def keep(self, index: Int[Tensor, "row"], rows: Float[Tensor, "row group dim"], sums: Statistics) -> None:
         """Write the rows."""

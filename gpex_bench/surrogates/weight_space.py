@@ -44,8 +44,8 @@ def conditioned(  # noqa: PLR0913 - options by keyword
     That takes a second pass over the samples. The sums are those of the rounded rows, so that what is said of single
     rows fits the posterior exactly; the mean of x is taken at embeddings that are not rounded.
 
-    Samples pass in blocks; rows, targets and the samples stay in memory, on the CPU. `noise` is the variance s2 of each group, in units of the standardised targets
-    squared; None takes the one with the largest evidence. The result is on the CPU.
+    Samples pass in blocks; rows, targets and the samples stay in memory, on the CPU. `noise` is the variance s2 of each
+    group, in units of the standardised targets squared; None takes the one with the largest evidence.
 
     Raises:
         ValueError: the network has no heads, outputs or embeddings are not finite, or the noise is not positive.

@@ -219,6 +219,10 @@ def test_what_settings_mean(fitted, tiny):
     torch.testing.assert_close(undone.norm(dim=-1), torch.full((120, 3), 0.1))
     assert fitted("images", OTHERS["shared"])[2].rows.shape == (120, 1, 5)
     torch.testing.assert_close(fitted("images", OTHERS["fixed"])[2].noise, torch.full((3,), 0.01 * 108).double())
+    with pytest.raises(
+        ValueError, match=r"n_inducing must be at most 108, .* held_out \(0.1\) leaves of 120 .* got 120"
+    ):
+        Gpex(n_inducing=120, **SIZES).fit(*tiny.table(), 1, Progress())
 
 
 def test_a_subset_of_inducing_points_is_named_by_its_rows(fitted):
@@ -227,6 +231,64 @@ def test_a_subset_of_inducing_points_is_named_by_its_rows(fitted):
     torch.testing.assert_close(surrogate.rows, surrogate(data.train.x[surrogate.index]))
     nearest = surrogate.neighbours(data.train.x[surrogate.index[:4]], torch.arange(4) % 3, 1)
     assert torch.equal(nearest.index[:, 0], surrogate.index[:4])
+
+
+def test_samples_that_are_no_inducing_points_have_no_share(fitted):
+    _, data, surrogate = fitted("table", Gpex(n_steps=20, n_inducing=30, **SIZES))
+    x, target = asked(data)
+    shares, similarity = surrogate.contribution(x, target), surrogate.similarity(x, target)
+    outside = torch.ones(120, dtype=torch.bool)
+    outside[surrogate.index] = False
+    assert shares.shape == similarity.shape == (7, 120)
+    assert (shares[:, outside] == 0).all() and (similarity[:, outside] == -math.inf).all()
+    mean = surrogate.posterior(x).mean[torch.arange(7), target]
+    total = shares.double().sum(1) + surrogate.offset(target)
+    assert ((total - mean).abs() <= SUM * (1 + shares.abs().sum(1))).all()
+    best = surrogate.neighbours(x, target, 5)
+    torch.testing.assert_close(best.weight, similarity.gather(1, best.index))
+    torch.testing.assert_close(best.weight, similarity.topk(5, 1).values)
+
+
+@pytest.mark.parametrize("name", ["paper", "gpex"])
+def test_fixed_point_rows_change_little_and_sum_exactly(name, fitted):
+    kind = {"paper": GpexPaper, "gpex": Gpex}[name]
+    options = {"n_steps": 20, **SIZES} | ({"second_steps": 0} if name == "paper" else {})
+    _, data, exact = fitted("images", kind(rows="float32", **options))
+    _, _, short = fitted("images", kind(rows="int16", **options))
+    x, target = asked(data)
+    assert short.rows.dtype == torch.int16 and exact.rows.dtype == torch.float32
+    ours, theirs = short.posterior(data.test.x), exact.posterior(data.test.x)
+    spread = theirs.mean.std(0)
+    assert ((ours.mean - theirs.mean).abs() <= 1e-3 * spread).all()
+    torch.testing.assert_close(ours.variance, theirs.variance, rtol=1e-3, atol=0)
+    decoded = torch.stack([short.decoded(slice(None), group) for group in range(3)], 1)
+    sums = posterior.statistics(decoded, posterior.grouped(short.targets, 3))
+    torch.testing.assert_close(sums.a, short.a, rtol=1e-12, atol=1e-12)
+    shares = short.contribution(x, target)
+    total = shares.double().sum(1) + short.offset(target)
+    mean = ours.mean[:7][torch.arange(7), target]
+    assert ((total - mean).abs() <= SUM * (1 + shares.abs().sum(1))).all()
+
+
+def test_constant_heads_do_not_dilute_a_shared_kernel(tiny):
+    """The amplitude of largest evidence is that of the heads that vary."""
+    from gpex_bench.surrogates import matching
+    from gpex_bench.surrogates.kernel_map import Shape, kernel_map
+    from gpex_bench.surrogates.observation import Held
+
+    model, data = tiny.table()
+    shape = Shape(n_groups=1, n_heads=3, dim=5, width=16, norm=1.0, slope=1.0)
+    v = torch.randn(120, 3, generator=torch.Generator().manual_seed(0)).double()
+    ridges = []
+    for heads in ([0, 1, 2], [0, 1]):
+        f = kernel_map(model, data, shape, "network", 0)
+        f.requires_grad_(False)
+        targets = v[:, heads].clone()
+        targets[:, 2:] = 0
+        x = data.train.x
+        samples = matching.Samples(x=x, inducing=x, v=targets, check=Held(x=x, v=targets))
+        ridges.append(Gpex(shared=True, dim=5)._finished(f, samples, torch.ones(1).double())[1])
+    torch.testing.assert_close(*ridges, rtol=1e-10, atol=0)
 
 
 def test_the_ridge_of_a_preset_has_the_amplitude_of_largest_evidence(fitted):
@@ -281,7 +343,8 @@ def test_progress_says_how_far_and_how_well(tiny):
         ({"norm": 0.0}, "norm must be positive and finite, got 0.0"),
         ({"noise": 0.0}, "noise must be positive and finite, got 0.0"),
         ({"ridge": -1.0}, "ridge must be positive and finite, got -1.0"),
-        ({"n_inducing": 19}, "n_inducing must be at least 20, got 19"),
+        ({"n_inducing": 20}, r"n_inducing must be null or more than dim \(20\), got 20"),
+        ({"rows": "int8"}, "rows must be one of 'float32', 'int16', got 'int8'"),
         ({"objective": "latent"}, "noise must be fixed for the objective 'latent'"),
         ({"learning_rate": math.nan}, "learning_rate must be positive and finite, got nan"),
         ({"perturbation": -1.0}, "perturbation must be at least 0, got -1.0"),
