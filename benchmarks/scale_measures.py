@@ -13,7 +13,8 @@ import torch
 from released_twin import ReleasedTwin
 from torch import Tensor
 
-from gpex_bench.surrogates import nearest, posterior, refresh
+from gpex_bench.surrogates import nearest, observation, posterior, refresh
+from gpex_bench.surrogates.kernel_map import KernelMap
 from gpex_bench.surrogates.posterior import Statistics
 from gpex_bench.surrogates.row_store import RowStore
 from gpex_bench.surrogates.step import Queries, Rows, step
@@ -55,8 +56,27 @@ def cheapest(calls: Sequence[Callable[[], object]], blocks: int, seconds: float 
     return best
 
 
+class MadeUp(KernelMap):
+    """Stands for a kernel network: its hidden features are its rows, and its log variances are numbers of their own."""
+
+    def __init__(self, log_variance: Tensor) -> None:
+        torch.nn.Module.__init__(self)
+        self.values = log_variance
+
+    def embedded(self, rows: Tensor) -> Tensor:
+        """Return the rows."""
+        return rows
+
+    def log_variance(self, rows: Tensor) -> Tensor:
+        """Return the log variances."""
+        return self.values
+
+
 class Training:
     """The GP part of training steps on M inducing points; the kernel network is left out (its outputs are made up).
+
+    With the `default` preset that is the step and the density that trains the noise of intervals, each with a factor
+    and a solve of its own; with the `paper` preset, which has no such noise, the step alone.
 
     Targets of the inducing points are in a file, and with the `paper` preset so are their rows, as 16-bit numbers.
     """
@@ -77,18 +97,23 @@ class Training:
         self.v = outputs(QUERIES * BATCHES, 3).double().to(device).split(QUERIES)
         self.new = unit(NEW * BATCHES, 4, norm).to(device).split(NEW)
         self.log_noise = torch.zeros(HEADS, dtype=torch.float64, device=device, requires_grad=preset == "default")
+        self.log_variance = torch.zeros(QUERIES + NEW, HEADS, device=device, requires_grad=True)
+        self.kernel_map = MadeUp(self.log_variance)
         self.taken = 0
 
     def __call__(self) -> None:
-        """Take a step: loss, gradients of queries, new rows and noise, statistics and rows kept."""
+        """Take a step: loss, gradients of queries, new rows, noise and log variances, statistics and rows kept."""
         batch = self.taken % BATCHES
         u, new = self.u[batch].requires_grad_(), self.new[batch].requires_grad_()
         index = self.policy.drawn(NEW)
         rows = Rows(index=index, u=new, targets=self.targets[index].double().to(u.device))
         objective = "predictive" if self.preset == "default" else "latent"
-        loss, _ = step(self.policy, rows, Queries(u=u, v=self.v[batch]), self.log_noise, objective)
+        loss, sums = step(self.policy, rows, Queries(u=u, v=self.v[batch]), self.log_noise, objective)
+        if self.preset == "default":
+            seen = torch.cat([self.v[batch], rows.targets])[..., 0]
+            loss = loss + observation.density(self.kernel_map, torch.cat([u, new]), seen, sums, self.log_noise.detach())
         loss.backward()
-        for leaf in (u, new, self.log_noise):
+        for leaf in (u, new, self.log_noise, self.log_variance):
             leaf.grad = None
         self.taken += 1
 

@@ -48,7 +48,9 @@ def markdown(table: pd.DataFrame, record: dict) -> str:
     origin = (
         f"`{record['command']}`, one thread of {machine['processor']} ({machine['cores']} cores), Python "
         f"{machine['python']}, torch {machine['torch']}; commit {str(code['commit'])[:12]}{dirty}, code "
-        f"{code['fingerprint']}. Seconds are those of the processor, the best of several blocks."
+        f"{code['fingerprint']}. Seconds are those of the processor, the best of several blocks. "
+        "A step of the default preset includes the density that trains the noise of intervals, with a factor and a "
+        "solve of its own."
     )
     return "\n".join([*lines, "", origin, ""])
 
