@@ -11,9 +11,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gpex_bench.debugging.plan import RANKINGS
-from gpex_bench.debugging.repair import CHUNK, Question, Ranking
+from gpex_bench.debugging.repair import Question, Ranking
 from gpex_bench.debugging.representer import last_layer, representer_values, with_constant
-from gpex_bench.types import Model, Progress, Recipe
+from gpex_bench.embeddings import centred_cosine, embeddings
+from gpex_bench.types import Progress, Recipe
 
 PENALTY = 3e-3  # of the squared norm of representer points' last layer; our choice
 DAMPING = 1e-3  # added to the Hessian of the last layer's mean loss (influence functions); our choice
@@ -32,16 +33,14 @@ def of_surrogate(recipe: Recipe, by: str = "similarity", progress: Progress | No
 
 def embedding(question: Question, k: int) -> Int[Tensor, "batch k"]:
     """Rank by the cosine in the network's own embedding, centred on the training samples as GPEX's similarity is."""
-    f, query = _embedded(question.model, question.data.train.x), _embedded(question.model, question.x)
-    centre = f.mean(0)
-    return _strongest(_unit(query - centre) @ _unit(f - centre).T, k)
+    return _strongest(centred_cosine(question.model, question.data.train.x, question.x), k)
 
 
 def representer(question: Question, k: int) -> Int[Tensor, "batch k"]:
     """Rank by the share alpha_i f_i . f of the predicted class's output (see `representer`)."""
     y, n_classes = question.data.train.y, len(question.data.classes)
-    f = with_constant(_embedded(question.model, question.data.train.x))
-    query = with_constant(_embedded(question.model, question.x))
+    f = with_constant(embeddings(question.model, question.data.train.x))
+    query = with_constant(embeddings(question.model, question.x))
     alpha = representer_values(f, y, last_layer(f, y, n_classes, PENALTY), PENALTY)
     return _strongest(alpha[:, question.target].T * (query @ f.T), k)
 
@@ -54,7 +53,7 @@ def influence(question: Question, k: int) -> Int[Tensor, "batch k"]:
     """
     from captum.influence import NaiveInfluenceFunction
 
-    f, query = _embedded(question.model, question.data.train.x), _embedded(question.model, question.x)
+    f, query = embeddings(question.model, question.data.train.x), embeddings(question.model, question.x)
     with torch.random.fork_rng(devices=[]), torch.enable_grad():  # a new layer is random, and captum sets a global seed
         head = nn.Linear(*question.model.head.weight.T.shape).double()
         head.load_state_dict(question.model.head.state_dict())
@@ -81,16 +80,6 @@ def random(question: Question, k: int) -> Int[Tensor, "batch k"]:
 
 
 BY_NAME: dict[str, Ranking] = dict(zip(RANKINGS, (embedding, representer, influence, random), strict=True))
-
-
-def _embedded(model: Model, x: Float[Tensor, "n *feature"]) -> Tensor:
-    """Return the network's embeddings, float64."""
-    with torch.no_grad():
-        return torch.cat([model.embed(part) for part in x.split(CHUNK)]).double()
-
-
-def _unit(f: Tensor) -> Tensor:
-    return nn.functional.normalize(f, dim=-1, eps=1e-12)
 
 
 def _strongest(strength: Float[Tensor, "batch n_train"], k: int) -> Int[Tensor, "batch k"]:

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from gpex_bench.debugging.labels import labelled
 from gpex_bench.debugging.plan import Plan
+from gpex_bench.embeddings import in_chunks
 from gpex_bench.types import Dataset, Model, value
 
-CHUNK = 500  # samples per pass
 COLUMNS = ("shown", "found", "accuracy", "misclassified")
 
 
@@ -103,5 +103,4 @@ def shown(ranked: Int[Tensor, "batch k"], is_shown: Bool[Tensor, "n_train"], n: 
 
 def _predicted(model: Model, x: Float[Tensor, "n *feature"]) -> Int[Tensor, "n"]:
     """Return the predicted classes."""
-    with torch.no_grad():
-        return torch.cat([model(part).argmax(1) for part in x.split(CHUNK)])
+    return in_chunks(model, x).argmax(1)

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from gpex_bench import plots
+from gpex_bench.embeddings import centred_cosine
 from gpex_bench.frames import number
 from gpex_bench.plots import Drawing, Heat, Sheet
 from gpex_bench.stages.shown import Shown
@@ -19,7 +20,6 @@ from gpex_bench.types import Examples, Surrogate
 
 N_NEIGHBOURS = 10  # as in the paper's figures
 N_COLUMNS = 6  # of a table
-CHUNK = 500  # training samples per pass
 Figures = Iterator[tuple[str, str, str, Drawing]]  # file stem, section of the report, dataset, drawing
 
 
@@ -167,10 +167,5 @@ def embedding_neighbours(
     shown: Shown, x: Float[Tensor, "batch *feature"], k: int
 ) -> tuple[Float[Tensor, "batch k"], Int[Tensor, "batch k"]]:
     """Return the k training samples nearest in the network's embedding: their centred cosine, and their rows."""
-    with torch.no_grad():
-        rows = torch.cat([shown.model.embed(part) for part in shown.data.train.x.split(CHUNK)]).double()
-        query = shown.model.embed(x).double()
-    centre = rows.mean(0)
-    unit = nn.functional.normalize
-    found = (unit(query - centre, dim=-1) @ unit(rows - centre, dim=-1).T).topk(k, 1)
+    found = centred_cosine(shown.model, shown.data.train.x, x).topk(k, 1)
     return found.values.to(x.dtype), found.indices

@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gpex_bench.embeddings import CHUNK
 from gpex_bench.surrogates import demands
 from gpex_bench.surrogates.features import FeatureMap
 from gpex_bench.types import Model
 
 WIDEST = 2048  # numbers in the embedding vector of a network with features per place
-CHUNK = 500  # samples per pass
 
 
 class Embedding(FeatureMap):

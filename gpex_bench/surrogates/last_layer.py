@@ -16,10 +16,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gpex_bench.embeddings import in_chunks
 from gpex_bench.surrogates import demands
 from gpex_bench.surrogates.embedding import Embedding
 from gpex_bench.surrogates.features import FeatureMap
-from gpex_bench.surrogates.weight_space import WeightSpaceSurrogate, conditioned, in_chunks, restored
+from gpex_bench.surrogates.weight_space import WeightSpaceSurrogate, conditioned, restored
 from gpex_bench.types import Dataset, Model, Progress, Recipe, settings
 
 
