@@ -78,6 +78,7 @@ def agree(this: Job) -> None:
     from gpex_bench.stages.agree import agree
 
     run_id = this.wildcards["surrogate"]
+    device = getattr(this.config.surrogate(run_id), "device", "cpu")  # where its recipe fits it
     for number, seed in enumerate(this.config.seeds):
         model = this.model(this.paths("models")[number])
         try:
@@ -85,7 +86,8 @@ def agree(this: Job) -> None:
         except NotFitted as error:
             log.info("%s %s seed %s: nothing to compare, the fit %s", this.name, run_id, seed, error)
             surrogate = None
-        for name, table in zip(("agreement", "predictions"), agree(model, surrogate, this.data, seed), strict=True):
+        found = agree(model, surrogate, this.data, seed, device)
+        for name, table in zip(("agreement", "predictions"), found, strict=True):
             table.insert(0, "surrogate", run_id)
             write_cell_table(this, this.paths(name)[number], table, seed, kind=name)
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import pandas as pd
+import torch
 
 from gpex_bench.surrogates.agreement import compare
 from gpex_bench.types import Dataset, Model, Surrogate
 
 
-def agree(model: Model, surrogate: Surrogate | None, data: Dataset, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def agree(
+    model: Model, surrogate: Surrogate | None, data: Dataset, seed: int, device: str = "cpu"
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the agreement statistics per head and predictions, on test, mixed and out-of-distribution items.
 
-    Both are empty without a surrogate, because its fit failed.
+    They are calculated on `device`, or on the CPU if this machine has no such GPU. Both are empty without a surrogate,
+    because its fit failed.
     """
     if surrogate is None:
         return pd.DataFrame(), pd.DataFrame()
-    return compare(model, surrogate, data, seed)
+    has_it = not device.startswith("cuda") or torch.cuda.is_available()
+    return compare(model, surrogate, data, seed, device=device if has_it else "cpu")

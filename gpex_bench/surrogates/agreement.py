@@ -14,24 +14,31 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gpex_bench.embeddings import CHUNK, in_chunks
 from gpex_bench.surrogates import comparison
 from gpex_bench.surrogates.comparison import Outputs
 from gpex_bench.surrogates.mixing import mixed
 from gpex_bench.surrogates.unfamiliar import unfamiliar
 from gpex_bench.types import Dataset, Model, Surrogate
 
-CHUNK = 500
 ALL = "all"  # the value of `head` for statistics over heads
 N_KEPT = 500  # items of a split whose predictions are kept, for figures
 SPLITS = ("test", "mixed", "ood")
 Table = list[tuple[str, str, str, float]]
 
 
-def compare(
-    model: Model, surrogate: Surrogate, data: Dataset, seed: int, n_mixed: int = 2000
+def compare(  # noqa: PLR0913 - one option by keyword
+    model: Model, surrogate: Surrogate, data: Dataset, seed: int, n_mixed: int = 2000, *, device: str = "cpu"
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return `agreement` and `predictions`, for which every output is calculated once."""
-    found = {split: _outputs(model, surrogate, x) for split, x in _inputs(data, seed, n_mixed).items()}
+    """Return `agreement` and `predictions`, for which every output is calculated once, on `device`.
+
+    Network and surrogate come back on the CPU.
+    """
+    model.to(device)
+    surrogate.to(device)
+    found = {split: _outputs(model, surrogate, x, device) for split, x in _inputs(data, seed, n_mixed).items()}
+    model.cpu()
+    surrogate.cpu()
     heads = head_names(model, data, found["test"].network.shape[1])
     return _agreement(model, surrogate, data, found, heads), _predictions(data, found, heads)
 
@@ -80,13 +87,13 @@ def _inputs(data: Dataset, seed: int, n_mixed: int) -> dict[str, Tensor]:
     }
 
 
-def _outputs(model: Model, surrogate: Surrogate, x: Float[Tensor, "batch *feature"]) -> Outputs:
+def _outputs(model: Model, surrogate: Surrogate, x: Float[Tensor, "batch *feature"], device: str) -> Outputs:
     """Return what network and surrogate say, float64."""
     with torch.no_grad():
-        network = torch.cat([model.explained(part) for part in x.split(CHUNK)])
-        posterior = [surrogate.posterior(part) for part in x.split(CHUNK)]
+        posterior = [surrogate.posterior(part.to(device)) for part in x.split(CHUNK)]
+    network = in_chunks(model.explained, x, device)
     mean, variance = torch.cat([part.mean for part in posterior]), torch.cat([part.variance for part in posterior])
-    return Outputs(*(values.double().numpy() for values in (network, mean, variance)))
+    return Outputs(*(values.cpu().double().numpy() for values in (network, mean, variance)))
 
 
 def _agreement(
