@@ -7,14 +7,14 @@ sum w (y - mean)^2 / (1 - q) with q = sum w^2, times 1 + q for the error of the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from gpex_bench.surrogates import demands
+from gpex_bench.surrogates import demands, nearest
 from gpex_bench.surrogates.embedding import Embedding, embedded
 from gpex_bench.types import Dataset, Model, Posterior, Progress, Recipe, Surrogate, settings
 
@@ -39,12 +39,14 @@ class KnnSurrogate(Surrogate):
         """Return the embeddings."""
         return self.features.vector(x)
 
-    def squared_distance(self, x: Float[Tensor, "batch *feature"]) -> Float64[Tensor, "batch n_train"]:
-        """Return the squared distance of each input to each training sample; exactly 0 for equal embeddings."""
-        a, b = self._scaled(self(x)), self._scaled(self.rows)
-        size = a.square().sum(1)[:, None] + b.square().sum(1)
-        found = size - 2 * a @ b.T
-        return torch.where(found > SAME * size, found, 0.0)
+    def _blocks(self, x: Float[Tensor, "batch *feature"]) -> Iterator[Float64[Tensor, "batch _"]]:
+        """Yield the squared distances to the training samples block by block; exactly 0 for equal embeddings."""
+        a = self._scaled(self(x))
+        for rows in self.rows.split(nearest.BLOCK):
+            b = self._scaled(rows)
+            size = a.square().sum(1)[:, None] + b.square().sum(1)
+            found = size - 2 * a @ b.T
+            yield torch.where(found > SAME * size, found, 0.0)
 
     def posterior(self, x: Float[Tensor, "batch *feature"]) -> Posterior:
         """Return mean and variance over the neighbours."""
@@ -60,7 +62,7 @@ class KnnSurrogate(Surrogate):
         self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
     ) -> Float[Tensor, "batch n_train"]:
         """Return minus the distance to each training sample; the same for every target."""
-        return -self.squared_distance(x).sqrt().to(x.dtype)
+        return torch.cat([-part.sqrt().to(x.dtype) for part in self._blocks(x)], 1)
 
     def contribution(
         self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
@@ -81,7 +83,8 @@ class KnnSurrogate(Surrogate):
 
     def _nearest(self, x: Tensor) -> tuple[Int[Tensor, "batch k"], Float64[Tensor, "batch k"]]:
         """Return the nearest training samples and their weights, which sum to 1."""
-        squared, index = self.squared_distance(x).topk(min(self.recipe.k, len(self.rows)), dim=1, largest=False)
+        closeness, index = nearest.largest((-part for part in self._blocks(x)), min(self.recipe.k, len(self.rows)))
+        squared = -closeness
         weight = torch.ones_like(squared)
         if self.recipe.weights == "distance":
             equal = squared == 0

@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsRegressor
 
+from gpex_bench.surrogates import nearest
 from gpex_bench.surrogates.knn import Knn
 from gpex_bench.types import Progress
 
@@ -42,6 +43,20 @@ def test_more_neighbours_than_samples_are_all(tiny):
     surrogate = Knn(k=1000, weights="uniform").fit(model, data, 0, Progress())
     mean = model.explained(data.train.x).mean(0)
     torch.testing.assert_close(surrogate.posterior(data.test.x).mean, mean.expand(40, -1))
+
+
+def test_blocks_of_rows_do_not_matter(fitted, monkeypatch):
+    _, data, surrogate = fitted("table", Knn(k=4))
+    target = torch.zeros(40, dtype=torch.long)
+
+    def answers():
+        found = surrogate.posterior(data.test.x)
+        return found.mean, found.variance, surrogate.similarity(data.test.x, target)
+
+    whole = answers()
+    monkeypatch.setattr(nearest, "BLOCK", 7)
+    for a, b in zip(whole, answers(), strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_only_neighbours_contribute(fitted):
