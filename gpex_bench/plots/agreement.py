@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from gpex_bench.frames import PREDICTIONS, SPLITS, below_one, natural, ordered, require, surrogate_order
 from gpex_bench.plots.style import BLUE, GREY, INK, ORANGE, Drawing, plain_numbers, shorten, styled
@@ -111,6 +112,7 @@ def agreement_heads(agreement: pd.DataFrame) -> Drawing:
             said.append(f"{name}, {SPLITS[split]}: {_row(axes, y, part.dropna(subset='mean'))}")
         axes.set(xscale="log", xlabel="1 − R² (left is better)", ylim=(len(names) - 0.4, -0.8))
         plain_numbers(axes.xaxis)
+        axes.xaxis.set_major_locator(LogLocator(numticks=6))
         axes.set_title(f"{SPLITS[split]} items", loc="left")
         axes.grid(axis="y", visible=False)
     panels[0].set_yticks(range(len(names)), [shorten(name, 18) for name in names])
