@@ -11,6 +11,7 @@ from __future__ import annotations
 from gpex_bench.surrogates.gpex_recipe import GpexRecipe, Statistics
 from gpex_bench.surrogates.step import Objective
 from gpex_bench.surrogates.trunks import Trunk
+from gpex_bench.surrogates.weight_space import Rows
 from gpex_bench.types import settings
 
 
@@ -28,6 +29,7 @@ class GpexPaper(GpexRecipe):
     input_noise: bool = False
     objective: Objective = "latent"
     statistics: Statistics = "stored"
+    rows: Rows = "int16"
     n_steps: int = 400
     second_steps: int = 200
     updates: int = 10

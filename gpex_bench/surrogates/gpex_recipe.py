@@ -287,7 +287,7 @@ def _sums(f: KernelMap, samples: Samples, rows: RowStore | None = None) -> poste
                 u = f(x)
             if rows is not None:
                 here = slice(start, start + len(u))
-                rows[here] = u.cpu()
+                rows[here] = u
                 u = rows[here].to(u)
             start += len(x)
             yield u, targets

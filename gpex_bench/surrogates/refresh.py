@@ -129,7 +129,7 @@ class Stored(Refresh):
     ) -> tuple[Statistics, Float64[Tensor, "row"]]:
         """Return A - O'O and its like; a repeated point is subtracted and added once, in its first place."""
         weight = (_first(index) == torch.arange(len(index), device=index.device)).to(self.sums.a)
-        old = self._rows[index.cpu()].to(self.sums.a)
+        old = self._rows[index].to(self.sums.a)
         return joined(self.sums, -weight, old, targets), weight
 
     def rounded(self, u: Float[Tensor, "row group dim"]) -> Float[Tensor, "row group dim"]:
@@ -145,7 +145,7 @@ class Stored(Refresh):
 
     def keep(self, index: Int[Tensor, "row"], rows: Float[Tensor, "row group dim"], sums: Statistics) -> None:
         """Write the rows."""
-        self._rows[index.cpu()] = rows[_first(index)].cpu()
+        self._rows[index] = rows[_first(index)]
         self.sums = sums
 
     def state(self) -> dict[str, Tensor]:

@@ -60,7 +60,8 @@ class RowStore:
         return self.shape[0]
 
     def __getitem__(self, index: Int[Tensor, "row"] | slice) -> Float[Tensor, "row group dim"]:
-        """Return rows in any order, repeated ones too."""
+        """Return rows in any order, repeated ones too; the index may be on any device, the rows are on the CPU."""
+        index = index if isinstance(index, slice) else index.cpu()
         self._forget(index)
         return self._decoded(self._data[index].clone())
 
@@ -70,7 +71,8 @@ class RowStore:
         Raises:
             ValueError: a number that int16 with this bound cannot hold.
         """
-        self._data[index] = self._encoded(rows)
+        index = index if isinstance(index, slice) else index.cpu()
+        self._data[index] = self._encoded(rows.cpu())
         self._forget(index)
 
     def rounded(self, rows: Float[Tensor, "row group dim"]) -> Float[Tensor, "row group dim"]:
