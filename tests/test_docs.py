@@ -119,3 +119,18 @@ def test_numbers_of_the_readme_are_those_of_the_published_run():
         for table, cell in zip(tables, shown, strict=True):
             (line,) = re.findall(rf"^\| {method} .*", table.read_text(), re.MULTILINE)
             assert cell == line.split("|")[2].strip(), (method, table.name)
+
+
+def test_agreement_of_the_readme_is_that_of_the_published_run():
+    import pandas as pd
+
+    table = pd.read_csv(ROOT / "results/published/default/agreement.csv")
+    gpex = table[(table["surrogate"] == "gpex") & (table["head"] == "all")]
+    found = gpex.set_index(["dataset", "model", "statistic", "split"])["mean"]
+    rows = re.findall(r"^\| [^|(]*\(`(\w+)`, `(\w+)`\) \| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert len(rows) == 4
+    splits = ("test", "mixed", "ood")
+    for dataset, model, cells in rows:
+        r2 = [f"{found[dataset, model, 'mean_r2', split]:.4f}" for split in splits]
+        inside = [f"{100 * found[dataset, model, 'mean_coverage_90', split]:.1f} %" for split in splits]
+        assert cells.split(" | ") == [*r2, *inside], (dataset, model)
