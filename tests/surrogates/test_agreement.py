@@ -1,10 +1,12 @@
 """Agreement: on surrogates with known answers, on which splits, and for which heads. The formulas: test_comparison."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
+from gpex_bench.stages.agree import agree
 from gpex_bench.surrogates import agreement as module
 from gpex_bench.surrogates.agreement import SPLITS, agreement, compare, predictions
 from gpex_bench.surrogates.comparison import Outputs, of_classes, over_heads, per_head
@@ -65,6 +67,15 @@ def test_every_output_is_calculated_once(tiny):
     surrogate = Known(model)
     compare(model, surrogate, data, seed=0, n_mixed=60)
     assert surrogate.n_rows == 40 + 60 + 40
+
+
+def test_a_missing_gpu_is_no_error(tiny, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    model, data = tiny.table()
+    for found, expected in zip(
+        agree(model, Known(model), data, 0, "cuda"), agree(model, Known(model), data, 0), strict=True
+    ):
+        pd.testing.assert_frame_equal(found, expected)
 
 
 def test_a_perfect_surrogate_is_perfect(tiny):
