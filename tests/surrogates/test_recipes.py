@@ -36,7 +36,13 @@ RECIPES = [
     Knn(k=3, weights="uniform", metric="cosine"),
 ]
 CASES = [
-    pytest.param(name, recipe, id=f"{name}-{number}-{type(recipe).__name__}")
+    pytest.param(
+        name,
+        recipe,
+        id=f"{name}-{number}-{type(recipe).__name__}",
+        # a recipe's second setting has no image code of its own
+        marks=pytest.mark.slow if name == "images" and type(RECIPES[number - 1]) is type(recipe) else (),
+    )
     for name in ("table", "images", "attention")
     for number, recipe in enumerate(RECIPES)
     if name != "attention" or "attention" in recipe.takes_explained
