@@ -24,7 +24,7 @@ study: $(READY) ## answer a question about settings (STUDY=, CORES=), see docs/s
 	$(BIN)/snakemake --cores $(CORES) --configfile config/studies/$(STUDY).yaml
 
 test: lint ## run linters, type checks and all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadscope
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .
