@@ -46,7 +46,8 @@ def study(table: pd.DataFrame, scale: Scale) -> Drawing:
     n_choices = table[scale.x].nunique()
     height = 2.5 if scale.is_ordered else 0.9 + 0.19 * n_choices * max(len(hues), 2)
     figure = Figure(figsize=(1.0 + 3.1 * len(shown), 0.7 + height * len(networks)), layout="constrained")
-    panels = figure.subplots(len(networks), len(shown), squeeze=False)
+    sharing = False if scale.is_ordered else "row"  # the names of the choices stand once, at the left
+    panels = figure.subplots(len(networks), len(shown), squeeze=False, sharey=sharing)
     for row, (dataset, model) in zip(panels, networks, strict=True):
         for axes, (statistic, split) in zip(row, shown, strict=True):
             here = table[(table["dataset"] == dataset) & (table["model"] == model)]
@@ -57,7 +58,10 @@ def study(table: pd.DataFrame, scale: Scale) -> Drawing:
     handles, labels = panels[0][0].get_legend_handles_labels()
     if scale.hue is not None:
         known = dict(zip(labels, handles, strict=True))
-        figure.legend(list(known.values()), list(known), title=scale.hue, loc="outside right upper")
+        figure.legend(list(known.values()), list(known), title=scale.hue, loc="outside lower center", ncols=len(known))
+    if not scale.is_ordered:
+        for axes in panels[:, 0]:
+            axes.set_ylabel(scale.x)
     return Drawing(figure, scale.question, _said(table, scale), table)
 
 
