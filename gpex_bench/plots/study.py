@@ -46,7 +46,7 @@ def study(table: pd.DataFrame, scale: Scale) -> Drawing:
     n_choices = table[scale.x].nunique()
     height = 2.5 if scale.is_ordered else 0.9 + 0.19 * n_choices * max(len(hues), 2)
     figure = Figure(figsize=(1.0 + 3.1 * len(shown), 0.7 + height * len(networks)), layout="constrained")
-    sharing: Literal["none", "row"] = "none" if scale.is_ordered else "row"  # the names of the choices stand once, at the left
+    sharing: Literal["none", "row"] = "none" if scale.is_ordered else "row"  # choices are named once, at the left
     panels = figure.subplots(len(networks), len(shown), squeeze=False, sharey=sharing)
     for row, (dataset, model) in zip(panels, networks, strict=True):
         for axes, (statistic, split) in zip(row, shown, strict=True):
