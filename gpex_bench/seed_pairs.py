@@ -8,6 +8,7 @@ common seeds the two samples stand for themselves (Welch's test, `welch1947gener
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -41,6 +42,20 @@ def difference(a: pd.Series, b: pd.Series) -> Difference:
     error = math.sqrt(sum(squares))
     degrees = sum(squares) ** 2 / sum(freedom) if error > 0 else 1.0
     return _around(float(a.mean() - b.mean()), error, degrees, n_seeds=min(len(a), len(b)), is_paired=False)
+
+
+def settings_differ(samples: Sequence[pd.Series]) -> float:
+    """Return the p value of "all settings are alike": Friedman's test, by ranks within seeds (`friedman1937use`).
+
+    It takes three settings or more, so that a best and a worst that were picked after looking need no pair test.
+    Ranks keep one noisy setting from hiding the others. NaN with fewer than two common seeds.
+    """
+    wide = pd.concat(list(samples), axis=1).dropna()
+    if len(wide) < 2:
+        return math.nan
+    if (wide.nunique(axis=1) == 1).all():
+        return 1.0
+    return float(stats.friedmanchisquare(*wide.to_numpy(float).T).pvalue)
 
 
 def trend(values: pd.DataFrame) -> Difference:

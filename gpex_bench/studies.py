@@ -1,8 +1,8 @@
 """A study's numbers: one row per grid point, and sentences about them that no one wrote beforehand.
 
-Settings are compared seed by seed (`seed_pairs`), at the 5 % level: the best with the worst one after Bonferroni's
-correction for all pairs, because they are picked after looking, choices with the first one after Holm's. With one seed
-nothing can be told, and the sentences say so.
+Settings are compared seed by seed (`seed_pairs`), at the 5 % level: all together by Friedman's test, because best and
+worst are picked after looking, choices with the first one after Holm's correction. With one seed nothing can be
+told, and the sentences say so.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import stats
 
 from gpex_bench.frames import number, require
-from gpex_bench.seed_pairs import Difference, difference, trend
+from gpex_bench.seed_pairs import Difference, difference, settings_differ, trend
 from gpex_bench.statistics import holm
 
 CONFIDENCE = 0.95
@@ -170,12 +170,16 @@ def _extremes(rows: pd.DataFrame, named: Sequence[str], better: str) -> str:
     told = difference(best["seeds"], worst["seeds"])
     if math.isnan(told.p_value):
         return f"{ends}; with one seed, whether they differ is not known."
-    n_pairs = len(order) * (len(order) - 1) // 2
-    adjusted = min(1.0, n_pairs * told.p_value)
-    verb = "differ" if _is_told(adjusted) else "cannot be told apart"
-    among = "" if n_pairs == 1 else f" after correction for {n_pairs} pairs"
     sign = -1.0 if better == "lower" else 1.0
-    return f"{ends}; they {verb} (by {number(abs(told.mean))} {_evidence(told, sign)}; p = {number(adjusted)}{among})."
+    gap = f"{number(abs(told.mean))} {_evidence(told, sign)}"
+    if len(order) == 2:
+        verb = "differ" if _is_told(told.p_value) else "cannot be told apart"
+        return f"{ends}; they {verb} (by {gap}; p = {number(told.p_value)})."
+    p_value = settings_differ(list(order["seeds"]))
+    if math.isnan(p_value):
+        return f"{ends}, by {gap}; whether the settings differ is not known without common seeds."
+    verb = "differ" if _is_told(p_value) else "cannot be told apart"
+    return f"{ends}, by {gap}; the {len(order)} settings {verb} (Friedman's test, p = {number(p_value)})."
 
 
 def _lines(rows: pd.DataFrame, hue: str | None) -> list[tuple[str, pd.DataFrame]]:

@@ -12,7 +12,7 @@ from scipy import stats
 
 from gpex_bench import config, plots, registry
 from gpex_bench.grid import Setting, Study
-from gpex_bench.seed_pairs import difference, trend
+from gpex_bench.seed_pairs import difference, settings_differ, trend
 from gpex_bench.stages.agree import agree
 from gpex_bench.stages.prepare import prepare
 from gpex_bench.stages.study import answer
@@ -108,8 +108,8 @@ def test_sentences_tell_a_trend_from_none(numbers, verb, spread):
     text = found([1, 4, 16], numbers, spread=spread).sentences
     assert verb in text
     is_clear = verb != "no trend"
-    assert ("they differ" in text) == is_clear
-    assert ("they cannot be told apart" in text) != is_clear
+    assert ("the 3 settings differ (Friedman's test" in text) == is_clear
+    assert ("the 3 settings cannot be told apart" in text) != is_clear
     best, worst = (1, 16) if numbers[0] > numbers[-1] else (16, 1)
     assert f"best with m {best} " in text
     assert f"worst with m {worst} " in text
@@ -143,6 +143,17 @@ def test_pairs_of_seeds_agree_with_scipy():
     assert ours.p_value == pytest.approx(theirs.pvalue)
     assert (ours.low, ours.high) == pytest.approx(tuple(theirs.confidence_interval()))
     assert np.isnan(difference(a[:1], b).p_value)
+
+
+def test_settings_differ_by_ranks_within_seeds():
+    draw = np.random.default_rng(2)
+    numbers = draw.normal(size=(5, 4)) + np.arange(4)
+    samples = [pd.Series(column) for column in numbers.T]
+    ranks = stats.rankdata(numbers, axis=1).sum(0)
+    statistic = 12 / (5 * 4 * 5) * (ranks**2).sum() - 3 * 5 * 5
+    assert settings_differ(samples) == pytest.approx(stats.chi2.sf(statistic, 3))
+    assert settings_differ([samples[0]] * 3) == 1.0
+    assert np.isnan(settings_differ([sample[:1] for sample in samples]))
 
 
 def test_a_trend_is_the_slope_of_each_seed():

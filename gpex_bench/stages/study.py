@@ -81,8 +81,8 @@ def _cell(cell: dict) -> str:
 def _page(asked: Study, said: Sequence[str], n_seeds: int) -> str:
     """Return the sentences as a page."""
     how = (
-        f"Means over {n_seeds} training seeds. Settings are compared seed by seed (paired t test at the 5 % level, "
-        "Holm's correction over the choices, Bonferroni's over the pairs for the best and the worst); intervals are at "
+        f"Means over {n_seeds} training seeds. Settings are compared seed by seed at the 5 % level (all together by "
+        "Friedman's test; choices with the first by paired t tests with Holm's correction); intervals are at "
         f"95 %, not corrected. With {n_seeds} seeds a single difference counts when its mean is more than "
         f"{needed(n_seeds):.1f} times the standard deviation of the seeds' differences, and more after correction"
         f"{FEW if n_seeds <= 3 else ''}."
