@@ -291,3 +291,13 @@ def test_a_dollar_in_a_name_is_a_dollar() -> None:
     frame = cost()
     frame["method"] = frame["method"].replace("gpex", "a$b$")
     assert "a$b$" in plots.to_svg(plots.cost_against_score(frame, True), "x")
+
+
+def test_ids_are_numbers_and_every_reference_is_there():
+    text = svg("cost")
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+    assert not re.search(r"-[a-z][0-9a-f]{10}\b", text)
+    assert {
+        target for pair in re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', text) for target in pair if target
+    } <= set(ids)

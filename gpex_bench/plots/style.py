@@ -94,6 +94,7 @@ def to_svg(drawing: Drawing, name: str) -> str:
     width, height = (float(size) for size in re.findall(r'(?:width|height)="([\d.]+)pt"', body[:600])[:2])
     inside = re.sub(r"<metadata>.*?</metadata>", "", body[body.index(">") + 1 :], count=1, flags=re.DOTALL)
     inside = re.sub(r' id="image[0-9a-f]+"', "", inside)  # a hash of its content: two equal images would share it
+    inside = _numbered(inside)
     inside = re.sub(r'(\bid="|href="#|url\(#)', lambda found: f"{found[0]}{name}-", inside)
     inside = re.sub(r"<!--.*?-->\n?", "", inside, flags=re.DOTALL)
     inside = re.sub(r"\n\s*", "\n", inside)
@@ -104,6 +105,17 @@ def to_svg(drawing: Drawing, name: str) -> str:
         f'<title id="{name}-title">{escape(drawing.title)}</title>\n<desc id="{name}-alt">{escape(drawing.alt)}</desc>'
     )
     return head + inside
+
+
+def _numbered(svg: str) -> str:
+    """Replace matplotlib's hashed ids by numbers, in the order in which they appear.
+
+    The hashes are of unrounded positions, whose last bits depend on the order in which the layout was solved.
+    """
+    known: dict[str, str] = {}
+    return re.sub(
+        r'(?<=id="|f="#|rl\(#)[a-z][0-9a-f]{10}\b', lambda found: known.setdefault(found[0], f"i{len(known)}"), svg
+    )
 
 
 def to_png(drawing: Drawing, dpi: int = 160) -> bytes:
