@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from gpex_bench.embeddings import CHUNK
 from gpex_bench.surrogates import demands, matching, observation, posterior, refresh
 from gpex_bench.surrogates.kernel_map import KernelMap, Shape, kernel_map
 from gpex_bench.surrogates.matching import Samples, Schedule, Targets, Training, in_parts
@@ -32,7 +33,6 @@ from gpex_bench.types import Dataset, Model, Progress, Recipe, settings
 
 OWN = 2023  # keeps GPEX's random numbers apart from those that the network's weights came from, also with equal seeds
 FORMAT = 2  # of checkpoints; another number makes the old ones foreign
-CHUNK = 500  # samples per pass through the kernel network
 Statistics = Literal["running", "stored", "batch"]
 
 

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from gpex_bench.embeddings import CHUNK
 from gpex_bench.surrogates import posterior
 from gpex_bench.surrogates.kernel_map import HIGHEST, LOWEST, KernelMap
 from gpex_bench.surrogates.posterior import State, Statistics
@@ -23,7 +24,6 @@ from gpex_bench.types import value
 
 Z = 1.6448536269514722  # half-width of a central 90 % interval in standard deviations
 COVERED = 0.92  # of held-out samples by what is called a 90 % interval: other mixtures than these are covered less
-CHUNK = 500  # inputs per pass through the kernel network
 SLOPES = (0.8, 1.25)  # range of the slope in one round
 ROUNDS = 4  # stretching also changes the spread within a set, so that one round is not exact
 TOGETHER = 1e-2  # difference of mean log variances below which a slope cannot tell the sets apart

@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
+from gpex_bench.embeddings import in_chunks
 from gpex_bench.surrogates import posterior
 from gpex_bench.surrogates.evidence import evidence_noise
 from gpex_bench.surrogates.features import FeatureMap
@@ -21,7 +22,6 @@ from gpex_bench.surrogates.streaming import streamed
 from gpex_bench.surrogates.weight_space_surrogate import BUFFERS, SUMS, WeightSpaceSurrogate
 from gpex_bench.types import Dataset, Model
 
-CHUNK = 500  # samples per pass through the networks
 BLOCK = 8192  # rows that are decoded at a time
 Rows = Literal["float32", "int16"]
 
@@ -132,9 +132,3 @@ def _stored(
         return (features(part).double() / unit.to(part.device)).round().clamp(-LEVELS, LEVELS).to(torch.int16)
 
     return in_chunks(encoded, x, device), unit
-
-
-def in_chunks(network: Callable[[Tensor], Tensor], x: Float[Tensor, "n *feature"], device: str = "cpu") -> Tensor:
-    """Apply a network on `device` to many samples without gradients; the result is on the CPU."""
-    with torch.no_grad():
-        return torch.cat([network(part.to(device)).cpu() for part in x.split(CHUNK)])
