@@ -1,5 +1,7 @@
 """Figures: same bytes twice and in any order, no number for a failed cell, a fair scale, and messages."""
 
+import base64
+import io
 import re
 import xml.etree.ElementTree as ElementTree
 from functools import cache
@@ -9,9 +11,11 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from gpex_bench import frames, plots, statistics
-from gpex_bench.plots import removal, scores
+from gpex_bench.plots import removal
+from gpex_bench.plots.compact import compact
 from gpex_bench.plots.neighbours import overlaid
 from gpex_bench.registry import load
 
@@ -30,13 +34,8 @@ def outcomes() -> pd.DataFrame:
 
 
 @cache
-def block() -> pd.DataFrame:
-    return frames.blocks(outcomes(), METRICS)[0][0]
-
-
-@cache
 def curves() -> pd.DataFrame:
-    return statistics.curve_summary(synthetic.curves(6, 1, 5).query("dataset == 'shapes'"))
+    return synthetic.curves(5).query("dataset == 'shapes'")
 
 
 @cache
@@ -70,7 +69,6 @@ def shuffled(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 DRAW = {
-    "scores": lambda mix: plots.heat_map(mix(block()), METHODS[::-1], METRICS, "srg"),
     "removal": lambda mix: plots.removal_curves(mix(curves()), METHODS),
     "scatter": lambda mix: plots.agreement_scatter(mix(matched()[0]), mix(matched()[1])),
     "heads": lambda mix: plots.agreement_heads(mix(compared()[1])),
@@ -121,24 +119,6 @@ def test_global_style_is_left_alone() -> None:
     before = dict(mpl.rcParams)
     plots.to_svg(DRAW["cost"](lambda frame: frame), "x")
     assert dict(mpl.rcParams) == before
-
-
-def test_failed_cells_hold_words_only() -> None:
-    texts = re.findall(r"<text[^>]*>([^<]*)</text>", svg("scores"))
-    n_failed = int(block()["state"].isin(["failed", "timeout"]).sum())
-    assert n_failed > 0 and texts.count("failed") == n_failed
-    numbers = [text for text in texts if text.startswith("[")]
-    assert len(numbers) == int((block()["state"] == "ok").sum())
-
-
-def test_scale_runs_from_random_to_best_and_respects_the_direction() -> None:
-    frame = block().assign(colour=scores.scaled(block(), METHODS, METRICS))
-    for metric, part in frame[frame["state"] == "ok"].groupby("metric"):
-        by_method = part.set_index("method")["colour"]
-        assert by_method["random_map"] == 0
-        assert by_method.drop(list(CONTROLS), errors="ignore").max() == 1, metric
-        assert by_method["inverted_ig"] < 0
-    assert frame.loc[frame["state"] != "ok", "colour"].isna().all()
 
 
 def test_data_of_a_figure_are_the_numbers_in_it() -> None:
@@ -255,10 +235,6 @@ def test_a_sheet_has_one_entry_for_each_neighbour_and_column() -> None:
 def test_controls_may_have_any_run_id() -> None:
     names = {"random_map": "noise", "random_examples": "draw"}
     methods = [{**record, "method": names.get(record["method"], record["method"])} for record in METHODS]
-    frame = block().replace({"method": names})
-    renamed, before = scores.scaled(frame, methods, METRICS), scores.scaled(block(), METHODS, METRICS)
-    np.testing.assert_array_equal(renamed, before)
-    assert (renamed[frame["method"] == "noise"] == 0).all()
     drawing = plots.removal_curves(curves().replace({"method": names}), methods)
     assert "random control, both orders" in [text.get_text() for text in drawing.figure.legends[0].get_texts()]
 
@@ -272,8 +248,6 @@ def test_names_beside_the_points_do_not_cover_one_another() -> None:
 
 
 def test_messages_name_what_is_wrong() -> None:
-    with pytest.raises(ValueError, match=r"outcomes lacks the columns \['mark'\]"):
-        plots.heat_map(block().drop(columns="mark"), METHODS, METRICS, "srg")
     with pytest.raises(ValueError, match=r"cost lacks the columns \['rows_per_sample'\]"):
         plots.cost_against_score(cost().drop(columns="rows_per_sample"), True)
     two = pd.concat([cost(), cost().assign(dataset="other")])
@@ -301,3 +275,33 @@ def test_ids_are_numbers_and_every_reference_is_there():
     assert {
         target for pair in re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', text) for target in pair if target
     } <= set(ids)
+
+
+def test_a_compact_figure_loses_nothing_that_is_seen() -> None:
+    inside = (
+        '<g id="a"><path d="M 0.04 1.26 \nL 10.06 -0.04 \n" style="stroke: #000000; fill: none" id="b"/>'
+        '<path d="M 0 0 \nL 1 1" style="fill: none"/><g id="c"/></g>'
+        '<defs><path id="m" d="M 0 0 \nL 3 3"/></defs><use xlink:href="#m" x="1.06" y="2"/></svg>'
+    )
+    small = compact(inside)
+    assert small == (
+        '<path d="M0 1.3L10.1 0" style="stroke:#000000;fill:none"/>'
+        '<defs><path id="m" d="M0 0L3 3"/></defs><use xlink:href="#m" x="1.1" y="2"/></svg>'
+    )
+    for name in ("removal", "cost"):  # every word of a figure is still there
+        drawing = DRAW[name](lambda frame: frame)
+        words = {text.get_text() for axes in drawing.figure.axes for text in axes.texts}
+        shown = set(re.findall(r"<text[^>]*>([^<]*)</text>", svg(name)))
+        assert words <= shown and len(shown) > 8
+
+
+def test_a_picture_gets_a_palette_that_keeps_its_colours() -> None:
+    drawn = plots.gallery(plots.Gallery(**synthetic.gallery("shapes", 2)))
+    pixels = []
+    for text in re.findall(r'data:image/png;base64,([^"]*)"', plots.to_svg(drawn, "x")):
+        image = Image.open(io.BytesIO(base64.b64decode(text)))
+        assert image.mode == "P" and len(image.getcolors()) <= 64
+        pixels.append(np.asarray(image.convert("RGB"), dtype=int))
+    shown = drawn.figure.axes[1].images[0]
+    exact = (shown.cmap(shown.norm(shown.get_array()))[..., :3] * 255).round()
+    assert np.abs(pixels[1] - exact).mean() < 4

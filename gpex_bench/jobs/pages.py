@@ -36,7 +36,8 @@ def draw(this: Job) -> None:
     from gpex_bench.tables import csv
 
     run, headline, folder = Run(this), this.config.headline, this.path("figures")
-    scores, seed = run.tables["scores"], this.config.seeds[0]
+    seed, up = this.config.seeds[0], this.config.metric(headline).higher_is_better
+    scores = run.tables["scores"].assign(score=run.tables["scores"]["score"] * (1 if up else -1))  # of the headline
     figures = [draw_tables(run.tables, run.methods, run.metrics, headline)]
     for network in this.config.networks:
         here = (scores["dataset"] == network.dataset) & (scores["model"] == network.model) & (scores["seed"] == seed)

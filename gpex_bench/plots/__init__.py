@@ -1,7 +1,7 @@
 """Figures: functions from frames to a `Drawing`, which becomes SVG or PNG with the same bytes every time.
 
-    drawing = plots.heat_map(outcomes_of_one_network, methods, metrics, headline="srg")
-    svg = plots.to_svg(drawing, "scores_mnist5k_cnn")
+    drawing = plots.cost_against_score(cost_of_one_network, higher_is_better=True)
+    svg = plots.to_svg(drawing, "cost_mnist5k_cnn")
 
 Every drawing carries a title, an alternative text that says what it shows, and the frame of the numbers in it.
 """
@@ -12,7 +12,7 @@ from gpex_bench.plots.calibration import calibration
 from gpex_bench.plots.maps import Gallery, gallery, table_gallery
 from gpex_bench.plots.neighbours import Heat, Sheet, neighbour_sheet
 from gpex_bench.plots.removal import removal_curves
-from gpex_bench.plots.scores import cost_against_score, heat_map
+from gpex_bench.plots.scores import cost_against_score
 from gpex_bench.plots.study import Scale, study
 from gpex_bench.plots.style import Drawing, to_png, to_svg
 
@@ -29,7 +29,6 @@ __all__ = [
     "calibration",
     "cost_against_score",
     "gallery",
-    "heat_map",
     "neighbour_sheet",
     "removal_curves",
     "study",

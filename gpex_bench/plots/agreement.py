@@ -46,7 +46,9 @@ def agreement_scatter(predictions: pd.DataFrame, agreement: pd.DataFrame) -> Dra
         ends = [points[["network", "mean"]].to_numpy().min(), points[["network", "mean"]].to_numpy().max()]
         axes.plot(ends, ends, color=GREY, lw=0.9, zorder=1)
         colour = ORANGE if head == weakest else BLUE
-        axes.scatter(points["network"], points["mean"], s=size, color=colour, alpha=0.55, lw=0, zorder=2)
+        axes.scatter(
+            points["network"], points["mean"], s=size, color=colour, alpha=0.55, lw=0, zorder=2, rasterized=True
+        )
         axes.set_aspect("equal", adjustable="datalim")
         mark, style = ("weakest head\n", "bold") if head == weakest else ("\n", "normal")
         axes.set_title(f"{mark}{shorten(head, 22)}\n{_said(values.loc[[head]])}", size=8.5 if size > 4 else 7)

@@ -11,10 +11,9 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from gpex_bench.plots.style import DIVERGING, GREY, Drawing, blank, styled, words
+from gpex_bench.plots.style import DIVERGING, Drawing, blank, shorten, styled, words
 from gpex_bench.types import value
 
-FOR, AGAINST = "#b2182b", "#2166ac"  # near the ends of the diverging scale
 N_FEATURES = 10  # features of a table that are shown
 LEGEND = (
     "relevance, each map divided by its own largest magnitude (red speaks for the explained class, blue against it)"
@@ -31,6 +30,8 @@ class Gallery:
     true: Sequence[str]
     maps: Mapping[str, np.ndarray]  # by method, in the order shown; each like inputs
     features: Sequence[str] = ()
+    why: Sequence[str] = ()  # by which rule each input was chosen
+    group: str = ""  # which methods are shown
 
 
 def picture(image: np.ndarray) -> np.ndarray:
@@ -53,7 +54,8 @@ def unit(values: np.ndarray) -> np.ndarray:
 def _labels(gallery: Gallery) -> list[str]:
     """Say what was predicted for each input, and what is true where that differs."""
     pairs = zip(gallery.predicted, gallery.true, strict=True)
-    return [f"{said}" if said == true else f"{said}\n(true: {true})" for said, true in pairs]
+    shown = [f"{said}" if said == true else f"{said}\n(true: {true})" for said, true in pairs]
+    return [f"{why}:\n{label}" for why, label in zip(gallery.why, shown, strict=True)] if gallery.why else shown
 
 
 def _check(gallery: Gallery, ndim: int, kind: str) -> None:
@@ -89,7 +91,7 @@ def gallery(gallery: Gallery) -> Drawing:
         f"{n_rows} test images of {gallery.name} (predicted: {', '.join(gallery.predicted)}), each with the relevance "
         f"maps of {', '.join(gallery.maps)}."
     )
-    return Drawing(figure, f"Explanations of {gallery.name}", alt, data(gallery))
+    return Drawing(figure, _title(gallery), alt, data(gallery))
 
 
 def data(gallery: Gallery) -> pd.DataFrame:
@@ -107,30 +109,32 @@ def data(gallery: Gallery) -> pd.DataFrame:
 
 @styled
 def table_gallery(gallery: Gallery) -> Drawing:
-    """Draw attributions of table rows as bars: inputs x methods, the same features in the same order in one row."""
+    """Draw attributions of table rows as maps of method x feature, one for each row: its most relevant features."""
     _check(gallery, 2, "[n, feature]")
-    n_rows, n_columns = len(gallery.inputs), len(gallery.maps)
-    figure = Figure(figsize=(2.2 + 0.98 * n_columns, 0.9 + (0.5 + 0.17 * N_FEATURES) * n_rows), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0, hspace=0)  # type: ignore[union-attr, call-arg]
-    grid = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey="row")
+    n_rows, n_methods = len(gallery.inputs), len(gallery.maps)
+    figure = Figure(figsize=(2.0 + 3.3 * n_rows, 2.5 + 0.21 * n_methods), layout="constrained")
+    grid = figure.subplots(1, n_rows, squeeze=False, sharey=True)[0]
     labels = _labels(gallery)
-    for y in range(n_rows):
+    for axes, y in zip(grid, range(n_rows), strict=True):
         relevance = np.stack([unit(values[y].astype(float)) for values in gallery.maps.values()])
         top = np.argsort(-np.abs(relevance).mean(axis=0), kind="stable")[:N_FEATURES]
-        for x in range(n_columns):
-            shown = relevance[x, top]
-            grid[y, x].barh(range(len(top)), shown, color=np.where(shown > 0, FOR, AGAINST), height=0.72)
-            grid[y, x].axvline(0, color=GREY, lw=0.8)
-            grid[y, x].set(xlim=(-1.08, 1.08), xticks=[-1, 0, 1])
-            grid[y, x].tick_params(length=0)
-        grid[y, 0].set_yticks(range(len(top)), [gallery.features[place] for place in top])
-        grid[y, 0].invert_yaxis()
-        grid[y, 0].set_ylabel(labels[y], size=8.5, weight="bold")
-    for x, name in enumerate(gallery.maps):
-        grid[0, x].set_title(words(name), size=7.8)
-    figure.supxlabel(LEGEND.replace("map", "set of bars"), size=8.5)
+        axes.imshow(relevance[:, top], cmap=DIVERGING, vmin=-1, vmax=1, interpolation="none", aspect="auto")
+        names = [shorten(gallery.features[place].replace("_", " ")) for place in top]
+        axes.set_xticks(range(len(top)), names, rotation=45, ha="right", rotation_mode="anchor", size=7.6)
+        axes.set_yticks(range(n_methods), list(gallery.maps), size=8)
+        axes.tick_params(length=0)
+        axes.grid(False)
+        axes.set_title(labels[y], size=8.5)
+    scale = ScalarMappable(Normalize(-1, 1), DIVERGING)
+    bar = figure.colorbar(scale, ax=grid, location="bottom", aspect=60, shrink=0.6, pad=0.02, ticks=[-1, 0, 1])
+    bar.set_label(LEGEND.replace("each map", "each row of a method"), size=8.5)
     alt = (
         f"{n_rows} test rows of {gallery.name} (predicted: {', '.join(gallery.predicted)}), with the {N_FEATURES} most "
         f"relevant features by {', '.join(gallery.maps)}."
     )
-    return Drawing(figure, f"Explanations of {gallery.name}", alt, data(gallery))
+    return Drawing(figure, _title(gallery), alt, data(gallery))
+
+
+def _title(gallery: Gallery) -> str:
+    """Return the title of a gallery, with the group of methods that it shows."""
+    return f"Explanations of {gallery.name}{f': {gallery.group}' if gallery.group else ''}"

@@ -28,7 +28,7 @@ def removal_curves(curves: pd.DataFrame, methods: Sequence[Record]) -> Drawing:
     """Draw one small panel per method of one dataset and model; the random control is repeated in grey in each.
 
     Args:
-        curves: the frame of `statistics.curve_summary`, of one dataset and model.
+        curves: the frame of `frames.main_curves`, of one dataset and model.
         methods: what is known about the methods.
     """
     curves = ordered(require(curves, COLUMNS, "curves")).sort_values("fraction", kind="stable")
@@ -36,7 +36,9 @@ def removal_curves(curves: pd.DataFrame, methods: Sequence[Record]) -> Drawing:
     reference = min(controls(methods, RANDOM) & set(curves["method"]), default="")
     areas = {str(name): area(part) for name, part in curves.groupby("method")}
     names = sorted(areas, key=lambda name: (name in ours, -areas[name], name))
-    n_columns = min((5, 4), key=lambda number: -len(names) % number)  # fewest empty places
+    n_columns = min(
+        (7, 6) if len(names) > 16 else (5, 4), key=lambda number: -len(names) % number
+    )  # fewest empty places
     n_rows = math.ceil(len(names) / n_columns)
     figure = Figure(figsize=(10.8, 0.9 + 8.6 / n_columns * n_rows), layout="constrained")
     panels = list(figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).flat)

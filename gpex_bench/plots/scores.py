@@ -1,111 +1,18 @@
-"""Scores at a glance: a heat map of methods and metrics, and cost against a score."""
+"""Cost against a score, with the Pareto front."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
-from gpex_bench.frames import (
-    OUTCOMES,
-    RANDOM,
-    Record,
-    controls,
-    interval,
-    method_order,
-    metric_order,
-    records,
-    require,
-)
-from gpex_bench.plots.style import BLUE, GREY, INK, Drawing, styled, words
+from gpex_bench.frames import require
+from gpex_bench.plots.style import BLUE, GREY, INK, Drawing, styled
 
 COST = ("dataset", "model", "method", "metric", "rows_per_sample", "mean", "low", "high", "is_control", "is_pareto")
-
-
-def scaled(outcomes: pd.DataFrame, methods: Sequence[Record], metrics: Sequence[Record]) -> pd.Series:
-    """Return each score between the random control (0) and the best method that is no control (1), clipped to [-1, 1].
-
-    The direction is respected: negative is worse than random. NaN without a score; 0 if there is no random control.
-    """
-    result = pd.Series(np.nan, index=outcomes.index)
-    up = {record["metric"]: record["higher_is_better"] for record in metrics}
-    for metric, part in outcomes[outcomes["state"] == "ok"].groupby("metric"):
-        chance = part.loc[part["method"].isin(list(controls(methods, RANDOM))), "mean"]
-        better = (part["mean"] - (chance.mean() if len(chance) else part["mean"])) * (1 if up[metric] else -1)
-        best = better[~part["method"].isin(list(controls(methods)))].max()
-        scale = best if best > 0 else better.abs().max()
-        result.loc[part.index] = (better / scale if scale > 0 else better).clip(-1, 1)
-    return result
-
-
-@styled
-def heat_map(outcomes: pd.DataFrame, methods: Sequence[Record], metrics: Sequence[Record], headline: str) -> Drawing:
-    """Draw the scores of one dataset and model: methods x metrics, the number and its interval in each cell."""
-    require(outcomes, OUTCOMES, "outcomes")
-    outcomes = outcomes.assign(colour=scaled(outcomes, methods, metrics))
-    rows, columns = method_order(outcomes, methods, metrics, headline), metric_order(outcomes, metrics, headline)
-    cells = {(row["method"], row["metric"]): row for row in records(outcomes)}
-    up = {record["metric"]: record["higher_is_better"] for record in metrics}
-    figure = Figure(figsize=(2.4 + 1.04 * len(columns), 1.5 + 0.44 * len(rows)), layout="constrained")
-    axes = figure.subplots()
-    colour = outcomes.pivot(index="method", columns="metric", values="colour").loc[rows, columns].to_numpy(dtype=float)
-    shading = {"cmap": "BrBG", "vmin": -1.6, "vmax": 1.6}  # the dark ends of the scale would hide the text
-    bar = {"label": "0 = random control, 1 = best method, cut at −1", "ticks": [-1, 0, 1], "aspect": 40, "pad": 0.01}
-    is_large = len(rows) > 4
-    sns.heatmap(colour, ax=axes, linewidths=1.5, linecolor="white", cbar=is_large, cbar_kws=bar, **shading)
-    if is_large:
-        figure.axes[-1].set_ylim(-1, 1)
-    for y, method in enumerate(rows):
-        for x, metric in enumerate(columns):
-            _cell(axes, (x, y), cells[method, metric])
-    axes.set_xticks(np.arange(len(columns)) + 0.5, [f"{words(name)} {'↑' if up[name] else '↓'}" for name in columns])
-    axes.set_yticks(np.arange(len(rows)) + 0.5, [words(name) for name in rows], rotation=0)
-    axes.tick_params(length=0, labeltop=True, labelbottom=False, rotation=0)
-    axes.set(ylabel="")
-    for label, name in zip(axes.get_yticklabels(), rows, strict=True):
-        label.set_color(GREY if name in controls(methods) else INK)
-    axes.set_xlabel("● best, = tied; [95 % interval]\ngrey names: controls", size=8, labelpad=8)
-    where = _where(outcomes)
-    kinds = {record["metric"]: record["measures"] for record in metrics}
-    n_blank = int((outcomes["state"] != "ok").sum())
-    alt = (
-        f"Heat map of {len(rows)} methods and {len(columns)} metrics on {where}. {_leader(outcomes, headline)}"
-        f" {n_blank} of {len(outcomes)} cells hold no number (failed or not applicable)."
-    )
-    title = f"Scores on {where}: {', '.join(dict.fromkeys(kinds[name] for name in columns))}"
-    return Drawing(figure, title, alt, outcomes)
-
-
-def _cell(axes: Axes, corner: tuple[int, int], row: Mapping[str, Any]) -> None:
-    """Write one cell: the mean over the interval, bold if best or tied; hatched without a number."""
-    x, y = corner
-    if row["state"] == "ok":
-        mean, ends = interval(row["mean"], row["low"], row["high"])
-        mark = {"best": " ●", "tied": " ="}.get(row["mark"], "")
-        axes.text(
-            x + 0.5,
-            y + 0.36,
-            mean + mark,
-            ha="center",
-            va="center",
-            weight="bold" if mark else "normal",
-            color="#111111",
-        )
-        axes.text(x + 0.5, y + 0.74, ends, ha="center", va="center", size=6.8, color="#111111")
-        return
-    label = "n/a" if row["state"] == "not_applicable" else "missing" if row["state"] == "missing" else "failed"
-    failed = label != "n/a"
-    style: dict[str, Any] = {"hatch": "xxxx" if failed else "//", "edgecolor": "#c9c9c9", "facecolor": "#f2f2f2"}
-    axes.add_patch(Rectangle((x + 0.02, y + 0.03), 0.96, 0.94, linewidth=0, **style))
-    text: dict[str, Any] = {"ha": "center", "va": "center", "size": 8, "weight": "bold" if failed else "normal"}
-    patch = {"facecolor": "#f2f2f2", "edgecolor": "none", "pad": 1.2}
-    axes.text(x + 0.5, y + 0.5, label, color="#7a1f1f" if failed else "#555555", bbox=patch, **text)
 
 
 def _where(frame: pd.DataFrame) -> str:
@@ -114,15 +21,6 @@ def _where(frame: pd.DataFrame) -> str:
     if len(pairs) != 1:
         raise ValueError(f"A figure shows one dataset and model, got {pairs.to_numpy().tolist()}; pass one at a time.")
     return f"{pairs.iloc[0]['dataset']} ({pairs.iloc[0]['model']})"
-
-
-def _leader(outcomes: pd.DataFrame, headline: str) -> str:
-    """Say which methods lead by one metric."""
-    lead = outcomes[(outcomes["metric"] == headline) & outcomes["is_best_group"]].sort_values(["is_best", "method"])
-    names = [f"{row['method']} ({interval(row['mean'], row['low'], row['high'])[0]})" for row in records(lead)][::-1]
-    if not names:
-        return f"No method has a score for {headline}."
-    return f"Best by {headline}: {names[0]}" + (f", tied with {', '.join(names[1:])}." if names[1:] else ".")
 
 
 @styled

@@ -17,6 +17,8 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from gpex_bench.plots.compact import FONT, compact
+
 INK = "#1b1f24"  # text and axes; the report's style sheet turns exactly this colour light on a dark page
 FAINT = "#d0d4d9"  # grid lines; likewise
 GREY = "#6b737c"  # controls; likewise
@@ -24,6 +26,7 @@ BLUE, ORANGE = "#0173b2", "#de8f05"  # seaborn's "colorblind" palette
 COLOURS = (BLUE, ORANGE, "#029e73", "#cc78bc", "#ca9161", "#949494", "#fbafe4", "#56b4e9", "#d55e00", "#ece133")
 MARKERS = "osD^vP*X<>"  # beside the colours, so that no reader depends on these
 DIVERGING = "RdBu_r"  # blue against, white none, red for the target
+DOTS = 144  # per inch, of point clouds: they are drawn as a picture
 N_LABEL = 26  # characters of a name before it is shortened
 
 RC: Any = {
@@ -88,20 +91,18 @@ def to_svg(drawing: Drawing, name: str) -> str:
     buffer = io.StringIO()
     keep = {"Date": None, "Creator": None, "Format": None, "Type": None}
     with mpl.rc_context(RC | {"svg.hashsalt": name}):
-        drawing.figure.savefig(buffer, format="svg", transparent=True, metadata=keep)
+        drawing.figure.savefig(buffer, format="svg", transparent=True, metadata=keep, dpi=DOTS)
     body = buffer.getvalue()
     body = body[body.index("<svg ") :]
     width, height = (float(size) for size in re.findall(r'(?:width|height)="([\d.]+)pt"', body[:600])[:2])
     inside = re.sub(r"<metadata>.*?</metadata>", "", body[body.index(">") + 1 :], count=1, flags=re.DOTALL)
     inside = re.sub(r' id="image[0-9a-f]+"', "", inside)  # a hash of its content: two equal images would share it
-    inside = _numbered(inside)
+    inside = _numbered(compact(inside))
     inside = re.sub(r'(\bid="|href="#|url\(#)', lambda found: f"{found[0]}{name}-", inside)
-    inside = re.sub(r"<!--.*?-->\n?", "", inside, flags=re.DOTALL)
-    inside = re.sub(r"\n\s*", "\n", inside)
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'viewBox="0 0 {width:g} {height:g}" width="{width * 4 / 3:.0f}" height="{height * 4 / 3:.0f}" '
-        f'role="img" aria-labelledby="{name}-title {name}-alt">\n'
+        f'role="img" aria-labelledby="{name}-title {name}-alt" font-family="{FONT}">\n'
         f'<title id="{name}-title">{escape(drawing.title)}</title>\n<desc id="{name}-alt">{escape(drawing.alt)}</desc>'
     )
     return head + inside

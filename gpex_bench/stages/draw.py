@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from gpex_bench import frames, plots, statistics
 from gpex_bench.frames import Record
@@ -15,7 +16,8 @@ from gpex_bench.stages.draw_neighbours import draw_neighbours
 from gpex_bench.stages.shown import Shown
 from gpex_bench.types import Attribution, Examples, Explanation
 
-N_IMAGES, N_TABLE_ROWS = 6, 3
+N_SIDE_BY_SIDE = 10  # methods in the first gallery; all of them, by kind, stand in others
+N_APART = 2  # inputs chosen because methods disagree most about them
 Figures = Iterator[tuple[str, str, str, Drawing]]  # file stem, section of the report, dataset, drawing
 
 
@@ -30,16 +32,12 @@ def draw_tables(
         metrics: cards of the metrics.
         headline: run id of the metric that the verdict is about.
     """
-    outcomes, curves = tables["outcomes"], statistics.curve_summary(tables["curves"])
+    outcomes, curves = tables["outcomes"], frames.main_curves(tables["curves"])
     better = next(record["higher_is_better"] for record in metrics if record["metric"] == headline)
     ours = frames.controls(methods)
     cost = statistics.cost_summary(tables["cells"], outcomes, headline, better, ours)
     for dataset, model in sorted(set(zip(outcomes["dataset"], outcomes["model"], strict=True))):
         here = {"dataset": dataset, "model": model}
-        for number, (block, _) in enumerate(frames.blocks(_at(outcomes, here), metrics)):
-            first = headline if headline in set(block["metric"]) else str(min(block["metric"]))
-            drawing = plots.heat_map(block, methods, metrics, first)
-            yield f"scores_{dataset}_{model}_{number + 1}", "scores", dataset, drawing
         if len(_at(curves, here)):
             drawing = plots.removal_curves(_at(curves, here), methods)
             yield f"removal_{dataset}_{model}", "removal", dataset, drawing
@@ -62,11 +60,7 @@ def draw_explanations(shown: Shown, scores: pd.DataFrame, methods: Sequence[Reco
         methods: cards of the methods.
         headline: run id of the metric that decides which samples are best, median and worst.
     """
-    controls = frames.controls(methods)
-    wanted = scores[(scores["metric"] == headline) & ~scores["method"].isin(list(controls))]
-    order = wanted.groupby("sample")["score"].mean().sort_values(ascending=False, kind="stable").index.to_numpy()
-    place = {int(sample): row for row, sample in enumerate(shown.query.sample.tolist())}
-    ranked = [place[int(sample)] for sample in order] or list(range(len(place)))
+    order = _ranked(shown, scores, headline, frames.controls(methods))
     stem = f"{shown.dataset}_{shown.model_name}"
     maps = {
         name: explanation.values.numpy()
@@ -74,18 +68,73 @@ def draw_explanations(shown: Shown, scores: pd.DataFrame, methods: Sequence[Reco
         if isinstance(explanation, Attribution)
     }
     if maps:
-        rows = spaced(ranked, N_IMAGES if shown.data.is_image else N_TABLE_ROWS)
         drawn = plots.gallery if shown.data.is_image else plots.table_gallery
-        yield f"gallery_{stem}", "gallery", shown.dataset, drawn(_gallery(shown, maps, rows))
+        rows = chosen(shown, order, maps)
+        parts = grouped(maps, scores, methods, headline) if shown.data.is_image else {"": list(maps)}
+        for number, (group, names) in enumerate(parts.items()):
+            section = "gallery_all" if number else "gallery"
+            drawing = drawn(_gallery(shown, {name: maps[name] for name in names}, rows, group))
+            yield f"gallery_{stem}{f'_{number}' if number else ''}", section, shown.dataset, drawing
     for name, explanation in shown.explanations.items():
         if isinstance(explanation, Examples) and name in shown.surrogates:
             yield from draw_neighbours(shown, name, explanation, shown.surrogates[name])
 
 
-def spaced(ranked: Sequence[int], n: int) -> list[int]:
-    """Return n entries of a ranking, evenly spaced from the first (best) over the median to the last (worst)."""
-    places = np.linspace(0, len(ranked) - 1, min(n, len(ranked))).round().astype(int)
-    return [ranked[number] for number in places]
+def _ranked(shown: Shown, scores: pd.DataFrame, headline: str, controls: Collection[str]) -> list[int]:
+    """Return the rows of the query, the one with the best mean headline score of all methods first."""
+    wanted = scores[(scores["metric"] == headline) & ~scores["method"].isin(list(controls))]
+    order = wanted.groupby("sample")["score"].mean().sort_values(ascending=False, kind="stable").index.to_numpy()
+    place = {int(sample): row for row, sample in enumerate(shown.query.sample.tolist())}
+    return [place[int(sample)] for sample in order] or list(range(len(place)))
+
+
+def chosen(shown: Shown, order: Sequence[int], maps: Mapping[str, np.ndarray]) -> dict[int, str]:
+    """Return rows of the query and why: best, median and worst score, largest disagreement, first misclassified."""
+    rows = {order[0]: "best"}
+    rows.setdefault(order[len(order) // 2], "median")
+    rows.setdefault(order[-1], "worst")
+    apart = [int(row) for row in np.argsort(likeness(maps), kind="stable") if int(row) not in rows]
+    rows |= dict.fromkeys(apart[:N_APART], "methods\ndisagree most")
+    wrong = next((row for row in range(len(order)) if shown.predicted(row) != shown.true(row)), None)
+    if wrong is not None:
+        rows.setdefault(wrong, "first\nmisclassified")
+    return rows
+
+
+def likeness(maps: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return, for each input, the mean rank correlation of the maps of every two methods: low where they disagree."""
+    flat = np.stack([values.reshape(len(values), -1) for values in maps.values()])
+    ranks = stats.rankdata(flat, axis=-1) - (flat.shape[-1] + 1) / 2
+    size = np.sqrt((ranks**2).sum(-1, keepdims=True))
+    unit = np.divide(ranks, size, out=np.zeros_like(ranks), where=size > 0)
+    n = len(flat)
+    return (((unit.sum(0) ** 2).sum(-1) - (unit**2).sum((0, -1))) / max(n * (n - 1), 1)).round(12)
+
+
+def grouped(
+    maps: Mapping[str, np.ndarray], scores: pd.DataFrame, methods: Sequence[Record], headline: str
+) -> dict[str, list[str]]:
+    """Return the methods of each gallery: if there are many, some that are chosen by their score, then all by kind.
+
+    Chosen are the three best, two in the middle and the two worst by the mean headline score of this seed, and the
+    random control and one more.
+    """
+    if len(maps) <= N_SIDE_BY_SIDE + 2:
+        return {"": list(maps)}
+    ours = frames.controls(methods)
+    mean = scores[scores["metric"] == headline].groupby("method")["score"].mean()
+    ranked = sorted((name for name in maps if name in mean and name not in ours), key=lambda name: (-mean[name], name))
+    middle = len(ranked) // 2
+    shown = list(dict.fromkeys([*ranked[:3], *ranked[middle - 1 : middle + 1], *ranked[-2:]]))
+    random = sorted(frames.controls(methods, frames.RANDOM) & set(maps))
+    rest = [name for name in maps if name in ours and name not in random]
+    parts = {f"best, median and worst by {headline}, and controls": [*shown, *random[:1], *rest[:2]]}
+    for kind in dict.fromkeys(record["kind"] for record in sorted(methods, key=lambda record: record["kind"])):
+        names = [record["method"] for record in methods if record["kind"] == kind and record["method"] in maps]
+        for start in range(0, len(names), N_SIDE_BY_SIDE):
+            more = f", {start // N_SIDE_BY_SIDE + 1}" if len(names) > N_SIDE_BY_SIDE else ""
+            parts[f"{kind}{more}"] = names[start : start + N_SIDE_BY_SIDE]
+    return {group: names for group, names in parts.items() if names}
 
 
 def _ordered(found: Mapping[str, Explanation], methods: Sequence[Record]) -> list[tuple[str, Explanation]]:
@@ -95,12 +144,15 @@ def _ordered(found: Mapping[str, Explanation], methods: Sequence[Record]) -> lis
     return [(name, found[name]) for name in sorted(names, key=lambda name: name in controls)]
 
 
-def _gallery(shown: Shown, maps: Mapping[str, np.ndarray], rows: Sequence[int]) -> Gallery:
+def _gallery(shown: Shown, maps: Mapping[str, np.ndarray], chosen: Mapping[int, str], group: str) -> Gallery:
+    rows = list(chosen)
     return Gallery(
         name=shown.name,
-        inputs=shown.query.x[list(rows)].numpy(),
+        inputs=shown.query.x[rows].numpy(),
         predicted=[shown.predicted(row) for row in rows],
         true=[shown.true(row) for row in rows],
-        maps={name: values[list(rows)] for name, values in maps.items()},
+        maps={name: values[rows] for name, values in maps.items()},
         features=shown.data.features,
+        why=[chosen[row] for row in rows],
+        group=group,
     )
