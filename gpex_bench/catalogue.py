@@ -89,7 +89,7 @@ def _row(kind: str, name: str, cls: Any) -> tuple[str, ...]:
     else:
         direction = "higher" if cls.higher_is_better else "lower"
         chance = "depends on the data" if cls.chance is None else f"{cls.chance:g}"
-        again = "yes" if cls.re_explains else "no"
+        again = "yes" if cls().re_explains else "no"
         needs = ", ".join(sorted(need.value for need in cls.needs)) or "–"
         middle = (cls.measures, direction, _interval(cls), chance, again, needs)
     return (f"`{name}`", first_line(cls), *middle, hyperparameters(cls) or "–", f"`{cls.reference}`")

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gpex_bench.debugging.plan import Plan
 from gpex_bench.entries import ConfigError, Entry, Resolver, complaint, unknown
 from gpex_bench.grid import PLACES, Axis, Point, Setting, Study, check_places, expand
+from gpex_bench.measurements.fills import Fill
 from gpex_bench.registry import KINDS, NAME
 from gpex_bench.types import Architecture, Explainer, Metric, Need, Recipe, Source
 
@@ -39,6 +40,8 @@ class Explain(_Strict):
 
     samples: Count = 48  # test samples explained per network, the first of the test split
     robustness_samples: Count = 8  # how many of them are explained again by metrics that re-explain
+    fills: tuple[Fill, ...] = ("zero", "blur", "noise")  # of removal, besides the dataset's baseline
+    fill_samples: Count = 16  # how many samples' removal curves are measured under them
     timeout_s: Annotated[float, Field(gt=0)] = 900.0  # seconds one explainer may take for one network and seed
 
 
@@ -132,7 +135,8 @@ class Config:
         explainer, score = self.method(method), self.metric(metric)
         if explainer is not None and not issubclass(explainer.explains, score.scores):
             return f"scores {score.scores.__name__.lower()}, not {explainer.explains.__name__.lower()}"
-        missing = _missing(score.needs, self.offers(network))
+        offers = self.offers(network) | (explainer.offers if explainer is not None else frozenset())
+        missing = _missing(score.needs, offers)
         return f"needs {missing}" if missing else None
 
     def offers(self, network: Network) -> frozenset[Need]:

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from gpex_bench import toys
 from gpex_bench.guard import explain, score, tensors
+from gpex_bench.measurements import measured
 from gpex_bench.promises import ADVICE, RANDOM, BrokenPromise, require
-from gpex_bench.removal import removal_curves
 from gpex_bench.types import (
     Attribution,
     Axiom,
@@ -30,7 +30,6 @@ from gpex_bench.types import (
     Need,
     Prototype,
     Query,
-    Removal,
     Task,
 )
 
@@ -62,6 +61,7 @@ def check_explainer(explainer: Explainer) -> None:
                 alone = explain(explainer, task, _one(query, row))
                 _same_row(first, alone, row, kind)
             if isinstance(first, Attribution):
+                _residual(explainer, first)
                 _axioms(explainer, task, query, first.values, kind)
     require(tried > 0, "applies somewhere", f"no task offers {', '.join(sorted(explainer.needs))} together.")
 
@@ -145,6 +145,12 @@ def _same_row(batch: Explanation, alone: Explanation, row: int, kind: str) -> No
         require(off <= allowed, "rows do not influence one another", f"{what}; normalise and draw per row.")
 
 
+def _residual(explainer: Explainer, given: Attribution) -> None:
+    offers, gives = Need.RESIDUAL in explainer.offers, given.residual is not None
+    what = f"offers {'names' if offers else 'lacks'} Need.RESIDUAL and explain gave {'one' if gives else 'none'}."
+    require(offers == gives, "declared residual", what)
+
+
 def _axioms(explainer: Explainer, task: Task, query: Query, values: Tensor, kind: str) -> None:
     if Axiom.COMPLETENESS in explainer.axioms:
         with torch.no_grad():
@@ -166,6 +172,7 @@ BETTER_AND_WORSE: dict[str, tuple[Explainer, Explainer]] = {
     "truth": (toys.Known(how="exact"), toys.Known(how="inverse")),
     "robustness": (toys.Known(how="steady"), toys.Known(how="jumpy")),
     "complexity": (toys.Known(how="narrow"), toys.Known(how="even")),
+    "axiom": (toys.Known(how="exact"), toys.Known(how="inverse")),
     "examples": (toys.KnownExamples(own=True), toys.KnownExamples(own=False)),
 }
 
@@ -197,11 +204,8 @@ def check_metric(metric: Metric) -> None:
 
 
 def _case(metric: Metric, task: Task, query: Query, explainer: Explainer) -> Case:
-    explanation = explain(explainer, task, query)
-    removal: Removal | None = None
-    if metric.uses_removal and isinstance(explanation, Attribution):
-        removal = removal_curves(task.model, query, explanation.values, task.data.baseline)
-    return Case(task=task, query=query, explanation=explanation, explainer=explainer, removal=removal)
+    case = Case(task=task, query=query, explanation=explain(explainer, task, query), explainer=explainer)
+    return measured(case, [metric])
 
 
 def _scores(metric: Metric, task: Task, query: Query, explainer: Explainer, kind: str) -> Tensor:

@@ -24,9 +24,11 @@ SURROGATES = ("dataset", "model", "seed", "surrogate", "status", "reason")  # wh
 SURROGATE_COSTS = ("dataset", "model", "seed", "surrogate", "wall_seconds", "peak_bytes")
 AGREEMENT = ("dataset", "model", "seed", "surrogate", "split", "head", "statistic", "value")
 PREDICTIONS = ("dataset", "model", "seed", "surrogate", "split", "sample", "head", "network", "mean")
-CURVES = ("dataset", "model", "seed", "method", "sample", "order", "fraction", "probability")
+VARIANT_SCORES = (*SCORES[:5], "fill", "output", "sample", "score")
+CURVE_MEANS = ("dataset", "model", "method", "unit", "fill", "output", "order", "fraction", "mean", "low", "high")
 SUMMARY = ("dataset", "model", "method", "metric", "mean", "low", "high", "seed_sd", "n_samples", "n_seeds")
 MARKS = ("difference", "p_value", "is_best", "is_best_group")
+MAIN_CURVE = {"unit": "position", "fill": "baseline", "output": "probability"}
 OUTCOMES = (*SUMMARY, *MARKS, "mark", "state", "reason", "n_seeds_planned")
 SPLITS = {"test": "test", "mixed": "mixed", "ood": "out-of-distribution"}  # of agreement, as they are called
 
@@ -56,6 +58,12 @@ def ordered(frame: pd.DataFrame) -> pd.DataFrame:
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows as dictionaries by column name."""
     return [{str(name): entry for name, entry in row.items()} for row in frame.to_dict("records")]
+
+
+def main_curves(means: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean removal curves behind the scores: positions go, the dataset's baseline comes, in probability."""
+    of = means[list(MAIN_CURVE)].eq(pd.Series(MAIN_CURVE)).all(axis=1)
+    return means[of].reset_index(drop=True)
 
 
 def groups(frame: pd.DataFrame, keys: Sequence[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
@@ -161,7 +169,7 @@ def metric_order(outcomes: pd.DataFrame, metrics: Sequence[Record], key: str) ->
     """Return the metrics of these outcomes: `key` first, then by what they measure and by name."""
     measures = {record["metric"]: record["measures"] for record in metrics}
     first = measures.get(key, "")
-    rank = {kind: place for place, kind in enumerate(["faithfulness", "truth", "robustness", "complexity", "examples"])}
+    rank = {kind: place for place, kind in enumerate(["faithfulness", "truth", "robustness", "complexity", "axiom", "examples"])}
 
     def place(name: str) -> tuple[bool, bool, int, str]:
         kind = measures.get(name, "")

@@ -93,17 +93,26 @@ def score(metric: Metric, case: Case) -> Float[Tensor, "batch"]:
         BrokenPromise: if the scores are malformed or anything else has changed.
     """
     with untouched(case.task, case.query):
-        scores = metric.score(case)
-    got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-    require(got == (len(case.query.x),), "one number per row", f"got {got} for {len(case.query.x)} rows.")
-    require(scores.is_floating_point(), "dtype", f"scores must be floating point, got {scores.dtype}.")
-    bad = case.query.sample[~scores.isfinite().to(case.query.sample.device)].tolist()
-    require(not bad, "finite scores", f"the scores of samples {bad[:5]} are NaN or infinite; guard the divisions.")
+        found = metric.score(case)
+    return scores(metric, found, len(case.query.x))
+
+
+def scores(metric: Metric, found: Tensor, n_rows: int) -> Float[Tensor, "batch"]:
+    """Return a metric's numbers if they are what it promises: one finite number in its range for each row.
+
+    Raises:
+        BrokenPromise: if they are malformed.
+    """
+    got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+    require(got == (n_rows,), "one number per row", f"got {got} for {n_rows} rows.")
+    require(found.is_floating_point(), "dtype", f"scores must be floating point, got {found.dtype}.")
+    bad = (~found.isfinite()).nonzero().flatten().tolist()
+    require(not bad, "finite scores", f"the scores of rows {bad[:5]} are NaN or infinite; guard the divisions.")
     low, high = metric.range
-    inside = bool(((scores >= low - RANGE) & (scores <= high + RANGE)).all())
-    what = f"scores must lie in [{low:g}, {high:g}], got {float(scores.min()):.6g} ... {float(scores.max()):.6g}."
+    inside = bool(((found >= low - RANGE) & (found <= high + RANGE)).all())
+    what = f"scores must lie in [{low:g}, {high:g}], got {float(found.min()):.6g} ... {float(found.max()):.6g}."
     require(inside, "declared range", what)
-    return scores
+    return found
 
 
 def tensors(explanation: Explanation) -> dict[str, Any]:

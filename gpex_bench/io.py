@@ -12,6 +12,7 @@ import io
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from gpex_bench import provenance
+from gpex_bench.measurements.curves import Curves, Removals
 from gpex_bench.types import Attribution, Dataset, Examples, Explanation, Prototype, Query, Split, Truth
 
 FORMAT = 1
@@ -263,3 +265,24 @@ def read_explanation(path: Path) -> tuple[Explanation | None, dict[str, Any]]:
         return None, note
     fields = {name: tensor for name, tensor in tensors.items() if not name.startswith("query.")}
     return _EXPLANATIONS[note["explains"]](**fields), note
+
+
+ORDERS = ("most_first", "least_first")
+
+
+def write_curves(path: Path, curves: Mapping[Curves, Removals], query: Query | None) -> None:
+    """Write the removal curves of a cell (none, if it has none) and the samples they belong to."""
+    tensors = {} if query is None else {name: getattr(query, name) for name in ASKED}
+    for number, removals in enumerate(curves.values()):
+        tensors |= {f"{number}.{name}": getattr(removals, name) for name in ("fraction", *ORDERS)}
+    write_tensors(path, tensors, {"curves": [asdict(key) for key in curves]})
+
+
+def read_curves(path: Path) -> tuple[dict[Curves, Removals], Tensor]:
+    """Return the removal curves of a cell and its samples, those of `write_curves`; raises DamagedFile."""
+    tensors, note = read_tensors(path)
+    found = {
+        Curves(**key): Removals(**{name: tensors[f"{number}.{name}"] for name in ("fraction", *ORDERS)})
+        for number, key in enumerate(note["curves"])
+    }
+    return found, tensors.get("sample", torch.zeros(0, dtype=torch.int64))

@@ -23,7 +23,6 @@ from scipy import stats
 from gpex_bench.frames import (
     AGREEMENT,
     CELLS,
-    CURVES,
     MARKS,
     OUTCOMES,
     SCORES,
@@ -216,17 +215,6 @@ def _state(seeds: pd.DataFrame, found: Mapping[str, Any], skipped: tuple[str, st
     if len(bad):
         return str(bad.iloc[0]["status"]), str(bad.iloc[0]["reason"])
     return "missing", "no score was recorded"
-
-
-def curve_summary(curves: pd.DataFrame) -> pd.DataFrame:
-    """Return mean and 95 % interval (Student's t over samples, seeds averaged first) of each point of the curves."""
-    require(curves, CURVES, "curves")
-    point = ["dataset", "model", "method", "order", "fraction"]
-    samples = ordered(curves).groupby([*point, "sample"])["probability"].mean().groupby(point)
-    frame = samples.agg(["mean", "sem", "size"]).reset_index()
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, frame["size"].clip(lower=2) - 1) * frame["sem"].fillna(0.0)
-    frame = frame.assign(low=frame["mean"] - half, high=frame["mean"] + half, n_samples=frame["size"])
-    return ordered(frame.drop(columns=["sem", "size"]))
 
 
 def agreement_summary(agreement: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import ClassVar
+from dataclasses import field
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -41,6 +42,7 @@ __all__ = [
     "Examples",
     "Explainer",
     "Explanation",
+    "Measurement",
     "Metric",
     "Model",
     "Need",
@@ -87,7 +89,16 @@ class Case:
     query: Query
     explanation: Explanation
     explainer: Explainer
-    removal: Removal | None = None  # computed once per cell and shared by the metrics with uses_removal
+    measured: Mapping[Measurement, Any] = field(default_factory=dict)  # what its metrics ask for, each made once
+
+    def read(self, measurement: Measurement) -> Any:
+        """Return what was measured; raises ValueError if it was not."""
+        if measurement not in self.measured:
+            raise ValueError(
+                f"case.measured lacks {measurement}, which this metric reads; "
+                "name it in Metric.measurements and make the case with `measurements.measured`."
+            )
+        return self.measured[measurement]
 
 
 # --- contracts ------------------------------------------------------------------------------------------------------
@@ -242,6 +253,7 @@ class Explainer(ABC):
     kind: str  # gradient, propagation, perturbation, evolutionary, surrogate, examples, control; a wrapper: its other
     explains: ClassVar[type] = Attribution
     needs: frozenset[Need] = frozenset()  # a class attribute, or a property of a wrapper
+    offers: frozenset[Need] = frozenset()  # to metrics: RESIDUAL, if its attributions have one
     surrogate: str | None = None  # run id of the fitted thing it uses; a class attribute or a hyperparameter
     axioms: ClassVar[frozenset[Axiom]] = frozenset()
 
@@ -250,18 +262,38 @@ class Explainer(ABC):
         """Return an explanation of each query; rows do not influence one another."""
 
 
+class Measurement(ABC):
+    """What metrics learn from a network or an explainer, made once per cell and read by every metric that names it.
+
+    Concrete classes are `settings` in `measurements/`; equal ones are one measurement. What it gives is a `value`.
+    """
+
+    re_explains: ClassVar[bool] = False  # calls the explainer again
+
+    @abstractmethod
+    def measure(self, case: Case) -> Any:
+        """Return the value; rows do not influence one another, and draws depend on (purpose, seed, sample) only."""
+
+
 class Metric(ABC):
     """One number per explained sample. Concrete classes are `settings` in `metrics/<name>.py`, one per file."""
 
     reference: ClassVar[str]
-    measures: ClassVar[str]  # faithfulness, truth, robustness, complexity or examples
+    measures: ClassVar[str]  # faithfulness, truth, robustness, randomisation, complexity, axiom or examples
     higher_is_better: ClassVar[bool]
     range: ClassVar[tuple[float, float]]  # closed interval of possible scores; may be infinite
     chance: ClassVar[float | None]  # expected score of a random explanation; None where it depends on the data
     scores: ClassVar[type] = Attribution
     needs: ClassVar[frozenset[Need]] = frozenset()
-    re_explains: ClassVar[bool] = False  # calls the explainer again
-    uses_removal: ClassVar[bool] = False  # reads case.removal
+
+    def measurements(self) -> tuple[Measurement, ...]:
+        """Return what must be measured before it can score."""
+        return ()
+
+    @property
+    def re_explains(self) -> bool:
+        """Whether it calls the explainer again: it then sees fewer samples."""
+        return any(measurement.re_explains for measurement in self.measurements())
 
     @abstractmethod
     def score(self, case: Case) -> Float[Tensor, "batch"]:

@@ -28,13 +28,14 @@ def settings(cls: type[T]) -> type[T]:
 
 
 class Need(StrEnum):
-    """What an explainer or a metric needs from the dataset, the network or the run."""
+    """What an explainer or a metric needs from the dataset, the network, the run or (a metric) the explainer."""
 
     GRADIENT = "gradient"  # the network is differentiable
     MODULES = "modules"  # the network is built of registered modules whose order is their execution order
     IMAGE = "image"  # a feature tensor [channel, height, width]
     TABLE = "table"  # a feature tensor [feature]
     TRUTH = "truth"  # planted relevance is known
+    RESIDUAL = "residual"  # the explainer says what its map should sum to
 
 
 class Axiom(StrEnum):
@@ -125,11 +126,11 @@ Explanation = Attribution | Examples | Prototype
 
 @value
 class Removal:
-    """Network output while features are replaced by the baseline, one group after the other.
+    """One output of a network while parts of the input are replaced, one group after the other.
 
-    Both curves share one ordering and include both ends; outputs are probabilities of the target.
+    Both curves share one ordering and include both ends.
     """
 
-    fraction: Float[Tensor, "step"]  # share of positions that are gone, from 0 to 1; float64, as steps may differ
-    most_first: Float[Tensor, "batch step"]  # most relevant first (MoRF, MIF)
-    least_first: Float[Tensor, "batch step"]  # least relevant first (LeRF, LIF)
+    fraction: Float[Tensor, "point"]  # share of the parts that are gone, from 0 to 1; float64, as steps may differ
+    most_first: Float[Tensor, "batch point"]  # most relevant first (MoRF, MIF)
+    least_first: Float[Tensor, "batch point"]  # least relevant first (LeRF, LIF)

@@ -225,31 +225,20 @@ def surrogate_costs(seeds: int = 3) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["dataset", "model", "seed", "surrogate", "wall_seconds", "peak_bytes"])
 
 
-def curves(n_samples: int = 48, seeds: int = 3, steps: int = 21) -> pd.DataFrame:
-    rng = np.random.default_rng(2)
+def curves(steps: int = 21) -> pd.DataFrame:
+    """Mean removal curves, as `stages.curves` makes them."""
     fraction = np.linspace(0, 1, steps)
     frames = []
-    for row in cells(seeds).query("status == 'ok'").itertuples():
+    for row in cells(1).query("status == 'ok'").itertuples():
         if row.method in EXAMPLES:
             continue
-        quality = QUALITY[row.method][1]
         for order, sign in (("most_first", 1), ("least_first", -1)):
-            power = np.exp(-sign * quality * 2)
-            level = 0.98 - 0.88 * fraction**power
-            noise = rng.normal(0, 0.06, (n_samples, 1)) * np.sin(np.pi * fraction)
-            key = {"dataset": row.dataset, "model": row.model, "seed": row.seed, "method": row.method}
-            sample = np.repeat(np.arange(n_samples), steps)
-            frames.append(
-                pd.DataFrame(
-                    {
-                        **key,
-                        "sample": sample,
-                        "order": order,
-                        "fraction": np.tile(fraction, n_samples),
-                        "probability": np.clip(level + noise, 0, 1).ravel(),
-                    }
-                )
-            )
+            mean = 0.98 - 0.88 * fraction ** np.exp(-sign * QUALITY[row.method][1] * 2)
+            half = 0.02 * np.sin(np.pi * fraction)
+            key = {"dataset": row.dataset, "model": row.model, "method": row.method}
+            kind = {"unit": "position", "fill": "baseline", "output": "probability", "order": order}
+            ends = {"mean": mean, "low": mean - half, "high": mean + half}
+            frames.append(pd.DataFrame({**key, **kind, "fraction": fraction, **ends, "n_samples": 48}))
     return pd.concat(frames, ignore_index=True)
 
 

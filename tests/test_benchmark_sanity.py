@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from gpex_bench.data.shapes import Shapes
+from gpex_bench.measurements import measured
 from gpex_bench.models.resnet import Resnet, ResnetTraining
 from gpex_bench.registry import plugins
-from gpex_bench.removal import removal_curves
 from gpex_bench.types import Attribution, Case, Examples, Explainer, Query, Task
 
 pytestmark = pytest.mark.slow
@@ -68,12 +68,9 @@ def maps(trained):
     oracle = task.data.truth.mask[rows].float()
     chance = torch.randn(oracle.shape, generator=torch.Generator().manual_seed(0))
     return [
-        Case(
-            task=task,
-            query=query,
-            explanation=Attribution(values=values),
-            explainer=Planted(),
-            removal=removal_curves(task.model, query, values, task.data.baseline),
+        measured(
+            Case(task=task, query=query, explanation=Attribution(values=values), explainer=Planted()),
+            [METRICS[name]() for name in OF_TRUTH],
         )
         for values in (oracle, chance, -oracle)
     ]

@@ -1,13 +1,18 @@
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from gpex_bench import removal
 from gpex_bench.budget import counted
-from gpex_bench.removal import area, fill, in_chunks, per_position, removal_curves, removal_rank, step_sizes
+from gpex_bench.measurements import curves
+from gpex_bench.registry import load
+from gpex_bench.removal import area, fill, in_chunks, per_position, step_sizes, ties_broken
 from gpex_bench.types import Query
+
+removals = load(Path(__file__).parent / "removals.py", "removals")
+removal_curves = removals.removal_curves
 
 
 @pytest.fixture
@@ -78,7 +83,7 @@ def test_passes_are_shared_and_bounded(network, query, monkeypatch):
     sizes = []
     network.register_forward_hook(lambda module, args, output: sizes.append(len(output)))
     whole = removal_curves(network, query, normal(query), BASELINE, 8)
-    monkeypatch.setattr(removal, "CHUNK", 10)
+    monkeypatch.setattr(curves, "CHUNK", 10)
     with counted(network) as rows:
         chunked = removal_curves(network, query, normal(query), BASELINE, 8)
     assert rows.forward == 6 * 2 * 8
@@ -89,7 +94,7 @@ def test_passes_are_shared_and_bounded(network, query, monkeypatch):
 
 def test_equal_relevance_is_ordered_by_chance_and_not_by_place():
     values, sample = torch.zeros(400, 1, 6, 6), torch.arange(400)
-    rank = removal_rank(values, sample).double()
+    rank = ties_broken(per_position(values), sample).double()
     assert (rank.sort(1).values == torch.arange(36)).all()
     # Each pixel's mean rank is near the middle, and rank does not follow the position within an image.
     assert (rank.mean(0) - 17.5).abs().max() < 5 * rank.std() / 20
@@ -101,10 +106,10 @@ def test_equal_relevance_is_ordered_by_chance_and_not_by_place():
 def test_order_depends_on_the_sample_alone():
     values = torch.randint(3, (8, 1, 6, 6), generator=torch.Generator().manual_seed(0)).float()
     values, sample = values[:1].repeat(8, 1, 1, 1), torch.tensor([4, 4, 5, 6, 7, 8, 9, 10])
-    rank = removal_rank(values, sample)
+    rank = ties_broken(per_position(values), sample)
     assert torch.equal(rank[0], rank[1])
     assert all(not torch.equal(rank[a], rank[b]) for a, b in itertools.combinations(range(1, 8), 2))
-    assert torch.equal(removal_rank(values[3:4], sample[3:4])[0], rank[3])
+    assert torch.equal(ties_broken(per_position(values[3:4]), sample[3:4])[0], rank[3])
     ordered = per_position(values).gather(1, rank.argsort(1))
     assert (ordered.diff(dim=1) <= 0).all()  # ties are shuffled, the rest is not
 

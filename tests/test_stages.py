@@ -1,16 +1,21 @@
 """Stages: the recorded curves are those behind the scores, whatever the number of positions."""
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 
-from gpex_bench import statistics
+from gpex_bench import frames
 from gpex_bench.frames import number
+from gpex_bench.measurements import measured
+from gpex_bench.measurements.curves import Curves, Removals
 from gpex_bench.metrics.srg import SRG
 from gpex_bench.plots import removal
+from gpex_bench.stages.curves import Recorded, summarise
 from gpex_bench.stages.draw import draw_explanations
 from gpex_bench.stages.draw_neighbours import chosen
-from gpex_bench.stages.score import score
+from gpex_bench.stages.score import Limits, score
 from gpex_bench.stages.shown import Shown
 from gpex_bench.toys import Smooth, tasks
 from gpex_bench.types import Attribution, Case, Dataset, Examples, Explainer, Query, Split, Task, settings
@@ -40,13 +45,34 @@ def table_case(n_columns: int) -> Case:
 
 
 @pytest.mark.parametrize("n_columns", [30, 61])
-def test_the_recorded_curves_enclose_the_score(n_columns: int) -> None:
-    scores, curves, failed = score({"srg": SRG()}, table_case(n_columns), 4, 60.0)
-    assert not failed
-    steps = curves["fraction"].unique() * n_columns
+def test_the_stored_curves_give_the_score_and_enclose_it(n_columns: int) -> None:
+    case, srg = table_case(n_columns), SRG()
+    found = score({}, srg.measurements(), case, Limits(4, 2, ["zero", "noise"], 60.0))
+    assert not found.failed and found.scores.empty and len(found.curves) == 3
+    steps = found.curves[srg.measurements()[0]].fraction.numpy() * n_columns
     assert steps == pytest.approx(steps.round(), abs=1e-9)  # whole columns are gone at every point
-    whole = statistics.curve_summary(pd.DataFrame({**curves, "dataset": "d", "model": "m", "method": "f", "seed": 1}))
-    assert removal.area(whole) == pytest.approx(scores["score"].mean(), abs=1e-9)
+    key = {"dataset": "d", "model": "m", "seed": 1, "method": "f"}
+    whole = summarise({"srg": srg}, [Recorded(key, found.curves, case.query.sample)])
+    expected = srg.score(measured(case, [srg]))
+    assert whole.scores["score"].to_numpy() == pytest.approx(expected.numpy(), abs=1e-12)
+    assert removal.area(frames.main_curves(whole.means)) == pytest.approx(expected.mean().item(), abs=1e-6)
+    main = whole.variants.query("fill == 'baseline' and output == 'probability'")
+    assert main["score"].to_numpy() == pytest.approx(expected[:2].numpy(), abs=1e-12)
+    assert set(map(tuple, whole.variants[["fill", "output"]].to_numpy())) == {
+        (fill, output) for fill in ("baseline", "zero", "noise") for output in ("probability", "logit")
+    }
+
+
+def test_means_of_curves_by_hand() -> None:
+    row = torch.tensor([0.2, 0.4, 0.9])[:, None].expand(-1, 2)
+    curves = Removals(
+        fraction=torch.tensor([0.0, 1]).double(), most_first=row.repeat(3, 1, 1), least_first=row.repeat(3, 1, 1)
+    )
+    key = {"dataset": "d", "model": "m", "seed": 1, "method": "f"}
+    means = summarise({}, [Recorded(key, {Curves(): curves}, torch.arange(3))]).means
+    low, high = stats.t.interval(0.95, 2, 0.5, stats.sem([0.2, 0.4, 0.9]))
+    found = means[["mean", "low", "high"]].to_numpy()
+    assert found == pytest.approx(np.array([[0.5, low, high]] * len(means)), abs=1e-6)
 
 
 @pytest.mark.parametrize("rank", ["similarity", "contribution"])

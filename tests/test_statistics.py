@@ -170,13 +170,6 @@ def test_messages_name_what_is_wrong(small: pd.DataFrame) -> None:
         statistics.summarise(small, {"srg": True})
 
 
-def test_curve_summary_by_hand() -> None:
-    rows = [("d", "m", 0, "a", sample, "most_first", 0.5, value) for sample, value in enumerate([0.2, 0.4, 0.9])]
-    row = statistics.curve_summary(pd.DataFrame(rows, columns=list(frames.CURVES))).iloc[0]
-    low, high = stats.t.interval(0.95, 2, 0.5, stats.sem([0.2, 0.4, 0.9]))
-    assert (row["mean"], row["low"], row["high"]) == pytest.approx((0.5, low, high))
-
-
 def test_weakest_head() -> None:
     found = statistics.agreement_summary(synthetic.agreement(synthetic.predictions(60)))
     weak = found[found["is_weakest"] & (found["split"] == "test")]
@@ -211,7 +204,6 @@ def test_pareto_front(summary: pd.DataFrame) -> None:
 
 
 def test_empty_frames_stay_empty() -> None:
-    empty = {name: pd.DataFrame(columns=list(getattr(frames, name))) for name in ("SCORES", "AGREEMENT", "CURVES")}
+    empty = {name: pd.DataFrame(columns=list(getattr(frames, name))) for name in ("SCORES", "AGREEMENT")}
     assert statistics.summarise(empty["SCORES"], UP).empty
     assert statistics.agreement_summary(empty["AGREEMENT"]).empty
-    assert statistics.curve_summary(empty["CURVES"]).empty

@@ -130,27 +130,32 @@ def _portable(text: str) -> str:
 @job
 def score(this: Job) -> None:
     """Explanations → scores and removal curves of every seed."""
+    from gpex_bench.measurements.curves import Curves
     from gpex_bench.stages.queries import queries
-    from gpex_bench.stages.score import CURVES, SCORES, empty, score
+    from gpex_bench.stages.score import Limits, Scored, empty, score
     from gpex_bench.types import Case
 
     method, limits = this.wildcards["method"], this.config.explain
     explainer, names = this.config.method(method), list(this.snakemake.params.metrics)
     metrics = {name: this.config.metric(name) for name in names}
+    curves = [Curves(**key) for key in this.snakemake.params.curves]
+    costly = Limits(limits.robustness_samples, limits.fill_samples, limits.fills, limits.timeout_s)
     for number, (seed, task, _) in enumerate(this.tasks()):
-        failed: dict[str, str] = {}
         path = this.paths("explanations")[number]
         explanation, note = io.read_explanation(path)
         if explanation is None or explainer is None:
-            scores, curves = empty(SCORES), empty(CURVES)
+            query, found = None, Scored(empty(), {}, {})
             log.info("%s %s seed %s: nothing to score, the method %s", this.name, method, seed, note["status"])
         else:
             query = queries(task.model, task.data, limits.samples)
             io.check_same_query(path, query)
             case = Case(task=task, query=query, explanation=explanation, explainer=explainer)
-            scores, curves, failed = score(metrics, case, limits.robustness_samples, limits.timeout_s)
-            log.info("%s %s seed %s: %s scores", this.name, method, seed, len(scores))
-        failed = {name: _portable(reason) for name, reason in failed.items()}
-        for name, table in (("scores", scores), ("curves", curves)):
-            table.insert(0, "method", method)
-            write_cell_table(this, this.paths(name)[number], table, seed, kind=name, failed_metrics=failed)
+            found = score(metrics, curves, case, costly)
+            log.info(
+                "%s %s seed %s: %s scores, %s curves", this.name, method, seed, len(found.scores), len(found.curves)
+            )
+        found.scores.insert(0, "method", method)
+        failed = {name: _portable(reason) for name, reason in found.failed.items()}
+        write_cell_table(this, this.paths("scores")[number], found.scores, seed, kind="scores", failed_metrics=failed)
+        io.write_curves(this.paths("curves")[number], found.curves, query)
+        this.describe(this.paths("curves")[number], seed=seed, kind="curves")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -11,12 +12,15 @@ from gpex_bench import frames, io
 from gpex_bench.config import Config, Network
 from gpex_bench.jobs import Job, job, log
 
+if TYPE_CHECKING:
+    from gpex_bench.stages.curves import Recorded
+
 MEASURED = ("wall_seconds", "peak_bytes")
 COUNTED = ("status", "reason", "n_samples", "forward_rows", "backward_rows", "surrogate_rows")
 
 
 FINE = ("ok", "not_applicable")
-PARTS = ("scores", "curves", "agreement", "predictions")
+PARTS = ("scores", "agreement", "predictions")
 WHOLE = ("cells", "skipped", "outcomes", "networks", "surrogates")
 
 
@@ -41,9 +45,9 @@ def aggregate(this: Job) -> None:
     fates, fit_costs = fits(this)
     records = _cells(this) | {"surrogates": fates, "surrogate_costs": fit_costs}
     records |= {"skipped": _skipped(this), "networks": _networks(this)}
-    tables = aggregate(parts, records, metrics, controls)
+    tables = aggregate(parts, _recorded(this), records, metrics, controls)
     folder = this.path("costs").parent
-    for name in (*PARTS, *WHOLE):
+    for name in (*PARTS, *WHOLE, "curves", "variant_scores"):
         path = folder / f"{name}.parquet"
         io.write_table(path, getattr(tables, name))
         this.describe(path, kind=name)
@@ -53,6 +57,15 @@ def aggregate(this: Job) -> None:
     io.write_json(this.path("costs"), tables.costs.to_dict("records"))
     io.write_json(this.path("surrogate_costs"), tables.surrogate_costs.to_dict("records"))
     _report_failures(tables.cells, tables.skipped, tables.surrogates)
+
+
+def _recorded(this: Job) -> Iterator[Recorded]:
+    """Yield the removal curves of every cell."""
+    from gpex_bench.stages.curves import Recorded
+
+    for path in this.paths("curves"):
+        curves, sample = io.read_curves(path)
+        yield Recorded(_key(path), curves, sample)
 
 
 def _networks(this: Job) -> list[dict[str, Any]]:

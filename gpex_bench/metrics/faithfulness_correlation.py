@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.metrics import subsets
+from gpex_bench.measurements.subsets import Subsets
 from gpex_bench.types import Case, Metric, settings
 
 CONSTANT = 1e-9  # a spread below this part of the largest value is rounding in float64 sums
@@ -47,10 +47,14 @@ class FaithfulnessCorrelation(Metric):
     share: float = 0.25
     patch: int = 4
 
+    def measurements(self) -> tuple[Subsets, ...]:
+        """Return the removals, which `infidelity` shares."""
+        return (Subsets(n_subsets=self.n_subsets, share=self.share, patch=self.patch),)
+
     def __post_init__(self) -> None:
-        subsets.check(self.n_subsets, self.share, self.patch)
+        self.measurements()  # checks the settings
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the correlation of each sample."""
-        effects = subsets.remove_subsets(case, "faithfulness_correlation", self.n_subsets, self.share, self.patch)
+        effects = case.read(self.measurements()[0])
         return pearson(effects.relevance, effects.drop)

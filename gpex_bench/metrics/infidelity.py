@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.metrics import subsets
+from gpex_bench.measurements.subsets import Subsets
 from gpex_bench.types import Case, Metric, settings
 
 
@@ -65,10 +65,14 @@ class Infidelity(Metric):
     share: float = 0.25
     patch: int = 4
 
+    def measurements(self) -> tuple[Subsets, ...]:
+        """Return the removals, which `faithfulness_correlation` shares."""
+        return (Subsets(n_subsets=self.n_subsets, share=self.share, patch=self.patch),)
+
     def __post_init__(self) -> None:
-        subsets.check(self.n_subsets, self.share, self.patch)
+        self.measurements()  # checks the settings
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the relative error of each sample."""
-        effects = subsets.remove_subsets(case, "infidelity", self.n_subsets, self.share, self.patch)
+        effects = case.read(self.measurements()[0])
         return relative_error(effects.relevance, effects.drop)

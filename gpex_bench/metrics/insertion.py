@@ -10,12 +10,13 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.removal import area, shared_curves
-from gpex_bench.types import Case, Metric, settings
+from gpex_bench.measurements.curves import CurveMetric
+from gpex_bench.removal import area
+from gpex_bench.types import Removal, settings
 
 
 @settings
-class Insertion(Metric):
+class Insertion(CurveMetric):
     """Area under the probability while the least relevant positions are replaced first."""
 
     reference = "petsiuk2018rise"
@@ -23,9 +24,7 @@ class Insertion(Metric):
     higher_is_better = True
     range = (0.0, 1.0)
     chance = None
-    uses_removal = True
 
-    def score(self, case: Case) -> Float[Tensor, "batch"]:
+    def summarise(self, removal: Removal) -> Float[Tensor, "batch"]:
         """Return the area of each sample."""
-        removal = shared_curves(case)
         return area(removal.least_first, removal.fraction)

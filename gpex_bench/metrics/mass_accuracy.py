@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from gpex_bench.metrics.maps import relevance
+from gpex_bench.measurements.maps import relevance
 from gpex_bench.metrics.planted import evidence
 from gpex_bench.types import Case, Metric, Need, settings
 

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.draws import uniform
-from gpex_bench.metrics.maps import values
-from gpex_bench.types import Case, Metric, Query, settings
+from gpex_bench.measurements.maps import values
+from gpex_bench.measurements.noisy import Noisy
+from gpex_bench.types import Case, Metric, settings
 
 
 def relative_change(
@@ -40,29 +40,18 @@ class MaxSensitivity(Metric):
     higher_is_better = False
     range = (0.0, float("inf"))
     chance = 0.0  # a random map that does not look at x never changes
-    re_explains = True
 
     n_draws: int = 4
     radius: float = 0.02
 
-    def __post_init__(self) -> None:
-        if self.n_draws < 1:
-            raise ValueError(f"n_draws must be at least 1, got {self.n_draws}.")
-        if not 0 < self.radius < float("inf"):
-            raise ValueError(f"radius must be positive and finite, got {self.radius}.")
+    def measurements(self) -> tuple[Noisy, ...]:
+        """Return the maps of the neighbours, which the other robustness metrics share."""
+        return (Noisy(n_draws=self.n_draws, radius=self.radius),)
 
-    def neighbours(self, seed: int, query: Query) -> Float[Tensor, "draw batch *feature"]:
-        """Return random inputs around each query."""
-        n_entries = query.x[0].numel()
-        draws = uniform("max_sensitivity", seed, query.sample, self.n_draws * n_entries).to(query.x)
-        noise = (2 * draws - 1).view(len(query.x), self.n_draws, *query.x.shape[1:]).transpose(0, 1)
-        return query.x + self.radius * noise
+    def __post_init__(self) -> None:
+        self.measurements()  # checks the settings
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the largest relative change of each sample."""
-        before, query = values(case.explanation), case.query
-        changes = []
-        for x in self.neighbours(case.task.seed, query):
-            neighbour = Query(x=x.contiguous(), target=query.target, sample=query.sample)
-            changes.append(relative_change(before, values(case.explainer.explain(case.task, neighbour))))
-        return torch.stack(changes).amax(0)
+        before, after = values(case.explanation), case.read(self.measurements()[0]).values
+        return torch.stack([relative_change(before, draw) for draw in after.unbind(1)]).amax(0)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.metrics.maps import relevance
+from gpex_bench.measurements.maps import relevance
 from gpex_bench.types import Case, Metric, settings
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.removal import area, shared_curves
-from gpex_bench.types import Case, Metric, settings
+from gpex_bench.measurements.curves import CurveMetric
+from gpex_bench.removal import area
+from gpex_bench.types import Removal, settings
 
 
 @settings
-class SRG(Metric):
+class SRG(CurveMetric):
     """Area between the two removal curves."""
 
     reference = "bluecher2024decoupling"
@@ -22,9 +23,7 @@ class SRG(Metric):
     higher_is_better = True
     range = (-1.0, 1.0)
     chance = 0.0
-    uses_removal = True
 
-    def score(self, case: Case) -> Float[Tensor, "batch"]:
+    def summarise(self, removal: Removal) -> Float[Tensor, "batch"]:
         """Return the area between the curves of each sample."""
-        removal = shared_curves(case)
         return area(removal.least_first, removal.fraction) - area(removal.most_first, removal.fraction)

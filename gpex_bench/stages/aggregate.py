@@ -9,6 +9,8 @@ from typing import Any
 import pandas as pd
 
 from gpex_bench import frames, statistics
+from gpex_bench.measurements.curves import CurveMetric
+from gpex_bench.stages.curves import Recorded, summarise
 from gpex_bench.tables import csv, latex, markdown, wide
 from gpex_bench.types import Explainer, Metric, Recipe
 
@@ -18,7 +20,8 @@ class Tables:
     """Everything a run found, as long tables; measured seconds and bytes stand in `costs` alone."""
 
     scores: pd.DataFrame
-    curves: pd.DataFrame
+    curves: pd.DataFrame  # means over samples
+    variant_scores: pd.DataFrame  # of the metrics that summarise curves, under every fill and output
     cells: pd.DataFrame
     skipped: pd.DataFrame
     outcomes: pd.DataFrame
@@ -45,6 +48,7 @@ def _kept(scores: pd.DataFrame, skipped: pd.DataFrame) -> pd.DataFrame:
 
 def aggregate(
     parts: dict[str, list[pd.DataFrame]],
+    recorded: Iterable[Recorded],
     records: dict[str, list[dict[str, Any]]],
     metrics: dict[str, Metric],
     controls: list[str],
@@ -52,7 +56,8 @@ def aggregate(
     """Join what the cells wrote.
 
     Args:
-        parts: tables of single cells under "scores", "curves", "agreement" and "predictions".
+        parts: tables of single cells under "scores", "agreement" and "predictions".
+        recorded: the removal curves of every cell; the metrics that summarise curves are computed from them here.
         records: "cells": one per network, seed and method, also where it does not apply; "skipped": one per network,
             method and metric that have no score, with the reason;
             "costs": measured, one per cell; "networks": accuracies, one per network and seed;
@@ -61,13 +66,15 @@ def aggregate(
         controls: run ids of the methods that cannot be the best.
     """
     without = stack([pd.DataFrame(records["skipped"])], frames.SKIPPED)
-    scores = _kept(stack(parts["scores"], frames.SCORES), without)
+    summaries = summarise({n: m for n, m in metrics.items() if isinstance(m, CurveMetric)}, recorded)
+    scores = _kept(stack([*parts["scores"], summaries.scores], frames.SCORES), without)
     better = {name: metric.higher_is_better for name, metric in metrics.items()}
     cells = stack([pd.DataFrame(records["cells"])], frames.CELLS)
     summary = statistics.summarise(scores, better, controls)
     return Tables(
         scores=scores,
-        curves=stack(parts["curves"], frames.CURVES),
+        curves=summaries.means,
+        variant_scores=summaries.variants,
         cells=cells,
         skipped=without,
         outcomes=statistics.outcomes(summary, cells, without),

@@ -1,103 +1,115 @@
-"""Explanations → scores: one long table per cell."""
+"""Explanations → scores and removal curves of one cell."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 
 from gpex_bench import guard, isolation
-from gpex_bench.removal import removal_curves
-from gpex_bench.stages.queries import some
-from gpex_bench.types import Attribution, Case, Examples, Explanation, Metric, Removal
+from gpex_bench.measurements import asked, first, measured, with_measured
+from gpex_bench.measurements.curves import Curves, Removals
+from gpex_bench.measurements.fills import Fill
+from gpex_bench.types import Attribution, Case, Measurement, Metric
 
 SCORES = {"metric": "str", "sample": "int64", "target": "int64", "score": "float64"}
-CURVES = {"sample": "int64", "order": "str", "fraction": "float64", "probability": "float64"}
 
 
-def empty(columns: Mapping[str, str]) -> pd.DataFrame:
+def empty(columns: Mapping[str, str] = SCORES) -> pd.DataFrame:
     """Return a table without rows."""
     return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in columns.items()})
 
 
-def score(
-    metrics: Mapping[str, Metric], case: Case, robustness_samples: int, timeout_seconds: float
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:
-    """Return the scores, the removal curves, and why a metric that explains again could not be computed.
+@dataclass(frozen=True)
+class Scored:
+    """What became of one cell."""
+
+    scores: pd.DataFrame  # of the metrics that do not summarise curves; the others read the stored ones
+    curves: Mapping[Curves, Removals]  # of all samples, and of the first ones under other fills
+    failed: Mapping[str, str]  # why a metric that explains again could not be computed
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much of a cell the costly metrics see."""
+
+    robustness_samples: int  # samples that are explained again
+    fill_samples: int  # samples whose curves are measured under the other fills
+    fills: Sequence[Fill]  # the other fills
+    timeout_seconds: float  # for each measurement that explains again; the explainer may fail there, the suite may not
+
+
+def score(metrics: Mapping[str, Metric], curves: Sequence[Curves], case: Case, limits: Limits) -> Scored:
+    """Return the scores of a cell; everything that several metrics read is measured once.
 
     Args:
-        metrics: by run id; those that apply to this explanation.
-        case: without removal curves; they are computed once, if a metric uses them.
-        robustness_samples: how many of the samples the metrics that explain again see.
-        timeout_seconds: for each metric that explains again; the explainer may fail there, the suite may not.
+        metrics: by run id; those that apply to this explanation and do not summarise curves.
+        curves: which removal curves are recorded, of all samples.
+        case: with nothing measured.
+        limits: how much the costly measurements see.
     """
-    removal = None
-    if any(metric.uses_removal for metric in metrics.values()) and isinstance(case.explanation, Attribution):
-        removal = removal_curves(case.task.model, case.query, case.explanation.values, case.task.data.baseline)
-        case = _with(case, removal)
-    tables, failed = [empty(SCORES)], {}
-    for name, metric in metrics.items():
-        if metric.re_explains:
-            few = _first(case, robustness_samples)
-            outcome = isolation.run(lambda m=metric, c=few: _numbers(m, c), timeout_seconds)  # type: ignore[misc]
-            if outcome.value is None:
-                failed[name] = f"{outcome.status}: {outcome.reason}"
-                continue
-            tables.append(_table(name, few, outcome.value))
+    plain = {name: metric for name, metric in metrics.items() if not metric.re_explains}
+    again = {name: metric for name, metric in metrics.items() if metric.re_explains}
+    whole = measured(case, plain.values())
+    few, broken = _isolated(first(case, limits.robustness_samples), again, limits.timeout_seconds)
+    tables, failed = [empty()], {}
+    for name, metric in plain.items():
+        tables.append(_table(name, whole, metric))
+    for name, metric in again.items():
+        reasons = [broken[measurement] for measurement in metric.measurements() if measurement in broken]
+        if reasons:
+            failed[name] = reasons[0]
         else:
-            tables.append(_table(name, case, _numbers(metric, case)))
-    curves = empty(CURVES) if removal is None else _curves(case, removal)
-    return pd.concat([table for table in tables if len(table)] or tables), curves, failed
+            tables.append(_table(name, few, metric))
+    scores = pd.concat([table for table in tables if len(table)] or tables)
+    return Scored(scores, _curves(case, curves, limits), failed)
 
 
-def _numbers(metric: Metric, case: Case) -> np.ndarray:
+def _isolated(case: Case, metrics: Mapping[str, Metric], timeout: float) -> tuple[Case, dict[Measurement, str]]:
+    """Return the case with what could be measured, each in a process of its own, and why the rest could not."""
+    found: dict[Measurement, Any] = {}
+    broken: dict[Measurement, str] = {}
+    for measurement in asked(metrics.values()):
+        outcome = isolation.run(lambda m=measurement: _packed(m.measure(case)), timeout)  # type: ignore[misc]
+        if outcome.value is None:
+            broken[measurement] = f"{outcome.status}: {outcome.reason}"
+        else:
+            kind, content = outcome.value
+            found[measurement] = kind(**{name: _tensor(part) for name, part in content.items()})
+    return with_measured(case, found), broken
+
+
+def _packed(measurement: Any) -> tuple[type, dict[str, Any]]:
+    """Return a value of tensors as arrays: tensors of a process that has ended cannot be read."""
+    content = {field.name: getattr(measurement, field.name) for field in fields(measurement)}
+    return type(measurement), {
+        name: part.detach().cpu().numpy() if isinstance(part, Tensor) else part for name, part in content.items()
+    }
+
+
+def _tensor(part: Any) -> Any:
+    return torch.from_numpy(part) if isinstance(part, np.ndarray) else part
+
+
+def _curves(case: Case, curves: Sequence[Curves], limits: Limits) -> dict[Curves, Removals]:
+    """Return the curves of all samples, and of the first ones those of the other fills."""
+    if not isinstance(case.explanation, Attribution):
+        return {}
+    found = {key: key.measure(case) for key in curves}
+    few = first(case, limits.fill_samples)
+    main = [key for key in curves if key.unit == "position" and key.fill == "baseline"]
+    others = [replace(key, fill=fill) for key in main for fill in limits.fills]
+    return found | {key: key.measure(few) for key in others if key not in found}
+
+
+def _table(name: str, case: Case, metric: Metric) -> pd.DataFrame:
     """Return a metric's scores; a promise that a metric breaks is a fault of the suite."""
-    return guard.score(metric, case).detach().double().numpy()
-
-
-def _table(name: str, case: Case, numbers: np.ndarray) -> pd.DataFrame:
-    query = case.query
+    numbers, query = guard.score(metric, case).detach().double().numpy(), case.query
     return pd.DataFrame(
         {"metric": name, "sample": query.sample.numpy(), "target": query.target.numpy(), "score": numbers}
-    )
-
-
-def _with(case: Case, removal: Removal | None) -> Case:
-    return Case(
-        task=case.task,
-        query=case.query,
-        explanation=case.explanation,
-        explainer=case.explainer,
-        removal=removal,
-    )
-
-
-def _first(case: Case, n_samples: int) -> Case:
-    return Case(
-        task=case.task,
-        query=some(case.query, n_samples),
-        explanation=_rows(case.explanation, n_samples),
-        explainer=case.explainer,
-    )
-
-
-def _rows(explanation: Explanation, n_samples: int) -> Explanation:
-    if isinstance(explanation, Attribution):
-        return Attribution(values=explanation.values[:n_samples])
-    if isinstance(explanation, Examples):
-        return Examples(index=explanation.index[:n_samples], weight=explanation.weight[:n_samples])
-    return explanation
-
-
-def _curves(case: Case, removal: Removal) -> pd.DataFrame:
-    n_samples, n_points = removal.most_first.shape
-    fraction = removal.fraction.double().repeat(n_samples).numpy()
-    sample = case.query.sample.repeat_interleave(n_points).numpy()
-    parts = [("most_first", removal.most_first), ("least_first", removal.least_first)]
-    return pd.concat(
-        pd.DataFrame(
-            {"sample": sample, "order": order, "fraction": fraction, "probability": values.double().flatten().numpy()}
-        )
-        for order, values in parts
     )

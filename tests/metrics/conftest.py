@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from gpex_bench.removal import removal_curves
 from gpex_bench.types import (
     Attribution,
     Case,
@@ -44,6 +43,24 @@ class GradientTimesInput(Explainer):
         return Attribution(values=weight * (query.x - task.data.baseline))
 
 
+class Lazy(dict):
+    """What is measured of a case: everything that is asked for, when it is asked for."""
+
+    def __init__(self, case):
+        self.case = case
+
+    def __contains__(self, measurement):
+        return True
+
+    def __missing__(self, measurement):
+        self[measurement] = measurement.measure(self.case)
+        return self[measurement]
+
+
+def lazily(**fields):
+    return Case(**fields, measured=Lazy(Case(**fields)))
+
+
 @dataclass
 class Toy:
     """A linear network on images of two channels, with planted truth, and ways to make cases of it."""
@@ -55,21 +72,14 @@ class Toy:
     def case(self, values, rows=None, explainer=None):
         rows = torch.arange(len(self.query.x)) if rows is None else rows
         query = Query(x=self.query.x[rows], target=self.query.target[rows], sample=self.query.sample[rows])
-        values = values[rows]
-        curves = removal_curves(self.task.model, query, values, self.task.data.baseline, 8)
+        explanation = Attribution(values=values[rows])
         explainer = explainer or GradientTimesInput()
-        return Case(
-            task=self.task, query=query, explanation=Attribution(values=values), explainer=explainer, removal=curves
-        )
+        return lazily(task=self.task, query=query, explanation=explanation, explainer=explainer)
 
     def examples(self, index, weight=None):
         weight = torch.ones(index.shape) if weight is None else weight
-        return Case(
-            task=self.task,
-            query=self.query,
-            explanation=Examples(index=index, weight=weight),
-            explainer=GradientTimesInput(),
-        )
+        explanation = Examples(index=index, weight=weight)
+        return lazily(task=self.task, query=self.query, explanation=explanation, explainer=GradientTimesInput())
 
 
 @pytest.fixture

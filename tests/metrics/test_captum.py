@@ -5,9 +5,10 @@ import torch
 from captum.metrics import infidelity as captum_infidelity
 from captum.metrics import sensitivity_max
 
+from gpex_bench.measurements.noisy import Noisy
+from gpex_bench.measurements.subsets import Subsets, cells, draw
 from gpex_bench.metrics.infidelity import best_scale, squared_error
 from gpex_bench.metrics.max_sensitivity import MaxSensitivity
-from gpex_bench.metrics.subsets import cells, draw, remove_subsets
 from gpex_bench.types import Attribution, Explainer, Query, settings
 
 
@@ -29,9 +30,9 @@ class Saliency(Explainer):
 def test_infidelity(toy, normalize):
     noisy = toy.exact + 0.1 * torch.randn(toy.exact.shape, generator=torch.Generator().manual_seed(1))
     case = toy.case(noisy)
-    effects = remove_subsets(case, "infidelity", 20, 0.25, 4)
+    effects = Subsets(n_subsets=20).measure(case)
     cell = cells(toy.query.x.shape[1:], 4)
-    removed = draw("infidelity", toy.task.seed, toy.query.sample, int(cell.max()) + 1, (20, 0.25))[:, :, cell]
+    removed = draw("subsets", toy.task.seed, toy.query.sample, int(cell.max()) + 1, (20, 0.25))[:, :, cell]
     change = removed.view(12, 20, 1, 8, 8).expand(-1, -1, 2, -1, -1).float()
 
     def perturb(inputs, baselines):
@@ -58,7 +59,7 @@ def test_infidelity(toy, normalize):
 def test_max_sensitivity(toy, zero):
     metric = MaxSensitivity(n_draws=3, radius=0.1)
     explainer = Saliency()
-    neighbours = metric.neighbours(toy.task.seed, toy.query).transpose(0, 1).flatten(0, 1)
+    neighbours = Noisy(n_draws=3, radius=0.1).neighbours(toy.task.seed, toy.query).transpose(0, 1).flatten(0, 1)
     before = torch.zeros_like(toy.query.x) if zero else explainer.explain(toy.task, toy.query).values
 
     def explain(inputs):

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from gpex_bench.measurements.noisy import Noisy
+from gpex_bench.measurements.subsets import Subsets, cells, draw
 from gpex_bench.metrics.class_purity import ClassPurity
 from gpex_bench.metrics.faithfulness_correlation import FaithfulnessCorrelation, pearson
 from gpex_bench.metrics.group_purity import GroupPurity
@@ -13,7 +15,6 @@ from gpex_bench.metrics.mass_accuracy import MassAccuracy, mass_inside
 from gpex_bench.metrics.max_sensitivity import MaxSensitivity
 from gpex_bench.metrics.rank_accuracy import RankAccuracy, top_inside
 from gpex_bench.metrics.sparseness import Sparseness, gini
-from gpex_bench.metrics.subsets import cells, draw, remove_subsets
 from gpex_bench.types import Query
 
 
@@ -21,7 +22,7 @@ def test_an_exact_map_of_a_linear_network_is_perfect(toy):
     case = toy.case(toy.exact)
     assert FaithfulnessCorrelation(patch=2).score(case).min() > 1 - 1e-5
     assert Infidelity(patch=2).score(case).max() < 1e-8
-    effects = remove_subsets(case, "any", 10, 0.3, 3)
+    effects = Subsets(n_subsets=10, share=0.3, patch=3).measure(case)
     torch.testing.assert_close(effects.relevance, effects.drop, rtol=1e-4, atol=1e-5)
 
 
@@ -118,7 +119,7 @@ def test_purity_by_hand(toy):
 
 
 def test_max_sensitivity_sees_the_ball_and_nothing_else(toy):
-    metric = MaxSensitivity(n_draws=50, radius=0.1)
+    metric = Noisy(n_draws=50, radius=0.1)
     noise = metric.neighbours(7, toy.query) - toy.query.x
     assert noise.abs().max() <= 0.1 + 1e-6 and noise.min() < -0.099 and noise.max() > 0.099
     assert abs(noise.mean()) < 1e-3

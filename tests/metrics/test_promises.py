@@ -11,7 +11,7 @@ from gpex_bench.types import Attribution, Examples, Explainer, settings
 METRICS = {name: plugin.cls for name, plugin in plugins("metric").items()}
 OF_MAPS = sorted(name for name, metric in METRICS.items() if metric.scores is Attribution)
 OF_EXAMPLES = sorted(name for name, metric in METRICS.items() if metric.scores is Examples)
-MEASURES = {"faithfulness", "truth", "robustness", "complexity", "examples"}
+MEASURES = {"faithfulness", "truth", "robustness", "complexity", "axiom", "examples"}
 BY_ORDER = ["deletion", "insertion", "srg", "rank_accuracy"]
 
 
@@ -66,7 +66,7 @@ def test_rows_do_not_influence_one_another(toy, name):
     torch.testing.assert_close(metric.score(toy.case(values, order[:1])), whole[order[:1]], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", [name for name in OF_MAPS if name != "max_sensitivity"])
+@pytest.mark.parametrize("name", [name for name in OF_MAPS if name not in ("max_sensitivity", "conservation_error")])
 def test_units_of_the_map_do_not_count(toy, name):
     values = toy.exact + normal(toy) / 8
     expected = METRICS[name]().score(toy.case(values))
@@ -118,10 +118,7 @@ def test_examples_are_finite_in_range_and_row_independent(toy, name):
 @pytest.mark.parametrize("name", sorted(METRICS))
 def test_refuses_the_wrong_kind_of_explanation(toy, name):
     metric = METRICS[name]()
-    if metric.uses_removal:
-        case = toy.examples(torch.zeros(12, 2, dtype=torch.long))
-        message = "case.removal is None"
-    elif metric.scores is Attribution:
+    if metric.scores is Attribution:
         case, message = toy.examples(torch.zeros(12, 2, dtype=torch.long)), "scores an Attribution, got Examples"
     else:
         case, message = toy.case(toy.exact), "scores Examples, got Attribution"

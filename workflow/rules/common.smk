@@ -1,10 +1,12 @@
 # Names and helpers of the rules: the only Python in them.
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 from gpex_bench.config import ConfigError, parse as checked
+from gpex_bench.measurements.curves import CurveMetric
 from gpex_bench.provenance import fingerprint, sha256
 from gpex_bench.registry import PACKAGE
 
@@ -30,6 +32,7 @@ if CONFIG.debugging:
 TABLES = (
     "scores",
     "curves",
+    "variant_scores",
     "cells",
     "skipped",
     "outcomes",
@@ -103,15 +106,27 @@ def methods(network):
     ]
 
 
-def metrics(wildcards):
-    """The metrics that apply to a method on a network."""
+def applying(wildcards):
+    """The metrics that apply to a method on a network: those that read stored curves, and the others."""
     network = NETWORKS[wildcards.dataset, wildcards.model]
-    every = sorted(CONFIG.entries["metric"])
-    return [
+    every = [
         metric
-        for metric in every
+        for metric in sorted(CONFIG.entries["metric"])
         if CONFIG.skipped(network, wildcards.method, metric) is None
     ]
+    of_curves = [m for m in every if isinstance(CONFIG.metric(m), CurveMetric)]
+    return of_curves, [m for m in every if m not in of_curves]
+
+
+def metrics(wildcards):
+    """The metrics that a score job computes."""
+    return applying(wildcards)[1]
+
+
+def curves(wildcards):
+    """The removal curves that a score job records."""
+    keys = [asdict(CONFIG.metric(m).measurements()[0]) for m in applying(wildcards)[0]]
+    return [key for place, key in enumerate(keys) if key not in keys[:place]]
 
 
 def each_cell(name):

@@ -10,7 +10,7 @@ rule aggregate:
         ],
         explanations=each_cell("explanations/{method}.safetensors"),
         scores=each_cell("scores/{method}.parquet"),
-        curves=each_cell("curves/{method}.parquet"),
+        curves=each_cell("curves/{method}.safetensors"),
         agreement=each_surrogate("agreement/{surrogate}.parquet"),
         predictions=each_surrogate("agreement/{surrogate}_predictions.parquet"),
         surrogates=each_surrogate("surrogates/{surrogate}.safetensors"),
@@ -44,7 +44,8 @@ rule aggregate:
     params:
         plan=plan(),
         headline=CONFIG.headline,
-        code=code("aggregate"),
+        settings=[settings("metric", metric) for metric in CONFIG.entries["metric"]],
+        code=code("aggregate", *CONFIG.entries["metric"].values()),
     message:
         "Joining all cells into tables"
     script:

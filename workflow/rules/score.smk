@@ -1,4 +1,5 @@
-# One job computes all scores of one method on one network, so that they share removal curves.
+# One job measures one method on one network, so that its scores share what is measured. Metrics that summarise removal
+# curves are none of its business: `aggregate` reads them from the stored curves.
 rule score:
     input:
         data=rules.prepare.output.data,
@@ -7,7 +8,7 @@ rule score:
         explanations=rules.explain.output.explanations,
     output:
         scores=per_seed("scores/{{method}}.parquet"),
-        curves=per_seed("curves/{{method}}.parquet"),
+        curves=per_seed("curves/{{method}}.safetensors"),
         sidecars=per_seed("scores/{{method}}.json") + per_seed("curves/{{method}}.json"),
     log:
         f"{RUN}/logs/score/{{dataset}}/{{model}}/{{method}}.log",
@@ -15,8 +16,9 @@ rule score:
         f"{RUN}/benchmarks/score/{{dataset}}/{{model}}/{{method}}.tsv"
     params:
         metrics=metrics,
+        curves=curves,
         settings=lambda w: [settings("metric", metric) for metric in metrics(w)],
-        limits=f"{CONFIG.explain.robustness_samples} samples explained again, {CONFIG.explain.timeout_s} s",
+        limits=repr(CONFIG.explain),
         code=lambda w: code(
             "score",
             *(CONFIG.entry("metric", metric) for metric in metrics(w)),

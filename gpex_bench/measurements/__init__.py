@@ -1,0 +1,48 @@
+"""What metrics learn from a network or an explainer: each measurement is made once per cell, however many read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gpex_bench.types import Attribution, Case, Examples, Explanation, Measurement, Metric, Query
+
+
+def measured(case: Case, metrics: Iterable[Metric]) -> Case:
+    """Return the case with all that its metrics ask for; what was measured before is kept."""
+    found = dict(case.measured)
+    for measurement in asked(metrics):
+        if measurement not in found:
+            found[measurement] = measurement.measure(case)
+    return with_measured(case, found)
+
+
+def asked(metrics: Iterable[Metric]) -> list[Measurement]:
+    """Return the different measurements that metrics ask for, in their order."""
+    return list(dict.fromkeys(measurement for metric in metrics for measurement in metric.measurements()))
+
+
+def with_measured(case: Case, found: dict) -> Case:
+    """Return the case with these measurements."""
+    return Case(
+        task=case.task, query=case.query, explanation=case.explanation, explainer=case.explainer, measured=found
+    )
+
+
+def first(case: Case, n_samples: int) -> Case:
+    """Return the case of the first samples, with nothing measured."""
+    query, rows = case.query, slice(n_samples)
+    return Case(
+        task=case.task,
+        query=Query(x=query.x[rows], target=query.target[rows], sample=query.sample[rows]),
+        explanation=_rows(case.explanation, n_samples),
+        explainer=case.explainer,
+    )
+
+
+def _rows(explanation: Explanation, n_samples: int) -> Explanation:
+    if isinstance(explanation, Attribution):
+        residual = None if explanation.residual is None else explanation.residual[:n_samples]
+        return Attribution(values=explanation.values[:n_samples], residual=residual)
+    if isinstance(explanation, Examples):
+        return Examples(index=explanation.index[:n_samples], weight=explanation.weight[:n_samples])
+    return explanation

@@ -1,0 +1,150 @@
+"""Removal curves: what a network says while parts of an input are replaced, the most or the least relevant first.
+
+One set of passes gives three outputs at once, and every summary of a curve reads the same ones. They are stored, so a
+new summary needs no pass. The order is that of `removal.removal_rank`: equal relevances fall in a random order.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar, Literal, get_args
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from gpex_bench.masking import regions
+from gpex_bench.measurements.fills import Fill, replaced, stand_in
+from gpex_bench.measurements.maps import relevance
+from gpex_bench.measurements.subsets import cells
+from gpex_bench.removal import CHUNK, N_STEPS, in_chunks, step_sizes, ties_broken
+from gpex_bench.types import Case, Measurement, Metric, Removal, settings, value
+
+Unit = Literal["position", "patch", "segment"]
+UNITS = get_args(Unit)
+OUTPUTS = ("probability", "logit", "correct")
+PATCH = 4  # pixels
+N_SEGMENTS = 50
+SEGMENT_STEPS = 16
+
+
+@value
+class Removals:
+    """The curves of each output, over the same inputs."""
+
+    fraction: Float[Tensor, "point"]  # share of the units that are gone
+    most_first: Float[Tensor, "output batch point"]
+    least_first: Float[Tensor, "output batch point"]
+
+    def of(self, output: str) -> Removal:
+        """Return the curves of the target's probability or logit, or of whether the network still names it (0, 1)."""
+        row = OUTPUTS.index(output)
+        return Removal(fraction=self.fraction, most_first=self.most_first[row], least_first=self.least_first[row])
+
+
+@settings
+class Curves(Measurement):
+    """Removal curves in both orders; about twice `n_steps` forward rows per sample, at most CHUNK in memory.
+
+    Attributes:
+        unit: what goes at once: a `position` (a pixel or a column), a `patch` of 4 x 4 pixels by its summed relevance,
+            or a `segment` (about 50 by SLIC) by its mean relevance; columns of a table in each case.
+        fill: what is shown in its place.
+        n_steps: steps per curve, equally long up to one unit; see `removal.step_sizes` for few units.
+    """
+
+    unit: Unit = "position"
+    fill: Fill = "baseline"
+    n_steps: int = N_STEPS
+
+    def __post_init__(self) -> None:
+        if self.unit not in UNITS:
+            raise ValueError(f"unit must be one of {', '.join(UNITS)}, got {self.unit!r}.")
+        step_sizes(1, self.n_steps)
+
+    def measure(self, case: Case) -> Removals:
+        """Return the curves; raises ValueError for another kind of explanation, or a value that is not finite."""
+        query, device = case.query, case.query.x.device
+        rank, n_units = self._ranks(case)
+        gone, fraction = self._steps(n_units)
+        # Columns: the whole curve from the top, then the inner points from the bottom, as intervals of ranks.
+        low = torch.cat([torch.zeros_like(gone), n_units[:, None] - gone[:, 1:-1]], 1).to(device)
+        high = torch.cat([gone, n_units[:, None].expand_as(gone[:, 1:-1])], 1).to(device)
+        other = stand_in(case, self.fill)
+
+        def outputs(row: Tensor) -> Tensor:
+            image, column = (row // low.shape[1]).to(device), (row % low.shape[1]).to(device)
+            at = rank[image]
+            removed = (at >= low[image, column, None]) & (at < high[image, column, None])
+            logits = case.task.model(replaced(query.x, other, image, removed))
+            return _outputs(logits, query.target[image]).to(query.x.dtype)
+
+        found = in_chunks(outputs, len(rank) * low.shape[1], CHUNK).view(len(rank), low.shape[1], -1)
+        most, least = found[:, : gone.shape[1]].permute(2, 0, 1), found[:, gone.shape[1] :].permute(2, 0, 1)
+        return Removals(
+            fraction=fraction.to(device),
+            most_first=most.contiguous(),
+            least_first=torch.cat([most[..., :1], least, most[..., -1:]], 2),
+        )
+
+    def _steps(self, n_units: Int[Tensor, "batch"]) -> tuple[Int[Tensor, "batch point"], Float[Tensor, "point"]]:
+        """Return how many units of each sample are gone at each point, and the share.
+
+        Images have different numbers of segments: their shares are those of SEGMENT_STEPS, up to one segment.
+        """
+        if self.unit == "segment":
+            share = torch.arange(SEGMENT_STEPS + 1).double() / SEGMENT_STEPS
+            return torch.ceil(n_units[:, None] * share - 1e-9).long(), share
+        sizes = step_sizes(int(n_units[0]), self.n_steps)
+        return sizes.expand(len(n_units), -1), sizes.double() / n_units[0]
+
+    def _ranks(self, case: Case) -> tuple[Int[Tensor, "batch position"], Int[Tensor, "batch"]]:
+        """Return the place of each position's unit in descending order of relevance, and how many units there are."""
+        values, sample = relevance(case), case.query.sample
+        if self.unit == "position" or case.query.x.ndim != 4:
+            return ties_broken(values, sample), torch.full((len(values),), values.shape[1])
+        if self.unit == "patch":
+            index = cells(case.query.x.shape[1:], PATCH).expand(len(values), -1)
+        else:
+            index = regions(case.query.x, "slic", N_SEGMENTS).index.flatten(1)
+        index = index.to(values.device)
+        count = index.amax(1) + 1
+        total = values.new_zeros(len(values), int(count.max())).scatter_add_(1, index, values)
+        if self.unit == "segment":
+            size = torch.zeros_like(total).scatter_add_(1, index, torch.ones_like(values))
+            total = total / size.clamp(min=1)
+        missing = torch.arange(total.shape[1], device=total.device) >= count[:, None]
+        rank = ties_broken(total.masked_fill(missing, -torch.inf), sample)
+        return rank.gather(1, index), count.cpu()
+
+
+def _outputs(logits: Float[Tensor, "row head"], target: Int[Tensor, "row"]) -> Float[Tensor, "row 3"]:
+    """Return the three outputs, in the order of OUTPUTS."""
+    logits = logits.double()
+    own = logits.gather(1, target[:, None])[:, 0]
+    probability = logits.softmax(1).gather(1, target[:, None])[:, 0]
+    return torch.stack([probability, own, (logits.argmax(1) == target).double()], 1)
+
+
+class CurveMetric(Metric):
+    """A summary of stored removal curves: it needs no pass through a network, so adding one re-computes no cell.
+
+    The fill `baseline` gives the score. Where `fill` is None, the run's other fills and both outputs give variants of
+    it, whose rankings are compared.
+    """
+
+    unit: ClassVar[Unit] = "position"
+    fill: ClassVar[Fill | None] = None
+    output: ClassVar[str] = "probability"
+
+    def measurements(self) -> tuple[Curves, ...]:
+        """Return the curves that the score is read from."""
+        return (Curves(unit=self.unit, fill=self.fill or "baseline"),)
+
+    @abstractmethod
+    def summarise(self, removal: Removal) -> Float[Tensor, "batch"]:
+        """Return one number per sample."""
+
+    def score(self, case: Case) -> Float[Tensor, "batch"]:
+        """Return the summary of a case's curves."""
+        return self.summarise(case.read(self.measurements()[0]).of(self.output))

@@ -1,0 +1,86 @@
+"""Removes random subsets of an input: what the map says they are worth, and what the network says.
+
+Images are cut into square cells, since single pixels rarely matter; every column of a table is a cell. Which cells go
+depends on (purpose, seed, sample) only.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from gpex_bench.draws import uniform
+from gpex_bench.measurements.maps import relevance
+from gpex_bench.removal import CHUNK, fill, in_chunks
+from gpex_bench.types import Case, Measurement, settings, value
+
+
+@value
+class Effects:
+    """Two opinions on what each subset contributes to the target's logit."""
+
+    relevance: Float[Tensor, "batch subset"]  # sum of the attribution over the subset
+    drop: Float[Tensor, "batch subset"]  # fall of the logit when the subset becomes the baseline
+
+
+def cells(shape: torch.Size, patch: int) -> Int[Tensor, "position"]:
+    """Return the cell of each position of a feature tensor; cells at the border may be smaller."""
+    if len(shape) != 3:
+        return torch.arange(shape.numel())
+    rows, columns = torch.arange(shape[1]) // patch, torch.arange(shape[2]) // patch
+    return (rows[:, None] * (int(columns[-1]) + 1) + columns).flatten()
+
+
+def draw(
+    purpose: str, seed: int, sample: Int[Tensor, "batch"], n_cells: int, size: tuple[int, float]
+) -> Bool[Tensor, "batch subset cell"]:
+    """Return subsets of equal size without repetition inside a subset; size is (number of subsets, share of cells)."""
+    n_subsets, share = size
+    keys = uniform(purpose, seed, sample, n_subsets * n_cells).view(len(sample), n_subsets, n_cells)
+    n_removed = min(max(1, round(share * n_cells)), max(1, n_cells - 1))
+    return keys <= keys.kthvalue(n_removed, dim=2, keepdim=True).values
+
+
+@settings
+class Subsets(Measurement):
+    """What random subsets of cells are worth; n_subsets + 1 forward rows per sample.
+
+    Attributes:
+        n_subsets: subsets per sample.
+        share: part of the cells in each subset, in (0, 1).
+        patch: side of a cell of an image, pixels.
+    """
+
+    n_subsets: int = 100
+    share: float = 0.25
+    patch: int = 4
+
+    def __post_init__(self) -> None:
+        if self.n_subsets < 2:
+            raise ValueError(f"n_subsets must be at least 2, got {self.n_subsets}.")
+        if not 0 < self.share < 1:
+            raise ValueError(f"share must lie between 0 and 1, both excluded, got {self.share}.")
+        if self.patch < 1:
+            raise ValueError(f"patch must be at least 1 pixel, got {self.patch}.")
+
+    def measure(self, case: Case) -> Effects:
+        """Return the worth of each subset to the map and to the network; raises ValueError for another kind."""
+        query, device = case.query, case.query.x.device
+        cell = cells(query.x.shape[1:], self.patch).to(device)
+        n_cells = int(cell.max()) + 1
+        size = (self.n_subsets, self.share)
+        removed = draw("subsets", case.task.seed, query.sample, n_cells, size).to(device)
+        by_position = relevance(case)
+        by_cell = by_position.new_zeros(len(by_position), n_cells).index_add_(1, cell, by_position)
+        # The intact input is one more subset: the empty one.
+        choices = torch.cat([torch.zeros_like(removed[:, :1]), removed], 1)
+
+        def logit(row: Tensor) -> Tensor:
+            image, subset = (row // choices.shape[1]).to(device), (row % choices.shape[1]).to(device)
+            x = fill(query.x[image], case.task.data.baseline, choices[image, subset][:, cell])
+            return case.task.model(x).gather(1, query.target[image, None])[:, 0].double()
+
+        logits = in_chunks(logit, choices.shape[0] * choices.shape[1], CHUNK).view(choices.shape[:2])
+        worth = torch.einsum("bsc,bc->bs", removed.double(), by_cell)
+        return Effects(relevance=worth, drop=logits[:, :1] - logits[:, 1:])
