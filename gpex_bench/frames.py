@@ -169,7 +169,8 @@ def metric_order(outcomes: pd.DataFrame, metrics: Sequence[Record], key: str) ->
     """Return the metrics of these outcomes: `key` first, then by what they measure and by name."""
     measures = {record["metric"]: record["measures"] for record in metrics}
     first = measures.get(key, "")
-    rank = {kind: place for place, kind in enumerate(["faithfulness", "truth", "robustness", "complexity", "axiom", "examples"])}
+    order = ["faithfulness", "truth", "robustness", "complexity", "axiom", "examples"]
+    rank = {kind: place for place, kind in enumerate(order)}
 
     def place(name: str) -> tuple[bool, bool, int, str]:
         kind = measures.get(name, "")

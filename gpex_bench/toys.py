@@ -20,6 +20,7 @@ from gpex_bench.types import (
     Examples,
     Explainer,
     Model,
+    Need,
     Posterior,
     Query,
     Split,
@@ -182,19 +183,18 @@ class Known(Explainer):
 
     reference: ClassVar[str] = "none"
     kind = "control"
+    offers = frozenset({Need.RESIDUAL})
 
     how: Literal["exact", "inverse", "steady", "jumpy", "narrow", "even"] = "exact"
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the map."""
         x, even = query.x, torch.ones_like(query.x)
-        if self.how in ("exact", "inverse"):
-            weight = task.model.head.weight[query.target].view(x.shape).detach()
-            return Attribution(values=weight * (x - task.data.baseline) * (1 if self.how == "exact" else -1))
-        if self.how == "narrow":
-            first = torch.arange(x[0].numel()).view(x.shape[1:]) == 0
-            return Attribution(values=even * first)
-        return Attribution(values=torch.sin(1e4 * x) if self.how == "jumpy" else even)
+        exact = task.model.head.weight[query.target].view(x.shape).detach() * (x - task.data.baseline)
+        first = torch.arange(x[0].numel()).view(x.shape[1:]) == 0
+        maps = {"exact": exact, "inverse": -exact, "jumpy": torch.sin(1e4 * x), "narrow": even * first}
+        values = maps.get(self.how, even)
+        return Attribution(values=values, residual=exact.flatten(1).sum(1) - values.flatten(1).sum(1))
 
 
 @settings

@@ -38,6 +38,11 @@ class Wrapper(Explainer):
         return self.asks | self.of.needs
 
     @property
+    def offers(self) -> frozenset[Need]:  # type: ignore[override]
+        """A residual, if the other explainer has one and the sum stays."""
+        return self.of.offers if self.keeps_sum else frozenset()
+
+    @property
     def surrogate(self) -> str | None:  # type: ignore[override]
         """The surrogate of the other explainer."""
         return self.of.surrogate

@@ -25,6 +25,7 @@ class DeepTaylor(Explainer):
     reference = "montavon2017explaining"
     kind = "propagation"
     needs = frozenset({Need.GRADIENT, Need.MODULES})
+    offers = frozenset({Need.RESIDUAL})
 
     domain: Literal["auto", "box", "unbounded", "positive"] = "auto"  # of the input
 

@@ -3,14 +3,13 @@
 Lundberg and Lee 2017 (lundberg2017unified); DeepLift with the rescale rule (shrikumar2017learning) by captum
 (kokhlikyan2020captum), on a copy of the network: methods/deeplift.py says for which networks. Captum's own DeepLiftShap
 gives all samples the same baselines; here each sample draws its own. The values sum to f(x) minus the mean logit of the
-sample's baselines. Cost: `budget` forward and backward rows per sample; half are baselines.
+sample's baselines, except through max pooling; `residual` is what is missing. Cost: `budget` forward and backward rows
+per sample; half are baselines.
 """
-
-import copy
-import warnings
 
 import torch
 
+from gpex_bench.propagation.gradients import hooked
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
 
 CHUNK = 128  # pairs of a sample and a baseline that go through the network together
@@ -23,6 +22,7 @@ class DeepLiftShap(Explainer):
     reference = "lundberg2017unified"
     kind = "propagation"
     needs = frozenset({Need.GRADIENT, Need.MODULES})
+    offers = frozenset({Need.RESIDUAL})
     axioms = frozenset({Axiom.DUMMY})
 
     budget: int = 40  # forward rows per sample: twice the number of baselines
@@ -36,17 +36,19 @@ class DeepLiftShap(Explainer):
         """Return the mean over the baselines of each sample."""
         from captum.attr import DeepLift
 
-        n, train, values = self.budget // 2, task.data.train.x, []
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Setting forward, backward hooks and attributes on non-linear")
-            warnings.filterwarnings("ignore", "Full backward hook is firing when gradients are computed")
-            lift = DeepLift(copy.deepcopy(task.model))
+        n, train, values, changes = self.budget // 2, task.data.train.x, [], []
+        with hooked(task.model) as (network, outputs):
+            lift = DeepLift(network)
             for x, target, sample in zip(query.x, query.target.tolist(), query.sample.tolist(), strict=True):
                 rows = torch.randint(len(train), (n,), generator=task.generator(sample))
-                total = torch.zeros_like(x)
+                total, change = torch.zeros_like(x), x.new_zeros(())
                 for part in rows.split(CHUNK):
                     point = x.expand(len(part), *x.shape).clone().requires_grad_()
                     baseline = train[part.to(train.device)].to(x)
                     total += lift.attribute(point, baseline, target=target).detach().sum(0)
+                    above, below = outputs.pop()[:, target].chunk(2)
+                    change += (above - below).sum()
                 values.append(total / n)
-        return Attribution(values=torch.stack(values))
+                changes.append(change / n)
+        found = torch.stack(values)
+        return Attribution(values=found, residual=torch.stack(changes) - found.flatten(1).sum(1))

@@ -2,8 +2,9 @@
 
 Srinivas and Fleuret 2019 (srinivas2019full). A logit of a network of linear layers and piecewise-linear activations is
 x . df/dx plus the sum of b df/db over all biases, the shifts of batch norms among them. Of an activation that is not
-piecewise linear, g(z) - g'(z) z is a bias (their implicit bias). `residual` is f(x) minus that sum: zero but for
-rounding, unless the network does something else, such as products of signals or layers that are not known here.
+piecewise linear, g(z) - g'(z) z is a bias (their implicit bias). The terms sum to f(x) unless the network does
+something else, such as products of signals or layers that are not known here (tested; the map below sums to nothing
+known).
 
 The map is theirs: the size of each term, scaled to [0, 1] within each layer and sample, enlarged (bilinear), summed
 over the channels of a layer and over layers; biases of dense layers have no place in an image and are left out, so the
@@ -35,10 +36,9 @@ class FullGrad(Explainer):
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the summed maps of each image."""
-        terms, logit = bias_terms(task.model, query.x, query.target)
+        terms, _ = bias_terms(task.model, query.x, query.target)
         total = sum((_map(term, query.x) for term in terms if term.ndim == 4), start=torch.zeros_like(query.x[:, :1]))
-        residual = logit - sum(term.flatten(1).sum(1) for term in terms)
-        return Attribution(values=(total / query.x.shape[1]).expand_as(query.x).clone(), residual=residual)
+        return Attribution(values=(total / query.x.shape[1]).expand_as(query.x).clone())
 
 
 def bias_terms(model: nn.Module, x: Tensor, target: Tensor) -> tuple[list[Tensor], Tensor]:

@@ -5,8 +5,7 @@ Shrikumar, Greenside, Shcherbina, Kundaje 2016 (shrikumar2016not). Cost: one for
 Zero means zero in the units of the data, whatever the baseline of the dataset is.
 """
 
-import torch
-
+from gpex_bench.propagation.gradients import logit_gradient
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
 
 
@@ -21,8 +20,4 @@ class GradientXInput(Explainer):
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the partial derivatives times the input."""
-        x = query.x.clone().requires_grad_()
-        with torch.enable_grad():
-            logit = task.model(x).gather(1, query.target[:, None]).sum()
-            (gradient,) = torch.autograd.grad(logit, x)
-        return Attribution(values=gradient * query.x)
+        return Attribution(values=logit_gradient(task.model, query.x, query.target) * query.x)

@@ -6,9 +6,7 @@ functional.relu, keep their gradient, so that a network without ReLU modules get
 and one backward row per sample.
 """
 
-import copy
-import warnings
-
+from gpex_bench.propagation.gradients import hooked
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
 
 
@@ -25,9 +23,6 @@ class GuidedBackprop(Explainer):
         """Return the guided gradient."""
         from captum.attr import GuidedBackprop as Captum
 
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Setting backward hooks on ReLU activations")
-            warnings.filterwarnings("ignore", "Full backward hook is firing when gradients are computed")
-            guided = Captum(copy.deepcopy(task.model))
-            values = guided.attribute(query.x.clone().requires_grad_(), target=query.target)
+        with hooked(task.model) as (network, _):
+            values = Captum(network).attribute(query.x.clone().requires_grad_(), target=query.target)
         return Attribution(values=values.detach())

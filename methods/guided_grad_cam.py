@@ -6,9 +6,7 @@ enlarges by nearest pixels unless told otherwise. Works on a copy of the network
 stands in methods/guided_backprop.py. Cost: two forward and two backward rows per sample.
 """
 
-import copy
-import warnings
-
+from gpex_bench.propagation.gradients import hooked
 from gpex_bench.propagation.maps import class_activation
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
 
@@ -29,9 +27,6 @@ class GuidedGradCam(Explainer):
         from captum.attr import GuidedBackprop
 
         found = class_activation(task.model, query.x, query.target, self.layer)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Setting backward hooks on ReLU activations")
-            warnings.filterwarnings("ignore", "Full backward hook is firing when gradients are computed")
-            guided = GuidedBackprop(copy.deepcopy(task.model))
-            gradient = guided.attribute(query.x.clone().requires_grad_(), target=query.target)
+        with hooked(task.model) as (network, _):
+            gradient = GuidedBackprop(network).attribute(query.x.clone().requires_grad_(), target=query.target)
         return Attribution(values=gradient.detach() * found)

@@ -55,6 +55,7 @@ class LRP(Explainer):
     reference = "bach2015pixel"
     kind = "propagation"
     needs = frozenset({Need.GRADIENT, Need.MODULES})
+    offers = frozenset({Need.RESIDUAL})
 
     composite: Name = "epsilon_plus"
     epsilon: float = 1e-6  # stabiliser of epsilon, as a share of the root mean square of a layer's outputs

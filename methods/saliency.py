@@ -4,8 +4,7 @@ Simonyan, Vedaldi, Zisserman 2014 (simonyan2014deep). They show the maximum over
 entry here. Cost: one forward and one backward row per sample.
 """
 
-import torch
-
+from gpex_bench.propagation.gradients import logit_gradient
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
 
 
@@ -20,8 +19,4 @@ class Saliency(Explainer):
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the size of the partial derivatives at the input."""
-        x = query.x.clone().requires_grad_()
-        with torch.enable_grad():
-            logit = task.model(x).gather(1, query.target[:, None]).sum()
-            (gradient,) = torch.autograd.grad(logit, x)
-        return Attribution(values=gradient.abs())
+        return Attribution(values=logit_gradient(task.model, query.x, query.target).abs())

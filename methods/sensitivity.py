@@ -5,8 +5,7 @@ Montavon, Samek, Mueller 2018 (montavon2018methods), section on sensitivity anal
 backward row per sample. Values are kept per input entry; they are not summed over channels here.
 """
 
-import torch
-
+from gpex_bench.propagation.gradients import logit_gradient
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
 
 
@@ -21,8 +20,4 @@ class Sensitivity(Explainer):
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the squared partial derivatives at the input."""
-        x = query.x.clone().requires_grad_()
-        with torch.enable_grad():
-            logit = task.model(x).gather(1, query.target[:, None]).sum()
-            (gradient,) = torch.autograd.grad(logit, x)
-        return Attribution(values=gradient.square())
+        return Attribution(values=logit_gradient(task.model, query.x, query.target).square())

@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from gpex_bench.propagation.gradients import logit_gradient
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
 
 BISECTIONS = 8  # of the budget: they leave 1/256 of the step between two points
@@ -26,6 +27,7 @@ class SimpleTaylor(Explainer):
     reference = "montavon2018methods"
     kind = "gradient"
     needs = frozenset({Need.GRADIENT})
+    offers = frozenset({Need.RESIDUAL})
     axioms = frozenset({Axiom.DUMMY})
 
     root: Literal["search", "baseline"] = "search"
@@ -42,10 +44,8 @@ class SimpleTaylor(Explainer):
         """Expand the logit of each sample around its root."""
         step = query.x - task.data.baseline.to(query.x)
         share = torch.zeros(len(query.x)).to(query.x) if self.root == "baseline" else self._search(task, query, step)
-        root = (query.x - _wide(1 - share, step) * step).requires_grad_()
-        with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(_logit(task, root, query.target).sum(), root)
-        values = gradient * (query.x - root.detach())
+        root = query.x - _wide(1 - share, step) * step
+        values = logit_gradient(task.model, root, query.target) * (query.x - root)
         with torch.no_grad():
             residual = _logit(task, query.x, query.target) - values.flatten(1).sum(1)
         return Attribution(values=values, residual=residual)

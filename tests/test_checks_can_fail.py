@@ -8,7 +8,7 @@ import torch
 
 from gpex_bench import contract, toys
 from gpex_bench.contract import BrokenPromise, check_explainer, check_metric
-from gpex_bench.types import Attribution, Axiom, Examples, Explainer, Metric, Prototype, Query, settings
+from gpex_bench.types import Attribution, Axiom, Examples, Explainer, Metric, Need, Prototype, Query, settings
 
 
 def change(query):
@@ -102,6 +102,12 @@ WRONG = {
     "rows do not influence one another: values of a row changes by": explainer(lambda t, q: q.x / q.x.max()),
     "rows do not influence one another: .*draw per row": explainer(
         lambda t, q: torch.randn(q.x.shape, generator=torch.Generator().manual_seed(t.seed))
+    ),
+    "declared residual: offers lacks Need.RESIDUAL and explain gave one": explainer(
+        lambda t, q: Attribution(values=change(q), residual=torch.zeros(len(q.x)))
+    ),
+    "declared residual: offers names Need.RESIDUAL and explain gave none": explainer(
+        lambda t, q: change(q), offers=frozenset({Need.RESIDUAL})
     ),
     "completeness: on table the sum of a row is off": explainer(
         lambda t, q: change(q), axioms=frozenset({Axiom.COMPLETENESS})

@@ -148,6 +148,8 @@ def test_applicability_is_known_before_anything_runs(raw):
     assert parsed.skipped(digits, "lrp", "class_purity") == "scores examples, not attribution"
     assert parsed.skipped(digits, "lrp", "mass_accuracy") == "needs truth"
     assert parsed.skipped(shapes, "lrp", "mass_accuracy") is None
+    assert parsed.skipped(shapes, "lrp", "conservation_error") is None
+    assert parsed.skipped(shapes, "oracle", "conservation_error") == "needs residual"
 
 
 def test_a_surrogate_of_classes_does_not_stand_in_for_an_attention(raw):

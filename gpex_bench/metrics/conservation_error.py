@@ -1,0 +1,40 @@
+"""Conservation error: how far a map is from summing to what its own method says it should sum to.
+
+Montavon, Samek, Mueller 2018 (montavon2018methods) ask that the relevance of the inputs sums to the explained output,
+|f - sum| / |f|. What a map should sum to is the method's own claim (the logit, or its change from a baseline), which it
+gives as `Attribution.residual`; methods without one have nothing to conserve and get no score. A check of the rule and
+not of the map: the output spread evenly over all pixels scores 0. The mean over samples is ruled by outputs near zero,
+which the error is a share of; SMALLEST (ours) keeps it finite.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from gpex_bench.measurements.maps import values
+from gpex_bench.types import Attribution, Case, Metric, Need, settings
+
+SMALLEST = 1e-6  # size that an output is taken to have at least, in logits: the rounding of float32 sums
+
+
+@settings
+class ConservationError(Metric):
+    """Size of what is missing from the map's sum, as a share of what it should sum to."""
+
+    reference = "montavon2018methods"
+    measures = "axiom"
+    higher_is_better = False
+    range = (0.0, float("inf"))
+    chance = None
+    needs = frozenset({Need.RESIDUAL})
+
+    def score(self, case: Case) -> Float[Tensor, "batch"]:
+        """Return the error of each sample; raises ValueError for an explanation without a residual."""
+        total = values(case.explanation).double().flatten(1).sum(1)
+        residual = case.explanation.residual if isinstance(case.explanation, Attribution) else None
+        if residual is None:
+            name = type(case.explainer).__name__
+            raise ValueError(f"{name} gave no residual; score methods that offer one, see Explainer.offers.")
+        residual = residual.double()
+        return residual.abs() / (residual + total).abs().clamp(min=SMALLEST)
