@@ -14,7 +14,7 @@ import pandas as pd
 from gpex_bench import frames, io, provenance
 from gpex_bench.config import Network
 from gpex_bench.jobs import Job, NotFitted, job, load_model, load_surrogate, log
-from gpex_bench.jobs.results import FINE, PARTS, WHOLE, fits
+from gpex_bench.jobs.results import FINE, OF_CURVES, PARTS, WHOLE, fits
 
 
 class Run:
@@ -22,7 +22,7 @@ class Run:
 
     def __init__(self, this: Job) -> None:
         folder = this.path("cards").parent
-        self.tables = {name: io.read_table(folder / f"{name}.parquet") for name in (*PARTS, *WHOLE)}
+        self.tables = {name: io.read_table(folder / f"{name}.parquet") for name in (*PARTS, *OF_CURVES, *WHOLE)}
         cards = io.read_json(this.path("cards"))
         self.methods, self.metrics, self.surrogates = cards["methods"], cards["metrics"], cards["surrogates"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from gpex_bench import frames, io
+from gpex_bench import io
 from gpex_bench.config import Config, Network
 from gpex_bench.jobs import Job, job, log
 
@@ -21,6 +21,7 @@ COUNTED = ("status", "reason", "n_samples", "forward_rows", "backward_rows", "su
 
 FINE = ("ok", "not_applicable")
 PARTS = ("scores", "agreement", "predictions")
+OF_CURVES = ("curves", "variant_scores")
 WHOLE = ("cells", "skipped", "outcomes", "networks", "surrogates")
 
 
@@ -41,15 +42,15 @@ def aggregate(this: Job) -> None:
         "metrics": [metric_record(name, metric) for name, metric in metrics.items()],
         "surrogates": [surrogate_record(name, config.surrogate(name)) for name in config.entries["surrogate"]],
     }
-    controls = sorted(frames.controls(cards["methods"]))
     fates, fit_costs = fits(this)
     records = _cells(this) | {"surrogates": fates, "surrogate_costs": fit_costs}
     records |= {"skipped": _skipped(this), "networks": _networks(this)}
-    tables = aggregate(parts, _recorded(this), records, metrics, controls)
+    tables = aggregate(parts, _recorded(this), records, metrics, cards["methods"])
     folder = this.path("costs").parent
-    for name in (*PARTS, *WHOLE, "curves", "variant_scores"):
+    whole = {name: getattr(tables, name) for name in (*PARTS, *OF_CURVES, *WHOLE)}
+    for name, table in (whole | dict(tables.conclusions)).items():
         path = folder / f"{name}.parquet"
-        io.write_table(path, getattr(tables, name))
+        io.write_table(path, table)
         this.describe(path, kind=name)
     for name, text in texts(tables, cards["methods"], cards["metrics"], config.headline).items():
         io.write_bytes(folder / name, text.encode())
