@@ -199,7 +199,11 @@ def check_metric(metric: Metric) -> None:
         gap = float((better - worse).mean()) * (1 if metric.higher_is_better else -1)
         word = "higher" if metric.higher_is_better else "lower"
         what = f"{word} is said to be better, and on {kind} the better explanation scores {float(better.mean()):.4g}"
-        require(gap > 0, "declared direction", f"{what}, the worse one {float(worse.mean()):.4g}.")
+        require(
+            gap > 0 or metric.caveat is not None,
+            "declared direction",
+            f"{what}, the worse one {float(worse.mean()):.4g}.",
+        )
     require(tried > 0, "applies somewhere", f"no task offers {', '.join(sorted(metric.needs))} together.")
 
 

@@ -145,10 +145,7 @@ class Model(nn.Module, ABC):
 
 
 class Surrogate(nn.Module, ABC):
-    """A fitted stand-in for a network, conditioned on training samples (its inducing points).
-
-    Its state_dict is its artefact.
-    """
+    """A fitted stand-in for a network, conditioned on inducing points; its state_dict is its artefact."""
 
     @abstractmethod
     def posterior(self, x: Float[Tensor, "batch *feature"]) -> Posterior:
@@ -283,6 +280,7 @@ class Metric(ABC):
     higher_is_better: ClassVar[bool]
     range: ClassVar[tuple[float, float]]  # closed interval of possible scores; may be infinite
     chance: ClassVar[float | None]  # expected score of a random explanation; None where it depends on the data
+    caveat: ClassVar[str | None] = None  # why a better map need not score better than its negation; printed on the page
     scores: ClassVar[type] = Attribution
     needs: ClassVar[frozenset[Need]] = frozenset()
 
