@@ -31,8 +31,9 @@ class Run:
 def draw(this: Job) -> None:
     """Tables, explanations of the first seed → figures, with the numbers they show."""
     from gpex_bench import plots
-    from gpex_bench.stages.draw import draw_explanations, draw_tables
+    from gpex_bench.stages.draw import draw_explanations
     from gpex_bench.stages.draw_agreement import draw_attention
+    from gpex_bench.stages.draw_scores import draw_tables
     from gpex_bench.tables import csv
 
     run, headline, folder = Run(this), this.config.headline, this.path("figures")

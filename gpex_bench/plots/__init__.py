@@ -11,6 +11,7 @@ from gpex_bench.plots.attention import Looks, attention_maps
 from gpex_bench.plots.calibration import calibration
 from gpex_bench.plots.maps import Gallery, gallery, table_gallery
 from gpex_bench.plots.neighbours import Heat, Sheet, neighbour_sheet
+from gpex_bench.plots.ranking import critical_difference, metric_agreement
 from gpex_bench.plots.removal import removal_curves
 from gpex_bench.plots.scores import cost_against_score
 from gpex_bench.plots.study import Scale, study
@@ -28,7 +29,9 @@ __all__ = [
     "attention_maps",
     "calibration",
     "cost_against_score",
+    "critical_difference",
     "gallery",
+    "metric_agreement",
     "neighbour_sheet",
     "removal_curves",
     "study",

@@ -22,7 +22,10 @@ from gpex_bench.types import value
 PLACE = ("dataset", "model", "surrogate", "split", "head", "statistic")
 AGREEMENT = (*PLACE, "mean", "low", "high", "n_seeds", "is_weakest")
 COST = ("dataset", "model", "method", "metric", "rows_per_sample", "mean", "low", "high", "is_control", "is_pareto")
-SECTIONS = ("scores", "removal", "agreement", "gallery", "neighbours", "cost")
+SECTIONS = (
+    *("ranks_overall", "ranks", "removal", "cost", "metric_agreement", "agreement"),
+    *("gallery", "gallery_all", "neighbours"),
+)
 
 
 @value

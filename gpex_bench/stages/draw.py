@@ -1,4 +1,4 @@
-"""Tables and artefacts → figures. Pictures are chosen by rule: best, median and worst by the headline score."""
+"""Explanations → galleries. Inputs and methods are chosen by rule, never by hand."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from gpex_bench import frames, plots, statistics
+from gpex_bench import frames, plots
 from gpex_bench.frames import Record
 from gpex_bench.plots import Drawing, Gallery
-from gpex_bench.stages.draw_agreement import draw_agreement
 from gpex_bench.stages.draw_neighbours import draw_neighbours
 from gpex_bench.stages.shown import Shown
 from gpex_bench.types import Attribution, Examples, Explanation
@@ -19,36 +18,6 @@ from gpex_bench.types import Attribution, Examples, Explanation
 N_SIDE_BY_SIDE = 10  # methods in the first gallery; all of them, by kind, stand in others
 N_APART = 2  # inputs chosen because methods disagree most about them
 Figures = Iterator[tuple[str, str, str, Drawing]]  # file stem, section of the report, dataset, drawing
-
-
-def draw_tables(
-    tables: Mapping[str, pd.DataFrame], methods: Sequence[Record], metrics: Sequence[Record], headline: str
-) -> Figures:
-    """Draw what the tables say: scores, removal curves, agreement, cost.
-
-    Args:
-        tables: "outcomes", "cells", "curves", "agreement", "predictions".
-        methods: cards of the methods.
-        metrics: cards of the metrics.
-        headline: run id of the metric that the verdict is about.
-    """
-    outcomes, curves = tables["outcomes"], frames.main_curves(tables["curves"])
-    better = next(record["higher_is_better"] for record in metrics if record["metric"] == headline)
-    ours = frames.controls(methods)
-    cost = statistics.cost_summary(tables["cells"], outcomes, headline, better, ours)
-    for dataset, model in sorted(set(zip(outcomes["dataset"], outcomes["model"], strict=True))):
-        here = {"dataset": dataset, "model": model}
-        if len(_at(curves, here)):
-            drawing = plots.removal_curves(_at(curves, here), methods)
-            yield f"removal_{dataset}_{model}", "removal", dataset, drawing
-        if len(_at(cost, here)):
-            yield f"cost_{dataset}_{model}", "cost", dataset, plots.cost_against_score(_at(cost, here), better)
-    yield from draw_agreement(tables, methods)
-
-
-def _at(frame: pd.DataFrame, key: Mapping[str, str]) -> pd.DataFrame:
-    """Return the rows with this key."""
-    return frame[np.logical_and.reduce([frame[name] == wanted for name, wanted in key.items()])]
 
 
 def draw_explanations(shown: Shown, scores: pd.DataFrame, methods: Sequence[Record], headline: str) -> Figures:
