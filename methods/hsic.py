@@ -6,8 +6,8 @@ kernel is the median distance between outputs (the authors' code takes the media
 unaffected by adding a constant). Masks are coin flips on a grid from a scrambled Sobol sequence; tables have one coin
 per column. The measure of a region is spread evenly over its entries (ours).
 
-Unsigned: it says how much a region matters, not for or against what; a constant output gives zeros. Cost: `budget`
-forward rows per sample, and budget^2 * regions multiplications.
+Unsigned: it says how much a region matters, not for or against what; an output that is constant up to rounding gives
+zeros. Cost: `budget` forward rows per sample, and budget^2 * regions multiplications.
 """
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gpex_bench.masking import CHUNK, Fill, Output, ask, check_settings, grid, groups, probe
 from gpex_bench.types import Attribution, Explainer, Query, Task, settings
+from gpex_bench.variance import is_constant
 
 
 @settings
@@ -54,14 +55,14 @@ def coins(n_masks: int, n_regions: int, seed: int) -> Tensor:
 
 
 def dependence(masks: Tensor, y: Tensor) -> Tensor:
-    """Return the HSIC of the answers with each column of the masks [region]; 0 if the answers are constant.
+    """Return the HSIC of the answers with each column of the masks [region]; 0 if they are constant up to rounding.
 
     The centred Dirac kernel of a coin s = +-1 is half the outer product of s minus its mean, so that the trace is a
     quadratic form, summed here over a chunk of rows of the output's kernel at a time.
     """
     n = len(y)
     width = median_distance(y)
-    if not width > 0:
+    if bool(is_constant(y.var(correction=0), y.abs().max())):
         return y.new_zeros(masks.shape[1])
     sign = 2 * masks.to(y) - 1
     sign = sign - sign.mean(0)

@@ -12,15 +12,15 @@ more samples. A constant output gives zeros. Cost: n * (factors + 2) forward row
 of two that `budget` pays for (default on images: 32 * 51 = 1632).
 """
 
-from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gpex_bench.masking import Fill, Output, by_region, check_budget, check_settings, grid, groups, probe
+from gpex_bench.masking import Fill, Output, by_region, check_settings, grid, groups, probe
 from gpex_bench.types import Attribution, Explainer, Query, Task, settings
+from gpex_bench.variance import base_points, design, indices, mixed
 
 
 @settings
@@ -56,45 +56,3 @@ class Sobol(Explainer):
         rows = mixed(torch.from_numpy(points).to(query.x).flatten(0, 1))
         y = asked.answers(image, by_region(cut, image, rows)).view(len(query.x), n_samples, n_factors + 2)
         return cut.spread(indices(y, self.order), query.x)
-
-
-def base_points(budget: int, n_factors: int) -> int:
-    """Return the largest power of two, of at least 2, whose design the budget pays for."""
-    check_budget(budget, 2 * (n_factors + 2), f"{n_factors} factors")
-    return int(2 ** ((budget // (n_factors + 2)).bit_length() - 1))
-
-
-def design(n_factors: int, n_samples: int, seed: int) -> np.ndarray:
-    """Return scrambled Sobol points [n_samples, 2 * n_factors]: the matrices A and B side by side."""
-    from scipy.stats import qmc
-
-    return qmc.Sobol(2 * n_factors, scramble=True, rng=seed).random(n_samples)
-
-
-def mixed(points: Tensor) -> Callable[[slice], Tensor]:
-    """Return the function that makes rows of the design as they are needed.
-
-    Each base point gives A, then A with each of its columns in turn taken from B, then B: the order of SALib.
-    """
-    n_factors = points.shape[1] // 2
-    column = torch.arange(n_factors, device=points.device)
-
-    def rows(part: slice) -> Tensor:
-        row = torch.arange(part.start, part.stop, device=points.device)
-        point, kind = row // (n_factors + 2), (row % (n_factors + 2))[:, None]
-        a, b = points[point].split(n_factors, dim=1)
-        return torch.where((column == kind - 1) | (kind == n_factors + 1), b, a)
-
-    return rows
-
-
-def indices(y: Tensor, order: str) -> Tensor:
-    """Return the indices [sample, factor] from answers [sample, base point, A AB_1 ... AB_d B]; 0 if y is constant."""
-    a, mixes, b = y[..., :1], y[..., 1:-1], y[..., -1:]
-    spread = torch.cat([a, b], 1).flatten(1).var(1, correction=0)[:, None]
-    if order == "total":
-        part = (a - mixes).square().mean(1) / 2
-    else:
-        centre = y.flatten(1).mean(1)[:, None, None]  # without it the estimate explodes
-        part = ((b - centre) * (mixes - a)).mean(1)
-    return torch.where(spread > 0, part / torch.where(spread > 0, spread, 1), 0)

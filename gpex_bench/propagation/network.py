@@ -3,8 +3,9 @@
 Each layer's output is cut from the layer's own graph and hung on a node that knows the layer, so that autograd visits
 the rules only. Then the graph is read: a batch norm after a linear layer whose output nothing else reads is folded into
 it; one that only linear layers read is folded into these; any other (as in a DenseNet) is a layer of its own, whose
-units have one input each. Max pooling passes relevance to the winner; activations let it pass. Whatever else runs must
-only move values (reshape, concatenate, select), or it is an error that names the place.
+units have one input each. Max pooling passes relevance to the winner; activations let it pass. Means that are called as
+functions are layers like the modules of average pooling. Whatever else runs must only move values (reshape, join,
+select), or it is an error that names the place.
 
 zennit (anders2021software) has the same rules and is the oracle of the tests. It is not used here, because it finds the
 layer of a batch norm by the order of registration, loses relevance where there is nothing to share by, has no
@@ -21,6 +22,8 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from gpex_bench.propagation.rules import NORMS, POOLS, WEIGHTED, Laid, LayerRule
 
@@ -30,8 +33,9 @@ MOVES = JOINS | {
     *("View", "UnsafeView", "Reshape", "Alias", "Clone", "Permute", "Transpose", "T", "Squeeze", "Unsqueeze", "Expand"),
     *("Slice", "Select", "Index", "Split", "Unbind", "ConstantPadNd", "ReflectionPad2D", "ToCopy", "AccumulateGrad"),
     *("MaxPool2DWithIndices", "MaxPool3DWithIndices", "AdaptiveMaxPool2D"),  # all to the winner
-    *("Mean", "Mul"),  # an even share; a mask (two signals are refused)
+    "Mul",  # a mask (two signals are refused)
 }
+MEANS = frozenset({torch.mean, Tensor.mean, functional.adaptive_avg_pool2d, functional.avg_pool2d})
 CHUNK = 64  # samples that go through the network together
 
 
@@ -85,7 +89,8 @@ def _propagate(
         names: dict[Any, str] = {}
         handles = list(_hooks(network, names, kept))
         try:
-            logits = network(x)
+            with _Means():
+                logits = network(x)
         finally:
             for handle in handles:
                 handle.remove()
@@ -120,6 +125,29 @@ class Cut(torch.autograd.Function):
     def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor, None, None]:
         """Return the relevance of the input."""
         return ctx.layer.back(*ctx.saved_tensors, relevance), None, None
+
+
+class _Means(TorchFunctionMode):
+    """Cuts means that no module takes: they share relevance like average pooling."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = function(*args, **(kwargs or {}))
+        if function not in MEANS or not output.requires_grad:
+            return output
+        signal, *others = args
+        return Cut.apply(signal, output.detach(), Laid(function.__name__, _Mean(function, others, kwargs or {})))
+
+
+class _Mean(nn.Module):
+    """A mean as it was called."""
+
+    def __init__(self, function: Any, others: Any, named: Any) -> None:
+        super().__init__()
+        self.function, self.others, self.named = function, others, named
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return it."""
+        return self.function(x, *self.others, **self.named)
 
 
 def _hooks(network: nn.Module, names: dict[Any, str], kept: Kept | None) -> Iterator[Any]:

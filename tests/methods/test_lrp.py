@@ -409,6 +409,33 @@ def test_unknown_layers_are_refused_by_name(layers, task, query, method, normal,
             method(name).explain(task(model, x), query(x))
 
 
+@pytest.mark.parametrize(
+    "mean",
+    [
+        lambda x: x.mean((2, 3)),
+        lambda x: torch.mean(x, dim=(2, 3)),
+        lambda x: functional.adaptive_avg_pool2d(x, 1).flatten(1),
+        lambda x: functional.avg_pool2d(x, 6).flatten(1),
+    ],
+)
+@pytest.mark.parametrize("composite", COMPOSITES)
+def test_a_mean_that_is_called_shares_like_its_module(layers, task, query, method, normal, mean, composite):
+    class Called(nn.Module):
+        def forward(self, x):
+            return mean(x)
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        trunk, head = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU()), nn.Linear(4, 2)
+    x = normal(2, 1, 8, 8)
+    called, registered = (
+        method("lrp", composite=composite).explain(task(layers(nn.Sequential(*trunk, *last), head), x), query(x, 1))
+        for last in ([Called()], [nn.AdaptiveAvgPool2d(1), nn.Flatten()])
+    )
+    torch.testing.assert_close(called.values, registered.values)
+    assert float(registered.values.flatten(1).std(1).min()) > 0
+
+
 class Scaled(nn.Module):
     def forward(self, x):
         return 3 * x

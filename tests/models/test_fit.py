@@ -12,6 +12,7 @@ from gpex_bench.models.cnn import Cnn, CnnTraining
 from gpex_bench.models.fit import Training
 from gpex_bench.models.mlp import Mlp, MlpTraining
 from gpex_bench.models.resnet import Resnet, ResnetTraining
+from gpex_bench.registry import plugins
 from gpex_bench.types import Dataset, Model, Split
 
 
@@ -50,12 +51,14 @@ def images(n=32, side=12, n_channels=2) -> Dataset:
 
 
 SHORT = {"epochs": 2, "batch_size": 7, "shift": 2, "occluded": 0.5}
+HARD = {**SHORT, "adversarial": 0.1, "attack_steps": 2}
 SMALL = [
     (Mlp(wide=16, training=MlpTraining(**SHORT)), table()),
     (Cnn(width=2, wide=8, training=CnnTraining(**SHORT)), images()),
     (Resnet(width=2, wide=8, training=ResnetTraining(**SHORT)), images()),
+    (Resnet(width=2, wide=8, training=ResnetTraining(**HARD)), images()),
 ]
-each = pytest.mark.parametrize(("architecture", "data"), SMALL, ids=["mlp", "cnn", "resnet"])
+each = pytest.mark.parametrize(("architecture", "data"), SMALL, ids=["mlp", "cnn", "resnet", "robust resnet"])
 
 
 @each
@@ -142,6 +145,8 @@ def test_divergence_stops_with_a_clear_error():
         ({"weight_decay": -1.0}, "weight_decay must be at least 0 and finite, got -1.0"),
         ({"shift": -1}, "shift must be at least 0 pixels, got -1"),
         ({"occluded": 1.1}, r"occluded is a share and must be in \[0, 1\], got 1.1"),
+        ({"adversarial": -0.1}, "adversarial must be at least 0 and finite, got -0.1"),
+        ({"attack_steps": 0}, "attack_steps must be at least 1, got 0"),
     ],
 )
 def test_bad_training_settings_are_refused(change, message):
@@ -198,3 +203,73 @@ def test_no_occlusion_by_default():
     assert Training().occluded == 0
     x = torch.rand(5, 4)
     assert torch.equal(fit.occlude(x, torch.zeros(4), 0.0, torch.Generator()), x)
+
+
+# --- adversarial training ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_an_attack_raises_the_loss_inside_its_ball_and_the_box(steps):
+    data = images()
+    model = Resnet(width=2, wide=8, training=ResnetTraining(**SHORT)).train(data, 1, silent)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    x, y, box = data.test.x, data.test.y, fit.data_range(data)
+    moved = fit.attack(model, x, y, radius=0.05, steps=steps, box=box, generator=torch.Generator().manual_seed(0))
+    noise = x + 0.05 * (2 * torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) - 1)
+    assert float((moved - x).abs().max()) <= 0.05 + 1e-6
+    assert box[0] <= moved.min() and moved.max() <= box[1]
+    losses = [float(torch.nn.functional.cross_entropy(model(part), y)) for part in (x, noise, moved)]
+    assert losses[2] > max(losses[:2])
+    assert not model.training and all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_an_attack_on_a_linear_network_goes_to_the_corner_of_its_ball():
+    """The gradient's sign is that of the weights' difference everywhere; columns stay within their own ranges."""
+    data = table()
+    model = Mlp(wide=4).build(data).eval()
+    weight = torch.tensor([1.0, -2.0, 0.5, 1.0, -1.0, 3.0])
+    model.embed = lambda x: torch.stack([x @ weight, -(x @ weight), 0 * x[:, 0], 0 * x[:, 0]], 1)
+    model.head.weight.data = torch.eye(2, 4)
+    x, low, high = data.train.x, *fit.data_range(data)
+    moved = fit.attack(
+        model, x, data.train.y, radius=0.3, steps=10, box=(low, high), generator=torch.Generator().manual_seed(0)
+    )
+    away = torch.where(data.train.y[:, None] == 0, -1.0, 1.0) * weight.sign()
+    torch.testing.assert_close(moved, torch.clamp(x + 0.3 * away, low, high))
+
+
+def strong_and_weak(shape, n=600) -> Dataset:
+    """Entry 0 tells the class clearly nine times in ten, all others together tell it always, each by a little."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(n) % 2
+    x = 0.5 + 0.1 * torch.randn(n, *shape, generator=generator) + 0.06 * (2 * y - 1).view(-1, *[1] * len(shape))
+    strong = (y == 1) ^ (torch.rand(n, generator=generator) < 0.1)
+    where = (slice(None), 0) if len(shape) == 1 else (slice(None), slice(None), slice(4), slice(4))
+    x[where] = torch.where(strong, 1.0, 0.0).view(-1, *[1] * (x[where].ndim - 1))
+    half = n // 2
+    train, test = (Split(x=x[rows], y=y[rows], sample=torch.arange(n)[rows]) for rows in (slice(half), slice(half, n)))
+    names = tuple(map(str, range(shape[0]))) if len(shape) == 1 else ()
+    return Dataset(
+        name="strong and weak",
+        train=train,
+        test=test,
+        classes=("0", "1"),
+        features=names,
+        baseline=torch.full(shape, 0.5),
+    )
+
+
+@pytest.mark.parametrize("name, shape", [("mlp", (150,)), ("vgg", (1, 16, 16))])
+def test_the_adversarially_trained_twin_is_more_robust_to_pgd(name, shape):
+    """An attack of 0.15 turns every weak entry, and none of the strong ones."""
+    data, radius = strong_and_weak(shape), 0.15
+    cls, small = plugins("model")[name].cls, {"mlp": {"wide": 16}, "vgg": {"width": 2, "wide": 16}}[name]
+    found = {}
+    for adversarial in (0.0, radius):
+        how = type(cls().training)(epochs=8, batch_size=20, occluded=0.0, adversarial=adversarial, learning_rate=0.01)
+        model = cls(**small, training=replace(how, shift=0)).train(data, 1, silent)
+        x, y, box = data.test.x, data.test.y, fit.data_range(data)
+        moved = fit.attack(model, x, y, radius=radius, steps=10, box=box, generator=torch.Generator().manual_seed(0))
+        found[adversarial] = fit.accuracy(model, x, y), fit.accuracy(model, moved, y)
+    assert found[0.0][0] > 0.85 and found[0.0][1] < 0.5
+    assert found[radius][1] > 0.75

@@ -1,0 +1,60 @@
+"""An AlexNet-like network for small images (krizhevsky2012imagenet): five plain convolutions, two wide layers.
+
+Reconstruction for 28 to 32 pixels: convolutions of 5, 5, 3, 3, 3 pixels with overlapping max pooling after the first,
+second and fifth, as in the original, but with stride 1 throughout. Batch norms stand where the original normalises
+responses, after the first two convolutions; there is no dropout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from torch import nn
+
+from gpex_bench.models import fit
+from gpex_bench.models.pooled import PooledModel, normed, wide_layers
+from gpex_bench.types import Architecture, Dataset, Model, Need, settings
+
+POOLED = 3  # height and width of the feature map that the wide layers see
+
+
+@settings
+class AlexnetTraining(fit.Training):
+    """How it is trained."""
+
+    epochs: int = 14
+    shift: int = 2
+    occluded: float = 0.5
+
+
+@settings
+class Alexnet(Architecture):
+    """Five convolutions, three max poolings and two wide layers."""
+
+    takes: ClassVar[frozenset[Need]] = frozenset({Need.IMAGE})
+
+    width: int = 12  # channels of the first convolution; the others have two or three times as many
+    wide: int = 256  # units of each wide layer
+    training: AlexnetTraining = AlexnetTraining()
+
+    def __post_init__(self) -> None:
+        fit.check_positive(width=self.width, wide=self.wide)
+
+    def build(self, data: Dataset) -> Model:
+        """Return an untrained network; ValueError if the dataset does not hold images."""
+        fit.check_takes(self, data)
+        width = self.width
+        trunk = nn.Sequential(
+            *(*normed(data.train.x.shape[1], width, 5), nn.MaxPool2d(3, 2, 1)),
+            *(*normed(width, 2 * width, 5), nn.MaxPool2d(3, 2, 1)),
+            *(nn.Conv2d(2 * width, 3 * width, 3, padding=1), nn.ReLU()),
+            *(nn.Conv2d(3 * width, 2 * width, 3, padding=1), nn.ReLU()),
+            *(nn.Conv2d(2 * width, 2 * width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2, 1)),
+        )
+        neck = wide_layers(2 * width * POOLED**2, self.wide, self.wide)
+        return PooledModel(trunk, neck, (self.wide, len(data.classes)), POOLED)
+
+    def train(self, data: Dataset, seed: int, progress: Callable[[str], None]) -> Model:
+        """Return the trained network in eval mode; its parameters require no gradients."""
+        return fit.fit(fit.initialise(self.build, data, seed), data, self.training, seed, progress)

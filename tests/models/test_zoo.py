@@ -1,0 +1,176 @@
+"""The small zoo: sizes, what a BagNet sees, relevance that is conserved, and the methods that read modules on each."""
+
+import pytest
+import torch
+from torch import nn
+
+from gpex_bench import guard
+from gpex_bench.contract import example
+from gpex_bench.models.pooled import Grown
+from gpex_bench.registry import plugins
+from gpex_bench.types import Attribution, Dataset, Need, Query, Split, Task
+
+SETTINGS = {
+    "alexnet": {"width": 4, "wide": 32},
+    "vgg": {"width": 4, "wide": 32},
+    "resnet": {"width": 4, "wide": 32},
+    "densenet": {"growth": 4, "wide": 32},
+    "mobilenet": {"width": 4, "wide": 32},
+    "bagnet": {"width": 4, "wide": 32},
+}
+ALL = pytest.mark.parametrize("name", SETTINGS)
+NEEDS_MODULES = sorted(
+    name
+    for name, plugin in plugins("method").items()
+    if isinstance(getattr(plugin.cls, "needs", None), frozenset) and Need.MODULES in plugin.cls.needs
+)
+
+
+def images(side, n_channels, n=3):
+    x = torch.rand(n, n_channels, side, side, generator=torch.Generator().manual_seed(0))
+    split = Split(x=x, y=torch.arange(n) % 3, sample=torch.arange(n))
+    return Dataset(
+        name="noise", train=split, test=split, classes=("a", "b", "c"), features=(), baseline=torch.zeros(x.shape[1:])
+    )
+
+
+def network(name, side=32, n_channels=3, **settings):
+    """An untrained network in eval mode, with batch norms that do something."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = plugins("model")[name].cls(**SETTINGS[name] | settings).build(images(side, n_channels))
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for values in (module.running_mean, module.bias.data):
+                values.copy_(0.3 * torch.randn(values.shape, generator=generator))
+            for values in (module.running_var, module.weight.data):
+                values.copy_(torch.rand(values.shape, generator=generator) + 0.5)
+    return model.eval().requires_grad_(False)
+
+
+def asked(name):
+    data = images(32, 3)
+    query = Query(x=data.test.x, target=torch.tensor([0, 1, 2]), sample=data.test.sample)
+    return Task(model=network(name), data=data, surrogate=None, seed=1), query
+
+
+# --- conservation -----------------------------------------------------------------------------------------------------
+
+
+@ALL
+@pytest.mark.parametrize("composite", ["epsilon_plus", "alpha1_beta0", "alpha2_beta1", "gamma", "epsilon_gamma_box"])
+def test_relevance_sums_to_the_logit_with_biases_zeroed(name, composite):
+    task, query = asked(name)
+    for module in task.model.modules():
+        if isinstance(module, nn.BatchNorm2d):  # its shift is a bias too
+            module.running_mean.zero_()
+        if getattr(module, "bias", None) is not None:
+            module.bias.data.zero_()
+    logit = task.model(query.x).gather(1, query.target[:, None])[:, 0]
+    for bias in ("absorbs", "ignored", "spread"):
+        found = plugins("method")["lrp"].cls(composite=composite, bias=bias).explain(task, query)
+        share = found.values.flatten(1).sum(1) / logit
+        torch.testing.assert_close(share, torch.ones(3), atol=1e-3, rtol=0)
+
+
+@ALL
+def test_biases_are_what_is_missing_from_the_sum(name):
+    """With its biases a network conserves only where the policy says so; or the test above could not fail."""
+    task, query = asked(name)
+    logit = task.model(query.x).gather(1, query.target[:, None])[:, 0]
+    kept = {
+        bias: plugins("method")["lrp"]
+        .cls(composite="alpha1_beta0", bias=bias)
+        .explain(task, query)
+        .values.flatten(1)
+        .sum(1)
+        / logit
+        for bias in ("absorbs", "ignored", "spread")
+    }
+    torch.testing.assert_close(kept["ignored"], torch.ones(3), atol=1e-3, rtol=0)
+    torch.testing.assert_close(kept["spread"], torch.ones(3), atol=1e-3, rtol=0)
+    assert float((kept["absorbs"] - 1).abs().min()) > 0.01
+
+
+@ALL
+@pytest.mark.parametrize("method", NEEDS_MODULES)
+@pytest.mark.filterwarnings("ignore:Setting forward, backward hooks and attributes on non-linear:UserWarning")
+@pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU activations:UserWarning")
+@pytest.mark.filterwarnings("ignore:Full backward hook is firing when gradients are computed:UserWarning")
+def test_methods_that_read_modules_work_on_every_network(name, method):
+    task, query = asked(name)
+    found = guard.explain(example(plugins("method")[method].cls), task, query)  # as in a run: finite, and so on
+    assert isinstance(found, Attribution)
+    assert found.values.shape == query.x.shape and found.values.isfinite().all()
+    assert found.values.any() or method == "guided_grad_cam"  # whose coarse map may speak against the class everywhere
+
+
+@ALL
+def test_modules_are_registered_in_the_order_in_which_they_run_and_keep_what_they_saw(name):
+    model, x = network(name), images(32, 3).test.x
+    leaves = {module: name for name, module in model.named_modules() if not list(module.children())}
+    ran = []
+    for module in leaves:
+        module.register_forward_hook(lambda module, args, output: ran.append(leaves[module]))
+    before = model(x)
+    assert ran == list(leaves.values())
+    assert not any(module.inplace for module in leaves if isinstance(module, nn.ReLU))
+    torch.testing.assert_close(model(x[:1]), before[:1], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(before, model.embed(x) @ model.head.weight.T + model.head.bias)
+
+
+# --- the networks -----------------------------------------------------------------------------------------------------
+
+
+@ALL
+@pytest.mark.parametrize("side, n_channels", [(28, 1), (32, 3)])
+def test_small_images_of_both_sizes_are_taken(name, side, n_channels):
+    model, data = network(name, side, n_channels), images(side, n_channels)
+    assert model(data.test.x).shape == (3, 3)
+    assert model.embed(data.test.x).shape == (3, 32)
+
+
+@pytest.mark.parametrize("patch", [9, 17])
+def test_a_place_of_a_bagnet_sees_a_patch(patch):
+    model = network("bagnet", patch=patch)
+    x = images(32, 3).test.x[:1].clone().requires_grad_()
+    maps = model.features(x)
+    middle = maps.shape[2] // 2
+    (gradient,) = torch.autograd.grad(maps[0, :, middle, middle].sum(), x)
+    rows = gradient.abs().sum((0, 1, 3)).nonzero().flatten()
+    assert int(rows.max() - rows.min()) + 1 <= patch
+    more = network("bagnet", patch=patch)
+    for module in more.modules():  # and all of it, where no ReLU is off
+        if isinstance(module, nn.Conv2d):
+            module.weight.data.abs_()
+        if isinstance(module, nn.BatchNorm2d):
+            module.bias.data.fill_(5)
+    (gradient,) = torch.autograd.grad(more.features(x)[0, :, middle, middle].sum(), x)
+    rows = gradient.abs().sum((0, 1, 3)).nonzero().flatten()
+    assert int(rows.max() - rows.min()) + 1 == patch
+
+
+def test_a_bagnets_logits_are_means_of_what_the_head_says_of_places():
+    model, x = network("bagnet"), images(32, 3).test.x
+    local = torch.einsum("bmrc,hm->bhrc", model.features(x), model.head.weight) + model.head.bias[:, None, None]
+    torch.testing.assert_close(model(x), local.mean((2, 3)))
+
+
+def test_a_densenet_hands_every_map_on():
+    model = network("densenet")
+    layers = [module for module in model.modules() if isinstance(module, Grown)]
+    assert len(layers) == 9
+    maps = torch.rand(2, layers[0].norm.num_features, 8, 8)
+    assert torch.equal(layers[0](maps)[:, :8], maps)
+    assert [layer.norm.num_features for layer in layers[:3]] == [8, 12, 16]
+
+
+@pytest.mark.parametrize(
+    "name, setting", [("alexnet", "wide"), ("vgg", "width"), ("densenet", "layers"), ("bagnet", "wide")]
+)
+def test_sizes_below_one_are_refused(name, setting):
+    with pytest.raises(ValueError, match=f"{setting} must be at least 1, got 0"):
+        plugins("model")[name].cls(**{setting: 0})
+    with pytest.raises(ValueError, match="patch must be one of 9, 17 pixels, got 33"):
+        plugins("model")["bagnet"].cls(patch=33)
