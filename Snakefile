@@ -20,6 +20,7 @@ include: "workflow/rules/score.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/study.smk"
 include: "workflow/rules/debugging.smk"
+include: "workflow/rules/budget.smk"
 
 
 rule all:  # every file a run leaves, so that one that is deleted is made again
@@ -36,6 +37,7 @@ rule all:  # every file a run leaves, so that one that is deleted is made again
         else [],
         [rules.study.input, rules.study.output] if CONFIG.study else [],
         [rules.debugging.input, rules.debugging.output] if CONFIG.debugging else [],
+        [rules.budget.input, rules.budget.output] if CONFIG.budget else [],
         f"{RUN}/strict.txt" if CONFIG.strict else [],
     message:
         f"All there: {' and '.join(SHOWN)}"

@@ -6,70 +6,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
+from gpex_bench.budget_plan import BudgetPlan
 from gpex_bench.debugging.plan import Plan
 from gpex_bench.entries import ConfigError, Entry, Resolver, complaint, unknown
-from gpex_bench.grid import PLACES, Axis, Point, Setting, Study, check_places, expand
-from gpex_bench.measurements.fills import Fill
-from gpex_bench.registry import KINDS, NAME
+from gpex_bench.grid import PLACES, Point, Setting, Study, check_places, expand
+from gpex_bench.layout import MODELS, Explain, Layout, Network
+from gpex_bench.registry import KINDS
 from gpex_bench.types import Architecture, Explainer, Metric, Need, Recipe, Source
 
 SECTIONS = {f"{kind}s": kind for kind in KINDS}  # datasets, models, surrogates, methods, metrics
-Id = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
-Count = Annotated[int, Field(ge=1)]
-
-
-class _Strict(BaseModel):
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
-
-
-class Network(_Strict):
-    """One kind of network on one dataset."""
-
-    dataset: Id
-    model: Id
-    surrogates: tuple[Id, ...] = ()
-
-
-class Explain(_Strict):
-    """What is explained, and how long one cell may take."""
-
-    samples: Count = 48  # test samples explained per network, the first of the test split
-    robustness_samples: Count = 8  # how many of them are explained again by metrics that re-explain
-    fills: tuple[Fill, ...] = ("zero", "blur", "noise")  # of removal, besides the dataset's baseline
-    fill_samples: Count = 16  # how many samples' removal curves are measured under them
-    timeout_s: Annotated[float, Field(gt=0)] = 900.0  # seconds one explainer may take for one network and seed
-
-
-class Layout(_Strict):
-    """The config as written; plug-in sections are resolved later."""
-
-    run: Id
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
-    strict: bool = False
-    headline: Id = "srg"  # the metric that the report's verdict is about
-    explain: Explain = Explain()
-    networks: Annotated[tuple[Network, ...], Field(min_length=1)]
-    datasets: dict[Id, dict[str, Any] | None]
-    models: dict[Id, dict[str, Any] | None]
-    surrogates: dict[Id, dict[str, Any] | None] = {}
-    methods: dict[Id, dict[str, Any] | None] = {}  # a study may have none
-    metrics: dict[Id, dict[str, Any] | None] = {}
-    study: Study | None = None
-    debugging: dict[str, Any] | None = None  # `debugging.plan.Plan`
-
-
-MODELS: dict[str, type[BaseModel]] = {  # by the key they stand under, the innermost first
-    "explain": Explain,
-    "networks": Network,
-    "axes": Axis,
-    "study": Study,
-    "": Layout,
-}
 
 
 @dataclass(frozen=True)
@@ -86,6 +36,7 @@ class Config:
     study: Study | None = None
     grid: tuple[Setting, ...] = ()  # of the study: every surrogate on every network
     debugging: Plan | None = None
+    budget: BudgetPlan | None = None
 
     def entry(self, kind: str, run_id: str) -> Entry:
         """Return the entry of a plug-in section."""
@@ -168,7 +119,7 @@ def parse(raw: Mapping[str, Any]) -> Config:
     entries = _entries(layout, written)
     _check_surrogates(layout)
     first = (layout.run, layout.seeds, layout.strict, layout.headline, layout.explain, layout.networks)
-    config = Config(*first, entries, layout.study, tuple(grid), _plan(layout))
+    config = Config(*first, entries, layout.study, tuple(grid), _plan(layout), _budget(layout, entries))
     _check_networks(config)
     return config
 
@@ -192,6 +143,18 @@ def _plan(layout: Layout) -> Plan | None:
     for number, network in enumerate(layout.networks):
         if both := sorted(set(network.surrogates) & set(plan.rankings)):
             raise ConfigError(f"networks.{number}.surrogates: {both[0]!r} is a ranking of debugging; rename one.")
+    return plan
+
+
+def _budget(layout: Layout, entries: Mapping[str, Mapping[str, Entry]]) -> BudgetPlan | None:
+    """Return the plan of the budget study, checked against the methods and networks that it runs on."""
+    if layout.budget is None:
+        return None
+    plan: BudgetPlan = Resolver({}).build(BudgetPlan, layout.budget, "budget", [])
+    try:
+        plan.check({name: entry.settings for name, entry in entries["method"].items()}, set(layout.models))
+    except ValueError as error:
+        raise ConfigError(f"budget: {error}") from error
     return plan
 
 

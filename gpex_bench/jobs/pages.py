@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 
 from gpex_bench import frames, io, provenance
-from gpex_bench.config import Network
 from gpex_bench.jobs import Job, NotFitted, job, load_model, load_surrogate, log
 from gpex_bench.jobs.results import FINE, OF_CURVES, PARTS, WHOLE, fits
+from gpex_bench.layout import Network
 
 
 class Run:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from gpex_bench import io
-from gpex_bench.config import Config, Network
+from gpex_bench.config import Config
 from gpex_bench.jobs import Job, job, log
+from gpex_bench.layout import Network
 
 if TYPE_CHECKING:
     from gpex_bench.stages.curves import Recorded

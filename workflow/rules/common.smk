@@ -23,12 +23,15 @@ for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD
 SCRIPT = "../scripts/run.py"
 RUN = f"results/{CONFIG.run}"
 CELL = "{dataset}/{model}/seed-{seed}"
-HAS_REPORT = bool(CONFIG.entries["method"])  # a study may do without
+# A study may do without methods; a budget study has methods and does without their report.
+HAS_REPORT = bool(CONFIG.entries["method"]) and CONFIG.budget is None
 SHOWN = [f"{RUN}/report.html"] * HAS_REPORT
 if CONFIG.study:
     SHOWN.append(f"{RUN}/study/sentences.md")
 if CONFIG.debugging:
     SHOWN.append(f"{RUN}/debugging/sentences.md")
+if CONFIG.budget:
+    SHOWN.append(f"{RUN}/budget/sentences.md")
 TABLES = (
     "scores",
     "curves",

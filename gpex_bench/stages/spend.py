@@ -1,0 +1,173 @@
+"""Networks → what one method says at every budget, how well it scores, and how much it depends on its seed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from gpex_bench import guard
+from gpex_bench.budget import counted
+from gpex_bench.budget_plan import OWN_COST, BudgetPlan
+from gpex_bench.budget_study.stability import agreement
+from gpex_bench.masking import on_scale
+from gpex_bench.measurements import measured
+from gpex_bench.promises import untouched
+from gpex_bench.stages.queries import queries, some
+from gpex_bench.types import Attribution, Case, Explainer, Metric, Query, Task
+
+COLUMNS = {
+    "runs": ("seed", "budget", "status", "reason", "n_samples", "forward_rows", "backward_rows"),
+    "scores": ("seed", "budget", "sample", "score"),
+    "stability": ("budget", "status", "reason", "sample", "jaccard", "spearman", "n_seeds"),
+    "convergence": ("seed", "budget", "sample", "generation", "rows", "best", "whole"),
+}  # tables of one method on one network
+
+
+@dataclass(frozen=True)
+class Spent:
+    """The tables of one method on one network, and the measured seconds, which are no part of them."""
+
+    tables: dict[str, pd.DataFrame]
+    seconds: list[dict[str, Any]]  # seed, budget, cpu_seconds of explaining all samples
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What one call of an explainer gave and cost."""
+
+    values: Attribution
+    cpu_seconds: float
+    forward_rows: int
+    backward_rows: int
+
+
+def spend(  # noqa: PLR0913 - the things that meet here
+    explainer: Explainer,
+    tasks: Sequence[Task],
+    metric: Metric,
+    *,
+    plan: BudgetPlan,
+    budgets: Sequence[int],
+    n_samples: int,
+    progress: Callable[[str], None],
+) -> Spent:
+    """Run an explainer at every budget on every network, and with many seeds at one budget on the first network.
+
+    What a method refuses or fails at is a row with the reason and without numbers.
+
+    Args:
+        explainer: as configured.
+        tasks: the networks of all training seeds on one dataset.
+        metric: of attributions; it must not explain again.
+        plan: of the study.
+        budgets: forward rows per sample; OWN_COST alone is the explainer as it is configured.
+        n_samples: test samples that are explained.
+        progress: hears a line per run.
+    """
+    rows: dict[str, list[pd.DataFrame]] = {name: [] for name in COLUMNS}
+    seconds = []
+    for task in tasks:
+        query = queries(task.model, task.data, n_samples)
+        _tried(explainer, max(budgets), task, some(query, 1))  # so that no measured call pays for imports
+        for budget in budgets:
+            said, reason = _tried(explainer, budget, task, query)
+            key = {"seed": task.seed, "budget": budget}
+            cost = {name: 0 if said is None else getattr(said, name) for name in COLUMNS["runs"][-2:]}
+            status = {"status": "failed" if said is None else "ok", "reason": reason}
+            rows["runs"].append(pd.DataFrame([key | status | {"n_samples": len(query.x)} | cost]))
+            if said is None:
+                progress(f"seed {task.seed}, budget {budget}: {reason}")
+                continue
+            found = _scores(explainer, metric, task, query, said.values)
+            rows["scores"].append(found.assign(**key))
+            seconds.append(key | {"cpu_seconds": said.cpu_seconds})
+            mean = found["score"].mean()
+            progress(f"seed {task.seed}, budget {budget}: {mean:.3f}, {said.cpu_seconds:.1f} CPU seconds")
+        rows["convergence"].append(_convergence(explainer, task, query, budgets))
+    rows["stability"].append(_stability(explainer, tasks[0], plan, budgets, n_samples))
+    return Spent({name: _joined(parts, COLUMNS[name]) for name, parts in rows.items()}, seconds)
+
+
+def at(explainer: Any, budget: int) -> Any:
+    """Return the explainer with another budget; raises ValueError if that is too small for it."""
+    return explainer if budget == OWN_COST else replace(explainer, budget=budget)
+
+
+def _tried(explainer: Explainer, budget: int, task: Task, query: Query) -> tuple[_Said | None, str]:
+    """Return what an explainer says at a budget, or None and the reason: a method that fails is a result here."""
+    try:
+        return _explained(at(explainer, budget), task, query), ""
+    except Exception as error:
+        return None, f"{type(error).__name__}: {error}"
+
+
+def _explained(explainer: Explainer, task: Task, query: Query) -> _Said:
+    """Return what an explainer says and what that cost."""
+    with untouched(task, query), counted(task.model) as rows:
+        start = time.process_time()
+        values = explainer.explain(task, query)
+        spent = time.process_time() - start
+    if not isinstance(values, Attribution):
+        raise TypeError(f"A budget study needs attributions, got {type(values).__name__}.")
+    return _Said(values, spent, rows.forward, rows.backward)
+
+
+def _scores(explainer: Explainer, metric: Metric, task: Task, query: Query, values: Attribution) -> pd.DataFrame:
+    """Return the score of each sample."""
+    case = measured(Case(task=task, query=query, explanation=values, explainer=explainer), [metric])
+    return pd.DataFrame({"sample": query.sample.numpy(), "score": guard.score(metric, case).double().numpy()})
+
+
+def _stability(
+    explainer: Explainer, task: Task, plan: BudgetPlan, budgets: Sequence[int], n_samples: int
+) -> pd.DataFrame:
+    """Return how well the maps of many seeds agree on each sample; nothing for methods that always say the same.
+
+    Controls are there to show what chance and a fixed map reach.
+    """
+    own = list(budgets) == [OWN_COST]
+    if own and explainer.kind != "control":
+        return pd.DataFrame(columns=list(COLUMNS["stability"]))
+    budget = OWN_COST if own else plan.stability_budget
+    query = some(queries(task.model, task.data, n_samples), plan.stability_samples)
+    maps = []
+    for seed in range(plan.stability_seeds):
+        said, reason = _tried(explainer, budget, replace(task, seed=seed), query)
+        if said is None:
+            row = {"budget": budget, "status": "failed", "reason": reason, "sample": -1, "n_seeds": 0}
+            return pd.DataFrame([row | {"jaccard": float("nan"), "spearman": float("nan")}])
+        maps.append(said.values.values)
+    return agreement(maps, query, plan.top).assign(budget=budget, status="ok", reason="")
+
+
+def _convergence(explainer: Explainer, task: Task, query: Query, budgets: Sequence[int]) -> pd.DataFrame:
+    """Return how good the best subset is after each generation of an explainer that evolves subsets; else nothing."""
+    empty = pd.DataFrame(columns=list(COLUMNS["convergence"]))
+    if not hasattr(explainer, "evolve"):
+        return empty
+    budget = max(budgets)
+    evolving = at(explainer, budget)
+    found = evolving.evolve(task, query)
+    answers = on_scale(task.model(query.x).detach(), query.target, evolving.fitness) - evolving.size_penalty
+    n_generations = found.best.shape[1]
+    best, rows = (part.view(len(query.x), -1, n_generations).double() for part in (found.best, found.rows))
+    key = {"seed": task.seed, "budget": budget}
+    frames = [
+        pd.DataFrame(
+            key
+            | {"sample": int(query.sample[i]), "generation": range(n_generations), "whole": float(answers[i])}
+            | {"rows": rows[i].sum(0).numpy(), "best": best[i].amax(0).numpy()}
+        )
+        for i in range(len(query.x))
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _joined(parts: Iterable[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    """Return one table with these columns."""
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True)[list(columns)] if filled else pd.DataFrame(columns=list(columns))
