@@ -23,6 +23,10 @@ include: "workflow/rules/debugging.smk"
 include: "workflow/rules/budget.smk"
 
 
+onstart:
+    job_server.start()
+
+
 rule all:  # every file a run leaves, so that one that is deleted is made again
     default_target: True
     input:

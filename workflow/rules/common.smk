@@ -5,6 +5,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from gpex_bench import job_server
 from gpex_bench.config import ConfigError, parse as checked
 from gpex_bench.measurements.curves import CurveMetric
 from gpex_bench.provenance import fingerprint, sha256
@@ -32,7 +33,21 @@ if CONFIG.debugging:
     SHOWN.append(f"{RUN}/debugging/sentences.md")
 if CONFIG.budget:
     SHOWN.append(f"{RUN}/budget/sentences.md")
+CONCLUSIONS = (
+    "ranking",
+    "pairs",
+    "overall",
+    "informative",
+    "variance",
+    "power",
+    "second_opinion",
+    "trust",
+    "planted",
+    "variants",
+    "fill_agreement",
+)
 TABLES = (
+    *CONCLUSIONS,
     "scores",
     "curves",
     "variant_scores",

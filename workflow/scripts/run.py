@@ -1,5 +1,5 @@
 """Runs the job of a rule; see gpex_bench/jobs/."""
 
-from gpex_bench import jobs
+from gpex_bench import job_server
 
-jobs.run(snakemake)  # noqa: F821 - Snakemake puts this object into scripts
+job_server.run(snakemake)  # noqa: F821 - Snakemake puts this object into scripts
