@@ -88,7 +88,11 @@ class Config:
             return f"scores {score.scores.__name__.lower()}, not {explainer.explains.__name__.lower()}"
         offers = self.offers(network) | (explainer.offers if explainer is not None else frozenset())
         missing = _missing(score.needs, offers)
-        return f"needs {missing}" if missing else None
+        if missing:
+            return f"needs {missing}"
+        if score.changes_network and explainer is not None and explainer.surrogate is not None:
+            return f"explains other networks, and {explainer.surrogate} is fitted to this one"
+        return None
 
     def offers(self, network: Network) -> frozenset[Need]:
         """Return what a network and its dataset offer to explainers and metrics."""

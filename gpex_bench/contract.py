@@ -172,7 +172,8 @@ BETTER_AND_WORSE: dict[str, tuple[Explainer, Explainer]] = {
     "truth": (toys.Known(how="exact"), toys.Known(how="inverse")),
     "robustness": (toys.Known(how="steady"), toys.Known(how="jumpy")),
     "complexity": (toys.Known(how="narrow"), toys.Known(how="even")),
-    "axiom": (toys.Known(how="exact"), toys.Known(how="inverse")),
+    "randomisation": (toys.Known(how="exact"), toys.Known(how="even")),
+    "axiom": (toys.Known(how="exact"), toys.Known(how="crooked")),
     "examples": (toys.KnownExamples(own=True), toys.KnownExamples(own=False)),
 }
 

@@ -185,14 +185,23 @@ class Known(Explainer):
     kind = "control"
     offers = frozenset({Need.RESIDUAL})
 
-    how: Literal["exact", "inverse", "steady", "jumpy", "narrow", "even"] = "exact"
+    how: Literal["exact", "inverse", "steady", "jumpy", "narrow", "even", "crooked"] = "exact"
 
     def explain(self, task: Task, query: Query) -> Attribution:
-        """Return the map."""
+        """Return the map; `jumpy` follows input and seed wildly, `crooked` breaks every axiom."""
         x, even = query.x, torch.ones_like(query.x)
-        exact = task.model.head.weight[query.target].view(x.shape).detach() * (x - task.data.baseline)
-        first = torch.arange(x[0].numel()).view(x.shape[1:]) == 0
-        maps = {"exact": exact, "inverse": -exact, "jumpy": torch.sin(1e4 * x), "narrow": even * first}
+        place = torch.arange(x[0].numel()).view(x.shape[1:])
+        with torch.enable_grad():
+            seen = x.clone().requires_grad_()
+            own = task.model(seen).gather(1, query.target[:, None]).sum()
+            exact = torch.autograd.grad(own, seen)[0] * (x - task.data.baseline)
+        maps = {
+            "exact": exact,
+            "inverse": -exact,
+            "jumpy": torch.sin(1e4 * x + task.seed * place),
+            "narrow": even * (place == 0),
+            "crooked": even * place * len(list(task.model.modules())),
+        }
         values = maps.get(self.how, even)
         return Attribution(values=values, residual=exact.flatten(1).sum(1) - values.flatten(1).sum(1))
 

@@ -266,6 +266,7 @@ class Measurement(ABC):
     """
 
     re_explains: ClassVar[bool] = False  # calls the explainer again
+    changes_network: ClassVar[bool] = False  # explains another network than the one that a surrogate was fitted to
 
     @abstractmethod
     def measure(self, case: Case) -> Any:
@@ -292,6 +293,11 @@ class Metric(ABC):
     def re_explains(self) -> bool:
         """Whether it calls the explainer again: it then sees fewer samples."""
         return any(measurement.re_explains for measurement in self.measurements())
+
+    @property
+    def changes_network(self) -> bool:
+        """Whether it explains other networks: explainers that look at a fitted surrogate have nothing to say there."""
+        return any(measurement.changes_network for measurement in self.measurements())
 
     @abstractmethod
     def score(self, case: Case) -> Float[Tensor, "batch"]:

@@ -1,21 +1,60 @@
-"""Reads the map of a case."""
+"""Reads the map of a case, and asks its explainer for other ones."""
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from gpex_bench.removal import per_position
-from gpex_bench.types import Attribution, Case, Explanation
+from gpex_bench.types import Attribution, Case, Explanation, Query
 
 
 def values(explanation: Explanation) -> Float[Tensor, "batch *feature"]:
-    """Return the map of an attribution; raises ValueError for another kind of explanation."""
+    """Return the map of an attribution.
+
+    Raises:
+        ValueError: it is another kind of explanation, or a value is NaN or infinite: no metric scores such a map.
+    """
     if not isinstance(explanation, Attribution):
         raise ValueError(f"This metric scores an Attribution, got {type(explanation).__name__}; see Metric.scores.")
+    if not explanation.values.isfinite().all():
+        per_position(explanation.values)  # raises, naming the rows
     return explanation.values
 
 
 def relevance(case: Case) -> Float[Tensor, "batch position"]:
     """Return the relevance of each pixel (all channels together) or column, in float64, where the queries are."""
     return per_position(values(case.explanation)).to(case.query.x.device)
+
+
+def positions(maps: Float[Tensor, "batch draw *feature"]) -> Float[Tensor, "batch draw position"]:
+    """Return the relevance of each pixel or column of several maps of each sample, in float64."""
+    return per_position(maps.flatten(0, 1)).unflatten(0, maps.shape[:2])
+
+
+def explained_again(
+    case: Case, *, x: Tensor | None = None, target: Tensor | None = None, **changed: Any
+) -> Float[Tensor, "batch *feature"]:
+    """Return what the explainer says when something has changed.
+
+    Args:
+        case: what was explained.
+        x: other inputs.
+        target: other heads.
+        changed: other parts of the task, such as `model` or `seed`.
+
+    Raises:
+        ValueError: the case holds another kind of explanation, or a value is NaN or infinite.
+    """
+    values(case.explanation)
+    query = Query(
+        x=case.query.x if x is None else x.contiguous(),
+        target=case.query.target if target is None else target,
+        sample=case.query.sample,
+    )
+    task = dataclasses.replace(case.task, **changed)
+    return values(case.explainer.explain(task, query)).detach().to(torch.float32)

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gpex_bench.draws import uniform
-from gpex_bench.measurements.maps import values
-from gpex_bench.types import Case, Measurement, Query, settings, value
+from gpex_bench.measurements.maps import explained_again, values
+from gpex_bench.types import Case, Measurement, Metric, Query, settings, value
 
 
 @value
 class Neighbours:
-    """Inputs near each query, their maps, and what the network says of them."""
+    """Inputs near each query, their maps, and what the network makes of them and of the query itself."""
 
     x: Float[Tensor, "batch draw *feature"]
     values: Float[Tensor, "batch draw *feature"]
+    embeddings: Float[Tensor, "batch draw width"]
     logits: Float[Tensor, "batch draw head"]
+    own_embedding: Float[Tensor, "batch width"]
+    own_logits: Float[Tensor, "batch head"]
+
+    @property
+    def keeps_class(self) -> Bool[Tensor, "batch draw"]:
+        """Which neighbours the network puts into the class of the query; all of them where it keeps none."""
+        keeps = self.logits.argmax(2) == self.own_logits.argmax(1)[:, None]
+        return keeps | ~keeps.any(1, keepdim=True)
 
 
 @settings
@@ -52,10 +63,61 @@ class Noisy(Measurement):
     def measure(self, case: Case) -> Neighbours:
         """Return the neighbours of each query; raises ValueError for another kind of explanation."""
         near = self.neighbours(case.task.seed, case.query)
-        maps, logits = [], []
-        for x in near:
-            query = Query(x=x.contiguous(), target=case.query.target, sample=case.query.sample)
-            maps.append(values(case.explainer.explain(case.task, query)))
-            with torch.no_grad():
-                logits.append(case.task.model(query.x))
-        return Neighbours(x=near.transpose(0, 1), values=torch.stack(maps, 1), logits=torch.stack(logits, 1))
+        maps = torch.stack([explained_again(case, x=x) for x in near], 1)
+        model = case.task.model
+        with torch.no_grad():
+            embeddings = [model.embed(x) for x in (case.query.x, *near)]
+            logits = [model.head(embedding) for embedding in embeddings]
+        return Neighbours(
+            x=near.transpose(0, 1),
+            values=maps,
+            embeddings=torch.stack(embeddings[1:], 1),
+            logits=torch.stack(logits[1:], 1),
+            own_embedding=embeddings[0],
+            own_logits=logits[0],
+        )
+
+
+def relative_change(
+    before: Float[Tensor, "batch *feature"], after: Float[Tensor, "batch *feature"]
+) -> Float[Tensor, "batch"]:
+    """Return ||after - before|| / ||before||, Euclidean over all entries; only the numerator if before is all zero."""
+    before, after = before.flatten(1).double(), after.flatten(1).double()
+    size = before.norm(dim=1)
+    return (after - before).norm(dim=1) / torch.where(size > 0, size, 1.0)
+
+
+@settings
+class NoisyMetric(Metric):
+    """A change of the map under small changes of the input; lower is steadier.
+
+    All of them read one measurement. A map that ignores its input scores 0, and so does a map that is zero everywhere
+    here and nearby: steady, and nothing else.
+
+    Attributes:
+        n_draws: neighbours per sample; each costs one more explanation.
+        radius: largest change of an input entry, in units of the input.
+    """
+
+    measures = "robustness"
+    higher_is_better = False
+    range = (0.0, float("inf"))
+    chance = 0.0  # a random map that does not look at x never changes
+
+    n_draws: int = 4
+    radius: float = 0.02
+
+    def __post_init__(self) -> None:
+        self.measurements()  # checks the settings
+
+    def measurements(self) -> tuple[Noisy]:
+        """Return the maps of the neighbours."""
+        return (Noisy(n_draws=self.n_draws, radius=self.radius),)
+
+    @abstractmethod
+    def change(self, case: Case, before: Tensor, near: Neighbours) -> Float[Tensor, "batch draw"]:
+        """Return how much the map changes from the query to each of its neighbours."""
+
+    def score(self, case: Case) -> Float[Tensor, "batch"]:
+        """Return the largest change of each sample."""
+        return self.change(case, values(case.explanation), case.read(self.measurements()[0])).amax(1)

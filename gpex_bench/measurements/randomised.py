@@ -1,0 +1,130 @@
+"""Explains again with one thing drawn anew: the weights, the class, or the explainer's own seed."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gpex_bench.draws import uniform
+from gpex_bench.measurements.maps import explained_again
+from gpex_bench.measurements.noisy import Noisy
+from gpex_bench.random_weights import drawn_anew, n_layers
+from gpex_bench.types import Case, Measurement, settings, value
+
+
+@value
+class RandomisedMaps:
+    """Maps of the same queries under ever more random weights; the last ones are of a fully random network."""
+
+    share: Float[Tensor, "stage"]  # of the layers that are drawn anew, from the input
+    values: Float[Tensor, "batch stage *feature"]
+
+
+@settings
+class Randomised(Measurement):
+    """Maps under a cascade from the input upwards; each stage costs one more explanation.
+
+    All samples meet the same random weights, which depend on the seed of the cell. The explainer keeps its seed.
+
+    Attributes:
+        n_stages: stages, evenly spaced over the layers; the last one has all of them drawn anew. A network with fewer
+            layers has fewer stages.
+    """
+
+    n_stages: int = 2
+    re_explains = True
+    changes_network = True
+
+    def __post_init__(self) -> None:
+        if self.n_stages < 1:
+            raise ValueError(f"n_stages must be at least 1, got {self.n_stages}.")
+
+    def measure(self, case: Case) -> RandomisedMaps:
+        """Return the maps of each stage; raises ValueError for another kind of explanation."""
+        model, seed = case.task.model, case.task.seed
+        total = n_layers(model)
+        stages = sorted({-(-total * stage // self.n_stages) for stage in range(1, self.n_stages + 1)})
+        maps = [explained_again(case, model=drawn_anew(model, seed, stage)) for stage in stages]
+        return RandomisedMaps(share=torch.tensor(stages) / total, values=torch.stack(maps, 1))
+
+
+@value
+class OtherMaps:
+    """Maps that were made under another condition."""
+
+    values: Float[Tensor, "batch draw *feature"]
+
+
+@settings
+class NoisyRandomised(Measurement):
+    """Maps of noisy inputs on the fully random network; each draw costs one more explanation.
+
+    Attributes:
+        n_draws: noisy inputs per sample, those of `Noisy`.
+        radius: largest change of an input entry, in units of the input.
+    """
+
+    n_draws: int = 4
+    radius: float = 0.02
+    re_explains = True
+    changes_network = True
+
+    def __post_init__(self) -> None:
+        self.noise()  # checks the settings
+
+    def noise(self) -> Noisy:
+        """Return the measurement on the trained network that has the same inputs."""
+        return Noisy(n_draws=self.n_draws, radius=self.radius)
+
+    def measure(self, case: Case) -> OtherMaps:
+        """Return the maps; raises ValueError for another kind of explanation."""
+        model = drawn_anew(case.task.model, case.task.seed)
+        near = self.noise().neighbours(case.task.seed, case.query)
+        return OtherMaps(values=torch.stack([explained_again(case, x=x, model=model) for x in near], 1))
+
+
+@settings
+class OtherTarget(Measurement):
+    """Maps of the same inputs for another class; costs one more explanation.
+
+    The other class is the target plus a step that depends on the seed of the cell, the same for all samples.
+    """
+
+    re_explains = True
+
+    @staticmethod
+    def step(case: Case) -> int:
+        """Return how far the other class is from the target; ValueError if there is no other one."""
+        n_heads = case.task.model.head.out_features
+        if n_heads < 2:
+            raise ValueError(f"Another class needs a network with at least 2 outputs, this one has {n_heads}.")
+        draw = uniform("other target", case.task.seed, torch.zeros(1, dtype=torch.long), 1)
+        return 1 + int(draw * (n_heads - 1))
+
+    def measure(self, case: Case) -> OtherMaps:
+        """Return the maps; raises ValueError for another kind of explanation, or if there is no other class."""
+        other = (case.query.target + self.step(case)) % case.task.model.head.out_features
+        return OtherMaps(values=explained_again(case, target=other)[:, None])
+
+
+@settings
+class Reseeded(Measurement):
+    """Maps of the same inputs when the explainer draws other random numbers; each draw costs one more explanation.
+
+    Attributes:
+        n_draws: other seeds.
+    """
+
+    n_draws: int = 1
+    re_explains = True
+
+    def __post_init__(self) -> None:
+        if self.n_draws < 1:
+            raise ValueError(f"n_draws must be at least 1, got {self.n_draws}.")
+
+    def measure(self, case: Case) -> OtherMaps:
+        """Return the maps; raises ValueError for another kind of explanation."""
+        draws = uniform("explainer seeds", case.task.seed, torch.zeros(1, dtype=torch.long), self.n_draws)[0]
+        seeds = (draws * 2**31).long().tolist()
+        return OtherMaps(values=torch.stack([explained_again(case, seed=seed) for seed in seeds], 1))

@@ -1,0 +1,38 @@
+"""Completeness error: how far a map is from summing to f(x) - f(baseline) (sundararajan2017axiomatic).
+
+|sum a - (f(x) - f(b))| / |f(x) - f(b)| with the logit f of the target and the dataset's baseline b. Unlike
+`conservation_error` it asks every method for the same sum, also those that promise another one, or none: a number well
+above 0 is no fault of theirs, but their maps cannot be read as shares of the logit. A map of zeros scores 1. The
+difference counts as at least 1e-6 logits (ours), and the mean over samples is ruled by those where it is near zero.
+Units of the map count. Cost: 1 forward row a sample and 1 for the baseline.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gpex_bench.measurements.maps import values
+from gpex_bench.metrics.conservation_error import SMALLEST
+from gpex_bench.types import Case, Metric, settings
+
+
+@settings
+class CompletenessError(Metric):
+    """Size of what is missing from the map's sum, as a share of f(x) - f(baseline)."""
+
+    reference = "sundararajan2017axiomatic"
+    measures = "axiom"
+    higher_is_better = False
+    range = (0.0, float("inf"))
+    chance = None
+
+    def score(self, case: Case) -> Float[Tensor, "batch"]:
+        """Return the error of each sample."""
+        total = values(case.explanation).double().flatten(1).sum(1)
+        query, baseline = case.query, case.task.data.baseline.to(case.query.x)
+        with torch.no_grad():
+            here, there = case.task.model(query.x).double(), case.task.model(baseline[None]).double()
+        change = (here - there).gather(1, query.target[:, None])[:, 0]
+        return (total - change).abs() / change.abs().clamp(min=SMALLEST)

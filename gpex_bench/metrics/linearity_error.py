@@ -1,0 +1,40 @@
+"""Linearity error: is the map of a sum of two outputs the sum of their maps? (sundararajan2017axiomatic).
+
+||a[f + g] - a[f] - a[g]|| / (||a[f]|| + ||a[g]||), where f is the logit of the target and g that of the other class of
+`random_logit`; f + g is the logit of a network whose last layer holds the sums of the rows of weights. 0 if the maps
+are all zero. A map that ignores the network scores 0.5: twice the same is not the same. The explainer keeps its seed.
+Cost: 1 explanation, and 1 shared with `random_logit`.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gpex_bench.measurements.altered import Altered
+from gpex_bench.measurements.maps import values
+from gpex_bench.measurements.randomised import OtherTarget
+from gpex_bench.types import Case, Metric, settings
+
+
+@settings
+class LinearityError(Metric):
+    """Relative difference between the map of a sum and the sum of the maps."""
+
+    reference = "sundararajan2017axiomatic"
+    measures = "axiom"
+    higher_is_better = False
+    range = (0.0, float("inf"))
+    chance = 0.5  # a random map that does not look at the network is the same three times
+
+    def measurements(self) -> tuple[OtherTarget, Altered]:
+        """Return the maps of the other class, and of the sum of both."""
+        return OtherTarget(), Altered(how="summed")
+
+    def score(self, case: Case) -> Float[Tensor, "batch"]:
+        """Return the relative difference of each sample."""
+        own = values(case.explanation).double().flatten(1)
+        other, both = (case.read(part).values[:, 0].double().flatten(1) for part in self.measurements())
+        size = own.norm(dim=1) + other.norm(dim=1)
+        return (both - own - other).norm(dim=1) / torch.where(size > 0, size, 1.0)

@@ -1,0 +1,29 @@
+"""Local Lipschitz estimate: the largest change of a map per change of the input (alvarezmelis2018robustness).
+
+The maximum over neighbours x' of ||a(x') - a(x)|| / ||x' - x||, Euclidean. Two deviations: a is divided by ||a(x)||, so
+that units of the map do not count, and the maximum is taken over random neighbours in an L-infinity ball, where the
+paper searches it. In units of 1 / input. A map that ignores x scores 0, and so does one that is zero everywhere. Cost:
+n_draws explanations (4), shared by all metrics that look at neighbours.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gpex_bench.measurements.noisy import Neighbours, NoisyMetric, relative_change
+from gpex_bench.types import Case, settings
+
+
+@settings
+class LocalLipschitz(NoisyMetric):
+    """Largest relative change of the map per change of the input."""
+
+    reference = "alvarezmelis2018robustness"
+
+    def change(self, case: Case, before: Tensor, near: Neighbours) -> Float[Tensor, "batch draw"]:
+        """Return the relative change of each neighbour over its distance."""
+        changes = torch.stack([relative_change(before, after) for after in near.values.unbind(1)], 1)
+        distance = (near.x - case.query.x[:, None]).double().flatten(2).norm(dim=2)
+        return changes / distance

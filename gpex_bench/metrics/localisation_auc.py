@@ -1,0 +1,42 @@
+"""Localisation AUC: how well the relevance separates planted evidence from the rest.
+
+Area under the ROC curve of the relevances against the mask: the probability that a position of the evidence has more
+relevance than one outside, ties counting half (Mann-Whitney; hanley1982meaning). Taken over whole pixels, with sign. A
+constant map scores 0.5, as a random one does; where all positions are evidence there is nothing to separate, and every
+map scores 0.5. Cost: none.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from gpex_bench.measurements.maps import relevance
+from gpex_bench.measurements.similarity import ranks
+from gpex_bench.metrics.planted import evidence
+from gpex_bench.types import Case, Metric, Need, settings
+
+
+def roc_area(values: Float[Tensor, "batch position"], inside: Bool[Tensor, "batch position"]) -> Float[Tensor, "batch"]:
+    """Return the area under each row's ROC curve, from the sum of the ranks inside; 0.5 if one of the two is empty."""
+    n_inside, n_outside = inside.sum(1).double(), (~inside).sum(1).double()
+    above = (ranks(values) * inside).sum(1) - n_inside * (n_inside + 1) / 2
+    pairs = n_inside * n_outside
+    return torch.where(pairs > 0, above / pairs.clamp(min=1), 0.5)
+
+
+@settings
+class LocalisationAUC(Metric):
+    """Area under the ROC curve of the relevance against the evidence."""
+
+    reference = "hanley1982meaning"
+    measures = "truth"
+    higher_is_better = True
+    range = (0.0, 1.0)
+    chance = 0.5
+    needs = frozenset({Need.TRUTH})
+
+    def score(self, case: Case) -> Float[Tensor, "batch"]:
+        """Return the area of each sample."""
+        return roc_area(relevance(case), evidence(case))

@@ -1,0 +1,58 @@
+"""Model parameter randomisation test, bottom-up: does the map change as the network forgets what it has learnt?
+
+adebayo2018sanity: mean Spearman's correlation between the map and those of networks whose layers are drawn anew one
+after the other. Layers go from the input upwards and maps keep their sign; the paper goes from the output downwards,
+which keeps the evidence of the early layers in the map by construction (binder2023shortcomings). `absolute` compares
+sizes, as the paper's other version: then maps that are multiplied by the input look alike because of the input. 0 is
+what one wishes for; a map that ignores the network scores 1, and so does a map that is constant before and after (0 if
+constant only before or after). Cost: n_stages explanations (2), shared with `mprt_full` and `mprt_entropy`.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from gpex_bench.measurements.maps import positions, relevance
+from gpex_bench.measurements.randomised import Randomised
+from gpex_bench.measurements.similarity import spearman
+from gpex_bench.types import Case, Metric, settings
+
+
+def likeness(
+    before: Float[Tensor, "batch position"], after: Float[Tensor, "batch stage position"], absolute: bool
+) -> Float[Tensor, "batch"]:
+    """Return the mean rank correlation of each map with its later ones, of the values or of their sizes."""
+    first = before[:, None].expand_as(after)
+    return spearman(*((first.abs(), after.abs()) if absolute else (first, after))).mean(1)
+
+
+@settings
+class MPRT(Metric):
+    """Rank correlation with the maps of ever more random networks, from the input upwards.
+
+    Attributes:
+        n_stages: networks, the last one fully random; each costs one more explanation.
+        absolute: compare the sizes of the relevances.
+    """
+
+    reference = "adebayo2018sanity"
+    measures = "randomisation"
+    higher_is_better = False
+    range = (-1.0, 1.0)
+    chance = 1.0  # a random map that does not look at the network stays the same
+
+    n_stages: int = 2
+    absolute: bool = False
+
+    def __post_init__(self) -> None:
+        self.measurements()  # checks the settings
+
+    def measurements(self) -> tuple[Randomised]:
+        """Return the maps of the random networks."""
+        return (Randomised(n_stages=self.n_stages),)
+
+    def score(self, case: Case) -> Float[Tensor, "batch"]:
+        """Return the mean correlation of each sample."""
+        maps = case.read(self.measurements()[0]).values
+        return likeness(relevance(case), positions(maps), self.absolute)

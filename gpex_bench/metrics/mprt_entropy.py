@@ -1,0 +1,59 @@
+"""Efficient MPRT: does the map get more complex when the network is fully random? (hedstroem2023sanity).
+
+(H(random) - H(trained)) / H(trained), where H is the entropy of the histogram of a map's relevances in 100 bins between
+its smallest and largest one. It needs no measure of similarity, and one random network. Taken over whole pixels, with
+sign. A constant map has entropy 0: it scores 0, whatever comes after, and so does a map that ignores the network. Cost:
+none beyond `mprt`, whose last stage it reads (n_stages explanations, 2).
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gpex_bench.measurements.maps import positions, relevance
+from gpex_bench.measurements.randomised import Randomised
+from gpex_bench.types import Case, Metric, settings
+
+N_BINS = 100
+
+
+def histogram_entropy(values: Float[Tensor, "batch position"]) -> Float[Tensor, "batch"]:
+    """Return the entropy in nats of each row's histogram between its extremes; 0 for a constant row."""
+    low, high = values.amin(1, keepdim=True), values.amax(1, keepdim=True)
+    width = torch.where(high > low, high - low, 1.0)
+    place = ((values - low) / width * N_BINS).long().clamp(max=N_BINS - 1)
+    count = torch.zeros(len(values), N_BINS, dtype=values.dtype, device=values.device)
+    share = count.scatter_add_(1, place, torch.ones_like(values)) / values.shape[1]
+    return torch.special.entr(share).sum(1)
+
+
+@settings
+class MPRTEntropy(Metric):
+    """Relative rise of the histogram's entropy on the fully random network.
+
+    Attributes:
+        n_stages: of `mprt`, whose measurement it shares.
+    """
+
+    reference = "hedstroem2023sanity"
+    measures = "randomisation"
+    higher_is_better = True
+    range = (-1.0, float("inf"))
+    chance = 0.0  # a random map that does not look at the network stays the same
+
+    n_stages: int = 2
+
+    def __post_init__(self) -> None:
+        self.measurements()  # checks the settings
+
+    def measurements(self) -> tuple[Randomised]:
+        """Return the maps of the random networks."""
+        return (Randomised(n_stages=self.n_stages),)
+
+    def score(self, case: Case) -> Float[Tensor, "batch"]:
+        """Return the relative rise of each sample."""
+        last = positions(case.read(self.measurements()[0]).values[:, -1:])[:, 0]
+        before, after = histogram_entropy(relevance(case)), histogram_entropy(last)
+        return torch.where(before > 0, (after - before) / torch.where(before > 0, before, 1.0), 0.0)

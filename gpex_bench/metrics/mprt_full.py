@@ -1,0 +1,47 @@
+"""Model parameter randomisation test, fully random: is the map of a network with random weights another one?
+
+adebayo2018sanity: Spearman's correlation between the map and that of the network with all layers drawn anew. Maps keep
+their sign unless `absolute`; see `mprt` for conventions and degenerate maps. Cost: none beyond `mprt`, whose last stage
+it reads (n_stages explanations, 2).
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from gpex_bench.measurements.maps import positions, relevance
+from gpex_bench.measurements.randomised import Randomised
+from gpex_bench.metrics.mprt import likeness
+from gpex_bench.types import Case, Metric, settings
+
+
+@settings
+class MPRTFull(Metric):
+    """Rank correlation with the map of the fully random network.
+
+    Attributes:
+        n_stages: of `mprt`, whose measurement it shares.
+        absolute: compare the sizes of the relevances.
+    """
+
+    reference = "adebayo2018sanity"
+    measures = "randomisation"
+    higher_is_better = False
+    range = (-1.0, 1.0)
+    chance = 1.0  # a random map that does not look at the network stays the same
+
+    n_stages: int = 2
+    absolute: bool = False
+
+    def __post_init__(self) -> None:
+        self.measurements()  # checks the settings
+
+    def measurements(self) -> tuple[Randomised]:
+        """Return the maps of the random networks."""
+        return (Randomised(n_stages=self.n_stages),)
+
+    def score(self, case: Case) -> Float[Tensor, "batch"]:
+        """Return the correlation of each sample."""
+        last = case.read(self.measurements()[0]).values[:, -1:]
+        return likeness(relevance(case), positions(last), self.absolute)
