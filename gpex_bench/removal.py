@@ -10,7 +10,7 @@ bach2015pixel and samek2017evaluating for the order, bluecher2024decoupling for 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -80,3 +80,14 @@ def area(curve: Float[Tensor, "batch point"], fraction: Float[Tensor, "point"]) 
     """
     curve = curve.double()
     return torch.trapezoid(curve, fraction.to(curve)).clamp(curve.amin(1), curve.amax(1))
+
+
+def read_at(
+    curve: Float[Tensor, "batch point"], fraction: Float[Tensor, "point"], shares: Sequence[float]
+) -> Float[Tensor, "batch share"]:
+    """Return each curve at some shares in [0, 1], linearly between its points."""
+    curve, at = curve.double(), torch.tensor(shares, dtype=torch.float64, device=curve.device)
+    fraction = fraction.to(curve)
+    right = torch.searchsorted(fraction, at).clamp(1, len(fraction) - 1)
+    part = (at - fraction[right - 1]) / (fraction[right] - fraction[right - 1])
+    return torch.lerp(curve[:, right - 1], curve[:, right], part.expand(len(curve), -1))

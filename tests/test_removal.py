@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gpex_bench.budget import counted
-from gpex_bench.measurements import curves
+from gpex_bench.measurements import answers
 from gpex_bench.registry import load
 from gpex_bench.removal import area, fill, in_chunks, per_position, step_sizes, ties_broken
 from gpex_bench.types import Query
@@ -83,7 +83,7 @@ def test_passes_are_shared_and_bounded(network, query, monkeypatch):
     sizes = []
     network.register_forward_hook(lambda module, args, output: sizes.append(len(output)))
     whole = removal_curves(network, query, normal(query), BASELINE, 8)
-    monkeypatch.setattr(curves, "CHUNK", 10)
+    monkeypatch.setattr(answers, "CHUNK", 10)
     with counted(network) as rows:
         chunked = removal_curves(network, query, normal(query), BASELINE, 8)
     assert rows.forward == 6 * 2 * 8

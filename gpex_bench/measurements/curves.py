@@ -13,16 +13,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gpex_bench.masking import regions
-from gpex_bench.measurements.fills import Fill, replaced, stand_in
+from gpex_bench.masking import slic
+from gpex_bench.measurements.answers import OUTPUTS, answers
+from gpex_bench.measurements.fills import Fill, filler
 from gpex_bench.measurements.maps import relevance
 from gpex_bench.measurements.subsets import cells
-from gpex_bench.removal import CHUNK, N_STEPS, in_chunks, step_sizes, ties_broken
+from gpex_bench.removal import N_STEPS, step_sizes, ties_broken
 from gpex_bench.types import Case, Measurement, Metric, Removal, settings, value
 
 Unit = Literal["position", "patch", "segment"]
 UNITS = get_args(Unit)
-OUTPUTS = ("probability", "logit", "correct")
 PATCH = 4  # pixels
 N_SEGMENTS = 50
 SEGMENT_STEPS = 16
@@ -70,17 +70,14 @@ class Curves(Measurement):
         # Columns: the whole curve from the top, then the inner points from the bottom, as intervals of ranks.
         low = torch.cat([torch.zeros_like(gone), n_units[:, None] - gone[:, 1:-1]], 1).to(device)
         high = torch.cat([gone, n_units[:, None].expand_as(gone[:, 1:-1])], 1).to(device)
-        other = stand_in(case, self.fill)
+        fill = filler(case, self.fill)
 
-        def outputs(row: Tensor) -> Tensor:
-            image, column = (row // low.shape[1]).to(device), (row % low.shape[1]).to(device)
+        def removed(image: Tensor, column: Tensor) -> Tensor:
             at = rank[image]
-            removed = (at >= low[image, column, None]) & (at < high[image, column, None])
-            logits = case.task.model(replaced(query.x, other, image, removed))
-            return _outputs(logits, query.target[image]).to(query.x.dtype)
+            return fill(image, (at >= low[image, column, None]) & (at < high[image, column, None]))
 
-        found = in_chunks(outputs, len(rank) * low.shape[1], CHUNK).view(len(rank), low.shape[1], -1)
-        most, least = found[:, : gone.shape[1]].permute(2, 0, 1), found[:, gone.shape[1] :].permute(2, 0, 1)
+        found = answers(case, low.shape[1], removed).to(query.x.dtype)
+        most, least = found[..., : gone.shape[1]], found[..., gone.shape[1] :]
         return Removals(
             fraction=fraction.to(device),
             most_first=most.contiguous(),
@@ -106,24 +103,18 @@ class Curves(Measurement):
         if self.unit == "patch":
             index = cells(case.query.x.shape[1:], PATCH).expand(len(values), -1)
         else:
-            index = regions(case.query.x, "slic", N_SEGMENTS).index.flatten(1)
+            images = case.query.x.cpu().double().numpy()
+            index = torch.stack([torch.from_numpy(slic(image, N_SEGMENTS)).flatten() for image in images])
         index = index.to(values.device)
         count = index.amax(1) + 1
-        total = values.new_zeros(len(values), int(count.max())).scatter_add_(1, index, values)
+        # As wide as there are positions, since equal units fall in an order that depends on the width.
+        total = torch.zeros_like(values).scatter_add_(1, index, values)
         if self.unit == "segment":
             size = torch.zeros_like(total).scatter_add_(1, index, torch.ones_like(values))
             total = total / size.clamp(min=1)
         missing = torch.arange(total.shape[1], device=total.device) >= count[:, None]
         rank = ties_broken(total.masked_fill(missing, -torch.inf), sample)
         return rank.gather(1, index), count.cpu()
-
-
-def _outputs(logits: Float[Tensor, "row head"], target: Int[Tensor, "row"]) -> Float[Tensor, "row 3"]:
-    """Return the three outputs, in the order of OUTPUTS."""
-    logits = logits.double()
-    own = logits.gather(1, target[:, None])[:, 0]
-    probability = logits.softmax(1).gather(1, target[:, None])[:, 0]
-    return torch.stack([probability, own, (logits.argmax(1) == target).double()], 1)
 
 
 class CurveMetric(Metric):
@@ -133,13 +124,14 @@ class CurveMetric(Metric):
     it, whose rankings are compared.
     """
 
-    unit: ClassVar[Unit] = "position"
-    fill: ClassVar[Fill | None] = None
+    unit: Unit = "position"  # a class attribute or a hyperparameter, like the next two
+    fill: Fill | None = None
+    n_steps: int = N_STEPS
     output: ClassVar[str] = "probability"
 
-    def measurements(self) -> tuple[Curves, ...]:
+    def measurements(self) -> tuple[Curves]:
         """Return the curves that the score is read from."""
-        return (Curves(unit=self.unit, fill=self.fill or "baseline"),)
+        return (Curves(unit=self.unit, fill=self.fill or "baseline", n_steps=self.n_steps),)
 
     @abstractmethod
     def summarise(self, removal: Removal) -> Float[Tensor, "batch"]:

@@ -6,6 +6,7 @@ one, and the others show how much a ranking hangs on it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import torch
@@ -14,20 +15,47 @@ from torch import Tensor
 
 from gpex_bench.draws import uniform
 from gpex_bench.masking import absent
+from gpex_bench.measurements.inpainting import inpainted, noise
 from gpex_bench.types import Case
 
-Fill = Literal["baseline", "zero", "mean", "blur", "noise"]
+Fill = Literal["baseline", "zero", "mean", "blur", "noise", "inpaint"]
 FILLS = get_args(Fill)
 
 
-def stand_in(case: Case, fill: Fill) -> Float[Tensor, "batch *feature"]:
+def filler(case: Case, fill: Fill) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the function that removes positions: (query of each row, which positions go) → inputs.
+
+    Args:
+        case: what is explained, and the dataset.
+        fill: `inpaint` makes removed pixels means of their neighbours, with noise; an image of which nothing is left is
+            the baseline. The others, and `inpaint` on tables, show what `stand_in` says.
+
+    Raises:
+        ValueError: the fill is unknown.
+    """
+    x = case.query.x
+    if fill != "inpaint" or x.ndim != 4:
+        other = stand_in(case, fill)
+        return lambda image, gone: replaced(x[image], other[image], gone)
+    grain, nothing = noise(case.query), case.task.data.baseline.to(x).expand_as(x)
+
+    def paint(image: Int[Tensor, "row"], gone: Bool[Tensor, "row position"]) -> Float[Tensor, "row *feature"]:
+        smooth = inpainted(x[image], gone, nothing[image])
+        noisy = (gone & ~gone.all(1, keepdim=True)).view(len(image), 1, *x.shape[2:])
+        return torch.where(noisy, smooth + grain[image], smooth)
+
+    return paint
+
+
+def stand_in(case: Case, fill: Fill, draw: int = 0) -> Float[Tensor, "batch *feature"]:
     """Return what each entry of each query is replaced by.
 
     Args:
         case: what is explained, and the dataset.
         fill: `baseline` is the dataset's; `zero` is 0; `mean` the mean of the training inputs, entry by entry; `blur` a
-            box blur of the image over a quarter of its shorter side (the training mean for a table); `noise` another
-            training sample, drawn for each query.
+            box blur of the image over a quarter of its shorter side; `noise` another training sample, drawn for each
+            query; `blur` and `inpaint` of a table are its mean.
+        draw: which of the drawn training samples.
 
     Raises:
         ValueError: the fill is unknown.
@@ -37,29 +65,19 @@ def stand_in(case: Case, fill: Fill) -> Float[Tensor, "batch *feature"]:
         return case.task.data.baseline.to(x).expand_as(x)
     if fill == "zero":
         return torch.zeros_like(x)
-    if fill == "mean" or (fill == "blur" and x.ndim != 4):
+    if fill == "mean" or (fill in ("blur", "inpaint") and x.ndim != 4):
         return train.mean(0).to(x).expand_as(x)
     if fill == "blur":
         return absent(case.task, x, "blur")
     if fill == "noise":
-        drawn = (uniform("fill", 0, case.query.sample, 1)[:, 0] * len(train)).long()
+        drawn = (uniform("fill", 0, case.query.sample, draw + 1)[:, draw] * len(train)).long()
         return train[drawn].to(x)
     raise ValueError(f"fill must be one of {', '.join(FILLS)}, got {fill!r}.")
 
 
 def replaced(
-    x: Float[Tensor, "batch *feature"],
-    other: Float[Tensor, "batch *feature"],
-    image: Int[Tensor, "row"],
-    gone: Bool[Tensor, "row position"],
+    x: Float[Tensor, "row *feature"], other: Float[Tensor, "row *feature"], gone: Bool[Tensor, "row position"]
 ) -> Float[Tensor, "row *feature"]:
-    """Return inputs with positions replaced by those of another input.
-
-    Args:
-        x: inputs.
-        other: what stands where something is gone.
-        image: which input each row is made of.
-        gone: which positions of each row are replaced.
-    """
-    shape = (len(image), 1, *x.shape[2:]) if x.ndim == 4 else (len(image), *x.shape[1:])
-    return torch.where(gone.view(shape), other[image], x[image])
+    """Return inputs with the positions that are gone replaced by those of other inputs."""
+    shape = (len(x), 1, *x.shape[2:]) if x.ndim == 4 else x.shape
+    return torch.where(gone.view(shape), other, x)

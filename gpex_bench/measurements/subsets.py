@@ -11,8 +11,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gpex_bench.draws import uniform
+from gpex_bench.measurements.answers import OUTPUTS, answers
+from gpex_bench.measurements.fills import filler
 from gpex_bench.measurements.maps import relevance
-from gpex_bench.removal import CHUNK, fill, in_chunks
 from gpex_bench.types import Case, Measurement, settings, value
 
 
@@ -52,7 +53,7 @@ class Subsets(Measurement):
         patch: side of a cell of an image, pixels.
     """
 
-    n_subsets: int = 100
+    n_subsets: int = 24
     share: float = 0.25
     patch: int = 4
 
@@ -76,11 +77,8 @@ class Subsets(Measurement):
         # The intact input is one more subset: the empty one.
         choices = torch.cat([torch.zeros_like(removed[:, :1]), removed], 1)
 
-        def logit(row: Tensor) -> Tensor:
-            image, subset = (row // choices.shape[1]).to(device), (row % choices.shape[1]).to(device)
-            x = fill(query.x[image], case.task.data.baseline, choices[image, subset][:, cell])
-            return case.task.model(x).gather(1, query.target[image, None])[:, 0].double()
-
-        logits = in_chunks(logit, choices.shape[0] * choices.shape[1], CHUNK).view(choices.shape[:2])
+        fill = filler(case, "baseline")
+        found = answers(case, choices.shape[1], lambda image, subset: fill(image, choices[image, subset][:, cell]))
+        logits = found[OUTPUTS.index("logit")]
         worth = torch.einsum("bsc,bc->bs", removed.double(), by_cell)
         return Effects(relevance=worth, drop=logits[:, :1] - logits[:, 1:])

@@ -3,6 +3,7 @@
 bhatt2020evaluating: Pearson's correlation, over random subsets of equal size, between the summed
 attribution and the fall of the target's logit when the subset is replaced by the baseline. The subsets consist of
 square cells on images (a deviation: single pixels in the paper), because pixels spread evenly hardly move a network.
+Cost: `n_subsets` + 1 forward rows per sample, shared with `infidelity` and `sensitivity_n`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,16 @@ def pearson(a: Float[Tensor, "batch n"], b: Float[Tensor, "batch n"]) -> Float[T
     return torch.where(varies, correlation.clamp(-1, 1), 0.0)
 
 
+def spearman(a: Float[Tensor, "batch n"], b: Float[Tensor, "batch n"]) -> Float[Tensor, "batch"]:
+    """Return the rank correlation of each pair of rows, ties sharing their mean rank; 0 if one is constant."""
+    return pearson(_ranks(a), _ranks(b))
+
+
+def _ranks(a: Float[Tensor, "batch n"]) -> Float[Tensor, "batch n"]:
+    below, same = (a[:, None] < a[..., None]).sum(2), (a[:, None] == a[..., None]).sum(2)
+    return below.double() + (same.double() - 1) / 2
+
+
 @settings
 class FaithfulnessCorrelation(Metric):
     """Correlation between removed relevance and fall of the logit; 0 for a constant map.
@@ -43,7 +54,7 @@ class FaithfulnessCorrelation(Metric):
     range = (-1.0, 1.0)
     chance = 0.0
 
-    n_subsets: int = 100
+    n_subsets: int = 24
     share: float = 0.25
     patch: int = 4
 

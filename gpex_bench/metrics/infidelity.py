@@ -10,6 +10,8 @@ Two deviations, so that maps in different units can be compared:
 - The error is divided by E[(f(x) - f(x - I))^2], the error of a map of zeros. The score is then 1 - max(0, cos)^2 with
   the cosine between forecasts and drops: 0 is a perfect forecast, 1 is no better than zeros.
 `squared_error` and `best_scale` are the definition without the deviations; the tests hold them against captum.
+`infidelity_raw` scores the definition itself.
+Cost: `n_subsets` + 1 forward rows per sample, shared with `faithfulness_correlation` and `sensitivity_n`.
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ class Infidelity(Metric):
     range = (0.0, 1.0)
     chance = None
 
-    n_subsets: int = 100
+    n_subsets: int = 24
     share: float = 0.25
     patch: int = 4
 

@@ -1,8 +1,10 @@
 """Insertion: how fast the target's probability rises when the most relevant pixels are shown first.
 
 petsiuk2018rise reveals pixels in descending order on an empty canvas. Read backwards, this is the removal of the least
-relevant first, so with one and the same fill the areas are equal; we take that curve, which `srg` needs too. RISE
-starts from a blurred image; our canvas is the dataset's baseline.
+relevant first (LeRF): an input that shows the top k on the canvas is one that lacks the n - k least relevant. So with
+one and the same fill insertion and LeRF are one curve with one area, which `srg` needs too. RISE starts from a blurred
+image; our canvas is the dataset's baseline, and the variant under the fill `blur` is RISE's.
+Cost: none of its own, reads the removal curve of pixels.
 """
 
 from __future__ import annotations

@@ -1,0 +1,72 @@
+"""Removes groups of positions one at a time: the strongest tenth alone, then the second tenth alone, and so on."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gpex_bench.measurements.answers import answers
+from gpex_bench.measurements.fills import FILLS, Fill, replaced, stand_in
+from gpex_bench.measurements.maps import relevance
+from gpex_bench.removal import step_sizes, ties_broken
+from gpex_bench.types import Case, Measurement, settings, value
+
+By = Literal["relevance", "magnitude"]
+
+
+@value
+class Removed:
+    """What each chunk is worth to the map, and what becomes of the network's outputs without it."""
+
+    worth: Float[Tensor, "batch chunk"]  # sum over the chunk of what chunks are ordered by, strongest first
+    intact: Float[Tensor, "output batch"]
+    without: Float[Tensor, "output batch chunk draw"]
+
+
+@settings
+class Chunks(Measurement):
+    """Chunks of the descending order, each replaced alone; n_chunks * n_draws + 1 forward rows per sample.
+
+    Attributes:
+        n_chunks: chunks of a sample, equally large up to one position; fewer than 2 * n_chunks positions go one by one.
+        by: order by signed `relevance`, or by its `magnitude`.
+        fill: what is shown in a chunk's place; not `inpaint`.
+        n_draws: how many stand-ins are tried; more than one for the fill `noise` alone.
+    """
+
+    n_chunks: int = 12
+    by: By = "relevance"
+    fill: Fill = "baseline"
+    n_draws: int = 1
+
+    def __post_init__(self) -> None:
+        if self.n_chunks < 2:
+            raise ValueError(f"n_chunks must be at least 2, got {self.n_chunks}.")
+        if self.by not in get_args(By):
+            raise ValueError(f"by must be relevance or magnitude, got {self.by!r}.")
+        if self.fill not in FILLS or self.fill == "inpaint":
+            raise ValueError(f"fill must be one of {', '.join(FILLS[:-1])}, got {self.fill!r}.")
+        if self.n_draws < 1 or (self.n_draws > 1 and self.fill != "noise"):
+            raise ValueError(f"n_draws must be 1, or more for the fill 'noise'; got {self.n_draws} for {self.fill!r}.")
+
+    def measure(self, case: Case) -> Removed:
+        """Return the worth of each chunk; raises ValueError for another kind of explanation."""
+        query = case.query
+        by_position = relevance(case)
+        by_position = by_position.abs() if self.by == "magnitude" else by_position
+        ends = step_sizes(by_position.shape[1], self.n_chunks).to(query.x.device)
+        chunk = torch.searchsorted(ends, ties_broken(by_position, query.sample), right=True) - 1
+        n_chunks = len(ends) - 1
+        worth = by_position.new_zeros(len(chunk), n_chunks).scatter_add_(1, chunk, by_position)
+        others = torch.stack([stand_in(case, self.fill, draw) for draw in range(self.n_draws)])
+
+        def removed(image: Tensor, number: Tensor) -> Tensor:
+            gone = chunk[image] == (number // self.n_draws)[:, None]  # the last number is the intact input
+            return replaced(query.x[image], others[number % self.n_draws, image], gone)
+
+        found = answers(case, n_chunks * self.n_draws + 1, removed)
+        without = found[..., :-1].unflatten(2, (n_chunks, self.n_draws))
+        return Removed(worth=worth, intact=found[..., -1], without=without)

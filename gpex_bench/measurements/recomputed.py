@@ -1,0 +1,60 @@
+"""Removes the most relevant patches a few at a time and explains what is left again after each removal."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gpex_bench.measurements.answers import answers
+from gpex_bench.measurements.curves import PATCH
+from gpex_bench.measurements.fills import filler
+from gpex_bench.measurements.maps import explained_again, relevance
+from gpex_bench.measurements.subsets import cells
+from gpex_bench.removal import per_position, step_sizes, ties_broken
+from gpex_bench.types import Case, Measurement, settings, value
+
+
+@value
+class Trail:
+    """The outputs along a removal whose order follows each new explanation."""
+
+    fraction: Float[Tensor, "point"]  # share of the patches that are gone
+    outputs: Float[Tensor, "output batch point"]
+
+
+@settings
+class Recomputed(Measurement):
+    """A removal curve whose map is made again after each step: n_steps - 1 explanations, n_steps + 1 forward rows.
+
+    Patches of 4 x 4 pixels by their summed relevance, or columns, become the baseline. The target stays fixed.
+
+    Attributes:
+        n_steps: steps per curve, equally long up to one patch; see `removal.step_sizes` for few patches.
+    """
+
+    n_steps: int = 6
+    re_explains = True
+
+    def __post_init__(self) -> None:
+        step_sizes(1, self.n_steps)
+
+    def measure(self, case: Case) -> Trail:
+        """Return the curve; raises ValueError for another kind of explanation."""
+        query, device = case.query, case.query.x.device
+        cell = cells(query.x.shape[1:], PATCH).to(device)
+        n_cells = int(cell.max()) + 1
+        sizes = step_sizes(n_cells, self.n_steps)
+        fill = filler(case, "baseline")
+        everyone = torch.arange(len(query.x), device=device)
+        gone = torch.zeros(len(query.x), n_cells, dtype=torch.bool, device=device)
+        now, states = relevance(case), [query.x]
+        for size in sizes[1:].tolist():
+            if size > sizes[1]:
+                now = per_position(explained_again(case, x=states[-1])).to(device)
+            by_cell = torch.zeros_like(gone, dtype=torch.float64).index_add_(1, cell, now)
+            gone = ties_broken(by_cell.masked_fill(gone, torch.inf), query.sample) < size  # the gone stay in front
+            states.append(fill(everyone, gone[:, cell]))
+        stacked = torch.stack(states)
+        outputs = answers(case, len(states), lambda image, point: stacked[point, image])
+        return Trail(fraction=sizes.double() / n_cells, outputs=outputs)

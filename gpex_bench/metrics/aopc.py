@@ -1,0 +1,42 @@
+"""Area over the perturbation curve: how far the output falls, on average, along a removal.
+
+AOPC = mean over k = 0 ... L of f(x) - f(x_k), where x_k lacks the k most relevant units (samek2017evaluating). The
+units are patches of 4 x 4 pixels ordered by their summed relevance (9 x 9 on large images in the paper); `position`
+takes pixels. Deviations: f is the target's probability, removal goes on until nothing is left (the paper stops after
+100 patches, 16 % of the image), and what is removed becomes the dataset's baseline (uniform noise there). Quantus gives
+the list of differences and declares that lower is better; with most relevant first, higher is.
+Cost: none of its own, reads the removal curve of its unit (96 forward rows for 49 patches, 56 for 64 or more units).
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from gpex_bench.measurements.curves import CurveMetric, Unit
+from gpex_bench.types import Removal, settings
+
+
+@settings
+class AOPC(CurveMetric):
+    """Mean fall of the probability while the most relevant patches are replaced first.
+
+    Attributes:
+        unit: what goes at once: `position`, `patch` or `segment`.
+    """
+
+    reference = "samek2017evaluating"
+    measures = "faithfulness"
+    higher_is_better = True
+    range = (-1.0, 1.0)
+    chance = None
+
+    unit: Unit = "patch"
+
+    def __post_init__(self) -> None:
+        self.measurements()  # checks the setting
+
+    def summarise(self, removal: Removal) -> Float[Tensor, "batch"]:
+        """Return the mean fall of each sample."""
+        curve = removal.most_first.double()
+        return (curve[:, :1] - curve).mean(1)

@@ -1,0 +1,51 @@
+"""Monotonicity of Nguyen and Martinez: does more relevance, of either sign, mean more change (nguyen2020quantitative)?
+
+Spearman's correlation, over chunks of the order of |a|, between the summed |a| of a chunk and E[(f(x) - f(x'))^2] /
+f(x)^2, where x' has the chunk replaced at random and f is the target's probability (the factor 1 / f(x)^2 does not move
+ranks). A random replacement is the same part of another training sample (uniform noise in Quantus). Chunks are of equal
+size (single features in the paper).
+Cost: `n_chunks` x `n_draws` + 1 forward rows per sample.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from gpex_bench.measurements.answers import OUTPUTS
+from gpex_bench.measurements.chunks import Chunks
+from gpex_bench.metrics.faithfulness_correlation import spearman
+from gpex_bench.types import Case, Metric, settings
+
+
+@settings
+class MonotonicityNguyen(Metric):
+    """Rank correlation between the size of the relevance of chunks and the squared change when each is replaced.
+
+    Attributes:
+        n_chunks: chunks per sample.
+        n_draws: random replacements of each chunk.
+    """
+
+    reference = "nguyen2020quantitative"
+    measures = "faithfulness"
+    higher_is_better = True
+    range = (-1.0, 1.0)
+    chance = 0.0
+    caveat = "It reads the size of the relevance: a map and its negation score the same."
+
+    n_chunks: int = 8
+    n_draws: int = 2
+
+    def measurements(self) -> tuple[Chunks, ...]:
+        """Return the replacements of single chunks."""
+        return (Chunks(n_chunks=self.n_chunks, by="magnitude", fill="noise", n_draws=self.n_draws),)
+
+    def __post_init__(self) -> None:
+        self.measurements()  # checks the settings
+
+    def score(self, case: Case) -> Float[Tensor, "batch"]:
+        """Return the correlation of each sample."""
+        replaced, row = case.read(self.measurements()[0]), OUTPUTS.index("probability")
+        change = replaced.without[row] - replaced.intact[row][:, None, None]
+        return spearman(replaced.worth, change.square().mean(2))

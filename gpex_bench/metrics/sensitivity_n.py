@@ -1,0 +1,54 @@
+"""Sensitivity-n: does the relevance of n features sum to what their removal does, for several n (ancona2018towards)?
+
+For each n, Pearson's correlation over random subsets of n features between the summed attribution and the fall of the
+target's logit when the subset becomes the baseline; the score is the mean over n = 10, 25 and 50 % of the cells (the
+paper plots it against n from 1 to 80 %, with 100 subsets, the class score, and zeros). Features are square cells of
+images. A method that keeps sensitivity-n for all n sums to every change of the output, which only a linear network
+allows.
+Cost: `n_subsets` + 1 forward rows per sample and size, the 25 % shared with `infidelity` and
+`faithfulness_correlation`.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gpex_bench.measurements.subsets import Subsets
+from gpex_bench.metrics.faithfulness_correlation import pearson
+from gpex_bench.types import Case, Metric, settings
+
+
+@settings
+class SensitivityN(Metric):
+    """Correlation between removed relevance and fall of the logit, mean over sizes; 0 for a constant map.
+
+    Attributes:
+        shares: sizes of the subsets as parts of the cells, each in (0, 1).
+        n_subsets: random subsets per sample and size.
+        patch: side of a cell of an image, pixels.
+    """
+
+    reference = "ancona2018towards"
+    measures = "faithfulness"
+    higher_is_better = True
+    range = (-1.0, 1.0)
+    chance = 0.0
+
+    shares: tuple[float, ...] = (0.1, 0.25, 0.5)
+    n_subsets: int = 24
+    patch: int = 4
+
+    def measurements(self) -> tuple[Subsets, ...]:
+        """Return the removals of each size."""
+        return tuple(Subsets(n_subsets=self.n_subsets, share=share, patch=self.patch) for share in self.shares)
+
+    def __post_init__(self) -> None:
+        if not self.measurements():  # they check the settings
+            raise ValueError("shares must name at least one size, got none.")
+
+    def score(self, case: Case) -> Float[Tensor, "batch"]:
+        """Return the mean correlation of each sample."""
+        effects = [case.read(subsets) for subsets in self.measurements()]
+        return torch.stack([pearson(effect.relevance, effect.drop) for effect in effects]).mean(0)
