@@ -1,24 +1,20 @@
 """From scores of single samples to numbers that can be compared: means, intervals, ties.
 
 The sample is the unit of uncertainty: scores are averaged over the training seeds first, then the samples are drawn
-again with replacement. Intervals are expanded percentile intervals (hesterberg2015teachers): the tail probability of
-the percentile bootstrap is replaced by one that allows for the n - 1 degrees of freedom, so that few samples do not
-look too sure. Differences between two methods are tested on the same samples (paired, studentised bootstrap), with
-Holm's correction for many methods. The spread over training seeds is given separately, never mixed in.
+again with replacement (`inference.bootstrap`). The spread over training seeds is given separately, never mixed in. The
+best method is the one with the best mean; which others cannot be told from it is decided by paired tests on the same
+samples with Holm's correction (`inference.pairs`), and nothing is marked where the metric is not informative.
 
-Every draw is seeded from (dataset, model, number of samples): a method's numbers do not depend on the other methods.
-The marks (p values, ties) do, because they compare with the best.
-"""
+A method's numbers do not depend on the other methods. The marks (p values, ties) do, because they compare with the
+best."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from gpex_bench.frames import (
     AGREEMENT,
@@ -34,107 +30,43 @@ from gpex_bench.frames import (
     require,
     wording,
 )
-
-CONFIDENCE = 0.95
-N_RESAMPLES = 10_000
-
-
-def draws(key: str, n_samples: int, n_resamples: int = N_RESAMPLES) -> np.ndarray:
-    """Return bootstrap indices [n_resamples, n_samples], decided by the key and the number of samples alone."""
-    digest = hashlib.sha256(f"{key}/{n_samples}".encode()).digest()
-    generator = np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))
-    return generator.integers(0, n_samples, (n_resamples, n_samples), dtype=np.int32)
+from gpex_bench.inference.intervals import intervals
+from gpex_bench.inference.pairs import compare, families, verdicts
+from gpex_bench.inference.units import PLACE, Units, sample_means, units
 
 
-def resampled_means(values: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Return the mean of each resample [n_resamples]. Not a matrix product: its bits would depend on threads."""
-    return np.asarray(values[index].mean(axis=1))
-
-
-def expansion(n_samples: int) -> float:
-    """Return the ratio of a mean's standard error to the standard deviation of its resamples."""
-    return float(np.sqrt(n_samples / (n_samples - 1)))
-
-
-def percentile_interval(means: np.ndarray, n_samples: int) -> tuple[float, float]:
-    """Return the expanded percentile interval of resampled means; (nan, nan) for fewer than two samples."""
-    if n_samples < 2:
-        return float("nan"), float("nan")
-    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, n_samples - 1)
-    tail = stats.norm.cdf(-expansion(n_samples) * quantile)
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return float(low), float(high)
-
-
-def p_value(differences: np.ndarray, index: np.ndarray) -> float:
-    """Return the two-sided p value of "the mean difference is 0" by the studentised bootstrap (efron1993introduction).
-
-    How often a resample's mean lies as many of its own standard errors from the observed mean as that one lies from 0.
-    1 for fewer than two samples or no difference at all; never below 1 / (n_resamples + 1).
-    """
-    if len(differences) < 2 or not differences.any():
-        return 1.0
-    drawn = differences[index]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        distance = np.abs(drawn.mean(axis=1) - differences.mean()) / drawn.std(axis=1)
-        observed = abs(differences.mean()) / differences.std()
-    return float(((np.nan_to_num(distance, posinf=np.inf) >= observed).sum() + 1) / (len(index) + 1))
-
-
-def holm(p_values: np.ndarray) -> np.ndarray:
-    """Return p values adjusted for many comparisons by Holm's step-down rule (holm1979simple)."""
-    order = np.argsort(p_values, kind="stable")
-    steps = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
-    adjusted = np.empty(len(p_values))
-    adjusted[order] = np.minimum(steps, 1.0)
-    return adjusted
-
-
-def per_sample(scores: pd.DataFrame) -> pd.Series:
-    """Return one number per (method, sample) of one dataset, model and metric: the mean over targets, then seeds."""
-    return scores.groupby(["method", "sample", "seed"])["score"].mean().groupby(["method", "sample"]).mean()
-
-
-def describe(scores: pd.DataFrame, key: str) -> pd.DataFrame:
-    """Return mean, interval and spread of each method of one dataset, model and metric."""
-    values = per_sample(scores)
-    seeds = scores.groupby(["method", "seed"])["score"].mean().groupby("method")
-    rows = []
-    for method, part in groups(values.reset_index(), ["method"]):
-        n_samples = len(part)
-        low, high = percentile_interval(resampled_means(part["score"].to_numpy(), draws(key, n_samples)), n_samples)
-        rows.append((*method, part["score"].mean(), low, high, n_samples))
-    frame = pd.DataFrame(rows, columns=["method", "mean", "low", "high", "n_samples"]).set_index("method")
-    return frame.assign(seed_sd=seeds.std(ddof=1), n_seeds=seeds.size()).reset_index()
-
-
-def mark(scores: pd.DataFrame, rows: pd.DataFrame, sign: int, controls: Collection[str], key: str) -> pd.DataFrame:
+def mark(block: Units, rows: pd.DataFrame) -> pd.DataFrame:
     """Compare each method with the best one that is no control, sample by sample.
 
-    Adds `difference` (how much worse than the best, in the units of the score), `p_value` (paired bootstrap, Holm),
+    Adds `difference` (how much worse than the best on average, in the units of the score), `p_value` (Wilcoxon, Holm),
     `is_best`, and `is_best_group`: the best and all that cannot be told from it at the 5 % level, or are better.
     """
-    rows = rows.assign(difference=np.nan, p_value=np.nan, is_best=False, is_best_group=False)
-    candidates = rows[~rows["method"].isin(list(controls))]
-    if candidates.empty:
+    rows = unmarked(rows)
+    good = np.where(block.is_control, -np.inf, block.sign * rows["mean"])
+    if not np.isfinite(good).any():
         return rows
-    best = str(candidates["method"].iloc[int(np.argmax(sign * candidates["mean"].to_numpy()))])
-    values = per_sample(scores).unstack("method")
-    found: dict[str, tuple[float, float]] = {}
-    for method in map(str, values.columns.drop(best)):
-        worse = (sign * (values[best] - values[method])).dropna().to_numpy()
-        chance = p_value(worse, draws(key, len(worse))) if len(worse) else 1.0
-        found[method] = (float(worse.mean()) if len(worse) else float("nan"), chance)
-    adjusted = dict(zip(found, holm(np.array([p for _, p in found.values()])), strict=True))
-    rows["is_best"] = rows["method"] == best
-    rows["difference"] = [0.0 if method == best else found[method][0] for method in rows["method"]]
-    rows["p_value"] = [adjusted.get(method, np.nan) for method in rows["method"]]
-    separate = (rows["p_value"] < 1 - CONFIDENCE) & (rows["difference"] > 0)
-    return rows.assign(is_best_group=~separate)
+    best = int(np.argmax(good))
+    told = compare(block)
+    adjusted = families(block, told)
+    behind = sample_means(block.scores[best] - block.scores)
+    known = np.isfinite(behind)
+    rows["difference"] = np.where(known, behind, 0).sum(1) / np.maximum(known.sum(1), 1)
+    rows["p_value"] = adjusted[block.group[best], block.group]
+    rows["is_best"] = np.arange(len(rows)) == best
+    rows.loc[rows["is_best"], "p_value"] = np.nan
+    return rows.assign(is_best_group=verdicts(told, adjusted)[block.group[best], block.group] < 1)
+
+
+def unmarked(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows without a best one."""
+    return rows.assign(difference=np.nan, p_value=np.nan, is_best=False, is_best_group=False)
 
 
 def summarise(
-    scores: pd.DataFrame, higher_is_better: Mapping[str, bool], controls: Collection[str] = ()
+    scores: pd.DataFrame,
+    higher_is_better: Mapping[str, bool],
+    controls: Collection[str] = (),
+    uninformative: Collection[tuple[str, str, str]] = (),
 ) -> pd.DataFrame:
     """Return one row per dataset, model, method and metric: mean, interval, spread over seeds, ties with the best.
 
@@ -142,6 +74,7 @@ def summarise(
         scores: one row per dataset, model, seed, method, metric, sample (and target); finite.
         higher_is_better: direction of each metric.
         controls: run ids of methods that cannot be the best (they can be tied with it, or beat it).
+        uninformative: dataset, model and metric where nothing is marked (`inference.informative`).
 
     Raises:
         ValueError: a column is missing, a score is not finite, or a metric has no direction.
@@ -155,10 +88,10 @@ def summarise(
     if unknown:
         raise ValueError(f"higher_is_better lacks the metrics {unknown}; state the direction of each.")
     frames = []
-    for (dataset, model, metric), part in groups(ordered(scores), ["dataset", "model", "metric"]):
-        key = f"{dataset}/{model}"
-        rows = mark(part, describe(part, key), 1 if higher_is_better[metric] else -1, controls, key)
-        frames.append(rows.assign(dataset=dataset, model=model, metric=metric))
+    for block in units(scores, higher_is_better, controls):
+        rows = intervals(block)
+        rows = unmarked(rows) if block.place in uninformative else mark(block, rows)
+        frames.append(rows.assign(**dict(zip(PLACE, block.place, strict=True))))
     columns = [*SUMMARY, *MARKS]
     return ordered(pd.concat(frames, ignore_index=True)[columns]) if frames else pd.DataFrame(columns=columns)
 

@@ -16,8 +16,8 @@ import pandas as pd
 from scipy import stats
 
 from gpex_bench.frames import number, require
+from gpex_bench.inference.pairs import holm
 from gpex_bench.seed_pairs import Difference, difference, settings_differ, trend
-from gpex_bench.statistics import holm
 
 CONFIDENCE = 0.95
 SECONDS = "fit_seconds"  # the one statistic that is measured, not calculated; two runs give different ones

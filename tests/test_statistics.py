@@ -1,11 +1,10 @@
-"""Statistics: hand-checked values, coverage by simulation, and independence from order and company."""
+"""Statistics: hand-checked values, marks, and independence from order and company; `inference` has its own tests."""
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from gpex_bench import frames, statistics
 from gpex_bench.registry import load
@@ -65,50 +64,6 @@ def test_interval_of_constant_scores_is_a_point() -> None:
     assert row["low"] == row["high"] == row["mean"] == 0.25
 
 
-def test_interval_is_near_students_for_normal_scores() -> None:
-    values = np.random.default_rng(0).normal(size=48)
-    index = statistics.draws("key", 48)
-    low, high = statistics.percentile_interval(statistics.resampled_means(values, index), 48)
-    expected = stats.t.interval(0.95, 47, values.mean(), stats.sem(values))
-    assert (low, high) == pytest.approx(expected, abs=0.05 * stats.sem(values) * 2)
-
-
-@pytest.mark.parametrize("n_samples", [8, 50])
-def test_intervals_cover_the_truth_as_often_as_they_say(n_samples: int) -> None:
-    rng = np.random.default_rng(1)
-    index = statistics.draws("coverage", n_samples, 1000)
-    hits = 0
-    for _ in range(1000):
-        means = statistics.resampled_means(rng.beta(5, 2, n_samples), index)
-        low, high = statistics.percentile_interval(means, n_samples)
-        hits += low <= 5 / 7 <= high
-    assert 0.92 <= hits / 1000 <= 0.98
-
-
-def test_equal_methods_are_rarely_told_apart() -> None:
-    rng = np.random.default_rng(2)
-    index = statistics.draws("level", 48, 1000)
-    rejected = np.mean([statistics.p_value(rng.normal(size=48), index) < 0.05 for _ in range(600)])
-    assert 0.025 <= rejected <= 0.08
-
-
-def test_p_value_agrees_with_the_paired_t_test() -> None:
-    values = np.random.default_rng(3).normal(0.3, 1, 48)
-    expected = stats.ttest_1samp(values, 0).pvalue
-    assert statistics.p_value(values, statistics.draws("t", 48)) == pytest.approx(expected, abs=0.02)
-
-
-def test_no_difference_is_no_evidence() -> None:
-    assert statistics.p_value(np.zeros(9), statistics.draws("zero", 9)) == 1.0
-    assert statistics.p_value(np.ones(1), statistics.draws("one", 1)) == 1.0
-
-
-def test_holm_by_hand() -> None:
-    assert statistics.holm(np.array([0.01, 0.04, 0.03])).tolist() == pytest.approx([0.03, 0.06, 0.06])
-    assert statistics.holm(np.array([0.5, 0.9])).tolist() == [1.0, 1.0]
-    assert statistics.holm(np.array([])).tolist() == []
-
-
 def test_ties_and_leaders() -> None:
     rng = np.random.default_rng(4)
     base = rng.normal(0, 0.1, (48, 1))
@@ -127,6 +82,24 @@ def test_a_control_is_never_the_best_but_may_beat_it() -> None:
     rows = statistics.summarise(table({"mine": base, "oracle": base + 1}), UP, {"oracle"}).set_index("method")
     assert rows["is_best"].to_dict() == {"mine": True, "oracle": False}
     assert rows.loc["oracle", "is_best_group"] and rows.loc["oracle", "difference"] == pytest.approx(-1)
+
+
+def test_nothing_is_marked_where_a_metric_is_not_informative() -> None:
+    base = np.random.default_rng(6).normal(0, 0.1, (48, 1))
+    scores = table({"a": base, "b": base + 1})
+    rows = statistics.summarise(scores, UP, (), {("d", "m", "srg")})
+    assert not rows[["is_best", "is_best_group"]].any().any() and rows["p_value"].isna().all()
+    marked = statistics.summarise(scores, UP)
+    pd.testing.assert_frame_equal(rows[list(frames.SUMMARY)], marked[list(frames.SUMMARY)])
+
+
+def test_a_copy_of_the_best_is_tied_with_it_and_changes_nothing_else() -> None:
+    rng = np.random.default_rng(7)
+    made = {name: level + rng.normal(0, 0.1, (30, 2)) for name, level in (("a", 0.5), ("b", 0.46), ("c", 0.1))}
+    before = statistics.summarise(table(made), UP).set_index("method")
+    after = statistics.summarise(table(made | {"copy": made["a"].copy()}), UP).set_index("method")
+    pd.testing.assert_frame_equal(after.drop(index="copy"), before)
+    assert after.loc["copy", "is_best_group"] and after.loc["copy", ["difference", "p_value"]].tolist() == [0, 1]
 
 
 def test_order_of_rows_does_not_matter(small: pd.DataFrame, summary: pd.DataFrame) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from gpex_bench.frames import BLIND, Record, controls
+from gpex_bench.inference.intervals import intervals
 from gpex_bench.inference.pairs import LEVEL, Comparison, families, holm
 from gpex_bench.inference.units import PLACE, Units
 from gpex_bench.types import value
@@ -20,38 +21,45 @@ from gpex_bench.types import value
 COLUMNS = (*PLACE, "is_informative", "reason")
 PLANTED = ("dataset", "model", "method", "mean", "low", "high", "edge_difference", "p_holm", "beats_edge_detector")
 TRUTH = "MassAccuracy"  # class of the metric that is the share of relevance inside the planted truth
+WRAPPED = {"Inverted": "inverted", "Smoothed": "blurred"}
+WORDS = {"RandomMap": "random", "RandomExamples": "random", "EdgeDetector": "edge detector", "Oracle": "oracle"}
+WORDS |= WRAPPED | {"Constant": "constant", "InputItself": "input"}
 
 
 @value
 class Roles:
     """What the controls of a run are for, by run id."""
 
+    words: Mapping[str, str]  # what each control is called
+    made_of: Mapping[str, tuple[str, str]]  # what a wrapped method is ("inverted"), and the method that it is made of
     blind: frozenset[str]  # look neither at the network nor at a truth
-    oracle: frozenset[str]  # the planted truth
-    edge: frozenset[str]
-    random: frozenset[str]
-    inverted: Mapping[str, str]  # the method that each inverted one is made of
+
+    def of(self, *words: str) -> frozenset[str]:
+        """Return the controls that are called so."""
+        return frozenset(name for name, word in self.words.items() if word in words)
 
     @property
-    def inverted_oracle(self) -> frozenset[str]:
-        """The worst maps there are on planted data."""
-        return frozenset(name for name, of in self.inverted.items() if of in self.oracle)
+    def inverted(self) -> frozenset[str]:
+        """The worst maps there are: the inverted oracles, or if there is none, the inverted methods."""
+        oracles, every = self.of("oracle"), self.of("inverted")
+        return frozenset(name for name in every if self.made_of[name][1] in oracles) or every
 
 
 def roles(methods: Sequence[Record]) -> Roles:
     """Return the roles of the controls, from their classes: a run id may be any name."""
     made = {f"{record['class']}({_settings(record)})": record["method"] for record in methods}
-    inverted = {
-        record["method"]: made.get(str(record["hyperparameters"].get("of", "")), "")
-        for record in methods
-        if record["class"] == "Inverted"
-    }
     return Roles(
+        words={
+            name: WORDS.get(record["class"], "control")
+            for record in methods
+            if (name := record["method"]) in controls(methods)
+        },
+        made_of={
+            record["method"]: (WRAPPED[record["class"]], made.get(str(record["hyperparameters"].get("of")), ""))
+            for record in methods
+            if record["class"] in WRAPPED
+        },
         blind=controls(methods, BLIND),
-        oracle=controls(methods, ("Oracle",)),
-        edge=controls(methods, ("EdgeDetector",)),
-        random=controls(methods, ("RandomMap", "RandomExamples")),
-        inverted=inverted,
     )
 
 
@@ -68,7 +76,7 @@ def table(units: Units, told: Comparison, known: Roles) -> pd.DataFrame:
 
 def judge(units: Units, told: Comparison, known: Roles) -> tuple[bool, str]:
     """Return whether the metric is informative, with the reason; with no blind control nothing speaks against it."""
-    blind, oracle = units.groups_of(known.blind), units.groups_of(known.oracle)
+    blind, oracle = units.groups_of(known.blind), units.groups_of(known.of("oracle"))
     names = units.members
     if not blind:
         return True, "No control in the run looks neither at the network nor at a truth, so this was not tested."
@@ -98,19 +106,25 @@ def _listed(names: Sequence[Sequence[str]], groups: Collection[int], allowed: Co
     return ", ".join(sorted(name for group in groups for name in names[group] if name in allowed))
 
 
-def planted(summary: pd.DataFrame, pairs: pd.DataFrame, metrics: Sequence[Record], known: Roles) -> pd.DataFrame:
+def planted(units: Units, told: Comparison, known: Roles) -> pd.DataFrame:
     """Return how much of each method's relevance lies on the planted truth, and whether it beats the edge detector.
 
-    Args:
-        summary: the frame of `statistics.summarise`.
-        pairs: the frame of `pairs.table`, of all networks and metrics.
-        metrics: the run's metrics; without one of the class MassAccuracy the table is empty.
-        known: the roles of the controls.
+    One row per method and control, of a metric whose scores are that share. `edge_difference` is the median difference
+    to the edge detector over samples; it and `p_holm` are NaN without one. Each control is a comparison of its own.
     """
-    mass = [record["metric"] for record in metrics if record["class"] == TRUTH]
-    here = summary[summary["metric"].isin(mass)]
-    key = ["dataset", "model", "metric", "method"]
-    edges = pairs[pairs["other"].isin(list(known.edge)) & pairs["is_control"]].drop_duplicates(key)
-    found = here.merge(edges[[*key, "median_difference", "p_holm", "verdict"]], on=key, how="left")
-    found = found.rename(columns={"median_difference": "edge_difference"})
-    return found.assign(beats_edge_detector=found["verdict"].eq("better"))[list(PLANTED)].reset_index(drop=True)
+    edges = units.groups_of(known.of("edge detector"))
+    adjusted = families(units, told)
+    rows = intervals(units)
+    at = (units.group, edges[0]) if edges else None
+    rows["edge_difference"] = told.median[at] if at else np.nan
+    rows["p_holm"] = np.where(np.isnan(adjusted[at]), told.p_value[at], adjusted[at]) if at else np.nan
+    rows["beats_edge_detector"] = (rows["p_holm"] < LEVEL) & (told.effect[at] > 0 if at else False)
+    return rows.assign(dataset=units.place[0], model=units.place[1])[list(PLANTED)]
+
+
+def relations(pairs: pd.DataFrame, known: Roles) -> pd.Series:
+    """Return what the second method of each pair is to the first: random, edge detector, inverted self, or nothing."""
+    made = {(base, name): f"{word} self" for name, (word, base) in known.made_of.items()}
+    each = zip(pairs["method"], pairs["other"], strict=True)
+    words = [made.get(pair, made.get(pair[::-1], known.words.get(pair[1], ""))) for pair in each]
+    return pd.Series(words, index=pairs.index, dtype=str)

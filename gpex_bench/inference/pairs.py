@@ -22,7 +22,7 @@ from gpex_bench.types import value
 LEVEL = 0.05
 EXACT = 50  # up to so many differences the exact distribution is used, if none is zero or tied
 FOUND = ("median_difference", "effect_size", "p_value", "p_holm", "verdict")
-PAIRS = (*PLACE, "method", "other", *FOUND, "is_control", "n_units", "seeds_agreeing")
+PAIRS = (*PLACE, "method", "other", *FOUND, "is_control", "relation", "n_units", "seeds_agreeing")
 OPINION = (*PLACE, "first", "second", "rope", "p_first", "p_equal", "p_second")
 ROPE = 0.1  # of the standard deviation of the two methods' scores: differences below it count as practically none
 
@@ -163,10 +163,11 @@ def table(units: Units, told: Comparison) -> pd.DataFrame:
         "p_holm": adjusted[a, b],
         "verdict": np.array(["worse", "tied", "better"])[verdict[a, b].astype(int) + 1],
         "is_control": control[second],
+        "relation": "",  # filled in by `informative.relations`, which knows what the controls are for
         "n_units": told.n_units[a, b].astype(int),
         "seeds_agreeing": told.seeds[a, b],
     }
-    return pd.DataFrame({**dict(zip(PLACE, units.place, strict=True)), **found}, columns=list(PAIRS))
+    return pd.DataFrame({**dict(zip(PLACE, units.place, strict=True)), **found})
 
 
 def second_opinion(units: Units, leaders: list[int], seed: int = 1, n_draws: int = 1000) -> pd.DataFrame:

@@ -171,7 +171,7 @@ def overall(every: Sequence[Units]) -> pd.DataFrame:
     Args:
         every: one entry per network, of one metric; those on which the metric is informative.
     """
-    tables = {at: {name: int(group) for name, group in _complete(units)} for at, units in enumerate(every)}
+    tables = {at: dict(_complete(units)) for at, units in enumerate(every)}
     chosen, names = _largest(tables)
     if not names:
         return pd.DataFrame(columns=list(OVERALL))
@@ -202,7 +202,7 @@ def _complete(units: Units) -> list[tuple[str, int]]:
     """Return the names of the ranked methods of a network, with their groups."""
     allowed, ours = set(np.flatnonzero(units.ranked)), set(_methods(units))
     return [
-        (name, group)
+        (name, int(group))
         for name, group in zip(units.methods, units.group, strict=True)
         if name in ours and group in allowed
     ]

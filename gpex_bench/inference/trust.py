@@ -52,10 +52,10 @@ def planted_order(units: Units, known: Roles) -> tuple[float, float, float] | No
     """Return how often the planted order is right, with its interval over samples; None without such controls."""
     scores = sample_means(units.distinct)
     levels = [
-        units.groups_of(known.oracle),
+        units.groups_of(known.of("oracle")),
         np.flatnonzero(units.ranked).tolist(),
-        units.groups_of(known.random),
-        units.groups_of(known.inverted_oracle or known.inverted),
+        units.groups_of(known.of("random")),
+        units.groups_of(known.inverted),
     ]
     if not (levels[0] or levels[2] or levels[3]):
         return None
@@ -113,7 +113,7 @@ def separation(units: Units, told: Comparison) -> tuple[float, float, float] | N
 
 def _random(units: Units, known: Roles, chance: float | None) -> tuple[float, float, float] | None:
     """Return how far the random control is from the declared chance value, in units of the score."""
-    found = units.groups_of(known.random)
+    found = units.groups_of(known.of("random"))
     if chance is None or not found:
         return None
     return _over_samples(units, units.sign * sample_means(units.distinct[found]).mean(0) - chance)

@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from gpex_bench.frames import groups, require
+from gpex_bench.frames import VARIANT_SCORES, groups, require
 from gpex_bench.inference.intervals import intervals
 from gpex_bench.inference.units import units
 
-SCORES = ("dataset", "model", "seed", "method", "metric", "fill", "output", "sample", "score")
 VARIANTS = ("dataset", "model", "method", "metric", "fill", "output", "mean", "low", "high")
 PAIR = ("fill", "output", "other_fill", "other_output")
 AGREEMENT = ("dataset", "model", "metric", *PAIR, "tau", "n_methods", "tau_with_controls", "n_with_controls")
@@ -21,7 +20,7 @@ AGREEMENT = ("dataset", "model", "metric", *PAIR, "tau", "n_methods", "tau_with_
 
 def summarise(scores: pd.DataFrame) -> pd.DataFrame:
     """Return mean and 95 % interval of each method under each fill and output (samples as units, seeds averaged)."""
-    require(scores, SCORES, "variant scores")
+    require(scores, VARIANT_SCORES, "variant scores")
     place = ["dataset", "model", "metric", "fill", "output"]
     frames = []
     for at, part in groups(scores, place):

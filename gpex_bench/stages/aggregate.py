@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import pandas as pd
 
-from gpex_bench import frames, statistics
+from gpex_bench import frames, inference, statistics
 from gpex_bench.measurements.curves import CurveMetric
 from gpex_bench.stages.curves import Recorded, summarise
 from gpex_bench.tables import csv, latex, markdown, wide
@@ -31,6 +31,7 @@ class Tables:
     networks: pd.DataFrame
     surrogates: pd.DataFrame
     surrogate_costs: pd.DataFrame
+    conclusions: Mapping[str, pd.DataFrame]  # by name (`inference.TABLES`)
 
 
 def stack(parts: Iterable[pd.DataFrame], columns: Iterable[str]) -> pd.DataFrame:
@@ -51,7 +52,7 @@ def aggregate(
     recorded: Iterable[Recorded],
     records: dict[str, list[dict[str, Any]]],
     metrics: dict[str, Metric],
-    controls: list[str],
+    methods: Sequence[frames.Record],
 ) -> Tables:
     """Join what the cells wrote.
 
@@ -62,15 +63,19 @@ def aggregate(
             method and metric that have no score, with the reason;
             "costs": measured, one per cell; "networks": accuracies, one per network and seed;
             "surrogates" and "surrogate_costs": what became of each fit, and what it cost.
-        metrics: by run id, for their directions.
-        controls: run ids of the methods that cannot be the best.
+        metrics: by run id.
+        methods: what is known about each method, which says what the controls are for.
     """
     without = stack([pd.DataFrame(records["skipped"])], frames.SKIPPED)
     summaries = summarise({n: m for n, m in metrics.items() if isinstance(m, CurveMetric)}, recorded)
     scores = _kept(stack([*parts["scores"], summaries.scores], frames.SCORES), without)
-    better = {name: metric.higher_is_better for name, metric in metrics.items()}
     cells = stack([pd.DataFrame(records["cells"])], frames.CELLS)
-    summary = statistics.summarise(scores, better, controls)
+    known = [metric_record(name, metric) for name, metric in metrics.items()]
+    found = inference.conclude(scores, summaries.variants, methods, known)
+    judged = found["informative"]
+    blank = set(judged.loc[~judged["is_informative"].astype(bool), inference.PLACE].itertuples(index=False, name=None))
+    better = {name: metric.higher_is_better for name, metric in metrics.items()}
+    summary = statistics.summarise(scores, better, frames.controls(methods), blank)
     return Tables(
         scores=scores,
         curves=summaries.means,
@@ -84,6 +89,7 @@ def aggregate(
         networks=stack([pd.DataFrame(records["networks"])], ["dataset", "model", "seed"]),
         surrogates=stack([pd.DataFrame(records["surrogates"])], frames.SURROGATES),
         surrogate_costs=stack([pd.DataFrame(records["surrogate_costs"])], frames.SURROGATE_COSTS),
+        conclusions=found,
     )
 
 
@@ -93,6 +99,7 @@ def texts(
     """Return the tables that people read, by file name: CSV, and Markdown and LaTeX for each network."""
     plain = ("outcomes", "cells", "skipped", "networks", "surrogates")
     found = {f"{name}.csv": csv(getattr(tables, name)) for name in plain}
+    found |= {f"{name}.csv": csv(table) for name, table in tables.conclusions.items()}
     found["agreement.csv"] = csv(
         statistics.agreement_summary(tables.agreement) if len(tables.agreement) else tables.agreement
     )

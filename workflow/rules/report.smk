@@ -23,6 +23,7 @@ rule aggregate:
         texts=expand(
             f"{RUN}/tables/{{name}}.csv",
             name=[
+                *CONCLUSIONS,
                 "outcomes",
                 "cells",
                 "skipped",
