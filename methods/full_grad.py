@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gpex_bench.propagation.rules import NORMS, affine
+from gpex_bench.propagation.layers import NORMS, affine
 from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
 
 CURVED = (nn.Softplus, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.Hardswish, nn.ReLU6)

@@ -48,6 +48,7 @@ def test_methods_import_only_the_nouns_and_what_families_share(path):
         "gpex_bench.masking",
         "gpex_bench.propagation",
         "gpex_bench.propagation.gradients",
+        "gpex_bench.propagation.layers",
         "gpex_bench.propagation.maps",
         "gpex_bench.propagation.network",
         "gpex_bench.propagation.rules",

@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from gpex_bench.propagation.rules import NORMS, POOLS, WEIGHTED, Laid, LayerRule
+from gpex_bench.propagation.layers import NORMS, POOLS, WEIGHTED, Laid
+from gpex_bench.propagation.rules import LayerRule
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Softplus)
 JOINS = frozenset({"Cat", "Stack"})
