@@ -34,11 +34,11 @@ def curves(scores: pd.DataFrame, runs: pd.DataFrame, seconds: pd.DataFrame) -> p
     Args:
         scores: dataset, model, method, seed, budget, sample, score.
         runs: dataset, model, method, seed, budget, status, reason, n_samples, forward_rows, backward_rows.
-        seconds: dataset, model, method, seed, budget, cpu_seconds; measured, of explaining all samples.
+        seconds: dataset, model, method, seed, budget, part, n_samples, cpu_seconds; measured.
     """
-    timed = runs.merge(seconds, on=[*RUN, "seed"], how="left")
+    spent = seconds.groupby(RUN)[["cpu_seconds", "n_samples"]].sum()
     rows = []
-    for key, part in groups(timed, RUN):
+    for key, part in groups(runs, RUN):
         bad = part[part["status"] != "ok"]
         found = dict(zip(RUN, key, strict=True)) | {"status": "ok", "reason": "", "n_seeds": len(part)}
         if len(bad):
@@ -49,7 +49,7 @@ def curves(scores: pd.DataFrame, runs: pd.DataFrame, seconds: pd.DataFrame) -> p
         low, high = percentile_interval(resampled_means(values, draws("/".join(key[:2]), n)), n)
         costs = {f: (part[f"{f}_rows"] / part["n_samples"]).mean() for f in ("forward", "backward")}
         costs["rows"] = costs["forward"] + 2 * costs["backward"]
-        costs["cpu_seconds"] = (part["cpu_seconds"] / part["n_samples"]).mean()
+        costs["cpu_seconds"] = spent.loc[key, "cpu_seconds"] / spent.loc[key, "n_samples"]
         rows.append(found | {"mean": values.mean(), "low": low, "high": high, "n_samples": n} | costs)
     columns = [*RUN, "status", "reason", "mean", "low", "high", "n_samples", "n_seeds", *COST]
     return pd.DataFrame(rows, columns=columns)
@@ -144,7 +144,7 @@ def held_out(
 
     `difference`: mean score minus the reference's, with its interval; `keeps`: whether its lower end stays within the
     tolerance of the reference; `fewer_rows` and `faster`: the reference's rows and CPU seconds over the method's, the
-    latter with the smallest and largest ratio over the training seeds. Only `chosen` (infinite) if nothing reaches it.
+    latter with the smallest and largest ratio over the measurements. Only `chosen` (infinite) if nothing reaches it.
     """
     n = len(ladder.reference)
     step = ladder.on(np.arange(0, n, 2)).step(plan.tolerance)
@@ -169,9 +169,9 @@ def held_out(
 
 
 def _speed(seconds: pd.DataFrame, place: tuple[str, str], plan: BudgetPlan) -> Callable[[str, int], np.ndarray]:
-    """Return the function that says how many times faster than the reference a method is, for each training seed."""
+    """Return the function that says how many times faster than the reference a method is, for each measurement."""
     here = seconds[(seconds["dataset"] == place[0]) & (seconds["model"] == place[1])]
-    spent = here.set_index(["method", "budget", "seed"])["cpu_seconds"].sort_index()
+    spent = here.set_index(["method", "budget", "seed", "part"])["cpu_seconds"].sort_index()
 
     def speed(method: str, budget: int) -> np.ndarray:
         both = pd.concat([spent.loc[plan.reference, plan.reference_budget], spent.loc[method, budget]], axis=1)

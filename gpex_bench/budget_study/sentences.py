@@ -38,8 +38,8 @@ def rows_needed(needed: pd.DataFrame, curve: pd.DataFrame, plan: BudgetPlan) -> 
     never = [f"{row['method']} ({_best(curve, row['method'])})" for row in records(needed[np.isinf(needed["needed"])])]
     text = (
         f"{where}with {plan.reference_budget} evaluations {plan.reference} scores {mean} {ends} "
-        f"({goal['n_samples']:.0f} images, {goal['n_seeds']:.0f} trainings; {goal['cpu_seconds']:.3f} CPU seconds an "
-        f"image). To come within {plan.tolerance:.0%} of it takes: {'; '.join(parts) or 'more than any budget tried'}."
+        f"({goal['n_samples']:.0f} images, training seeds: {goal['n_seeds']:.0f}; {goal['cpu_seconds']:.3f} CPU "
+        f"seconds an image). Within {plan.tolerance:.0%} of it with: {'; '.join(parts) or 'none of the budgets'}."
     )
     if never:
         text += f" Not reached with any budget tried (best score): {', '.join(never)}."
@@ -83,7 +83,7 @@ def speed(needed: pd.DataFrame, plan: BudgetPlan) -> str:
     none = needed[np.isinf(needed["chosen"])]["method"].tolist()
     text = (
         f"Budget chosen on every other image, score and time on the other {needed['n_judged'].max():.0f}, against "
-        f"{plan.reference}-{plan.reference_budget} (range of the time over the trainings): "
+        f"{plan.reference}-{plan.reference_budget} (range of the time over parts of the images): "
         f"{'; '.join(parts) or 'none reaches it'}."
     )
     return text + (f" None chosen for {', '.join(none)}." if none and parts else "")

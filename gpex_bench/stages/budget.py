@@ -16,9 +16,9 @@ PROTOCOL = (
     "The score is {metric}; evaluations are forward rows per image, counted, and in rows a backward row counts as two. "
     "A method reaches the reference at the first budget tried whose mean score is within {tolerance:.0%} of it. "
     "Intervals are 95 % (bootstrap over the images, training seeds averaged first); those of a number of evaluations "
-    "name budgets. Seconds are CPU seconds of the explaining process with one thread, measured once a training: they "
-    "are not the same in two runs. E-LIME is our reconstruction. Written by rule from needs.csv, curves.csv, "
-    "stability.csv and convergence.csv."
+    "name budgets. Seconds are CPU seconds of the explaining process with one thread, measured on thirds of the "
+    "images: they are not the same in two runs. E-LIME is our reconstruction. Written by rule from needs.csv, "
+    "curves.csv, stability.csv and convergence.csv."
 )
 
 

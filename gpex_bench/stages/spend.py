@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
+import torch
 
 from gpex_bench import guard
 from gpex_bench.budget import counted
@@ -19,6 +20,7 @@ from gpex_bench.promises import untouched
 from gpex_bench.stages.queries import queries, some
 from gpex_bench.types import Attribution, Case, Explainer, Metric, Query, Task
 
+N_PARTS = 3  # of the samples; each gives a measurement of the seconds
 COLUMNS = {
     "runs": ("seed", "budget", "status", "reason", "n_samples", "forward_rows", "backward_rows"),
     "scores": ("seed", "budget", "sample", "score"),
@@ -32,7 +34,7 @@ class Spent:
     """The tables of one method on one network, and the measured seconds, which are no part of them."""
 
     tables: dict[str, pd.DataFrame]
-    seconds: list[dict[str, Any]]  # seed, budget, cpu_seconds of explaining all samples
+    seconds: list[dict[str, Any]]  # seed, budget, part, n_samples, cpu_seconds of explaining a part of the samples
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class _Said:
     """What one call of an explainer gave and cost."""
 
     values: Attribution
-    cpu_seconds: float
+    seconds: list[tuple[int, float]]  # samples of each part, and the CPU seconds of explaining them
     forward_rows: int
     backward_rows: int
 
@@ -84,9 +86,10 @@ def spend(  # noqa: PLR0913 - the things that meet here
                 continue
             found = _scores(explainer, metric, task, query, said.values)
             rows["scores"].append(found.assign(**key))
-            seconds.append(key | {"cpu_seconds": said.cpu_seconds})
-            mean = found["score"].mean()
-            progress(f"seed {task.seed}, budget {budget}: {mean:.3f}, {said.cpu_seconds:.1f} CPU seconds")
+            for part, (n, cpu_seconds) in enumerate(said.seconds):
+                seconds.append(key | {"part": part, "n_samples": n, "cpu_seconds": cpu_seconds})
+            spent = sum(cpu_seconds for _, cpu_seconds in said.seconds)
+            progress(f"seed {task.seed}, budget {budget}: {found['score'].mean():.3f}, {spent:.1f} CPU seconds")
         rows["convergence"].append(_convergence(explainer, task, query, budgets))
     rows["stability"].append(_stability(explainer, tasks[0], plan, budgets, n_samples))
     return Spent({name: _joined(parts, COLUMNS[name]) for name, parts in rows.items()}, seconds)
@@ -106,14 +109,24 @@ def _tried(explainer: Explainer, budget: int, task: Task, query: Query) -> tuple
 
 
 def _explained(explainer: Explainer, task: Task, query: Query) -> _Said:
-    """Return what an explainer says and what that cost."""
+    """Return what an explainer says of the samples and what that cost, measured part by part."""
+    values, seconds = [], []
     with untouched(task, query), counted(task.model) as rows:
-        start = time.process_time()
-        values = explainer.explain(task, query)
-        spent = time.process_time() - start
-    if not isinstance(values, Attribution):
-        raise TypeError(f"A budget study needs attributions, got {type(values).__name__}.")
-    return _Said(values, spent, rows.forward, rows.backward)
+        for part in _parts(query):
+            start = time.process_time()
+            found = explainer.explain(task, part)
+            seconds.append((len(part.x), time.process_time() - start))
+            if not isinstance(found, Attribution):
+                raise TypeError(f"A budget study needs attributions, got {type(found).__name__}.")
+            values.append(found.values)
+    return _Said(Attribution(values=torch.cat(values)), seconds, rows.forward, rows.backward)
+
+
+def _parts(query: Query) -> list[Query]:
+    """Return the samples in N_PARTS parts of about the same size: no explanation depends on the others in its batch."""
+    ends = [len(query.x) * i // N_PARTS for i in range(N_PARTS + 1)]
+    rows = [slice(start, end) for start, end in zip(ends, ends[1:], strict=False) if end > start]
+    return [Query(x=query.x[part], target=query.target[part], sample=query.sample[part]) for part in rows]
 
 
 def _scores(explainer: Explainer, metric: Metric, task: Task, query: Query, values: Attribution) -> pd.DataFrame:
@@ -127,12 +140,13 @@ def _stability(
 ) -> pd.DataFrame:
     """Return how well the maps of many seeds agree on each sample; nothing for methods that always say the same.
 
-    Controls are there to show what chance and a fixed map reach.
+    At the plan's budget, or the largest of the method's if that is smaller. Controls show what chance and a fixed map
+    reach.
     """
     own = list(budgets) == [OWN_COST]
     if own and explainer.kind != "control":
         return pd.DataFrame(columns=list(COLUMNS["stability"]))
-    budget = OWN_COST if own else plan.stability_budget
+    budget = OWN_COST if own else min(plan.stability_budget, max(budgets))
     query = some(queries(task.model, task.data, n_samples), plan.stability_samples)
     maps = []
     for seed in range(plan.stability_seeds):

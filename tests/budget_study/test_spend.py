@@ -77,7 +77,9 @@ def test_rows_are_counted_and_a_small_budget_is_refused_with_its_reason(tasks):
     )
     per_sample = (runs["forward_rows"] / runs["n_samples"]).tolist()
     assert per_sample == [0, 46, 112] * 2  # 2 + 4 x 11, 2 + 10 x 11
-    assert [(row["seed"], row["budget"]) for row in found.seconds] == [(1, 64), (1, 128), (2, 64), (2, 128)]
+    measured = [(row["seed"], row["budget"], row["part"], row["n_samples"]) for row in found.seconds]
+    sizes = list(enumerate((1, 2, 2)))
+    assert measured == [(seed, budget, *part) for seed in (1, 2) for budget in (64, 128) for part in sizes]
     assert all(row["cpu_seconds"] > 0 for row in found.seconds)
     assert len(found.tables["scores"]) == 4 * 5 and found.tables["scores"]["score"].between(-1, 1).all()
 
@@ -118,7 +120,7 @@ def test_the_evolution_is_followed_at_the_largest_budget(tasks):
 def test_a_method_that_cannot_pay_for_the_repetitions_says_so(tasks):
     plan = BudgetPlan(budgets=(16, 128), reference_budget=128, stability_budget=20, stability_samples=2)
     explainer, metric = plugins("method")["shapley_sampling"].cls(), plugins("metric")["srg"].cls()
-    found = spend(explainer, tasks[:1], metric, plan=plan, budgets=(128,), n_samples=4, progress=lambda text: None)
+    found = spend(explainer, tasks[:1], metric, plan=plan, budgets=(16, 128), n_samples=4, progress=lambda text: None)
     row = found.tables["stability"].iloc[0]
     assert row["status"] == "failed" and "at least 24 rows for 12 regions, got 20" in row["reason"]
 
@@ -129,7 +131,7 @@ def test_the_config_is_read():
     assert plan is not None and plan.reference_budget == 1000
     assert plan.budgets_of("rise", config.method("rise"), "cnn") == plan.budgets
     assert plan.budgets_of("rise", config.method("rise"), "resnet")[-1] == 1000
-    assert plan.budgets_of("smoothgrad", config.method("smoothgrad"), "resnet")[-1] == 250
+    assert plan.budgets_of("smoothgrad", config.method("smoothgrad"), "resnet")[-1] == 64
     assert plan.budgets_of("integrated_gradients", config.method("integrated_gradients"), "cnn") == (OWN_COST,)
     assert plan.budgets_of("lrp", config.method("lrp"), "cnn") == (OWN_COST,)
 
