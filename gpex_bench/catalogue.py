@@ -23,8 +23,10 @@ This page is generated: `gpex-bench list method --markdown > methods/README.md`.
 """,
     "metric": """# Metrics
 
-One file each in `gpex_bench/metrics/` ([how to add one](add-a-metric.md)). Definition, equation, conventions and what
-is ours stand at the top of the file. References are keys in `docs/references.bib`.
+One file each in `gpex_bench/metrics/` ([how to add one](add-a-metric.md)). The table lists them; below it stands what
+the top of each file says: definition, equation, conventions, what is ours, cost. References are keys in
+`docs/references.bib`. Cost is counted per explained sample, in rows that go through the network. Chance is the expected
+score of a random map where it is known; elsewhere the control `random_map` measures it.
 This page is generated: `gpex-bench list metric --markdown > docs/metrics.md`.
 """,
 }
@@ -63,7 +65,7 @@ def cost(cls: Any) -> str:
     """Return what the top of a method's file says after "Cost:", up to the end of the sentence."""
     text = " ".join((sys.modules[cls.__module__].__doc__ or "").split())
     found = re.search(r"Cost: (.+?)\.(?= [A-Z]|$)", text)
-    return found[1] if found else "none" if cls.kind == "control" else "not stated"
+    return found[1] if found else "none" if getattr(cls, "kind", "") == "control" else "not stated"
 
 
 def _kind(cls: Any) -> str:
@@ -91,17 +93,23 @@ def _row(kind: str, name: str, cls: Any) -> tuple[str, ...]:
         chance = "depends on the data" if cls.chance is None else f"{cls.chance:g}"
         again = "yes" if cls().re_explains else "no"
         needs = ", ".join(sorted(need.value for need in cls.needs)) or "–"
-        middle = (cls.measures, direction, _interval(cls), chance, again, needs)
+        middle = (cls.measures, direction, _interval(cls), chance, cost(cls), again, needs)
     return (f"`{name}`", first_line(cls), *middle, hyperparameters(cls) or "–", f"`{cls.reference}`")
 
 
 HEADS = {
     "method": ("name", "what it is", "kind", "gives", "needs", "cost", "hyperparameters", "reference"),
     "metric": (
-        *("name", "what it is", "measures", "better", "range", "chance", "explains again", "needs"),
+        *("name", "what it is", "measures", "better", "range", "chance", "cost", "explains again", "needs"),
         *("hyperparameters", "reference"),
     ),
 }
+
+
+def _definition(name: str, cls: Any) -> str:
+    """Return the section on a metric: the top of its file, and why the planted order need not show in it."""
+    text = (sys.modules[cls.__module__].__doc__ or "").strip()
+    return f"\n## {name}\n\n{text}\n" + (f"\nCaveat: {cls.caveat}\n" if cls.caveat else "")
 
 
 def page(kind: str) -> str:
@@ -109,4 +117,5 @@ def page(kind: str) -> str:
     own = [plugin for plugin in plugins(kind).values() if plugin.cls is not None]
     rows = [HEADS[kind], tuple("---" for _ in HEADS[kind]), *(_row(kind, plugin.name, plugin.cls) for plugin in own)]
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return INTRODUCTIONS[kind] + "\n" + "\n".join(lines) + "\n"
+    sections = [_definition(plugin.name, plugin.cls) for plugin in own] if kind == "metric" else []
+    return INTRODUCTIONS[kind] + "\n" + "\n".join(lines) + "\n" + "".join(sections)

@@ -55,6 +55,14 @@ def test_generated_pages_are_current(kind):
     assert path.read_text() == catalogue.page(kind), f"run: gpex-bench list {kind} --markdown > {path.name}"
 
 
+def test_every_metric_says_what_it_costs_and_why_an_order_does_not_show():
+    text = (ROOT / catalogue.PAGES["metric"]).read_text()
+    for name, plugin in registry.plugins("metric").items():
+        assert catalogue.cost(plugin.cls) != "not stated", name
+        section = text.split(f"\n## {name}\n")[1].split("\n## ")[0]
+        assert (plugin.cls.caveat is None) == ("\nCaveat: " not in section), name
+
+
 def test_the_list_says_what_the_page_says(capsys):
     assert cli.main(["list"]) == 0
     listed = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())

@@ -2,6 +2,7 @@
 
 The identical-class test of hanawa2021evaluation, with all given examples instead of the first one. A network's errors
 are counted too: the target is the class that is explained, the label is the one in the training data.
+Cost: none.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ Montavon, Samek, Mueller 2018 (montavon2018methods) ask that the relevance of th
 gives as `Attribution.residual`; methods without one have nothing to conserve and get no score. A check of the rule and
 not of the map: the output spread evenly over all pixels scores 0. The mean over samples is ruled by outputs near zero,
 which the error is a share of; SMALLEST (ours) keeps it finite.
+Cost: none.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 The identical-subclass test of hanawa2021evaluation on generated data, where the group that decides the class of a
 sample is known; with all given examples instead of the first one.
+Cost: none.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 Taken over whole pixels. Only relevance in favour of the target counts: with signed sums, as some libraries do it, the
 share leaves [0, 1] and may reach any value.
+Cost: none.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 K is the number of evidence pixels. Ties at the border of the top K count by their expectation under a random order, so
 a constant map scores what a random one does.
+Cost: none.
 """
 
 from __future__ import annotations

@@ -4,8 +4,7 @@ Accuracy over the inputs x_p that lack the most relevant p = 10, 20, ... 90 % of
 that is gone is the weighted mean of its eight neighbours plus noise (`measurements/inpainting.py`), which tells the
 network less about where it was than a constant does. Per sample it is the share of p at which the network still names
 the target, which is the predicted class (the label in the paper).
-Cost: none of its own, reads the in-painted removal curve of ten steps (20 forward rows, and 18 banded systems, which
-take about 0.2 ms each for 28 x 28 pixels).
+Cost: none of its own, reads the in-painted removal curve of ten steps (20 forward rows, and 18 banded linear systems).
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 Taken over whole pixels (sum over the channels, then the magnitude). Says nothing about faithfulness: one arbitrary
 pixel is the sparsest map of all.
+Cost: none.
 """
 
 from __future__ import annotations
