@@ -21,7 +21,7 @@ from torch import Tensor
 from gpex_bench.propagation.layers import Laid, Leaves, handed, over, step, tiny
 
 Bias = Literal["absorbs", "ignored", "spread"]  # takes its share; is left out; its share goes to the contributions
-Factors = tuple[Tensor, Tensor | None, Tensor]  # of P and of N (None: zero); relevance that has nothing to share by
+Factors = tuple[Tensor, ...]  # relevance that has nothing to share by; the factor of P; and of N, unless it is zero
 LayerRule = Callable[[Laid, Tensor, Tensor, Tensor], Tensor]  # (layer, input, relevance, constant) -> relevance
 
 CANCELS = 1e-7  # of a sample's largest sum of signed summands: less is shared by size
@@ -34,8 +34,8 @@ BLOCK = 2**17  # units whose factors are calculated at a time: they stay in the 
 class Sums(NamedTuple):
     """The contributions of each sign to each unit of a layer, room for their factors, and what hands these down."""
 
-    totals: tuple[Tensor, ...]  # positive and, if asked for, negative
-    factors: tuple[Tensor, ...]  # likewise, to be filled
+    totals: Sequence[Tensor]  # positive and, if asked for, negative
+    factors: Sequence[Tensor]  # likewise, to be filled
     hand: Callable[[], Tensor]
 
 
@@ -55,12 +55,12 @@ def alpha_beta(alpha: float) -> Rule:
         if negative is None:
             shared = relevance * has_positive
             stuck = relevance - shared
-            return None if bool(stuck.any()) else (shared.div_(positive.clamp(min=nothing)), None, stuck)
+            return None if bool(stuck.any()) else (stuck, shared.div_(positive.clamp(min=nothing)))
         has_negative = step(-nothing - negative)
         up = has_positive * (1 + (alpha - 1) * has_negative) * relevance
         down = has_negative * (1 - alpha * has_positive) * relevance
         stuck = relevance - up - down
-        return up.div_(positive.clamp(min=nothing)), down.div_(negative.clamp(max=-nothing)), stuck
+        return stuck, up.div_(positive.clamp(min=nothing)), down.div_(negative.clamp(max=-nothing))
 
     return Rule(share, is_one_sided=alpha == 1)
 
@@ -77,7 +77,7 @@ def gamma(gamma: float) -> Rule:
         shared = relevance * step(total - nothing)
         even = (shared / total.clamp_(min=nothing)).mul_(gamma / 2)
         own = (1 + 2 / gamma) * even * sign if gamma else shared / total * sign
-        return own + even, own - even, relevance - shared
+        return relevance - shared, own + even, own - even
 
     return Rule(share)
 
@@ -86,14 +86,14 @@ def signed(rule: Rule, policy: Bias = "absorbs") -> LayerRule:
     """Return the rule of a layer whose biases are treated by a policy."""
 
     def share(relevance: Tensor, totals: Sequence[Tensor], bias: Tensor) -> Factors | None:
-        positive, negative = totals if len(totals) > 1 else (*totals, None)
-        if policy == "ignored":
-            return rule.share(relevance, positive, negative)
-        low = None if negative is None else negative + bias.clamp(max=0)
-        found = rule.share(relevance, positive + bias.clamp(min=0), low)
-        if policy == "absorbs" or found is None or negative is None:
-            return found
-        return _returned(relevance, found, positive, negative)
+        if policy != "ignored":
+            ends = (bias.clamp(min=0), bias.clamp(max=0))
+            with_bias = [total + end for total, end in zip(totals, ends, strict=False)]
+        else:
+            with_bias = list(totals)
+        positive, negative = with_bias[0], with_bias[1] if len(with_bias) > 1 else None
+        found = rule.share(relevance, positive, negative)
+        return _returned(relevance, found, totals) if found is not None and policy == "spread" else found
 
     def back(layer: Laid, a: Tensor, relevance: Tensor, constant: Tensor, needs_both: bool = False) -> Tensor:
         is_both = needs_both or not rule.is_one_sided or policy == "spread"
@@ -103,7 +103,7 @@ def signed(rule: Rule, policy: Bias = "absorbs") -> LayerRule:
             found = share(relevance[rows], [total[rows] for total in sums.totals], constant + layer.bias)
             if found is None:
                 return back(layer, a, relevance, constant, needs_both=True)
-            *factors, left = found
+            left, *factors = found
             for room, factor in zip(sums.factors, factors, strict=False):
                 room[rows] = factor
             stuck.append(left)
@@ -113,15 +113,15 @@ def signed(rule: Rule, policy: Bias = "absorbs") -> LayerRule:
     return back
 
 
-def _returned(relevance: Tensor, factors: Factors, positive: Tensor, negative: Tensor) -> Factors:
+def _returned(relevance: Tensor, factors: Factors, totals: Sequence[Tensor]) -> Factors:
     """Return factors that also hand on what bias and stabiliser took, to the contributions by their size."""
-    up, down, _ = factors
+    (_, up, down), (positive, negative) = factors, totals
     size = positive - negative
     nothing = tiny(size)
     is_there = step(size - nothing)
     lost = torch.addcmul(relevance, up, positive, value=-1).addcmul_(down, negative, value=-1)
     lost.div_(size.clamp_(min=nothing))
-    return (up + lost) * is_there, (down - lost) * is_there, relevance - relevance * is_there
+    return relevance - relevance * is_there, (up + lost) * is_there, (down - lost) * is_there
 
 
 def _sums(layer: Laid, a: Tensor, is_both: bool) -> Sums:
@@ -129,23 +129,26 @@ def _sums(layer: Laid, a: Tensor, is_both: bool) -> Sums:
     high = a.clamp(max=0) if bool(a.min() < 0) else None
     low = a if high is None else a.clamp(min=0)
     if layer.weight is None:  # a sum or a mean: its weights are positive
-        sides = [[(low, None)], [(torch.zeros_like(a) if high is None else high, None)]]
-    else:
-        plus, minus = layer.weight.clamp(min=0), layer.weight.clamp(max=0)
-        signs = [low] if high is None else [low, high]
-        sides = [list(zip(signs, weights, strict=False)) for weights in ((plus, minus), (minus, plus))]
+        return _apart([layer.sums([(part, None)]) for part in (low, a.clamp(max=0))[: 1 + is_both]])
+    plus, minus = layer.weight.clamp(min=0), layer.weight.clamp(max=0)
+    signs = [low] if high is None else [low, high]
+    weights = [(plus, minus), (minus, plus)][: 1 + is_both]
     if not (is_both and layer.stacks):
-        made = [layer.sums(side) for side in sides[: 1 + is_both]]
-        factors = tuple(torch.empty_like(total) for _, total in made)
-        return Sums(
-            tuple(total.detach() for _, total in made),
-            factors,
-            lambda: sum(handed(*one, factor) for one, factor in zip(made, factors, strict=True)),
-        )
-    stacked = [(part, torch.cat([one, other])) for (part, one), (_, other) in zip(*sides, strict=True)]
-    leaves, total = layer.sums(stacked)
-    factor, along = torch.empty_like(total), 1 if layer.weight.ndim > 2 else -1
+        return _apart([layer.sums(list(zip(signs, side, strict=False))) for side in weights])
+    leaves, total = layer.sums([(part, torch.cat(pair)) for part, pair in zip(signs, weights, strict=False)])
+    factor, along = torch.empty_like(total), 1 if plus.ndim > 2 else -1
     return Sums(total.detach().chunk(2, along), factor.chunk(2, along), lambda: handed(leaves, total, factor))
+
+
+def _apart(made: Sequence[tuple[Leaves, Tensor]]) -> Sums:
+    """Return sums that were made one after the other."""
+    factors = [torch.empty_like(total) for _, total in made]
+
+    def hand() -> Tensor:
+        parts = [handed(*one, factor) for one, factor in zip(made, factors, strict=True)]
+        return parts[0] + parts[1] if len(parts) > 1 else parts[0]
+
+    return Sums([total.detach() for _, total in made], factors, hand)
 
 
 def epsilon(epsilon: float, policy: Bias = "absorbs") -> LayerRule:
@@ -158,7 +161,7 @@ def epsilon(epsilon: float, policy: Bias = "absorbs") -> LayerRule:
     def share(relevance: Tensor, positive: Tensor, negative: Tensor | None) -> Factors | None:
         total = stable(positive if negative is None else positive + negative)
         factor = over(relevance, total, total != 0)
-        return factor, factor, torch.where(total == 0, relevance, 0.0)
+        return torch.where(total == 0, relevance, 0.0), factor, factor
 
     def back(layer: Laid, a: Tensor, relevance: Tensor, constant: Tensor) -> Tensor:
         leaves, total = layer.sums([(a, layer.weight)])
