@@ -20,6 +20,7 @@ include: "workflow/rules/score.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/study.smk"
 include: "workflow/rules/debugging.smk"
+include: "workflow/rules/interactions.smk"
 include: "workflow/rules/budget.smk"
 
 
@@ -41,6 +42,9 @@ rule all:  # every file a run leaves, so that one that is deleted is made again
         else [],
         [rules.study.input, rules.study.output] if CONFIG.study else [],
         [rules.debugging.input, rules.debugging.output] if CONFIG.debugging else [],
+        [rules.interactions.input, rules.interactions.output]
+        if CONFIG.interactions
+        else [],
         [rules.budget.input, rules.budget.output] if CONFIG.budget else [],
         f"{RUN}/strict.txt" if CONFIG.strict else [],
     message:

@@ -15,6 +15,7 @@ from gpex_bench.budget_plan import BudgetPlan
 from gpex_bench.debugging.plan import Plan
 from gpex_bench.entries import ConfigError, Entry, Resolver, complaint, unknown
 from gpex_bench.grid import PLACES, Point, Setting, Study, check_places, expand
+from gpex_bench.interactions.plan import Plan as InteractionsPlan
 from gpex_bench.layout import MODELS, Explain, Layout, Network
 from gpex_bench.registry import KINDS
 from gpex_bench.types import Architecture, Explainer, Metric, Need, Recipe, Source
@@ -37,6 +38,7 @@ class Config:
     grid: tuple[Setting, ...] = ()  # of the study: every surrogate on every network
     debugging: Plan | None = None
     budget: BudgetPlan | None = None
+    interactions: InteractionsPlan | None = None
 
     def entry(self, kind: str, run_id: str) -> Entry:
         """Return the entry of a plug-in section."""
@@ -123,18 +125,21 @@ def parse(raw: Mapping[str, Any]) -> Config:
     entries = _entries(layout, written)
     _check_surrogates(layout)
     first = (layout.run, layout.seeds, layout.strict, layout.headline, layout.explain, layout.networks)
-    config = Config(*first, entries, layout.study, tuple(grid), _plan(layout), _budget(layout, entries))
+    plans = (_plan(layout), _budget(layout, entries), _interactions(layout))
+    config = Config(*first, entries, layout.study, tuple(grid), *plans)
     _check_networks(config)
     return config
 
 
 def _check_what_is_asked(layout: Layout) -> None:
     """Check that there are methods and metrics, or a study or an experiment that does without them."""
-    does_without = layout.study is not None or layout.debugging is not None
+    does_without = any(plan is not None for plan in (layout.study, layout.debugging, layout.interactions))
     if not does_without or layout.methods or layout.metrics:
         for section in ("methods", "metrics"):
             if not getattr(layout, section):
-                raise ConfigError(f"{section}: at least 1 is needed, got none; only study and debugging do without.")
+                raise ConfigError(
+                    f"{section}: at least 1 is needed, got none; only a study or an experiment does without."
+                )
         if layout.headline not in layout.metrics:
             raise unknown("headline", "run id of a metric", layout.headline, layout.metrics)
 
@@ -159,6 +164,19 @@ def _budget(layout: Layout, entries: Mapping[str, Mapping[str, Entry]]) -> Budge
         plan.check({name: entry.settings for name, entry in entries["method"].items()}, set(layout.models))
     except ValueError as error:
         raise ConfigError(f"budget: {error}") from error
+    return plan
+
+
+def _interactions(layout: Layout) -> InteractionsPlan | None:
+    """Return the plan of the experiment on interactions, checked against the networks that it runs on."""
+    if layout.interactions is None:
+        return None
+    plan: InteractionsPlan = Resolver({}).build(InteractionsPlan, layout.interactions, "interactions", [])
+    for dataset in {network.dataset: None for network in layout.networks}:
+        known = [network.model for network in layout.networks if network.dataset == dataset]
+        for model in plan.models:
+            if model not in known:
+                raise unknown("interactions", f"model on {dataset}", model, known)
     return plan
 
 

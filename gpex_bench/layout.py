@@ -53,6 +53,7 @@ class Layout(_Strict):
     study: Study | None = None
     debugging: dict[str, Any] | None = None  # `debugging.plan.Plan`
     budget: dict[str, Any] | None = None  # `budget_plan.BudgetPlan`
+    interactions: dict[str, Any] | None = None  # `interactions.plan.Plan`
 
 
 MODELS: dict[str, type[BaseModel]] = {  # by the key they stand under, the innermost first

@@ -1,8 +1,8 @@
 """An AlexNet-like network for small images (krizhevsky2012imagenet): five plain convolutions, two wide layers.
 
 Reconstruction for 28 to 32 pixels: convolutions of 5, 5, 3, 3, 3 pixels with overlapping max pooling after the first,
-second and fifth, as in the original, but with stride 1 throughout. Batch norms stand where the original normalises
-responses, after the first two convolutions; there is no dropout.
+second and fifth, as in the original, but with stride 1 throughout. Batch norms after every convolution stand for the
+original's response normalisation after the first two; there is no dropout.
 """
 
 from __future__ import annotations
@@ -48,9 +48,8 @@ class Alexnet(Architecture):
         trunk = nn.Sequential(
             *(*normed(data.train.x.shape[1], width, 5), nn.MaxPool2d(3, 2, 1)),
             *(*normed(width, 2 * width, 5), nn.MaxPool2d(3, 2, 1)),
-            *(nn.Conv2d(2 * width, 3 * width, 3, padding=1), nn.ReLU()),
-            *(nn.Conv2d(3 * width, 2 * width, 3, padding=1), nn.ReLU()),
-            *(nn.Conv2d(2 * width, 2 * width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2, 1)),
+            *(*normed(2 * width, 3 * width), *normed(3 * width, 2 * width)),
+            *(*normed(2 * width, 2 * width), nn.MaxPool2d(3, 2, 1)),
         )
         neck = wide_layers(2 * width * POOLED**2, self.wide, self.wide)
         return PooledModel(trunk, neck, (self.wide, len(data.classes)), POOLED)

@@ -266,7 +266,7 @@ def test_the_adversarially_trained_twin_is_more_robust_to_pgd(name, shape):
     cls, small = plugins("model")[name].cls, {"mlp": {"wide": 16}, "vgg": {"width": 2, "wide": 16}}[name]
     found = {}
     for adversarial in (0.0, radius):
-        how = type(cls().training)(epochs=8, batch_size=20, occluded=0.0, adversarial=adversarial, learning_rate=0.01)
+        how = type(cls().training)(epochs=12, batch_size=20, occluded=0.0, adversarial=adversarial, learning_rate=0.01)
         model = cls(**small, training=replace(how, shift=0)).train(data, 1, silent)
         x, y, box = data.test.x, data.test.y, fit.data_range(data)
         moved = fit.attack(model, x, y, radius=radius, steps=10, box=box, generator=torch.Generator().manual_seed(0))

@@ -31,6 +31,8 @@ if CONFIG.study:
     SHOWN.append(f"{RUN}/study/sentences.md")
 if CONFIG.debugging:
     SHOWN.append(f"{RUN}/debugging/sentences.md")
+if CONFIG.interactions:
+    SHOWN.append(f"{RUN}/interactions/sentences.md")
 if CONFIG.budget:
     SHOWN.append(f"{RUN}/budget/sentences.md")
 CONCLUSIONS = (

@@ -1,0 +1,50 @@
+"""The jobs of the experiment on interactions."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from gpex_bench import io
+from gpex_bench.interactions.plan import Plan
+from gpex_bench.jobs import Job, job, log, write_cell_table
+
+
+@job
+def decompose(this: Job) -> None:
+    """Networks → shares of every seed, and the accuracies beside them."""
+    from gpex_bench.stages.decompose import decompose
+
+    for seed, model, path in zip(this.config.seeds, this.paths("models"), this.paths("shares"), strict=True):
+        table = decompose(this.model(model), this.data, _plan(this), seed)
+        _, accuracies = io.read_tensors(model)
+        table["test_accuracy"] = float(accuracies["test_accuracy"])
+        write_cell_table(this, path, table, seed, kind="interactions")
+
+
+@job
+def interactions(this: Job) -> None:
+    """Shares of every network → tables, figures and sentences."""
+    from gpex_bench import plots
+    from gpex_bench.stages.interactions import interactions
+    from gpex_bench.tables import csv
+
+    shares = pd.concat([io.read_table(path) for path in this.paths("shares")], ignore_index=True)
+    accuracies = shares[["dataset", "model", "seed", "test_accuracy"]].drop_duplicates()
+    found = interactions(shares.drop(columns="test_accuracy"), accuracies, _plan(this))
+    folder = this.path("table").parent
+    for name, table in (("table", found.table), ("changes", found.changes), ("networks", found.networks)):
+        io.write_bytes(folder / f"{name}.csv", csv(table).encode())
+    for stem, drawing in found.drawings.items():
+        io.write_bytes(folder / f"{stem}.svg", plots.to_svg(drawing, stem).encode())
+        io.write_bytes(folder / f"{stem}.png", plots.to_png(drawing))
+        io.write_bytes(folder / f"{stem}.csv", csv(drawing.data).encode())
+    io.write_bytes(folder / "sentences.md", found.sentences.encode())
+    this.describe(folder / "table.csv", kind="interactions")
+    log.info("%s", found.sentences)
+
+
+def _plan(this: Job) -> Plan:
+    """Return the section `interactions`."""
+    if this.config.interactions is None:
+        raise ValueError("This config has no section `interactions`; add one, or do not ask for its files.")
+    return this.config.interactions
