@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from gpex_bench.frames import groups
-from gpex_bench.statistics import draws, percentile_interval, resampled_means
+from gpex_bench.inference.bootstrap import interval
 
 KEYS = ["dataset", "model", "method"]
 COLUMNS = [*KEYS, "generation", "rows", "best", "low", "high", "progress", "whole", "n_samples", "n_seeds"]
@@ -28,11 +28,10 @@ def summary(convergence: pd.DataFrame) -> pd.DataFrame:
         best = means["best"].unstack("sample").to_numpy(dtype=float)  # [generation, sample]
         first, last = best[0].mean(), best[-1].mean()
         n = best.shape[1]
-        index = draws("/".join(key[:2]), n)
         for generation, values in enumerate(best):
             here = means.loc[generation]
             found = dict(zip(KEYS, key, strict=True)) | {"generation": generation, "n_samples": n}
-            low, high = percentile_interval(resampled_means(values, index), n)
+            low, high = interval(values, "/".join(key[:2]))
             found |= {"rows": here["rows"].mean(), "best": values.mean(), "low": low, "high": high}
             found["progress"] = (values.mean() - first) / (last - first) if last > first else np.nan
             rows.append(found | {"whole": here["whole"].mean(), "n_seeds": part["seed"].nunique()})

@@ -17,11 +17,10 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from gpex_bench.budget_plan import OWN_COST, BudgetPlan
 from gpex_bench.frames import groups
-from gpex_bench.statistics import CONFIDENCE, draws, expansion, percentile_interval, resampled_means
+from gpex_bench.inference.bootstrap import counts, interval, resampled_means, tail
 
 PLACE = ["dataset", "model"]
 RUN = [*PLACE, "method", "budget"]
@@ -46,7 +45,7 @@ def curves(scores: pd.DataFrame, runs: pd.DataFrame, seconds: pd.DataFrame) -> p
             continue
         values = per_sample(scores, key).to_numpy()
         n = len(values)
-        low, high = percentile_interval(resampled_means(values, draws("/".join(key[:2]), n)), n)
+        low, high = interval(values, "/".join(key[:2]))
         costs = {f: (part[f"{f}_rows"] / part["n_samples"]).mean() for f in ("forward", "backward")}
         costs["rows"] = costs["forward"] + 2 * costs["backward"]
         costs["cpu_seconds"] = spent.loc[key, "cpu_seconds"] / spent.loc[key, "n_samples"]
@@ -79,10 +78,10 @@ class Ladder:
         """Return the place of the first budget that reaches the reference, or their number if none does."""
         return int(_first(self.scores.mean(1)[:, None], self.reference.mean(keepdims=True), tolerance)[0])
 
-    def steps(self, tolerance: float, index: np.ndarray) -> np.ndarray:
+    def steps(self, tolerance: float, times: np.ndarray) -> np.ndarray:
         """Return the same for each resample of the samples [n_resamples]."""
-        means = np.stack([resampled_means(row, index) for row in self.scores])
-        return _first(means, resampled_means(self.reference, index), tolerance)
+        means = resampled_means(self.scores.T, times).T
+        return _first(means, resampled_means(self.reference[:, None], times)[:, 0], tolerance)
 
 
 def _first(means: np.ndarray, reference: np.ndarray, tolerance: float) -> np.ndarray:
@@ -125,9 +124,8 @@ HELD_OUT += ["fewer_rows", "faster", "faster_low", "faster_high"]
 def _needed(ladder: Ladder, ran: pd.DataFrame, plan: BudgetPlan, key: str) -> dict[str, float]:
     """Return the budget that reaches the reference with its interval, and what it costs."""
     n = len(ladder.reference)
-    steps = ladder.steps(plan.tolerance, draws(key, n))
-    tail = float(stats.norm.cdf(-expansion(n) * stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)))
-    ends = np.quantile(steps, [tail, 1 - tail], method="inverted_cdf")
+    steps = ladder.steps(plan.tolerance, counts(key, n))
+    ends = np.quantile(steps, [tail(n), 1 - tail(n)], method="inverted_cdf")
     budgets = [*ladder.budgets, np.inf]
     step = ladder.step(plan.tolerance)
     cost = {name: float(ran[name].iloc[step]) for name in ("rows", "cpu_seconds")} if step < len(ran) else {}
@@ -152,7 +150,7 @@ def held_out(
     if step == len(ran):
         return {"chosen": np.inf, "n_judged": len(judged.reference)}
     gain = judged.scores[step] - judged.reference
-    low, high = percentile_interval(resampled_means(gain, draws(key, len(gain))), len(gain))
+    low, high = interval(gain, key)
     ratios, budget = speed(ladder.budgets[step]), ladder.budgets[step]
     return {
         "chosen": float(budget),

@@ -18,8 +18,8 @@ from scipy import stats
 from torch import Tensor
 
 from gpex_bench.frames import groups
+from gpex_bench.inference.bootstrap import interval
 from gpex_bench.removal import per_position, ties_broken
-from gpex_bench.statistics import draws, percentile_interval, resampled_means
 from gpex_bench.types import Query
 
 MEASURES = ("jaccard", "spearman")
@@ -78,13 +78,11 @@ def summary(stability: pd.DataFrame) -> pd.DataFrame:
         first = part.iloc[0]
         found = dict(zip(keys, key, strict=True)) | {name: first[name] for name in ("budget", "status", "reason")}
         if first["status"] == "ok":
-            n = len(part)
-            index = draws("/".join(key[:2]), n)
             for name in MEASURES:
                 values = part.sort_values("sample")[name].to_numpy(dtype=float)
-                low, high = percentile_interval(resampled_means(values, index), n)
+                low, high = interval(values, "/".join(key[:2]))
                 found |= {name: values.mean(), f"{name}_low": low, f"{name}_high": high}
-            found |= {"n_samples": n, "n_seeds": first["n_seeds"]}
+            found |= {"n_samples": len(part), "n_seeds": first["n_seeds"]}
         rows.append(found)
     ends = [f"{name}{end}" for name in MEASURES for end in ("", "_low", "_high")]
     return pd.DataFrame(rows, columns=[*keys, "budget", "status", "reason", *ends, "n_samples", "n_seeds"])

@@ -70,6 +70,13 @@ def percentile_interval(means: Float[np.ndarray, "resample column"], n_samples: 
     return low, high
 
 
+def interval(values: Float[np.ndarray, "sample"], key: str) -> tuple[float, float]:
+    """Return the interval of the mean of one number per sample (`counts`)."""
+    means = resampled_means(values[:, None], counts(key, len(values)))
+    low, high = percentile_interval(means, len(values))
+    return float(low[0]), float(high[0])
+
+
 def bca_interval(values: Float[np.ndarray, "sample column"], means: Float[np.ndarray, "resample column"]) -> Ends:
     """Return the bias-corrected and accelerated interval of each column's mean; a point where the values are equal."""
     centre = values.mean(0)

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from gpex_bench.frames import BLIND, Record, controls
+from gpex_bench.frames import Record, blind, controls
 from gpex_bench.inference.intervals import intervals
 from gpex_bench.inference.pairs import LEVEL, Comparison, families, holm
 from gpex_bench.inference.units import PLACE, Units
@@ -59,7 +59,7 @@ def roles(methods: Sequence[Record]) -> Roles:
             for record in methods
             if record["class"] in WRAPPED
         },
-        blind=controls(methods, BLIND),
+        blind=blind(methods),
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from gpex_bench.budget_plan import BudgetPlan
 from gpex_bench.budget_study import faithfulness
-from gpex_bench.statistics import draws
+from gpex_bench.inference.bootstrap import draws
 
 BUDGETS = (10, 100, 1000)
 PLAN = BudgetPlan(budgets=BUDGETS, reference="slow", reference_budget=1000, tolerance=0.1)
