@@ -22,6 +22,7 @@ class AverageIncrease(Metric):
     higher_is_better = True
     range = (0.0, 1.0)
     chance = None
+    caveat = "A yes or no: where nothing in the input speaks against the target, no map makes the network surer."
 
     def measurements(self) -> tuple[Masked, ...]:
         """Return the input seen through its map."""

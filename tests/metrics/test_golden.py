@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from gpex_bench.measurements import measured
+from gpex_bench.measurements.curves import Curves
+from gpex_bench.metrics.complexity import entropy
+from gpex_bench.metrics.effective_complexity import n_above
 from gpex_bench.metrics.faithfulness_correlation import pearson
+from gpex_bench.metrics.faithfulness_estimate import FaithfulnessEstimate
 from gpex_bench.metrics.infidelity import best_scale, squared_error
+from gpex_bench.metrics.localisation_auc import roc_area
 from gpex_bench.metrics.mass_accuracy import mass_inside
 from gpex_bench.metrics.rank_accuracy import top_inside
 from gpex_bench.metrics.sparseness import gini
@@ -16,7 +22,6 @@ from gpex_bench.removal import area, per_position
 from gpex_bench.types import Query
 
 removals = load(Path(__file__).parent.parent / "removals.py", "removals")
-removal_curves = removals.removal_curves
 
 TOLERANCE = 1e-6  # the golden values have six digits
 
@@ -25,16 +30,23 @@ def close(found, expected):
     np.testing.assert_allclose(np.asarray(found), expected, atol=TOLERANCE, rtol=0)
 
 
-def curves(golden, values):
-    """Fill with the least value of each image, which differs from image to image."""
+def single(golden, values, i, baseline):
+    """Return the case of one image."""
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3, bias=False))
     model[1].weight.data = torch.from_numpy(golden.weight)
-    x, target = torch.from_numpy(golden.x), torch.from_numpy(golden.target)
+    rows = slice(i, i + 1)
+    x, target = torch.from_numpy(golden.x[rows]), torch.from_numpy(golden.target[rows])
+    query = Query(x=x, target=target, sample=torch.tensor([i]))
+    return removals.case(model, query, values[rows], baseline)
+
+
+def curves(golden, values):
+    """Fill with the least value of each image, which differs from image to image."""
     found = []
     for i in range(4):
-        query = Query(x=x[i : i + 1], target=target[i : i + 1], sample=torch.tensor([i]))
-        baseline = torch.full((1, 8, 8), float(x[i].min()))
-        found.append(removal_curves(model, query, torch.from_numpy(values[i : i + 1]).float(), baseline, 8))
+        baseline = torch.full((1, 8, 8), float(golden.x[i].min()))
+        case = single(golden, torch.from_numpy(values).float(), i, baseline)
+        found.append(Curves(n_steps=8).measure(case).of("probability"))
     return found
 
 
@@ -83,16 +95,43 @@ def test_faithfulness_correlation_with_numpy_draws(golden, map_name, expected):
     close(pearson(torch.from_numpy(relevance), torch.from_numpy(drop)), expected)
 
 
+@pytest.mark.parametrize(
+    ("map_name", "expected"),
+    [
+        ("exact", [0.999999, 0.999988, 0.999985, 0.999996]),
+        ("noisy", [0.990469, 0.974666, 0.946104, 0.966235]),
+    ],
+)
+def test_faithfulness_estimate_of_logits_in_chunks_of_eight(golden, map_name, expected):
+    """Fill with the least value of each image."""
+    values = torch.from_numpy(getattr(golden, map_name)).float()
+    found = []
+    for i in range(4):
+        case = single(golden, values, i, torch.full((1, 8, 8), float(golden.x[i].min())))
+        found.append(FaithfulnessEstimate(n_chunks=8).score(measured(case, [FaithfulnessEstimate(n_chunks=8)])).item())
+    close(found, expected)
+
+
 def test_sparseness(golden):
     close(gini(per_position(torch.from_numpy(golden.exact))), [0.567563, 0.526513, 0.458890, 0.554866])
 
 
-def test_mass_and_rank_on_the_top_left_quadrant(golden):
+def test_complexity(golden):
+    values = per_position(torch.from_numpy(golden.exact))
+    close(entropy(values), [3.578986, 3.690112, 3.812340, 3.616297])
+    # Quantus divides by the largest relevance of all samples: the same counts as for one row with that threshold.
+    largest = values.abs().amax(1)
+    found = [float(n_above(row[None], 0.1 * float(largest.max() / row.abs().max()))) for row in values]
+    close(found, [27, 26, 30, 29])
+
+
+def test_localisation_on_the_top_left_quadrant(golden):
     inside = torch.zeros(4, 8, 8, dtype=torch.bool)
     inside[:, :4, :4] = True
     values, inside = per_position(torch.from_numpy(golden.exact)), inside.flatten(1)
     close(mass_inside(values, inside, signed=True), [0.187106, -0.188238, 1.423141, 0.270944])
     close(top_inside(values, inside), [0.1875, 0.25, 0.25, 0.1875])
+    close(roc_area(values, inside), [0.454427, 0.506510, 0.450521, 0.442708])
 
 
 def test_infidelity_with_one_entry_zeroed_at_a_time(golden):
