@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from jaxtyping import Bool
@@ -34,10 +34,6 @@ class Altered(Measurement):
     how: How
     re_explains = True
     changes_network = True
-
-    def __post_init__(self) -> None:
-        if self.how not in get_args(How):
-            raise ValueError(f"how must be one of {', '.join(get_args(How))}, got {self.how!r}.")
 
     def measure(self, case: Case) -> OtherMaps:
         """Return the maps; raises ValueError for another kind of explanation."""

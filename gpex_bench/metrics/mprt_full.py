@@ -1,7 +1,7 @@
 """Model parameter randomisation test, fully random: is the map of a network with random weights another one?
 
 adebayo2018sanity: Spearman's correlation between the map and that of the network with all layers drawn anew. Maps keep
-their sign unless `absolute`; see `mprt` for conventions and degenerate maps. Cost: none beyond `mprt`, whose last stage
+their sign unless `absolute`. Conventions and degenerate maps as in `mprt`. Cost: none beyond `mprt`, whose last stage
 it reads (n_stages explanations, 2).
 """
 
