@@ -156,6 +156,12 @@ def controls(methods: Sequence[Record], classes: Collection[str] | None = None) 
     return frozenset(record["method"] for record in ours if classes is None or record["class"] in classes)
 
 
+def blind(methods: Sequence[Record]) -> frozenset[str]:
+    """Return the run ids of the controls `BLIND`, and of wrappers around one: a blurred edge map is as blind."""
+    innermost = [{**record, "class": record.get("changes") or record["class"]} for record in methods]
+    return controls(innermost, BLIND)
+
+
 def method_order(outcomes: pd.DataFrame, methods: Sequence[Record], metrics: Sequence[Record], key: str) -> list[str]:
     """Return the methods of one dataset and model: best first by the metric `key`, then the unscored, then controls."""
     sign = next((1 if record["higher_is_better"] else -1 for record in metrics if record["metric"] == key), 1)

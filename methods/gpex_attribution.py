@@ -6,7 +6,8 @@ divided evenly over the channels. Tables have no locations: integrated gradients
 dataset's baseline (sundararajan2017axiomatic).
 
 The values sum to a difference of the *surrogate* (mean minus prior mean, or mean at x minus mean at the baseline), not
-of the network, so that no completeness is claimed.
+of the network, so that no completeness is claimed. Cost: no rows of the network; one row of the
+surrogate per sample, and for tables `n_steps` forward and backward rows of it.
 """
 
 from torch import Tensor

@@ -3,7 +3,8 @@
 Akbarnejad et al. 2023 (akbarnejad2023gpex), section 4.2: the training samples nearest in the kernel space of the
 target's head. Differences: the paper ranks by the raw inner product, we by the surrogate's similarity, which is
 centred because learned kernels nearly have rank one; and `rank: contribution` ranks by the share in the posterior
-mean instead.
+mean instead. Cost: no rows of the network; one row of the
+surrogate per sample.
 """
 
 from typing import Literal

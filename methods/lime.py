@@ -10,6 +10,8 @@ regression lives in units of the training standard deviation s, and the relevanc
 s_i (ours; the package reports the weight alone). Cost: `budget` forward rows per sample.
 """
 
+from unittest import mock
+
 import numpy as np
 import torch
 
@@ -46,23 +48,24 @@ class Lime(Explainer):
         """Return the relevance of one image [channel, height, width]."""
         from lime import lime_image
 
-        lime_image.tqdm = iter  # the package has no switch for its progress bar
         channels = len(x)
         segments = (
             regions(torch.from_numpy(x[None]), self.segmentation, self.n_segments, self.compactness).index[0].numpy()
         )
         absent = task.data.baseline.cpu().double().numpy()
         colour, fill = (np.broadcast_to(image, (max(3, channels), *image.shape[1:])) for image in (x, absent))
-        explained = lime_image.LimeImageExplainer(feature_selection="none", random_state=seed).explain_instance(
-            colour.transpose(1, 2, 0),
-            lambda images: _probability(task, images.transpose(0, 3, 1, 2)[:, :channels]),
-            labels=(target,),
-            top_labels=None,
-            hide_color=fill.transpose(1, 2, 0),
-            num_samples=self.budget,
-            batch_size=CHUNK,
-            segmentation_fn=lambda _image: segments,
-        )
+        explainer = lime_image.LimeImageExplainer(feature_selection="none", random_state=seed)
+        with mock.patch.object(lime_image, "tqdm", iter):  # the package has no switch for its progress bar
+            explained = explainer.explain_instance(
+                colour.transpose(1, 2, 0),
+                lambda images: _probability(task, images.transpose(0, 3, 1, 2)[:, :channels]),
+                labels=(target,),
+                top_labels=None,
+                hide_color=fill.transpose(1, 2, 0),
+                num_samples=self.budget,
+                batch_size=CHUNK,
+                segmentation_fn=lambda _image: segments,
+            )
         weight = np.zeros(explained.segments.max() + 1)
         for segment, value in explained.local_exp[target]:
             weight[segment] = value

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from gpex_bench.frames import BLIND, Record, below_one, controls, groups, interval, number, records
+from gpex_bench import frames
+from gpex_bench.frames import Record, below_one, controls, groups, interval, number, records
 from gpex_bench.types import value
 
 
@@ -56,7 +57,7 @@ def findings(
 ) -> list[Finding]:
     """Return one finding for each dataset, model and metric."""
     up = {record["metric"]: record["higher_is_better"] for record in metrics}
-    ours, blind = controls(methods), controls(methods, BLIND)
+    ours, blind = controls(methods), frames.blind(methods)
     several = outcomes.groupby("dataset")["model"].nunique()
     explaining = explained_with(methods, agreement)
     found = []

@@ -13,6 +13,7 @@ from gpex_bench.measurements.curves import CurveMetric
 from gpex_bench.stages.curves import Recorded, summarise
 from gpex_bench.tables import csv, latex, markdown, wide
 from gpex_bench.types import Explainer, Metric, Recipe
+from gpex_bench.wrapper import Wrapper
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,11 @@ def method_record(run_id: str, explainer: Explainer) -> dict[str, Any]:
     needs = [*sorted(need.value for need in explainer.needs)]
     if explainer.surrogate is not None:
         needs.append(f"surrogate {explainer.surrogate}")
+    inner = explainer
+    while isinstance(inner, Wrapper):
+        inner = inner.of
     more = {"reference": explainer.reference, "kind": explainer.kind, "explains": explainer.explains.__name__}
+    more["changes"] = "" if inner is explainer else type(inner).__name__
     return record("method", run_id, explainer, needs=needs, **more)
 
 

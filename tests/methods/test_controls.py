@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from gpex_bench import frames, toys
 from gpex_bench.registry import plugins
+from gpex_bench.stages.aggregate import method_record
 from gpex_bench.types import Need
 from gpex_bench.wrapper import Wrapper
 
@@ -127,3 +128,20 @@ def test_the_report_knows_which_controls_are_blind():
     classes = [plugin.cls for plugin in plugins("method").values() if not issubclass(plugin.cls, Wrapper)]
     blind = {cls.__name__ for cls in classes if cls.kind == "control" and Need.TRUTH not in cls.needs}
     assert blind == set(frames.BLIND)
+
+
+def test_a_changed_blind_control_is_blind(method):
+    """Blurring edges, or inverting the blurred ones, does not make them see; the inverted oracle has seen the truth."""
+    blurred = method("smoothed", of=method("edge_detector"))
+    used = {
+        "edges": method("edge_detector"),
+        "blurred": blurred,
+        "inverted_blurred": method("inverted", of=blurred),
+        "blurred_random": method("smoothed", of=method("random_map")),
+        "inverted_oracle": method("inverted", of=method("oracle")),
+        "blurred_lrp": method("smoothed", of=method("lrp")),
+        "lrp": method("lrp"),
+    }
+    records = [method_record(name, explainer) for name, explainer in used.items()]
+    assert frames.blind(records) == {"edges", "blurred", "inverted_blurred", "blurred_random"}
+    assert frames.controls(records, frames.RANDOM) == set()  # a blurred random map is no longer a random one

@@ -8,7 +8,7 @@ import torch
 from scipy.stats import spearmanr
 from sklearn.linear_model import Ridge
 
-from gpex_bench import masking
+from gpex_bench import masking, toys
 
 both = pytest.mark.parametrize("name", ["lime", "lime_fast"])
 
@@ -169,3 +169,13 @@ def test_batches_may_mix_numbers_of_segments(formula, task, query, method, norma
     assert len(set(masking.regions(x, "quickshift", 30).count.tolist())) == 2
     both_values = explainer.explain(asked, query(x)).values
     torch.testing.assert_close(explainer.explain(asked, query(x[1:], first=11)).values, both_values[1:])
+
+
+def test_the_packages_progress_bar_comes_back(method):
+    """It is switched off for the calls of this method only."""
+    from lime import lime_image
+
+    bar = lime_image.tqdm
+    *_, (_, asked, wanted) = toys.tasks(toys.Smooth)
+    method("lime", budget=20).explain(asked, wanted)
+    assert lime_image.tqdm is bar
