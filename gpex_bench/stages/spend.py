@@ -13,7 +13,7 @@ import torch
 from gpex_bench import guard
 from gpex_bench.budget import counted
 from gpex_bench.budget_plan import OWN_COST, BudgetPlan
-from gpex_bench.budget_study.stability import agreement
+from gpex_bench.budget_study.agreement import agreement
 from gpex_bench.masking import on_scale
 from gpex_bench.measurements import measured
 from gpex_bench.promises import untouched

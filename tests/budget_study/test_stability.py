@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from gpex_bench.budget_study import convergence, stability
+from gpex_bench.budget_study import agreement, convergence, stability
 from gpex_bench.types import Query
 
 
@@ -19,7 +19,7 @@ def query(x):
 def test_it_is_the_mean_over_pairs_of_sets_and_of_scipys_correlation():
     generator = torch.Generator().manual_seed(0)
     maps = [torch.randn(2, 3, 5, 4, generator=generator) for _ in range(4)]
-    found = stability.agreement(maps, query(maps[0]), 0.2)
+    found = agreement.agreement(maps, query(maps[0]), 0.2)
     for i in range(2):
         flat = [one[i].double().sum(0).flatten().numpy() for one in maps]
         tops = [set(np.argsort(-one)[:4].tolist()) for one in flat]
@@ -34,21 +34,21 @@ def test_it_is_the_mean_over_pairs_of_sets_and_of_scipys_correlation():
 def test_equal_relevances_share_their_rank():
     steps = torch.tensor([[0.0, 0.0, 1.0, 1.0, 2.0]])
     others = torch.tensor([[0.0, 1.0, 1.0, 2.0, 2.0]])
-    found = stability.agreement([steps, others], query(steps), 0.2)
+    found = agreement.agreement([steps, others], query(steps), 0.2)
     assert found.loc[0, "spearman"] == pytest.approx(stats.spearmanr(steps[0], others[0]).statistic)
 
 
 def test_the_same_map_agrees_and_a_constant_one_has_no_order():
     x = torch.randn(1, 40, generator=torch.Generator().manual_seed(1))
-    same = stability.agreement([x, x, x], query(x), 0.1).iloc[0]
+    same = agreement.agreement([x, x, x], query(x), 0.1).iloc[0]
     assert (same["jaccard"], same["spearman"]) == (1, pytest.approx(1))
-    flat = stability.agreement([torch.zeros(1, 40)] * 2, query(x), 0.1).iloc[0]
+    flat = agreement.agreement([torch.zeros(1, 40)] * 2, query(x), 0.1).iloc[0]
     assert flat["spearman"] == 0
 
 
 def test_random_maps_agree_as_chance_says():
     maps = [torch.randn(3, 4000, generator=torch.Generator().manual_seed(i)) for i in range(8)]
-    found = stability.agreement(maps, query(maps[0]), 0.1)
+    found = agreement.agreement(maps, query(maps[0]), 0.1)
     assert found["jaccard"].mean() == pytest.approx(0.1 / 1.9, abs=0.005)
     assert abs(found["spearman"].mean()) < 0.01
 
@@ -56,7 +56,7 @@ def test_random_maps_agree_as_chance_says():
 def test_one_run_cannot_be_compared():
     x = torch.zeros(1, 4)
     with pytest.raises(ValueError, match="maps must hold at least 2 runs to compare, got 1"):
-        stability.agreement([x], query(x), 0.5)
+        agreement.agreement([x], query(x), 0.5)
 
 
 def test_the_summary_is_over_samples_and_names_failures():

@@ -1,9 +1,8 @@
-"""Every method with a budget: one that is too small is refused by name, a large one is kept and needs no more memory."""
+"""Every method with a budget: a small one is refused by name, a large one is kept and needs no more memory."""
 
 from dataclasses import fields
 
 import pytest
-import torch
 from torch import nn
 
 from gpex_bench.budget import counted
