@@ -1,5 +1,7 @@
 """Stages: the recorded curves are those behind the scores, whatever the number of positions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,9 @@ from gpex_bench import frames
 from gpex_bench.frames import number
 from gpex_bench.measurements import measured
 from gpex_bench.measurements.curves import Curves, Removals
+from gpex_bench.metrics.max_sensitivity import MaxSensitivity
+from gpex_bench.metrics.seed_consistency import SeedConsistency
+from gpex_bench.metrics.sparseness import Sparseness
 from gpex_bench.metrics.srg import SRG
 from gpex_bench.plots import removal
 from gpex_bench.stages.curves import Recorded, summarise
@@ -61,6 +66,27 @@ def test_the_stored_curves_give_the_score_and_enclose_it(n_columns: int) -> None
     assert set(map(tuple, whole.variants[["fill", "output"]].to_numpy())) == {
         (fill, output) for fill in ("baseline", "zero", "noise") for output in ("probability", "logit")
     }
+
+
+@settings
+class Narrow(Explainer):
+    """Knows the samples of the test and fails near them."""
+
+    reference = "none"
+    kind = "gradient"
+
+    def explain(self, task, query):
+        if not torch.isin(query.x, task.data.test.x).all():
+            raise ValueError("never seen")
+        return Attribution(values=query.x + task.seed)
+
+
+def test_a_measurement_that_fails_takes_only_its_own_metrics_along() -> None:
+    case = replace(table_case(30), explainer=Narrow())
+    metrics = {"near": MaxSensitivity(), "seeds": SeedConsistency(), "plain": Sparseness()}
+    found = score(metrics, [], case, Limits(2, 1, [], 60.0))
+    assert found.failed == {"near": "failed: ValueError: never seen"}
+    assert found.scores.groupby("metric").size().to_dict() == {"plain": 4, "seeds": 2}
 
 
 def test_means_of_curves_by_hand() -> None:

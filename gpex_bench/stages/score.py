@@ -71,16 +71,24 @@ def score(metrics: Mapping[str, Metric], curves: Sequence[Curves], case: Case, l
 
 
 def _isolated(case: Case, metrics: Mapping[str, Metric], timeout: float) -> tuple[Case, dict[Measurement, str]]:
-    """Return the case with what could be measured, each in a process of its own, and why the rest could not."""
+    """Return the case with what could be measured in a process of its own, and why the rest could not.
+
+    All are tried in one process, since starting one costs more than many explanations; if it fails, each in its own.
+    """
+    wanted = asked(metrics.values())
+    if not wanted:
+        return case, {}
+    together = isolation.run(lambda: [_packed(each.measure(case)) for each in wanted], timeout)
+    if together.value is not None:
+        return with_measured(case, dict(zip(wanted, map(_unpacked, together.value), strict=True))), {}
     found: dict[Measurement, Any] = {}
     broken: dict[Measurement, str] = {}
-    for measurement in asked(metrics.values()):
-        outcome = isolation.run(lambda m=measurement: _packed(m.measure(case)), timeout)  # type: ignore[misc]
+    for each in wanted:
+        outcome = isolation.run(lambda one=each: _packed(one.measure(case)), timeout)  # type: ignore[misc]
         if outcome.value is None:
-            broken[measurement] = f"{outcome.status}: {outcome.reason}"
+            broken[each] = f"{outcome.status}: {outcome.reason}"
         else:
-            kind, content = outcome.value
-            found[measurement] = kind(**{name: _tensor(part) for name, part in content.items()})
+            found[each] = _unpacked(outcome.value)
     return with_measured(case, found), broken
 
 
@@ -92,8 +100,11 @@ def _packed(measurement: Any) -> tuple[type, dict[str, Any]]:
     }
 
 
-def _tensor(part: Any) -> Any:
-    return torch.from_numpy(part) if isinstance(part, np.ndarray) else part
+def _unpacked(packed: tuple[type, dict[str, Any]]) -> Any:
+    kind, content = packed
+    return kind(
+        **{name: torch.from_numpy(part) if isinstance(part, np.ndarray) else part for name, part in content.items()}
+    )
 
 
 def _curves(case: Case, curves: Sequence[Curves], limits: Limits) -> dict[Curves, Removals]:
