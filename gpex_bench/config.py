@@ -92,7 +92,8 @@ class Config:
         missing = _missing(score.needs, offers)
         if missing:
             return f"needs {missing}"
-        if score.changes_network and explainer is not None and explainer.surrogate is not None:
+        elsewhere = any(measurement.changes_network for measurement in score.measurements())
+        if elsewhere and explainer is not None and explainer.surrogate is not None:
             return f"explains other networks, and {explainer.surrogate} is fitted to this one"
         return None
 

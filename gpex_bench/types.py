@@ -294,11 +294,6 @@ class Metric(ABC):
         """Whether it calls the explainer again: it then sees fewer samples."""
         return any(measurement.re_explains for measurement in self.measurements())
 
-    @property
-    def changes_network(self) -> bool:
-        """Whether it explains other networks: explainers that look at a fitted surrogate have nothing to say there."""
-        return any(measurement.changes_network for measurement in self.measurements())
-
     @abstractmethod
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return one number per sample, nothing else."""

@@ -52,6 +52,7 @@ def test_methods_import_only_the_nouns_and_what_families_share(path):
         "gpex_bench.propagation.maps",
         "gpex_bench.propagation.network",
         "gpex_bench.propagation.rules",
+        "gpex_bench.random_weights",
         "gpex_bench.variance",
         "gpex_bench.wrapper",
     }

@@ -152,6 +152,17 @@ def test_applicability_is_known_before_anything_runs(raw):
     assert parsed.skipped(shapes, "oracle", "conservation_error") == "needs residual"
 
 
+def test_a_surrogate_has_nothing_to_say_of_other_networks(raw):
+    raw["metrics"] |= {"mprt": None, "random_logit": None, "dummy_error": None}
+    parsed = config.parse(raw)
+    shapes = next(network for network in parsed.networks if network.dataset == "shapes")
+    for metric in ("mprt", "dummy_error"):
+        reason = "explains other networks, and gpex is fitted to this one"
+        assert parsed.skipped(shapes, "gpex_attribution", metric) == reason
+        assert parsed.skipped(shapes, "lrp", metric) is None
+    assert parsed.skipped(shapes, "gpex_attribution", "random_logit") is None
+
+
 def test_a_surrogate_of_classes_does_not_stand_in_for_an_attention(raw):
     config.parse(raw)
     raw["networks"][-1]["surrogates"].append("laplace")

@@ -1,11 +1,14 @@
 """The controls: what they are is known exactly."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
 
 from gpex_bench import frames, toys
+from gpex_bench.random_weights import drawn_anew
 from gpex_bench.registry import plugins
 from gpex_bench.stages.aggregate import method_record
 from gpex_bench.types import Need
@@ -50,6 +53,19 @@ def test_random_map_is_standard_normal(formula, task, query, method):
     assert abs(float(values.mean())) < 0.03
     assert abs(float(values.std()) - 1) < 0.03
     assert float(torch.corrcoef(values).triu(1).abs().max()) < 0.3
+
+
+def test_on_random_network_is_the_other_map_of_a_network_drawn_anew(toy, method):
+    asked, wanted = toy
+    of = method("gradient_x_input")
+    explainer = method("on_random_network", of=of)
+    other = dataclasses.replace(asked, model=drawn_anew(asked.model, asked.seed))
+    values = explainer.explain(asked, wanted).values
+    assert torch.equal(values, of.explain(other, wanted).values)
+    assert not torch.allclose(values, of.explain(asked, wanted).values)
+    assert explainer.kind == "control" and explainer.needs == of.needs and not explainer.offers
+    with pytest.raises(ValueError, match="of must be an explainer of the network alone; GpexAttribution looks at the"):
+        method("on_random_network", of=method("gpex_attribution"))
 
 
 def test_inverted_is_minus(toy, method):

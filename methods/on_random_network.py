@@ -1,0 +1,40 @@
+"""On random network: the map that another explainer makes of the network with all its weights drawn anew.
+
+The control of adebayo2018sanity: whoever does not score better than on a network that has learnt nothing shows the
+input, or the method, and not what was learnt. The weights are those of the metrics of randomisation, and follow the
+seed. Explainers of a surrogate are refused: it stands in for the trained network. Cost: that of the other explainer.
+"""
+
+import dataclasses
+
+from torch import Tensor
+
+from gpex_bench.random_weights import drawn_anew
+from gpex_bench.types import Attribution, Query, Task, settings
+from gpex_bench.wrapper import Wrapper
+
+
+@settings
+class OnRandomNetwork(Wrapper):
+    """Another explainer's attribution of a fully random network."""
+
+    reference = "adebayo2018sanity"
+    kind = "control"
+
+    def __post_init__(self) -> None:
+        """Refuse explainers that look at a surrogate."""
+        super().__post_init__()
+        if self.of.surrogate is not None:
+            name, surrogate = type(self.of).__name__, self.of.surrogate
+            raise ValueError(
+                f"of must be an explainer of the network alone; {name} looks at the surrogate {surrogate}."
+            )
+
+    def change(self, values: Tensor) -> Tensor:
+        """Return the map as it is."""
+        return values
+
+    def explain(self, task: Task, query: Query) -> Attribution:
+        """Return the map of the random network."""
+        random = dataclasses.replace(task, model=drawn_anew(task.model, task.seed))
+        return Attribution(values=self.inner(random, query).values)
