@@ -77,7 +77,7 @@ def table(units: Units, told: Comparison, known: Roles) -> pd.DataFrame:
 def judge(units: Units, told: Comparison, known: Roles) -> tuple[bool, str]:
     """Return whether the metric is informative, with the reason; with no blind control nothing speaks against it."""
     blind, oracle = units.groups_of(known.blind), units.groups_of(known.of("oracle"))
-    names = units.members
+    names, seen = units.members, f" ({units.scores.shape[1]} samples)"
     if not blind:
         return True, "No control in the run looks neither at the network nor at a truth, so this was not tested."
     for group in oracle:
@@ -88,7 +88,7 @@ def judge(units: Units, told: Comparison, known: Roles) -> tuple[bool, str]:
             if not (p < LEVEL and told.effect[group, control] > 0)
         ]
         if alike:
-            return False, f"The planted oracle is not better than {_listed(names, alike, known.blind)}."
+            return False, f"The planted oracle is not better than {_listed(names, alike, known.blind)}{seen}."
     adjusted = families(units, told)
     ours = np.flatnonzero(np.bincount(units.group, ~units.is_control, minlength=units.n_groups) > 0)
     if not len(ours):
@@ -96,9 +96,9 @@ def judge(units: Units, told: Comparison, known: Roles) -> tuple[bool, str]:
     beaten = (adjusted[np.ix_(ours, np.array(blind))] < LEVEL) & (told.effect[np.ix_(ours, np.array(blind))] > 0)
     unbeaten = [control for control, column in zip(blind, beaten.T, strict=True) if not column.any()]
     if unbeaten:
-        return False, f"No method is better than {_listed(names, unbeaten, known.blind)}."
+        return False, f"No method is better than {_listed(names, unbeaten, known.blind)}{seen}."
     lead = "The planted oracle and at least one method are" if oracle else "At least one method is"
-    return True, f"{lead} better than {_listed(names, blind, known.blind)}."
+    return True, f"{lead} better than {_listed(names, blind, known.blind)}{seen}."
 
 
 def _listed(names: Sequence[Sequence[str]], groups: Collection[int], allowed: Collection[str]) -> str:

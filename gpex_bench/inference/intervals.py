@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from gpex_bench.inference.bootstrap import counts, percentile_interval, resampled_means
+from gpex_bench.inference.bootstrap import N_RESAMPLES, counts, percentile_interval, resampled_means
 from gpex_bench.inference.units import Units, sample_means
 
 COLUMNS = ("method", "mean", "low", "high", "seed_sd", "n_samples", "n_seeds")
 
 
-def intervals(units: Units) -> pd.DataFrame:
+def intervals(units: Units, n_resamples: int = N_RESAMPLES) -> pd.DataFrame:
     """Return mean, 95 % interval over samples, and standard deviation of the training seeds' means, of each method.
 
     The numbers of a method do not depend on the other methods.
@@ -24,9 +24,9 @@ def intervals(units: Units) -> pd.DataFrame:
     for there in np.unique(known, axis=0):
         alike = (known == there).all(1)
         n_samples = int(there.sum())
-        means = resampled_means(np.ascontiguousarray(values[np.ix_(alike, there)].T), counts(units.key, n_samples))
+        times = counts(units.key, n_samples, n_resamples)
+        means = resampled_means(np.ascontiguousarray(values[np.ix_(alike, there)].T), times)
         rows.loc[alike, "low"], rows.loc[alike, "high"] = percentile_interval(means, n_samples)
-    seeds = [seed[np.isfinite(seed).any(1)] for seed in scores.transpose(0, 2, 1)]
-    by_seed = [np.array([seed[np.isfinite(seed)].mean() for seed in each]) for each in seeds]
+    by_seed = [each[np.isfinite(each)] for each in sample_means(scores.transpose(0, 2, 1))]
     rows["seed_sd"] = [float(each.std(ddof=1)) if len(each) > 1 else float("nan") for each in by_seed]
     return rows.assign(n_samples=known.sum(1), n_seeds=list(map(len, by_seed)))[list(COLUMNS)]

@@ -1,4 +1,4 @@
-"""How many images it takes to separate the three best methods.
+"""How many samples (images, on images) it takes to separate the three best methods.
 
 Noether's formula for the signed-rank test (noether1987sample): n = (z_a + z_b)² / (3 (p - 1/2)²), where p is the chance
 that two differences sum to more than 0, taken from the run. The level is that of the hardest step of Holm's correction:
@@ -19,7 +19,7 @@ from gpex_bench.inference.ranking import Ranks
 from gpex_bench.inference.units import PLACE, Units, sample_means
 
 POWER = 0.8
-LIMIT = 10_000  # images; beyond it only "more than" is said
+LIMIT = 10_000  # samples; beyond it only "more than" is said
 COLUMNS = (*PLACE, "first", "second", "third", "n_images", "sentence")
 
 
@@ -35,11 +35,12 @@ def needed(differences: np.ndarray, level: float) -> float:
     if away == 0:
         return math.inf
     quantiles = stats.norm.isf(level / 2) + stats.norm.ppf(POWER)
-    return float(math.ceil(quantiles**2 / (3 * away**2)))
+    at_least = math.log2(2 / level)  # below it not even differences that all agree have so small a p value
+    return float(math.ceil(max(quantiles**2 / (3 * away**2), at_least)))
 
 
 def table(units: Units, told: Comparison, found: Ranks) -> pd.DataFrame:
-    """Return one row: the three best methods by mean rank, and how many images would separate them.
+    """Return one row: the three best methods by mean rank, and how many samples would separate them.
 
     No row for fewer than two methods.
     """
@@ -63,7 +64,7 @@ def _sentence(names: list[str], n_images: float, n_units: int, n_open: int) -> s
     """Say it."""
     who = f"{', '.join(names[:-1])} and {names[-1]}"
     if not n_open:
-        return f"{who} are already separated with {n_units} images."
+        return f"{who} are already separated with {n_units} samples."
     if n_images > LIMIT:
-        return f"{who}: more than {LIMIT:,} images are needed to separate them."
-    return f"{who}: about {n_images:,.0f} images are needed to separate them ({n_units} were used)."
+        return f"{who}: more than {LIMIT:,} samples are needed to separate them."
+    return f"{who}: about {n_images:,.0f} samples are needed to separate them ({n_units} were used)."

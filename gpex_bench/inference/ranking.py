@@ -25,7 +25,7 @@ from gpex_bench.types import value
 N_RESAMPLES = 2000
 SPREAD = ("mean_rank", "rank_low", "rank_high")
 TEST = ("letters", "tied_with_best", "friedman_p", "critical_difference")
-RANKING = (*PLACE, "method", *SPREAD, *TEST, "n_units")
+RANKING = (*PLACE, "method", *SPREAD, *TEST, "n_units", "is_control")
 OVERALL = ("metric", "method", *SPREAD, *TEST, "n_networks", "networks")
 
 
@@ -113,14 +113,38 @@ def within(units: Units) -> Ranks:
 
 
 def table(units: Units, found: Ranks) -> pd.DataFrame:
-    """Return one row for each method that is ranked on one network."""
+    """Return one row for each method that is ranked on one network, then one for each control, where it would stand.
+
+    The mean rank of a control is the one it would have if it alone took part beside the methods; it is in no test.
+    """
     if not found.groups:
         return pd.DataFrame(columns=list(RANKING))
     n_units = len(found.ranks)
-    resampled = resampled_means(found.ranks, counts(units.key, n_units, N_RESAMPLES))
-    rows = _rows(found, percentile_interval(resampled, n_units))
+    times = counts(units.key, n_units, N_RESAMPLES)
+    rows = _rows(found, percentile_interval(resampled_means(found.ranks, times), n_units))
     named = _named(rows, [units.members[group] for group in found.groups], set(_methods(units)))
-    return named.assign(**dict(zip(PLACE, units.place, strict=True)), n_units=n_units)[list(RANKING)]
+    parts = [named.assign(is_control=False), *_apart(units, found, times)]
+    whole = pd.concat(parts, ignore_index=True)
+    whole = whole.assign(friedman_p=found.friedman_p, critical_difference=found.critical_difference, n_units=n_units)
+    return whole.assign(**dict(zip(PLACE, units.place, strict=True)))[list(RANKING)]
+
+
+def _apart(units: Units, found: Ranks, times: Float[np.ndarray, "resample block"]) -> list[pd.DataFrame]:
+    """Return the rows of the controls that have all their scores: ranked within each sample among the methods."""
+    scores = sample_means(units.distinct)
+    rows = []
+    for name, group in zip(units.methods, units.group, strict=True):
+        own = scores[group]
+        if name in _methods(units) or not np.isfinite(own).all():
+            continue
+        ranks = 1 + (scores[found.groups] > own).sum(0) + (scores[found.groups] == own).sum(0) / 2
+        low, high = percentile_interval(resampled_means(ranks[:, None], times), len(ranks))
+        low, high = (np.clip(end, 1, len(found.groups) + 1) for end in (low, high))
+        spread = {"mean_rank": ranks.mean(), "rank_low": low, "rank_high": high}
+        rows.append(
+            pd.DataFrame({"method": name, **spread, "letters": "", "tied_with_best": False, "is_control": True})
+        )
+    return rows
 
 
 def _rows(found: Ranks, ends: tuple[np.ndarray, np.ndarray]) -> pd.DataFrame:

@@ -75,7 +75,7 @@ class Units:
 
 
 def sample_means(scores: Float[np.ndarray, "row sample seed"]) -> Float[np.ndarray, "row sample"]:
-    """Return the mean over the seeds that are there; NaN where there is none."""
+    """Return the mean over the last axis, the seeds that are there; NaN where there is none."""
     known = np.isfinite(scores)
     n_known = known.sum(2)
     total = np.where(known, scores, 0.0).sum(2)

@@ -11,6 +11,7 @@ from scipy import stats
 
 from gpex_bench.frames import VARIANT_SCORES, groups, require
 from gpex_bench.inference.intervals import intervals
+from gpex_bench.inference.ranking import N_RESAMPLES
 from gpex_bench.inference.units import units
 
 VARIANTS = ("dataset", "model", "method", "metric", "fill", "output", "mean", "low", "high")
@@ -25,7 +26,7 @@ def summarise(scores: pd.DataFrame) -> pd.DataFrame:
     frames = []
     for at, part in groups(scores, place):
         (block,) = units(part, {at[2]: True})
-        frames.append(intervals(block).assign(**dict(zip(place, at, strict=True))))
+        frames.append(intervals(block, N_RESAMPLES).assign(**dict(zip(place, at, strict=True))))
     return pd.concat(frames, ignore_index=True)[list(VARIANTS)] if frames else pd.DataFrame(columns=list(VARIANTS))
 
 
@@ -39,19 +40,21 @@ def agreement(variants: pd.DataFrame, controls: Collection[str] = ()) -> pd.Data
     rows = []
     for place, part in groups(variants, ["dataset", "model", "metric"]):
         means = part.pivot(index="method", columns=["fill", "output"], values="mean").sort_index(axis=1)
-        for a, b in combinations(means.columns, 2):
-            both = means[[a, b]].dropna()
-            plain = both[~both.index.isin(list(controls))]
-            taus = (_tau(plain), len(plain), _tau(both), len(both))
+        plain = ~means.index.isin(list(controls))
+        columns = list(zip(means.columns, means.to_numpy().T, strict=True))
+        for (a, one), (b, other) in combinations(columns, 2):
+            known = np.isfinite(one) & np.isfinite(other)
+            ours = known & plain
+            taus = (_tau(one[ours], other[ours]), ours.sum(), _tau(one[known], other[known]), known.sum())
             rows.append((*place, *a, *b, *taus))
     return pd.DataFrame(rows, columns=list(AGREEMENT))
 
 
-def _tau(both: pd.DataFrame) -> float:
-    """Return Kendall's tau-b of two columns."""
-    if len(both) < 2 or (both.nunique() < 2).any():
+def _tau(one: np.ndarray, other: np.ndarray) -> float:
+    """Return Kendall's tau-b of two columns; NaN for fewer than two numbers, or where all are equal."""
+    if len(one) < 2 or (one == one[0]).all() or (other == other[0]).all():
         return float("nan")
-    return float(stats.kendalltau(*both.to_numpy().T).statistic)
+    return float(stats.kendalltau(one, other, method="asymptotic").statistic)
 
 
 def compare(outcomes_a: pd.DataFrame, outcomes_b: pd.DataFrame) -> pd.DataFrame:

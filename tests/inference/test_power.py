@@ -35,14 +35,14 @@ def test_no_difference_needs_no_end_of_images() -> None:
 def test_sentences() -> None:
     clear = row(scores.made({"a": 3.0, "b": 2.0, "c": 1.0, "d": 0.0}))
     assert (clear["first"], clear["second"], clear["third"], clear["n_images"]) == ("a", "b", "c", 40)
-    assert clear["sentence"] == "a, b and c are already separated with 40 images."
+    assert clear["sentence"] == "a, b and c are already separated with 40 samples."
     made = scores.made({"a": 0.53, "b": 0.5, "c": 0.0}, seed=4)
     close = row(made)
-    assert 40 < close["n_images"] < 10_000 and "images are needed to separate them (40 were used)" in close["sentence"]
+    assert 40 < close["n_images"] < 10_000 and "samples are needed to separate them (40 were used)" in close["sentence"]
     half = np.tile([[1.0], [-1.0]], (20, 3))
     never = row({"a": np.zeros((40, 3)) + 2, "b": half + 2, "c": np.zeros((40, 3))})
     assert np.isnan(never["n_images"]) and never["sentence"].endswith(
-        "more than 10,000 images are needed to separate them."
+        "more than 10,000 samples are needed to separate them."
     )
 
 

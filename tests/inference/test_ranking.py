@@ -64,8 +64,20 @@ def test_separated_groups_are_those_of_scikit_posthocs() -> None:
 def test_mean_ranks_by_hand_without_controls() -> None:
     made = {"a": np.array([[3.0], [3], [1]]), "b": np.array([[2.0], [3], [5]]), "random": np.array([[9.0], [9], [9]])}
     rows = table(made)
-    assert rows["mean_rank"].to_dict() == pytest.approx({"a": (1 + 1.5 + 2) / 3, "b": (2 + 1.5 + 1) / 3})
-    assert rows["tied_with_best"].all() and set(rows["letters"]) == {"a"}
+    means = {"a": (1 + 1.5 + 2) / 3, "b": (2 + 1.5 + 1) / 3, "random": 1.0}  # the control is ahead of both, each time
+    assert rows["mean_rank"].to_dict() == pytest.approx(means)
+    ours = rows[~rows["is_control"]]
+    assert ours["tied_with_best"].all() and set(ours["letters"]) == {"a"}
+
+
+def test_a_control_stands_where_it_would_alone_and_moves_nobody() -> None:
+    made = scores.made(QUALITY | {"edges": 0.55})
+    rows, without = table(made), table({name: made[name] for name in ("ig", "gxi", "lrp", "lime")})
+    assert rows.index[rows["is_control"]].tolist() == ["edges", "random"] and not rows.loc["edges", "tied_with_best"]
+    pd.testing.assert_frame_equal(rows[~rows["is_control"]], without)
+    alone = stats.rankdata([-made[name].mean(1) for name in ("edges", "ig", "gxi", "lrp", "lime")], axis=0)[0].mean()
+    assert rows.loc["edges", "mean_rank"] == pytest.approx(alone)
+    assert rows.loc["edges", "rank_low"] < alone < rows.loc["edges", "rank_high"]
 
 
 def test_a_copy_changes_no_rank_and_shares_its_own() -> None:
@@ -84,12 +96,13 @@ def test_permuting_names_permutes_the_rows() -> None:
 
 def test_intervals_hold_the_true_mean_rank() -> None:
     rng = np.random.default_rng(0)
-    truth = table(scores.made(QUALITY, n_samples=4000, seed=1))["mean_rank"]
+    close = {"ig": 0.60, "gxi": 0.58, "lrp": 0.5, "lime": 0.45}  # a rank that never changes has no interval
+    truth = table(scores.made(close, n_samples=4000, seed=1))["mean_rank"]
     hits = []
     for _ in range(60):
-        rows = table(scores.made(QUALITY, n_samples=30, seed=int(rng.integers(1 << 30))))
+        rows = table(scores.made(close, n_samples=30, seed=int(rng.integers(1 << 30))))
         hits.append(((rows["rank_low"] <= truth) & (truth <= rows["rank_high"])).mean())
-    assert np.mean(hits) == pytest.approx(0.95, abs=0.05)
+    assert np.mean(hits) == pytest.approx(0.95, abs=0.03)
 
 
 def test_over_networks_uses_the_largest_complete_table() -> None:
