@@ -1,10 +1,10 @@
 """Do shares differ between networks? Paired by image and by training seed, under every combination of choices.
 
-Only images that every network classifies correctly with every seed are compared. A change is told where two tests agree
-at the 5 % level: image by image (means over the seeds, Wilcoxon's test of `inference.pairs`, Holm's correction over the
-combinations of a question), which is about these trained networks on other images; and seed by seed (means over the
-images, t test of `seed_pairs`), which is about other trainings. How sure a network is moves its shares, so each change
-is also given for the images of which all compared networks are about equally sure.
+A change is told where two tests agree at the 5 % level: image by image (means over the seeds, Wilcoxon's test of
+`inference.pairs`, Holm's correction over the combinations of a question), which is about these networks on other
+images; and seed by seed (means over the images, t test of `seed_pairs`), which is about other trainings. How sure a
+network is moves its shares, so each change is also given for the images of which the compared networks are about
+equally sure.
 """
 
 from __future__ import annotations
@@ -27,17 +27,11 @@ TESTED = ("mean", "low", "high", "p_images", "seed_low", "seed_high", "p_seeds",
 MATCHED = ("matched_mean", "matched_low", "matched_high", "n_matched")
 
 
-def common(shares: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the images that every network of a dataset classifies correctly with every seed."""
-    everywhere = shares.groupby(["dataset", "sample"])["is_right"].transform("all")
-    return shares[everywhere].drop(columns="is_right")
-
-
 def summary(shares: pd.DataFrame) -> pd.DataFrame:
     """Return mean and 95 % interval over the images (means over the seeds) of every network and combination.
 
     Args:
-        shares: the rows of `common`: dataset, model, seed, sample, output, fill, mask, interaction, background.
+        shares: dataset, model, seed, sample, output, fill, mask, interaction, background; NaN where there is none.
     """
     rows = []
     for (dataset, *choice), block in groups(shares, ["dataset", *CHOICES]):
@@ -54,7 +48,7 @@ def compared(shares: pd.DataFrame, ladder: Sequence[str], twins: Sequence[Sequen
     """Return how shares change along a ladder of networks (mean step from one to the next), and from a twin to another.
 
     Args:
-        shares: the rows of `common`, with the column `probability`.
+        shares: likewise, with the column `probability`.
         ladder: models in order.
         twins: pairs of a model and the one that it is compared with.
 

@@ -8,6 +8,8 @@ image and the training seed only, so that networks of one seed answer the same q
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 import torch
@@ -15,41 +17,53 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gpex_bench import variance
+from gpex_bench.embeddings import in_chunks
 from gpex_bench.interactions.plan import Plan
 from gpex_bench.interactions.planted import Scene, scene
 from gpex_bench.masking import CHUNK, Output, absent, on_scale
-from gpex_bench.types import Task
+from gpex_bench.types import Dataset, Model, Task
 
-COLUMNS = ("sample", "output", "fill", "mask", "interaction", "background", "is_right", "probability")
+COLUMNS = ("sample", "output", "fill", "mask", "interaction", "background", "probability")
 
 
-def shares(task: Task, plan: Plan) -> pd.DataFrame:
-    """Return the shares of the first test images under every combination of output, fill and mask, for their labels.
-
-    NaN where the answers are constant. `is_right` and `probability` (of the label) are of the whole image.
+def common(models: Iterable[Model], data: Dataset, most: int) -> Int[Tensor, "image"]:
+    """Return the first test images, as rows of the split, that all networks classify correctly: `most`, if there are.
 
     Raises:
-        ValueError: the dataset has no planted truth, or fewer test images than are asked for.
+        ValueError: fewer than two, of which no interval can be told.
+    """
+    is_right = torch.ones(len(data.test.y), dtype=torch.bool)
+    for model in models:
+        is_right &= in_chunks(model, data.test.x).argmax(1) == data.test.y
+    rows = is_right.nonzero().flatten()[:most]
+    if len(rows) < 2:
+        raise ValueError(
+            f"At least 2 of {len(is_right)} test images of {data.name} must be classified correctly by every network "
+            f"and seed, got {len(rows)}; train longer, leave a network out, or raise n_test."
+        )
+    return rows
+
+
+def shares(task: Task, rows: Int[Tensor, "image"], plan: Plan) -> pd.DataFrame:
+    """Return the shares of test images under every combination of output, fill and mask, for their labels.
+
+    NaN where the answers are constant. `probability` is that of the label of the whole image.
+
+    Raises:
+        ValueError: the dataset has no planted truth.
     """
     test, truth = task.data.test, task.data.truth
     if truth is None:
         raise ValueError(f"interactions needs planted truth, which {task.data.name} lacks; choose shapes.")
-    if plan.images > len(test.y):
-        raise ValueError(f"images must be at most the {len(test.y)} test images, got {plan.images}.")
-    x, target, sample = test.x[: plan.images], test.y[: plan.images], test.sample[: plan.images]
-    cut = scene(truth.mask[: plan.images], plan.sides)
-    with torch.no_grad():
-        logits = task.model(x)
-    whole = {
-        "sample": sample.numpy(),
-        "is_right": (logits.argmax(1) == target).numpy(),
-        "probability": on_scale(logits, target, "probability").numpy(),
-    }
+    x, target, sample = test.x[rows], test.y[rows], test.sample[rows]
+    cut = scene(truth.mask[rows], plan.sides)
+    sure = on_scale(in_chunks(task.model, x), target, "probability")
+    whole = {"sample": sample.numpy(), "probability": sure.numpy()}
     frames = []
     for fill in plan.fills:
         gone = absent(task, x, fill)
         for kind in plan.masks:
-            masks = _masks(task, plan, kind, len(cut.is_background))
+            masks = _masks(task, sample, (kind, len(cut.is_background), plan.points))
             answers = _answers(task, (x, gone, target), cut.index, masks, plan.outputs)
             for output, y in zip(plan.outputs, answers, strict=True):
                 found = variance.enumerated(y) if kind == "binary" else _sampled(y, len(cut.is_background))
@@ -58,14 +72,14 @@ def shares(task: Task, plan: Plan) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)[list(COLUMNS)]
 
 
-def _masks(task: Task, plan: Plan, kind: str, n_regions: int) -> Float[Tensor, "batch row region"]:
-    """Return the masks of each image."""
+def _masks(task: Task, sample: Int[Tensor, "image"], how: tuple[str, int, int]) -> Float[Tensor, "image row region"]:
+    """Return the masks of each image; how are the kind of mask, the number of regions and of base points."""
+    kind, n_regions, n_points = how
     if kind == "binary":
-        return variance.combinations(n_regions).expand(plan.images, -1, -1)
-    each = plan.points * variance.rows_each(n_regions)
-    seeds = [task.seeded(sample) for sample in task.data.test.sample[: plan.images].tolist()]
-    designs = [torch.from_numpy(variance.design(n_regions, plan.points, seed)) for seed in seeds]
-    return torch.stack([variance.mixed(points)(slice(0, each)) for points in designs]).float()
+        return variance.combinations(n_regions).expand(len(sample), -1, -1)
+    each = n_points * variance.rows_each(n_regions)
+    designs = [variance.design(n_regions, n_points, task.seeded(one)) for one in sample.tolist()]
+    return torch.stack([variance.mixed(torch.from_numpy(points))(slice(0, each)) for points in designs]).float()
 
 
 def _answers(

@@ -6,7 +6,7 @@ import pandas as pd
 
 from gpex_bench import io
 from gpex_bench.interactions.plan import Plan
-from gpex_bench.jobs import Job, job, log, write_cell_table
+from gpex_bench.jobs import Job, job, load_model, log, write_cell_table
 
 
 @job
@@ -14,9 +14,13 @@ def decompose(this: Job) -> None:
     """Networks → shares of every seed, and the accuracies beside them."""
     from gpex_bench.stages.decompose import decompose
 
-    for seed, model, path in zip(this.config.seeds, this.paths("models"), this.paths("shares"), strict=True):
-        table = decompose(this.model(model), this.data, _plan(this), seed)
-        _, accuracies = io.read_tensors(model)
+    files = dict(zip(this.config.seeds, this.paths("models"), strict=True))
+    models = {seed: this.model(path) for seed, path in files.items()}
+    named = [network.model for network in this.config.networks if network.dataset == this.wildcards["dataset"]]
+    placed = zip([name for name in named for _ in this.config.seeds], this.paths("every"), strict=True)
+    every = (load_model(this.config, name, this.data, path) for name, path in placed)
+    for path, (seed, table) in zip(this.paths("shares"), decompose(models, every, this.data, _plan(this)), strict=True):
+        _, accuracies = io.read_tensors(files[seed])
         table["test_accuracy"] = float(accuracies["test_accuracy"])
         write_cell_table(this, path, table, seed, kind="interactions")
 

@@ -25,7 +25,7 @@ def share_rows(table: pd.DataFrame, networks: pd.DataFrame) -> Drawing:
         networks: model and test_accuracy, in the order of the rows.
     """
     if table.empty:
-        raise ValueError("table must hold at least one share, got none: no image is classified correctly by all.")
+        raise ValueError("table must hold at least one share, got none.")
     scores, ways = list(dict.fromkeys(table["score"])), table[["fill", "mask"]].drop_duplicates().to_numpy().tolist()
     outputs, models = list(dict.fromkeys(table["output"])), list(networks["model"])
     size = (2.2 + 2.2 * len(ways), 0.9 + (0.5 + 0.27 * len(models)) * len(scores))

@@ -33,7 +33,7 @@ class Found:
 
     table: pd.DataFrame  # one row per network, score and combination
     changes: pd.DataFrame  # one row per question and combination
-    networks: pd.DataFrame  # accuracy and certainty of each network
+    networks: pd.DataFrame  # accuracy of each network, and how sure it is
     drawings: dict[str, Drawing]  # by dataset
     sentences: str
 
@@ -46,13 +46,12 @@ def interactions(shares: pd.DataFrame, accuracies: pd.DataFrame, plan: Plan) -> 
         accuracies: dataset, model, seed, test_accuracy.
         plan: of the experiment.
     """
-    kept = contrasts.common(shares)
-    table, networks = contrasts.summary(kept), _networks(shares, kept, accuracies)
-    changes = contrasts.compared(kept, plan.ladder, plan.twins)
+    table, networks = contrasts.summary(shares), _networks(shares, accuracies)
+    changes = contrasts.compared(shares, plan.ladder, plan.twins)
     drawings, said = {}, []
     for dataset, own in networks.groupby("dataset", sort=False):
         drawings[str(dataset)] = share_rows(table[table["dataset"] == dataset], own)
-        said += [_about(str(dataset), own, plan), *_answers(str(dataset), changes[changes["dataset"] == dataset])]
+        said += [_about(str(dataset), own), *_answers(str(dataset), changes[changes["dataset"] == dataset])]
         said.append(_spread(str(dataset), table[table["dataset"] == dataset]))
     how = PROTOCOL.format(
         parts=plan.sides**2,
@@ -62,29 +61,24 @@ def interactions(shares: pd.DataFrame, accuracies: pd.DataFrame, plan: Plan) -> 
     return Found(table, changes, networks, drawings, "\n\n".join([*said, how]) + "\n")
 
 
-def _networks(shares: pd.DataFrame, kept: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
-    """Return accuracy on the whole test split and on the images asked, and the mean probability on the common ones."""
+def _networks(shares: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
+    """Return accuracy on the whole test split, over seeds, and the mean probability of the label on these images."""
     place = ["dataset", "model"]
     frame = accuracies.groupby(place, sort=False)["test_accuracy"].agg(["mean", "min", "max"])
     frame.columns = pd.Index(["test_accuracy", "lowest", "highest"])
-    frame["right_of_asked"] = shares.groupby(place)["is_right"].mean()
-    frame["probability"] = kept.groupby(place)["probability"].mean()
-    counts = [data.groupby("dataset")["sample"].nunique() for data in (shares, kept)]
-    return frame.reset_index().assign(
-        n_asked=lambda rows: rows["dataset"].map(counts[0]),
-        n_images=lambda rows: rows["dataset"].map(counts[1]).fillna(0).astype(int),
-    )
+    frame["probability"] = shares.groupby(place)["probability"].mean()
+    frame["n_images"] = shares.groupby(place)["sample"].nunique()
+    return frame.reset_index()
 
 
-def _about(dataset: str, networks: pd.DataFrame, plan: Plan) -> str:
+def _about(dataset: str, networks: pd.DataFrame) -> str:
     """Say which images are compared, and how good the networks are: a difference of that kind is a confound."""
-    first = networks.iloc[0]
     each = ", ".join(
         f"{row['model']} {100 * row['test_accuracy']:.1f} % ({number(row['probability'])})" for row in records(networks)
     )
     gap = networks["test_accuracy"].max() - networks["test_accuracy"].min()
     return (
-        f"{dataset}: compared are the {first['n_images']} of {first['n_asked']} images that all networks classify "
+        f"{dataset}: compared are the first {networks['n_images'].max()} test images that all networks classify "
         f"correctly with every seed. Test accuracy (and mean probability of the label on these images): {each}. "
         f"The accuracies differ by up to {100 * gap:.1f} points; how sure a network is moves its shares, so that "
         "changes are also given for images of which the compared networks are about equally sure."
@@ -172,4 +166,4 @@ def _spread(dataset: str, table: pd.DataFrame) -> str:
             f"the {WORDS[score]} of one network moves by {number(across)} between combinations, and under one "
             f"combination the networks lie {number(apart)} apart (medians)"
         )
-    return f"{dataset}: {'; '.join(said) or 'no image is classified correctly by all networks'}."
+    return f"{dataset}: {'; '.join(said)}."

@@ -3,6 +3,12 @@ rule decompose:
     input:
         data=rules.prepare.output.data,
         models=per_seed("model.safetensors"),
+        every=lambda w: [
+            f"{RUN}/{w.dataset}/{model}/seed-{seed}/model.safetensors"
+            for dataset, model in NETWORKS
+            if dataset == w.dataset
+            for seed in CONFIG.seeds
+        ],
     output:
         shares=[
             f"{RUN}/interactions/{{dataset}}/{{model}}/seed-{seed}.parquet"
