@@ -18,7 +18,12 @@ CLAIM = 10  # times faster than LIME: wang2022explaining says so of E-LIME
 def all_of(tables: Sequence[pd.DataFrame], plan: BudgetPlan, evolutionary: Collection[str]) -> list[str]:
     """Return the paragraphs on one network; tables: curves, needs, stability, convergence of that network."""
     curve, needed, stable, converging = tables
-    said = [rows_needed(needed, curve, plan), own_costs(curve), speed(needed, plan), claim(needed, evolutionary, plan)]
+    said = [
+        rows_needed(needed, curve, plan),
+        own_costs(curve, plan),
+        speed(needed, plan),
+        claim(needed, evolutionary, plan),
+    ]
     return [text for text in (*said, stability(stable, plan), convergence(converging)) if text]
 
 
@@ -60,19 +65,24 @@ def _best(curve: pd.DataFrame, method: str) -> str:
     return f"{number(best['mean'])} at {best['budget']}"
 
 
-def own_costs(curve: pd.DataFrame) -> str:
-    """Say what the methods score that run as they are configured."""
+def own_costs(curve: pd.DataFrame, plan: BudgetPlan) -> str:
+    """Say what the methods score that run as they are configured, and which of them reach the reference."""
+    at = (curve["method"] == plan.reference) & (curve["budget"] == plan.reference_budget)
+    goal = float(curve[at]["mean"].iloc[0])
+    enough = goal - plan.tolerance * abs(goal)
     own = curve[(curve["budget"] == OWN_COST) & (curve["status"] == "ok")].sort_values("mean", ascending=False)
     parts = [
         f"{row['method']} {' '.join(interval(row['mean'], row['low'], row['high']))} "
-        f"({row['rows']:g} rows, {row['cpu_seconds']:.3f} s)"
+        f"({row['rows']:g} rows, {row['cpu_seconds']:.3f} s{', reaches it' if row['mean'] >= enough else ''})"
         for row in records(own)
     ]
     return f"At their own cost: {'; '.join(parts)}." if parts else ""
 
 
 def speed(needed: pd.DataFrame, plan: BudgetPlan) -> str:
-    """Say how much faster each method is at the budget chosen on half of the samples."""
+    """Say how much faster each method is at the budget chosen on half of the samples; nothing without a reference."""
+    if needed["chosen"].isna().all():
+        return ""
     found = needed[np.isfinite(needed["chosen"])].sort_values(["faster", "method"], ascending=False, kind="stable")
     parts = [
         f"{row['method']} at {row['chosen']:g} is {row['faster']:.1f} times faster "
@@ -95,8 +105,8 @@ def _caveat(row: dict[str, Any]) -> str:
 
 def claim(needed: pd.DataFrame, evolutionary: Collection[str], plan: BudgetPlan) -> str:
     """Say whether an evolutionary explainer is CLAIM times faster at the reference's faithfulness."""
-    rows = {row["method"]: row for row in records(needed)}
-    own, said = rows[plan.reference], []
+    rows = {row["method"]: row for row in records(needed.dropna(subset="chosen"))}
+    own, said = rows.get(plan.reference), []
     for name in [name for name in rows if name in evolutionary]:
         row = rows[name]
         if not np.isfinite(row["chosen"]):
@@ -104,7 +114,7 @@ def claim(needed: pd.DataFrame, evolutionary: Collection[str], plan: BudgetPlan)
             continue
         holds = row["keeps"] and row["faster_low"] >= CLAIM
         text = f"for {name} it {'holds' if holds else 'does not hold'}: {row['faster']:.1f} times{_caveat(row)}"
-        if np.isfinite(own["chosen"]):
+        if own is not None and np.isfinite(own["chosen"]):
             text += f", {row['faster'] / own['faster']:.1f} times against {plan.reference}-{own['chosen']:g}"
         said.append(text)
     goal = f"{plan.reference}-{plan.reference_budget}"

@@ -10,11 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gpex_bench.budget_plan import OWN_COST, BudgetPlan
+from gpex_bench.frames import records
 from gpex_bench.plots.style import COLOURS, GREY, INK, MARKERS, Drawing, plain_numbers, shorten, styled
 
 SIDES = {"rows": "rows per image (a backward row counts as two)", "cpu_seconds": "CPU seconds per image (measured)"}
+DARK = [colour for colour in COLOURS if colour not in ("#fbafe4", "#ece133")]  # pink and yellow are faint as lines
 LINES = ("-", "--")  # a second round of colours is dashed
 OWN_MARKERS = "*Pph8<"
+BELOW = 0.15  # how far below the curves a line of no cost is still drawn, in units of the score
 MEASURES = {"jaccard": "Jaccard index of the top {top:.0%}", "spearman": "rank correlation"}
 
 
@@ -33,47 +36,56 @@ def faithfulness_curves(curve: pd.DataFrame, plan: BudgetPlan, metric: str) -> D
     dataset, model = ran.iloc[0][["dataset", "model"]]
     figure = Figure(figsize=(9.6, 5.4), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
+    band = f"{plan.reference}-{plan.reference_budget}, up to {plan.tolerance:.0%} less"
     goal = ran[(ran["method"] == plan.reference) & (ran["budget"] == plan.reference_budget)]
     for axes, (side, title) in zip(panels, SIDES.items(), strict=True):
-        _methods(axes, ran, side)
+        _sampled(axes, ran[ran["budget"] != OWN_COST], side, plan.reference)
+        _at_own_cost(axes, ran[ran["budget"] == OWN_COST], side)
         for level in goal["mean"]:
             reach = level - plan.tolerance * abs(level)
-            axes.axhspan(reach, level, color=GREY, alpha=0.25, lw=0, label=f"{plan.reference}-{plan.reference_budget}")
+            axes.axhspan(reach, level, color=GREY, alpha=0.25, lw=0, label=band)
         axes.set_xscale("log")
         axes.set_xlabel(title)
         plain_numbers(axes.xaxis)
     panels[0].set_ylabel(f"{metric}, mean over the images")
     handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, [shorten(name) for name in names], loc="outside lower center", ncols=5)
+    figure.legend(handles, [shorten(name, 30) for name in names], loc="outside lower center", ncols=5)
     best = ran.sort_values("mean").groupby("method").last().sort_values("mean", ascending=False)
     said = "; ".join(f"{name} {row['mean']:.2f} at {row['rows']:.0f} rows" for name, row in best.iterrows())
     title = f"Faithfulness against cost, {dataset} ({model})"
     return Drawing(figure, title, f"Curves of {metric}. Best mean of each method: {said}.", curve)
 
 
-def _methods(axes: Axes, ran: pd.DataFrame, side: str) -> None:
-    """Draw each method's curve, point or, where it costs no row, line."""
-    sampled = ran[ran["budget"] != OWN_COST]
-    for place, (name, part) in enumerate(sampled.groupby("method", sort=True)):
+def _sampled(axes: Axes, ran: pd.DataFrame, side: str, reference: str) -> None:
+    """Draw each method's curve, the reference's black and heavy."""
+    others = [name for name in sorted(set(ran["method"])) if name != reference]
+    for name, part in ran.groupby("method", sort=True):
         line = part.sort_values("budget")
-        look: dict[str, Any] = {
-            "color": COLOURS[place % 10],
-            "marker": MARKERS[place % 10],
-            "ls": LINES[place // 10 % 2],
-        }
-        axes.plot(line[side], line["mean"], ms=4.5, lw=1.4, label=str(name), **look)
-    styles = iter([(marker, INK) for marker in OWN_MARKERS] * 9)
-    dashes = iter([(0, (4, 2)), (0, (1, 1.5)), (0, (6, 1, 1, 1))] * 9)
-    for name, part in ran[ran["budget"] == OWN_COST].groupby("method", sort=True):
-        row = part.iloc[0]
+        look: dict[str, Any] = {"color": INK, "marker": "s", "lw": 2.2}
+        if name != reference:
+            place = others.index(str(name))
+            look = {"color": DARK[place % 8], "marker": MARKERS[place % 10], "ls": LINES[place // 8 % 2], "lw": 1.3}
+        axes.plot(line[side], line["mean"], ms=4.5, label=str(name), **look)
+
+
+def _at_own_cost(axes: Axes, ran: pd.DataFrame, side: str) -> None:
+    """Draw a point with its interval for each method, and a line for one that costs no row.
+
+    A line far below all curves would press them together: it is left out, and its height named.
+    """
+    markers = iter(OWN_MARKERS * len(ran))
+    dashes = iter([(0, (4, 2)), (0, (1, 1.5)), (0, (6, 1, 1, 1))] * len(ran))
+    floor = axes.get_ylim()[0]
+    for row in records(ran.sort_values("method")):
+        name, mean = row["method"], row["mean"]
         if row["rows"] > 0:
-            marker, colour = next(styles)
-            reach = [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
-            axes.errorbar(
-                [row[side]], [row["mean"]], reach, color=colour, marker=marker, ms=7, ls="none", label=str(name)
-            )
+            reach = [[mean - row["low"]], [row["high"] - mean]]
+            look: dict[str, Any] = {"color": INK, "marker": next(markers), "ms": 7, "lw": 1}
+            axes.errorbar([row[side]], [mean], reach, ls="none", label=name, **look)
+        elif mean >= floor - BELOW:
+            axes.axhline(mean, color=GREY, ls=next(dashes), lw=1.3, label=name)
         else:
-            axes.axhline(row["mean"], color=GREY, ls=next(dashes), lw=1.3, label=str(name))
+            axes.plot([], [], ls="none", label=f"{name} ({mean:.2f}, below)")
 
 
 @styled
@@ -114,17 +126,17 @@ def convergence_curves(table: pd.DataFrame) -> Drawing:
         raise ValueError("table must hold at least one curve, got none.")
     dataset, model = table.iloc[0][["dataset", "model"]]
     names = sorted(set(table["method"]))
-    figure = Figure(figsize=(0.8 + 2.9 * len(names), 3.2), layout="constrained")
+    figure = Figure(figsize=(0.8 + 2.6 * len(names), 3.2), layout="constrained")
     panels = figure.subplots(1, len(names), squeeze=False)[0]
-    for place, (axes, name) in enumerate(zip(panels, names, strict=True)):
+    for axes, name in zip(panels, names, strict=True):
         line = table[table["method"] == name].sort_values("generation")
-        axes.plot(line["rows"], line["best"], color=COLOURS[place], marker=MARKERS[place], ms=3, label="best subset")
-        axes.fill_between(line["rows"], line["low"], line["high"], color=COLOURS[place], alpha=0.2, lw=0)
+        axes.plot(line["rows"], line["best"], color=COLOURS[0], lw=1.6, label="best subset so far, and its interval")
+        axes.fill_between(line["rows"], line["low"], line["high"], color=COLOURS[0], alpha=0.2, lw=0)
         axes.axhline(line["whole"].iloc[0], color=GREY, ls="--", lw=1.3, label="whole image")
         axes.set_title(shorten(name))
         axes.set_xlabel("forward rows per image")
-        axes.legend(loc="lower right")
     panels[0].set_ylabel("fitness")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     last = table.sort_values("generation").groupby("method").last()
     said = "; ".join(f"{name} {row['best']:.3f} after {row['rows']:.0f} rows" for name, row in last.iterrows())
     return Drawing(figure, f"Convergence of the evolution, {dataset} ({model})", f"Fitness at the end: {said}.", table)
