@@ -12,7 +12,7 @@ READY := .venv/.ready
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help results study test lint lock publish clean
+.PHONY: help results study test lint crosscheck lock publish clean
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -33,6 +33,13 @@ lint: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(BIN)/snakefmt --check Snakefile workflow
+
+crosscheck: $(READY) ## compare the metrics with those of Quantus and captum; Quantus is laid over the environment in .crosscheck
+	rm -rf .crosscheck
+	if command -v uv > /dev/null; then install="uv pip install --quiet --python $(BIN)/python"; \
+	else install="$(BIN)/python -m pip install --quiet --disable-pip-version-check"; fi; \
+		$$install --target .crosscheck --no-deps --require-hashes -r benchmarks/crosscheck/requirements.lock
+	PYTHONPATH=.crosscheck $(BIN)/python benchmarks/crosscheck/compare.py
 
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-header \

@@ -24,6 +24,7 @@ class AverageDrop(Metric):
     higher_is_better = False
     range = (0.0, 1.0)
     chance = None
+    caveat = "A random map fades every pixel a little, and may lose as much as a map that hides all of the evidence."
 
     def measurements(self) -> tuple[Masked, ...]:
         """Return the input seen through its map."""

@@ -28,16 +28,6 @@ def pearson(a: Float[Tensor, "batch n"], b: Float[Tensor, "batch n"]) -> Float[T
     return torch.where(varies, correlation.clamp(-1, 1), 0.0)
 
 
-def spearman(a: Float[Tensor, "batch n"], b: Float[Tensor, "batch n"]) -> Float[Tensor, "batch"]:
-    """Return the rank correlation of each pair of rows, ties sharing their mean rank; 0 if one is constant."""
-    return pearson(_ranks(a), _ranks(b))
-
-
-def _ranks(a: Float[Tensor, "batch n"]) -> Float[Tensor, "batch n"]:
-    below, same = (a[:, None] < a[..., None]).sum(2), (a[:, None] == a[..., None]).sum(2)
-    return below.double() + (same.double() - 1) / 2
-
-
 @settings
 class FaithfulnessCorrelation(Metric):
     """Correlation between removed relevance and fall of the logit; 0 for a constant map.

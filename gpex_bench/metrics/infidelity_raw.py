@@ -33,6 +33,7 @@ class InfidelityRaw(Metric):
     higher_is_better = False
     range = (0.0, float("inf"))
     chance = None
+    caveat = "Ruled by the units of the map: a planted mask, which is not in logits, can lose to small random numbers."
 
     n_subsets: int = 24
     share: float = 0.25

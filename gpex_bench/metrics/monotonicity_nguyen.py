@@ -14,13 +14,14 @@ from torch import Tensor
 
 from gpex_bench.measurements.answers import OUTPUTS
 from gpex_bench.measurements.chunks import Chunks
-from gpex_bench.metrics.faithfulness_correlation import spearman
+from gpex_bench.measurements.similarity import ranks
+from gpex_bench.metrics.faithfulness_correlation import pearson
 from gpex_bench.types import Case, Metric, settings
 
 
 @settings
 class MonotonicityNguyen(Metric):
-    """Rank correlation between the size of the relevance of chunks and the squared change when each is replaced.
+    """Rank correlation between the relevance of chunks and the squared change without each; 0 for a constant map.
 
     Attributes:
         n_chunks: chunks per sample.
@@ -48,4 +49,4 @@ class MonotonicityNguyen(Metric):
         """Return the correlation of each sample."""
         replaced, row = case.read(self.measurements()[0]), OUTPUTS.index("probability")
         change = replaced.without[row] - replaced.intact[row][:, None, None]
-        return spearman(replaced.worth, change.square().mean(2))
+        return pearson(ranks(replaced.worth), ranks(change.square().mean(2)))

@@ -13,7 +13,6 @@ from gpex_bench.measurements.fills import filler, stand_in
 from gpex_bench.measurements.inpainting import NOISE, inpainted, noise
 from gpex_bench.measurements.jitter import Jitter
 from gpex_bench.measurements.recomputed import Recomputed
-from gpex_bench.metrics.faithfulness_correlation import spearman
 from gpex_bench.registry import plugins
 from gpex_bench.removal import area, read_at
 from gpex_bench.types import Attribution, Case, Dataset, Explainer, Query, Split, Task, settings
@@ -383,13 +382,6 @@ def test_monotonicity_of_nguyen_is_a_rank_correlation(toy, noisy):
             change.append(np.mean(squares))
         assert found.item() == pytest.approx(stats.spearmanr(worth, change).statistic, abs=1e-9)
     assert not torch.equal(others[0], others[1])
-
-
-def test_spearman_is_scipys():
-    a = torch.randint(4, (5, 9), generator=torch.Generator().manual_seed(0)).double()
-    b = torch.randn(5, 9, generator=torch.Generator().manual_seed(1)).double()
-    expected = [stats.spearmanr(x, y).statistic for x, y in zip(a, b, strict=True)]
-    np.testing.assert_allclose(spearman(a, b), expected, atol=1e-12)
 
 
 def test_gaps_are_those_of_noise_on_the_strongest(toy, noisy):
