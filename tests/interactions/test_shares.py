@@ -1,9 +1,13 @@
 """Regions by the planted truth, and shares of networks whose interactions are known."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+import yaml
 
+from gpex_bench.config import ConfigError, parse
 from gpex_bench.interactions.plan import Plan
 from gpex_bench.interactions.planted import scene
 from gpex_bench.interactions.shares import COLUMNS, common, shares
@@ -161,3 +165,15 @@ def test_impossible_plans_are_refused(settings, message):
     with pytest.raises(ValueError, match="interactions needs planted truth, which planted lacks"):
         bare = Dataset(**{name: getattr(table, name) for name in Dataset.__slots__} | {"truth": None})
         found(lambda x: x.sum((1, 2, 3)), data=bare)
+
+
+def test_the_section_of_a_config_is_checked():
+    written = yaml.safe_load((Path(__file__).parents[2] / "config/studies/interactions.yaml").read_text())
+    assert parse(written).interactions.ladder == ("alexnet", "vgg", "resnet", "densenet")
+    for change, message in (
+        ({"ladder": ["alexnet", "vgg16"]}, "interactions: unknown model on shapes 'vgg16'. Did you mean 'vgg'"),
+        ({"depth": 2}, "interactions.depth: unknown parameter 'depth'"),
+        ({"points": 3}, "interactions: points must be a power of two, got 3"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            parse(written | {"interactions": written["interactions"] | change})
