@@ -6,7 +6,7 @@
 - separation: share of the pairs of different methods that are told apart.
 - random minus chance: mean score of the random control minus the chance value the metric declares.
 
-Four more are those of MetaQuantus (hedstrom2023meta), where scores under perturbed networks or inputs are given. Each
+Four more are those of MetaQuantus (hedstroem2023meta), where scores under perturbed networks or inputs are given. Each
 method's scores are compared with its own unperturbed ones. Under a minor perturbation a metric should say the same
 (noise resilience: p value of Wilcoxon's test, and share of methods that keep their rank within a sample), under a
 disruptive one something else, and worse (adversary reactivity: 1 - p, and share of scores that get worse). Their mean
