@@ -64,7 +64,7 @@ def markdown(targets: list[dict], tables: Mapping[str, pd.DataFrame], record: di
         f"work), Python {machine['python']}, torch {machine['torch']}, lime {machine['lime']}, captum "
         f"{machine['captum']}; commit {str(code['commit'])[:12]}{dirty}, code {code['fingerprint']}. Seconds are those "
         "of the processor; what is compared takes turns, a ratio is taken within a turn, and the median over the turns "
-        "is shown. Forward rows are timed in the same turns, in batches of 256: as the network gets them from a loader, "
+        "is shown. Forward rows are timed in the same turns, in batches of 256: as the network gets them from a loader "
         "and laid out in memory as masked images are, which suits this network's pooling. All images are training "
         "images; the network for 64 x 64 is untrained."
     )

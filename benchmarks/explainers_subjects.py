@@ -1,4 +1,4 @@
-"""What `explainers` explains, by which methods, and how it keeps time: seconds of the processor, ratios within a turn."""
+"""What `explainers` explains, by which methods, and how it measures: processor seconds in turns, peaks of memory."""
 
 from __future__ import annotations
 
@@ -151,11 +151,9 @@ class CaptumShap:
 def turns(calls: Mapping[str, list[Call]]) -> pd.DataFrame:
     """Return processor seconds [turn, what] of calls that take turns, so that a busy machine hurts all alike.
 
-    Each turn starts with another one; every call is made once before, for what it imports.
+    Each turn starts with another one.
     """
     names, found = list(calls), []
-    for name in names:
-        calls[name][0]()
     for turn in range(len(calls[names[0]])):
         seconds = {}
         for name in [*names[turn % len(names) :], *names[: turn % len(names)]]:
