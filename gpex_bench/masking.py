@@ -3,9 +3,7 @@
 An input is cut into regions: segments of an image, columns of a table. A mask says how much of each region, or of each
 position (a pixel with all its channels, or a column), is present: 1 all, 0 nothing. The blend m x + (1 - m) absent goes
 through the network, at most CHUNK rows at a time, so that memory does not grow with the number of masks except for
-the masks themselves.
-
-SLIC: achanta2012slic; quickshift: vedaldi2008quick; both through scikit-image.
+the masks themselves. SLIC: achanta2012slic; quickshift: vedaldi2008quick; both through scikit-image.
 """
 
 from __future__ import annotations
@@ -160,9 +158,6 @@ def _numbered(found: np.ndarray) -> np.ndarray:
     return np.unique(found, return_inverse=True)[1].reshape(found.shape)
 
 
-# --- what an absent region shows ------------------------------------------------------------------------------------
-
-
 def absent(task: Task, x: Float[Tensor, "batch *feature"], how: Fill, cut: Regions | None = None) -> Tensor:
     """Return what every entry of x looks like when it is absent.
 
@@ -227,7 +222,7 @@ class Probe:
             image: which sample each row masks.
             present: returns the masks of a slice of the rows; called once per chunk, in order.
         """
-        pools = self.x.device.type == "cpu" and any(isinstance(one, nn.MaxPool2d) for one in self.model.modules())
+        quick = layout(self.model, self.x)
         n_chunks = -(-len(image) // CHUNK)
         ends = [len(image) * i // n_chunks for i in range(n_chunks + 1)] if n_chunks else []
         for start, end in zip(ends, ends[1:], strict=False):
@@ -236,7 +231,7 @@ class Probe:
             shaped = mask[:, None] if self.x.ndim == 4 else mask
             with torch.no_grad():
                 blend = torch.lerp(self.absent[which], self.x[which], shaped)
-                logits = self.model(_channels_last(blend) if pools else blend)
+                logits = self.model(quick(blend))
             yield rows, mask, on_scale(logits, self.target[which], self.output)
 
     def answers(
@@ -251,6 +246,12 @@ class Probe:
         shape = self.x.shape[2:] if self.x.ndim == 4 else self.x.shape[1:]
         image = torch.arange(len(self.x), device=self.x.device)
         return self.answers(image, lambda rows: self.x.new_full((rows.stop - rows.start, *shape), level))
+
+
+def layout(model: nn.Module, x: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return the function that lays inputs like x out in memory as the network takes them fastest."""
+    pools = x.ndim == 4 and x.device.type == "cpu" and any(isinstance(one, nn.MaxPool2d) for one in model.modules())
+    return _channels_last if pools else lambda batch: batch
 
 
 def _channels_last(x: Float[Tensor, "row channel height width"]) -> Tensor:

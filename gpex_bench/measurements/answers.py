@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from gpex_bench.masking import layout
 from gpex_bench.removal import CHUNK, in_chunks
 from gpex_bench.types import Case
 
@@ -23,11 +24,11 @@ def answers(case: Case, n_each: int, make: Make) -> Float[Tensor, "output batch 
         n_each: rows per query.
         make: makes at most CHUNK rows at a time, so that memory does not grow with the number of queries.
     """
-    query = case.query
+    query, quick = case.query, layout(case.task.model, case.query.x)
 
     def outputs(row: Int[Tensor, "row"]) -> Float[Tensor, "row output"]:
         image, number = (row // n_each).to(query.x.device), (row % n_each).to(query.x.device)
-        return _outputs(case.task.model(make(image, number)), query.target[image])
+        return _outputs(case.task.model(quick(make(image, number))), query.target[image])
 
     found = in_chunks(outputs, len(query.x) * n_each, CHUNK)
     return found.T.reshape(len(OUTPUTS), len(query.x), n_each)
