@@ -54,7 +54,7 @@ def _tau(one: np.ndarray, other: np.ndarray) -> float:
     """Return Kendall's tau-b of two columns; NaN for fewer than two numbers, or where all are equal."""
     if len(one) < 2 or (one == one[0]).all() or (other == other[0]).all():
         return float("nan")
-    return float(stats.kendalltau(one, other, method="asymptotic").statistic)
+    return float(stats.kendalltau(one, other).statistic)
 
 
 def compare(outcomes_a: pd.DataFrame, outcomes_b: pd.DataFrame) -> pd.DataFrame:

@@ -240,6 +240,8 @@ def test_rank_agreement_of_variants() -> None:
     assert taus.loc[("blur", "logit", "blur", "probability"), "tau"] == 1
     assert taus.loc[("blur", "logit", "zero", "logit"), "tau"] == -1
     assert taus.loc[("blur", "logit", "zero", "logit"), "tau_with_controls"] == pytest.approx(0)
+    two = variants.agreement(found[found["method"].isin(["a", "c"])])
+    assert set(two["tau"]) == {-1.0, 1.0}
     assert variants.summarise(NO_VARIANTS).empty and variants.agreement(variants.summarise(NO_VARIANTS)).empty
 
 
