@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gpex_bench import catalogue, config, registry
+from gpex_bench import catalogue, config, io, registry
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,6 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("what", choices=["report", "config"])
     command.add_argument("--config", type=Path, default=Path("config/default.yaml"))
     command.set_defaults(run=_show)
+    command = commands.add_parser("compare", help="say which numbers moved between two runs; status 1 if any did")
+    for run in ("run_a", "run_b"):
+        command.add_argument(run, help="name of a run, or a folder that holds its tables")
+    command.set_defaults(run=_compare)
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
@@ -73,6 +80,30 @@ def _show(options: argparse.Namespace) -> int:
         for run_id, entry in entries.items():
             sys.stdout.write(f"{kind}s.{run_id}: {entry.settings!r}\n")
     return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    """Print what differs between two runs: beyond the intervals first, then states and marks; count the rest."""
+    from gpex_bench.inference.variants import compare
+    from gpex_bench.report.moved import sentences
+
+    found = compare(_outcomes(options.run_a), _outcomes(options.run_b))
+    sys.stdout.write("\n".join(sentences(found, options.run_a, options.run_b)) + "\n")
+    return int(bool(len(found)))
+
+
+def _outcomes(run: str) -> pd.DataFrame:
+    """Return the outcomes of a run: of results/RUN, or of a folder with `tables/outcomes.parquet` or outcomes.csv."""
+    import pandas as pd
+
+    places = [Path("results") / run / "tables", Path("results/published") / run, Path(run) / "tables", Path(run)]
+    for folder in places:
+        if (folder / "outcomes.parquet").is_file():
+            return io.read_table(folder / "outcomes.parquet")
+        if (folder / "outcomes.csv").is_file():
+            return pd.read_csv(folder / "outcomes.csv", keep_default_na=True).fillna({"mark": "", "reason": ""})
+    tried = ", ".join(str(folder) for folder in places)
+    raise ValueError(f"run {run!r} has no outcomes.parquet and no outcomes.csv; looked in {tried}. Run it first.")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from itertools import chain
@@ -13,7 +14,7 @@ import pandas as pd
 
 from gpex_bench import frames, io, provenance
 from gpex_bench.jobs import Job, NotFitted, job, load_model, load_surrogate, log
-from gpex_bench.jobs.results import FINE, OF_CURVES, PARTS, WHOLE, fits
+from gpex_bench.jobs.results import FINE, fits
 from gpex_bench.layout import Network
 
 
@@ -21,10 +22,13 @@ class Run:
     """The tables and cards of a run, read back."""
 
     def __init__(self, this: Job) -> None:
-        folder = this.path("cards").parent
-        self.tables = {name: io.read_table(folder / f"{name}.parquet") for name in (*PARTS, *OF_CURVES, *WHOLE)}
+        paths = [path for path in this.paths("tables") if path.suffix == ".parquet"]
+        self.tables = {path.stem: io.read_table(path) for path in paths}
         cards = io.read_json(this.path("cards"))
         self.methods, self.metrics, self.surrogates = cards["methods"], cards["metrics"], cards["surrogates"]
+
+
+N_TITLE = 60  # characters
 
 
 @job
@@ -92,13 +96,13 @@ def _shown(this: Job, network: Network, seed: int) -> Any:
 
 @job
 def report(this: Job) -> None:
-    """Tables, figures → the report."""
-    from gpex_bench.report import Picture, Results, render
+    """Tables, figures → the report, its summary, and the numbers that it derives."""
+    from gpex_bench.report import STATISTICS, Picture, Results, written
     from gpex_bench.stages.report import agreement, efficiency, facts
+    from gpex_bench.tables import csv
 
-    run, headline = Run(this), this.config.headline
+    run, headline, config = Run(this), this.config.headline, this.config
     folder = this.path("figures")
-    index = io.read_json(folder / "index.json")
     pictures = [
         Picture(
             section=entry["section"],
@@ -107,10 +111,10 @@ def report(this: Job) -> None:
             svg=(folder / f"{entry['stem']}.svg").read_text(),
             data=f"figures/{entry['stem']}.csv",
         )
-        for entry in index
+        for entry in io.read_json(folder / "index.json")
     ]
     results = Results(
-        run=this.config.run,
+        run=config.run,
         headline=headline,
         outcomes=run.tables["outcomes"],
         cells=run.tables["cells"],
@@ -121,12 +125,37 @@ def report(this: Job) -> None:
         surrogate_costs=pd.DataFrame(io.read_json(this.path("surrogate_costs")), columns=list(frames.SURROGATE_COSTS)),
         efficiency=efficiency(run.tables, run.methods, run.metrics, headline),
         methods=run.methods,
-        metrics=run.metrics,
+        metrics=[{**card, "title": titled(config.metric(card["metric"]))} for card in run.metrics],
+        datasets=[described("dataset", name, config.dataset(name)) for name in config.entries["dataset"]],
+        models=[described("model", name, config.model(name)) for name in config.entries["model"]],
+        scores=run.tables["scores"],
+        statistics={name: run.tables[name] for name in STATISTICS if name in run.tables},
+        bibliography=this.path("references").read_text(),
         pictures=pictures,
         facts=facts(run.tables),
         provenance=_provenance(this),
+        warnings=_warnings(this),
     )
-    io.write_bytes(this.path("report"), render(results).encode())
+    made = written(results)
+    io.write_bytes(this.path("report"), made.html.encode())
+    io.write_bytes(this.path("summary"), made.summary.encode())
+    io.write_bytes(this.path("ranking"), made.latex.encode())
+    for name, frame in made.shown.items():
+        io.write_bytes(this.path("shown") / f"{name}.csv", csv(frame).encode())
+
+
+def titled(plugin: Any) -> str:
+    """Return what the run id of a plug-in stands for: the words before the colon in the first line of its module."""
+    line = (sys.modules[type(plugin).__module__].__doc__ or "").strip().split("\n", 1)[0]
+    words = line.partition(":")[0]
+    return words[:1].lower() + words[1:] if ":" in line and len(words) < N_TITLE else ""
+
+
+def described(kind: str, run_id: str, plugin: Any) -> dict[str, Any]:
+    """Return the card of a dataset or a network."""
+    from gpex_bench.stages.aggregate import record
+
+    return record(kind, run_id, plugin)
 
 
 @job
@@ -144,15 +173,40 @@ def _words(row: Mapping[Any, Any]) -> str:
     return " ".join(str(row[key]) for key in keys if key in row)
 
 
+def _warnings(this: Job) -> list[str]:
+    """Say what a reader must know about the whole: tables that other code made than this report."""
+    now = provenance.commit()
+    made: dict[tuple[str, bool], list[str]] = {}
+    for path in this.paths("tables"):
+        if path.suffix == ".parquet":
+            code = io.read_sidecar(path)["code"]
+            made.setdefault((str(code["commit"]), bool(code.get("dirty"))), []).append(path.stem)
+    found = []
+    for (commit, is_dirty), names in sorted(made.items()):
+        if commit != str(now.get("commit")):
+            found.append(
+                f"Stale: the code of commit {commit[:12]} made the tables {', '.join(sorted(names))}, and that of "
+                f"{str(now.get('commit'))[:12]} made this page."
+            )
+        elif is_dirty:
+            found.append(f"The code that made the tables {', '.join(sorted(names))} was changed after its last commit.")
+    return found
+
+
 def _provenance(this: Job) -> dict[str, Any]:
     """Return what made this run."""
     environment = provenance.environment()
     hardware = ("system", "processor", "cores")
+    tables = [path for path in this.paths("tables") if path.suffix == ".parquet"]
+    sidecars = {path.stem: io.read_sidecar(path) for path in tables}
     return {
         "command": f"snakemake --cores all --configfile {this.snakemake.params.configfile}",
         "code": " ".join(f"{name} {entry}" for name, entry in provenance.commit().items()),
         "versions": {name: str(entry) for name, entry in environment.items() if name not in hardware},
         "hardware": {name: str(environment[name]) for name in hardware},
+        "fingerprints": {
+            name: f"sha256 {card['sha256']}, code {card['code']['fingerprint']}" for name, card in sidecars.items()
+        },
         "config": json.dumps(this.snakemake.config, indent=1),
         "created": io.read_sidecar(this.path("cards").parent / "outcomes.parquet")["created"],
     }

@@ -16,7 +16,7 @@ from PIL import Image
 
 SVG, XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 FONT = "'DejaVu Sans',sans-serif"  # said once, at the root of each figure
-N_COLOURS = 64  # of an embedded picture: maps of one hue read the same, and cost a third
+N_COLOURS = 32  # of an embedded picture: maps of one hue read the same, and cost a third
 DEFAULTS = ("stroke-linejoin:miter", "font-family:" + FONT)
 
 

@@ -66,11 +66,11 @@ def _panel(axes: Axes, curve: pd.DataFrame, reference: pd.DataFrame) -> None:
     for index, (_, part) in enumerate(reference.groupby("order")):
         label = "random control, both orders" if index == 0 else None
         axes.plot(part["fraction"], part["mean"], color=GREY, lw=1, ls=":", label=label)
-    mean = curve.pivot(index="fraction", columns="order", values="mean")
-    axes.fill_between(mean.index, mean["most_first"], mean["least_first"], color=GREY, alpha=0.15, lw=0)
     for order, (colour, dash, label) in LINES.items():
         part = curve[curve["order"] == order].sort_values("fraction")
         axes.fill_between(part["fraction"], part["low"], part["high"], color=colour, alpha=0.25, lw=0)
         axes.plot(part["fraction"], part["mean"], color=colour, ls=dash, lw=1.6, label=label)
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
     axes.set_xticklabels(["0", "0.5", "1"])
+    axes.tick_params(length=0)
+    axes.grid(False)

@@ -21,6 +21,14 @@ PERFECT = 0.999  # R² on every split, from which a surrogate that is exact by c
 
 
 @value
+class Said:
+    """What is said of the surrogates of one network."""
+
+    place: str
+    sentences: tuple[str, ...]
+
+
+@value
 class Lead:
     """Who is ahead by one statistic on one split."""
 
@@ -52,8 +60,8 @@ def lead(agreement: pd.DataFrame, split: str, statistic: str, is_largest: bool =
     )
 
 
-def sentences(agreement: pd.DataFrame, cards: Sequence[Record], costs: pd.DataFrame) -> list[str]:
-    """Return a paragraph for each network: who matches best where, what is exact, whose variance is right, who is fast.
+def sentences(agreement: pd.DataFrame, cards: Sequence[Record], costs: pd.DataFrame) -> list[Said]:
+    """Return sentences on each network: who matches best where, what is exact, whose variance is right, who is fast.
 
     Args:
         agreement: the frame of `statistics.agreement_summary`.
@@ -71,7 +79,7 @@ def sentences(agreement: pd.DataFrame, cards: Sequence[Record], costs: pd.DataFr
         if shown and len(set(rest["surrogate"])) > 1:
             parts.append(_who(rest, "Of the others"))
         parts += [_coverage(here), *_far_off(here), *_doubt(here), *_seconds(costs, dataset, model, names)]
-        said.append(" ".join(part for part in parts if part))
+        said.append(Said(place=f"{dataset} ({model})", sentences=tuple(part for part in parts if part)))
     return said
 
 

@@ -8,21 +8,12 @@ from typing import Any
 import pandas as pd
 
 from gpex_bench.frames import (
-    RANDOM,
-    Record,
-    blocks,
-    controls,
     groups,
     interval,
-    method_order,
-    metric_order,
     number,
-    partial,
     records,
     wording,
 )
-
-MARKS = {"best": "best", "tied": "tied", "": ""}
 
 
 def counts(cells: pd.DataFrame, outcomes: pd.DataFrame) -> dict[str, int]:
@@ -75,86 +66,29 @@ def failed_metrics(cells: pd.DataFrame, outcomes: pd.DataFrame) -> list[dict[str
     ]
 
 
-def inapplicable(outcomes: pd.DataFrame) -> list[dict[str, str]]:
-    """List pairs that do not apply, metrics with the same reason together."""
-    pairs = outcomes[outcomes["state"] == "not_applicable"]
-    return [
-        {
-            "dataset": dataset,
-            "model": model,
-            "method": method,
-            "metrics": ", ".join(sorted(part["metric"])),
-            "reason": reason,
-        }
-        for (dataset, model, method, reason), part in groups(pairs, ["dataset", "model", "method", "reason"])
-    ]
-
-
-def score_tables(
-    outcomes: pd.DataFrame, methods: Sequence[Record], metrics: Sequence[Record], headline: str
-) -> list[dict[str, Any]]:
-    """Return the score tables of each dataset and model: rows are methods, best first; columns are metrics."""
-    tables = []
-    for (dataset, model), here in groups(outcomes, ["dataset", "model"]):
-        for part, left_out in blocks(here, metrics):
-            columns = metric_order(part, metrics, headline)
-            key = headline if headline in columns else columns[0]
-            table = {(row["method"], row["metric"]): row for row in records(part)}
-            rows = [
-                {
-                    "method": method,
-                    "is_control": method in controls(methods),
-                    "cells": [cell(table[method, metric]) for metric in columns],
-                }
-                for method in method_order(part, methods, metrics, key)
-            ]
-            heads = [next(record for record in metrics if record["metric"] == name) for name in columns]
-            said = notes(part, left_out, methods)
-            tables.append({"dataset": dataset, "model": model, "columns": heads, "rows": rows, "notes": said})
-    return tables
-
-
-def cell(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return what one cell of a score table shows. Without the state ok there is no number in it."""
-    if row["state"] != "ok":
-        kind = "na" if row["state"] == "not_applicable" else "failed"
-        return {"kind": kind, "text": wording(row["state"], row["reason"]), "value": ""}
-    mean, ends = interval(row["mean"], row["low"], row["high"])
-    size = max(abs(row[name]) for name in ("mean", "low", "high") if row[name] == row[name])
-    spread = f"seeds ±{number(row['seed_sd'], size)}" if row["n_seeds"] > 1 else "one seed"
-    return {
-        "kind": "ok",
-        "value": f"{row['mean']:.8g}",
-        "mean": mean,
-        "ends": ends,
-        "spread": partial(row) or spread,
-        "partial": bool(partial(row)),
-        "mark": MARKS[row["mark"]],
-    }
-
-
-def notes(part: pd.DataFrame, left_out: Mapping[str, str], methods: Sequence[Record]) -> list[str]:
-    """Say what a reader of the table should know: sample counts, what is left out, scores that tell nothing."""
-    scored = part[part["state"] == "ok"]
-    sizes = scored.groupby("metric")["n_samples"].max()
-    usual = int(sizes.max()) if len(sizes) else 0
-    fewer = [f"{name}: {size:.0f}" for name, size in sizes.items() if size < usual]
-    result = [f"Intervals are over {usual} test samples{f' ({chr(44).join(fewer)})' if fewer else ''}."]
-    if left_out:
-        reasons: dict[str, list[str]] = {}
-        for name, reason in sorted(left_out.items()):
-            reasons.setdefault(reason, []).append(name)
-        texts = [f"{', '.join(names)} (n/a: {reason})" for reason, names in sorted(reasons.items())]
-        result.append(f"Left out because nothing in them applies: {'; '.join(texts)}.")
-    compared = sorted(set(scored["method"]) - controls(methods))
-    if len(compared) == 1:
-        result.append(f"Only {compared[0]} is compared here, with nothing but controls: best says no more than that.")
-    blind = sorted(
-        scored.loc[scored["method"].isin(list(controls(methods, RANDOM))) & scored["is_best_group"], "metric"]
+def inapplicable(outcomes: pd.DataFrame) -> list[dict[str, Any]]:
+    """List pairs that do not apply by reason: which methods, which metrics, where, and how many pairs."""
+    pairs = outcomes[outcomes["state"] == "not_applicable"].assign(
+        network=lambda frame: frame["dataset"] + " (" + frame["model"] + ")"
     )
-    if blind:
-        result.append(f"No information here: a random control cannot be told from the best by {', '.join(blind)}.")
-    return result
+    every = {name: set(outcomes[name]) for name in ("method", "metric")}
+    listed = []
+    for (reason, networks), part in groups(_one_reason(pairs), ["reason", "networks"]):
+        names = {
+            name: "all" if set(part[name]) == every[name] else ", ".join(sorted(set(part[name])))
+            for name in ("method", "metric")
+        }
+        listed.append({"reason": reason, "networks": networks, "pairs": int(part["n_pairs"].sum()), **names})
+    return sorted(listed, key=lambda row: (-row["pairs"], row["reason"], row["networks"]))
+
+
+def _one_reason(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each method, metric and reason, with the networks in one text."""
+    if pairs.empty:
+        return pd.DataFrame(columns=["method", "metric", "reason", "networks", "n_pairs"])
+    cells = pairs.sort_values("network").groupby(["method", "metric", "reason"])["network"]
+    joined = cells.agg(networks=", ".join, n_pairs="size")
+    return joined.reset_index()
 
 
 def cost_table(efficiency: pd.DataFrame, costs: pd.DataFrame, cells: pd.DataFrame) -> list[dict[str, Any]]:
@@ -177,18 +111,6 @@ def cost_table(efficiency: pd.DataFrame, costs: pd.DataFrame, cells: pd.DataFram
         }
         rows.append(row | shown | {"score": mean, "ends": ends})
     return rows
-
-
-def method_cards(methods: Sequence[Record], outcomes: pd.DataFrame, headline: str) -> list[dict[str, Any]]:
-    """Return what is known about each method, with its headline score on each dataset; controls last."""
-    chosen = outcomes[outcomes["metric"] == headline].sort_values(["dataset", "model"])
-    cards = []
-    for record in sorted(methods, key=lambda record: (record["kind"] == "control", record["kind"], record["method"])):
-        rows = records(chosen[chosen["method"] == record["method"]])
-        cards.append(
-            {**record, "scores": [{"dataset": row["dataset"], "model": row["model"], **cell(row)} for row in rows]}
-        )
-    return cards
 
 
 def by_section(pictures: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, list[Mapping[str, Any]]]:

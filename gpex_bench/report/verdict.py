@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,8 @@ import pandas as pd
 from gpex_bench import frames
 from gpex_bench.frames import Record, below_one, controls, groups, interval, number, records
 from gpex_bench.types import value
+
+LEVEL = 0.05
 
 
 @value
@@ -32,7 +35,8 @@ class Finding:
     model: str
     place: str  # how the network is called: by its dataset, and by its model too where there are several
     metric: str
-    leader: str  # empty if no method has a score
+    blank: str  # why the metric says nothing here; empty where it does
+    leader: str  # empty if no method has a score, or the metric says nothing here
     mean: str
     ends: str  # the interval
     tied: tuple[str, ...]  # methods (no controls) that cannot be told from the leader
@@ -71,6 +75,16 @@ def findings(
         }
         found.append(_finding((dataset, model, metric), scored, ours, **beside))
     return found
+
+
+def silenced(finding: Finding, blank: Mapping[tuple[str, str, str], str]) -> Finding:
+    """Return a finding without a leader where its metric is not informative."""
+    reason = blank.get((finding.dataset, finding.model, finding.metric), "")
+    if not reason:
+        return finding
+    words = ("leader", "mean", "ends", "second", "ahead", "p_value", "rows", "cheapest", "cheapest_rows", "blind")
+    changes: dict[str, Any] = dict.fromkeys(words, "") | dict.fromkeys(("tied", "controls", "behind"), ())
+    return replace(finding, blank=reason, **changes)
 
 
 def explained_with(methods: Sequence[Record], agreement: pd.DataFrame) -> pd.DataFrame:
@@ -134,6 +148,7 @@ def _finding(
         dataset=key[0],
         model=key[1],
         metric=key[2],
+        blank="",
         leader=leader,
         mean=mean,
         ends=ends,
@@ -164,59 +179,88 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def sentences(found: Sequence[Finding], headline: str) -> list[str]:
-    """Return up to four sentences: who leads and how sure, who is behind a control, what it costs, how GPs match."""
+def sentences(found: Sequence[Finding], headline: str, overall: pd.DataFrame, name: str = "") -> list[str]:
+    """Return up to three sentences: who leads over all networks, where one is told from all others, what to beware of.
+
+    What is not significant is not said.
+
+    Args:
+        found: findings of all metrics.
+        headline: run id of the metric that the sentences are about.
+        overall: mean ranks by that metric over networks, best first; may be empty.
+        name: what the metric's run id stands for.
+    """
     chosen = [finding for finding in found if finding.metric == headline]
     led = [finding for finding in chosen if finding.leader]
+    if not led and all(finding.blank for finding in chosen) and chosen:
+        return [f"{headline} says nothing on any network here, so there is no leader: see below why."]
     if not led:
         return [f"No method has a score for {headline}, so there is no leader."]
-    silent = [finding.place for finding in chosen if not finding.leader]
-    who = [f"By {headline}, " + "; ".join(_who(finding) for finding in led)]
-    who += [f"no method has a score on {listed(silent)}"] if silent else []
-    return ["; ".join(who) + ".", *_who_is_behind(led), *_what_it_costs(led), *_how_well_it_matches(led)]
+    silent = [finding.place for finding in chosen if not finding.leader and not finding.blank]
+    blank = [finding.place for finding in chosen if finding.blank]
+    by = f"By {headline}{f' ({name})' if name else ''}"
+    none = [f"No method has a {headline} score on {listed(silent)}."] if silent else []
+    none += [f"On {listed(blank)} {headline} says nothing: see below why."] if blank else []
+    return [*_over_all(overall, by), *_fronts(led, by), *none, *_beware(led)]
 
 
-def _who(finding: Finding) -> str:
-    """Say who leads on one dataset."""
+def _over_all(overall: pd.DataFrame, by: str) -> list[str]:
+    """Say who has the best mean rank over several networks, and who cannot be told from it."""
+    if len(overall) < 2 or overall["n_networks"].max() < 2:
+        return []
+    rows = records(overall)
+    first, n = rows[0], int(rows[0]["n_networks"])
+    if not first["friedman_p"] < LEVEL:
+        return []
+    tied = [row["method"] for row in rows[1:] if row["tied_with_best"]]
+    rank = f"{first['mean_rank']:.2f} [{first['rank_low']:.2f}, {first['rank_high']:.2f}]"
+    lead = f"{by}, {first['method']} has the best mean rank of {len(rows)} methods over {n} networks, {rank}"
+    if not tied:
+        return [f"{lead}, and is told from every other one."]
+    if len(tied) == len(rows) - 1:
+        return [f"{by}, no method is told from all others over {n} networks."]
+    return [f"{lead}; {_some(tied)} cannot be told from it."]
+
+
+def _some(names: Sequence[str]) -> str:
+    """Name up to four, and count the others."""
+    return listed(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+
+
+def _fronts(led: Sequence[Finding], by: str) -> list[str]:
+    """Say on which networks one method is told from all others; nothing where there is none."""
+    clear = [one for one in led if not one.tied and one.second and not one.controls]
+    if not clear:
+        return []
+    parts = [f"{one.leader} on {one.place} ({one.ahead} ahead of {one.second}, {one.p_value})" for one in clear]
+    rest = len(led) - len(clear)
+    more = f"; on {'the other one' if rest == 1 else f'the other {rest}'} no method is" if rest else ""
+    return [
+        f"{by}, one method is told from all others on {len(clear)} of {len(led)} networks: {'; '.join(parts)}{more}."
+    ]
+
+
+def _beware(led: Sequence[Finding]) -> list[str]:
+    """Say where methods are worse than a control that does not look at the network."""
+    parts = [f"{len(one.behind)} on {one.place} ({one.blind})" for one in led if one.behind]
+    if not parts:
+        return []
+    return [f"Methods with a worse mean than the best control that never looks at the network: {'; '.join(parts)}."]
+
+
+def on_one_network(finding: Finding) -> str:
+    """Say who leads on one network, and how sure that is."""
+    if finding.blank:
+        return f"On {finding.place} {finding.metric} says nothing: {finding.blank}."
+    if not finding.leader:
+        return f"On {finding.place} no method has a {finding.metric} score."
     score = f"{finding.leader} {finding.mean} {finding.ends}"
-    beaten = (
-        f"; it cannot be told from the control {listed(finding.controls)}, or is behind" if finding.controls else ""
-    )
     if finding.tied:
-        many = f"{len(finding.tied)} others" if len(finding.tied) > 3 else listed(finding.tied)
-        return f"on {finding.place} no single method leads: {score} cannot be told from {many}{beaten}"
-    if finding.second:
-        return f"on {finding.place} {score} leads, by {finding.ahead} over {finding.second} ({finding.p_value}){beaten}"
-    return f"on {finding.place} {score} is the only method with a score{beaten}"
-
-
-def _what_it_costs(led: Sequence[Finding]) -> list[str]:
-    """Say what the leaders cost, and what is cheaper at no measurable loss."""
-    parts = []
-    for finding in led:
-        text = f"{finding.leader} {finding.rows} on {finding.place}"
-        if finding.cheapest != finding.leader and finding.cheapest_rows != finding.rows:
-            text += f" ({finding.cheapest}, tied with it, {finding.cheapest_rows})"
-        parts.append(text)
-    return [f"Rows sent through the network for one explanation: {'; '.join(parts)}."]
-
-
-def _who_is_behind(led: Sequence[Finding]) -> list[str]:
-    """Name the methods with a worse mean than a control that looks neither at the network nor at a truth."""
-    parts = [f"on {one.place} {listed(one.behind)} (control: {one.blind})" for one in led if one.behind]
-    return [f"Worse on average than a control that does not look at the network: {'; '.join(parts)}."] if parts else []
-
-
-def _how_well_it_matches(led: Sequence[Finding]) -> list[str]:
-    """Say how well the surrogates match the networks, and where worst."""
-    places = {finding.place: finding for finding in led if finding.matches}
-    parts = [f"{match.surrogate} on {place} {_how(match)}" for place, one in places.items() for match in one.matches]
-    return [f"Pearson r of surrogate and network on test items, mean over heads: {'; '.join(parts)}."] if parts else []
-
-
-def _how(match: Match) -> str:
-    """Write one match."""
-    if not match.mean_r:
-        return "undefined (the network's outputs are constant)"
-    left_out = f"; without {listed(match.constant)}, where the network is constant" if match.constant else ""
-    return f"{match.mean_r} (weakest head {match.weakest}, {match.weakest_r}{left_out})"
+        text = f"On {finding.place} no single method leads: {score} cannot be told from {_some(finding.tied)}"
+    elif finding.second:
+        text = f"On {finding.place} {score} leads, by {finding.ahead} over {finding.second} ({finding.p_value})"
+    else:
+        text = f"On {finding.place} {score} is the only method with a score"
+    if finding.controls:
+        text += f"; the control {listed(finding.controls)} cannot be told from it, or is better"
+    return f"{text}."

@@ -16,6 +16,7 @@ from gpex_bench.stages.shown import Shown
 from gpex_bench.types import Attribution, Examples, Explanation
 
 N_SIDE_BY_SIDE = 10  # methods in the first gallery; all of them, by kind, stand in others
+N_FEW = 3  # inputs in the galleries of all methods
 N_APART = 2  # inputs chosen because methods disagree most about them
 Figures = Iterator[tuple[str, str, str, Drawing]]  # file stem, section of the report, dataset, drawing
 
@@ -42,7 +43,8 @@ def draw_explanations(shown: Shown, scores: pd.DataFrame, methods: Sequence[Reco
         parts = grouped(maps, scores, methods, headline) if shown.data.is_image else {"": list(maps)}
         for number, (group, names) in enumerate(parts.items()):
             section = "gallery_all" if number else "gallery"
-            drawing = drawn(_gallery(shown, {name: maps[name] for name in names}, rows, group))
+            few = {row: why for row, why in list(rows.items())[: N_FEW if number else None]}
+            drawing = drawn(_gallery(shown, {name: maps[name] for name in names}, few, group))
             yield f"gallery_{stem}{f'_{number}' if number else ''}", section, shown.dataset, drawing
     for name, explanation in shown.explanations.items():
         if isinstance(explanation, Examples) and name in shown.surrogates:

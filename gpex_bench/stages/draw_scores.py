@@ -27,7 +27,7 @@ def draw_tables(
         metrics: cards of the metrics.
         headline: run id of the metric that the verdict is about.
     """
-    outcomes, curves = tables["outcomes"], _curves(tables["curves"])
+    outcomes, curves = tables["outcomes"], frames.main_curves(tables["curves"])
     better = next(record["higher_is_better"] for record in metrics if record["metric"] == headline)
     ours = frames.controls(methods)
     cost = statistics.cost_summary(tables["cells"], outcomes, headline, better, ours)
@@ -59,11 +59,6 @@ def _ranks(tables: Mapping[str, pd.DataFrame], controls: frozenset[str], headlin
     for (dataset, model), part in frames.groups(ranking[ranking["metric"] == headline], ["dataset", "model"]):
         title = f"Mean ranks by {headline} on {dataset} ({model})"
         yield f"ranks_{dataset}_{model}", "ranks", dataset, plots.critical_difference(part, controls, title)
-
-
-def _curves(curves: pd.DataFrame) -> pd.DataFrame:
-    """Return mean and interval of each point of the removal curves."""
-    return curves if "mean" in curves else statistics.curve_summary(curves)
 
 
 def _at(frame: pd.DataFrame, key: Mapping[str, str]) -> pd.DataFrame:

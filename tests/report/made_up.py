@@ -1,4 +1,4 @@
-"""Statistics frames of a made-up run, as `statistics` gives them, and a run of the size of the default one and beyond."""
+"""Statistics frames of a made-up run, as `inference` gives them, and a run larger than the default one."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ def _of_metrics(
     reason = "the random control cannot be told from the best method (p = 0.41)"
     informative = [(*place, place not in bad, reason if place in bad else "") for place in places]
     parts = ["sample", "training seed", "method x sample", "explainer seed"]
-    variance = [(*place, part, share) for place in places for part, share in zip(parts, (0.6, 0.1, 0.25, 0.05))]
+    variance = [
+        (*place, part, share) for place in places for part, share in zip(parts, (0.6, 0.1, 0.25, 0.05), strict=True)
+    ]
     power = []
     for place, part in frames.groups(outcomes[outcomes["state"] == "ok"], PLACE):
         top = part.sort_values("mean", ascending=False)["method"].head(3).tolist()

@@ -3,6 +3,7 @@
 import math
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -13,6 +14,12 @@ from gpex_bench.report import match_tables, matches
 synthetic = load(Path(__file__).parents[1] / "synthetic.py", "synthetic")
 NO_COSTS = pd.DataFrame(columns=list(frames.SURROGATE_COSTS))
 EXACT = [{"surrogate": "linear", "exact": True}, {"surrogate": "gp", "exact": False}, {"surrogate": "near"}]
+
+
+def all_said(*args: Any) -> str:
+    """Everything that is said of the only network."""
+    (one,) = matches.sentences(*args)
+    return " ".join(one.sentences)
 
 
 def summary(values: dict[str, dict[str, list[float]]], statistic: str = "mean_r2") -> pd.DataFrame:
@@ -27,8 +34,7 @@ def summary(values: dict[str, dict[str, list[float]]], statistic: str = "mean_r2
 
 
 def said(values: dict[str, dict[str, list[float]]], **more: list[dict]) -> str:
-    (text,) = matches.sentences(summary(values), more.get("cards", []), NO_COSTS)
-    return text
+    return all_said(summary(values), more.get("cards", []), NO_COSTS)
 
 
 def test_a_winner_by_more_than_the_seeds_spread() -> None:
@@ -74,34 +80,34 @@ def with_weakest(least: float) -> pd.DataFrame:
 
 
 def test_exact_by_construction_is_said_only_if_the_numbers_show_it() -> None:
-    (text,) = matches.sentences(with_weakest(0.99996), EXACT, NO_COSTS)
+    text = all_said(with_weakest(0.99996), EXACT, NO_COSTS)
     assert "linear is exact by construction, and the numbers show it: R² is at least 0.99996 for every" in text
     assert "Its lead says nothing" in text
     assert "Of the others, by mean R² over heads, on test items gp (0.985) leads, ahead of near (0.900)" in text
-    (text,) = matches.sentences(with_weakest(0.97), EXACT, NO_COSTS)
+    text = all_said(with_weakest(0.97), EXACT, NO_COSTS)
     assert "linear should be exact by construction, but R² of one head goes down to 0.970 on test items." in text
-    (text,) = matches.sentences(with_weakest(0.99996), [], NO_COSTS)
+    text = all_said(with_weakest(0.99996), [], NO_COSTS)
     assert "exact" not in text and "Of the others" not in text
 
 
 def test_intervals_that_fit_are_told_from_those_that_do_not() -> None:
     base = {"gp": {"test": [0.9, 0.92], "mixed": [0.86, 0.88]}, "near": {"test": [0.99, 0.99], "mixed": [0.9, 0.9]}}
-    (text,) = matches.sentences(summary(base, "mean_coverage_90"), [], NO_COSTS)
+    text = all_said(summary(base, "mean_coverage_90"), [], NO_COSTS)
     named = "90 % intervals hold 85 to 97 % of the outputs on test and on mixed items"
     assert f"{named} for gp; not for near (0.90 to 0.99)." in text
     sure = {"gp": {"test": [1.0, 1.0], "mixed": [1.0, 0.999]}}
-    (text,) = matches.sentences(summary(sure, "mean_coverage_90"), [], NO_COSTS)
+    text = all_said(summary(sure, "mean_coverage_90"), [], NO_COSTS)
     assert "for none; not for gp (1.00)." in text
-    (text,) = matches.sentences(summary({"near": base["near"]}, "mean_coverage_90"), [], NO_COSTS)
+    text = all_said(summary({"near": base["near"]}, "mean_coverage_90"), [], NO_COSTS)
     assert "for none; not for near (0.90 to 0.99)." in text
-    (text,) = matches.sentences(summary({"gp": base["gp"]}, "mean_coverage_90"), [], NO_COSTS)
+    text = all_said(summary({"gp": base["gp"]}, "mean_coverage_90"), [], NO_COSTS)
     assert text.endswith("items for gp.")
 
 
 def test_intervals_out_of_distribution_are_not_passed_over() -> None:
     gp = {"test": [0.9, 0.92], "ood": [0.47, 0.49]}
     frame = summary({"gp": gp, "near": gp | {"ood": [0.9, 0.9]}, "wide": {"ood": [1.0, 0.99]}}, "mean_coverage_90")
-    (text,) = matches.sentences(frame, [], NO_COSTS)
+    text = all_said(frame, [], NO_COSTS)
     said = "they hold fewer than 85 % for gp (0.48), 85 to 97 % for near (0.90), more than 97 % for wide (0.99)."
     assert f"On out-of-distribution items, for which no interval is calibrated, {said}" in text
 
@@ -112,9 +118,9 @@ def test_whose_variance_tells_errors_and_whose_fit_is_fast() -> None:
         [("d", "m", 0, "gp", 60.0, 1), ("d", "m", 1, "gp", 80.0, 1), ("d", "m", 0, "near", 0.25, 1)],
         columns=list(frames.SURROGATE_COSTS),
     )
-    (text,) = matches.sentences(frame, [], costs)
+    text = all_said(frame, [], costs)
     assert "The variance of gp tells large errors best (AUROC 0.81 on mixed items; near 0.65, by more than" in text
-    (alone,) = matches.sentences(frame.assign(n_seeds=1), [], costs)
+    alone = all_said(frame.assign(n_seeds=1), [], costs)
     assert "near 0.65, on one training seed)" in alone
     assert "Fitting took 0.250 s (near) to 70.0 s (gp)." in text
 

@@ -14,10 +14,18 @@ from gpex_bench import frames, plots, report, statistics
 from gpex_bench.plots import style
 from gpex_bench.registry import load
 from gpex_bench.report import sections, verdict
+from gpex_bench.report.scaling import scaled, shade
 
 synthetic = load(Path(__file__).parents[1] / "synthetic.py", "synthetic")
+made_up = load(Path(__file__).parent / "made_up.py", "made_up")
 METHODS, METRICS = synthetic.methods(), synthetic.metrics()
 CONTROLS = frames.controls(METHODS)
+BIBTEX = """@article{sundararajan2017axiomatic,
+  author = {Sundararajan, Mukund and Yan, Qiqi},
+  title = {Axiomatic},
+  year = {2017}
+}
+"""
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" role="img"><title>t</title><desc>d</desc></svg>'
 
 
@@ -42,9 +50,17 @@ def inputs() -> dict[str, pd.DataFrame]:
     }
 
 
+@cache
+def statistics_frames() -> dict[str, pd.DataFrame]:
+    return made_up.statistics_frames(inputs()["outcomes"], METHODS, METRICS)
+
+
 def results(**changes: Any) -> report.Results:
     fields = {
         **inputs(),
+        "scores": synthetic.scores(12),
+        "statistics": statistics_frames(),
+        "bibliography": BIBTEX,
         "run": "smoke",
         "headline": "srg",
         "methods": METHODS,
@@ -52,7 +68,7 @@ def results(**changes: Any) -> report.Results:
         "surrogates": synthetic.surrogates(),
         "surrogate_costs": synthetic.surrogate_costs(),
         "pictures": [report.Picture(section="cost", dataset="shapes", title="A cost", svg=SVG, data="figures/x.csv")],
-        "facts": [{"dataset": "shapes", "train": 10}],
+        "facts": [{"dataset": "shapes", "network": "thin_resnet", "train": 10}],
         "provenance": {"command": "snakemake", "versions": {"torch": "2"}, "config": "run: x\nseeds: [1]"},
     }
     return report.Results(**{**fields, **changes})
@@ -112,37 +128,43 @@ def test_loads_nothing() -> None:
 def test_same_bytes_twice_and_in_any_order() -> None:
     mixed = {name: frame.sample(frac=1, random_state=5) for name, frame in inputs().items()}
     assert report.render(results()) == html()
-    assert report.render(results(**mixed, methods=METHODS[::-1], metrics=METRICS[::-1])) == html()
+    frames_mixed = {name: frame.sample(frac=1, random_state=5) for name, frame in statistics_frames().items()}
+    shuffled = results(**mixed, methods=METHODS[::-1], metrics=METRICS[::-1], statistics=frames_mixed)
+    assert report.render(shuffled) == html()
 
 
 def test_every_score_is_in_its_cell() -> None:
     text = html()
     for row in frames.records(inputs()["outcomes"].query("state == 'ok'")):
         mean, ends = frames.interval(row["mean"], row["low"], row["high"])
-        assert f'data-value="{row["mean"]:.8g}"' in text
+        assert f'data-v="{row["mean"]:.8g}"' in text
         assert f"<b>{mean}</b>" in text and ends in text
 
 
 def test_cells_without_a_score_hold_words_only() -> None:
-    cells = re.findall(r'<td class="(failed|na)" data-value="([^"]*)">([^<]*)</td>', html())
+    cells = re.findall(r'<td class="(failed|na)" data-v="([^"]*)"(?: colspan="\d+")?>([^<]*)</td>', html())
     assert {kind for kind, *_ in cells} == {"failed", "na"} or {kind for kind, *_ in cells} == {"failed"}
     for kind, value, text in cells:
-        assert value == "" and unescape(text).startswith("failed" if kind == "failed" else "n/a: ")
+        assert value == "" and unescape(text).startswith("failed" if kind == "failed" else ("n/a", "none", "0 of"))
         assert not re.search(r"\d\.\d", text)
 
 
 def test_table_rows_of_a_failed_method_hold_no_number() -> None:
-    row = next(row for row in re.findall(r"<tr>.*?</tr>", html(), re.DOTALL) if "sobol" in row and "timeout" in row)
-    assert row.count("failed (timeout): took longer than 900 s") > 5
-    assert not re.search(r">\s*-?\d+\.\d", row)
+    compared = html().split('id="compare"')[1].split("</section>")[0]
+    rows = [
+        row for row in re.findall(r"<tr.*?</tr>", compared, re.DOTALL) if "#method-sobol" in row and "timeout" in row
+    ]
+    assert len(rows) > 2  # one of each group of metrics
+    for row in rows:
+        assert "failed (timeout): took longer than 900 s" in row and not re.search(r">\s*-?\d+\.\d", row)
 
 
 def test_failures_and_partial_results_are_said_where_a_reader_looks() -> None:
     text = unescape(html())
     assert '<strong class="warn">7 failed</strong>' in text
-    assert "failed (memory): used more than 4 GiB" in text.split('id="scores"')[0]
-    assert "2 of 3 seeds" in text.split('id="scores"')[1]
-    assert "n/a: needs truth" in text and "max_sensitivity: 8" in text
+    assert "failed (memory): used more than 4 GiB" in text.split('id="compare"')[0]
+    assert "2 of 3 seeds" in text.split('id="compare"')[1]
+    assert "n/a: needs truth" in text and "Intervals are over 8 test samples" in text
 
 
 def test_names_are_escaped() -> None:
@@ -166,9 +188,15 @@ def test_a_real_figure_is_inlined_once() -> None:
 
 def test_empty_parts_leave_no_empty_sections() -> None:
     page = report.render(
-        results(agreement=inputs()["agreement"].iloc[:0], pictures=[], facts=[], costs=synthetic.costs().iloc[:0])
+        results(
+            agreement=inputs()["agreement"].iloc[:0],
+            pictures=[],
+            facts=[],
+            costs=synthetic.costs().iloc[:0],
+            bibliography="",
+        )
     )
-    for section in ("agreement", "gallery", "neighbours", "removal"):
+    for section in ("agreement", "gallery", "neighbours", "removal", "references"):
         assert f'id="{section}"' not in page and f'href="#{section}"' not in page
     assert "no surrogate" in page
 
@@ -181,7 +209,7 @@ def test_a_missing_column_is_named(name: str) -> None:
 
 def test_a_picture_of_no_section_is_an_error() -> None:
     picture = report.Picture(section="art", dataset="", title="t", svg=SVG)
-    with pytest.raises(ValueError, match=r"unknown sections \['art'\]; known are \['scores'"):
+    with pytest.raises(ValueError, match=r"unknown sections \['art'\]; known are \['ranks_overall'"):
         report.render(results(pictures=[picture]))
 
 
@@ -202,23 +230,61 @@ def finding(**changes: Any) -> verdict.Finding:
     return verdict.Finding(**{**fields, **changes})
 
 
-def test_verdict_calls_a_tie_a_tie() -> None:
-    lead = verdict.sentences([finding(second="b", ahead="0.020", p_value="p = 0.010")], "srg")[0]
-    assert lead == "By srg, on d a 0.8 [0.7, 0.9] leads, by 0.020 over b (p = 0.010)."
-    tie = verdict.sentences([finding(tied=("b", "c"), controls=("random_map",))], "srg")[0]
+def overall(*rows: tuple[str, float, bool], friedman_p: float = 0.001) -> pd.DataFrame:
+    """Mean ranks over three networks."""
+    more = {"n_networks": 3, "friedman_p": friedman_p, "rank_low": 1.0, "rank_high": 2.5}
+    return pd.DataFrame(rows, columns=["method", "mean_rank", "tied_with_best"]).assign(**more)
+
+
+NO_RANKS = overall().iloc[:0]
+
+
+def test_a_sentence_on_each_network_calls_a_tie_a_tie() -> None:
+    lead = verdict.on_one_network(finding(second="b", ahead="0.020", p_value="p = 0.010"))
+    assert lead == "On d a 0.8 [0.7, 0.9] leads, by 0.020 over b (p = 0.010)."
+    tie = verdict.on_one_network(finding(tied=("b", "c"), controls=("random_map",)))
     assert tie == (
-        "By srg, on d no single method leads: a 0.8 [0.7, 0.9] cannot be told from b and c; "
-        "it cannot be told from the control random_map, or is behind."
+        "On d no single method leads: a 0.8 [0.7, 0.9] cannot be told from b and c; "
+        "the control random_map cannot be told from it, or is better."
     )
-    assert verdict.sentences([finding(leader="")], "srg") == ["No method has a score for srg, so there is no leader."]
+    assert verdict.on_one_network(finding(leader="")) == "On d no method has a srg score."
+    silent = verdict.silenced(finding(second="b"), {("d", "", "srg"): "the oracle is not told from random"})
+    assert verdict.on_one_network(silent) == "On d srg says nothing: the oracle is not told from random."
 
 
-def test_verdict_names_the_weakest_head_and_the_cheaper_tie() -> None:
-    match = verdict.Match(surrogate="gp", mean_r="0.990", weakest="9", weakest_r="0.970", argmax="99 %", constant=())
-    one = finding(tied=("b",), rows="150", cheapest="b", cheapest_rows="3", matches=(match,))
-    _, cost, agreed = verdict.sentences([one], "srg")
-    assert "a 150 on d (b, tied with it, 3)" in cost
-    assert "gp on d 0.990 (weakest head 9, 0.970)." in agreed
+def test_the_verdict_is_silent_where_nothing_is_significant() -> None:
+    tie = [finding(tied=("b", "c"))]
+    assert verdict.sentences(tie, "srg", NO_RANKS) == []
+    unsure = overall(("a", 1.2, True), ("b", 1.4, True), ("c", 3.0, False), friedman_p=0.2)
+    assert verdict.sentences(tie, "srg", unsure) == []
+    assert verdict.sentences([finding(leader="")], "srg", NO_RANKS) == [
+        "No method has a score for srg, so there is no leader."
+    ]
+    blank = verdict.silenced(finding(), {("d", "", "srg"): "x"})
+    assert verdict.sentences([blank], "srg", NO_RANKS) == [
+        "srg says nothing on any network here, so there is no leader: see below why."
+    ]
+
+
+def test_the_verdict_names_leader_ties_and_beware() -> None:
+    ranks = overall(("a", 1.2, True), ("b", 1.4, True), ("c", 3.0, False))
+    one = finding(second="b", ahead="0.020", p_value="p = 0.010", behind=("c",), blind="edges 0.5")
+    said = verdict.sentences([one, finding(dataset="e", place="e", tied=("b",))], "srg", ranks, "symmetric gain")
+    assert said == [
+        "By srg (symmetric gain), a has the best mean rank of 3 methods over 3 networks, 1.20 [1.00, 2.50]; "
+        "b cannot be told from it.",
+        "By srg (symmetric gain), one method is told from all others on 1 of 2 networks: a on d (0.020 ahead of b, "
+        "p = 0.010); on the other one no method is.",
+        "Methods with a worse mean than the best control that never looks at the network: 1 on d (edges 0.5).",
+    ]
+    alone = verdict.sentences([one], "srg", overall(("a", 1.2, True), ("b", 2.4, False)))
+    assert alone[0].endswith("1.20 [1.00, 2.50], and is told from every other one.")
+
+
+def test_the_answers_name_the_weakest_head_and_the_cheaper_tie() -> None:
+    page = html().split('class="answers"')[1].split("</table>")[0]
+    assert "tied with it" in page or "leads, by" in page
+    assert re.search(r"9: <b>0\.\d+</b>", page)
 
 
 def test_the_verdict_is_about_the_surrogates_that_methods_explain_with() -> None:
@@ -229,7 +295,7 @@ def test_the_verdict_is_about_the_surrogates_that_methods_explain_with() -> None
         "dataset == 'mnist5k' and surrogate == 'gpex' and split == 'test' and statistic == 'pearson' and head != 'all'"
     )
     assert match.surrogate == "gpex" and match.mean_r == frames.below_one(chosen["mean"].mean())
-    assert f"gpex on mnist5k {match.mean_r}" in verdict.sentences(found, "srg")[-1]
+    assert f"<b>{match.mean_r}</b> <small>gpex</small>" in html().split('id="ranking"')[0]
     without = [{**record, "needs": []} for record in METHODS]
     every = verdict.explained_with(without, inputs()["agreement"])
     assert set(every["surrogate"]) == set(synthetic.SURROGATES)
@@ -241,9 +307,9 @@ def test_two_networks_on_one_dataset_are_told_apart() -> None:
         for name in ("outcomes", "efficiency", "agreement")
     }
     found = verdict.findings(both["outcomes"], both["efficiency"], both["agreement"], METHODS, METRICS)
-    said = " ".join(verdict.sentences(found, "srg"))
+    said = " ".join(verdict.on_one_network(one) for one in found if one.metric == "srg")
     for place in ("mnist5k (cnn)", "mnist5k (attention)", "shapes"):
-        assert f"on {place} " in said and f"gpex on {place} 0." in said
+        assert f"On {place} " in said
     assert "shapes (thin" not in said
 
 
@@ -257,7 +323,7 @@ def test_heads_without_a_pearson_r_are_said() -> None:
     values.loc[per_head & (values["dataset"] == "mnist5k") & (values["head"] == "9"), "value"] = float("nan")
     page = unescape(report.render(results(agreement=statistics.agreement_summary(values))))
     verdicts = page.split('id="run"')[0]
-    assert "gpex on shapes undefined (the network's outputs are constant)" in verdicts
+    assert "<b>undefined</b> <small>gpex</small>" in verdicts
     assert "without 9, where the network is constant" in verdicts
     agreed = page.split('id="agreement"')[1].split("</section>")[0]
     assert "constant there: mixed: 9; ood: 9; test: 9" in agreed and "test: cross, ring" in agreed
@@ -304,7 +370,7 @@ def test_run_ids_of_controls_may_be_any_name() -> None:
     worse = changed["outcomes"]["metric"].eq("srg") & changed["outcomes"]["method"].eq("noise")
     changed["outcomes"].loc[worse, "is_best_group"] = True
     page = report.render(results(methods=methods, **changed))
-    assert "a random control cannot be told from the best by srg" in page
+    assert "the control noise cannot be told from it, or is better" in page
     found = verdict.findings(changed["outcomes"], changed["efficiency"], inputs()["agreement"], methods, METRICS)
     assert {one.blind.split()[0] for one in found if one.metric == "srg"} == {"lines", "noise"}
 
@@ -316,7 +382,7 @@ def test_what_is_not_quite_one_does_not_read_one() -> None:
     here = table["statistic"].isin(["pearson", "mean_pearson"]) & (table["dataset"] == "shapes")
     table.loc[here, "mean"] = 0.99968
     page = report.render(results(agreement=table))
-    assert "gpex on shapes 0.9997 (weakest head" in page and "<td><b>0.9997</b>" in page.replace(' class="best"', "")
+    assert "<b>0.9997</b> <small>gpex</small>" in page and "<td><b>0.9997</b>" in page.replace(' class="best"', "")
 
 
 def test_the_best_of_one_is_said_to_be_that() -> None:
@@ -335,7 +401,8 @@ def test_methods_behind_a_blind_control_are_named() -> None:
     )
     assert set(digits.behind) == set(means[means < 0.6].index) != set()
     assert digits.blind == "edge_detector 0.600"
-    assert "on mnist5k sensitivity (control: edge_detector 0.600)" in verdict.sentences(found, "srg")[1]
+    said = verdict.sentences([one for one in found if one.metric == "srg"], "srg", NO_RANKS)
+    assert f"{len(digits.behind)} on mnist5k (edge_detector 0.600)" in said[-1]
 
 
 def test_verdict_follows_the_numbers() -> None:
@@ -347,3 +414,42 @@ def test_verdict_follows_the_numbers() -> None:
     second = rows[rows["method"] == digits.second]
     assert digits.ahead == frames.number(rows["mean"].max() - second["mean"].item())
     assert digits.matches[0].weakest == "9"
+
+
+def test_scaled_scores_run_from_random_to_the_reference_and_respect_the_direction() -> None:
+    outcomes = frames.ordered(inputs()["outcomes"])
+    frame = outcomes.join(scaled(outcomes, METHODS, METRICS))
+    for (dataset, metric), part in frame[frame["state"] == "ok"].groupby(["dataset", "metric"]):
+        by_method = part.set_index("method")["scaled"]
+        if metric == "class_purity":
+            assert by_method["random_examples"] == pytest.approx(0) and by_method["gpex_neighbours"] == pytest.approx(1)
+            continue
+        assert by_method["random_map"] == pytest.approx(0)
+        top = by_method["oracle"] if dataset == "shapes" and metric.endswith("accuracy") else None
+        assert (by_method.drop(list(CONTROLS), errors="ignore").max() if top is None else top) == pytest.approx(1)
+        assert by_method["inverted_ig"] < 0
+        ends = part[["scaled_low", "scaled", "scaled_high"]].to_numpy()
+        assert (ends[:, 0] <= ends[:, 1]).all() and (ends[:, 1] <= ends[:, 2]).all()
+    assert frame.loc[frame["state"] != "ok", "scaled"].isna().all()
+    assert [shade(value) for value in (-2.0, -0.1, 0.0, 0.5, 1.0, 1.2, float("nan"))] == [
+        "d2",
+        "d0",
+        "u0",
+        "u2",
+        "u4",
+        "u4",
+        "",
+    ]
+
+
+def test_a_metric_that_says_nothing_has_no_marks_and_is_listed() -> None:
+    page = html()
+    listed = page.split('id="uninformative"')[1].split("</ul>")[0]
+    assert "<b>infidelity</b> on shapes (thin_resnet): the random control" in listed
+    assert "not informative: the random control cannot be told from the best method" in page
+    table = next(part for part in page.split("<table")[1:] if "<caption>faithfulness on shapes" in part)
+    head = re.findall(r'<th scope="col"[^>]*>(?:<a href="#metric-(\w+)")?', table.split("</thead>")[0])
+    place = head.index("infidelity")
+    bodies = [re.findall(r"<td.*?</td>", row, re.DOTALL) for row in table.split("<tbody>")[1].split("</tr>")]
+    cells = [row[place - 1] for row in bodies if len(row) >= place]
+    assert len(cells) > 8 and not any('class="mark"' in cell or re.search('class="[ud]\\d', cell) for cell in cells)

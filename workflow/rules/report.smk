@@ -1,3 +1,4 @@
+REFERENCES = os.path.relpath(PACKAGE.parent / "docs" / "references.bib")
 NETWORK_TABLES = [f"scores_{dataset}_{model}" for dataset, model in NETWORKS]
 
 
@@ -84,8 +85,12 @@ rule report:
         costs=rules.aggregate.output.costs,
         surrogate_costs=rules.aggregate.output.surrogate_costs,
         figures=rules.draw.output.figures,
+        references=REFERENCES,
     output:
         report=report(f"{RUN}/report.html", category="Report"),
+        summary=report(f"{RUN}/summary.md", category="Report"),
+        ranking=f"{RUN}/ranking.tex",
+        shown=directory(f"{RUN}/shown"),
     log:
         f"{RUN}/logs/report.log",
     params:

@@ -1,0 +1,69 @@
+"""`gpex-bench compare`: what moved between two runs, and by more than their intervals."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from gpex_bench import cli, io
+
+
+def outcomes() -> pd.DataFrame:
+    rows = [
+        ("d", "m", "a", "srg", 0.5, 0.4, 0.6, "best", "ok"),
+        ("d", "m", "b", "srg", 0.3, 0.2, 0.4, "", "ok"),
+        ("d", "m", "c", "srg", 0.1, 0.0, 0.2, "", "ok"),
+    ]
+    columns = ["dataset", "model", "method", "metric", "mean", "low", "high", "mark", "state"]
+    return pd.DataFrame(rows, columns=columns).assign(reason="")
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "two"):
+        (tmp_path / "results" / name / "tables").mkdir(parents=True)
+    outcomes().to_csv("results/one/tables/outcomes.csv", index=False)
+    return tmp_path
+
+
+def compared(capsys: pytest.CaptureFixture[str], other: pd.DataFrame) -> tuple[int, str]:
+    other.to_csv("results/two/tables/outcomes.csv", index=False)
+    status = cli.main(["compare", "one", "two"])
+    return status, capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("runs")
+def test_the_same_run_has_moved_nowhere(capsys: pytest.CaptureFixture[str]) -> None:
+    assert compared(capsys, outcomes()) == (0, "one and two have the same numbers, states and marks.\n")
+
+
+@pytest.mark.usefixtures("runs")
+def test_what_moved_beyond_its_interval_is_named_and_the_rest_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    other = outcomes()
+    other.loc[0, ["mean", "low", "high"]] = [0.9, 0.8, 1.0]  # by 0.4; the intervals explain 0.14 together
+    other.loc[1, "mean"] = 0.31
+    status, text = compared(capsys, other)
+    assert status == 1 and "2 numbers moved from one to two, 1 of them by more than their intervals." in text
+    row = next(line for line in text.splitlines() if line.startswith("| d (m)"))
+    assert [cell.strip() for cell in row.strip("|").split("|")] == [
+        *("d (m)", "a", "srg", "0.500 [0.400, 0.600]", "0.900 [0.800, 1.00]", "0.400")
+    ]
+    assert "| b" not in text
+
+
+@pytest.mark.usefixtures("runs")
+def test_states_marks_and_new_methods_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    other = outcomes()
+    other.loc[0, "mark"] = "tied"
+    other.loc[1, "state"] = "failed"
+    other.loc[2, "method"] = "new"
+    text = compared(capsys, other)[1]
+    assert "- d (m), a, srg: best → tied" in text and "- d (m), b, srg: ok → failed" in text
+    assert "Only in one: 1\n- d (m), c, srg" in text and "Only in two: 1\n- d (m), new, srg" in text
+
+
+def test_a_run_that_is_not_there_is_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["compare", "one", "three"]) == 2
+    assert "run 'three' has no outcomes.parquet and no outcomes.csv" in capsys.readouterr().err
+    io.write_table(runs / "results/two/tables/outcomes.parquet", outcomes())
