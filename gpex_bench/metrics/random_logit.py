@@ -4,7 +4,7 @@ Spearman's correlation between the maps for the target and for another class, ov
 (a deviation: ranks do not depend on windows and constants). The other class is the target plus a step that the seed of
 the cell draws, the same for all samples. Maps keep their sign unless `absolute`. A map that does not look at the class
 scores 1, and so does a map that is constant for both (0 if constant for one). With two classes the logits are nearly
-opposite and so should the maps be: compare methods, not numbers. Cost: 1 explanation, shared with `linearity`.
+opposite and so should the maps be: compare methods, not numbers. Cost: 1 explanation, shared with `linearity_error`.
 """
 
 from __future__ import annotations
