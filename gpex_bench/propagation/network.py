@@ -95,6 +95,8 @@ def _propagate(
         finally:
             for handle in handles:
                 handle.remove()
+        if not bool(logits.isfinite().all()):
+            raise ValueError("The network's outputs must be finite to be propagated; some are NaN or infinite.")
         nodes = _read(logits.grad_fn, names)
         _fold(nodes)
         for node in nodes:

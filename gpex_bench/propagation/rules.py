@@ -12,8 +12,8 @@ contribution times its factor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from torch import Tensor
 from gpex_bench.propagation.layers import Laid, Leaves, handed, over, step, tiny
 
 Bias = Literal["absorbs", "ignored", "spread"]  # takes its share; is left out; its share goes to the contributions
-Factors = tuple[Tensor, ...]  # relevance that has nothing to share by; the factor of P; and of N, unless it is zero
+Factors = tuple[Any, ...]  # relevance that has nothing to share by; the factor of P; and of N, unless it is zero
 LayerRule = Callable[[Laid, Tensor, Tensor, Tensor], Tensor]  # (layer, input, relevance, constant) -> relevance
 
 CANCELS = 1e-7  # of a sample's largest sum of signed summands: less is shared by size
@@ -34,8 +34,8 @@ BLOCK = 2**17  # units whose factors are calculated at a time: they stay in the 
 class Sums(NamedTuple):
     """The contributions of each sign to each unit of a layer, room for their factors, and what hands these down."""
 
-    totals: Sequence[Tensor]  # positive and, if asked for, negative
-    factors: Sequence[Tensor]  # likewise, to be filled
+    totals: Leaves  # positive and, if asked for, negative
+    factors: Leaves  # likewise, to be filled
     hand: Callable[[], Tensor]
 
 
@@ -85,14 +85,10 @@ def gamma(gamma: float) -> Rule:
 def signed(rule: Rule, policy: Bias = "absorbs") -> LayerRule:
     """Return the rule of a layer whose biases are treated by a policy."""
 
-    def share(relevance: Tensor, totals: Sequence[Tensor], bias: Tensor) -> Factors | None:
-        if policy != "ignored":
-            ends = (bias.clamp(min=0), bias.clamp(max=0))
-            with_bias = [total + end for total, end in zip(totals, ends, strict=False)]
-        else:
-            with_bias = list(totals)
-        positive, negative = with_bias[0], with_bias[1] if len(with_bias) > 1 else None
-        found = rule.share(relevance, positive, negative)
+    def share(relevance: Tensor, totals: Leaves, bias: Tensor) -> Factors | None:
+        ends = (0.0, 0.0) if policy == "ignored" else (bias.clamp(min=0), bias.clamp(max=0))
+        positive, *negative = (total + end for total, end in zip(totals, ends, strict=False))
+        found = rule.share(relevance, positive, *(negative or [None]))
         return _returned(relevance, found, totals) if found is not None and policy == "spread" else found
 
     def back(layer: Laid, a: Tensor, relevance: Tensor, constant: Tensor, needs_both: bool = False) -> Tensor:
@@ -113,7 +109,7 @@ def signed(rule: Rule, policy: Bias = "absorbs") -> LayerRule:
     return back
 
 
-def _returned(relevance: Tensor, factors: Factors, totals: Sequence[Tensor]) -> Factors:
+def _returned(relevance: Tensor, factors: Factors, totals: Leaves) -> Factors:
     """Return factors that also hand on what bias and stabiliser took, to the contributions by their size."""
     (_, up, down), (positive, negative) = factors, totals
     size = positive - negative
@@ -137,15 +133,16 @@ def _sums(layer: Laid, a: Tensor, is_both: bool) -> Sums:
         return _apart([layer.sums(list(zip(signs, side, strict=False))) for side in weights])
     leaves, total = layer.sums([(part, torch.cat(pair)) for part, pair in zip(signs, weights, strict=False)])
     factor, along = torch.empty_like(total), 1 if plus.ndim > 2 else -1
-    return Sums(total.detach().chunk(2, along), factor.chunk(2, along), lambda: handed(leaves, total, factor))
+    totals, factors = (list(both.chunk(2, along)) for both in (total.detach(), factor))
+    return Sums(totals, factors, lambda: handed(leaves, total, factor))
 
 
-def _apart(made: Sequence[tuple[Leaves, Tensor]]) -> Sums:
+def _apart(made: Leaves) -> Sums:
     """Return sums that were made one after the other."""
     factors = [torch.empty_like(total) for _, total in made]
 
     def hand() -> Tensor:
-        parts = [handed(*one, factor) for one, factor in zip(made, factors, strict=True)]
+        parts = [handed(leaves, total, factor) for (leaves, total), factor in zip(made, factors, strict=True)]
         return parts[0] + parts[1] if len(parts) > 1 else parts[0]
 
     return Sums([total.detach() for _, total in made], factors, hand)
