@@ -125,7 +125,7 @@ def stability(table: pd.DataFrame, plan: BudgetPlan) -> str:
     """Say how much the maps agree between seeds."""
     ran = table[table["status"] == "ok"].sort_values(["jaccard", "method"], ascending=False, kind="stable")
     parts = [
-        f"{row['method']} {row['jaccard']:.2f} [{row['jaccard_low']:.2f}, {row['jaccard_high']:.2f}] and "
+        f"{row['method']}{_other(row['budget'], plan)} {row['jaccard']:.2f} [{row['jaccard_low']:.2f}, {row['jaccard_high']:.2f}] and "
         f"{row['spearman']:.2f} [{row['spearman_low']:.2f}, {row['spearman_high']:.2f}]"
         for row in records(ran)
     ]
@@ -136,6 +136,11 @@ def stability(table: pd.DataFrame, plan: BudgetPlan) -> str:
     )
     failed = records(table[table["status"] != "ok"])
     return text + "".join(f" {row['method']} could not be run ({row['reason']})." for row in failed)
+
+
+def _other(budget: int, plan: BudgetPlan) -> str:
+    """Name a budget that is not the one of the others."""
+    return "" if budget in (OWN_COST, plan.stability_budget) else f" (at {budget})"
 
 
 def convergence(table: pd.DataFrame) -> str:
