@@ -125,7 +125,8 @@ def stability(table: pd.DataFrame, plan: BudgetPlan) -> str:
     """Say how much the maps agree between seeds."""
     ran = table[table["status"] == "ok"].sort_values(["jaccard", "method"], ascending=False, kind="stable")
     parts = [
-        f"{row['method']}{_other(row['budget'], plan)} {row['jaccard']:.2f} [{row['jaccard_low']:.2f}, {row['jaccard_high']:.2f}] and "
+        f"{row['method']}{_other(row['budget'], plan)} {row['jaccard']:.2f}"
+        f" [{row['jaccard_low']:.2f}, {row['jaccard_high']:.2f}] and "
         f"{row['spearman']:.2f} [{row['spearman_low']:.2f}, {row['spearman_high']:.2f}]"
         for row in records(ran)
     ]
