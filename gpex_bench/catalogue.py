@@ -28,6 +28,15 @@ the top of each file says: definition, equation, conventions, what is ours, cost
 `docs/references.bib`. Cost is counted per explained sample, in rows that go through the network. Chance is the expected
 score of a random map where it is known; elsewhere the control `random_map` measures it. `make crosscheck` compares them
 with those of Quantus and captum ([table](../results/published/crosscheck/README.md)).
+
+Of `faithfulness` and `truth` the planted evidence must score best, a random map worse and the inverted evidence worst
+(`tests/test_benchmark_sanity.py`), unless a caveat says why not. The other kinds cannot be asked this. `robustness`,
+`randomisation` and most of `axiom` compare maps made under different conditions: planted evidence and its inverse stay
+the same whatever the input and the network are, and so does a random map unless its seed changes; they score the same,
+best or worst. The rest of `axiom` asks for a sum, which planted evidence does not promise. `complexity` sees sizes
+only, so that a map and its inverse score the same. What all of these must prefer is tested on explainers made for it
+(`gpex_bench/contract.py`).
+
 This page is generated: `gpex-bench list metric --markdown > docs/metrics.md`.
 """,
 }
