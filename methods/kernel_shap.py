@@ -9,67 +9,40 @@ forward rows per sample, or 2^regions where that is less; at least 2 * regions.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gpex_bench.masking import (
-    Fill,
-    Output,
-    Segmentation,
-    ask,
-    check_budget,
-    check_settings,
-    groups,
-    pad,
-    probe,
-    regions,
-)
-from gpex_bench.types import Attribution, Axiom, Explainer, Query, Task, settings
+from gpex_bench.coalitions import ShapleyValues
+from gpex_bench.masking import Probe, Regions, ask, check_budget, pad
+from gpex_bench.types import settings
 
 JITTER = 1e-10  # share of the mean diagonal that is added to it, in case the drawn coalitions leave a direction open
 
 
 @settings
-class KernelShap(Explainer):
+class KernelShap(ShapleyValues):
     """Shapley values by weighted least squares."""
 
     reference = "lundberg2017unified"
-    kind = "perturbation"
-    axioms = frozenset({Axiom.COMPLETENESS})
 
-    budget: int = 1000  # forward rows per sample
-    segmentation: Segmentation = "slic"  # images only
-    n_segments: int = 50  # segments aimed at; images only
-    fill: Fill = "baseline"
-    output: Output = "logit"
-
-    def __post_init__(self) -> None:
-        """Refuse unknown settings."""
-        check_settings(self, budget=2, n_segments=8)
-
-    def explain(self, task: Task, query: Query) -> Attribution:
-        """Explain a bounded number of samples at a time, all of them together."""
-        return Attribution(values=torch.cat([self._part(task, part) for part in groups(query, self.budget)]))
-
-    def _part(self, task: Task, query: Query) -> Tensor:
-        cut = regions(query.x, self.segmentation, self.n_segments)
-        asked = probe(task, query, self.fill, self.output, cut)
-        samples = zip(query.sample.tolist(), cut.count.tolist(), strict=True)
-        drawn = [coalitions(self.budget, count, task.generator(sample)) for sample, count in samples]
+    def estimate(self, asked: Probe, cut: Regions, generators: list[Any]) -> Tensor:
+        """Return the values of each sample's regions [sample, region]."""
+        drawn = [coalitions(self.budget, *one) for one in zip(cut.count.tolist(), generators, strict=True)]
         answers = ask(asked, cut, [masks for masks, _ in drawn])
         rows = max(len(masks) for masks, _ in drawn)
         design, weight, y = (
             torch.stack([functional.pad(one, (0,) * (2 * one.ndim - 1) + (rows - len(one),)) for one in part])
             for part in (
-                pad([masks.to(query.x.device).double() for masks, _ in drawn], cut.most),
-                [weights.to(query.x.device) for _, weights in drawn],
+                pad([masks.to(asked.x.device).double() for masks, _ in drawn], cut.most),
+                [weights.to(asked.x.device) for _, weights in drawn],
                 answers,
             )
         )
         known = torch.arange(cut.most, device=y.device) < cut.count.to(y.device)[:, None]
-        return cut.spread(constrained(design, y, weight, known), query.x)
+        return constrained(design, y, weight, known)
 
 
 def coalitions(budget: int, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

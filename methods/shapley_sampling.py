@@ -7,57 +7,32 @@ its entries. Cost: 2 + n_orders * (regions - 1) forward rows per sample, n_order
 `budget` pays for.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from gpex_bench.masking import (
-    Fill,
-    Output,
-    Segmentation,
-    ask,
-    check_budget,
-    check_settings,
-    groups,
-    probe,
-    regions,
-)
-from gpex_bench.types import Attribution, Axiom, Explainer, Query, Task, settings
+from gpex_bench.coalitions import ShapleyValues
+from gpex_bench.masking import Probe, Regions, ask, check_budget
+from gpex_bench.types import settings
 
 
 @settings
-class ShapleySampling(Explainer):
+class ShapleySampling(ShapleyValues):
     """Mean marginal contribution over sampled orders."""
 
     reference = "castro2009polynomial"
-    kind = "perturbation"
-    axioms = frozenset({Axiom.COMPLETENESS})
 
-    budget: int = 1000  # forward rows per sample, at most
-    segmentation: Segmentation = "slic"  # images only
-    n_segments: int = 50  # segments aimed at; images only
-    fill: Fill = "baseline"
-    output: Output = "logit"
-
-    def __post_init__(self) -> None:
-        """Refuse unknown settings."""
-        check_settings(self, budget=2, n_segments=8)
-
-    def explain(self, task: Task, query: Query) -> Attribution:
-        """Explain a bounded number of samples at a time, all of them together."""
-        return Attribution(values=torch.cat([self._part(task, part) for part in groups(query, self.budget)]))
-
-    def _part(self, task: Task, query: Query) -> Tensor:
-        cut = regions(query.x, self.segmentation, self.n_segments)
-        asked = probe(task, query, self.fill, self.output, cut)
-        samples = zip(query.sample.tolist(), cut.count.tolist(), strict=True)
-        places = [orders(self.budget, count, task.generator(sample)) for sample, count in samples]
+    def estimate(self, asked: Probe, cut: Regions, generators: list[Any]) -> Tensor:
+        """Return the values of each sample's regions [sample, region]."""
+        places = [orders(self.budget, *one) for one in zip(cut.count.tolist(), generators, strict=True)]
         inner = ask(asked, cut, [prefixes(place) for place in places])
         ends = zip(asked.even(0), asked.even(1), strict=True)
         values = [
             mean_gain(place.to(y.device), y, nothing, whole)
             for place, y, (nothing, whole) in zip(places, inner, ends, strict=True)
         ]
-        return cut.spread(torch.nn.utils.rnn.pad_sequence(values, batch_first=True), query.x)
+        return torch.nn.utils.rnn.pad_sequence(values, batch_first=True)
 
 
 def orders(budget: int, n: int, generator: torch.Generator) -> Tensor:

@@ -45,6 +45,7 @@ def test_methods_import_only_the_nouns_and_what_families_share(path):
             ours.update(alias.name for alias in node.names)
     assert {name for name in ours if name.startswith(("gpex_bench", "methods"))} <= {
         "gpex_bench.types",
+        "gpex_bench.coalitions",
         "gpex_bench.masking",
         "gpex_bench.propagation",
         "gpex_bench.propagation.gradients",
