@@ -56,7 +56,7 @@ class Subject:
         return {"x_batch": x, "y_batch": y, "a_batch": a}
 
 
-def subject() -> Subject:
+def subject(n_images: int = N_IMAGES) -> Subject:
     """Return a trained network, its first training images with their predicted classes, and noisy maps."""
     whole = plugins("dataset")["mnist5k"].cls().load()
     split = Split(x=whole.train.x[:N_TRAIN], y=whole.train.y[:N_TRAIN], sample=whole.train.sample[:N_TRAIN])
@@ -66,14 +66,14 @@ def subject() -> Subject:
     architecture = plugins("model")["cnn"].cls()
     architecture = replace(architecture, wide=128, training=replace(architecture.training, epochs=EPOCHS))
     model = architecture.train(data, SEED, lambda text: None)
-    x = split.x[:N_IMAGES]
+    x = split.x[:n_images]
     with torch.no_grad():
         target = model(x).argmax(1)
     task = Task(model=model, data=data, surrogate=None, seed=SEED)
-    query = Query(x=x, target=target, sample=split.sample[:N_IMAGES])
+    query = Query(x=x, target=target, sample=split.sample[:n_images])
     exact = plugins("method")["gradient_x_input"].cls().explain(task, query).values
     grain = torch.randn(exact.shape, generator=torch.Generator().manual_seed(SEED))
     maps = exact + exact.flatten(1).std(1).view(-1, 1, 1, 1) * grain / 2  # no two pixels are equal
     versions = {"quantus": quantus.__version__, "captum": captum.__version__, "numpy": np.__version__}
-    settings = {"images": N_IMAGES, "training images": N_TRAIN, "epochs": EPOCHS, "versions": versions}
+    settings = {"images": n_images, "training images": N_TRAIN, "epochs": EPOCHS, "versions": versions}
     return Subject(task, query, maps, settings)
