@@ -36,7 +36,7 @@ class Rewritten(Model):
             layer.weight.data, layer.bias.data = weight.view(layer.weight.shape), bias  # type: ignore[union-attr]
         self.identity = nn.Sequential(split, nn.ReLU(), join).requires_grad_(False).to(x)
         self.network = copy.deepcopy(network)
-        self.head = self.network.head
+        _expose(self, self.network)
 
     def embed(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch width"]:
         """Return the embedding of the network."""
@@ -52,7 +52,7 @@ class Blind(Model):
         super().__init__()
         self.register_buffer("seen", seen.to(next(network.parameters())))
         self.network = copy.deepcopy(network)
-        self.head = self.network.head
+        _expose(self, self.network)
 
     def embed(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch width"]:
         """Return the embedding of what is seen."""
@@ -79,6 +79,13 @@ class Mirrored(Model):
     def embed(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch width"]:
         """Return both embeddings."""
         return torch.cat([self.straight.embed(x), self.other.embed(mirrored(x))], 1)
+
+
+def _expose(outer: Model, inner: Model) -> None:
+    """Give a network the parts by which explainers find their way: the head, and the module with the last maps."""
+    outer.head = inner.head
+    if isinstance(features := getattr(inner, "features", None), nn.Module):
+        outer.features = features
 
 
 def mirrored(x: Float[Tensor, "*feature"]) -> Float[Tensor, "*feature"]:

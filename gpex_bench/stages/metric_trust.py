@@ -2,8 +2,9 @@
 
 A perturbation is `minor` (the network says the same, so should the metric) or `disruptive` (it says something else, so
 should the metric). Networks: every weight is multiplied by a normal number with mean 1; the methods explain again.
-Inputs: uniform noise, within the range of the training data; the maps stay those of the intact inputs. Sizes are those
-of the authors' code. Samples whose prediction changes under a minor perturbation, or stays under a disruptive one, are
+Inputs: uniform noise, within the range of the training data; the maps stay those of the intact inputs, except for
+metrics that explain again, which would else compare maps of two inputs (a departure). Sizes are those of the authors'
+code. Samples whose prediction changes under a minor perturbation, or stays under a disruptive one, are
 left out, as there.
 """
 
@@ -70,20 +71,21 @@ def kept(task: Task, query: Query, strength: Strength) -> Bool[Tensor, "batch"]:
 
 
 def trust_scores(
-    metrics: Mapping[str, Metric], case: Case, about: tuple[Task, Query], n_again: int
+    metrics: Mapping[str, Metric], cases: tuple[Case, Case], about: tuple[Task, Query], n_again: int
 ) -> dict[str, Tensor]:
-    """Return each metric's scores of a case's map, with a network and inputs that may be others than the map's own.
+    """Return each metric's scores of an explainer, at a network and inputs that may be others than the map's own.
 
     Args:
         metrics: by run id.
-        case: whose map and explainer are judged.
+        cases: whose map metrics that do not explain again judge, and whose map the others do.
         about: the network and the inputs that the metrics look at.
         n_again: samples that metrics which explain again see, the first ones.
     """
-    seen = Case(task=about[0], query=about[1], explanation=case.explanation, explainer=case.explainer)
-    plain = [metric for metric in metrics.values() if not metric.re_explains]
-    again = [metric for metric in metrics.values() if metric.re_explains]
-    whole, few = measured(seen, plain), measured(first(seen, n_again), again)
+    plain, again = (
+        Case(task=about[0], query=about[1], explanation=case.explanation, explainer=case.explainer) for case in cases
+    )
+    whole = measured(plain, [metric for metric in metrics.values() if not metric.re_explains])
+    few = measured(first(again, n_again), [metric for metric in metrics.values() if metric.re_explains])
     return {name: metric.score(few if metric.re_explains else whole) for name, metric in metrics.items()}
 
 
@@ -103,12 +105,12 @@ def trials(
     plain, others = [], {"network": [], "input": []}  # type: ignore[var-annotated]
     for method, explainer in methods.items():
         case = _case(explainer, task, query)
-        plain += _rows(method, trust_scores(metrics, case, about, n_again), query, task.seed)
+        plain += _rows(method, trust_scores(metrics, (case, case), about, n_again), query, task.seed)
         for space, strength in SIZES:
             for number in range(n_perturbations):
                 there = perturbed(task, query, space, strength, number)  # type: ignore[arg-type]
-                made = _case(explainer, there[0], query) if space == "network" else case
-                found = trust_scores(metrics, made, there, n_again)
+                anew = _case(explainer, *there)
+                found = trust_scores(metrics, (anew if space == "network" else case, anew), there, n_again)
                 rows = pd.DataFrame(_rows(method, found, query, task.seed))
                 counts = set(query.sample[kept(*there, strength)].tolist())  # type: ignore[arg-type]
                 rows = rows[rows["sample"].isin(counts)]

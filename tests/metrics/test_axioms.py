@@ -181,6 +181,18 @@ def test_completeness_error_by_hand(kind):
         torch.testing.assert_close(metric.score(case), torch.full((4,), expected).double(), rtol=1e-4, atol=1e-4)
 
 
+def test_the_maps_of_a_module_that_a_network_names_are_found_again():
+    """Grad-CAM takes the module `features` of a network that has one, and the network of two branches has one."""
+    _, query = TASKS["colour images"]
+    data = replace(toys.dataset("colour images"), features=())
+    torch.manual_seed(0)
+    model = plugins("model")["attention"].cls(width=4, squeeze=4, wide=16).build(data).eval().requires_grad_(False)
+    explainer, task = method("grad_cam"), Task(model=model, data=data, surrogate=None, seed=5)
+    case = Case(task=task, query=query, explanation=explainer.explain(task, query), explainer=explainer)
+    found = ImplementationError().score(measured(case, [ImplementationError()]))
+    assert case.explanation.values.abs().max() > 0 and found.max() < 1e-4
+
+
 @pytest.mark.parametrize("how", ["rewritten", "blind", "mirrored", "summed"])
 @pytest.mark.parametrize("name", ["lrp", "deeplift", "grad_cam", "guided_backprop", "full_grad", "occlusion", "lime"])
 def test_every_family_of_methods_can_explain_the_altered_networks(how, name):

@@ -152,7 +152,7 @@ def test_continuity_needs_room_to_slide():
 
 def test_an_explainer_without_random_numbers_is_consistent_and_a_random_one_is_not():
     metric = SeedConsistency(n_draws=3)
-    assert metric.score(case_of("grey images", metric)).tolist() == pytest.approx([1, 1, 1])
+    assert metric.score(case_of("grey images", metric)).tolist() == [1, 1, 1]  # exactly, or ties would be broken
     noise = metric.score(case_of("grey images", metric, plugins("method")["random_map"].cls()))
     assert noise.abs().max() < 0.3  # 144 positions, 3 draws: standard deviation 0.05
     assert noise.std() > 0
