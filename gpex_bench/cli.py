@@ -101,7 +101,8 @@ def _outcomes(run: str) -> pd.DataFrame:
         if (folder / "outcomes.parquet").is_file():
             return io.read_table(folder / "outcomes.parquet")
         if (folder / "outcomes.csv").is_file():
-            return pd.read_csv(folder / "outcomes.csv", keep_default_na=True).fillna({"mark": "", "reason": ""})
+            words = {"mark": "str", "reason": "str", "state": "str"}
+            return pd.read_csv(folder / "outcomes.csv", dtype=words).fillna(dict.fromkeys(words, ""))
     tried = ", ".join(str(folder) for folder in places)
     raise ValueError(f"run {run!r} has no outcomes.parquet and no outcomes.csv; looked in {tried}. Run it first.")
 

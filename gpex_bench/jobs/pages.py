@@ -183,13 +183,12 @@ def _warnings(this: Job) -> list[str]:
             made.setdefault((str(code["commit"]), bool(code.get("dirty"))), []).append(path.stem)
     found = []
     for (commit, is_dirty), names in sorted(made.items()):
+        which = "the tables" if len(made) == 1 else f"the tables {', '.join(sorted(names))}"
         if commit != str(now.get("commit")):
-            found.append(
-                f"Stale: the code of commit {commit[:12]} made the tables {', '.join(sorted(names))}, and that of "
-                f"{str(now.get('commit'))[:12]} made this page."
-            )
+            here = str(now.get("commit"))[:12]
+            found.append(f"Stale: the code of commit {commit[:12]} made {which}, and that of {here} made this page.")
         elif is_dirty:
-            found.append(f"The code that made the tables {', '.join(sorted(names))} was changed after its last commit.")
+            found.append(f"The code that made {which} was changed after its last commit, {commit[:12]}.")
     return found
 
 

@@ -77,7 +77,9 @@ def _panels(heads: list[str]) -> tuple[Figure, list[Axes], float]:
     panels = list(figure.subplots(n_rows, n_columns, squeeze=False).flat)
     if is_many:
         for axes in panels:
-            axes.tick_params(labelsize=6)
+            axes.tick_params(labelsize=6, length=0)
+            axes.locator_params(nbins=2)
+            axes.grid(False)
     return figure, panels, 3.0 if is_many else 7.0
 
 

@@ -186,7 +186,11 @@ def contents(results: Results) -> dict[str, Any]:
         spread={(row["dataset"], row["model"], row["metric"], row["method"]): row for row in records(spread)},
     )
     ranked = ranking.Ranked(
-        overall=tables.get("overall"), efficiency=results.efficiency, groups=grouped, blank=frozenset(blank)
+        is_higher_better=card is None or card["higher_is_better"],
+        overall=tables.get("overall"),
+        efficiency=results.efficiency,
+        groups=grouped,
+        blank=frozenset(blank),
     )
     costs = sections.cost_table(results.efficiency, results.costs, results.cells)
     known = cards.Known(ranking=tables.get("ranking"), costs=costs, behind=cards.behind_blind(findings))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
 ACCENTS = {
@@ -62,7 +63,7 @@ def plain(text: str) -> str:
     text = re.sub(r"\\([\"'`^~=.]|[cvHur](?=[\s{]))\s*\{?\\?([A-Za-z])\}?", lambda m: m[2] + ACCENTS[m[1]], text)
     text = re.sub(r"\\([A-Za-z]+|&)\s*(?:\{\})?", lambda m: SYMBOLS.get(m[1], ""), text)
     text = text.replace("---", "\N{EN DASH}").replace("--", "\N{EN DASH}").replace("~", " ")
-    return " ".join(re.sub(r"[{}\\]", "", text).split())
+    return unicodedata.normalize("NFC", " ".join(re.sub(r"[{}\\]", "", text).split()))
 
 
 def references(bibtex: str, keys: Iterable[str]) -> list[dict[str, str]]:

@@ -25,7 +25,10 @@ def sentences(found: pd.DataFrame, name_a: str, name_b: str) -> list[str]:
         "intervals."
     ]
     if beyond.any():
-        lines += ["", plain_markdown(pd.DataFrame([_number(row) for row in records(moved[beyond])])).rstrip()]
+        lines += [
+            "",
+            plain_markdown(pd.DataFrame([_number(row, (name_a, name_b)) for row in records(moved[beyond])])).rstrip(),
+        ]
     for kind, words in (("state", "Changed their state"), ("mark", "Changed their mark only")):
         rows = records(found[found["kind"] == kind])
         if rows:
@@ -46,10 +49,11 @@ def _said(text: object) -> str:
     return str(text) if isinstance(text, str) and text else "none"
 
 
-def _number(row: Record) -> dict[str, str]:
+def _number(row: Record, names: tuple[str, str]) -> dict[str, str]:
     """Return one number that moved, as text."""
-    ends = {
-        run: f"{number(row[f'mean_{run}'])} [{number(row[f'low_{run}'])}, {number(row[f'high_{run}'])}]" for run in "ab"
-    }
     keys = {"network": f"{row['dataset']} ({row['model']})", "method": row["method"], "metric": row["metric"]}
+    ends = {
+        name: f"{number(row[f'mean_{run}'])} [{number(row[f'low_{run}'])}, {number(row[f'high_{run}'])}]"
+        for name, run in zip(names, "ab", strict=True)
+    }
     return keys | ends | {"change": number(row["change"])}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,21 +33,26 @@ class Ranked:
     overall: pd.DataFrame | None  # mean ranks over networks, of methods that are scored on all of them
     efficiency: pd.DataFrame  # rows per sample
     groups: pd.DataFrame  # mean scaled scores by group of metrics (`scaling.by_group`)
+    is_higher_better: bool
     blank: frozenset[tuple[str, str, str]]  # dataset, model and metric of what is not informative: no marks there
 
 
 def ranking_table(outcomes: pd.DataFrame, methods: Sequence[Record], headline: str, ranked: Ranked) -> dict[str, Any]:
-    """Return the ranking: methods by mean rank, then those without one by name, controls last."""
+    """Return the ranking: methods by mean rank, then by the score on the first network; controls last."""
     efficiency, groups, blank = ranked.efficiency, ranked.groups, ranked.blank
     known = ranks(ranked.overall, headline)
     place = {row["method"]: row for row in records(known)}
     ours, kinds = controls(methods), {record["method"]: record["kind"] for record in methods}
-    names = sorted(
-        kinds, key=lambda name: (name in ours, name not in place, place.get(name, {}).get("mean_rank", 0.0), name)
-    )
     where = networks(outcomes)
     chosen = outcomes[outcomes["metric"] == headline]
     scores = {(row["method"], row["dataset"], row["model"]): row for row in records(chosen)}
+    clear = next((at for at in where if (*at, headline) not in blank), where[0])
+    first = {name: _good(scores.get((name, *clear)), ranked.is_higher_better) for name in kinds}
+
+    def order(name: str) -> tuple[bool, bool, float, float, str]:
+        return name in ours, name not in place, place.get(name, {}).get("mean_rank", 0.0), -first[name], name
+
+    names = sorted(kinds, key=order)
     cost = efficiency.groupby("method")["rows_per_sample"].agg(["min", "max"])
     columns = sorted(set(groups["group"]))
     shares = {(row["method"], row["group"]): row for row in records(groups)}
@@ -67,7 +73,21 @@ def ranking_table(outcomes: pd.DataFrame, methods: Sequence[Record], headline: s
             }
         )
     letters = bool(len(known)) and not known["tied_with_best"].all()
-    return {"networks": where, "groups": columns, "rows": rows, "has_ranks": bool(place), "is_told_apart": letters}
+    return {
+        "networks": where,
+        "groups": columns,
+        "rows": rows,
+        "has_ranks": bool(place),
+        "is_told_apart": letters,
+        "first": clear,
+    }
+
+
+def _good(row: Mapping[str, Any] | None, is_higher_better: bool) -> float:
+    """Return a score as more is better; what has none is last."""
+    if row is None or row["state"] != "ok":
+        return -math.inf
+    return float(row["mean"]) * (1 if is_higher_better else -1)
 
 
 def _rank(row: Mapping[str, Any] | None) -> dict[str, str]:

@@ -15,10 +15,11 @@ N_ROWS = 10
 def markdown(run: str, headline: str, page: Mapping[str, Any]) -> str:
     """Return verdict, counts, answers for each network, the first of the ranking, and what failed."""
     counts = page["counts"]
+    seeds = "seed" if counts["seeds"] == 1 else "seeds"
     parts = [f"# gpex-bench: {run}", *page["sentences"]]
     parts.append(
         f"{counts['methods']} methods and {counts['metrics']} metrics on {counts['networks']} trained networks "
-        f"({counts['seeds']} training seeds): of {counts['cells']} cells {counts['ok']} are ok, "
+        f"({counts['seeds']} training {seeds}): of {counts['cells']} cells {counts['ok']} are ok, "
         f"{counts['failed']} failed, {counts['not_applicable']} do not apply."
     )
     parts.append("## Each network\n\n" + "\n".join(f"- {sentence}{_beside(one)}" for one, sentence in page["findings"]))

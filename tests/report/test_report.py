@@ -13,7 +13,7 @@ import pytest
 from gpex_bench import frames, plots, report, statistics
 from gpex_bench.plots import style
 from gpex_bench.registry import load
-from gpex_bench.report import sections, verdict
+from gpex_bench.report import bibliography, sections, verdict
 from gpex_bench.report.scaling import scaled, shade
 
 synthetic = load(Path(__file__).parents[1] / "synthetic.py", "synthetic")
@@ -453,3 +453,51 @@ def test_a_metric_that_says_nothing_has_no_marks_and_is_listed() -> None:
     bodies = [re.findall(r"<td.*?</td>", row, re.DOTALL) for row in table.split("<tbody>")[1].split("</tr>")]
     cells = [row[place - 1] for row in bodies if len(row) >= place]
     assert len(cells) > 8 and not any('class="mark"' in cell or re.search('class="[ud]\\d', cell) for cell in cells)
+
+
+def test_what_would_mislead_is_said_in_every_place() -> None:
+    """One failed method, one pair that does not apply, one uninformative metric, one missing seed."""
+    page = unescape(html())
+    verdict_, ranked, run, compared, cards = (
+        page.split(f'<section id="{name}">')[1].split("</section>")[0]
+        for name in ("verdict", "ranking", "run", "compare", "methods")
+    )
+    card = {name: cards.split(f'id="method-{name}"')[1].split("</details>")[0] for name in ("sobol", "lime", "oracle")}
+    timeout, memory = "failed (timeout): took longer than 900 s", "failed (memory): used more than 4 GiB"
+    assert '<span class="warn">7 failed</span>' in verdict_
+    for place in (ranked, run, compared, card["sobol"]):
+        assert timeout in place
+    assert memory in run and memory in card["lime"]
+    for place in (ranked, compared):
+        row = next(row for row in place.split("<tr") if "#method-lime" in row and "2 of 3 seeds" in row)
+        assert '<small class="warn">2 of 3 seeds</small>' in row
+    assert "n/a: needs truth" in card["oracle"] and "n/a: needs truth" in ranked
+    assert "1 metric says nothing on some networks" in run
+    assert "not informative: the random control" in compared
+    summary = report.written(results()).summary
+    for words in (
+        timeout,
+        memory,
+        "2 of 3 seeds",
+        "infidelity on shapes (thin_resnet): the random control",
+        "7 failed",
+    ):
+        assert words in summary
+
+
+def test_the_ranking_for_a_paper_is_bold_only_where_a_method_is_told_from_all_others() -> None:
+    latex = report.written(results()).latex
+    marks = inputs()["outcomes"].query("metric == 'srg'")["mark"]
+    assert latex.count(r"\textbf{") == int((marks == "best").sum())
+    assert latex.count("$^{=}$") == int((marks == "tied").sum())
+    assert latex.count(r"\toprule") == latex.count(r"\bottomrule") == 1 and latex.count(r"\midrule") == 2
+    body = latex.split(r"\midrule")[1].strip().splitlines()
+    assert len({line.count("&") for line in body}) == 1
+
+
+def test_references_are_listed_and_linked() -> None:
+    page = html()
+    assert '<a href="#ref-sundararajan2017axiomatic">' in page
+    assert "Mukund Sundararajan, Qiqi Yan. Axiomatic. 2017." in page
+    assert bibliography.plain(r"{\"O}zt{\"u}rk and Gro{\ss}e, {\'E}mile {\v{S}}") == "Öztürk and Große, Émile Š"
+    assert bibliography.references("", ["a"]) == [{"key": "a", "text": "not in the bibliography"}]
