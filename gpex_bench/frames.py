@@ -25,10 +25,11 @@ SURROGATE_COSTS = ("dataset", "model", "seed", "surrogate", "wall_seconds", "pea
 AGREEMENT = ("dataset", "model", "seed", "surrogate", "split", "head", "statistic", "value")
 PREDICTIONS = ("dataset", "model", "seed", "surrogate", "split", "sample", "head", "network", "mean")
 VARIANT_SCORES = (*SCORES[:5], "fill", "output", "sample", "score")
-CURVE_MEANS = ("dataset", "model", "method", "unit", "fill", "output", "order", "fraction", "mean", "low", "high")
+CURVE_KIND = ("unit", "fill", "n_steps", "output", "order")
+CURVE_MEANS = ("dataset", "model", "method", *CURVE_KIND, "fraction", "mean", "low", "high")
 SUMMARY = ("dataset", "model", "method", "metric", "mean", "low", "high", "seed_sd", "n_samples", "n_seeds")
 MARKS = ("difference", "p_value", "is_best", "is_best_group")
-MAIN_CURVE = {"unit": "position", "fill": "baseline", "output": "probability"}
+MAIN_CURVE = {"unit": "position", "fill": "baseline", "n_steps": 28, "output": "probability"}
 OUTCOMES = (*SUMMARY, *MARKS, "mark", "state", "reason", "n_seeds_planned")
 SPLITS = {"test": "test", "mixed": "mixed", "ood": "out-of-distribution"}  # of agreement, as they are called
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from gpex_bench import plots
+from gpex_bench.frames import MAIN_CURVE
 from gpex_bench.surrogates import comparison
 from gpex_bench.surrogates.comparison import Outputs
 
@@ -236,7 +237,7 @@ def curves(steps: int = 21) -> pd.DataFrame:
             mean = 0.98 - 0.88 * fraction ** np.exp(-sign * QUALITY[row.method][1] * 2)
             half = 0.02 * np.sin(np.pi * fraction)
             key = {"dataset": row.dataset, "model": row.model, "method": row.method}
-            kind = {"unit": "position", "fill": "baseline", "output": "probability", "order": order}
+            kind = {**MAIN_CURVE, "order": order}
             ends = {"mean": mean, "low": mean - half, "high": mean + half}
             frames.append(pd.DataFrame({**key, **kind, "fraction": fraction, **ends, "n_samples": 48}))
     return pd.concat(frames, ignore_index=True)

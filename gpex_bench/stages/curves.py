@@ -83,23 +83,29 @@ def _rows(cell: Recorded, scores: Tensor, **names: str) -> pd.DataFrame:
 def _means(place: tuple[Any, ...], cells: list[Recorded]) -> pd.DataFrame:
     """Return mean and interval (Student's t over samples, seeds averaged first) of each point of the curves."""
     tables = []
-    for key in dict.fromkeys(key for cell in cells for key in cell.curves):
+    for key in _finest(key for cell in cells for key in cell.curves):
         found = [cell.curves[key] for cell in cells if key in cell.curves]
         for order in ("most_first", "least_first"):
-            curves = (
-                torch.stack([getattr(removals, order) for removals in found]).double().mean(0)
-            )  # output, sample, point
+            curves = torch.stack([getattr(removals, order) for removals in found]).double().mean(0)
             mean, n_samples = curves.mean(1), curves.shape[1]
             error = curves.std(1) / n_samples**0.5 if n_samples > 1 else torch.zeros_like(mean)
             half = float(stats.t.ppf((1 + CONFIDENCE) / 2, max(1, n_samples - 1))) * error
             for row, output in enumerate(OUTPUTS):
-                names = {"unit": key.unit, "fill": key.fill, "output": output, "order": order}
+                names = {"unit": key.unit, "fill": key.fill, "n_steps": key.n_steps, "output": output, "order": order}
                 ends = {"mean": mean[row], "low": mean[row] - half[row], "high": mean[row] + half[row]}
                 numbers = {"fraction": found[0].fraction} | ends
                 arrays = {name: np.asarray(tensor.double().numpy()) for name, tensor in numbers.items()}
                 table = dict(zip(("dataset", "model", "method"), place, strict=True)) | names | arrays
                 tables.append(pd.DataFrame(table | {"n_samples": n_samples}))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(CURVE_MEANS))
+
+
+def _finest(keys: Iterable[Curves]) -> list[Curves]:
+    """Return one key per unit and fill, that of the most steps."""
+    found: dict[tuple[str, str], Curves] = {}
+    for key in sorted(keys, key=lambda key: key.n_steps):
+        found[key.unit, key.fill] = key
+    return list(found.values())
 
 
 def _stack(parts: list[pd.DataFrame], columns: Iterable[str]) -> pd.DataFrame:
