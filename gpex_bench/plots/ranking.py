@@ -110,8 +110,8 @@ def metric_agreement(
     look: dict[str, Any] = {
         "rasterized": True,
         "cmap": "BrBG",
-        "vmin": -1.3,
-        "vmax": 1.3,
+        "vmin": -1.6,
+        "vmax": 1.6,
         "linewidths": 1,
         "linecolor": "white",
     }
@@ -126,6 +126,7 @@ def metric_agreement(
     axes.set_xticks(np.arange(len(names)) + 0.5, [shorten(name) for name in names], rotation=90, size=size)
     axes.set_yticks(np.arange(len(names)) + 0.5, [shorten(name) for name in names], rotation=0, size=size)
     axes.tick_params(length=0)
+    axes.grid(False)
     axes.set(xlabel="", ylabel="")
     known = correlations.dropna(subset="correlation").sort_values(["correlation", "metric", "other"])
     alt = f"Heat map of the rank correlations of {len(names)} metrics over methods. {_extremes(known)}"

@@ -67,28 +67,22 @@ def failed_metrics(cells: pd.DataFrame, outcomes: pd.DataFrame) -> list[dict[str
 
 
 def inapplicable(outcomes: pd.DataFrame) -> list[dict[str, Any]]:
-    """List pairs that do not apply by reason: which methods, which metrics, where, and how many pairs."""
-    pairs = outcomes[outcomes["state"] == "not_applicable"].assign(
-        network=lambda frame: frame["dataset"] + " (" + frame["model"] + ")"
-    )
-    every = {name: set(outcomes[name]) for name in ("method", "metric")}
-    listed = []
-    for (reason, networks), part in groups(_one_reason(pairs), ["reason", "networks"]):
-        names = {
-            name: "all" if set(part[name]) == every[name] else ", ".join(sorted(set(part[name])))
-            for name in ("method", "metric")
-        }
-        listed.append({"reason": reason, "networks": networks, "pairs": int(part["n_pairs"].sum()), **names})
-    return sorted(listed, key=lambda row: (-row["pairs"], row["reason"], row["networks"]))
-
-
-def _one_reason(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each method, metric and reason, with the networks in one text."""
+    """List pairs that do not apply by reason: which methods with which metrics, where, and how many pairs."""
+    pairs = outcomes[outcomes["state"] == "not_applicable"]
     if pairs.empty:
-        return pd.DataFrame(columns=["method", "metric", "reason", "networks", "n_pairs"])
-    cells = pairs.sort_values("network").groupby(["method", "metric", "reason"])["network"]
-    joined = cells.agg(networks=", ".join, n_pairs="size")
-    return joined.reset_index()
+        return []
+    every = {name: set(outcomes[name]) for name in ("method", "metric")}
+    pairs = pairs.assign(networks=pairs["dataset"] + " (" + pairs["model"] + ")", pairs=1).sort_values("networks")
+    for keys, joined in (("method", "metric", "reason"), "networks"), (("method", "networks", "reason"), "metric"):
+        pairs = pairs.sort_values(joined).groupby(list(keys)).agg({joined: ", ".join, "pairs": "sum"}).reset_index()
+    rows = [
+        {"reason": reason, "networks": networks, "metric": metric, "pairs": int(part["pairs"].sum())}
+        | {"method": ", ".join(sorted(part["method"]))}
+        for (reason, networks, metric), part in groups(pairs, ["reason", "networks", "metric"])
+    ]
+    for row in rows:
+        row |= {name: "all" for name, known in every.items() if set(row[name].split(", ")) == known}
+    return sorted(rows, key=lambda row: (-row["pairs"], row["reason"], row["networks"], row["metric"]))
 
 
 def cost_table(efficiency: pd.DataFrame, costs: pd.DataFrame, cells: pd.DataFrame) -> list[dict[str, Any]]:

@@ -501,3 +501,20 @@ def test_references_are_listed_and_linked() -> None:
     assert "Mukund Sundararajan, Qiqi Yan. Axiomatic. 2017." in page
     assert bibliography.plain(r"{\"O}zt{\"u}rk and Gro{\ss}e, {\'E}mile {\v{S}}") == "Öztürk and Große, Émile Š"
     assert bibliography.references("", ["a"]) == [{"key": "a", "text": "not in the bibliography"}]
+
+
+def test_pairs_that_do_not_apply_are_grouped_and_none_is_lost() -> None:
+    outcomes = inputs()["outcomes"]
+    rows = sections.inapplicable(outcomes)
+    gone = outcomes[outcomes["state"] == "not_applicable"]
+    assert len(rows) < 12 and sum(row["pairs"] for row in rows) == len(gone)
+    names = {name: sorted(set(outcomes[name])) for name in ("method", "metric")}
+    listed = {
+        (network, method, metric, row["reason"])
+        for row in rows
+        for network in row["networks"].split(", ")
+        for method in (names["method"] if row["method"] == "all" else row["method"].split(", "))
+        for metric in (names["metric"] if row["metric"] == "all" else row["metric"].split(", "))
+    }
+    network = gone["dataset"] + " (" + gone["model"] + ")"
+    assert listed == set(zip(network, gone["method"], gone["metric"], gone["reason"], strict=True))
