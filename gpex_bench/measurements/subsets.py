@@ -16,6 +16,8 @@ from gpex_bench.measurements.fills import filler
 from gpex_bench.measurements.maps import relevance
 from gpex_bench.types import Case, Measurement, settings, value
 
+GROUP = 64  # samples whose random numbers are in memory together
+
 
 @value
 class Effects:
@@ -38,9 +40,12 @@ def draw(
 ) -> Bool[Tensor, "batch subset cell"]:
     """Return subsets of equal size without repetition inside a subset; size is (number of subsets, share of cells)."""
     n_subsets, share = size
-    keys = uniform(purpose, seed, sample, n_subsets * n_cells).view(len(sample), n_subsets, n_cells)
     n_removed = min(max(1, round(share * n_cells)), max(1, n_cells - 1))
-    return keys <= keys.kthvalue(n_removed, dim=2, keepdim=True).values
+    found = []
+    for part in sample.split(GROUP):
+        keys = uniform(purpose, seed, part, n_subsets * n_cells).view(len(part), n_subsets, n_cells)
+        found.append(keys <= keys.kthvalue(n_removed, dim=2, keepdim=True).values)
+    return torch.cat(found)
 
 
 @settings
