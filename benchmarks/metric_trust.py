@@ -127,7 +127,7 @@ def page(table: pd.DataFrame, settings: dict) -> str:
     return (
         "# Which metrics can be trusted\n\n" + (__doc__ or "").split("\n\n", 2)[2] + "\n"
         f"{settings['samples']} samples ({settings['explained again']} for metrics that explain again), "
-        f"{settings['perturbations']} perturbations of each kind, methods: {listed}. Values are means over the "
+        f"perturbations of each kind: {settings['perturbations']}, methods: {listed}. Values are means over the "
         "networks; `trust.csv` has each network, with the smallest and largest value over the perturbations. 1 is "
         "best.\n\n"
         "- noise resilience: under a minor perturbation the scores stay (p value of Wilcoxon's test) and the methods\n"
@@ -135,7 +135,9 @@ def page(table: pd.DataFrame, settings: dict) -> str:
         "- adversary reactivity: under a disruptive one the scores change (1 - p) and get worse;\n"
         "- meta-consistency: the mean of the four.\n\n"
         "Few samples make large p values: resilience is easy and reactivity hard for metrics that explain again. A\n"
-        "metric that does not look at the network (complexity) has no reason to get worse under a disruption.\n\n"
+        "metric that does not look at the network (complexity) has no reason to get worse under a disruption.\n"
+        "One that is good where the target's probability is low (deletion, pgu, sufficiency, average drop) gets\n"
+        "better when the network no longer believes in the target; MetaQuantus counts that against it.\n\n"
         + plain_markdown(shown.reset_index())
     )
 
