@@ -178,13 +178,6 @@ def contents(results: Results) -> dict[str, Any]:
     trusted = trust.trust(tables, metrics, headline)
     grouped = scaling.by_group(outcomes, frozenset(blank), metrics)
     spread = _spread(results, outcomes)
-    beside = scores.Beside(
-        methods=methods,
-        metrics=metrics,
-        blank=blank,
-        tau=scores.least_tau(tables.get("fill_agreement")),
-        spread={(row["dataset"], row["model"], row["metric"], row["method"]): row for row in records(spread)},
-    )
     ranked = ranking.Ranked(
         is_higher_better=card is None or card["higher_is_better"],
         overall=tables.get("overall"),
@@ -207,7 +200,7 @@ def contents(results: Results) -> dict[str, Any]:
         "ranking": ranking.ranking_table(outcomes, methods, headline, ranked),
         "n_first": ranking.N_FIRST,
         "blank_networks": {(dataset, model) for dataset, model, metric in blank if metric == headline},
-        "networks": scores.score_tables(outcomes, headline, beside),
+        "networks": scores.score_tables(outcomes, headline, _beside(results, blank, spread)),
         "trust": trusted,
         **_agreement(results),
         "costs": costs,
@@ -223,6 +216,17 @@ def contents(results: Results) -> dict[str, Any]:
             "groups": grouped,
         },
     }
+
+
+def _beside(results: Results, blank: Mapping[scores.Place, str], spread: pd.DataFrame) -> scores.Beside:
+    """Return what stands beside the scores of the tables."""
+    return scores.Beside(
+        methods=results.methods,
+        metrics=results.metrics,
+        blank=blank,
+        tau=scores.least_tau(results.statistics.get("fill_agreement")),
+        spread={(row["dataset"], row["model"], row["metric"], row["method"]): row for row in records(spread)},
+    )
 
 
 def _spread(results: Results, outcomes: pd.DataFrame) -> pd.DataFrame:
