@@ -107,7 +107,7 @@ MISTAKES = {
         {"surrogate": "gepx"},
         r"methods\.gpex_neighbours\.surrogate: unknown run id of a surrogate 'gepx'\. Did you mean 'gpex'",
     ),
-    "unlisted headline": (("headline",), "aopc", r"headline: unknown run id of a metric 'aopc'"),
+    "unlisted headline": (("headline",), "mprt_smooth", r"headline: unknown run id of a metric 'mprt_smooth'"),
     "unlisted surrogate": (
         ("networks",),
         [{"dataset": "mnist5k", "model": "cnn", "surrogates": ["deep_gp"]}],
@@ -165,6 +165,7 @@ def test_a_surrogate_has_nothing_to_say_of_other_networks(raw):
 
 def test_a_surrogate_of_classes_does_not_stand_in_for_an_attention(raw):
     config.parse(raw)
+    raw["surrogates"]["laplace"] = None
     raw["networks"][-1]["surrogates"].append("laplace")
     with pytest.raises(
         config.ConfigError, match=r"networks.3.surrogates: laplace stands in for logits only; attention"

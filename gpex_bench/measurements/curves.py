@@ -24,6 +24,7 @@ from gpex_bench.types import Case, Measurement, Metric, Removal, settings, value
 Unit = Literal["position", "patch", "segment"]
 UNITS = get_args(Unit)
 PATCH = 4  # pixels
+STEPS = {"position": N_STEPS, "patch": N_STEPS // 2, "segment": N_STEPS}  # of curves that nobody asked finer of
 N_SEGMENTS = 50
 SEGMENT_STEPS = 16
 
@@ -126,12 +127,13 @@ class CurveMetric(Metric):
 
     unit: Unit = "position"  # a class attribute or a hyperparameter, like the next two
     fill: Fill | None = None
-    n_steps: int = N_STEPS
+    n_steps: int | None = None  # None: that of the unit
     output: ClassVar[str] = "probability"
 
     def measurements(self) -> tuple[Curves]:
         """Return the curves that the score is read from."""
-        return (Curves(unit=self.unit, fill=self.fill or "baseline", n_steps=self.n_steps),)
+        n_steps = self.n_steps or STEPS[self.unit]
+        return (Curves(unit=self.unit, fill=self.fill or "baseline", n_steps=n_steps),)
 
     @abstractmethod
     def summarise(self, removal: Removal) -> Float[Tensor, "batch"]:

@@ -5,7 +5,8 @@ units are patches of 4 x 4 pixels ordered by their summed relevance (9 x 9 on la
 takes pixels. Deviations: f is the target's probability, removal goes on until nothing is left (the paper stops after
 100 patches, 16 % of the image), and what is removed becomes the dataset's baseline (uniform noise there). Quantus gives
 the list of differences and declares that lower is better; with most relevant first, higher is.
-Cost: none of its own, reads the removal curve of its unit (96 forward rows for 49 patches, 56 for 64 or more units).
+Patches go in 14 steps of three or four (28 or more patches). Cost: none of its own, reads the removal curve of its unit
+(28 forward rows for patches, 56 for pixels).
 """
 
 from __future__ import annotations

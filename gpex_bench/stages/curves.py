@@ -83,7 +83,7 @@ def _rows(cell: Recorded, scores: Tensor, **names: str) -> pd.DataFrame:
 def _means(place: tuple[Any, ...], cells: list[Recorded]) -> pd.DataFrame:
     """Return mean and interval (Student's t over samples, seeds averaged first) of each point of the curves."""
     tables = []
-    for key in _finest(key for cell in cells for key in cell.curves):
+    for key in dict.fromkeys(key for cell in cells for key in cell.curves):
         found = [cell.curves[key] for cell in cells if key in cell.curves]
         for order in ("most_first", "least_first"):
             curves = torch.stack([getattr(removals, order) for removals in found]).double().mean(0)
@@ -98,14 +98,6 @@ def _means(place: tuple[Any, ...], cells: list[Recorded]) -> pd.DataFrame:
                 table = dict(zip(("dataset", "model", "method"), place, strict=True)) | names | arrays
                 tables.append(pd.DataFrame(table | {"n_samples": n_samples}))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(CURVE_MEANS))
-
-
-def _finest(keys: Iterable[Curves]) -> list[Curves]:
-    """Return one key per unit and fill, that of the most steps."""
-    found: dict[tuple[str, str], Curves] = {}
-    for key in sorted(keys, key=lambda key: key.n_steps):
-        found[key.unit, key.fill] = key
-    return list(found.values())
 
 
 def _stack(parts: list[pd.DataFrame], columns: Iterable[str]) -> pd.DataFrame:
