@@ -174,22 +174,14 @@ def _words(row: Mapping[Any, Any]) -> str:
 
 
 def _warnings(this: Job) -> list[str]:
-    """Say what a reader must know about the whole: tables that other code made than this report."""
-    now = provenance.commit()
-    made: dict[tuple[str, bool], list[str]] = {}
-    for path in this.paths("tables"):
-        if path.suffix == ".parquet":
-            code = io.read_sidecar(path)["code"]
-            made.setdefault((str(code["commit"]), bool(code.get("dirty"))), []).append(path.stem)
-    found = []
-    for (commit, is_dirty), names in sorted(made.items()):
-        which = "the tables" if len(made) == 1 else f"the tables {', '.join(sorted(names))}"
-        if commit != str(now.get("commit")):
-            here = str(now.get("commit"))[:12]
-            found.append(f"Stale: the code of commit {commit[:12]} made {which}, and that of {here} made this page.")
-        elif is_dirty:
-            found.append(f"The code that made {which} was changed after its last commit, {commit[:12]}.")
-    return found
+    """Say what a reader must know about the whole: tables made by code that has changed since, or was not committed."""
+    now = this.snakemake.params.tables_code
+    codes = {path.stem: io.read_sidecar(path)["code"] for path in this.paths("tables") if path.suffix == ".parquet"}
+    stale = sorted(name for name, code in codes.items() if code["fingerprint"] != now)
+    dirty = sorted(name for name, code in codes.items() if code.get("dirty") and name not in stale)
+    found = [f"Stale: the code that made the tables {', '.join(stale)} has changed since."] if stale else []
+    which = "the tables" if len(dirty) == len(codes) else f"the tables {', '.join(dirty)}"
+    return found + ([f"The code that made {which} was not committed as it was."] if dirty else [])
 
 
 def _provenance(this: Job) -> dict[str, Any]:

@@ -97,6 +97,7 @@ rule report:
         headline=CONFIG.headline,
         configfile=CONFIGFILE,
         code=code("report"),
+        tables_code=code("aggregate", *CONFIG.entries["metric"].values()),
         pages=page_sources(),
     message:
         "Writing the report"
