@@ -145,7 +145,8 @@ def _reasons(rows: pd.DataFrame) -> str:
 def _cells(rows: Sequence[Mapping[str, Any]], beside: Beside) -> list[dict[str, Any]]:
     """Return the cells of a row; one wide cell where all say the same words."""
     cells = [cell(row, beside) for row in rows]
-    if len(cells) > 1 and cells[0]["kind"] != "ok" and len({(one["kind"], one["text"]) for one in cells}) == 1:
+    said = {(one["kind"], one.get("text")) for one in cells}
+    if len(cells) > 1 and cells[0]["kind"] != "ok" and len(said) == 1:
         return [{**cells[0], "span": len(cells)}]
     return cells
 
