@@ -1,4 +1,4 @@
-"""Which metric can be trusted? Metrics under perturbed networks and inputs, as in MetaQuantus (hedstrom2023meta).
+"""Which metric can be trusted? Metrics under perturbed networks and inputs, as in MetaQuantus (hedstroem2023meta).
 
     python benchmarks/metric_trust.py [--output results/published/metric_trust] [--scale 1.0]
 

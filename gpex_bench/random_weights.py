@@ -9,6 +9,7 @@ that cannot do this gets its own weights in a random order. The given network is
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import torch
@@ -35,17 +36,39 @@ def drawn_anew(network: Network, seed: int, n_first: int | None = None) -> Netwo
     Raises:
         ValueError: the network has no weights, or fewer layers.
     """
-    twin = copy.deepcopy(network)
-    found = _layers(twin)
-    n_first = len(found) if n_first is None else n_first
-    if not 1 <= n_first <= len(found):
-        raise ValueError(f"n_first must be between 1 and the network's {len(found)} layers, got {n_first}.")
-    draw = int(uniform("random weights", seed, torch.zeros(1, dtype=torch.long), 1) * 2**31)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(draw)
-        for layer in found[:n_first]:
-            _draw(layer)
+    (twin,) = cascade(network, seed, [n_layers(network) if n_first is None else n_first])
     return twin
+
+
+def cascade(network: Network, seed: int, stages: Sequence[int]) -> Iterator[Network]:
+    """Yield one copy again and again, with more of its layers drawn anew each time: use it before the next one.
+
+    Drawn layer by layer, since copies and large layers take longer than some explanations do. The weights are those of
+    `drawn_anew`, whatever random numbers are drawn in between.
+
+    Args:
+        network: in its mode, which the copy keeps.
+        seed: what the weights are drawn with; the same seed gives the same weights.
+        stages: how many layers, from the input; ascending.
+
+    Raises:
+        ValueError: the network has no weights or fewer layers, or the stages do not ascend.
+    """
+    twin = copy.deepcopy(network)
+    layers, done = _layers(twin), 0
+    draw = int(uniform("random weights", seed, torch.zeros(1, dtype=torch.long), 1) * 2**31)
+    state = torch.Generator().manual_seed(draw).get_state()
+    for n_first in stages:
+        if not 1 <= n_first <= len(layers):
+            raise ValueError(f"n_first must be between 1 and the network's {len(layers)} layers, got {n_first}.")
+        if n_first < done:
+            raise ValueError(f"stages must ascend, got {n_first} after {done}.")
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.set_rng_state(state)
+            for layer in layers[done:n_first]:
+                _draw(layer)
+            state, done = torch.get_rng_state(), n_first
+        yield twin
 
 
 def _layers(network: nn.Module) -> list[nn.Module]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from gpex_bench.draws import uniform
 from gpex_bench.measurements.maps import explained_again
 from gpex_bench.measurements.noisy import Noisy
-from gpex_bench.random_weights import drawn_anew, n_layers
+from gpex_bench.random_weights import cascade, drawn_anew, n_layers
 from gpex_bench.types import Case, Measurement, settings, value
 
 
@@ -45,7 +45,7 @@ class Randomised(Measurement):
         model, seed = case.task.model, case.task.seed
         total = n_layers(model)
         stages = sorted({-(-total * stage // self.n_stages) for stage in range(1, self.n_stages + 1)})
-        maps = [explained_again(case, model=drawn_anew(model, seed, stage)) for stage in stages]
+        maps = [explained_again(case, model=twin) for twin in cascade(model, seed, stages)]
         return RandomisedMaps(share=torch.tensor(stages) / total, values=torch.stack(maps, 1))
 
 

@@ -13,8 +13,8 @@ def ranks(values: Float[Tensor, "*row position"]) -> Float[Tensor, "*row positio
     return torch.from_numpy(rankdata(values.double().cpu().numpy(), axis=-1)).to(values.device)
 
 
-def spearman(a: Float[Tensor, "*row position"], b: Float[Tensor, "*row position"]) -> Float[Tensor, "*row"]:
-    """Return Spearman's correlation along the last axis, in [-1, 1].
+def spearman(a: Float[Tensor, "*#row position"], b: Float[Tensor, "*#row position"]) -> Float[Tensor, "..."]:
+    """Return Spearman's correlation along the last axis, in [-1, 1]; rows are broadcast, and each is ranked once.
 
     A constant row has no order: 0 with a row that has one, 1 with another constant one, which is as alike as can be.
     """

@@ -23,7 +23,7 @@ def likeness(
     before: Float[Tensor, "batch position"], after: Float[Tensor, "batch stage position"], absolute: bool
 ) -> Float[Tensor, "batch"]:
     """Return the mean rank correlation of each map with its later ones, of the values or of their sizes."""
-    first = before[:, None].expand_as(after)
+    first = before[:, None]
     return spearman(*((first.abs(), after.abs()) if absolute else (first, after))).mean(1)
 
 

@@ -43,4 +43,4 @@ class SeedConsistency(Metric):
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the mean correlation of each sample."""
         others = positions(case.read(self.measurements()[0]).values)
-        return spearman(relevance(case)[:, None].expand_as(others), others).mean(1)
+        return spearman(relevance(case)[:, None], others).mean(1)

@@ -1,4 +1,4 @@
-"""Scores under perturbed networks and inputs: what `inference.trust` judges the metrics by (hedstrom2023meta).
+"""Scores under perturbed networks and inputs: what `inference.trust` judges the metrics by (hedstroem2023meta).
 
 A perturbation is `minor` (the network says the same, so should the metric) or `disruptive` (it says something else, so
 should the metric). Networks: every weight is multiplied by a normal number with mean 1; the methods explain again.

@@ -12,12 +12,13 @@ from gpex_bench import toys
 from gpex_bench.draws import uniform
 from gpex_bench.measurements import measured
 from gpex_bench.measurements.randomised import OtherTarget
+from gpex_bench.measurements.similarity import spearman
 from gpex_bench.metrics.mprt import MPRT
 from gpex_bench.metrics.mprt_entropy import MPRTEntropy, histogram_entropy
 from gpex_bench.metrics.mprt_full import MPRTFull
 from gpex_bench.metrics.mprt_smooth import MPRTSmooth
 from gpex_bench.metrics.random_logit import RandomLogit
-from gpex_bench.random_weights import drawn_anew, n_layers
+from gpex_bench.random_weights import cascade, drawn_anew, n_layers
 from gpex_bench.registry import plugins
 from gpex_bench.types import Case, Query, Task
 
@@ -56,6 +57,28 @@ def test_the_first_layers_are_drawn_and_nothing_else_moves():
     assert torch.equal(twins[0][0].weight, twins[2][0].weight)  # a cascade: what was drawn stays
     assert torch.equal(drawn_anew(model, 3)[4].weight, twins[2][4].weight)
     assert not torch.equal(drawn_anew(model, 4)[0].weight, twins[0][0].weight)
+
+
+def test_a_cascade_passes_through_the_networks_drawn_at_once_whatever_is_drawn_in_between():
+    model, seen = network(), []
+    state = torch.get_rng_state()
+    for twin, n_first in zip(cascade(model, 3, (1, 3)), (1, 3), strict=True):
+        assert torch.equal(torch.get_rng_state(), state)
+        for found, expected in zip(
+            twin.state_dict().values(), drawn_anew(model, 3, n_first).state_dict().values(), strict=True
+        ):
+            assert torch.equal(found, expected)
+        torch.rand(5)
+        state = torch.get_rng_state()
+        seen.append(twin)
+    assert seen[0] is seen[1]
+    with pytest.raises(ValueError, match="stages must ascend, got 1 after 2"):
+        list(cascade(model, 3, (2, 1)))
+
+
+def test_rank_correlation_with_one_map_for_all_is_that_with_its_copies():
+    before, after = torch.randn(4, 1, 9), torch.randn(4, 3, 9)
+    assert torch.equal(spearman(before, after), spearman(before.expand_as(after), after))
 
 
 def test_weights_are_drawn_as_torch_draws_them():
