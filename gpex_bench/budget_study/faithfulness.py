@@ -141,8 +141,9 @@ def held_out(
     """Choose the budget on every other sample and return how the method then does on the rest.
 
     `difference`: mean score minus the reference's, with its interval; `keeps`: whether its lower end stays within the
-    tolerance of the reference; `fewer_rows` and `faster`: the reference's rows and CPU seconds over the method's, the
-    latter with the smallest and largest ratio over the measurements. Only `chosen` (infinite) if nothing reaches it.
+    tolerance of the reference; `fewer_rows` and `faster`: the reference's rows and CPU seconds over the method's on all
+    samples, the latter with the smallest and largest ratio over the measurements (seconds are measured on thirds of
+    the samples, and were not looked at in choosing). Only `chosen` (infinite) if nothing reaches it.
     """
     n = len(ladder.reference)
     step = ladder.on(np.arange(0, n, 2)).step(plan.tolerance)

@@ -92,7 +92,7 @@ def speed(needed: pd.DataFrame, plan: BudgetPlan) -> str:
     ]
     none = needed[np.isinf(needed["chosen"])]["method"].tolist()
     text = (
-        f"Budget chosen on every other image, score and time on the other {needed['n_judged'].max():.0f}, against "
+        f"Budget chosen on every other image, score on the other {needed['n_judged'].max():.0f}, time on all, against "
         f"{plan.reference}-{plan.reference_budget} (range of the time over parts of the images): "
         f"{'; '.join(parts) or 'none reaches it'}."
     )
@@ -148,11 +148,11 @@ def convergence(table: pd.DataFrame) -> str:
     """Say how soon the evolution is over."""
     parts = []
     for (method,), part in groups(table, ["method"]):
-        last = records(part.sort_values("generation"))[-1]
+        first, *_, last = records(part.sort_values("generation"))
         half, most = (f"{rows_for(part, share):.0f}" for share in (0.5, 0.95))
         parts.append(
-            f"{method} has made half of its way after {half} rows and 95 % after {most} of {last['rows']:.0f}; its "
-            f"fitness is then {' '.join(interval(last['best'], last['low'], last['high']))}, that of the whole image "
-            f"{number(last['whole'])}"
+            f"{method} goes from a fitness of {number(first['best'])} in the first generation to "
+            f"{' '.join(interval(last['best'], last['low'], last['high']))} after {last['rows']:.0f} rows (the whole "
+            f"image: {number(last['whole'])}), half of the way after {half} and 95 % after {most}"
         )
     return f"Convergence (mean of the best subset so far): {'; '.join(parts)}." if parts else ""

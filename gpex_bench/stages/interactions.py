@@ -22,7 +22,10 @@ PROTOCOL = (
     "{parts} regions each. The interaction share of an image is 1 minus the sum of the first-order Sobol indices of "
     "the regions, the background's share its part of the sum of the total indices. A change is told where both paired "
     "tests agree at the 5 % level: over the images (Wilcoxon's), after Holm's correction for the {choices} "
-    "combinations, and over the {seeds} training seeds (t test); with so few seeds 'not told' does not mean 'equal'. "
+    "combinations, and over the {seeds} training seeds (t test, not corrected); with so few seeds 'not told' does not "
+    "mean 'equal', and that one combination tells a change and another does not is no evidence that they differ. "
+    "Binary masks are exact; continuous ones are sampled with {points} base points an image, and their intervals are "
+    "the wider for it. "
     "Written by rule from table.csv, changes.csv and networks.csv."
 )
 
@@ -57,6 +60,7 @@ def interactions(shares: pd.DataFrame, accuracies: pd.DataFrame, plan: Plan) -> 
         parts=plan.sides**2,
         choices=len(plan.outputs) * len(plan.fills) * len(plan.masks),
         seeds=shares["seed"].nunique(),
+        points=plan.points,
     )
     return Found(table, changes, networks, drawings, "\n\n".join([*said, how]) + "\n")
 

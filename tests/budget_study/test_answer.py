@@ -61,8 +61,11 @@ def test_the_sentences_hold_the_numbers():
     assert "Not reached with any budget tried (best score): hopeless (0.340 at 1000)." in text
     assert re.search(r"gradient 0\.780 \[.*?\] \(3 rows, 0\.001 s, reaches it\); edges 0\.200", text)
     assert "None chosen for hopeless." in text
-    assert "evolving has made half of its way after 600 rows and 95 % after 900 of 900" in text
-    assert "its fitness is then 0.900 [0.900, 0.900], that of the whole image 0.700" in text
+    assert (
+        "evolving goes from a fitness of 0.500 in the first generation to 0.900 [0.900, 0.900] after 900 rows" in text
+    )
+    assert "(the whole image: 0.700), half of the way after 600 and 95 % after 900" in text
+    assert "score on the other 6, time on all, against lime-1000" in text
     assert "evolving 0.43 [" in text and "over 30 explainer seeds at 100 evaluations" in text
 
 

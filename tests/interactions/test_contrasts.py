@@ -95,6 +95,8 @@ def test_sentences_say_what_the_answer_depends_on():
     )
     assert "falls under 4 of 8 combinations (probability, baseline, binary;" in said
     assert "its direction depends on the output." in said
+    assert "for the 8 combinations, and over the 3 training seeds (t test, not corrected)" in said
+    assert f"sampled with {PLAN.points} base points an image" in said
     assert (
         "the background's share shows no clear change under all 8 combinations; mean step from 0.000 to 0.000" in said
     )
