@@ -1,5 +1,7 @@
 """The small zoo: sizes, what a BagNet sees, relevance that is conserved, and the methods that read modules on each."""
 
+from typing import get_args, get_type_hints
+
 import pytest
 import torch
 from torch import nn
@@ -10,6 +12,7 @@ from gpex_bench.models.pooled import Grown
 from gpex_bench.registry import plugins
 from gpex_bench.types import Attribution, Dataset, Need, Query, Split, Task
 
+COMPOSITES = get_args(get_type_hints(plugins("method")["lrp"].cls)["composite"])
 SETTINGS = {
     "alexnet": {"width": 4, "wide": 32},
     "vgg": {"width": 4, "wide": 32},
@@ -59,7 +62,7 @@ def asked(name):
 
 
 @ALL
-@pytest.mark.parametrize("composite", ["epsilon_plus", "alpha1_beta0", "alpha2_beta1", "gamma", "epsilon_gamma_box"])
+@pytest.mark.parametrize("composite", COMPOSITES)
 def test_relevance_sums_to_the_logit_with_biases_zeroed(name, composite):
     task, query = asked(name)
     for module in task.model.modules():
