@@ -48,7 +48,9 @@ lock: ## resolve the dependencies anew (needs uv)
 publish: ## copy the tables of a finished run or study, with their provenance, to results/published (RUN=)
 	mkdir -p results/published/$(RUN)
 	if [ -d results/$(RUN)/tables ]; then \
-		cp results/$(RUN)/tables/{*.csv,*.md,*costs.json} results/published/$(RUN)/; \
+		cp results/$(RUN)/tables/{*.csv,*.md,*costs.json,pairs.parquet} results/published/$(RUN)/; \
+		rm results/published/$(RUN)/pairs.csv; \
+		cp results/$(RUN)/{summary.md,ranking.tex} results/published/$(RUN)/; \
 		cp results/$(RUN)/tables/outcomes.json results/published/$(RUN)/provenance.json; fi
 	for part in study budget debugging interactions; do if [ -d results/$(RUN)/$$part ]; then \
 		find results/$(RUN)/$$part -maxdepth 1 -type f -exec cp {} results/published/$(RUN)/ \; ; fi; done
