@@ -88,7 +88,8 @@ def judge(units: Units, told: Comparison, known: Roles) -> tuple[bool, str]:
             if not (p < LEVEL and told.effect[group, control] > 0)
         ]
         if alike:
-            return False, f"The planted oracle is not better than {_listed(names, alike, known.blind)}{seen}."
+            few = _too_few(units, len(blind))
+            return False, f"The planted oracle is not better than {_listed(names, alike, known.blind)}{seen}{few}."
     adjusted = families(units, told)
     ours = np.flatnonzero(np.bincount(units.group, ~units.is_control, minlength=units.n_groups) > 0)
     if not len(ours):
@@ -96,9 +97,16 @@ def judge(units: Units, told: Comparison, known: Roles) -> tuple[bool, str]:
     beaten = (adjusted[np.ix_(ours, np.array(blind))] < LEVEL) & (told.effect[np.ix_(ours, np.array(blind))] > 0)
     unbeaten = [control for control, column in zip(blind, beaten.T, strict=True) if not column.any()]
     if unbeaten:
-        return False, f"No method is better than {_listed(names, unbeaten, known.blind)}{seen}."
+        few = _too_few(units, len(ours))
+        return False, f"No method is better than {_listed(names, unbeaten, known.blind)}{seen}{few}."
     lead = "The planted oracle and at least one method are" if oracle else "At least one method is"
     return True, f"{lead} better than {_listed(names, blind, known.blind)}{seen}."
+
+
+def _too_few(units: Units, n_tests: int) -> str:
+    """Return the words for samples so few that no difference, however clear, survives that many comparisons."""
+    smallest = 2.0 ** (1 - units.scores.shape[1])  # p value of differences that all agree
+    return ", too few for any verdict" if n_tests * smallest >= LEVEL else ""
 
 
 def _listed(names: Sequence[Sequence[str]], groups: Collection[int], allowed: Collection[str]) -> str:

@@ -54,6 +54,16 @@ def test_some_method_must_be_told_from_every_blind_control() -> None:
     assert not found and reason == "No method is better than edges (40 samples)."
 
 
+@pytest.mark.parametrize(("n_samples", "n_methods"), [(5, 1), (6, 2), (10, 26)])
+def test_samples_too_few_for_any_verdict_are_named(n_samples: int, n_methods: int) -> None:
+    for more, expected in ((0, False), (1, True)):  # one sample more, and clear differences are enough
+        made = {f"m{at}": 9.0 - at for at in range(n_methods)} | {"random": 0.0}
+        found, reason = judged(scores.made(made, n_samples + more))
+        assert found == expected
+        assert found or reason == f"No method is better than random ({n_samples} samples), too few for any verdict."
+    assert "too few" not in judged(scores.made({"ig": 0.0, "random": 0.0}, 40))[1]
+
+
 def test_constant_maps_make_a_stability_metric_uninformative() -> None:
     made = {name: -np.abs(values) for name, values in scores.made({"ig": 0.1, "random": 0.5}).items()}
     found, reason = judged(made | {"constant": np.zeros((40, 3))})

@@ -1,5 +1,7 @@
 """Faithfulness metrics against their definitions, written as loops over one sample, one position, one removal."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -125,6 +127,27 @@ def test_aopc_and_selectivity_are_loops_over_patches(toy, noisy):
     np.testing.assert_allclose(score("selectivity", case), area, atol=1e-5)
     pixels = Curves().measure(case).of("probability").most_first.double()
     torch.testing.assert_close(score("aopc", case, unit="position"), (pixels[:, :1] - pixels).mean(1))
+
+
+def test_many_patches_go_in_fourteen_steps(toy):
+    """Seven by seven patches: the same loop, read at every third or fourth patch."""
+    generator = torch.Generator().manual_seed(0)
+    x, values = torch.rand(2, 3, 1, 28, 28, generator=generator)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 3))
+    model[1].weight.data = torch.randn(3, 784, generator=generator) / 28
+    data = replace(toy.task.data, baseline=torch.full((1, 28, 28), 0.25), truth=None)
+    query = Query(x=x, target=torch.arange(3), sample=torch.arange(3))
+    task = replace(toy.task, model=model.eval(), data=data)
+    case = Case(task=task, query=query, explanation=Attribution(values=values), explainer=Fixed())
+    curves = {output: [patch_curve(case, values, i, output) for i in range(3)] for output in ("probability", "logit")}
+    at = -(-np.arange(15) * 49 // 14)
+    aopc = [(curve[0] - curve[at]).mean() for curve in curves["probability"]]
+    np.testing.assert_allclose(score("aopc", with_measured(case, "aopc")), aopc, atol=1e-6)
+    area = [np.trapezoid(curve[at], at / 49) for curve in curves["logit"]]
+    np.testing.assert_allclose(score("selectivity", with_measured(case, "selectivity")), area, atol=1e-5)
+    with counted(model) as rows:
+        with_measured(case, "aopc")
+    assert rows.forward == 3 * 28
 
 
 def test_selectivity_recomputed_follows_each_new_map(toy):
