@@ -6,7 +6,8 @@ best method is the one with the best mean; which others cannot be told from it i
 samples with Holm's correction (`inference.pairs`), and nothing is marked where the metric is not informative.
 
 A method's numbers do not depend on the other methods. The marks (p values, ties) do, because they compare with the
-best."""
+best.
+"""
 
 from __future__ import annotations
 
@@ -172,8 +173,8 @@ def cost_summary(
     """Return cost per sample beside one score, for each method that has the score.
 
     Cost counts rows sent through a network: `forward + 2 backward + surrogate` rows per explained sample, where a pass
-    through the surrogate's own network counts like a forward pass. `is_pareto`: no method that is not a control is both
-    cheaper (or as cheap) and better.
+    through the surrogate's own network counts like a forward pass. `is_pareto`: no method that is not a control is
+    cheaper and as good, or as cheap and better.
     """
     require(cells, CELLS, "cells")
     done = cells[cells["status"] == "ok"].assign(surrogate=cells.get("surrogate_rows", 0))
@@ -192,5 +193,6 @@ def cost_summary(
             ["rows_per_sample", "good"], ascending=[True, False]
         )
         front = by_cost["good"] > by_cost["good"].cummax().shift(fill_value=-np.inf)
-        frame.loc[by_cost.index[front], "is_pareto"] = True
+        alike = [by_cost["rows_per_sample"], by_cost["good"]]  # of equal methods no name comes first
+        frame.loc[by_cost.index[front.groupby(alike).transform("any")], "is_pareto"] = True
     return ordered(frame.rename(columns={"surrogate": "surrogate_rows"}))

@@ -176,6 +176,19 @@ def test_pareto_front(summary: pd.DataFrame) -> None:
         assert ((cost["rows_per_sample"] <= row["rows_per_sample"]) & (cost["mean"] >= row["mean"])).sum() > 1
 
 
+@pytest.mark.parametrize("name", ["a_copy", "z_copy"])
+def test_a_copy_is_on_the_pareto_front_with_its_original(summary: pd.DataFrame, name: str) -> None:
+    found = statistics.outcomes(summary, synthetic.cells(), synthetic.skipped())
+    tables = []
+    for table in (synthetic.cells(), found):
+        copied = table[table["method"] == "integrated_gradients"].assign(method=name)
+        tables.append(pd.concat([table, copied], ignore_index=True))
+    plain = statistics.cost_summary(synthetic.cells(), found, "srg", True, CONTROLS)
+    cost = statistics.cost_summary(*tables, "srg", True, CONTROLS)
+    front, before = (set(part.loc[part["is_pareto"], "method"]) for part in (cost, plain))
+    assert front == before | {name}
+
+
 def test_empty_frames_stay_empty() -> None:
     empty = {name: pd.DataFrame(columns=list(getattr(frames, name))) for name in ("SCORES", "AGREEMENT")}
     assert statistics.summarise(empty["SCORES"], UP).empty
