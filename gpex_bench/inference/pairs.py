@@ -1,7 +1,7 @@
 """Every method against every other one and against the controls, sample by sample.
 
-Wilcoxon's signed-rank test (wilcoxon1945individual; differences of zero by Pratt's rule, pratt1959remarks), exact where
-its conditions hold, with Holm's correction (holm1979simple). The methods among themselves are one family of
+Wilcoxon's signed-rank test (wilcoxon1945individual; differences of zero by Pratt's rule, pratt1959remarks), exact up to
+50 samples also with ties, with Holm's correction (holm1979simple). The methods among themselves are one family of
 comparisons, the methods against one control another: adding a control never changes a verdict between methods. The test
 depends on the two methods alone, unlike one on mean ranks (benavoli2016should), so it decides what is tied and what is
 best.
@@ -20,7 +20,8 @@ from gpex_bench.inference.units import PLACE, RESOLUTION, Units, sample_means
 from gpex_bench.types import value
 
 LEVEL = 0.05
-EXACT = 50  # up to so many differences the exact distribution is used, if none is zero or tied
+EXACT = 50  # up to so many differences the exact distribution is used, with zeros and ties as they came
+TOGETHER = 2000  # pairs whose distributions are held at a time
 FOUND = ("median_difference", "effect_size", "p_value", "p_holm", "verdict")
 PAIRS = (*PLACE, "method", "other", *FOUND, "is_control", "relation", "n_units", "seeds_agreeing")
 OPINION = (*PLACE, "first", "second", "rope", "p_first", "p_equal", "p_second")
@@ -63,14 +64,41 @@ def signed_rank(
     total = np.abs(signed).sum(0)
     moved = total > 0
     effect[moved] = signed.sum(0)[moved] / total[moved]
+    few = known.sum(0) <= EXACT
     ordered = np.sort(size, axis=0)
-    plain = ~(np.diff(ordered, axis=0, prepend=0.0) == 0).any(0) & (known.sum(0) <= EXACT)
-    for columns, method in ((plain & moved, "exact"), (~plain & moved, "asymptotic")):
+    plain = ~(np.diff(ordered, axis=0, prepend=0.0) == 0).any(0)
+    tied = few & ~plain & moved
+    if tied.any():
+        p_value[tied] = exact_p(signed[:, tied])
+    for columns, method in ((few & plain & moved, "exact"), (~few & moved, "asymptotic")):
         if columns.any():
             p_value[columns] = stats.wilcoxon(
                 differences[:, columns], zero_method="pratt", method=method, axis=0, nan_policy="omit"
             ).pvalue
     return p_value, effect
+
+
+def exact_p(signed: Float[np.ndarray, "sample pair"]) -> Float[np.ndarray, "pair"]:
+    """Return two-sided p values of the signed-rank statistic given the ranks that came (0 for a difference of zero).
+
+    Each sign is as likely as the other, so the distribution of the sum of positive ranks is a convolution; mid-ranks of
+    ties are halves, so everything is counted in halves. Without zeros and ties this is Wilcoxon's table.
+    """
+    halves = np.rint(2 * signed).astype(np.int64)
+    found = np.empty(halves.shape[1])
+    for start in range(0, len(found), TOGETHER):
+        part = halves[:, start : start + TOGETHER]
+        share = np.zeros((part.shape[1], int(np.abs(part).sum(0).max()) + 1))
+        share[:, 0] = 1.0
+        place = np.arange(share.shape[1])
+        for rank in np.abs(part):
+            before = place - rank[:, None]
+            share = (share + np.where(before >= 0, np.take_along_axis(share, np.maximum(before, 0), 1), 0.0)) / 2
+        positive = np.where(part > 0, part, 0).sum(0)[:, None]
+        below = np.where(place <= positive, share, 0.0).sum(1)
+        above = np.where(place >= positive, share, 0.0).sum(1)
+        found[start : start + TOGETHER] = np.minimum(1.0, 2 * np.minimum(below, above))
+    return found
 
 
 def compare(units: Units) -> Comparison:
