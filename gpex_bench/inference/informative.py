@@ -75,9 +75,15 @@ def table(units: Units, told: Comparison, known: Roles) -> pd.DataFrame:
 
 
 def judge(units: Units, told: Comparison, known: Roles) -> tuple[bool, str]:
-    """Return whether the metric is informative, with the reason; with no blind control nothing speaks against it."""
+    """Return whether the metric is informative, with the reason.
+
+    A run without blind controls can test nothing, and nothing speaks against its metrics. Where a run has some, a
+    metric without a score of any stays out of rankings.
+    """
     blind, oracle = units.groups_of(known.blind), units.groups_of(known.of("oracle"))
     names, seen = units.members, f" ({units.scores.shape[1]} samples)"
+    if not blind and known.blind:
+        return False, "No control that looks neither at the network nor at a truth has a score: this was not tested."
     if not blind:
         return True, "No control in the run looks neither at the network nor at a truth, so this was not tested."
     for group in oracle:

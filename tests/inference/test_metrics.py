@@ -75,6 +75,15 @@ def test_without_blind_controls_nothing_is_tested() -> None:
     assert found and "was not tested" in reason
 
 
+def test_a_metric_that_scores_no_control_of_the_run_is_not_trusted() -> None:
+    made = scores.made({"ig": 0.6, "gxi": 0.5, "random": 0.0})
+    long = pd.concat([scores.table(made, "srg"), scores.table({n: made[n] for n in ("ig", "gxi")}, "conservation")])
+    methods, metrics = scores.methods(list(made)), scores.metrics(srg=True, conservation=True)
+    found = conclude(long, NO_VARIANTS, methods, metrics)["informative"].set_index("metric")
+    assert found["is_informative"].to_dict() == {"srg": True, "conservation": False}
+    assert "was not tested" in found.loc["conservation", "reason"]
+
+
 def test_uninformative_pairs_are_in_no_ranking() -> None:
     good, bad = scores.made(QUALITY), scores.made(QUALITY | {"edges": 0.95}, seed=5)
     long = pd.concat([scores.table(good, "srg"), scores.table(bad, "sparseness")])
