@@ -39,13 +39,16 @@ def test_the_answer_and_its_files_are_there(tmp_path):
     assert clone.planned("config/tiny.yaml") == {"prepare": 1, "train": 3, "decompose": 3, "interactions": 1, "all": 1}
     clone.run("--cores", "2", config="config/tiny.yaml")
     folder = clone.folder / "results/tiny_interactions/interactions"
-    names = ["changes.csv", "networks.csv", "sentences.md", "shapes.csv", "shapes.png", "shapes.svg"]
+    names = ["changes.csv", "choices.csv", "networks.csv", "sentences.md", "shapes.csv", "shapes.png", "shapes.svg"]
     assert sorted(path.name for path in folder.glob("*.*")) == [*names, "table.csv", "table.json"]
     table, changes = (pd.read_csv(folder / f"{name}.csv") for name in ("table", "changes"))
-    assert len(table) == 8 * 2 * 3 and len(changes) == 8 * 2 * 2
+    assert len(table) == (8 * 2 + 4) * 3 and len(changes) == 8 * 2 * 2
     assert (changes["change"] == "not told").all()  # one seed tells nothing
     assert (
         "bagnet → vgg: the interaction share shows no clear change under all 8" in (folder / "sentences.md").read_text()
     )
-    assert (pd.read_csv(folder / "networks.csv")["n_images"] == 4).all()
+    networks = pd.read_csv(folder / "networks.csv")
+    assert (networks["n_images"] == 4).all() and (networks["n_attacked"] == 100).all()
+    assert (networks["attack_radius"] == 0.002).all()  # of the twin's training
+    assert (networks["attacked_accuracy"] <= networks["test_accuracy"]).all()
     assert clone.planned("config/tiny.yaml") == {}

@@ -18,7 +18,7 @@ class Plan:
     ladder: tuple[str, ...]  # models from the oldest architecture to the newest: do shares rise along it?
     twins: tuple[tuple[str, str], ...] = ()  # a model trained robustly and its plain twin: do shares fall?
     images: int = 48  # the first of the test split that all networks classify correctly with all seeds
-    points: int = 32  # base points of the design of continuous masks, a power of two
+    points: int = 64  # base points of the design of continuous masks, a power of two
     sides: int = 2  # the planted object, and all else, are cut into sides x sides regions each
     fills: tuple[Fill, ...] = ("baseline", "blur")
     outputs: tuple[Output, ...] = ("logit", "probability")

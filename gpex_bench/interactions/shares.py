@@ -2,7 +2,8 @@
 
 The interaction share of an image is 1 - sum_i S1_i: what regions do only together. The background share is that of the
 background's regions in the sum of all total indices. Binary masks are fair coins, and all 2^regions of them are asked:
-their indices are exact. Continuous masks are sampled, with the design of `variance`; an image's design depends on the
+their indices are exact, also those of pairs, of which `object_background` sums the pairs of a region of the object and
+one of the background. Continuous masks are sampled, with the design of `variance`; an image's design depends on the
 image and the training seed only, so that networks of one seed answer the same questions.
 """
 
@@ -23,7 +24,7 @@ from gpex_bench.interactions.planted import Scene, scene
 from gpex_bench.masking import CHUNK, Output, absent, on_scale
 from gpex_bench.types import Dataset, Model, Task
 
-COLUMNS = ("sample", "output", "fill", "mask", "interaction", "background", "probability")
+COLUMNS = ("sample", "output", "fill", "mask", "interaction", "background", "object_background", "probability")
 
 
 def common(models: Iterable[Model], data: Dataset, most: int) -> Int[Tensor, "image"]:
@@ -47,7 +48,8 @@ def common(models: Iterable[Model], data: Dataset, most: int) -> Int[Tensor, "im
 def shares(task: Task, rows: Int[Tensor, "image"], plan: Plan) -> pd.DataFrame:
     """Return the shares of test images under every combination of output, fill and mask, for their labels.
 
-    NaN where the answers are constant. `probability` is that of the label of the whole image.
+    NaN where the answers are constant, and for pairs where masks are continuous. `probability` is that of the label of
+    the whole image.
 
     Raises:
         ValueError: the dataset has no planted truth.
@@ -109,9 +111,13 @@ def _sampled(y: Float[Tensor, "batch row"], n_regions: int) -> variance.Indices:
 
 
 def _shares(found: variance.Indices, cut: Scene) -> dict[str, np.ndarray]:
-    """Return both shares of each image."""
+    """Return the shares of each image."""
     total = found.total.sum(1)
     nothing = torch.full_like(total, torch.nan)
     background = torch.where(total > 0, found.total[:, cut.is_background].sum(1) / total, nothing)
     interaction = torch.where(total > 0, 1 - found.first.sum(1), nothing)
-    return {"interaction": interaction.numpy(), "background": background.numpy()}
+    pairs = nothing
+    if found.second is not None:  # object first, so that its pairs with the background are above the diagonal
+        across = found.second[:, ~cut.is_background][:, :, cut.is_background].sum((1, 2))
+        pairs = torch.where(total > 0, across, nothing)
+    return {"interaction": interaction.numpy(), "background": background.numpy(), "object_background": pairs.numpy()}

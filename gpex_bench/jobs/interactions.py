@@ -11,7 +11,7 @@ from gpex_bench.jobs import Job, job, load_model, log, write_cell_table
 
 @job
 def decompose(this: Job) -> None:
-    """Networks → shares of every seed, and the accuracies beside them."""
+    """Networks → shares of every seed, and the accuracies beside them, without and under attack."""
     from gpex_bench.stages.decompose import decompose
 
     files = dict(zip(this.config.seeds, this.paths("models"), strict=True))
@@ -19,7 +19,8 @@ def decompose(this: Job) -> None:
     named = [network.model for network in this.config.networks if network.dataset == this.wildcards["dataset"]]
     placed = zip([name for name in named for _ in this.config.seeds], this.paths("every"), strict=True)
     every = (load_model(this.config, name, this.data, path) for name, path in placed)
-    for path, (seed, table) in zip(this.paths("shares"), decompose(models, every, this.data, _plan(this)), strict=True):
+    found = decompose(models, every, this.data, _plan(this), _radius(this))
+    for path, (seed, table) in zip(this.paths("shares"), found, strict=True):
         _, accuracies = io.read_tensors(files[seed])
         table["test_accuracy"] = float(accuracies["test_accuracy"])
         write_cell_table(this, path, table, seed, kind="interactions")
@@ -33,11 +34,12 @@ def interactions(this: Job) -> None:
     from gpex_bench.tables import csv
 
     shares = pd.concat([io.read_table(path) for path in this.paths("shares")], ignore_index=True)
-    accuracies = shares[["dataset", "model", "seed", "test_accuracy"]].drop_duplicates()
-    found = interactions(shares.drop(columns="test_accuracy"), accuracies, _plan(this))
+    of_networks = ["test_accuracy", "attacked_accuracy", "attack_radius", "n_attacked"]
+    accuracies = shares[["dataset", "model", "seed", *of_networks]].drop_duplicates()
+    found = interactions(shares.drop(columns=of_networks), accuracies, _plan(this))
     folder = this.path("table").parent
-    for name, table in (("table", found.table), ("changes", found.changes), ("networks", found.networks)):
-        io.write_bytes(folder / f"{name}.csv", csv(table).encode())
+    for name in ("table", "changes", "choices", "networks"):
+        io.write_bytes(folder / f"{name}.csv", csv(getattr(found, name)).encode())
     for stem, drawing in found.drawings.items():
         io.write_bytes(folder / f"{stem}.svg", plots.to_svg(drawing, stem).encode())
         io.write_bytes(folder / f"{stem}.png", plots.to_png(drawing))
@@ -45,6 +47,12 @@ def interactions(this: Job) -> None:
     io.write_bytes(folder / "sentences.md", found.sentences.encode())
     this.describe(folder / "table.csv", kind="interactions")
     log.info("%s", found.sentences)
+
+
+def _radius(this: Job) -> float:
+    """Return how far the attack goes: the largest radius that a twin was trained with, 0 without one."""
+    recipes = [getattr(this.config.model(own), "training", None) for own, _ in _plan(this).twins]
+    return max((recipe.adversarial for recipe in recipes if recipe is not None), default=0.0)
 
 
 def _plan(this: Job) -> Plan:

@@ -10,23 +10,26 @@ import numpy as np
 import pandas as pd
 
 from gpex_bench import contrasts
-from gpex_bench.contrasts import CHOICES, SCORES
+from gpex_bench.contrasts import CHOICES, PAIRS, SCORES
 from gpex_bench.frames import number, records
+from gpex_bench.inference.pairs import LEVEL
 from gpex_bench.interactions.plan import Plan
 from gpex_bench.plots import Drawing
 from gpex_bench.plots.interactions import share_rows
+from gpex_bench.seed_pairs import Difference, difference
 
 WORDS = {"interaction": "interaction share", "background": "background's share"}
 PROTOCOL = (
     "Our reconstruction (anonymous2022sbsa): the object that the data were planted with, and all else, are cut into "
     "{parts} regions each. The interaction share of an image is 1 minus the sum of the first-order Sobol indices of "
-    "the regions, the background's share its part of the sum of the total indices. A change is told where both paired "
-    "tests agree at the 5 % level: over the images (Wilcoxon's), after Holm's correction for the {choices} "
-    "combinations, and over the {seeds} training seeds (t test, not corrected); with so few seeds 'not told' does not "
-    "mean 'equal', and that one combination tells a change and another does not is no evidence that they differ. "
-    "Binary masks are exact; continuous ones are sampled with {points} base points an image, and their intervals are "
-    "the wider for it. "
-    "Written by rule from table.csv, changes.csv and networks.csv."
+    "the regions, the background's share its part of the sum of the total indices. The slope per step is Theil-Sen's, "
+    "of each image and training seed. A change is told where both paired tests of these slopes agree at the 5 % level: "
+    "over the images (Wilcoxon's), after Holm's correction for the {choices} combinations, and over the {seeds} "
+    "training seeds (t test, not corrected); with so few seeds 'not told' does not mean 'equal'. A slope depends on a "
+    "choice where the paired difference between two of its options is told over the images (Wilcoxon's test, Holm's "
+    "correction), which is about these trained networks. Binary masks are exact; continuous ones are sampled with "
+    "{points} base points an image, and their intervals are the wider for it. "
+    "Written by rule from table.csv, changes.csv, choices.csv and networks.csv."
 )
 
 
@@ -36,7 +39,8 @@ class Found:
 
     table: pd.DataFrame  # one row per network, score and combination
     changes: pd.DataFrame  # one row per question and combination
-    networks: pd.DataFrame  # accuracy of each network, and how sure it is
+    choices: pd.DataFrame  # one row per question and two options of a choice
+    networks: pd.DataFrame  # accuracy of each network, also under attack, and how sure it is
     drawings: dict[str, Drawing]  # by dataset
     sentences: str
 
@@ -46,30 +50,34 @@ def interactions(shares: pd.DataFrame, accuracies: pd.DataFrame, plan: Plan) -> 
 
     Args:
         shares: frames of `decompose` with dataset, model and seed in front.
-        accuracies: dataset, model, seed, test_accuracy.
+        accuracies: dataset, model, seed, test_accuracy, attacked_accuracy, attack_radius, n_attacked.
         plan: of the experiment.
     """
     table, networks = contrasts.summary(shares), _networks(shares, accuracies)
-    changes = contrasts.compared(shares, plan.ladder, plan.twins)
+    changes, choices = (ask(shares, plan.ladder, plan.twins) for ask in (contrasts.compared, contrasts.dependence))
     drawings, said = {}, []
     for dataset, own in networks.groupby("dataset", sort=False):
-        drawings[str(dataset)] = share_rows(table[table["dataset"] == dataset], own)
-        said += [_about(str(dataset), own), *_answers(str(dataset), changes[changes["dataset"] == dataset])]
-        said.append(_spread(str(dataset), table[table["dataset"] == dataset]))
+        means = table[table["dataset"] == dataset]
+        drawings[str(dataset)] = share_rows(means[means["score"] != PAIRS], own)
+        said += [_about(str(dataset), own), _robust(own, accuracies[accuracies["dataset"] == dataset], plan)]
+        said += [*_answers(str(dataset), changes[changes["dataset"] == dataset], choices)]
+        said += [_spread(str(dataset), means), _pairs(str(dataset), means)]
     how = PROTOCOL.format(
         parts=plan.sides**2,
         choices=len(plan.outputs) * len(plan.fills) * len(plan.masks),
         seeds=shares["seed"].nunique(),
         points=plan.points,
     )
-    return Found(table, changes, networks, drawings, "\n\n".join([*said, how]) + "\n")
+    return Found(table, changes, choices, networks, drawings, "\n\n".join(filter(None, [*said, how])) + "\n")
 
 
 def _networks(shares: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
-    """Return accuracy on the whole test split, over seeds, and the mean probability of the label on these images."""
+    """Return accuracies over the seeds (on all test images; under attack), and the mean probability of the label."""
     place = ["dataset", "model"]
-    frame = accuracies.groupby(place, sort=False)["test_accuracy"].agg(["mean", "min", "max"])
-    frame.columns = pd.Index(["test_accuracy", "lowest", "highest"])
+    by_network = accuracies.groupby(place, sort=False)
+    frame = by_network["test_accuracy"].agg(test_accuracy="mean", lowest="min", highest="max")
+    under = by_network["attacked_accuracy"].agg(attacked_accuracy="mean", attacked_lowest="min", attacked_highest="max")
+    frame = frame.join(under).join(by_network[["attack_radius", "n_attacked"]].first())
     frame["probability"] = shares.groupby(place)["probability"].mean()
     frame["n_images"] = shares.groupby(place)["sample"].nunique()
     return frame.reset_index()
@@ -78,18 +86,47 @@ def _networks(shares: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
 def _about(dataset: str, networks: pd.DataFrame) -> str:
     """Say which images are compared, and how good the networks are: a difference of that kind is a confound."""
     each = ", ".join(
-        f"{row['model']} {100 * row['test_accuracy']:.1f} % ({number(row['probability'])})" for row in records(networks)
+        f"{row['model']} {100 * row['test_accuracy']:.1f} % (lowest seed {100 * row['lowest']:.1f} %; "
+        f"{number(row['probability'])})"
+        for row in records(networks)
     )
     gap = networks["test_accuracy"].max() - networks["test_accuracy"].min()
     return (
         f"{dataset}: compared are the first {networks['n_images'].max()} test images that all networks classify "
-        f"correctly with every seed. Test accuracy (and mean probability of the label on these images): {each}. "
-        f"The accuracies differ by up to {100 * gap:.1f} points; how sure a network is moves its shares, so that "
-        "changes are also given for images of which the compared networks are about equally sure."
+        "correctly with every seed. Test accuracy (lowest seed; mean probability of the label on these images): "
+        f"{each}. The accuracies differ by up to {100 * gap:.1f} points; how sure a network is moves its shares, so "
+        "that changes are also given for images of which the compared networks are about equally sure."
     )
 
 
-def _answers(dataset: str, changes: pd.DataFrame) -> list[str]:
+def _robust(networks: pd.DataFrame, accuracies: pd.DataFrame, plan: Plan) -> str:
+    """Say how much of the accuracy is left under attack, and whether the twins withstand more."""
+    radius, n_attacked = networks["attack_radius"].max(), networks["n_attacked"].max()
+    if not radius > 0:
+        return ""
+    each = ", ".join(
+        f"{row['model']} {100 * row['attacked_accuracy']:.1f} % (lowest seed {100 * row['attacked_lowest']:.1f} %)"
+        for row in records(networks)
+    )
+    dataset = networks["dataset"].iloc[0]
+    parts = [
+        f"{dataset}: accuracy on the first {n_attacked} test images under attack (projected gradient ascent, 10 steps, "
+        f"each entry by at most {radius:g}): {each}."
+    ]
+    of = accuracies.pivot(index="seed", columns="model", values="attacked_accuracy")
+    return " ".join([*parts, *(_withstands(own, plain, difference(of[own], of[plain])) for own, plain in plan.twins)])
+
+
+def _withstands(own: str, plain: str, gap: Difference) -> str:
+    """Say whether a twin is more robust than its plain one: only then is their comparison about robustness."""
+    ends = f", {100 * gap.low:.1f} to {100 * gap.high:.1f}" if gap.n_seeds > 1 else ""
+    measured = f"(difference {100 * gap.mean:.1f} points{ends}; t test over the seeds)"
+    if gap.mean > 0 and gap.p_value < LEVEL:
+        return f"{own} withstands more than {plain} {measured}."
+    return f"That {own} withstands more than {plain} is not told {measured}: comparing them is no test of robustness."
+
+
+def _answers(dataset: str, changes: pd.DataFrame, choices: pd.DataFrame) -> list[str]:
     """Return one sentence for each score and question."""
     said = []
     for (score, question), rows in changes.groupby(["score", "question"], sort=False):
@@ -101,10 +138,13 @@ def _answers(dataset: str, changes: pd.DataFrame) -> list[str]:
             for change, words in (("up", "rises"), ("down", "falls"), ("not told", "shows no clear change"))
             if (names := by.get(change))
         ]
-        steps = rows["mean"].dropna()
-        reach = f"mean step from {number(steps.min())} to {number(steps.max())}" if len(steps) else "nothing to compare"
+        steps = rows["slope_per_step"].dropna()
+        least, most = number(steps.min()), number(steps.max())
+        reach = f"slope per step from {least} to {most}" if len(steps) else "nothing to compare"
         lead = f"{dataset}, {question}: the {WORDS[str(score)]}"
-        said.append(f"{lead} {', '.join(counts)}; {reach}{_depends(rows)}. {_matched(rows)}")
+        asked = pd.Series((dataset, score, question), index=contrasts.QUESTION)
+        own = choices[choices[list(contrasts.QUESTION)].eq(asked).all(axis=1)]
+        said.append(f"{lead} {', '.join(counts)}; {reach}{_depends(own)}. {_matched(rows)}")
     return said
 
 
@@ -118,24 +158,19 @@ def _name(row: Mapping[str, Any]) -> str:
     return ", ".join(str(row[choice]) for choice in CHOICES)
 
 
-def _depends(rows: pd.DataFrame) -> str:
-    """Say which choices decide the answer: those that change it while the others stay."""
-    if rows["change"].nunique() < 2:
+def _depends(choices: pd.DataFrame) -> str:
+    """Say on which choices the slope depends: where two options of one differ, image by image."""
+    if choices.empty:
         return ""
-    turns, hides = [], []
-    for choice in CHOICES:
-        others = [other for other in CHOICES if other != choice]
-        kinds = [set(part["change"]) for _, part in rows.groupby(others)]
-        if any({"up", "down"} <= kind for kind in kinds):
-            turns.append(choice)
-        elif any(len(kind) > 1 for kind in kinds):
-            hides.append(choice)
-    parts = [
-        f"{what} the {' and the '.join(names)}"
-        for what, names in (("its direction depends on", turns), ("whether it can be told depends on", hides))
-        if names
+    told = choices[choices["depends"]]
+    each = [
+        f"the {row['choice']} ({row['second']} minus {row['first']} {number(row['difference'])}, "
+        f"{number(row['low'])} to {number(row['high'])})"
+        for row in records(told)
     ]
-    return f"; {', '.join(parts)}" if parts else ""
+    if each:
+        return f"; it depends on {' and on '.join(each)}"
+    return f"; that it depends on {', '.join(CHOICES[:-1])} or {CHOICES[-1]} is not told"
 
 
 def _matched(rows: pd.DataFrame) -> str:
@@ -144,7 +179,7 @@ def _matched(rows: pd.DataFrame) -> str:
     if told.empty:
         return "No change was told, so there is none to check on images of equal certainty."
     enough = told[told["n_matched"] >= 2]
-    keeps = np.where(enough["mean"] > 0, enough["matched_low"] > 0, enough["matched_high"] < 0)
+    keeps = np.where(enough["slope_per_step"] > 0, enough["matched_low"] > 0, enough["matched_high"] < 0)
     n_same = int(keeps.sum())
     few, many = told["n_matched"].min(), told["n_matched"].max()
     counted = f"{few}" if few == many else f"{few} to {many}"
@@ -171,3 +206,19 @@ def _spread(dataset: str, table: pd.DataFrame) -> str:
             f"combination the networks lie {number(apart)} apart (medians)"
         )
     return f"{dataset}: {'; '.join(said)}."
+
+
+def _pairs(dataset: str, table: pd.DataFrame) -> str:
+    """Say how much of the variance is due to pairs of a region of the object and one of the background."""
+    rows = table[table["score"] == PAIRS]
+    if rows.empty:
+        return ""
+    each = ", ".join(
+        f"{model} {number(part['mean'].min())} to {number(part['mean'].max())}"
+        for model, part in rows.groupby("model", sort=False)
+    )
+    return (
+        f"{dataset}: what a region of the object and one of the background do only together has this share of the "
+        f"variance, summed over these pairs (exact second-order indices of binary masks, over their "
+        f"{len(rows[['output', 'fill']].drop_duplicates())} combinations): {each}."
+    )

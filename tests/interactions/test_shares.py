@@ -95,12 +95,27 @@ def test_a_product_of_object_and_corner_has_a_known_share(mask, expected):
     one, other = found(lambda x: x[:, 0, 0, 0] * x[:, 0, 2, 3], plan).to_dict("records")
     assert one["interaction"] == pytest.approx(expected, abs=0.02)
     assert one["background"] == pytest.approx(0.5, abs=0.02)
+    if mask == "binary":  # all of it is of one pair, of object and background
+        assert one["object_background"] == pytest.approx(one["interaction"], abs=1e-9)
+        assert other["object_background"] == pytest.approx(0, abs=1e-9)
+    else:
+        assert np.isnan(one["object_background"])
     assert other["interaction"] == pytest.approx(0, abs=0.02)  # m^2 of one part of the background: no other takes part
     assert other["background"] == pytest.approx(1)
 
 
+def test_only_pairs_of_object_and_background_count_as_such():
+    """Object times object, and background times background: interactions, but none between the two."""
+    plan = Plan(ladder=("a", "b"), images=2, fills=("baseline",), outputs=("logit",), masks=("binary",))
+    for formula in (lambda x: x[:, 0, 2, 3] * x[:, 0, 2, 8], lambda x: x[:, 0, 0, 0] * x[:, 0, 0, 15]):
+        one, _ = found(formula, plan).to_dict("records")
+        assert one["interaction"] == pytest.approx(1 / 3) and one["object_background"] == pytest.approx(0, abs=1e-9)
+
+
 def test_constant_answers_have_no_shares_and_fills_differ():
-    assert found(lambda x: 0 * x.sum((1, 2, 3)))[["interaction", "background"]].isna().all(axis=None)
+    assert (
+        found(lambda x: 0 * x.sum((1, 2, 3)))[["interaction", "background", "object_background"]].isna().all(axis=None)
+    )
     data = planted()
     ramp = torch.linspace(0, 1, 16).expand(4, 1, 16, 16).clone()
     data = Dataset(

@@ -44,6 +44,7 @@ rule interactions:
             f"{RUN}/interactions/",
             "table.json",
             "changes.csv",
+            "choices.csv",
             "networks.csv",
             "sentences.md",
         ),
