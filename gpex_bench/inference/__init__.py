@@ -36,7 +36,7 @@ def conclude(
     no ranking.
 
     Args:
-        scores: one row per dataset, model, seed, method, metric, sample (and target, and draw); finite.
+        scores: one row per dataset, model, seed, method, metric, sample (and target); finite.
         variant_scores: the same under every fill and output of the metrics that have some; may be empty.
         methods: a record of each method: its run id ("method"), kind, class and hyperparameters.
         metrics: a record of each metric: its run id ("metric"), class, higher_is_better and chance.
@@ -47,7 +47,6 @@ def conclude(
     up = {record["metric"]: record["higher_is_better"] for record in metrics}
     chance = {record["metric"]: record["chance"] for record in metrics}
     truth = {record["metric"] for record in metrics if record["class"] == informative.TRUTH}
-    within = components.between_draws(scores)
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     told_by: dict[str, list[Units]] = {}
     for block in units(scores, up, ours):
@@ -55,7 +54,7 @@ def conclude(
         judged = informative.table(block, told, known)
         parts["pairs"].append(pairs.table(block, told))
         parts["informative"].append(judged)
-        parts["variance"].append(components.table(block, within.get(block.place)))
+        parts["variance"].append(components.table(block))
         parts["trust"].append(trust.table(block, told, known, chance[block.place[2]]))
         if block.place[2] in truth:
             parts["planted"].append(informative.planted(block, told, known))

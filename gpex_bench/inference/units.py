@@ -1,8 +1,8 @@
 """The scores of one dataset, network and metric as an array, and which methods in it are the same.
 
-The unit of all tests is the sample: a sample's score is its mean over targets, explainer draws and training seeds. The
-same sample under three trainings is not three independent observations, so the seeds are kept together. Methods
-are compared sample by sample on the seeds that they share.
+The unit of all tests is the sample: a sample's score is its mean over targets and training seeds. The same sample
+under three trainings is not three independent observations, so the seeds are kept together. Methods are compared sample
+by sample on the seeds that they share.
 
 Methods with the same scores are one entry of every ranking, and every correction for many comparisons counts them once:
 a copy under another name changes nothing, and copies are tied.
@@ -105,7 +105,7 @@ def units(
     """Yield the scores of each dataset, network and metric.
 
     Args:
-        scores: one row per dataset, model, seed, method, metric, sample (and target, and draw).
+        scores: one row per dataset, model, seed, method, metric, sample (and target).
         higher_is_better: direction of each metric.
         controls: run ids of the controls.
     """

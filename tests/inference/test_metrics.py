@@ -224,18 +224,6 @@ def test_shares_sum_to_one_and_one_seed_has_no_seed_component() -> None:
     assert set(one["component"]) == {"method", "sample", "residual"}
 
 
-def test_explainer_draws_are_a_component_of_their_own() -> None:
-    made = scores.made({"ig": 0.6, "gxi": 0.5})
-    rng = np.random.default_rng(2)
-    parts = [
-        scores.table({n: v + rng.normal(0, 0.5, v.shape) for n, v in made.items()}).assign(draw=at) for at in range(4)
-    ]
-    long = pd.concat(parts)
-    found = conclude(long, NO_VARIANTS, scores.methods(["ig", "gxi"]), scores.metrics(srg=True))["variance"]
-    variance = found.set_index("component")["variance"]
-    assert variance["explainer draw"] == pytest.approx(0.25, rel=0.1)
-
-
 # --- variants and runs ----------------------------------------------------------------------------------------------
 
 

@@ -1,5 +1,7 @@
 """Wrappers: what each does to a known map, and what they leave to the explainer inside."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from gpex_bench import toys
 from gpex_bench.types import Attribution, Explainer, Need, settings
 
 MAPS = ("squared", "absolute", "channel_summed", "smoothed", "resized")
-NAMES = (*MAPS, "inverted", "translation_averaged")
+NAMES = (*MAPS, "inverted", "translation_averaged", "reseeded")
 
 
 @settings
@@ -107,6 +109,26 @@ def test_residual_goes_with_the_sum(changed, normal, name):
     assert changed(name, normal(2, 1, 9, 7)).residual is None
 
 
+# --- another seed ---------------------------------------------------------------------------------------------------
+
+
+def test_another_seed_changes_what_is_drawn_and_nothing_else(formula, task, query, method, normal):
+    x = normal(3, 1, 9, 9)
+    asked = task(formula(lambda x: x.flatten(1), 81), x)
+    inner = method("random_map")
+    draws = [inner, *(method("reseeded", of=inner, draw=draw) for draw in (1, 2))]
+    maps = torch.stack([one.explain(asked, query(x)).values.flatten() for one in draws])
+    assert np.abs(np.corrcoef(maps.numpy()) - np.eye(3)).max() < 0.3  # 243 numbers: 4.6 s.d.
+    other = task(formula(lambda x: x.flatten(1), 81), x)
+    other = dataclasses.replace(other, seed=asked.seed + 1)
+    assert not torch.equal(draws[1].explain(other, query(x)).values.flatten(), maps[1])
+    assert torch.equal(draws[1].explain(asked, query(x)).values.flatten(), maps[1])
+    plain = method("gradient_x_input")
+    again = method("reseeded", of=plain, draw=1).explain(asked, query(x)).values
+    assert torch.equal(again, plain.explain(asked, query(x)).values)
+    assert method("reseeded", of=Map()).explain(asked, query(x)).residual is not None
+
+
 # --- translation ------------------------------------------------------------------------------------------------------
 
 
@@ -182,6 +204,7 @@ def test_an_explainer_that_lies_is_found_out(formula, task, query, method, norma
     "name, parameters, message",
     [
         ("smoothed", {"width": 0.0}, "width must be positive, got 0"),
+        ("reseeded", {"draw": 0}, "draw must be at least 1 .0 is the explainer by itself., got 0"),
         ("resized", {"grid": 0}, "grid must be at least 1, got 0"),
         ("translation_averaged", {"reach": 3}, "step must be at least 1 and divide reach, got step 2 and reach 3"),
     ],

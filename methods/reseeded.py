@@ -1,0 +1,38 @@
+"""Reseeded: another explainer's map when it draws other random numbers; all else is equal.
+
+Perturbation explainers give another map each time (visani2022statistical counts how far). As a run id of its own a draw
+is scored like every method, so that the part of the explainer's own seed in a score can be split off
+(`benchmarks/variance_components.py`). An explainer without random numbers gives the same map. Cost: that of the other
+explainer.
+"""
+
+import dataclasses
+
+from torch import Tensor
+
+from gpex_bench.types import Attribution, Query, Task, settings
+from gpex_bench.wrapper import Wrapper
+
+
+@settings
+class Reseeded(Wrapper):
+    """Another explainer's attribution under another seed."""
+
+    reference = "visani2022statistical"
+    keeps_sum = True
+
+    draw: int = 1  # which other seed; the explainer by itself is draw 0
+
+    def __post_init__(self) -> None:
+        """Refuse the seed that the explainer has by itself."""
+        super().__post_init__()
+        if self.draw < 1:
+            raise ValueError(f"draw must be at least 1 (0 is the explainer by itself), got {self.draw}.")
+
+    def change(self, values: Tensor) -> Tensor:
+        """Return the map as it is."""
+        return values
+
+    def explain(self, task: Task, query: Query) -> Attribution:
+        """Return the map under a seed that depends on (seed, draw) alone."""
+        return super().explain(dataclasses.replace(task, seed=task.seeded(self.draw)), query)
