@@ -22,6 +22,7 @@ include: "workflow/rules/study.smk"
 include: "workflow/rules/debugging.smk"
 include: "workflow/rules/interactions.smk"
 include: "workflow/rules/budget.smk"
+include: "workflow/rules/retraining.smk"
 
 
 onstart:
@@ -46,6 +47,7 @@ rule all:  # every file a run leaves, so that one that is deleted is made again
         if CONFIG.interactions
         else [],
         [rules.budget.input, rules.budget.output] if CONFIG.budget else [],
+        [rules.retraining.input, rules.retraining.output] if CONFIG.retraining else [],
         f"{RUN}/strict.txt" if CONFIG.strict else [],
     message:
         f"All there: {' and '.join(SHOWN)}"

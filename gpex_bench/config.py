@@ -18,6 +18,7 @@ from gpex_bench.grid import PLACES, Point, Setting, Study, check_places, expand
 from gpex_bench.interactions.plan import Plan as InteractionsPlan
 from gpex_bench.layout import MODELS, Explain, Layout, Network
 from gpex_bench.registry import KINDS
+from gpex_bench.retraining_plan import RetrainingPlan
 from gpex_bench.types import Architecture, Explainer, Metric, Need, Recipe, Source
 
 SECTIONS = {f"{kind}s": kind for kind in KINDS}  # datasets, models, surrogates, methods, metrics
@@ -39,6 +40,7 @@ class Config:
     debugging: Plan | None = None
     budget: BudgetPlan | None = None
     interactions: InteractionsPlan | None = None
+    retraining: RetrainingPlan | None = None
 
     def entry(self, kind: str, run_id: str) -> Entry:
         """Return the entry of a plug-in section."""
@@ -126,7 +128,7 @@ def parse(raw: Mapping[str, Any]) -> Config:
     entries = _entries(layout, written)
     _check_surrogates(layout)
     first = (layout.run, layout.seeds, layout.strict, layout.headline, layout.explain, layout.networks)
-    plans = (_plan(layout), _budget(layout, entries), _interactions(layout))
+    plans = (_plan(layout), _budget(layout, entries), _interactions(layout), _retraining(layout, entries))
     config = Config(*first, entries, layout.study, tuple(grid), *plans)
     _check_networks(config)
     return config
@@ -134,6 +136,10 @@ def parse(raw: Mapping[str, Any]) -> Config:
 
 def _check_what_is_asked(layout: Layout) -> None:
     """Check that there are methods and metrics, or a study or an experiment that does without them."""
+    if layout.retraining is not None:
+        if layout.metrics:
+            raise ConfigError("metrics: a retraining study has scores of its own; leave the section out.")
+        return
     does_without = any(plan is not None for plan in (layout.study, layout.debugging, layout.interactions))
     if not does_without or layout.methods or layout.metrics:
         for section in ("methods", "metrics"):
@@ -178,6 +184,18 @@ def _interactions(layout: Layout) -> InteractionsPlan | None:
         for model in plan.models:
             if model not in known:
                 raise unknown("interactions", f"model on {dataset}", model, known)
+    return plan
+
+
+def _retraining(layout: Layout, entries: Mapping[str, Mapping[str, Entry]]) -> RetrainingPlan | None:
+    """Return the plan of the retraining study, checked against its methods."""
+    if layout.retraining is None:
+        return None
+    plan: RetrainingPlan = Resolver({}).build(RetrainingPlan, layout.retraining, "retraining", [])
+    try:
+        plan.check({name: entry.settings for name, entry in entries["method"].items()})
+    except ValueError as error:
+        raise ConfigError(f"retraining: {error}") from error
     return plan
 
 

@@ -54,6 +54,7 @@ class Layout(_Strict):
     debugging: dict[str, Any] | None = None  # `debugging.plan.Plan`
     budget: dict[str, Any] | None = None  # `budget_plan.BudgetPlan`
     interactions: dict[str, Any] | None = None  # `interactions.plan.Plan`
+    retraining: dict[str, Any] | None = None  # `retraining_plan.RetrainingPlan`
 
 
 MODELS: dict[str, type[BaseModel]] = {  # by the key they stand under, the innermost first

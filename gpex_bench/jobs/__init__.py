@@ -165,7 +165,7 @@ def run(snakemake: Any) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").propagate = False
-    from gpex_bench.jobs import budget, cells, debugging, interactions, pages, results, study  # noqa: F401 - register jobs
+    from gpex_bench.jobs import budget, cells, debugging, interactions, pages, results, retraining, study  # noqa: F401 - register jobs
 
     this = Job(snakemake)
     try:

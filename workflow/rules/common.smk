@@ -24,8 +24,8 @@ for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD
 SCRIPT = "../scripts/run.py"
 RUN = f"results/{CONFIG.run}"
 CELL = "{dataset}/{model}/seed-{seed}"
-# A study may do without methods; a budget study has methods and does without their report.
-HAS_REPORT = bool(CONFIG.entries["method"]) and CONFIG.budget is None
+# A study may do without methods; those of budgets and of retraining have methods and do without their report.
+HAS_REPORT = bool(CONFIG.entries["method"]) and not (CONFIG.budget or CONFIG.retraining)
 SHOWN = [f"{RUN}/report.html"] * HAS_REPORT
 if CONFIG.study:
     SHOWN.append(f"{RUN}/study/sentences.md")
@@ -35,6 +35,8 @@ if CONFIG.interactions:
     SHOWN.append(f"{RUN}/interactions/sentences.md")
 if CONFIG.budget:
     SHOWN.append(f"{RUN}/budget/sentences.md")
+if CONFIG.retraining:
+    SHOWN.append(f"{RUN}/retraining/sentences.md")
 CONCLUSIONS = (
     "ranking",
     "pairs",
