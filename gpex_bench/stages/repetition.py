@@ -16,7 +16,7 @@ from gpex_bench.plots.style import Drawing
 MATTERS = 0.1  # share of a single score's variance from which on a source matters
 ERROR = 0.1  # standard error that is aimed at, as a share of the range of the methods' mean scores
 PLACE = ["dataset", "model", "metric"]
-WORDS = ("data seeds", "trainings of each", "samples of each", "", "draws of each map")  # the residual has no levels
+WORDS = ("data seed{}", "training{} of each", "sample{} of each", "", "draw{} of each map")  # the residual: none
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _averaged(rows: pd.DataFrame) -> str:
         if len(own):
             most, least = own["average"].max(), own["average"].min()
             asks = _listed(own.loc[own["average"] == most, "method"])
-            parts.append(f"{most:.0f} {what}" + (f" ({asks})" if most > least else ""))
+            parts.append(f"{most:.0f} {what.format('' if most == 1 else 's')}" + (f" ({asks})" if most > least else ""))
     error = number(known["error"].iloc[0])
     return f"For a standard error of {error} ({ERROR:g} of the range of the methods' means) average {', '.join(parts)}."
 
