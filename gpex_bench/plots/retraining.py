@@ -37,6 +37,9 @@ def retraining_panels(curve: pd.DataFrame, table: pd.DataFrame, chance: str) -> 
         _accuracies(axes, curve[curve["measure"] == measure], looks)
         axes.set_title(TITLES[measure])
     roar.set_ylabel("test accuracy after training again")
+    reached = curve.loc[curve["measure"].isin(list(TITLES)), "mean"]
+    roar.set_ylim(max(0.0, float(reached.min()) - 0.08), min(1.02, float(reached.max()) + 0.08))  # bands may be wider
+    kar.tick_params(labelleft=False)
     _likenesses(maps, table)
     handles, labels = roar.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5)
@@ -67,7 +70,8 @@ def _likenesses(axes: Axes, table: pd.DataFrame) -> None:
         look: dict[str, Any] = {"color": colour, "marker": marker, "ms": 5, "ls": "none", "capsize": 2}
         axes.errorbar(part["mean"], np.arange(len(order)) + away, xerr=reach, label=LABELS[measure], **look)
     axes.set_yticks(range(len(order)), [shorten(name) for name in order])
-    axes.set_xlim(min(-0.3, float(table["mean"].min()) - 0.1), 1.08)
+    shown = table.loc[table["measure"].isin(list(LABELS)), "mean"]
+    axes.set_xlim(min(-0.3, float(shown.min()) - 0.1), 1.08)
     axes.set_xlabel("rank correlation of maps")
     axes.set_title("Random labels")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), fontsize=8)
