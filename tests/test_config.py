@@ -29,8 +29,8 @@ def test_entries_become_objects(raw):
 
 def test_a_wrapper_gets_the_method_it_names_and_its_sources(raw):
     entry = config.parse(raw).entry("method", "inverted_gradients")
-    assert entry.settings.of == config.parse(raw).method("integrated_gradients")
-    assert [path.name for path in entry.sources] == ["inverted.py", "integrated_gradients.py"]
+    assert entry.settings.of == config.parse(raw).method("gradient_x_input")
+    assert [path.name for path in entry.sources] == ["inverted.py", "gradient_x_input.py"]
 
 
 def change(raw, path, value):

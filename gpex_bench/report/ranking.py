@@ -78,6 +78,7 @@ def ranking_table(outcomes: pd.DataFrame, methods: Sequence[Record], headline: s
         "groups": columns,
         "rows": rows,
         "has_ranks": bool(place),
+        "n_ranked": int(known["n_networks"].max()) if len(known) else 0,
         "is_told_apart": letters,
         "first": clear,
     }
