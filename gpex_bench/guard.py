@@ -94,20 +94,20 @@ def score(metric: Metric, case: Case) -> Float[Tensor, "batch"]:
     """
     with untouched(case.task, case.query):
         found = metric.score(case)
-    return scores(metric, found, len(case.query.x))
+    return scores(metric, found, case.query.sample)
 
 
-def scores(metric: Metric, found: Tensor, n_rows: int) -> Float[Tensor, "batch"]:
+def scores(metric: Metric, found: Any, sample: Tensor) -> Float[Tensor, "batch"]:
     """Return a metric's numbers if they are what it promises: one finite number in its range for each row.
 
     Raises:
         BrokenPromise: if they are malformed.
     """
     got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-    require(got == (n_rows,), "one number per row", f"got {got} for {n_rows} rows.")
+    require(got == (len(sample),), "one number per row", f"got {got} for {len(sample)} rows.")
     require(found.is_floating_point(), "dtype", f"scores must be floating point, got {found.dtype}.")
-    bad = (~found.isfinite()).nonzero().flatten().tolist()
-    require(not bad, "finite scores", f"the scores of rows {bad[:5]} are NaN or infinite; guard the divisions.")
+    bad = sample[~found.isfinite().to(sample.device)].tolist()
+    require(not bad, "finite scores", f"the scores of samples {bad[:5]} are NaN or infinite; guard the divisions.")
     low, high = metric.range
     inside = bool(((found >= low - RANGE) & (found <= high + RANGE)).all())
     what = f"scores must lie in [{low:g}, {high:g}], got {float(found.min()):.6g} ... {float(found.max()):.6g}."

@@ -26,9 +26,9 @@ def names(*paths):
         ),
         ("agree", ["surrogates/gpex.py"], ["surrogates/agreement.py", "surrogates/weight_space.py"]),
         ("explain", [], ["guard.py", "promises.py", "isolation.py", "budget.py", "stages/queries.py"]),
-        ("score", ["metrics/srg.py"], ["removal.py", "draws.py", "guard.py", "stages/queries.py"]),
+        ("score", ["metrics/infidelity.py"], ["measurements/subsets.py", "removal.py", "draws.py", "guard.py"]),
         ("aggregate", [], ["statistics.py", "tables.py", "frames.py"]),
-        ("draw", [], ["plots/scores.py", "plots/maps.py", "statistics.py"]),
+        ("draw", [], ["plots/ranking.py", "plots/maps.py", "statistics.py"]),
         ("report", [], ["report/verdict.py", "report/sections.py"]),
     ],
 )

@@ -47,11 +47,20 @@ def test_touching_files_re_runs_nothing(clone):
     assert clone.planned() == {}
 
 
-def test_editing_a_metric_re_runs_exactly_its_score_jobs(clone):
+def test_editing_a_summary_of_curves_re_runs_no_score_job(clone):
     path = clone.folder / "gpex_bench/metrics/srg.py"
     before = path.read_text()
     edit(path)
-    # gradient_x_input and random_map on all networks, the oracle on both of shapes; gpex_neighbours has no SRG
+    assert clone.planned() == DOWNSTREAM
+    path.write_text(before)
+    assert clone.planned() == {}
+
+
+def test_editing_a_metric_re_runs_exactly_its_score_jobs(clone):
+    path = clone.folder / "gpex_bench/metrics/infidelity.py"
+    before = path.read_text()
+    edit(path)
+    # gradient_x_input and random_map on all networks, the oracle on both of shapes; gpex_neighbours has no infidelity
     assert clone.planned() == {"score": 2 * NETWORKS + 2} | DOWNSTREAM
     path.write_text(before)
     assert clone.planned() == {}
@@ -147,7 +156,8 @@ def test_a_drop_in_appears_in_every_table(clone, dropped, name):
     for table in ("scores", "curves", "outcomes"):
         assert name in set(clone.table(table)["method"]), table
     for path in (clone.folder / "results/smoke/tables").glob("*.csv"):
-        if "method" in path.read_text().splitlines()[0]:
+        # few samples and seeds: nothing is ranked over networks, and some tables have no rows
+        if "method" in path.read_text().splitlines()[0] and len(path.read_text().splitlines()) > 1:
             assert name in path.read_text(), path.name
     assert name in (clone.folder / "results/smoke/report.html").read_text()
 

@@ -26,7 +26,7 @@ class AverageDrop(Metric):
     chance = None
     caveat = "A random map fades every pixel a little, and may lose as much as a map that hides all of the evidence."
 
-    def measurements(self) -> tuple[Masked, ...]:
+    def measurements(self) -> tuple[Masked]:
         """Return the input seen through its map."""
         return (Masked(),)
 

@@ -24,7 +24,7 @@ class AverageIncrease(Metric):
     chance = None
     caveat = "A yes or no: where nothing in the input speaks against the target, no map makes the network surer."
 
-    def measurements(self) -> tuple[Masked, ...]:
+    def measurements(self) -> tuple[Masked]:
         """Return the input seen through its map."""
         return (Masked(),)
 

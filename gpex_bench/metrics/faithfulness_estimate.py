@@ -34,7 +34,7 @@ class FaithfulnessEstimate(Metric):
 
     n_chunks: int = 12
 
-    def measurements(self) -> tuple[Chunks, ...]:
+    def measurements(self) -> tuple[Chunks]:
         """Return the removals of single chunks."""
         return (Chunks(n_chunks=self.n_chunks),)
 

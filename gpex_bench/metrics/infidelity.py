@@ -67,7 +67,7 @@ class Infidelity(Metric):
     share: float = 0.25
     patch: int = 4
 
-    def measurements(self) -> tuple[Subsets, ...]:
+    def measurements(self) -> tuple[Subsets]:
         """Return the removals, which `faithfulness_correlation` shares."""
         return (Subsets(n_subsets=self.n_subsets, share=self.share, patch=self.patch),)
 

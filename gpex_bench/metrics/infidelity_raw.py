@@ -39,7 +39,7 @@ class InfidelityRaw(Metric):
     share: float = 0.25
     patch: int = 4
 
-    def measurements(self) -> tuple[Subsets, ...]:
+    def measurements(self) -> tuple[Subsets]:
         """Return the removals."""
         return (Subsets(n_subsets=self.n_subsets, share=self.share, patch=self.patch),)
 

@@ -38,7 +38,7 @@ class MonotonicityNguyen(Metric):
     n_chunks: int = 8
     n_draws: int = 2
 
-    def measurements(self) -> tuple[Chunks, ...]:
+    def measurements(self) -> tuple[Chunks]:
         """Return the replacements of single chunks."""
         return (Chunks(n_chunks=self.n_chunks, by="magnitude", fill="noise", n_draws=self.n_draws),)
 

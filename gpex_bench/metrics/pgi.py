@@ -36,7 +36,7 @@ class PGI(Metric):
     n_draws: int = 2
     sigma: float = 0.1
 
-    def measurements(self) -> tuple[Jitter, ...]:
+    def measurements(self) -> tuple[Jitter]:
         """Return the noisy inputs, which `pgu` shares."""
         return (Jitter(shares=tuple(self.shares), n_draws=self.n_draws, sigma=self.sigma),)
 

@@ -35,7 +35,7 @@ class PGU(Metric):
     n_draws: int = 2
     sigma: float = 0.1
 
-    def measurements(self) -> tuple[Jitter, ...]:
+    def measurements(self) -> tuple[Jitter]:
         """Return the noisy inputs, which `pgi` shares."""
         return (Jitter(shares=tuple(self.shares), n_draws=self.n_draws, sigma=self.sigma),)
 

@@ -34,7 +34,7 @@ class SelectivityRecomputed(Metric):
 
     n_steps: int = 6
 
-    def measurements(self) -> tuple[Recomputed, ...]:
+    def measurements(self) -> tuple[Recomputed]:
         """Return the removal that follows new explanations."""
         return (Recomputed(n_steps=self.n_steps),)
 

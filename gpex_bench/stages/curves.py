@@ -62,7 +62,7 @@ def _of_metric(metric: CurveMetric, cell: Recorded) -> tuple[Tensor | None, list
     (own,) = metric.measurements()
     if own not in cell.curves:
         return None, []
-    scores = guard.scores(metric, metric.summarise(cell.curves[own].of(metric.output)), len(cell.sample))
+    scores = guard.scores(metric, metric.summarise(cell.curves[own].of(metric.output)), cell.sample)
     alike = {key: found for key, found in cell.curves.items() if (key.unit, key.n_steps) == (own.unit, own.n_steps)}
     if metric.fill is not None or len(alike) < 2:
         return scores, []
