@@ -28,7 +28,7 @@ def names(*paths):
         ("explain", [], ["guard.py", "promises.py", "isolation.py", "budget.py", "stages/queries.py"]),
         ("score", ["metrics/infidelity.py"], ["measurements/subsets.py", "removal.py", "draws.py", "guard.py"]),
         ("aggregate", [], ["statistics.py", "tables.py", "frames.py"]),
-        ("draw", [], ["plots/ranking.py", "plots/maps.py", "statistics.py"]),
+        ("draw", [], ["plots/ranking.py", "plots/maps.py", "frames.py"]),
         ("report", [], ["report/verdict.py", "report/sections.py"]),
     ],
 )
