@@ -9,7 +9,7 @@ that cannot do this gets its own weights in a random order. The given network is
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 import torch
@@ -40,7 +40,7 @@ def drawn_anew(network: Network, seed: int, n_first: int | None = None) -> Netwo
     return twin
 
 
-def cascade(network: Network, seed: int, stages: Sequence[int]) -> Iterator[Network]:
+def cascade(network: Network, seed: int, stages: Iterable[int]) -> Iterator[Network]:
     """Yield one copy again and again, with more of its layers drawn anew each time: use it before the next one.
 
     Drawn layer by layer, since copies and large layers take longer than some explanations do. The weights are those of
@@ -71,7 +71,7 @@ def cascade(network: Network, seed: int, stages: Sequence[int]) -> Iterator[Netw
         yield twin
 
 
-def _layers(network: nn.Module) -> list[nn.Module]:
+def _layers(network: nn.Module) -> list:
     return [module for module in network.modules() if any(True for _ in module.parameters(recurse=False))]
 
 
