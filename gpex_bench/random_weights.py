@@ -9,7 +9,7 @@ that cannot do this gets its own weights in a random order. The given network is
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TypeVar
 
 import torch
@@ -40,7 +40,7 @@ def drawn_anew(network: Network, seed: int, n_first: int | None = None) -> Netwo
     return twin
 
 
-def cascade(network: Network, seed: int, stages: Iterable[int]) -> Iterator[Network]:
+def cascade(network: Network, seed: int, stages: list) -> Iterator[Network]:
     """Yield one copy again and again, with more of its layers drawn anew each time: use it before the next one.
 
     Drawn layer by layer, since copies and large layers take longer than some explanations do. The weights are those of

@@ -10,7 +10,7 @@ bach2015pixel and samek2017evaluating for the order, bluecher2024decoupling for 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -83,7 +83,7 @@ def area(curve: Float[Tensor, "batch point"], fraction: Float[Tensor, "point"]) 
 
 
 def read_at(
-    curve: Float[Tensor, "batch point"], fraction: Float[Tensor, "point"], shares: Sequence[float]
+    curve: Float[Tensor, "batch point"], fraction: Float[Tensor, "point"], shares: tuple
 ) -> Float[Tensor, "batch share"]:
     """Return each curve at some shares in [0, 1], linearly between its points."""
     curve, at = curve.double(), torch.tensor(shares, dtype=torch.float64, device=curve.device)

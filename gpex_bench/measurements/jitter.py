@@ -33,7 +33,7 @@ class Jitter(Measurement):
         sigma: standard deviation of the noise, in units of the input.
     """
 
-    shares: tuple[float, ...] = (0.1, 0.25)
+    shares: tuple = (0.1, 0.25)  # not tuple[float, ...]: checking that hint draws from Python's random state
     n_draws: int = 2
     sigma: float = 0.1
 

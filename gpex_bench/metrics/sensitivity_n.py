@@ -40,7 +40,7 @@ class SensitivityN(Metric):
     n_subsets: int = 24
     patch: int = 4
 
-    def measurements(self) -> tuple[Subsets]:
+    def measurements(self) -> tuple:
         """Return the removals of each size."""
         return tuple(Subsets(n_subsets=self.n_subsets, share=share, patch=self.patch) for share in self.shares)
 

@@ -29,5 +29,5 @@ class Sufficiency(CurveMetric):
 
     def summarise(self, removal: Removal) -> Float[Tensor, "batch"]:
         """Return the mean fall of each sample."""
-        kept = read_at(removal.least_first, removal.fraction, [1 - share for share in SHARES])
+        kept = read_at(removal.least_first, removal.fraction, tuple(1 - share for share in SHARES))
         return removal.least_first[:, 0].double() - kept.mean(1)

@@ -62,7 +62,7 @@ def test_the_first_layers_are_drawn_and_nothing_else_moves():
 def test_a_cascade_passes_through_the_networks_drawn_at_once_whatever_is_drawn_in_between():
     model, seen = network(), []
     state = torch.get_rng_state()
-    for twin, n_first in zip(cascade(model, 3, (1, 3)), (1, 3), strict=True):
+    for twin, n_first in zip(cascade(model, 3, [1, 3]), (1, 3), strict=True):
         assert torch.equal(torch.get_rng_state(), state)
         for found, expected in zip(
             twin.state_dict().values(), drawn_anew(model, 3, n_first).state_dict().values(), strict=True
@@ -73,7 +73,7 @@ def test_a_cascade_passes_through_the_networks_drawn_at_once_whatever_is_drawn_i
         seen.append(twin)
     assert seen[0] is seen[1]
     with pytest.raises(ValueError, match="stages must ascend, got 1 after 2"):
-        list(cascade(model, 3, (2, 1)))
+        list(cascade(model, 3, [2, 1)])
 
 
 def test_rank_correlation_with_one_map_for_all_is_that_with_its_copies():
