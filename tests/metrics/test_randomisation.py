@@ -73,7 +73,7 @@ def test_a_cascade_passes_through_the_networks_drawn_at_once_whatever_is_drawn_i
         seen.append(twin)
     assert seen[0] is seen[1]
     with pytest.raises(ValueError, match="stages must ascend, got 1 after 2"):
-        list(cascade(model, 3, [2, 1)])
+        list(cascade(model, 3, [2, 1]))
 
 
 def test_rank_correlation_with_one_map_for_all_is_that_with_its_copies():
