@@ -472,7 +472,7 @@ def test_what_would_mislead_is_said_in_every_place() -> None:
         row = next(row for row in place.split("<tr") if "#method-lime" in row and "2 of 3 seeds" in row)
         assert '<small class="warn">2 of 3 seeds</small>' in row
     assert "n/a: needs truth" in card["oracle"] and "n/a: needs truth" in ranked
-    assert "1 metric says nothing on some networks" in run
+    assert "1 time a metric says nothing on some network" in run
     assert "not informative: the random control" in compared
     summary = report.written(results()).summary
     for words in (
