@@ -11,22 +11,28 @@ if (
     configfile: f"{workflow.basedir}/config/default.yaml"
 
 
-include: "workflow/rules/common.smk"
-include: "workflow/rules/data.smk"
+include: "workflow/rules/names.smk"
+include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/fit.smk"
+include: "workflow/rules/agree.smk"
 include: "workflow/rules/explain.smk"
 include: "workflow/rules/score.smk"
+include: "workflow/rules/aggregate.smk"
+include: "workflow/rules/draw.smk"
 include: "workflow/rules/report.smk"
-include: "workflow/rules/study.smk"
-include: "workflow/rules/debugging.smk"
-include: "workflow/rules/interactions.smk"
-include: "workflow/rules/budget.smk"
-include: "workflow/rules/retraining.smk"
+include: "workflow/rules/strict.smk"
+
+
+if (
+    STUDY
+):  # the rules of the one study that the config has a section for; no other is read
+
+    include: f"gpex_bench/studies/{STUDY}/rules.smk"
 
 
 onstart:
-    job_server.start()
+    server.start()
 
 
 rule all:  # every file a run leaves, so that one that is deleted is made again
@@ -41,13 +47,8 @@ rule all:  # every file a run leaves, so that one that is deleted is made again
         ]
         if HAS_REPORT
         else [],
-        [rules.study.input, rules.study.output] if CONFIG.study else [],
-        [rules.debugging.input, rules.debugging.output] if CONFIG.debugging else [],
-        [rules.interactions.input, rules.interactions.output]
-        if CONFIG.interactions
-        else [],
-        [rules.budget.input, rules.budget.output] if CONFIG.budget else [],
-        [rules.retraining.input, rules.retraining.output] if CONFIG.retraining else [],
+        # the rule that answers a study's question has the study's name
+        [getattr(rules, STUDY).input, getattr(rules, STUDY).output] if STUDY else [],
         f"{RUN}/strict.txt" if CONFIG.strict else [],
     message:
         f"All there: {' and '.join(SHOWN)}"

@@ -27,7 +27,7 @@ import pandas as pd
 import torch
 from explainers_report import row, write
 
-from gpex_bench import masking
+from gpex_bench.masking import answers
 
 LOG = logging.getLogger("explainers")
 SMALL, LARGE = "cnn, 28 x 28", "cnn, 64 x 64"
@@ -38,7 +38,9 @@ def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--output", default="results/published/explainers")
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the images; below 1 for a trial")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="share of the images; below 1 for a trial"
+    )
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -49,8 +51,13 @@ def main() -> None:
     began = time.perf_counter()
     n, n_large = (max(least, round(size * options.scale)) for size, least in ((64, 16), (8, 4)))
     targets, tables = measured(n, n_large)
-    settings = {"images": n, "large images": n_large, "epochs": subjects.EPOCHS, "samples": subjects.SAMPLES}
-    settings |= {"chunk": masking.CHUNK, "minutes": round((time.perf_counter() - began) / 60, 1)}
+    settings = {
+        "images": n,
+        "large images": n_large,
+        "epochs": subjects.EPOCHS,
+        "samples": subjects.SAMPLES,
+    }
+    settings |= {"chunk": answers.CHUNK, "minutes": round((time.perf_counter() - began) / 60, 1)}
     write(targets, tables, Path(options.output), settings)
     LOG.info("wrote %s after %s minutes", options.output, settings["minutes"])
 
@@ -70,11 +77,23 @@ def measured(n: int, n_large: int) -> tuple[list[dict], dict[str, pd.DataFrame]]
     LOG.info("evolution")
     curve = measures.evolution(*small)
     LOG.info("memory")
-    child = subprocess.run([sys.executable, __file__, "--child"], capture_output=True, text=True, check=True)
+    child = subprocess.run(
+        [sys.executable, __file__, "--child"], capture_output=True, text=True, check=True
+    )
     memory = pd.DataFrame(json.loads(child.stdout))
-    rows = [*_sampled(seconds, speed), *_sampled(seconds_large, more), *_quality(fits, errors), *_passes(passes)]
+    rows = [
+        *_sampled(seconds, speed),
+        *_sampled(seconds_large, more),
+        *_quality(fits, errors),
+        *_passes(passes),
+    ]
     rows += [*_evolved(small, curve), *_memory(memory)]
-    tables = {"speed": pd.concat([speed, more]), "passes": passes, "elime_curve": curve, "memory": memory}
+    tables = {
+        "speed": pd.concat([speed, more]),
+        "passes": passes,
+        "elime_curve": curve,
+        "memory": memory,
+    }
     return rows, tables
 
 
@@ -96,7 +115,15 @@ def _sampled(seconds: pd.DataFrame, speed: pd.DataFrame) -> list[dict]:
     for ours, theirs, target in pairs:
         ratio = (seconds[theirs] / seconds[ours]).median()
         detail = f"{1e3 * seconds[theirs].median():.0f} against {1e3 * seconds[ours].median():.0f} ms an image"
-        found.append(row(f"{ours} times faster than {theirs}, {setting}", ratio, target, detail, at_least=True))
+        found.append(
+            row(
+                f"{ours} times faster than {theirs}, {setting}",
+                ratio,
+                target,
+                detail,
+                at_least=True,
+            )
+        )
     return found
 
 
@@ -120,7 +147,12 @@ def _passes(passes: pd.DataFrame) -> list[dict]:
     table = passes[passes["setting"] == SMALL].set_index("what")
     unit = table["milliseconds"][measures.BOTH_WAYS]
     return [
-        row(f"{name}, forward and backward passes", one["over a pass"], 4, f"{one['milliseconds']:.0f} / {unit:.0f} ms")
+        row(
+            f"{name}, forward and backward passes",
+            one["over a pass"],
+            4,
+            f"{one['milliseconds']:.0f} / {unit:.0f} ms",
+        )
         for name, one in table.iterrows()
         if name != measures.BOTH_WAYS
     ]
@@ -133,13 +165,20 @@ def _evolved(small: tuple, curve: pd.DataFrame) -> list[dict]:
     more = measures.VARIANTS[variant] | {"population": measures.population(budget)}
     found = measures.race(*small, subjects.method("elime", budget=budget, **more), n_turns=4)
     words = "the least that has" if has_enough else "the most faithful, though none has"
-    detail = f"{variant}, {budget} evaluations: {words} LIME's SRG ({lime:.3f}) on the choosing half"
+    detail = (
+        f"{variant}, {budget} evaluations: {words} LIME's SRG ({lime:.3f}) on the choosing half"
+    )
     name = "E-LIME with the evaluations that it needs for LIME's SRG, times faster than the lime package"
     gain = f"mean over the other half, standard error {found['error']:.3f}"
     return [
         row(name, found["faster"] if has_enough else None, 5, detail, at_least=True),
         row("that E-LIME times faster than the package's batches of 10", found["faster"], None, ""),
-        row("that E-LIME times faster than the package's batches of 256", found["faster_256"], None, ""),
+        row(
+            "that E-LIME times faster than the package's batches of 256",
+            found["faster_256"],
+            None,
+            "",
+        ),
         row("SRG of that E-LIME minus the package's", found["gain"], None, gain),
     ]
 
@@ -148,7 +187,12 @@ def _memory(memory: pd.DataFrame) -> list[dict]:
     """Return what bounds the memory."""
     first, last = (memory[f"MB, {size} rows"] for size in SIZES)
     detail = f"peak beyond the start, one image of 64 x 64: {first.max():.0f} MB at most with {SIZES[0]} rows"
-    batch = row("largest batch of a perturbation explainer, rows", memory["largest batch"].max(), masking.CHUNK, "")
+    batch = row(
+        "largest batch of a perturbation explainer, rows",
+        memory["largest batch"].max(),
+        answers.CHUNK,
+        "",
+    )
     name = f"MB more with {SIZES[1]} rows than with {SIZES[0]}, at most"
     return [batch, row(name, float((last - first).max()), None, detail)]
 

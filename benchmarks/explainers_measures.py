@@ -18,14 +18,18 @@ from explainers_subjects import (
     turns,
 )
 
-from gpex_bench import masking, measurements
-from gpex_bench.budget import counted
-from gpex_bench.registry import plugins
+from gpex_bench import measurements
+from gpex_bench.contract.cost import counted
+from gpex_bench.masking import answers
+from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Attribution, Case, Explainer, Query, Task
 
 PLAIN, ALIKE = "forward rows", "forward rows, as masked images lie in memory"
 PACKAGE, PACKAGE_256 = "lime package, its batches of 10", "lime package, batches of 256"
-CAPTUM, CAPTUM_1 = "KernelSHAP of captum, 250 masks at a time", "KernelSHAP of captum, its default of one mask"
+CAPTUM, CAPTUM_1 = (
+    "KernelSHAP of captum, 250 masks at a time",
+    "KernelSHAP of captum, its default of one mask",
+)
 BOTH_WAYS = "forward and backward pass"
 EVOLVED = (100, 300, 1000)  # evaluations of E-LIME and LIME on the curve
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -33,11 +37,20 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "elime, probability, size penalty 0.5": {"fitness": "probability", "size_penalty": 0.5},
     "elime, log-odds, size penalty 5": {"fitness": "log_odds", "size_penalty": 5.0},
 }
-COMPOSITES = ("epsilon", "alpha1_beta0", "alpha2_beta1", "gamma", "epsilon_plus", "epsilon_plus_flat")
+COMPOSITES = (
+    "epsilon",
+    "alpha1_beta0",
+    "alpha2_beta1",
+    "gamma",
+    "epsilon_plus",
+    "epsilon_plus_flat",
+)
 POLICIES = ("ignored", "spread")
 
 
-def sampled(setting: str, task: Task, query: Query, n_turns: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def sampled(
+    setting: str, task: Task, query: Query, n_turns: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return seconds per image of sampled explainers in each turn [turn, what], and a table of them.
 
     A turn takes its share of the images; all but the two fastest a quarter of that (at least one).
@@ -50,21 +63,35 @@ def sampled(setting: str, task: Task, query: Query, n_turns: int) -> tuple[pd.Da
     shares = dict.fromkeys(ours, size) | dict.fromkeys(less, max(1, size // 4))
     shares |= {CAPTUM: max(1, size // 4), CAPTUM_1: 1}
     every = {**ours, **less, CAPTUM: CaptumShap(250), CAPTUM_1: CaptumShap(1)}
-    parts = {name: [rows(query, i * size, i * size + share) for i in range(n_turns)] for name, share in shares.items()}
+    parts = {
+        name: [rows(query, i * size, i * size + share) for i in range(n_turns)]
+        for name, share in shares.items()
+    }
     calls = {
         name: [lambda one=one, part=part: one.explain(task, part) for part in parts[name]]
         for name, one in every.items()
     }
-    calls = {PLAIN: [forward(task, query, False)] * n_turns, ALIKE: [forward(task, query, True)] * n_turns, **calls}
+    calls = {
+        PLAIN: [forward(task, query, False)] * n_turns,
+        ALIKE: [forward(task, query, True)] * n_turns,
+        **calls,
+    }
     for one in every.values():
         one.explain(task, rows(query, 0, 1))  # imports
-    seconds = turns(calls) / pd.Series({PLAIN: 8 * masking.CHUNK, ALIKE: 8 * masking.CHUNK, **shares})
+    seconds = turns(calls) / pd.Series(
+        {PLAIN: 8 * answers.CHUNK, ALIKE: 8 * answers.CHUNK, **shares}
+    )
     table = []
     for name, one in every.items():
         with counted(task.model) as spent:
             one.explain(task, rows(query, 0, 1))
         n_rows = spent.forward
-        record = {"setting": setting, "what": name, "images": shares[name] * n_turns, "rows an image": n_rows}
+        record = {
+            "setting": setting,
+            "what": name,
+            "images": shares[name] * n_turns,
+            "rows an image": n_rows,
+        }
         record["milliseconds an image"] = 1e3 * seconds[name].median()
         record["over its forward rows"] = (seconds[name] / seconds[PLAIN]).median() / n_rows
         record["over its rows laid out alike"] = (seconds[name] / seconds[ALIKE]).median() / n_rows
@@ -81,7 +108,10 @@ def propagated(setting: str, task: Task, query: Query, n_turns: int) -> pd.DataF
             for one in ("gamma", "alpha2_beta1", "epsilon_plus")
         }
     explainers["deep_taylor"] = method("deep_taylor")
-    calls = {name: [lambda one=one: one.explain(task, query)] * n_turns for name, one in explainers.items()}
+    calls = {
+        name: [lambda one=one: one.explain(task, query)] * n_turns
+        for name, one in explainers.items()
+    }
     seconds = turns({BOTH_WAYS: [there_and_back(task, query)] * n_turns, **calls})
     ratio = seconds.div(seconds[BOTH_WAYS], axis=0).median()
     table = [
@@ -102,11 +132,15 @@ def propagated(setting: str, task: Task, query: Query, n_turns: int) -> pd.DataF
 def local_fits(task: Task, query: Query) -> dict[str, torch.Tensor]:
     """Return the weighted R2 of each image's segment weights on 1,000 masks that neither was fitted to."""
     ours = method("lime_fast", budget=SAMPLES)
-    cut, names = masking.regions(query.x, "slic", 50), source(ours)
+    cut, names = answers.regions(query.x, "slic", 50), source(ours)
     generators = [torch.Generator().manual_seed(10**6 + i) for i in range(len(query.x))]
-    masks = [names["coins"](SAMPLES, n, g) for n, g in zip(cut.count.tolist(), generators, strict=True)]
-    y = torch.stack(masking.ask(masking.probe(task, query, "baseline", "probability", cut), cut, masks))
-    design = torch.stack(masking.pad(masks, cut.most)).double()
+    masks = [
+        names["coins"](SAMPLES, n, g) for n, g in zip(cut.count.tolist(), generators, strict=True)
+    ]
+    y = torch.stack(
+        answers.ask(answers.probe(task, query, "baseline", "probability", cut), cut, masks)
+    )
+    design = torch.stack(answers.pad(masks, cut.most)).double()
     share = names["image_weights"](design, cut)
     share = share / share.sum(1, keepdim=True)
 
@@ -115,7 +149,9 @@ def local_fits(task: Task, query: Query) -> dict[str, torch.Tensor]:
         slope = torch.zeros(len(query.x), cut.most, dtype=torch.float64)
         slope.scatter_add_(1, cut.index.flatten(1), values.sum(1).flatten(1).double())
         parts = (y - (design @ slope[..., None])[..., 0], y)
-        left, spread = ((share * (p - (share * p).sum(1, keepdim=True)).square()).sum(1) for p in parts)
+        left, spread = (
+            (share * (p - (share * p).sum(1, keepdim=True)).square()).sum(1) for p in parts
+        )
         return 1 - left / spread
 
     return {"lime_fast": fit(ours), "lime": fit(method("lime", budget=SAMPLES))}
@@ -126,7 +162,9 @@ def srg(task: Task, query: Query, explainer: Explainer) -> tuple[torch.Tensor, f
     metric = plugins("metric")["srg"].cls()
     with counted(task.model) as spent:
         found = explainer.explain(task, query)
-    case = Case(task=task, query=query, explanation=Attribution(values=found.values), explainer=explainer)
+    case = Case(
+        task=task, query=query, explanation=Attribution(values=found.values), explainer=explainer
+    )
     return metric.score(measurements.measured(case, [metric])), spent.forward / len(query.x)
 
 
@@ -142,13 +180,18 @@ def evolution(task: Task, query: Query) -> pd.DataFrame:
     for budget in EVOLVED:
         runs["lime_fast", budget] = method("lime_fast", budget=budget)
         for name, more in VARIANTS.items():
-            runs[name, budget] = method("elime", budget=budget, population=population(budget), **more)
+            runs[name, budget] = method(
+                "elime", budget=budget, population=population(budget), **more
+            )
     table = []
     for (name, budget), explainer in runs.items():
         chosen, spent = srg(task, rows(query, 0, half), explainer)
         other, _ = srg(task, rows(query, half, 2 * half), explainer)
         record = {"what": name, "budget": budget, "rows an image": spent}
-        table.append(record | {"srg, choosing half": float(chosen.mean()), "srg, other half": float(other.mean())})
+        table.append(
+            record
+            | {"srg, choosing half": float(chosen.mean()), "srg, other half": float(other.mean())}
+        )
     return pd.DataFrame(table)
 
 
@@ -159,7 +202,9 @@ def chosen(curve: pd.DataFrame) -> tuple[str, int, bool]:
     """
     lime = float(curve.loc[curve["what"] == "lime package", "srg, choosing half"].iloc[0])
     ours = curve[curve["what"].str.startswith("elime")]
-    enough = ours[ours["srg, choosing half"] >= lime].sort_values("srg, choosing half", ascending=False)
+    enough = ours[ours["srg, choosing half"] >= lime].sort_values(
+        "srg, choosing half", ascending=False
+    )
     fewest = enough.sort_values("budget", kind="stable")
     first = (fewest if len(fewest) else ours.nlargest(1, "srg, choosing half")).iloc[0]
     return str(first["what"]), int(first["budget"]), bool(len(enough))
@@ -176,7 +221,9 @@ def race(task: Task, query: Query, explainer: Explainer, n_turns: int) -> dict[s
         PACKAGE_256: [lambda part=part: method("lime").explain(task, part) for part in few],
         "ours": [lambda part=part: explainer.explain(task, part) for part in parts],
     }
-    seconds = turns(calls) / pd.Series({PACKAGE: len(few[0].x), PACKAGE_256: len(few[0].x), "ours": size})
+    seconds = turns(calls) / pd.Series(
+        {PACKAGE: len(few[0].x), PACKAGE_256: len(few[0].x), "ours": size}
+    )
     other = rows(query, half, 2 * half)
     gain = srg(task, other, explainer)[0] - srg(task, other, method("lime"))[0]
     return {
@@ -191,5 +238,10 @@ def shapley_errors(task: Task, query: Query) -> dict[str, float]:
     """Return how far both KernelSHAPs are from long sampled values, relative to the norm of these."""
     true = method("shapley_sampling", budget=20_000).explain(task, query).values
     found = {"ours": method("kernel_shap", budget=SAMPLES), "captum": CaptumShap(250)}
-    off = {name: (one.explain(task, query).values - true).flatten(1).norm(dim=1) for name, one in found.items()}
-    return {name: float((error / true.flatten(1).norm(dim=1)).mean()) for name, error in off.items()}
+    off = {
+        name: (one.explain(task, query).values - true).flatten(1).norm(dim=1)
+        for name, one in found.items()
+    }
+    return {
+        name: float((error / true.flatten(1).norm(dim=1)).mean()) for name, error in off.items()
+    }

@@ -9,15 +9,22 @@ from typing import Any
 
 import pandas as pd
 
-from gpex_bench import provenance
-from gpex_bench.registry import plugins
-from gpex_bench.tables import plain_markdown
+from gpex_bench.plugins.registry import plugins
+from gpex_bench.run import provenance
+from gpex_bench.tables.render import plain_markdown
 
 PLUGINS = ("method", "model", "dataset", "metric")  # kinds whose code is loaded by name
-SOURCES = ("explainers.py", "explainers_subjects.py", "explainers_measures.py", "explainers_report.py")
+SOURCES = (
+    "explainers.py",
+    "explainers_subjects.py",
+    "explainers_measures.py",
+    "explainers_report.py",
+)
 
 
-def row(what: str, value: float | None, target: float | None, detail: str, at_least: bool = False) -> dict[str, Any]:
+def row(
+    what: str, value: float | None, target: float | None, detail: str, at_least: bool = False
+) -> dict[str, Any]:
     """Return a row of the table of targets."""
     reached = None
     if target is not None:
@@ -26,7 +33,9 @@ def row(what: str, value: float | None, target: float | None, detail: str, at_le
     return {"what": what, "value": value, "target": sign, "reached": reached, "detail": detail}
 
 
-def write(targets: list[dict], tables: Mapping[str, pd.DataFrame], folder: Path, options: dict[str, Any]) -> None:
+def write(
+    targets: list[dict], tables: Mapping[str, pd.DataFrame], folder: Path, options: dict[str, Any]
+) -> None:
     """Write all files into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     here = Path(__file__).parent
@@ -45,7 +54,9 @@ def write(targets: list[dict], tables: Mapping[str, pd.DataFrame], folder: Path,
     (folder / "table.md").write_text(markdown(targets, tables, record))
 
 
-def markdown(targets: list[dict], tables: Mapping[str, pd.DataFrame], record: dict[str, Any]) -> str:
+def markdown(
+    targets: list[dict], tables: Mapping[str, pd.DataFrame], record: dict[str, Any]
+) -> str:
     """Return the targets, the tables and their origin."""
     lines = [
         "# Speed of the explainers",
@@ -70,6 +81,10 @@ def markdown(targets: list[dict], tables: Mapping[str, pd.DataFrame], record: di
     )
     page = "\n".join([*lines, "", origin, ""])
     for name, table in tables.items():
-        shown = table.map(lambda cell: "" if pd.isna(cell) else f"{cell:.3g}" if isinstance(cell, float) else str(cell))
+        shown = table.map(
+            lambda cell: (
+                "" if pd.isna(cell) else f"{cell:.3g}" if isinstance(cell, float) else str(cell)
+            )
+        )
         page += f"\n## {name}\n\n{plain_markdown(shown)}"
     return page

@@ -16,8 +16,8 @@ import pandas as pd
 import torch
 from torch.nn import functional
 
-from gpex_bench import masking
-from gpex_bench.registry import plugins
+from gpex_bench.masking import answers
+from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Attribution, Dataset, Explainer, Query, Split, Task
 
 SAMPLES, SEED, EPOCHS = 1000, 1, 4
@@ -52,11 +52,19 @@ def large(n: int) -> tuple[Task, Query]:
     split = Split(x=x, y=data.train.y[:64], sample=data.train.sample[:64])
     baseline = data.baseline[:, :1, :1].expand(-1, 64, 64).clone()
     data = Dataset(
-        name="shapes64", train=split, test=split, classes=data.classes, features=(), baseline=baseline, truth=None
+        name="shapes64",
+        train=split,
+        test=split,
+        classes=data.classes,
+        features=(),
+        baseline=baseline,
+        truth=None,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        return _asked(plugins("model")["cnn"].cls().build(data).eval().requires_grad_(False), data, n)
+        return _asked(
+            plugins("model")["cnn"].cls().build(data).eval().requires_grad_(False), data, n
+        )
 
 
 def _asked(model: torch.nn.Module, data: Dataset, n: int) -> tuple[Task, Query]:
@@ -78,8 +86,8 @@ def rows(query: Query, first: int, last: int) -> Query:
 
 def forward(task: Task, query: Query, as_masked: bool, n_chunks: int = 8) -> Call:
     """Return forward passes of some chunks; as_masked: laid out in memory as masked images are."""
-    x = query.x.repeat(-(-masking.CHUNK // len(query.x)), 1, 1, 1)[: masking.CHUNK]
-    x = masking._channels_last(x) if as_masked else x
+    x = query.x.repeat(-(-answers.CHUNK // len(query.x)), 1, 1, 1)[: answers.CHUNK]
+    x = answers._channels_last(x) if as_masked else x
 
     def passes() -> None:
         with torch.no_grad():
@@ -127,7 +135,7 @@ class CaptumShap:
         """Return captum's values, divided over a segment as ours are."""
         from captum.attr import KernelShap
 
-        cut, found = masking.regions(query.x, "slic", 50), []
+        cut, found = answers.regions(query.x, "slic", 50), []
         torch.manual_seed(SEED)
         for i in range(len(query.x)):
             with warnings.catch_warnings(), torch.no_grad():
@@ -141,7 +149,9 @@ class CaptumShap:
                     perturbations_per_eval=self.together,
                 )
             found.append(values)
-        size = torch.stack([index.flatten().bincount()[index.flatten()].view(index.shape) for index in cut.index])
+        size = torch.stack(
+            [index.flatten().bincount()[index.flatten()].view(index.shape) for index in cut.index]
+        )
         return Attribution(values=torch.cat(found).float() / size[:, None] / query.x.shape[1])
 
 
@@ -178,7 +188,9 @@ def peaks(sizes: tuple[int, int]) -> list[dict[str, Any]]:
     found = []
     for name in ("lime_fast", "kernel_shap", "shapley_sampling", "rise", "sobol", "hsic", "elime"):
         batches: list[int] = []
-        handle = task.model.register_forward_hook(lambda _m, args, _o, seen=batches: seen.append(len(args[0])))
+        handle = task.model.register_forward_hook(
+            lambda _m, args, _o, seen=batches: seen.append(len(args[0]))
+        )
         method(name, budget=sizes[0]).explain(task, query)  # what is needed at any size
         record: dict[str, Any] = {"what": name}
         for size in sizes:

@@ -40,7 +40,9 @@ def main() -> None:
     torch.set_num_threads(1)
     if options.child:
         name, *arguments = options.child
-        found = getattr(measures, name)(*(int(a) if a.isdigit() else a for a in arguments), Path(options.folder))
+        found = getattr(measures, name)(
+            *(int(a) if a.isdigit() else a for a in arguments), Path(options.folder)
+        )
         sys.stdout.write(json.dumps(found))
         return
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -54,36 +56,73 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     """Return what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--device", default="cpu", help="where the GPU's row is measured: cpu (then it is not) or cuda")
     parser.add_argument(
-        "--disk-rows", type=int, default=20_000_000, help="rows of the pass over the disk, 440 bytes each"
+        "--device",
+        default="cpu",
+        help="where the GPU's row is measured: cpu (then it is not) or cuda",
     )
-    parser.add_argument("--folder", default=None, help="where the temporary files go (10 GB); the system's by default")
-    parser.add_argument("--output", default="results/published/gpex_scale", help="folder of the table and the figure")
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the numbers of points; below 1 for a trial")
+    parser.add_argument(
+        "--disk-rows",
+        type=int,
+        default=20_000_000,
+        help="rows of the pass over the disk, 440 bytes each",
+    )
+    parser.add_argument(
+        "--folder",
+        default=None,
+        help="where the temporary files go (10 GB); the system's by default",
+    )
+    parser.add_argument(
+        "--output",
+        default="results/published/gpex_scale",
+        help="folder of the table and the figure",
+    )
+    parser.add_argument(
+        "--scale",
+        type=float,
+        default=1.0,
+        help="share of the numbers of points; below 1 for a trial",
+    )
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def measured(folder: Path, device: str, disk_rows: int, scale: float) -> tuple[list[dict], pd.DataFrame]:
+def measured(
+    folder: Path, device: str, disk_rows: int, scale: float
+) -> tuple[list[dict], pd.DataFrame]:
     """Return the rows of the table, and step times over M."""
-    small, large, middle, twin = (max(measures.POOL, round(n * scale)) for n in (SMALL, LARGE, MIDDLE, TWIN))
-    sizes = sorted({n for n in (5_000, 50_000, 500_000, 5_000_000) if small <= n <= large} | {small, large})
+    small, large, middle, twin = (
+        max(measures.POOL, round(n * scale)) for n in (SMALL, LARGE, MIDDLE, TWIN)
+    )
+    sizes = sorted(
+        {n for n in (5_000, 50_000, 500_000, 5_000_000) if small <= n <= large} | {small, large}
+    )
     rows, curves = [], []
     times = {}
     for preset in ("default", "paper"):
         LOG.info("steps of the %s preset", preset)
         trainings = [measures.Training(preset, n, folder) for n in sizes]
         times[preset] = dict(zip(sizes, measures.cheapest(trainings, 8), strict=True))
-        curves += [{"what": f"{preset} preset", "m": n, "seconds": s} for n, s in times[preset].items()]
+        curves += [
+            {"what": f"{preset} preset", "m": n, "seconds": s} for n, s in times[preset].items()
+        ]
         first, last = times[preset][small], times[preset][large]
         detail = f"{1e3 * last:.2f} ms at M = {large:,}, {1e3 * first:.2f} ms at M = {small:,}"
-        rows.append(row(f"step time, M = {large:,} over M = {small:,}, {preset} preset", last / first, 1.2, detail))
+        rows.append(
+            row(
+                f"step time, M = {large:,} over M = {small:,}, {preset} preset",
+                last / first,
+                1.2,
+                detail,
+            )
+        )
 
     LOG.info("steps of the released code's twin")
     for n in sorted({small, min(twin, 20_000), twin}):
         *ours, theirs = measures.cheapest(
-            [measures.Training(p, n, folder) for p in ("default", "paper")] + [measures.Released(n)], 8
+            [measures.Training(p, n, folder) for p in ("default", "paper")]
+            + [measures.Released(n)],
+            8,
         )
         curves.append({"what": "released code (twin)", "m": n, "seconds": theirs})
     for preset, our in zip(("default", "paper"), ours, strict=True):
@@ -106,7 +145,9 @@ def measured(folder: Path, device: str, disk_rows: int, scale: float) -> tuple[l
     n = max(measures.POOL, round(MEMORY * scale))
     found = measures.passes(n)
     for products in ("float32", "float64"):
-        detail = f"{found[products]:.3f} s against {found['read']:.3f} s to read {n:,} rows and targets"
+        detail = (
+            f"{found[products]:.3f} s against {found['read']:.3f} s to read {n:,} rows and targets"
+        )
         name = f"exact pass over rows in memory over the read floor, {products} products"
         rows.append(row(name, found[products] / found["read"], 6, detail))
 
@@ -115,12 +156,21 @@ def measured(folder: Path, device: str, disk_rows: int, scale: float) -> tuple[l
     detail = f"{1e6 * b:.2f} and {1e6 * a:.2f} microseconds an item"
     rows.append(row(f"prediction of an item, M = {large:,} over M = {small:,}", b / a, 1.2, detail))
     seconds = measures.search(n)
-    rows.append(row(f"seconds for the 10 nearest of {n:,} rows, 64 queries of a head", seconds, None, "blocked top-k"))
+    rows.append(
+        row(
+            f"seconds for the 10 nearest of {n:,} rows, 64 queries of a head",
+            seconds,
+            None,
+            "blocked top-k",
+        )
+    )
     rows.append(_on_gpu(folder, device))
     return rows, pd.DataFrame(curves)
 
 
-def row(what: str, value: float | None, target: float | None, detail: str, at_least: bool = False) -> dict:
+def row(
+    what: str, value: float | None, target: float | None, detail: str, at_least: bool = False
+) -> dict:
     """Return a row of the table."""
     reached = None
     if value is not None and target is not None:
@@ -141,7 +191,14 @@ def _from_disk(folder: Path, wanted: int) -> list[dict]:
         f"{n:,} rows{less}, {size / 1e9:.1f} GB in 16-bit numbers, {found['wall']:.0f} s ({found['cpu']:.0f} s of the "
         f"processor); largest error of A {found['error']:.0e}"
     )
-    return [row("GB of extra memory for an exact pass over rows on disk", found["extra"] / 1e9, 0.5, detail)]
+    return [
+        row(
+            "GB of extra memory for an exact pass over rows on disk",
+            found["extra"] / 1e9,
+            0.5,
+            detail,
+        )
+    ]
 
 
 def _on_gpu(folder: Path, device: str) -> dict:
@@ -150,13 +207,19 @@ def _on_gpu(folder: Path, device: str) -> dict:
     if not device.startswith("cuda") or not torch.cuda.is_available():
         return row(name, None, 0.1, "not measured: no GPU")
     ours, network = measures.network_share(device, folder)
-    detail = f"{1e3 * ours:.2f} ms against {1e3 * network:.2f} ms, {torch.cuda.get_device_name(device)}"
+    detail = (
+        f"{1e3 * ours:.2f} ms against {1e3 * network:.2f} ms, {torch.cuda.get_device_name(device)}"
+    )
     return row(name, ours / network, 0.1, detail)
 
 
 def _child(folder: Path, *command: str) -> dict[str, float]:
     """Return what a measurement gives in a process of its own."""
-    with tempfile.TemporaryDirectory(dir=folder) if command[0] == "trained" else nullcontext(folder) as place:
+    with (
+        tempfile.TemporaryDirectory(dir=folder)
+        if command[0] == "trained"
+        else nullcontext(folder) as place
+    ):
         call = [sys.executable, __file__, "--folder", str(place), "--child", *command]
         done = subprocess.run(call, capture_output=True, text=True, check=False)
     if done.returncode:

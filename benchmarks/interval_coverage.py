@@ -5,7 +5,12 @@
 
 import numpy as np
 
-from gpex_bench.inference.bootstrap import bca_interval, counts, percentile_interval, resampled_means
+from gpex_bench.statistics.bootstrap import (
+    bca_interval,
+    counts,
+    percentile_interval,
+    resampled_means,
+)
 
 N_SETS, N_RESAMPLES = 6000, 2000
 SCORES = {  # draws, and their mean
@@ -28,8 +33,17 @@ def main():
         for name, (draw, mean) in SCORES.items():
             x = draw(np.random.default_rng(1), (n, N_SETS))
             means = resampled_means(x, counts("cover", n, N_RESAMPLES))
-            kinds = percentile_interval(means, n), np.quantile(means, [0.025, 0.975], axis=0), bca_interval(x, means)
-            print(f"| {n} | {name} | " + " | ".join(f"{coverage(ends, mean):.1f}" for ends in kinds) + " |", flush=True)
+            kinds = (
+                percentile_interval(means, n),
+                np.quantile(means, [0.025, 0.975], axis=0),
+                bca_interval(x, means),
+            )
+            print(
+                f"| {n} | {name} | "
+                + " | ".join(f"{coverage(ends, mean):.1f}" for ends in kinds)
+                + " |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

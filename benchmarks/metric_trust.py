@@ -22,17 +22,17 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from gpex_bench import io
 from gpex_bench.data.mnist5k import Mnist5k
 from gpex_bench.data.shapes import Shapes
-from gpex_bench.inference.trust import meta_consistency
 from gpex_bench.models.cnn import Cnn, CnnTraining
 from gpex_bench.models.resnet import Resnet, ResnetTraining
-from gpex_bench.provenance import fingerprint
-from gpex_bench.registry import plugins
-from gpex_bench.stages.metric_trust import trials
+from gpex_bench.plugins.registry import plugins
+from gpex_bench.run import artefacts
+from gpex_bench.run.provenance import fingerprint
 from gpex_bench.stages.queries import queries
-from gpex_bench.tables import plain_markdown
+from gpex_bench.statistics.trust import meta_consistency
+from gpex_bench.studies.metric_trust.measure import trials
+from gpex_bench.tables.render import plain_markdown
 from gpex_bench.types import Attribution, Need, Task
 
 LOG = logging.getLogger("metric_trust")
@@ -67,11 +67,21 @@ def networks(scale: float) -> dict[tuple[str, str], Task]:
     return found
 
 
-def judged(place: tuple[str, str], task: Task, n_samples: int, n_perturbations: int) -> pd.DataFrame:
+def judged(
+    place: tuple[str, str], task: Task, n_samples: int, n_perturbations: int
+) -> pd.DataFrame:
     """Return the table of one network."""
-    offers = {Need.GRADIENT, Need.MODULES, Need.IMAGE} | ({Need.TRUTH} if task.data.truth is not None else set())
-    classes = {name: plugin.cls for name, plugin in plugins("metric").items() if name not in LEFT_OUT}
-    metrics = {name: cls() for name, cls in classes.items() if cls.scores is Attribution and set(cls.needs) <= offers}
+    offers = {Need.GRADIENT, Need.MODULES, Need.IMAGE} | (
+        {Need.TRUTH} if task.data.truth is not None else set()
+    )
+    classes = {
+        name: plugin.cls for name, plugin in plugins("metric").items() if name not in LEFT_OUT
+    }
+    metrics = {
+        name: cls()
+        for name, cls in classes.items()
+        if cls.scores is Attribution and set(cls.needs) <= offers
+    }
     methods = {name: plugins("method")[name].cls(**settings) for name, settings in METHODS.items()}
     about = task, queries(task.model, task.data, n_samples)
     plain, others = trials(metrics, methods, about, (n_perturbations, min(AGAIN, n_samples)))
@@ -88,7 +98,9 @@ def main() -> None:
     """Train, perturb, score and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--output", default="results/published/metric_trust")
-    parser.add_argument("--scale", type=float, default=1.0, help="share of samples and epochs; below 1 for a trial")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="share of samples and epochs; below 1 for a trial"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -97,10 +109,14 @@ def main() -> None:
     tables = []
     for place, task in networks(options.scale).items():
         tables.append(judged(place, task, n, n_perturbations))
-        LOG.info("%s judged after %.1f minutes", " ".join(place), (time.perf_counter() - began) / 60)
+        LOG.info(
+            "%s judged after %.1f minutes", " ".join(place), (time.perf_counter() - began) / 60
+        )
     table = pd.concat(tables, ignore_index=True)
     folder, here = Path(options.output), Path(__file__)
-    io.write_bytes(folder / "trust.csv", table.to_csv(index=False, float_format="%.4f").encode())
+    artefacts.write_bytes(
+        folder / "trust.csv", table.to_csv(index=False, float_format="%.4f").encode()
+    )
     settings = {
         "samples": n,
         "scale": options.scale,
@@ -109,10 +125,14 @@ def main() -> None:
         "methods": METHODS,
     }
     code = fingerprint(
-        here, Path("gpex_bench/stages/metric_trust.py"), *sorted(Path("gpex_bench/metrics").glob("*.py"))
+        here,
+        Path("gpex_bench/studies/metric_trust/measure.py"),
+        *sorted(Path("gpex_bench/metrics").glob("*.py")),
     )
-    io.describe(folder / "trust.csv", kind="metric trust", params=settings, seed=SEED, fingerprint=code)
-    io.write_bytes(folder / "README.md", page(table, settings).encode())
+    artefacts.describe(
+        folder / "trust.csv", kind="metric trust", params=settings, seed=SEED, fingerprint=code
+    )
+    artefacts.write_bytes(folder / "README.md", page(table, settings).encode())
 
 
 def page(table: pd.DataFrame, settings: dict) -> str:
@@ -120,8 +140,12 @@ def page(table: pd.DataFrame, settings: dict) -> str:
     means = table.groupby(["metric", "property"])["value"].mean().unstack("property")
     total = means[[name for name in means if name.endswith("meta-consistency")]].mean(axis=1)
     kind = {name: plugins("metric")[name].cls.measures for name in means.index}
-    shown = means.assign(**{"meta-consistency": total}).sort_values("meta-consistency", ascending=False)
-    shown = shown[["meta-consistency", *means.columns]].map(lambda cell: "" if pd.isna(cell) else f"{cell:.2f}")
+    shown = means.assign(**{"meta-consistency": total}).sort_values(
+        "meta-consistency", ascending=False
+    )
+    shown = shown[["meta-consistency", *means.columns]].map(
+        lambda cell: "" if pd.isna(cell) else f"{cell:.2f}"
+    )
     shown.insert(0, "measures", shown.index.map(kind))
     listed = ", ".join(settings["methods"])
     return (

@@ -12,7 +12,11 @@ from __future__ import annotations
 
 import os
 
-os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # before torch is there
+os.environ |= {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}  # before torch is there
 
 import argparse
 import json
@@ -33,18 +37,23 @@ sys.path.insert(0, str(Path(__file__).parent / "crosscheck"))
 from scale_measures import memory
 from subject import Subject, subject
 
-from gpex_bench import io
+from gpex_bench.masking.order import CHUNK
 from gpex_bench.measurements import measured
 from gpex_bench.measurements.curves import Curves
-from gpex_bench.provenance import fingerprint
-from gpex_bench.random_weights import n_layers
-from gpex_bench.registry import plugins
-from gpex_bench.removal import CHUNK
-from gpex_bench.tables import plain_markdown
+from gpex_bench.models.altered.random_weights import n_layers
+from gpex_bench.plugins.registry import plugins
+from gpex_bench.run import artefacts
+from gpex_bench.run.provenance import fingerprint
+from gpex_bench.tables.render import plain_markdown
 from gpex_bench.types import Case, Dataset, Metric, Query, Split, Task
 
 LOG = logging.getLogger("metrics")
-QUIET = {"disable_warnings": True, "display_progressbar": False, "return_aggregate": False, "normalise": False}
+QUIET = {
+    "disable_warnings": True,
+    "display_progressbar": False,
+    "return_aggregate": False,
+    "normalise": False,
+}
 CURVES = {
     "pixels": (Curves(), 56),
     "pixels, blurred": (Curves(fill="blur"), 56),
@@ -109,7 +118,9 @@ def quantus_call(about: Subject, name: str, sign: int = 1, **settings: Any) -> C
     asked = {key: settings.pop(key) for key in ("softmax", "explain_func") if key in settings}
     made, arrays = getattr(quantus, name)(**(QUIET | settings)), about.arrays()
     arrays["a_batch"] = sign * arrays["a_batch"]
-    return lambda: made(model=about.task.model, **arrays, device="cpu", batch_size=len(about.query.x), **asked)
+    return lambda: made(
+        model=about.task.model, **arrays, device="cpu", batch_size=len(about.query.x), **asked
+    )
 
 
 def captum_infidelity(about: Subject, n: int) -> Call:
@@ -117,11 +128,21 @@ def captum_infidelity(about: Subject, n: int) -> Call:
     from captum.metrics import infidelity
 
     def perturb(inputs: torch.Tensor, baselines: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        cells = (torch.rand(len(inputs), 1, 7, 7) < 0.25).repeat_interleave(4, 2).repeat_interleave(4, 3)
+        cells = (
+            (torch.rand(len(inputs), 1, 7, 7) < 0.25)
+            .repeat_interleave(4, 2)
+            .repeat_interleave(4, 3)
+        )
         return cells.float(), torch.where(cells, baselines.expand_as(inputs), inputs)
 
-    given = {"baselines": about.task.data.baseline[None], "target": about.query.target, "n_perturb_samples": n}
-    return lambda: infidelity(about.task.model, perturb, about.query.x, about.maps, max_examples_per_batch=640, **given)
+    given = {
+        "baselines": about.task.data.baseline[None],
+        "target": about.query.target,
+        "n_perturb_samples": n,
+    }
+    return lambda: infidelity(
+        about.task.model, perturb, about.query.x, about.maps, max_examples_per_batch=640, **given
+    )
 
 
 def saliency(about: Subject) -> Call:
@@ -142,10 +163,19 @@ def of_curves(about: Subject, rounds: int) -> list[dict[str, Any]]:
     """Return the time of each removal curve beside that of as many rows."""
     calls: dict[str, Call] = {}
     for name, (key, n_each) in CURVES.items():
-        calls |= {name: lambda key=key: key.measure(about.case), f"{name}: passes": passes(about, n_each)}
+        calls |= {
+            name: lambda key=key: key.measure(about.case),
+            f"{name}: passes": passes(about, n_each),
+        }
     found = fastest(calls, rounds)
     return [
-        line(f"removal curve of {name}", found[name], found[f"{name}: passes"], "the passes", "<= 1.15")
+        line(
+            f"removal curve of {name}",
+            found[name],
+            found[f"{name}: passes"],
+            "the passes",
+            "<= 1.15",
+        )
         for name in CURVES
     ]
 
@@ -154,9 +184,22 @@ def line(what: str, ours: float, other: float, beside: str, target: str = "") ->
     """Return a row: a curve is judged by what it costs over its passes, anything else by how much faster it is."""
     at_most = target.startswith("<=")
     ratio = ours / other if at_most else other / ours
-    names = {"what": what, "ours, s": ours, "beside": beside, "theirs, s": other, "ratio": ratio, "target": target}
+    names = {
+        "what": what,
+        "ours, s": ours,
+        "beside": beside,
+        "theirs, s": other,
+        "ratio": ratio,
+        "target": target,
+    }
     bound = float(target[3:]) if target else 0.0
-    return names | {"reached": "" if not target else "yes" if (ratio <= bound if at_most else ratio >= bound) else "no"}
+    return names | {
+        "reached": ""
+        if not target
+        else "yes"
+        if (ratio <= bound if at_most else ratio >= bound)
+        else "no"
+    }
 
 
 def of_sharing(about: Subject, rounds: int) -> list[dict[str, Any]]:
@@ -165,7 +208,10 @@ def of_sharing(about: Subject, rounds: int) -> list[dict[str, Any]]:
     alone["aopc of pixels"] = scored(about, [metric("aopc", unit="position")])
     together = {
         "patches": scored(about, [metric(name) for name in SET]),
-        "pixels": scored(about, [metric(name, **({"unit": "position"} if name == "aopc" else {})) for name in SET]),
+        "pixels": scored(
+            about,
+            [metric(name, **({"unit": "position"} if name == "aopc" else {})) for name in SET],
+        ),
     }
     flipping = {"softmax": True, "features_in_step": 28}
     quantus = {
@@ -175,24 +221,37 @@ def of_sharing(about: Subject, rounds: int) -> list[dict[str, Any]]:
         "irof": quantus_call(about, "IROF", softmax=True),
     }
     found = fastest(
-        together | {f"alone {k}": v for k, v in alone.items()} | {f"q {k}": v for k, v in quantus.items()}, rounds
+        together
+        | {f"alone {k}": v for k, v in alone.items()}
+        | {f"q {k}": v for k, v in quantus.items()},
+        rounds,
     )
     by_one = sum(found[f"alone {name}"] for name in SET)
     pixels = by_one - found["alone aopc"] + found["alone aopc of pixels"]
     flips = found["q deletion"] + found["q insertion"]
-    theirs = 2 * flips + flips + found["q aopc"] + found["q irof"]  # SRG takes both, so do the two ERASER scores
+    theirs = (
+        2 * flips + flips + found["q aopc"] + found["q irof"]
+    )  # SRG takes both, so do the two ERASER scores
     name = "the set of seven"
     return [
         line(f"{name}, AOPC of pixels", found["pixels"], pixels, "ours, one by one", ">= 3"),
         line(f"{name}, AOPC of patches", found["patches"], by_one, "ours, one by one", ">= 3"),
-        line(f"{name}, AOPC of patches", found["patches"], theirs, "Quantus, one by one, 49 patches", ">= 3"),
+        line(
+            f"{name}, AOPC of patches",
+            found["patches"],
+            theirs,
+            "Quantus, one by one, 49 patches",
+            ">= 3",
+        ),
     ]
 
 
 def of_others(about: Subject, rounds: int) -> list[dict[str, Any]]:
     """Return the times of infidelity, ROAD, the correlations and MPRT."""
     explainer = plugins("method")["saliency"].cls()
-    case = Case(task=about.task, query=about.query, explanation=about.case.explanation, explainer=explainer)
+    case = Case(
+        task=about.task, query=about.query, explanation=about.case.explanation, explainer=explainer
+    )
     stages = metric("mprt", n_stages=n_layers(about.task.model))
     ours = {
         "infidelity 49": scored(about, [metric("infidelity", n_subsets=49)]),
@@ -205,14 +264,31 @@ def of_others(about: Subject, rounds: int) -> list[dict[str, Any]]:
     repeated = {"softmax": False, "perturb_patch_sizes": [4], "n_perturb_samples": 10}
     levels = list(range(10, 100, 10))
     theirs = {
-        "infidelity 49": ("Quantus, 49 removals ten times over", quantus_call(about, "Infidelity", **repeated)),
+        "infidelity 49": (
+            "Quantus, 49 removals ten times over",
+            quantus_call(about, "Infidelity", **repeated),
+        ),
         "infidelity 100": ("captum, 640 rows a batch", captum_infidelity(about, 100)),
-        "estimate": ("Quantus", quantus_call(about, "FaithfulnessEstimate", softmax=False, features_in_step=28)),
-        "correlation": ("Quantus", quantus_call(about, "FaithfulnessCorrelation", softmax=False, nr_runs=100)),
-        "road": ("Quantus, one order", quantus_call(about, "ROAD", softmax=True, percentages=levels)),
-        "mprt": ("Quantus", quantus_call(about, "MPRT", explain_func=saliency(about), layer_order="bottom_up")),
+        "estimate": (
+            "Quantus",
+            quantus_call(about, "FaithfulnessEstimate", softmax=False, features_in_step=28),
+        ),
+        "correlation": (
+            "Quantus",
+            quantus_call(about, "FaithfulnessCorrelation", softmax=False, nr_runs=100),
+        ),
+        "road": (
+            "Quantus, one order",
+            quantus_call(about, "ROAD", softmax=True, percentages=levels),
+        ),
+        "mprt": (
+            "Quantus",
+            quantus_call(about, "MPRT", explain_func=saliency(about), layer_order="bottom_up"),
+        ),
     }
-    calls = {f"ours {k}": v for k, v in ours.items()} | {f"theirs {k}": v for k, (_, v) in theirs.items()}
+    calls = {f"ours {k}": v for k, v in ours.items()} | {
+        f"theirs {k}": v for k, (_, v) in theirs.items()
+    }
     found = fastest(calls, rounds)
     names = {
         "infidelity 49": ("infidelity, 49 removals", ">= 10"),
@@ -222,7 +298,10 @@ def of_others(about: Subject, rounds: int) -> list[dict[str, Any]]:
         "road": ("road, nine levels, both orders", ""),
         "mprt": (f"mprt, saliency, {stages.n_stages} layers", ">= 3"),
     }
-    return [line(names[k][0], found[f"ours {k}"], found[f"theirs {k}"], theirs[k][0], names[k][1]) for k in ours]
+    return [
+        line(names[k][0], found[f"ours {k}"], found[f"theirs {k}"], theirs[k][0], names[k][1])
+        for k in ours
+    ]
 
 
 def peak(name: str, n_images: int) -> dict[str, float]:
@@ -231,9 +310,20 @@ def peak(name: str, n_images: int) -> dict[str, float]:
     x, y = torch.rand(n_images, 1, 28, 28), torch.arange(n_images) % 10
     split = Split(x=x, y=y, sample=torch.arange(n_images))
     names = tuple("0123456789")
-    data = Dataset(name="noise", train=split, test=split, classes=names, features=(), baseline=torch.zeros(1, 28, 28))
+    data = Dataset(
+        name="noise",
+        train=split,
+        test=split,
+        classes=names,
+        features=(),
+        baseline=torch.zeros(1, 28, 28),
+    )
     model = plugins("model")["cnn"].cls().build(data).eval().requires_grad_(False)
-    task, maps, one = Task(model=model, data=data, surrogate=None, seed=1), torch.randn(x.shape), metric(name)
+    task, maps, one = (
+        Task(model=model, data=data, surrogate=None, seed=1),
+        torch.randn(x.shape),
+        metric(name),
+    )
     few = Query(x=x[:4], target=y[:4], sample=split.sample[:4])
     scored(Subject(task, few, maps[:4]), [one])()  # loads what is loaded once
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
@@ -249,14 +339,20 @@ def memories(sizes: tuple[int, int]) -> pd.DataFrame:
         found = []
         for size in sizes:
             command = [sys.executable, __file__, "--child", name, str(size)]
-            found.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+            found.append(
+                json.loads(
+                    subprocess.run(command, check=True, capture_output=True, text=True).stdout
+                )
+            )
         few, many = found
         rows.append(
             {
                 "metric": name,
                 f"megabytes, {sizes[0]} images": few["megabytes"],
                 f"megabytes, {sizes[1]} images": many["megabytes"],
-                "kilobytes for each more": 1024 * (many["megabytes"] - few["megabytes"]) / (sizes[1] - sizes[0]),
+                "kilobytes for each more": 1024
+                * (many["megabytes"] - few["megabytes"])
+                / (sizes[1] - sizes[0]),
                 "times the seconds": many["seconds"] / few["seconds"],
             }
         )
@@ -271,14 +367,17 @@ def write(folder: Path, tables: dict[str, pd.DataFrame], settings: dict[str, Any
         *Path(__file__).parent.glob("crosscheck/*.py"),
         *Path("gpex_bench").glob("me*/*.py"),
     ]
-    code, page = fingerprint(*parts), ["# Speed of the metrics\n\n", (__doc__ or "").split("\n\n", 2)[2]]
+    code, page = (
+        fingerprint(*parts),
+        ["# Speed of the metrics\n\n", (__doc__ or "").split("\n\n", 2)[2]],
+    )
     for name, table in tables.items():
         path = folder / f"{name}.csv"
-        io.write_bytes(path, table.to_csv(index=False, float_format="%.4g").encode())
-        io.describe(path, kind="benchmark", params=settings, seed=1, fingerprint=code)
+        artefacts.write_bytes(path, table.to_csv(index=False, float_format="%.4g").encode())
+        artefacts.describe(path, kind="benchmark", params=settings, seed=1, fingerprint=code)
         shown = table.map(lambda cell: f"{cell:.3g}" if isinstance(cell, float) else str(cell))
         page.append(f"\n## {name}\n\n{plain_markdown(shown)}")
-    io.write_bytes(folder / "README.md", "".join(page).encode())
+    artefacts.write_bytes(folder / "README.md", "".join(page).encode())
 
 
 def main() -> None:

@@ -54,4 +54,7 @@ class ReleasedTwin:
         spectrum = torch.cat([eigenvalue, zeros])[: len(gram)]
         lifted = points @ vector / spectrum.sqrt()
         inside = lifted.T @ right
-        return lifted @ (inside / (spectrum + self.noise)[:, None]) + (right - lifted @ inside) / self.noise
+        return (
+            lifted @ (inside / (spectrum + self.noise)[:, None])
+            + (right - lifted @ inside) / self.noise
+        )

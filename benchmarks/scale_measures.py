@@ -13,12 +13,13 @@ import torch
 from released_twin import ReleasedTwin
 from torch import Tensor
 
-from gpex_bench.surrogates import nearest, observation, posterior, refresh
-from gpex_bench.surrogates.kernel_map import KernelMap
-from gpex_bench.surrogates.posterior import Statistics
-from gpex_bench.surrogates.row_store import RowStore
-from gpex_bench.surrogates.step import Queries, Rows, step
-from gpex_bench.surrogates.streaming import streamed
+from gpex_bench.surrogates.gp import nearest, posterior
+from gpex_bench.surrogates.gp.posterior import Statistics
+from gpex_bench.surrogates.gp.row_store import RowStore
+from gpex_bench.surrogates.gp.streaming import streamed
+from gpex_bench.surrogates.gpex_fit import observation, refresh
+from gpex_bench.surrogates.gpex_fit.kernel_map import KernelMap
+from gpex_bench.surrogates.gpex_fit.step import Queries, Rows, step
 
 HEADS, DIM, QUERIES, NEW = 10, 20, 64, 64
 POOL = 5000  # different rows; larger sets repeat them, which no time depends on
@@ -39,7 +40,9 @@ def outputs(n: int, seed: int) -> Tensor:
     return torch.randn(n, HEADS, 1, generator=torch.Generator().manual_seed(seed))
 
 
-def cheapest(calls: Sequence[Callable[[], object]], blocks: int, seconds: float = 0.3) -> list[float]:
+def cheapest(
+    calls: Sequence[Callable[[], object]], blocks: int, seconds: float = 0.3
+) -> list[float]:
     """Return processor seconds per call: best of some blocks, which take turns."""
     sizes, best = [], [float("inf")] * len(calls)
     for call in calls:
@@ -85,18 +88,28 @@ class Training:
         norm, self.preset = NORM[preset], preset
         u, v = unit(POOL, 0, norm), outputs(POOL, 1)
         self.targets = RowStore((n, HEADS, 1), path=folder / f"targets-{preset}-{n}")
-        stored = RowStore((n, HEADS, DIM), "int16", norm, folder / f"rows-{n}") if preset == "paper" else None
+        stored = (
+            RowStore((n, HEADS, DIM), "int16", norm, folder / f"rows-{n}")
+            if preset == "paper"
+            else None
+        )
         for start in range(0, n, POOL):
             self.targets[start : start + POOL] = v
             if stored is not None:
                 stored[start : start + POOL] = u
         part = posterior.statistics(u if stored is None else stored.rounded(u), v)
-        sums = Statistics(**{k: (getattr(part, k) * (n / POOL)).to(device) for k in ("a", "b", "c", "count")})
-        self.policy = refresh.Running(sums, WINDOW) if stored is None else refresh.Stored(sums, stored)
+        sums = Statistics(
+            **{k: (getattr(part, k) * (n / POOL)).to(device) for k in ("a", "b", "c", "count")}
+        )
+        self.policy = (
+            refresh.Running(sums, WINDOW) if stored is None else refresh.Stored(sums, stored)
+        )
         self.u = unit(QUERIES * BATCHES, 2, norm).to(device).split(QUERIES)
         self.v = outputs(QUERIES * BATCHES, 3).double().to(device).split(QUERIES)
         self.new = unit(NEW * BATCHES, 4, norm).to(device).split(NEW)
-        self.log_noise = torch.zeros(HEADS, dtype=torch.float64, device=device, requires_grad=preset == "default")
+        self.log_noise = torch.zeros(
+            HEADS, dtype=torch.float64, device=device, requires_grad=preset == "default"
+        )
         self.log_variance = torch.zeros(QUERIES + NEW, HEADS, device=device, requires_grad=True)
         self.kernel_map = MadeUp(self.log_variance)
         self.taken = 0
@@ -108,10 +121,14 @@ class Training:
         index = self.policy.drawn(NEW)
         rows = Rows(index=index, u=new, targets=self.targets[index].double().to(u.device))
         objective = "predictive" if self.preset == "default" else "latent"
-        loss, sums = step(self.policy, rows, Queries(u=u, v=self.v[batch]), self.log_noise, objective)
+        loss, sums = step(
+            self.policy, rows, Queries(u=u, v=self.v[batch]), self.log_noise, objective
+        )
         if self.preset == "default":
             seen = torch.cat([self.v[batch], rows.targets])[..., 0]
-            loss = loss + observation.density(self.kernel_map, torch.cat([u, new]), seen, sums, self.log_noise.detach())
+            loss = loss + observation.density(
+                self.kernel_map, torch.cat([u, new]), seen, sums, self.log_noise.detach()
+            )
         loss.backward()
         for leaf in (u, new, self.log_noise, self.log_variance):
             leaf.grad = None
@@ -124,7 +141,11 @@ class Released:
     def __init__(self, n: int) -> None:
         rows, targets = unit(POOL, 0, 0.1), outputs(POOL, 1)[..., 0]
         self.twin = ReleasedTwin(rows.repeat(n // POOL, 1, 1), targets.repeat(n // POOL, 1))
-        self.u, self.v, self.new = unit(QUERIES, 2, 0.1), outputs(QUERIES, 3)[..., 0], unit(NEW, 4, 0.1)
+        self.u, self.v, self.new = (
+            unit(QUERIES, 2, 0.1),
+            outputs(QUERIES, 3)[..., 0],
+            unit(NEW, 4, 0.1),
+        )
         self.index = list(range(NEW))
 
     def __call__(self) -> None:
@@ -137,7 +158,10 @@ class Released:
 
 def passes(n: int) -> dict[str, float]:
     """Return seconds of reading n rows and targets in memory, and of a pass of the statistics with both products."""
-    rows, targets = unit(POOL, 0, 1.0).repeat(n // POOL, 1, 1), outputs(POOL, 1).repeat(n // POOL, 1, 1)
+    rows, targets = (
+        unit(POOL, 0, 1.0).repeat(n // POOL, 1, 1),
+        outputs(POOL, 1).repeat(n // POOL, 1, 1),
+    )
     calls = (
         lambda: (rows.view(-1).sum(), targets.view(-1).sum()),
         lambda: streamed([(rows, targets)], torch.float32),
@@ -152,13 +176,18 @@ def predictions(sizes: Sequence[int]) -> list[float]:
     part, one = posterior.statistics(u, v), torch.ones(HEADS, dtype=torch.float64)
     states = [
         posterior.condition(
-            Statistics(**{k: getattr(part, k) * (n / POOL) for k in ("a", "b", "c", "count")}), one, 0 * one, one
+            Statistics(**{k: getattr(part, k) * (n / POOL) for k in ("a", "b", "c", "count")}),
+            one,
+            0 * one,
+            one,
         )
         for n in sizes
     ]
     return [
         seconds / QUERIES
-        for seconds in cheapest([lambda state=state: posterior.predict(state, u[:QUERIES]) for state in states], 5)
+        for seconds in cheapest(
+            [lambda state=state: posterior.predict(state, u[:QUERIES]) for state in states], 5
+        )
     ]
 
 
@@ -197,20 +226,28 @@ def trained(preset: Preset, n: int, folder: Path) -> dict[str, float]:
 
 def written(n: int, folder: Path) -> dict[str, float]:
     """Write n rows in 16-bit numbers and their targets to disk; return the bytes."""
-    rows, targets = RowStore((n, HEADS, DIM), "int16", 1.0, folder / "rows"), RowStore((n, HEADS, 1), path=folder / "v")
+    rows, targets = (
+        RowStore((n, HEADS, DIM), "int16", 1.0, folder / "rows"),
+        RowStore((n, HEADS, 1), path=folder / "v"),
+    )
     u, v = unit(POOL, 0, 1.0), outputs(POOL, 1)
     for start in range(0, n, POOL):
         rows[start : start + POOL], targets[start : start + POOL] = u, v
     for name in ("rows", "v"):
         with (folder / name).open("r+b") as file:
             os.fsync(file.fileno())
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # the next reader reads from the disk
+            os.posix_fadvise(
+                file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED
+            )  # the next reader reads from the disk
     return {"bytes": sum((folder / name).stat().st_size for name in ("rows", "v"))}
 
 
 def read(n: int, folder: Path) -> dict[str, float]:
     """Return seconds and extra bytes of an exact pass over n rows on disk, and how far its sums are from the truth."""
-    rows, targets = RowStore((n, HEADS, DIM), "int16", 1.0, folder / "rows"), RowStore((n, HEADS, 1), path=folder / "v")
+    rows, targets = (
+        RowStore((n, HEADS, DIM), "int16", 1.0, folder / "rows"),
+        RowStore((n, HEADS, 1), path=folder / "v"),
+    )
     before, wall, cpu = memory("VmRSS"), time.perf_counter(), time.process_time()
     sums = streamed(zip(rows.blocks(), targets.blocks(), strict=True), torch.float32)
     seconds = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
@@ -222,7 +259,9 @@ def read(n: int, folder: Path) -> dict[str, float]:
 # --- on a GPU --------------------------------------------------------------------------------------------------------
 
 
-def network_share(device: str, folder: Path, batch: int = QUERIES + NEW, size: int = 32) -> tuple[float, float]:
+def network_share(
+    device: str, folder: Path, batch: int = QUERIES + NEW, size: int = 32
+) -> tuple[float, float]:
     """Return wall seconds of the GP part of a step, and of a ResNet-18's forward and backward pass on its inputs."""
     from torchvision.models import resnet18
 
@@ -245,7 +284,9 @@ def network_share(device: str, folder: Path, batch: int = QUERIES + NEW, size: i
         return (time.perf_counter() - began) / times
 
     times = 100 if device.startswith("cuda") else 1
-    return min(timed(training, times) for _ in range(5)), min(timed(both_ways, times) for _ in range(5))
+    return min(timed(training, times) for _ in range(5)), min(
+        timed(both_ways, times) for _ in range(5)
+    )
 
 
 def _wait(device: str) -> None:

@@ -9,20 +9,25 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from gpex_bench import provenance
 from gpex_bench.plots.style import COLOURS, MARKERS, Drawing, styled, to_png, to_svg
+from gpex_bench.run import provenance
 
 TITLE = "A training step over the number of inducing points"
 
 
-def write(rows: list[dict], curves: pd.DataFrame, folder: Path, options: dict[str, str | float]) -> None:
+def write(
+    rows: list[dict], curves: pd.DataFrame, folder: Path, options: dict[str, str | float]
+) -> None:
     """Write all files into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame(rows)
     table.to_csv(folder / "table.csv", index=False, float_format="%.6g")
     curves.to_csv(folder / "steps.csv", index=False, float_format="%.6g")
     here = Path(__file__).parent
-    sources = [here / name for name in ("gpex_scale.py", "scale_measures.py", "released_twin.py", "scale_report.py")]
+    sources = [
+        here / name
+        for name in ("gpex_scale.py", "scale_measures.py", "released_twin.py", "scale_report.py")
+    ]
     record = {
         "command": "python benchmarks/gpex_scale.py",
         "options": options,
@@ -41,7 +46,11 @@ def markdown(table: pd.DataFrame, record: dict) -> str:
     lines = ["| what | measured | must be | reached | detail |", "|---|---|---|---|---|"]
     for row in table.itertuples():
         value = "not measured" if pd.isna(row.value) else f"{row.value:.3g}"
-        reached = "" if row.reached is None or pd.isna(row.reached) else ("yes" if row.reached else "**no**")
+        reached = (
+            ""
+            if row.reached is None or pd.isna(row.reached)
+            else ("yes" if row.reached else "**no**")
+        )
         lines.append(f"| {row.what} | {value} | {row.target or ''} | {reached} | {row.detail} |")
     code, machine = record["code"], record["environment"]
     dirty = ", with uncommitted changes" if code["dirty"] else ""
@@ -62,7 +71,9 @@ def figure(curves: pd.DataFrame) -> Drawing:
     axes = drawn.subplots()
     for number, (what, part) in enumerate(curves.groupby("what", sort=False)):
         part = part.sort_values("m")
-        axes.loglog(part.m, 1e3 * part.seconds, color=COLOURS[number], marker=MARKERS[number], label=what)
+        axes.loglog(
+            part.m, 1e3 * part.seconds, color=COLOURS[number], marker=MARKERS[number], label=what
+        )
     axes.set(xlabel="inducing points M", ylabel="step, milliseconds", title=TITLE)
     axes.xaxis.set_major_formatter(lambda m, _: f"{m:,.0f}")
     axes.yaxis.set_major_formatter(lambda milliseconds, _: f"{milliseconds:,g}")
@@ -71,4 +82,6 @@ def figure(curves: pd.DataFrame) -> Drawing:
         f"{what}: {1e3 * part.seconds.iloc[-1]:.3g} ms at M = {part.m.iloc[-1]:,}"
         for what, part in curves.groupby("what")
     ]
-    return Drawing(figure=drawn, title=TITLE, alt="Two logarithmic axes. " + "; ".join(ends) + ".", data=curves)
+    return Drawing(
+        figure=drawn, title=TITLE, alt="Two logarithmic axes. " + "; ".join(ends) + ".", data=curves
+    )

@@ -19,12 +19,13 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from gpex_bench import io, plots
+from gpex_bench import plots
 from gpex_bench.config import Config, parse
-from gpex_bench.inference.components import REPEATED
-from gpex_bench.provenance import fingerprint
-from gpex_bench.stages.repetition import repetition
-from gpex_bench.tables import csv
+from gpex_bench.run import artefacts
+from gpex_bench.run.provenance import fingerprint
+from gpex_bench.statistics.components import REPEATED
+from gpex_bench.studies.variance.answer import repetition
+from gpex_bench.tables.render import csv
 
 LOG = logging.getLogger("variance_components")
 
@@ -69,14 +70,14 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     config = parse(yaml.safe_load(Path(options.config).read_text()))
     stored = Path("results") / config.run / "tables" / "scores.parquet"
-    found = repetition(placed(io.read_table(stored), config))
+    found = repetition(placed(artefacts.read_table(stored), config))
     folder = Path("results") / config.run / "study"
-    io.write_bytes(folder / "table.csv", csv(found.table).encode())
-    io.write_bytes(folder / "sentences.md", found.sentences.encode())
+    artefacts.write_bytes(folder / "table.csv", csv(found.table).encode())
+    artefacts.write_bytes(folder / "sentences.md", found.sentences.encode())
     for stem, drawing in found.drawings.items():
-        io.write_bytes(folder / f"{stem}.svg", plots.to_svg(drawing, stem).encode())
-        io.write_bytes(folder / f"{stem}.png", plots.to_png(drawing))
-    io.describe(
+        artefacts.write_bytes(folder / f"{stem}.svg", plots.to_svg(drawing, stem).encode())
+        artefacts.write_bytes(folder / f"{stem}.png", plots.to_png(drawing))
+    artefacts.describe(
         folder / "table.csv",
         kind="variance components",
         inputs=[stored],

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpex_bench import catalogue, config, io, registry
+from gpex_bench import config
+from gpex_bench.plugins import cards, registry
+from gpex_bench.run import artefacts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,9 +19,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run `gpex-bench`; return the exit status."""
     parser = argparse.ArgumentParser(prog="gpex-bench", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    command = commands.add_parser("list", help="print every plug-in that was found, and why one cannot be used")
+    command = commands.add_parser(
+        "list", help="print every plug-in that was found, and why one cannot be used"
+    )
     command.add_argument("kind", nargs="?", choices=sorted(registry.KINDS), default="method")
-    command.add_argument("--markdown", action="store_true", help="print the generated page of methods or metrics")
+    command.add_argument(
+        "--markdown", action="store_true", help="print the generated page of methods or metrics"
+    )
     command.set_defaults(run=_list)
     command = commands.add_parser("check", help="hold an explainer or a metric to the contract")
     command.add_argument("name")
@@ -28,7 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("what", choices=["report", "config"])
     command.add_argument("--config", type=Path, default=Path("config/default.yaml"))
     command.set_defaults(run=_show)
-    command = commands.add_parser("compare", help="say which numbers moved between two runs; status 1 if any did")
+    command = commands.add_parser(
+        "compare", help="say which numbers moved between two runs; status 1 if any did"
+    )
     for run in ("run_a", "run_b"):
         command.add_argument(run, help="name of a run, or a folder that holds its tables")
     command.set_defaults(run=_compare)
@@ -42,26 +50,26 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _list(options: argparse.Namespace) -> int:
     if options.markdown:
-        sys.stdout.write(catalogue.page(options.kind))
+        sys.stdout.write(cards.page(options.kind))
         return 0
     for plugin in registry.plugins(options.kind).values():
-        sys.stdout.write(f"{plugin.name}: {catalogue.summary(plugin)}\n")
+        sys.stdout.write(f"{plugin.name}: {cards.summary(plugin)}\n")
     return 0
 
 
 def _check(options: argparse.Namespace) -> int:
-    from gpex_bench import contract
+    from gpex_bench.contract import checks
 
-    checks: dict[str, Any] = {"method": contract.check_explainer, "metric": contract.check_metric}
-    for kind, check in checks.items():
+    known_checks: dict[str, Any] = {"method": checks.check_explainer, "metric": checks.check_metric}
+    for kind, check in known_checks.items():
         plugin = registry.plugins(kind).get(options.name)
         if plugin is None:
             continue
         if plugin.cls is None:
             raise ValueError(f"{plugin.path.name} {plugin.reason}.")
         try:
-            check(contract.example(plugin.cls) if kind == "method" else plugin.cls())
-        except contract.BrokenPromise as broken:
+            check(checks.example(plugin.cls) if kind == "method" else plugin.cls())
+        except checks.BrokenPromise as broken:
             sys.stderr.write(f"{kind} {options.name} {broken}\n")
             return 1
         sys.stdout.write(f"{kind} {options.name} keeps every promise.\n")
@@ -74,7 +82,9 @@ def _show(options: argparse.Namespace) -> int:
     settings = config.load(options.config)
     if options.what == "report":
         path = Path("results") / settings.run / "report.html"
-        sys.stdout.write(f"The report is {path} - open it in a browser; its tables and figures lie beside it.\n")
+        sys.stdout.write(
+            f"The report is {path} - open it in a browser; its tables and figures lie beside it.\n"
+        )
         return 0 if path.is_file() else 1
     for kind, entries in settings.entries.items():
         for run_id, entry in entries.items():
@@ -84,8 +94,8 @@ def _show(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     """Print what differs between two runs: beyond the intervals first, then states and marks; count the rest."""
-    from gpex_bench.inference.variants import compare
-    from gpex_bench.report.moved import sentences
+    from gpex_bench.report.compare import sentences
+    from gpex_bench.statistics.variants import compare
 
     found = compare(_outcomes(options.run_a), _outcomes(options.run_b))
     sys.stdout.write("\n".join(sentences(found, options.run_a, options.run_b)) + "\n")
@@ -96,15 +106,24 @@ def _outcomes(run: str) -> pd.DataFrame:
     """Return the outcomes of a run: of results/RUN, or of a folder with `tables/outcomes.parquet` or outcomes.csv."""
     import pandas as pd
 
-    places = [Path("results") / run / "tables", Path("results/published") / run, Path(run) / "tables", Path(run)]
+    places = [
+        Path("results") / run / "tables",
+        Path("results/published") / run,
+        Path(run) / "tables",
+        Path(run),
+    ]
     for folder in places:
         if (folder / "outcomes.parquet").is_file():
-            return io.read_table(folder / "outcomes.parquet")
+            return artefacts.read_table(folder / "outcomes.parquet")
         if (folder / "outcomes.csv").is_file():
             words = {"mark": "str", "reason": "str", "state": "str"}
-            return pd.read_csv(folder / "outcomes.csv", dtype=words).fillna(dict.fromkeys(words, ""))
+            return pd.read_csv(folder / "outcomes.csv", dtype=words).fillna(
+                dict.fromkeys(words, "")
+            )
     tried = ", ".join(str(folder) for folder in places)
-    raise ValueError(f"run {run!r} has no outcomes.parquet and no outcomes.csv; looked in {tried}. Run it first.")
+    raise ValueError(
+        f"run {run!r} has no outcomes.parquet and no outcomes.csv; looked in {tried}. Run it first."
+    )
 
 
 if __name__ == "__main__":

@@ -23,10 +23,16 @@ class Template(Explainer):
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return relevance for each entry of query.x; each row depends on itself, the seed and its sample only."""
         total = torch.zeros_like(query.x)
-        generators = [task.generator(sample) for sample in query.sample.tolist()]  # never torch.manual_seed
+        generators = [
+            task.generator(sample) for sample in query.sample.tolist()
+        ]  # never torch.manual_seed
         for _ in range(self.n_draws):
-            noise = torch.stack([torch.randn(query.x.shape[1:], generator=generator) for generator in generators])
-            x = (query.x + self.noise * noise.to(query.x)).requires_grad_()  # a new tensor: query.x stays as it is
+            noise = torch.stack(
+                [torch.randn(query.x.shape[1:], generator=generator) for generator in generators]
+            )
+            x = (
+                query.x + self.noise * noise.to(query.x)
+            ).requires_grad_()  # a new tensor: query.x stays as it is
             with torch.enable_grad():
                 logit = task.model(x).gather(1, query.target[:, None]).sum()
                 total += torch.autograd.grad(logit, x)[0]

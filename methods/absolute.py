@@ -6,8 +6,8 @@ that of the other.
 
 from torch import Tensor
 
+from gpex_bench.families.wrapper import Wrapper
 from gpex_bench.types import settings
-from gpex_bench.wrapper import Wrapper
 
 
 @settings

@@ -6,8 +6,8 @@ shape of the input. The sum of the map stays. Cost: that of the other explainer.
 
 from torch import Tensor
 
+from gpex_bench.families.wrapper import Wrapper
 from gpex_bench.types import Need, settings
-from gpex_bench.wrapper import Wrapper
 
 
 @settings

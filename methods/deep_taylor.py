@@ -13,8 +13,8 @@ per sample are counted; the passes inside the rules are not.
 
 from typing import Literal
 
-from gpex_bench.propagation import rules
-from gpex_bench.propagation.network import Composite, propagate
+from gpex_bench.families.lrp import rules
+from gpex_bench.families.lrp.network import Composite, propagate
 from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
 
 
@@ -32,7 +32,9 @@ class DeepTaylor(Explainer):
     def __post_init__(self) -> None:
         """Refuse unknown domains."""
         if self.domain not in ("auto", "box", "unbounded", "positive"):
-            raise ValueError(f"domain must be auto, box, unbounded or positive, got {self.domain!r}.")
+            raise ValueError(
+                f"domain must be auto, box, unbounded or positive, got {self.domain!r}."
+            )
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Decompose the target's logit."""
@@ -52,4 +54,6 @@ class DeepTaylor(Explainer):
             return rules.squared
         x = task.data.train.x
         over = (0, 2, 3) if task.data.is_image else (0,)
-        return rules.box(x.amin(over, keepdim=True).clamp(max=0), x.amax(over, keepdim=True).clamp(min=0))
+        return rules.box(
+            x.amin(over, keepdim=True).clamp(max=0), x.amax(over, keepdim=True).clamp(min=0)
+        )

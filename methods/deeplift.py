@@ -8,7 +8,7 @@ loses or adds some (shown in the tests), so that no completeness is claimed; `re
 forward and two backward rows per sample; half are the baseline.
 """
 
-from gpex_bench.propagation.gradients import hooked
+from gpex_bench.families.gradients import hooked
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
 
 
@@ -28,7 +28,11 @@ class DeepLift(Explainer):
 
         baseline = task.data.baseline.to(query.x).expand_as(query.x)
         with hooked(task.model) as (network, outputs):
-            values = Captum(network).attribute(query.x.clone().requires_grad_(), baseline, target=query.target).detach()
+            values = (
+                Captum(network)
+                .attribute(query.x.clone().requires_grad_(), baseline, target=query.target)
+                .detach()
+            )
         above, below = outputs[0].chunk(2)
         change = (above - below).gather(1, query.target[:, None])[:, 0]
         return Attribution(values=values, residual=change - values.flatten(1).sum(1))

@@ -9,7 +9,7 @@ per sample; half are baselines.
 
 import torch
 
-from gpex_bench.propagation.gradients import hooked
+from gpex_bench.families.gradients import hooked
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
 
 CHUNK = 128  # pairs of a sample and a baseline that go through the network together
@@ -30,7 +30,9 @@ class DeepLiftShap(Explainer):
     def __post_init__(self) -> None:
         """Refuse a mean of nothing."""
         if self.budget < 2:
-            raise ValueError(f"budget must be at least 2, a sample and a baseline, got {self.budget}.")
+            raise ValueError(
+                f"budget must be at least 2, a sample and a baseline, got {self.budget}."
+            )
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the mean over the baselines of each sample."""
@@ -39,7 +41,9 @@ class DeepLiftShap(Explainer):
         n, train, values, changes = self.budget // 2, task.data.train.x, [], []
         with hooked(task.model) as (network, outputs):
             lift = DeepLift(network)
-            for x, target, sample in zip(query.x, query.target.tolist(), query.sample.tolist(), strict=True):
+            for x, target, sample in zip(
+                query.x, query.target.tolist(), query.sample.tolist(), strict=True
+            ):
                 rows = torch.randint(len(train), (n,), generator=task.generator(sample))
                 total, change = torch.zeros_like(x), x.new_zeros(())
                 for part in rows.split(CHUNK):

@@ -23,7 +23,9 @@ class EdgeDetector(Explainer):
         """Return the edges of each image."""
         channels = query.x.shape[1]
         grey = functional.pad(query.x.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
-        across = torch.outer(query.x.new_tensor([1.0, 2.0, 1.0]), query.x.new_tensor([-1.0, 0.0, 1.0]))
+        across = torch.outer(
+            query.x.new_tensor([1.0, 2.0, 1.0]), query.x.new_tensor([-1.0, 0.0, 1.0])
+        )
         both = torch.stack([across, across.T])[:, None]
         magnitude = functional.conv2d(grey, both).square().sum(1, keepdim=True).sqrt()
         return Attribution(values=(magnitude / channels).repeat(1, channels, 1, 1))

@@ -20,18 +20,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gpex_bench.masking import (
-    Fill,
-    Regions,
-    Segmentation,
-    ask,
-    check_budget,
-    check_settings,
-    groups,
-    pad,
-    probe,
-    regions,
-)
+from gpex_bench.masking.answers import ask, groups, pad, probe
+from gpex_bench.masking.choices import Fill, Segmentation, check_budget, check_settings
+from gpex_bench.masking.regions import Regions, regions
 from gpex_bench.types import Attribution, Explainer, Query, Task, settings
 
 DIGITS = 5  # decimals of an answer; smaller differences are rounding errors of the network
@@ -83,9 +74,13 @@ class ELime(Explainer):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
         if self.elite >= self.population:
-            raise ValueError(f"elite must be smaller than population ({self.population}), got {self.elite}.")
+            raise ValueError(
+                f"elite must be smaller than population ({self.population}), got {self.elite}."
+            )
         size = self.restarts * self.population
-        check_budget(self.budget, 2 * size, f"two generations of {self.restarts} x {self.population} subsets")
+        check_budget(
+            self.budget, 2 * size, f"two generations of {self.restarts} x {self.population} subsets"
+        )
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the share of the final subsets that keep each segment."""
@@ -102,11 +97,17 @@ class ELime(Explainer):
         once = probe(task, query, self.fill, self.fitness, cut)
 
         def answer(masks: list[Tensor]) -> list[Tensor]:
-            each = [torch.cat(masks[i : i + self.restarts]) for i in range(0, len(masks), self.restarts)]
+            each = [
+                torch.cat(masks[i : i + self.restarts]) for i in range(0, len(masks), self.restarts)
+            ]
             lengths = [len(mask) for mask in masks]
             return list(torch.cat(ask(once, cut, each)).cpu().split(lengths))
 
-        generators = [one for sample in query.sample.tolist() for one in self._generators(task.generator(sample))]
+        generators = [
+            one
+            for sample in query.sample.tolist()
+            for one in self._generators(task.generator(sample))
+        ]
         counts = [count for count in cut.count.tolist() for _ in range(self.restarts)]
         return self.search(answer, counts, generators, cut)
 
@@ -116,7 +117,11 @@ class ELime(Explainer):
         return [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def search(
-        self, answer: Answer, counts: Sequence[int], generators: Sequence[torch.Generator], cut: Regions
+        self,
+        answer: Answer,
+        counts: Sequence[int],
+        generators: Sequence[torch.Generator],
+        cut: Regions,
     ) -> Evolution:
         """Run the algorithm on the CPU; `answer` is asked for each mask once per run, all runs together."""
         width, known = max(counts), [dict[bytes, float]() for _ in counts]
@@ -134,16 +139,27 @@ class ELime(Explainer):
                 population = torch.where(stopped[:, None, None], population, children)
                 fitness = self._judge(population, counts, known, answer)
             order = fitness.argsort(dim=1, descending=True, stable=True)
-            fitness, population = fitness.gather(1, order), population.gather(1, order[..., None].expand(-1, -1, width))
+            fitness, population = (
+                fitness.gather(1, order),
+                population.gather(1, order[..., None].expand(-1, -1, width)),
+            )
             idle = torch.where(fitness[:, 0] > best[-1], 0, idle + 1) if best else idle
             best.append(fitness[:, 0])
             rows.append(torch.tensor([len(seen) for seen in known]))
         return Evolution(
-            cut=cut, population=population, fitness=fitness, best=torch.stack(best, 1), rows=torch.stack(rows, 1)
+            cut=cut,
+            population=population,
+            fitness=fitness,
+            best=torch.stack(best, 1),
+            rows=torch.stack(rows, 1),
         )
 
     def _judge(
-        self, population: Tensor, counts: Sequence[int], known: list[dict[bytes, float]], answer: Answer
+        self,
+        population: Tensor,
+        counts: Sequence[int],
+        known: list[dict[bytes, float]],
+        answer: Answer,
     ) -> Tensor:
         """Return the fitness of every individual; asks for masks that a run has not met."""
         keys = [[row.tobytes() for row in one.numpy()] for one in population]
@@ -151,15 +167,24 @@ class ELime(Explainer):
             {key: i for i, key in reversed(list(enumerate(names))) if key not in seen}
             for names, seen in zip(keys, known, strict=True)
         ]
-        masks = [one[list(fresh.values()), :count] for one, fresh, count in zip(population, new, counts, strict=True)]
+        masks = [
+            one[list(fresh.values()), :count]
+            for one, fresh, count in zip(population, new, counts, strict=True)
+        ]
         for seen, fresh, y in zip(known, new, answer(masks), strict=True):
             seen.update(zip(fresh, y.double().round(decimals=DIGITS).tolist(), strict=True))
-        answers = torch.tensor([[seen[key] for key in names] for names, seen in zip(keys, known, strict=True)])
+        answers = torch.tensor(
+            [[seen[key] for key in names] for names, seen in zip(keys, known, strict=True)]
+        )
         size = population.sum(2) / torch.tensor(counts)[:, None]
         return answers - self.size_penalty * size
 
     def _children(
-        self, population: Tensor, fitness: Tensor, counts: Sequence[int], generators: Sequence[torch.Generator]
+        self,
+        population: Tensor,
+        fitness: Tensor,
+        counts: Sequence[int],
+        generators: Sequence[torch.Generator],
     ) -> Tensor:
         """Return the next generation of populations that are sorted by fitness: the elite, then children."""
         n, width = self.population - self.elite, population.shape[2]
@@ -175,7 +200,8 @@ class ELime(Explainer):
         contest, crossed = (torch.stack([one[i] for one in drawn]) for i in (0, 1))
         second, flipped = (torch.stack(pad([one[i] for one in drawn], width)) for i in (2, 3))
         mother, father = (  # populations are sorted: the smaller place wins a tournament
-            population.gather(1, contest[:, pair].amin(1)[..., None].expand(-1, -1, width)) for pair in ([0, 1], [2, 3])
+            population.gather(1, contest[:, pair].amin(1)[..., None].expand(-1, -1, width))
+            for pair in ([0, 1], [2, 3])
         )
         children = torch.where(crossed & second, father, mother) ^ flipped
         return torch.cat([population[:, : self.elite], children], 1)

@@ -31,7 +31,10 @@ class ExpectedGradients(Explainer):
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the mean over the draws of each sample."""
-        values = [self._one(task, *row) for row in zip(query.x, query.target, query.sample.tolist(), strict=True)]
+        values = [
+            self._one(task, *row)
+            for row in zip(query.x, query.target, query.sample.tolist(), strict=True)
+        ]
         return Attribution(values=torch.stack(values))
 
     def _one(self, task: Task, x: torch.Tensor, target: torch.Tensor, sample: int) -> torch.Tensor:

@@ -7,7 +7,9 @@ spread evenly over its entries. Cost: one forward row per region, plus one.
 
 import torch
 
-from gpex_bench.masking import Fill, Output, Segmentation, ask, check_settings, probe, regions
+from gpex_bench.masking.answers import ask, probe
+from gpex_bench.masking.choices import Fill, Output, Segmentation, check_settings
+from gpex_bench.masking.regions import regions
 from gpex_bench.types import Attribution, Explainer, Query, Task, settings
 
 
@@ -33,5 +35,7 @@ class FeatureAblation(Explainer):
         asked = probe(task, query, self.fill, self.output, cut)
         without = [~torch.eye(count, dtype=torch.bool) for count in cut.count.tolist()]
         answers = zip(asked.even(1), ask(asked, cut, without), strict=True)
-        drops = torch.nn.utils.rnn.pad_sequence([whole - y for whole, y in answers], batch_first=True)
+        drops = torch.nn.utils.rnn.pad_sequence(
+            [whole - y for whole, y in answers], batch_first=True
+        )
         return Attribution(values=cut.spread(drops, query.x))

@@ -20,10 +20,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gpex_bench.propagation.layers import NORMS, affine
+from gpex_bench.families.lrp.layers import NORMS, affine
 from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
 
-CURVED = (nn.Softplus, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.Hardswish, nn.ReLU6)
+CURVED = (
+    nn.Softplus,
+    nn.ELU,
+    nn.SELU,
+    nn.CELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Sigmoid,
+    nn.Tanh,
+    nn.Hardswish,
+    nn.ReLU6,
+)
 
 
 @settings
@@ -37,7 +48,10 @@ class FullGrad(Explainer):
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the summed maps of each image."""
         terms, _ = bias_terms(task.model, query.x, query.target)
-        total = sum((_map(term, query.x) for term in terms if term.ndim == 4), start=torch.zeros_like(query.x[:, :1]))
+        total = sum(
+            (_map(term, query.x) for term in terms if term.ndim == 4),
+            start=torch.zeros_like(query.x[:, :1]),
+        )
         return Attribution(values=(total / query.x.shape[1]).expand_as(query.x).clone())
 
 
@@ -60,7 +74,9 @@ def bias_terms(model: nn.Module, x: Tensor, target: Tensor) -> tuple[list[Tensor
         logit = model(x).gather(1, target[:, None])[:, 0]
         gradients = torch.autograd.grad(logit.sum(), [x, *(output for output, _ in places)])
     factors = [x.detach(), *(bias for _, bias in places)]
-    return [gradient * factor for gradient, factor in zip(gradients, factors, strict=True)], logit.detach()
+    return [
+        gradient * factor for gradient, factor in zip(gradients, factors, strict=True)
+    ], logit.detach()
 
 
 def _bias(name: str, module: Any, z: Tensor) -> Tensor | None:
@@ -74,7 +90,9 @@ def _bias(name: str, module: Any, z: Tensor) -> Tensor | None:
             (slope,) = torch.autograd.grad(output.sum(), z)
         return (output - slope * z).detach()
     if isinstance(module, (nn.Linear, nn.Conv2d)) and module.bias is not None:
-        return module.bias.detach().view(-1, *[1] * (z.ndim - 2 if isinstance(module, nn.Conv2d) else 0))
+        return module.bias.detach().view(
+            -1, *[1] * (z.ndim - 2 if isinstance(module, nn.Conv2d) else 0)
+        )
     return None
 
 
@@ -83,4 +101,6 @@ def _map(term: Tensor, like: Tensor) -> Tensor:
     size = term.abs()
     low, high = (end(size.flatten(1), 1).view(-1, 1, 1, 1) for end in (torch.amin, torch.amax))
     scaled = (size - low) / (high - low).clamp(min=torch.finfo(size.dtype).tiny)
-    return functional.interpolate(scaled, like.shape[2:], mode="bilinear", align_corners=False).sum(1, keepdim=True)
+    return functional.interpolate(scaled, like.shape[2:], mode="bilinear", align_corners=False).sum(
+        1, keepdim=True
+    )

@@ -40,9 +40,13 @@ class GpexAttribution(Explainer):
         if task.data.is_image:
             relevance = surrogate.relevance(query.x, query.target)
             if relevance is None:
-                raise ValueError(f"The surrogate {self.surrogate!r} cannot tell where in an image its mean comes from.")
+                raise ValueError(
+                    f"The surrogate {self.surrogate!r} cannot tell where in an image its mean comes from."
+                )
             n_channels = query.x.shape[1]
-            return Attribution(values=(relevance[:, None] / n_channels).expand_as(query.x).detach().clone())
+            return Attribution(
+                values=(relevance[:, None] / n_channels).expand_as(query.x).detach().clone()
+            )
         return Attribution(values=self._integrated(task, query))
 
     def _integrated(self, task: Task, query: Query) -> Tensor:

@@ -5,7 +5,7 @@ size of the image (bilinear) and shared evenly between the channels. Captum's La
 needs the layer; it is the twin in the tests. Cost: one forward and one backward row per sample.
 """
 
-from gpex_bench.propagation.maps import class_activation
+from gpex_bench.families.cam import class_activation
 from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
 
 

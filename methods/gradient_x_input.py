@@ -5,7 +5,7 @@ Shrikumar, Greenside, Shcherbina, Kundaje 2016 (shrikumar2016not). Cost: one for
 Zero means zero in the units of the data, whatever the baseline of the dataset is.
 """
 
-from gpex_bench.propagation.gradients import logit_gradient
+from gpex_bench.families.gradients import logit_gradient
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
 
 

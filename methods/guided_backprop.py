@@ -6,7 +6,7 @@ functional.relu, keep their gradient, so that a network without ReLU modules get
 and one backward row per sample.
 """
 
-from gpex_bench.propagation.gradients import hooked
+from gpex_bench.families.gradients import hooked
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
 
 
@@ -24,5 +24,7 @@ class GuidedBackprop(Explainer):
         from captum.attr import GuidedBackprop as Captum
 
         with hooked(task.model) as (network, _):
-            values = Captum(network).attribute(query.x.clone().requires_grad_(), target=query.target)
+            values = Captum(network).attribute(
+                query.x.clone().requires_grad_(), target=query.target
+            )
         return Attribution(values=values.detach())

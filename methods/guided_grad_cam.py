@@ -6,8 +6,8 @@ enlarges by nearest pixels unless told otherwise. Works on a copy of the network
 stands in methods/guided_backprop.py. Cost: two forward and two backward rows per sample.
 """
 
-from gpex_bench.propagation.gradients import hooked
-from gpex_bench.propagation.maps import class_activation
+from gpex_bench.families.cam import class_activation
+from gpex_bench.families.gradients import hooked
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
 
 
@@ -28,5 +28,7 @@ class GuidedGradCam(Explainer):
 
         found = class_activation(task.model, query.x, query.target, self.layer)
         with hooked(task.model) as (network, _):
-            gradient = GuidedBackprop(network).attribute(query.x.clone().requires_grad_(), target=query.target)
+            gradient = GuidedBackprop(network).attribute(
+                query.x.clone().requires_grad_(), target=query.target
+            )
         return Attribution(values=gradient.detach() * found)

@@ -13,9 +13,11 @@ zeros. Cost: `budget` forward rows per sample, and budget^2 * regions multiplica
 import torch
 from torch import Tensor
 
-from gpex_bench.masking import CHUNK, Fill, Output, ask, check_settings, grid, groups, probe
+from gpex_bench.families.sobol_indices import is_constant
+from gpex_bench.masking.answers import CHUNK, ask, groups, probe
+from gpex_bench.masking.choices import Fill, Output, check_settings
+from gpex_bench.masking.regions import grid
 from gpex_bench.types import Attribution, Explainer, Query, Task, settings
-from gpex_bench.variance import is_constant
 
 
 @settings
@@ -36,14 +38,20 @@ class Hsic(Explainer):
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Explain a bounded number of samples at a time."""
-        return Attribution(values=torch.cat([self._part(task, part) for part in groups(query, self.budget)]))
+        return Attribution(
+            values=torch.cat([self._part(task, part) for part in groups(query, self.budget)])
+        )
 
     def _part(self, task: Task, query: Query) -> Tensor:
         cut = grid(query.x, self.grid)
         asked = probe(task, query, self.fill, self.output, cut)
-        masks = [coins(self.budget, cut.most, task.seeded(sample)) for sample in query.sample.tolist()]
+        masks = [
+            coins(self.budget, cut.most, task.seeded(sample)) for sample in query.sample.tolist()
+        ]
         answers = zip(masks, ask(asked, cut, masks), strict=True)
-        return cut.spread(torch.stack([dependence(mask.to(y.device), y) for mask, y in answers]), query.x)
+        return cut.spread(
+            torch.stack([dependence(mask.to(y.device), y) for mask, y in answers]), query.x
+        )
 
 
 def coins(n_masks: int, n_regions: int, seed: int) -> Tensor:

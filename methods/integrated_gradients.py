@@ -35,6 +35,8 @@ class IntegratedGradients(Explainer):
             baselines=task.data.baseline[None].to(query.x),
             target=query.target,
             n_steps=self.budget,
-            internal_batch_size=max(CHUNK, len(query.x)),  # captum cannot split one point of the path
+            internal_batch_size=max(
+                CHUNK, len(query.x)
+            ),  # captum cannot split one point of the path
         )
         return Attribution(values=values.detach().to(query.x.dtype))

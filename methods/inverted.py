@@ -6,8 +6,8 @@ Comparing with the inverse is more telling than comparing with a random map: Eir
 
 from torch import Tensor
 
+from gpex_bench.families.wrapper import Wrapper
 from gpex_bench.types import settings
-from gpex_bench.wrapper import Wrapper
 
 
 @settings

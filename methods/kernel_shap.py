@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gpex_bench.coalitions import ShapleyValues
-from gpex_bench.masking import Probe, Regions, ask, check_budget, pad
+from gpex_bench.families.shapley import ShapleyValues
+from gpex_bench.masking.answers import Probe, ask, pad
+from gpex_bench.masking.choices import check_budget
+from gpex_bench.masking.regions import Regions
 from gpex_bench.types import settings
 
 JITTER = 1e-10  # share of the mean diagonal that is added to it, in case the drawn coalitions leave a direction open
@@ -30,11 +32,19 @@ class KernelShap(ShapleyValues):
 
     def estimate(self, asked: Probe, cut: Regions, generators: list[Any]) -> Tensor:
         """Return the values of each sample's regions [sample, region]."""
-        drawn = [coalitions(self.budget, *one) for one in zip(cut.count.tolist(), generators, strict=True)]
+        drawn = [
+            coalitions(self.budget, *one)
+            for one in zip(cut.count.tolist(), generators, strict=True)
+        ]
         answers = ask(asked, cut, [masks for masks, _ in drawn])
         rows = max(len(masks) for masks, _ in drawn)
         design, weight, y = (
-            torch.stack([functional.pad(one, (0,) * (2 * one.ndim - 1) + (rows - len(one),)) for one in part])
+            torch.stack(
+                [
+                    functional.pad(one, (0,) * (2 * one.ndim - 1) + (rows - len(one),))
+                    for one in part
+                ]
+            )
             for part in (
                 pad([masks.to(asked.x.device).double() for masks, _ in drawn], cut.most),
                 [weights.to(asked.x.device) for _, weights in drawn],

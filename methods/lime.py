@@ -15,7 +15,9 @@ from unittest import mock
 import numpy as np
 import torch
 
-from gpex_bench.masking import CHUNK, FEWEST_REGIONS, Segmentation, check_settings, regions
+from gpex_bench.masking.answers import CHUNK
+from gpex_bench.masking.choices import Segmentation, check_settings
+from gpex_bench.masking.regions import FEWEST_REGIONS, regions
 from gpex_bench.types import Attribution, Explainer, Query, Task, settings
 
 
@@ -41,7 +43,9 @@ class Lime(Explainer):
         """Explain the samples one by one."""
         one = self._image if task.data.is_image else self._table
         rows = zip(query.x.cpu(), query.target.tolist(), query.sample.tolist(), strict=True)
-        values = [one(task, x.double().numpy(), target, task.seeded(sample)) for x, target, sample in rows]
+        values = [
+            one(task, x.double().numpy(), target, task.seeded(sample)) for x, target, sample in rows
+        ]
         return Attribution(values=torch.from_numpy(np.stack(values)).to(query.x))
 
     def _image(self, task: Task, x: np.ndarray, target: int, seed: int) -> np.ndarray:
@@ -50,12 +54,18 @@ class Lime(Explainer):
 
         channels = len(x)
         segments = (
-            regions(torch.from_numpy(x[None]), self.segmentation, self.n_segments, self.compactness).index[0].numpy()
+            regions(torch.from_numpy(x[None]), self.segmentation, self.n_segments, self.compactness)
+            .index[0]
+            .numpy()
         )
         absent = task.data.baseline.cpu().double().numpy()
-        colour, fill = (np.broadcast_to(image, (max(3, channels), *image.shape[1:])) for image in (x, absent))
+        colour, fill = (
+            np.broadcast_to(image, (max(3, channels), *image.shape[1:])) for image in (x, absent)
+        )
         explainer = lime_image.LimeImageExplainer(feature_selection="none", random_state=seed)
-        with mock.patch.object(lime_image, "tqdm", iter):  # the package has no switch for its progress bar
+        with mock.patch.object(
+            lime_image, "tqdm", iter
+        ):  # the package has no switch for its progress bar
             explained = explainer.explain_instance(
                 colour.transpose(1, 2, 0),
                 lambda images: _probability(task, images.transpose(0, 3, 1, 2)[:, :channels]),
@@ -84,7 +94,11 @@ class Lime(Explainer):
             random_state=seed,
         )
         explained = explainer.explain_instance(
-            x, lambda rows: _probability(task, rows), labels=(target,), num_features=len(x), num_samples=self.budget
+            x,
+            lambda rows: _probability(task, rows),
+            labels=(target,),
+            num_features=len(x),
+            num_samples=self.budget,
         )
         weight = np.zeros(len(x))
         for feature, value in explained.local_exp[target]:

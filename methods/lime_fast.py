@@ -11,21 +11,10 @@ gives zeros. Cost: `budget` forward rows per sample.
 import torch
 from torch import Tensor
 
-from gpex_bench.masking import (
-    CHUNK,
-    Fill,
-    Output,
-    Regions,
-    Segmentation,
-    absent,
-    ask,
-    check_settings,
-    groups,
-    on_scale,
-    pad,
-    probe,
-    regions,
-)
+from gpex_bench.masking.answers import CHUNK, ask, groups, on_scale, pad, probe
+from gpex_bench.masking.choices import Fill, Output, Segmentation, check_settings
+from gpex_bench.masking.fills import absent
+from gpex_bench.masking.regions import Regions, regions
 from gpex_bench.types import Attribution, Explainer, Query, Task, settings
 
 IMAGE_WIDTH, TABLE_WIDTH = 0.25, 0.75  # kernel widths of the package
@@ -54,7 +43,9 @@ class LimeFast(Explainer):
     def explain(self, task: Task, query: Query) -> Attribution:
         """Explain a bounded number of samples at a time, all of them together."""
         one = self._images if task.data.is_image else self._tables
-        return Attribution(values=torch.cat([one(task, part) for part in groups(query, self.budget)]))
+        return Attribution(
+            values=torch.cat([one(task, part) for part in groups(query, self.budget)])
+        )
 
     def _images(self, task: Task, query: Query) -> Tensor:
         cut = regions(query.x, self.segmentation, self.n_segments)
@@ -63,18 +54,24 @@ class LimeFast(Explainer):
         masks = [coins(self.budget, count, task.generator(sample)) for sample, count in samples]
         y = torch.stack(ask(asked, cut, masks))
         design = torch.stack(pad(masks, cut.most)).to(y)
-        return cut.spread(weighted_ridge(design, y, image_weights(design, cut), self.ridge)[0], query.x)
+        return cut.spread(
+            weighted_ridge(design, y, image_weights(design, cut), self.ridge)[0], query.x
+        )
 
     def _tables(self, task: Task, query: Query) -> Tensor:
         x, train = query.x.double(), task.data.train.x.to(query.x).double()
         scale = train.std(0, correction=0)
         scale = torch.where(scale == 0, 1, scale)
-        noise = torch.stack([self._noise(task.generator(sample), x.shape[1]) for sample in query.sample.tolist()])
+        noise = torch.stack(
+            [self._noise(task.generator(sample), x.shape[1]) for sample in query.sample.tolist()]
+        )
         rows = (x[:, None] + noise.to(x) * scale).flatten(0, 1)
         target = query.target.repeat_interleave(self.budget)
         with torch.no_grad():
             parts = zip(rows.to(query.x).split(CHUNK), target.split(CHUNK), strict=True)
-            y = torch.cat([on_scale(task.model(part), wanted, self.output) for part, wanted in parts])
+            y = torch.cat(
+                [on_scale(task.model(part), wanted, self.output) for part, wanted in parts]
+            )
         y = y.view(len(x), -1)
         design = noise.to(y) + ((x - train.mean(0)) / scale)[:, None]
         distance = noise.to(y).norm(dim=2)
@@ -102,13 +99,18 @@ def image_weights(design: Tensor, cut: Regions) -> Tensor:
     return (-(((1 - share.sqrt()) / IMAGE_WIDTH) ** 2) / 2).exp()
 
 
-def weighted_ridge(design: Tensor, y: Tensor, weight: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+def weighted_ridge(
+    design: Tensor, y: Tensor, weight: Tensor, strength: float
+) -> tuple[Tensor, Tensor]:
     """Return slopes [sample, column] and weighted R2 [sample] of ridge regressions with a free intercept.
 
     Minimises sum_n w_n (y_n - b - z_n . slope)^2 + strength |slope|^2. A column of zeros gets 0; R2 of a constant is 0.
     """
     share = (weight / weight.sum(1, keepdim=True))[..., None]
-    z, centred = design - (share * design).sum(1, keepdim=True), y - (share[..., 0] * y).sum(1, keepdim=True)
+    z, centred = (
+        design - (share * design).sum(1, keepdim=True),
+        y - (share[..., 0] * y).sum(1, keepdim=True),
+    )
     weighed = z.mT * weight[:, None]
     penalty = strength * torch.eye(z.shape[2], dtype=z.dtype, device=z.device)
     slope = torch.linalg.solve(weighed @ z + penalty, weighed @ centred[..., None])

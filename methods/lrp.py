@@ -31,8 +31,8 @@ from typing import Literal, get_args
 
 import torch
 
-from gpex_bench.propagation import rules
-from gpex_bench.propagation.network import Composite, Kept, propagate
+from gpex_bench.families.lrp import rules
+from gpex_bench.families.lrp.network import Composite, Kept, propagate
 from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
 
 Name = Literal[
@@ -58,7 +58,9 @@ class LRP(Explainer):
     offers = frozenset({Need.RESIDUAL})
 
     composite: Name = "epsilon_plus"
-    epsilon: float = 1e-6  # stabiliser of epsilon, as a share of the root mean square of a layer's outputs
+    epsilon: float = (
+        1e-6  # stabiliser of epsilon, as a share of the root mean square of a layer's outputs
+    )
     gamma: float = 0.25  # how much more contributions of the sign of the unit count
     bias: rules.Bias = "absorbs"  # what biases take: their share, nothing, or a share that the contributions get back
     through: str = ""  # name of the module whose relevance is filtered; empty: none
@@ -66,14 +68,21 @@ class LRP(Explainer):
 
     def __post_init__(self) -> None:
         """Refuse unknown composites and policies, and impossible numbers."""
-        for name, value, known in (("composite", self.composite, Name), ("bias", self.bias, rules.Bias)):
+        for name, value, known in (
+            ("composite", self.composite, Name),
+            ("bias", self.bias, rules.Bias),
+        ):
             if value not in get_args(known):
-                raise ValueError(f"{name} must be one of {', '.join(get_args(known))}, got {value!r}.")
+                raise ValueError(
+                    f"{name} must be one of {', '.join(get_args(known))}, got {value!r}."
+                )
         for name, number in (("epsilon", self.epsilon), ("gamma", self.gamma)):
             if number < 0:
                 raise ValueError(f"{name} must be at least 0, got {number}.")
         if bool(self.through) != bool(self.channels):
-            raise ValueError(f"through and channels go together, got {self.through!r} and {self.channels}.")
+            raise ValueError(
+                f"through and channels go together, got {self.through!r} and {self.channels}."
+            )
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Propagate the target's logit down to the input."""
@@ -96,7 +105,9 @@ class LRP(Explainer):
         elif self.composite.endswith("box"):
             first = rules.box(*self._box(task))
         dense = epsilon if self.composite.startswith("epsilon") else middle
-        return Composite(first, middle, dense, rules.proportional, norms=epsilon if middle is epsilon else plus)
+        return Composite(
+            first, middle, dense, rules.proportional, norms=epsilon if middle is epsilon else plus
+        )
 
     @staticmethod
     def _box(task: Task) -> tuple[torch.Tensor, torch.Tensor]:

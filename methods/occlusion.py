@@ -10,7 +10,8 @@ pixels there are 1 + ceil((n - window) / s) windows).
 import torch
 from torch import Tensor
 
-from gpex_bench.masking import Fill, Output, check_settings, probe
+from gpex_bench.masking.answers import probe
+from gpex_bench.masking.choices import Fill, Output, check_settings
 from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
 
 
@@ -23,7 +24,9 @@ class Occlusion(Explainer):
     needs = frozenset({Need.IMAGE})
 
     window: int = 4  # pixels along a side of the window
-    stride: int = 2  # pixels from one window to the next; at most the window, or pixels would be left out
+    stride: int = (
+        2  # pixels from one window to the next; at most the window, or pixels would be left out
+    )
     fill: Fill = "baseline"
     output: Output = "logit"
 
@@ -31,13 +34,17 @@ class Occlusion(Explainer):
         """Refuse windows that leave pixels out."""
         check_settings(self, window=1, stride=1)
         if self.stride > self.window:
-            raise ValueError(f"stride must be at most window ({self.window}), got {self.stride}: pixels are left out.")
+            raise ValueError(
+                f"stride must be at most window ({self.window}), got {self.stride}: pixels are left out."
+            )
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the mean drop of the windows that cover each pixel."""
         x = query.x
         if self.window > min(x.shape[2:]):
-            raise ValueError(f"window must be at most the image's shorter side {min(x.shape[2:])}, got {self.window}.")
+            raise ValueError(
+                f"window must be at most the image's shorter side {min(x.shape[2:])}, got {self.window}."
+            )
         rows, columns = (self._bands(side).to(x.device) for side in x.shape[2:])
         n_windows = len(rows) * len(columns)
 
@@ -50,7 +57,9 @@ class Occlusion(Explainer):
         whole = asked.even(1)
         drop = torch.zeros(len(x), *x.shape[2:], dtype=torch.float64, device=x.device)
         for part, present, y in asked.chunks(image, lambda part: ~covered(window[part])):
-            drop.index_add_(0, image[part], (whole[image[part]] - y)[:, None, None] * (1 - present.double()))
+            drop.index_add_(
+                0, image[part], (whole[image[part]] - y)[:, None, None] * (1 - present.double())
+            )
         times = rows.sum(0)[:, None] * columns.sum(0)
         return Attribution(values=(drop / times / x.shape[1])[:, None].expand_as(x).to(x).clone())
 

@@ -9,9 +9,9 @@ import dataclasses
 
 from torch import Tensor
 
-from gpex_bench.random_weights import drawn_anew
+from gpex_bench.families.wrapper import Wrapper
+from gpex_bench.models.altered.random_weights import drawn_anew
 from gpex_bench.types import Attribution, Query, Task, settings
-from gpex_bench.wrapper import Wrapper
 
 
 @settings

@@ -19,11 +19,15 @@ class Oracle(Explainer):
         """Look the mask of each test sample up by its identity."""
         truth, known = task.data.truth, task.data.test.sample
         if truth is None:
-            raise ValueError(f"The oracle needs planted truth and the dataset {task.data.name!r} has none.")
+            raise ValueError(
+                f"The oracle needs planted truth and the dataset {task.data.name!r} has none."
+            )
         found = query.sample[:, None] == known.to(query.sample.device)[None]
         if not bool(found.any(1).all()):
             lost = query.sample[~found.any(1)].tolist()
-            raise ValueError(f"query.sample must hold test samples of {task.data.name!r}; {lost} are not.")
+            raise ValueError(
+                f"query.sample must hold test samples of {task.data.name!r}; {lost} are not."
+            )
         mask = truth.mask[found.int().argmax(1).to(truth.mask.device)].to(query.x)
         size = mask.flatten(1).sum(1).clamp(min=1)
         return Attribution(values=mask / size.view(-1, *[1] * (mask.ndim - 1)))

@@ -23,7 +23,9 @@ class RandomExamples(Explainer):
         """Return k rows of the training split for each sample."""
         n_train = len(task.data.train.y)
         if not 1 <= self.k <= n_train:
-            raise ValueError(f"k must be between 1 and the {n_train} training samples, got {self.k}.")
+            raise ValueError(
+                f"k must be between 1 and the {n_train} training samples, got {self.k}."
+            )
         index, weight = [], []
         for sample in query.sample.tolist():
             generator = task.generator(sample)

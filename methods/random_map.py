@@ -19,5 +19,7 @@ class RandomMap(Explainer):
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return one draw per sample."""
         shape = query.x.shape[1:]
-        maps = [torch.randn(shape, generator=task.generator(sample)) for sample in query.sample.tolist()]
+        maps = [
+            torch.randn(shape, generator=task.generator(sample)) for sample in query.sample.tolist()
+        ]
         return Attribution(values=torch.stack(maps).to(query.x.device))

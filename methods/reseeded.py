@@ -10,8 +10,8 @@ import dataclasses
 
 from torch import Tensor
 
+from gpex_bench.families.wrapper import Wrapper
 from gpex_bench.types import Attribution, Query, Task, settings
-from gpex_bench.wrapper import Wrapper
 
 
 @settings
@@ -27,7 +27,9 @@ class Reseeded(Wrapper):
         """Refuse the seed that the explainer has by itself."""
         super().__post_init__()
         if self.draw < 1:
-            raise ValueError(f"draw must be at least 1 (0 is the explainer by itself), got {self.draw}.")
+            raise ValueError(
+                f"draw must be at least 1 (0 is the explainer by itself), got {self.draw}."
+            )
 
     def change(self, values: Tensor) -> Tensor:
         """Return the map as it is."""

@@ -7,8 +7,8 @@ its pixels, channel by channel, so that the sum of the map stays. Cost: that of 
 import torch
 from torch import Tensor
 
+from gpex_bench.families.wrapper import Wrapper
 from gpex_bench.types import Need, settings
-from gpex_bench.wrapper import Wrapper
 
 
 @settings
@@ -31,7 +31,9 @@ class Resized(Wrapper):
         """Return the map of cell means."""
         sides = values.shape[2:]
         if self.grid > min(sides):
-            raise ValueError(f"grid must be at most the image's shorter side {min(sides)}, got {self.grid}.")
+            raise ValueError(
+                f"grid must be at most the image's shorter side {min(sides)}, got {self.grid}."
+            )
         across, along = (self._averages(side).to(values) for side in sides)
         return across @ values @ along.T
 

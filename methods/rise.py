@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gpex_bench.masking import Fill, Output, check_settings, groups, probe
+from gpex_bench.masking.answers import groups, probe
+from gpex_bench.masking.choices import Fill, Output, check_settings
 from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
 
 
@@ -39,8 +40,12 @@ class Rise(Explainer):
         """Return the weighted mean of the masks of a bounded number of samples at a time."""
         side = min(query.x.shape[2:])
         if self.grid > side:
-            raise ValueError(f"grid must be at most the image's shorter side {side}, got {self.grid}.")
-        return Attribution(values=torch.cat([self._part(task, part) for part in groups(query, self.budget)]))
+            raise ValueError(
+                f"grid must be at most the image's shorter side {side}, got {self.grid}."
+            )
+        return Attribution(
+            values=torch.cat([self._part(task, part) for part in groups(query, self.budget)])
+        )
 
     def _part(self, task: Task, query: Query) -> Tensor:
         """Enlarge the masks a chunk at a time; only the coarse ones are kept."""
@@ -72,7 +77,8 @@ class Rise(Explainer):
         shape = (self.budget, self.grid, self.grid)
         cells = torch.rand(shape, generator=generator) < self.probability
         down, right = (
-            torch.randint(0, -(-side // self.grid), (self.budget,), generator=generator) for side in x.shape[2:]
+            torch.randint(0, -(-side // self.grid), (self.budget,), generator=generator)
+            for side in x.shape[2:]
         )
         return cells, down, right
 
@@ -80,4 +86,6 @@ class Rise(Explainer):
 def bilinear(grid: int, side: int) -> Tensor:
     """Return the matrix that enlarges a side of the grid to one cell more than a side of the image."""
     n_pixels = (grid + 1) * -(-side // grid)
-    return functional.interpolate(torch.eye(grid)[None], n_pixels, mode="linear", align_corners=False)[0].T
+    return functional.interpolate(
+        torch.eye(grid)[None], n_pixels, mode="linear", align_corners=False
+    )[0].T

@@ -4,7 +4,7 @@ Simonyan, Vedaldi, Zisserman 2014 (simonyan2014deep). They show the maximum over
 entry here. Cost: one forward and one backward row per sample.
 """
 
-from gpex_bench.propagation.gradients import logit_gradient
+from gpex_bench.families.gradients import logit_gradient
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
 
 

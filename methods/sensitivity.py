@@ -5,7 +5,7 @@ Montavon, Samek, Mueller 2018 (montavon2018methods), section on sensitivity anal
 backward row per sample. Values are kept per input entry; they are not summed over channels here.
 """
 
-from gpex_bench.propagation.gradients import logit_gradient
+from gpex_bench.families.gradients import logit_gradient
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
 
 

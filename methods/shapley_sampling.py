@@ -12,8 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gpex_bench.coalitions import ShapleyValues
-from gpex_bench.masking import Probe, Regions, ask, check_budget
+from gpex_bench.families.shapley import ShapleyValues
+from gpex_bench.masking.answers import Probe, ask
+from gpex_bench.masking.choices import check_budget
+from gpex_bench.masking.regions import Regions
 from gpex_bench.types import settings
 
 
@@ -25,7 +27,9 @@ class ShapleySampling(ShapleyValues):
 
     def estimate(self, asked: Probe, cut: Regions, generators: list[Any]) -> Tensor:
         """Return the values of each sample's regions [sample, region]."""
-        places = [orders(self.budget, *one) for one in zip(cut.count.tolist(), generators, strict=True)]
+        places = [
+            orders(self.budget, *one) for one in zip(cut.count.tolist(), generators, strict=True)
+        ]
         inner = ask(asked, cut, [prefixes(place) for place in places])
         ends = zip(asked.even(0), asked.even(1), strict=True)
         values = [
@@ -52,5 +56,7 @@ def prefixes(place: Tensor) -> Tensor:
 def mean_gain(place: Tensor, y: Tensor, nothing: Tensor, whole: Tensor) -> Tensor:
     """Return what each region adds on average [region], from the answers to the prefixes of each order."""
     n_orders, n = place.shape
-    path = torch.cat([nothing.expand(n_orders, 1), y.view(n_orders, n - 1), whole.expand(n_orders, 1)], 1)
+    path = torch.cat(
+        [nothing.expand(n_orders, 1), y.view(n_orders, n - 1), whole.expand(n_orders, 1)], 1
+    )
     return path.diff(dim=1).gather(1, place).mean(0)

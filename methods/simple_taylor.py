@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gpex_bench.propagation.gradients import logit_gradient
+from gpex_bench.families.gradients import logit_gradient
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
 
 BISECTIONS = 8  # of the budget: they leave 1/256 of the step between two points
@@ -43,7 +43,11 @@ class SimpleTaylor(Explainer):
     def explain(self, task: Task, query: Query) -> Attribution:
         """Expand the logit of each sample around its root."""
         step = query.x - task.data.baseline.to(query.x)
-        share = torch.zeros(len(query.x)).to(query.x) if self.root == "baseline" else self._search(task, query, step)
+        share = (
+            torch.zeros(len(query.x)).to(query.x)
+            if self.root == "baseline"
+            else self._search(task, query, step)
+        )
         root = query.x - _wide(1 - share, step) * step
         values = logit_gradient(task.model, root, query.target) * (query.x - root)
         with torch.no_grad():

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gpex_bench.masking import Fill, Output, check_settings, probe
+from gpex_bench.masking.answers import probe
+from gpex_bench.masking.choices import Fill, Output, check_settings
 from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
 
 
@@ -48,24 +49,38 @@ class Sise(Explainer):
             strength = gradients.mean((2, 3))
             lost = query.sample[~strength.isfinite().all(1)].tolist()
             if lost:
-                raise ValueError(f"sise needs finite gradients at the feature maps; those of samples {lost} are not.")
+                raise ValueError(
+                    f"sise needs finite gradients at the feature maps; those of samples {lost} are not."
+                )
             keep = strength > self._least(strength)
             image, channel = keep.nonzero().unbind(1)
-            layer = torch.zeros(len(query.x), *query.x.shape[2:], dtype=torch.float64, device=query.x.device)
+            layer = torch.zeros(
+                len(query.x), *query.x.shape[2:], dtype=torch.float64, device=query.x.device
+            )
 
-            def enlarge(part: slice, maps: Tensor = maps, image: Tensor = image, channel: Tensor = channel) -> Tensor:
+            def enlarge(
+                part: slice, maps: Tensor = maps, image: Tensor = image, channel: Tensor = channel
+            ) -> Tensor:
                 chosen = maps[image[part], channel[part]][:, None]
-                return unit(functional.interpolate(chosen, query.x.shape[2:], mode="bilinear")[:, 0])
+                return unit(
+                    functional.interpolate(chosen, query.x.shape[2:], mode="bilinear")[:, 0]
+                )
 
             for part, mask, y in asked.chunks(image, enlarge):
                 layer.index_add_(0, image[part], mask * y[:, None, None])
             layer = unit(layer)
-            fused = layer if fused is None else (fused + layer) * (layer > otsu(layer.flatten(1))[:, None, None])
+            fused = (
+                layer
+                if fused is None
+                else (fused + layer) * (layer > otsu(layer.flatten(1))[:, None, None])
+            )
         if fused is None:
             raise ValueError(
                 "sise needs feature maps, and no module of the network gives any; it must be convolutional."
             )
-        return Attribution(values=(fused / query.x.shape[1])[:, None].expand_as(query.x).to(query.x).clone())
+        return Attribution(
+            values=(fused / query.x.shape[1])[:, None].expand_as(query.x).to(query.x).clone()
+        )
 
     def _least(self, strength: Tensor) -> Tensor | float:
         """Return what a channel's mean gradient must exceed."""
@@ -91,7 +106,11 @@ def recorded(network: nn.Module) -> Iterator[list[Tensor]]:
         if isinstance(output, Tensor) and output.ndim == 4:
             seen.append(output)
 
-    leaves = [leaf for leaf in network.modules() if not list(leaf.children()) and "Pool" not in type(leaf).__name__]
+    leaves = [
+        leaf
+        for leaf in network.modules()
+        if not list(leaf.children()) and "Pool" not in type(leaf).__name__
+    ]
     handles = [leaf.register_forward_hook(keep) for leaf in leaves]
     try:
         yield seen
@@ -110,5 +129,8 @@ def otsu(rows: Tensor) -> Tensor:
     """Return the threshold of each row that best splits its values in two; a constant row's value."""
     from skimage.filters import threshold_otsu
 
-    found = [threshold_otsu(row) if np.ptp(row) > 0 else row[0] for row in rows.detach().cpu().double().numpy()]
+    found = [
+        threshold_otsu(row) if np.ptp(row) > 0 else row[0]
+        for row in rows.detach().cpu().double().numpy()
+    ]
     return torch.tensor(np.array(found)).to(rows)

@@ -9,8 +9,8 @@ of the other explainer.
 import torch
 from torch import Tensor
 
+from gpex_bench.families.wrapper import Wrapper
 from gpex_bench.types import Need, settings
-from gpex_bench.wrapper import Wrapper
 
 
 @settings

@@ -33,7 +33,10 @@ class SmoothGrad(Explainer):
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the mean over the noisy copies of each sample."""
-        values = [self._one(task, *row) for row in zip(query.x, query.target, query.sample.tolist(), strict=True)]
+        values = [
+            self._one(task, *row)
+            for row in zip(query.x, query.target, query.sample.tolist(), strict=True)
+        ]
         return Attribution(values=torch.stack(values))
 
     def _one(self, task: Task, x: torch.Tensor, target: torch.Tensor, sample: int) -> torch.Tensor:
@@ -41,7 +44,9 @@ class SmoothGrad(Explainer):
         total = torch.zeros_like(x)
         for start in range(0, self.budget, CHUNK):
             n = min(CHUNK, self.budget - start)
-            point = (x + scale * torch.randn(n, *x.shape, generator=generator).to(x)).requires_grad_()
+            point = (
+                x + scale * torch.randn(n, *x.shape, generator=generator).to(x)
+            ).requires_grad_()
             with torch.enable_grad():
                 (gradient,) = torch.autograd.grad(task.model(point)[:, target].sum(), point)
             total += gradient.sum(0)

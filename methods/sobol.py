@@ -18,9 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gpex_bench.masking import Fill, Output, by_region, check_settings, grid, groups, probe
+from gpex_bench.families.sobol_indices import base_points, design, indices, mixed
+from gpex_bench.masking.answers import by_region, groups, probe
+from gpex_bench.masking.choices import Fill, Output, check_settings
+from gpex_bench.masking.regions import grid
 from gpex_bench.types import Attribution, Explainer, Query, Task, settings
-from gpex_bench.variance import base_points, design, indices, mixed
 
 
 @settings
@@ -44,15 +46,21 @@ class Sobol(Explainer):
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Explain a bounded number of samples at a time, each with a design of its own."""
-        return Attribution(values=torch.cat([self._part(task, part) for part in groups(query, self.budget)]))
+        return Attribution(
+            values=torch.cat([self._part(task, part) for part in groups(query, self.budget)])
+        )
 
     def _part(self, task: Task, query: Query) -> Tensor:
         cut = grid(query.x, self.grid)
         n_factors, n_samples = cut.most, base_points(self.budget, cut.most)
         asked = probe(task, query, self.fill, self.output, cut)
-        points = np.stack([design(n_factors, n_samples, task.seeded(sample)) for sample in query.sample.tolist()])
+        points = np.stack(
+            [design(n_factors, n_samples, task.seeded(sample)) for sample in query.sample.tolist()]
+        )
         each = n_samples * (n_factors + 2)
         image = torch.arange(len(query.x), device=query.x.device).repeat_interleave(each)
         rows = mixed(torch.from_numpy(points).to(query.x).flatten(0, 1))
-        y = asked.answers(image, by_region(cut, image, rows)).view(len(query.x), n_samples, n_factors + 2)
+        y = asked.answers(image, by_region(cut, image, rows)).view(
+            len(query.x), n_samples, n_factors + 2
+        )
         return cut.spread(indices(y, self.order), query.x)

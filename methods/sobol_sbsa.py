@@ -20,9 +20,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gpex_bench.masking import Fill, Output, Regions, by_region, check_settings, grid, groups, probe, slic
+from gpex_bench.families.sobol_indices import (
+    Indices,
+    base_points,
+    decompose,
+    design,
+    mixed,
+    rows_each,
+)
+from gpex_bench.masking.answers import by_region, groups, probe
+from gpex_bench.masking.choices import Fill, Output, check_settings
+from gpex_bench.masking.regions import Regions, grid, slic
 from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
-from gpex_bench.variance import Indices, base_points, decompose, design, mixed, rows_each
 
 Order = Literal["total", "first", "interaction"]
 Cut = Literal["grid", "superpixels"]
@@ -52,21 +61,33 @@ class SobolSbsa(Explainer):
         check_settings(self, budget=2, n_regions=1)
         for name, known in (("regions", Cut), ("order", Order), ("mask", Mask)):
             if getattr(self, name) not in get_args(known):
-                raise ValueError(f"{name} must be one of {', '.join(get_args(known))}, got {getattr(self, name)!r}.")
+                raise ValueError(
+                    f"{name} must be one of {', '.join(get_args(known))}, got {getattr(self, name)!r}."
+                )
         if self.n_regions > MOST_REGIONS:
-            raise ValueError(f"n_regions must be at most {MOST_REGIONS}, got {self.n_regions}; use sobol for more.")
+            raise ValueError(
+                f"n_regions must be at most {MOST_REGIONS}, got {self.n_regions}; use sobol for more."
+            )
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Explain a bounded number of samples at a time, each with a design of its own."""
-        return Attribution(values=torch.cat([self._part(task, part) for part in groups(query, self.budget)]))
+        return Attribution(
+            values=torch.cat([self._part(task, part) for part in groups(query, self.budget)])
+        )
 
     def _part(self, task: Task, query: Query) -> Tensor:
         cut = self.cut(query.x)
         found = self._indices(task, query, cut, has_pairs=False, has_intervals=False)
-        values = {"first": found.first, "total": found.total, "interaction": found.total - found.first}
+        values = {
+            "first": found.first,
+            "total": found.total,
+            "interaction": found.total - found.first,
+        }
         return cut.spread(values[self.order], query.x)
 
-    def decompose(self, task: Task, query: Query, has_pairs: bool = True) -> tuple[Regions, Indices]:
+    def decompose(
+        self, task: Task, query: Query, has_pairs: bool = True
+    ) -> tuple[Regions, Indices]:
         """Return the regions of the samples and their indices of all orders, with half-widths of 95 % intervals.
 
         Regions that a sample lacks (its superpixels were fewer) have zeros.
@@ -74,17 +95,28 @@ class SobolSbsa(Explainer):
         cut = self.cut(query.x)
         return cut, self._indices(task, query, cut, has_pairs=has_pairs, has_intervals=True)
 
-    def _indices(self, task: Task, query: Query, cut: Regions, *, has_pairs: bool, has_intervals: bool) -> Indices:
-        n_factors = self._n_factors()  # of all samples alike: a sample must not depend on the others' superpixels
-        n_points, each = base_points(self.budget, n_factors, has_pairs), rows_each(n_factors, has_pairs)
+    def _indices(
+        self, task: Task, query: Query, cut: Regions, *, has_pairs: bool, has_intervals: bool
+    ) -> Indices:
+        n_factors = (
+            self._n_factors()
+        )  # of all samples alike: a sample must not depend on the others' superpixels
+        n_points, each = (
+            base_points(self.budget, n_factors, has_pairs),
+            rows_each(n_factors, has_pairs),
+        )
         seeds = [task.seeded(sample) for sample in query.sample.tolist()]
-        points = torch.from_numpy(np.stack([design(n_factors, n_points, seed) for seed in seeds])).to(query.x)
+        points = torch.from_numpy(
+            np.stack([design(n_factors, n_points, seed) for seed in seeds])
+        ).to(query.x)
         if self.mask == "binary":
             points = (points < 0.5).to(query.x)
         image = torch.arange(len(query.x), device=query.x.device).repeat_interleave(n_points * each)
         asked = probe(task, query, self.fill, self.output, cut)
         y = asked.answers(image, by_region(cut, image, mixed(points.flatten(0, 1), has_pairs)))
-        return decompose(y.view(len(query.x), n_points, each), has_pairs, seeds if has_intervals else None)
+        return decompose(
+            y.view(len(query.x), n_points, each), has_pairs, seeds if has_intervals else None
+        )
 
     def _n_factors(self) -> int:
         return round(self.n_regions**0.5) ** 2 if self.regions == "grid" else self.n_regions
@@ -111,7 +143,9 @@ def merged(image: np.ndarray, n_regions: int) -> np.ndarray:
     if n_regions == 1 or n_fine <= n_regions:
         return np.zeros_like(fine) if n_regions == 1 else fine
     size = np.bincount(fine.ravel(), minlength=n_fine)
-    colour = np.stack([np.bincount(fine.ravel(), channel.ravel(), n_fine) / size for channel in image], 1)
+    colour = np.stack(
+        [np.bincount(fine.ravel(), channel.ravel(), n_fine) / size for channel in image], 1
+    )
     one, other = grid_to_graph(*fine.shape).nonzero()
     touches = np.zeros((n_fine, n_fine), dtype=bool)
     touches[fine.ravel()[one], fine.ravel()[other]] = True

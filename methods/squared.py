@@ -5,8 +5,8 @@ Sensitivity analysis squares the gradient (montavon2018methods); this does it to
 
 from torch import Tensor
 
+from gpex_bench.families.wrapper import Wrapper
 from gpex_bench.types import settings
-from gpex_bench.wrapper import Wrapper
 
 
 @settings

@@ -11,8 +11,8 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from gpex_bench.families.wrapper import Wrapper
 from gpex_bench.types import Attribution, Need, Query, Task, settings
-from gpex_bench.wrapper import Wrapper
 
 
 @settings
@@ -29,7 +29,9 @@ class TranslationAveraged(Wrapper):
         """Refuse shifts that do not include none."""
         super().__post_init__()
         if self.reach < 0 or self.step < 1 or self.reach % self.step:
-            raise ValueError(f"step must be at least 1 and divide reach, got step {self.step} and reach {self.reach}.")
+            raise ValueError(
+                f"step must be at least 1 and divide reach, got step {self.step} and reach {self.reach}."
+            )
 
     def change(self, values: Tensor) -> Tensor:
         """Return the map of one shift; it is not changed."""
@@ -39,7 +41,9 @@ class TranslationAveraged(Wrapper):
         """Return the mean over the shifts."""
         if self.reach >= min(query.x.shape[2:]):
             side = min(query.x.shape[2:])
-            raise ValueError(f"reach must be smaller than the {side} pixels of an image's side, got {self.reach}.")
+            raise ValueError(
+                f"reach must be smaller than the {side} pixels of an image's side, got {self.reach}."
+            )
         shifts = range(-self.reach, self.reach + 1, self.step)
         total = torch.zeros_like(query.x)
         for down, right in product(shifts, shifts):
@@ -53,7 +57,10 @@ def shifted(x: Tensor, down: int, right: int, fill: Tensor) -> Tensor:
     """Return images moved down and right; what comes in from outside is `fill`."""
     height, width = x.shape[2:]
     result = fill.expand_as(x).clone()
-    rows, columns = slice(max(0, down), height + min(0, down)), slice(max(0, right), width + min(0, right))
+    rows, columns = (
+        slice(max(0, down), height + min(0, down)),
+        slice(max(0, right), width + min(0, right)),
+    )
     result[:, :, rows, columns] = x[
         :, :, max(0, -down) : height + min(0, -down), max(0, -right) : width + min(0, -right)
     ]

@@ -6,7 +6,14 @@ from jaxtyping import install_import_hook
 hook = install_import_hook("gpex_bench", "beartype.beartype")
 torch.set_num_threads(1)
 
-LONGEST = ("test_workflow", "test_study_workflow", "test_study", "test_trained", "test_gpex", "test_matching")
+LONGEST = (
+    "test_workflow",
+    "test_study_workflow",
+    "test_study",
+    "test_trained",
+    "test_gpex",
+    "test_matching",
+)
 
 
 def pytest_collection_modifyitems(items):

@@ -10,7 +10,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "gpex_bench").rglob("*.py"))
 METHODS = sorted((ROOT / "methods").glob("*.py"))
-every = pytest.mark.parametrize("path", [*MODULES, *METHODS], ids=lambda path: str(path.relative_to(ROOT)))
+every = pytest.mark.parametrize(
+    "path", [*MODULES, *METHODS], ids=lambda path: str(path.relative_to(ROOT))
+)
 
 
 @every
@@ -27,7 +29,9 @@ def test_modules_and_functions_are_small(path):
 def test_nothing_prints_or_asserts(path):
     for node in ast.walk(ast.parse(path.read_text())):
         assert not isinstance(node, ast.Assert), f"line {node.lineno}"
-        assert not (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print"), f"line {node.lineno}"
+        assert not (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print"), (
+            f"line {node.lineno}"
+        )
 
 
 def test_no_module_has_a_name_that_says_nothing():
@@ -69,7 +73,9 @@ def test_scripts_and_rules_hold_no_logic():
 
 def test_nothing_of_this_machine_is_committed():
     folders = re.compile(r"(?<![\w.])/(?:work|root|farm|home)/\w")
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     for name in filter(None, listed.split("\0")):
         path = ROOT / name
         if path.is_file() and path.suffix not in (".png", ".parquet"):

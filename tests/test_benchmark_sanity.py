@@ -11,7 +11,7 @@ import torch
 from gpex_bench.data.shapes import Shapes
 from gpex_bench.measurements import measured
 from gpex_bench.models.resnet import Resnet, ResnetTraining
-from gpex_bench.registry import plugins
+from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Attribution, Case, Examples, Explainer, Query, Task
 
 pytestmark = pytest.mark.slow
@@ -20,7 +20,9 @@ METRICS = {name: plugin.cls for name, plugin in plugins("metric").items()}
 OF_TRUTH = sorted(
     name
     for name, metric in METRICS.items()
-    if metric.measures in ("faithfulness", "truth") and metric.scores is Attribution and metric.caveat is None
+    if metric.measures in ("faithfulness", "truth")
+    and metric.scores is Attribution
+    and metric.caveat is None
 )  # the pages of the others say why the order need not show
 OF_EXAMPLES = sorted(name for name, metric in METRICS.items() if metric.scores is Examples)
 ENOUGH = 3.0  # standard errors
@@ -51,7 +53,9 @@ class Planted(Explainer):
         self.values = dict(zip(sample.tolist(), values, strict=True))
 
     def explain(self, task, query):
-        return Attribution(values=torch.stack([self.values[sample] for sample in query.sample.tolist()]))
+        return Attribution(
+            values=torch.stack([self.values[sample] for sample in query.sample.tolist()])
+        )
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +67,9 @@ def trained():
     with torch.no_grad():
         right = model(data.test.x).argmax(1) == data.test.y
     assert right.double().mean() > 0.9, right.double().mean()
-    rows = right.nonzero()[:N_IMAGES, 0]  # evidence for the label is evidence for what the network says
+    rows = right.nonzero()[
+        :N_IMAGES, 0
+    ]  # evidence for the label is evidence for what the network says
     query = Query(x=data.test.x[rows], target=data.test.y[rows], sample=data.test.sample[rows])
     return Task(model=model, data=data, surrogate=None, seed=0), query, rows
 
@@ -116,7 +122,9 @@ def test_oracle_beats_random_beats_inverted(maps, examples, name):
     metric = METRICS[name]()
     scores = [metric.score(case) for case in (examples if metric.scores is Examples else maps)]
     print(check(name, *scores, metric.higher_is_better))
-    with pytest.raises(AssertionError, match="margins -"):  # the check fails when the direction is flipped
+    with pytest.raises(
+        AssertionError, match="margins -"
+    ):  # the check fails when the direction is flipped
         check(name, *scores, not metric.higher_is_better)
 
 

@@ -6,9 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from gpex_bench import contract, toys
-from gpex_bench.contract import BrokenPromise, check_explainer, check_metric
-from gpex_bench.types import Attribution, Axiom, Examples, Explainer, Metric, Need, Prototype, Query, settings
+from gpex_bench.contract import checks, toys
+from gpex_bench.contract.checks import BrokenPromise, check_explainer, check_metric
+from gpex_bench.types import (
+    Attribution,
+    Axiom,
+    Examples,
+    Explainer,
+    Metric,
+    Need,
+    Prototype,
+    Query,
+    settings,
+)
 
 
 def change(query):
@@ -38,12 +48,16 @@ def and_then(act, give=change):
 
 
 def rows_of(index, weight):
-    return lambda task, query: Examples(index=index.repeat(len(query.x), 1), weight=weight.repeat(len(query.x), 1))
+    return lambda task, query: Examples(
+        index=index.repeat(len(query.x), 1), weight=weight.repeat(len(query.x), 1)
+    )
 
 
 def of_lists(task, query):
     found = rows_of(FIRST, FALLING)(task, query)
-    object.__setattr__(found, "index", found.index.tolist())  # as outside the tests, where nobody checks types
+    object.__setattr__(
+        found, "index", found.index.tolist()
+    )  # as outside the tests, where nobody checks types
     return found
 
 
@@ -51,24 +65,40 @@ FALLING, FIRST = torch.tensor([0.9, 0.5]), torch.tensor([0, 1])
 OF_EXAMPLES = {"explains": Examples}
 
 MALFORMED = {
-    "declared type: it says Examples and returned Attribution": explainer(lambda t, q: change(q), **OF_EXAMPLES),
-    r"shape: values must have shape \(3, 8\), got \(3, 7\)": explainer(lambda t, q: change(q)[:, :-1]),
-    "dtype: values must be torch.float32, got torch.float64": explainer(lambda t, q: change(q).double()),
+    "declared type: it says Examples and returned Attribution": explainer(
+        lambda t, q: change(q), **OF_EXAMPLES
+    ),
+    r"shape: values must have shape \(3, 8\), got \(3, 7\)": explainer(
+        lambda t, q: change(q)[:, :-1]
+    ),
+    "dtype: values must be torch.float32, got torch.float64": explainer(
+        lambda t, q: change(q).double()
+    ),
     "no graph: values still hangs on its graph": explainer(lambda t, q: change(q).requires_grad_()),
     "finite values: 1 of 8 values of sample 125 are NaN or infinite": explainer(
-        lambda t, q: change(q).masked_fill(torch.arange(q.x.numel()).view(q.x.shape) == q.x[0].numel(), torch.nan)
+        lambda t, q: change(q).masked_fill(
+            torch.arange(q.x.numel()).view(q.x.shape) == q.x[0].numel(), torch.nan
+        )
     ),
-    "finite values: some entries of x": explainer(lambda t, q: Prototype(x=q.x[None] / 0), explains=Prototype),
+    "finite values: some entries of x": explainer(
+        lambda t, q: Prototype(x=q.x[None] / 0), explains=Prototype
+    ),
     r"index inside the training split: index must lie in 0 ... 23, .* got 0 ... 24": explainer(
         rows_of(torch.tensor([0, 24]), FALLING), **OF_EXAMPLES
     ),
     "index inside the training split: .* got -1 ... 0": explainer(
         rows_of(torch.tensor([0, -1]), FALLING), **OF_EXAMPLES
     ),
-    "different examples: index names": explainer(rows_of(torch.tensor([3, 3]), FALLING), **OF_EXAMPLES),
-    "strongest first: weight must not increase": explainer(rows_of(FIRST, FALLING.flip(0)), **OF_EXAMPLES),
+    "different examples: index names": explainer(
+        rows_of(torch.tensor([3, 3]), FALLING), **OF_EXAMPLES
+    ),
+    "strongest first: weight must not increase": explainer(
+        rows_of(FIRST, FALLING.flip(0)), **OF_EXAMPLES
+    ),
     "tensors: index must be a torch.Tensor, got list": explainer(of_lists, **OF_EXAMPLES),
-    "dtype: index must be torch.int64, got torch.int32": explainer(rows_of(FIRST.int(), FALLING), **OF_EXAMPLES),
+    "dtype: index must be torch.int64, got torch.int32": explainer(
+        rows_of(FIRST.int(), FALLING), **OF_EXAMPLES
+    ),
     "finite values: 1 of 2 weight of sample 124": explainer(
         rows_of(FIRST, torch.tensor([torch.inf, 1.0])), **OF_EXAMPLES
     ),
@@ -80,15 +110,23 @@ MEDDLING = {
     "inputs untouched: query.x has": lambda t, q: q.x.requires_grad_(),
     "data untouched: task.data.train.x has changed": lambda t, q: t.data.train.x.clamp_(max=0.2),
     "data untouched: task.data.baseline has changed": lambda t, q: t.data.baseline.numpy().fill(1),
-    "weights untouched: model.head.bias has changed; work on copy": lambda t, q: t.model.head.bias.data.add_(1),
+    "weights untouched: model.head.bias has changed; work on copy": lambda t, q: (
+        t.model.head.bias.data.add_(1)
+    ),
     "weights untouched: model.seen has changed": lambda t, q: t.model.seen.zero_(),
     "requires_grad untouched: model.trunk.0": lambda t, q: t.model.requires_grad_(False),
     "no gradients left behind: model.trunk.0": lambda t, q: t.model(q.x).sum().backward(),
     "train mode untouched: model has changed": lambda t, q: t.model.train(),
-    "hooks removed: model.trunk has changed": lambda t, q: t.model.trunk.register_forward_hook(lambda *_: None),
+    "hooks removed: model.trunk has changed": lambda t, q: t.model.trunk.register_forward_hook(
+        lambda *_: None
+    ),
     "global random state untouched: the generator of torch has moved": lambda t, q: torch.rand(1),
-    "global random state untouched: the generator of numpy has moved": lambda t, q: np.random.rand(),
-    "global random state untouched: the generator of python has moved": lambda t, q: random.random(),
+    "global random state untouched: the generator of numpy has moved": lambda t, q: (
+        np.random.rand()
+    ),
+    "global random state untouched: the generator of python has moved": lambda t, q: (
+        random.random()
+    ),
     "global random state untouched: the generator of numpy, torch has": lambda t, q: (
         np.random.seed(0),
         torch.manual_seed(0),
@@ -99,7 +137,9 @@ WRONG = {
     "same call, same bits: values differs": explainer(
         lambda t, q: change(q) + torch.from_numpy(np.random.default_rng().random(q.x.shape)).float()
     ),
-    "rows do not influence one another: values of a row changes by": explainer(lambda t, q: q.x / q.x.max()),
+    "rows do not influence one another: values of a row changes by": explainer(
+        lambda t, q: q.x / q.x.max()
+    ),
     "rows do not influence one another: .*draw per row": explainer(
         lambda t, q: torch.randn(q.x.shape, generator=torch.Generator().manual_seed(t.seed))
     ),
@@ -115,11 +155,17 @@ WRONG = {
     "dummy: an entry of table that the network ignores has": explainer(
         lambda t, q: change(q), axioms=frozenset({Axiom.DUMMY})
     ),
-    "works on tiny tasks: ZeroDivisionError on table: division by zero": explainer(lambda t, q: 1 / 0),
-    "declared kind: kind must be one of gradient, .* got 'magic'": explainer(lambda t, q: change(q), kind="magic"),
+    "works on tiny tasks: ZeroDivisionError on table: division by zero": explainer(
+        lambda t, q: 1 / 0
+    ),
+    "declared kind: kind must be one of gradient, .* got 'magic'": explainer(
+        lambda t, q: change(q), kind="magic"
+    ),
     "declared reference: reference must be a key": explainer(lambda t, q: change(q), reference=""),
     "declared type: explains must be": explainer(lambda t, q: change(q), explains=dict),
-    "declared needs: needs must be": explainer(lambda t, q: change(q), needs=frozenset({"gradient"})),
+    "declared needs: needs must be": explainer(
+        lambda t, q: change(q), needs=frozenset({"gradient"})
+    ),
 }
 
 
@@ -169,14 +215,16 @@ def test_classes_without_settings_or_defaults_are_refused():
     with pytest.raises(BrokenPromise, match="'settings': Bare must be decorated with @settings"):
         check_explainer(Bare())
     with pytest.raises(BrokenPromise, match="'settings': Bare must be decorated with @settings"):
-        contract.example(Bare)
+        checks.example(Bare)
 
     @settings
     class NoDefault(Bare):
         width: int
 
-    with pytest.raises(BrokenPromise, match="'defaults': the setting 'width' of NoDefault needs a default value"):
-        contract.example(NoDefault)
+    with pytest.raises(
+        BrokenPromise, match="'defaults': the setting 'width' of NoDefault needs a default value"
+    ):
+        checks.example(NoDefault)
 
 
 def random_states():
@@ -194,14 +242,16 @@ def test_random_states_and_train_mode_are_put_back(crash):
     _, task, query = next(toys.tasks(toys.Smooth))
     before = random_states()
     with pytest.raises(OSError if crash else BrokenPromise):
-        contract.explain(explainer(and_then(meddle)), task, query)
+        checks.explain(explainer(and_then(meddle)), task, query)
     assert random_states() == before
     assert not task.model.training
 
 
 def test_explain_returns_the_explanation_of_an_honest_explainer():
     _, task, query = next(toys.tasks(toys.Smooth))
-    assert torch.equal(contract.explain(explainer(lambda t, q: change(q)), task, query).values, change(query))
+    assert torch.equal(
+        checks.explain(explainer(lambda t, q: change(q)), task, query).values, change(query)
+    )
 
 
 # --- metrics --------------------------------------------------------------------------------------------------------
@@ -236,17 +286,27 @@ BAD_METRICS = {
     r"one number per row: got \(3, 1\)": metric(lambda c: total(c)[:, None]),
     "one number per row: got list": metric(lambda c: total(c).tolist()),
     "dtype: scores must be floating point, got torch.int64": metric(lambda c: total(c).long()),
-    r"finite scores: the scores of samples \[124, 125, 126\] are": metric(lambda c: total(c) * torch.nan),
+    r"finite scores: the scores of samples \[124, 125, 126\] are": metric(
+        lambda c: total(c) * torch.nan
+    ),
     r"declared range: scores must lie in \[0, 0.5\], got": metric(total, range=(0, 0.5)),
     r"declared range: \(0, 1\) with chance 2": metric(total, range=(0, 1), chance=2),
-    "declared measure: measures must be one of faithfulness, .* got 'beauty'": metric(total, measures="beauty"),
+    "declared measure: measures must be one of faithfulness, .* got 'beauty'": metric(
+        total, measures="beauty"
+    ),
     "declared direction: lower is said to be better": metric(total, higher_is_better=False),
     "declared direction: higher is said to be better": metric(lambda c: -total(c)),
     "declared direction: higher is said": metric(lambda c: total(c).abs()),
-    "rows do not influence one another: a row scores": metric(lambda c: total(c) / total(c).abs().max()),
-    "same call, same bits: scores differ": metric(lambda c: total(c) + float(np.random.default_rng().random())),
+    "rows do not influence one another: a row scores": metric(
+        lambda c: total(c) / total(c).abs().max()
+    ),
+    "same call, same bits: scores differ": metric(
+        lambda c: total(c) + float(np.random.default_rng().random())
+    ),
     "global random state untouched: the generator of torch": metric(noisy(lambda c: torch.rand(1))),
-    "weights untouched: model.head.weight has": metric(noisy(lambda c: c.task.model.head.weight.data.zero_())),
+    "weights untouched: model.head.weight has": metric(
+        noisy(lambda c: c.task.model.head.weight.data.zero_())
+    ),
     "works on tiny tasks: KeyError on table": metric(lambda c: {}["score"]),
 }
 
@@ -261,9 +321,11 @@ def test_an_honest_metric_passes():
     check_metric(metric(total))
 
 
-@pytest.mark.parametrize("name", ["srg", "deletion", "mass_accuracy", "class_purity", "max_sensitivity", "sparseness"])
+@pytest.mark.parametrize(
+    "name", ["srg", "deletion", "mass_accuracy", "class_purity", "max_sensitivity", "sparseness"]
+)
 def test_real_metrics_are_refused_when_their_direction_is_flipped(name):
-    from gpex_bench.registry import plugins
+    from gpex_bench.plugins.registry import plugins
 
     cls = plugins("metric")[name].cls
     flipped = settings(type("Flipped", (cls,), {"higher_is_better": not cls.higher_is_better}))()
@@ -277,8 +339,12 @@ def test_the_exact_map_of_the_linear_task_is_exact():
         for entry in range(0, values[0].numel(), 7):
             x = query.x.clone().flatten(1)
             x[:, entry] = task.data.baseline.flatten()[entry]
-            drop = (task.model(query.x) - task.model(x.view(query.x.shape))).gather(1, query.target[:, None])[:, 0]
-            torch.testing.assert_close(values.flatten(1)[:, entry], drop.detach(), atol=1e-5, rtol=1e-4)
+            drop = (task.model(query.x) - task.model(x.view(query.x.shape))).gather(
+                1, query.target[:, None]
+            )[:, 0]
+            torch.testing.assert_close(
+                values.flatten(1)[:, entry], drop.detach(), atol=1e-5, rtol=1e-4
+            )
 
 
 def test_queries_are_rows_of_the_planted_test_split():

@@ -7,24 +7,39 @@ from pathlib import Path
 
 import pytest
 
-from gpex_bench import catalogue, cli, config, contract, registry
+from gpex_bench import cli, config
+from gpex_bench.contract import checks
+from gpex_bench.plugins import cards, registry
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("config/*.md"), *ROOT.glob("methods/*.md")])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("config/*.md"),
+        *ROOT.glob("methods/*.md"),
+    ]
+)
 
 
 def blocks(page: Path, language: str) -> list[str]:
     """Return the code blocks of a page, without the indentation of a list."""
-    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", page.read_text(), re.MULTILINE | re.DOTALL)
+    found = re.findall(
+        rf"^( *)```{language}\n(.*?)^ *```", page.read_text(), re.MULTILINE | re.DOTALL
+    )
     return [re.sub(rf"^{indent}", "", text, flags=re.MULTILINE) for indent, text in found]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name
+)
 def test_python_blocks_run(page, tmp_path):
     """The blocks of a page are one script."""
     script = tmp_path / "page.py"
     script.write_text("\n".join(blocks(page, "python")))
-    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 0, f"{page.name}: {done.stderr[-2000:]}"
 
 
@@ -33,8 +48,10 @@ def test_the_recipe_of_contributing_keeps_every_promise_and_is_short(tmp_path):
     assert len(text.splitlines()) <= 40
     path = tmp_path / "column_occlusion.py"
     path.write_text(text)
-    (cls,) = registry.concrete(registry.load(path, "column_occlusion_of_the_recipe"), registry.KINDS["method"].contract)
-    contract.check_explainer(cls())
+    (cls,) = registry.concrete(
+        registry.load(path, "column_occlusion_of_the_recipe"), registry.KINDS["method"].contract
+    )
+    checks.check_explainer(cls())
     assert len((ROOT / "methods/_template.py").read_text().splitlines()) <= 40
 
 
@@ -49,16 +66,18 @@ def test_commands_and_links_exist(page):
         assert (ROOT / name).is_file(), name
 
 
-@pytest.mark.parametrize("kind", catalogue.PAGES)
+@pytest.mark.parametrize("kind", cards.PAGES)
 def test_generated_pages_are_current(kind):
-    path = ROOT / catalogue.PAGES[kind]
-    assert path.read_text() == catalogue.page(kind), f"run: gpex-bench list {kind} --markdown > {path.name}"
+    path = ROOT / cards.PAGES[kind]
+    assert path.read_text() == cards.page(kind), (
+        f"run: gpex-bench list {kind} --markdown > {path.name}"
+    )
 
 
 def test_every_metric_says_what_it_costs_and_why_an_order_does_not_show():
-    text = (ROOT / catalogue.PAGES["metric"]).read_text()
+    text = (ROOT / cards.PAGES["metric"]).read_text()
     for name, plugin in registry.plugins("metric").items():
-        assert catalogue.cost(plugin.cls) != "not stated", name
+        assert cards.cost(plugin.cls) != "not stated", name
         section = text.split(f"\n## {name}\n")[1].split("\n## ")[0]
         assert (plugin.cls.caveat is None) == ("\nCaveat: " not in section), name
 
@@ -66,18 +85,26 @@ def test_every_metric_says_what_it_costs_and_why_an_order_does_not_show():
 def test_the_list_says_what_the_page_says(capsys):
     assert cli.main(["list"]) == 0
     listed = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
-    page = (ROOT / catalogue.PAGES["method"]).read_text()
-    rows = [re.split(r" (?<!\\)\| ", line.strip("| ")) for line in page.splitlines() if line.startswith("| `")]
+    page = (ROOT / cards.PAGES["method"]).read_text()
+    rows = [
+        re.split(r" (?<!\\)\| ", line.strip("| "))
+        for line in page.splitlines()
+        if line.startswith("| `")
+    ]
     assert {row[0].strip("`") for row in rows} <= set(listed)
     for name, what, kind, _, needs, cost, settings, reference in rows:
         line = listed[name.strip("`")]
         assert line.startswith(f"{what} ({settings.replace('–', 'no hyperparameters')})"), name
-        assert line.endswith(f"Kind: {kind}. Needs: {needs}. Reference: {reference.strip('`')}. Cost: {cost}."), name
+        assert line.endswith(
+            f"Kind: {kind}. Needs: {needs}. Reference: {reference.strip('`')}. Cost: {cost}."
+        ), name
     assert "`budget` forward and backward rows per sample" in listed["integrated_gradients"]
 
 
 def test_every_reference_is_in_the_bibliography():
-    known = set(re.findall(r"^@\w+\{([\w:-]+),", (ROOT / "docs/references.bib").read_text(), re.MULTILINE))
+    known = set(
+        re.findall(r"^@\w+\{([\w:-]+),", (ROOT / "docs/references.bib").read_text(), re.MULTILINE)
+    )
     for kind in ("method", "metric"):
         for plugin in registry.plugins(kind).values():
             assert plugin.cls.reference in known, plugin.name
@@ -96,7 +123,16 @@ def test_yaml_blocks_of_the_config_guide_pass():
 
 def test_every_word_of_the_design_is_in_the_glossary():
     text = (ROOT / "docs/glossary.md").read_text()
-    for word in ("attribution", "target", "baseline", "head", "embedding", "inducing points", "surrogate", "agreement"):
+    for word in (
+        "attribution",
+        "target",
+        "baseline",
+        "head",
+        "embedding",
+        "inducing points",
+        "surrogate",
+        "agreement",
+    ):
         assert word in text
 
 
@@ -107,7 +143,11 @@ def test_every_word_of_the_design_is_in_the_glossary():
         (["list", "dataset"], 0, "shapes: "),
         (["check", "sparseness"], 0, "keeps every promise"),
         (["check", "nothing"], 2, "unknown method or metric 'nothing'; known: "),
-        (["show", "config", "--config", str(ROOT / "config/smoke.yaml")], 0, "methods.oracle: Oracle()"),
+        (
+            ["show", "config", "--config", str(ROOT / "config/smoke.yaml")],
+            0,
+            "methods.oracle: Oracle()",
+        ),
         (["show", "config", "--config", "none.yaml"], 2, "none.yaml: cannot be read"),
     ],
 )
@@ -119,9 +159,14 @@ def test_the_command_line_answers(arguments, status, text, capsys):
 
 def test_numbers_of_the_readme_are_those_of_the_published_run():
     folder = ROOT / "results/published/default"
-    tables = [folder / f"scores_{name}.md" for name in ("mnist5k_cnn", "breast_cancer_mlp", "shapes_resnet")]
+    tables = [
+        folder / f"scores_{name}.md"
+        for name in ("mnist5k_cnn", "breast_cancer_mlp", "shapes_resnet")
+    ]
     text = (ROOT / "README.md").read_text()
-    rows = re.findall(r"^\| (?:control: )?`(\w+)` \| (.*?) \| (.*?) \| (.*?) \| [^|]* \|$", text, re.MULTILINE)
+    rows = re.findall(
+        r"^\| (?:control: )?`(\w+)` \| (.*?) \| (.*?) \| (.*?) \| [^|]* \|$", text, re.MULTILINE
+    )
     assert len(rows) >= 6
     for method, *shown in rows:
         for table, cell in zip(tables, shown, strict=True):
@@ -135,10 +180,16 @@ def test_agreement_of_the_readme_is_that_of_the_published_run():
     table = pd.read_csv(ROOT / "results/published/default/agreement.csv")
     gpex = table[(table["surrogate"] == "gpex") & (table["head"] == "all")]
     found = gpex.set_index(["dataset", "model", "statistic", "split"])["mean"]
-    rows = re.findall(r"^\| [^|(]*\(`(\w+)`, `(\w+)`\) \| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    rows = re.findall(
+        r"^\| [^|(]*\(`(\w+)`, `(\w+)`\) \| (.*) \|$",
+        (ROOT / "README.md").read_text(),
+        re.MULTILINE,
+    )
     assert len(rows) == 4
     splits = ("test", "mixed", "ood")
     for dataset, model, cells in rows:
         r2 = [f"{found[dataset, model, 'mean_r2', split]:.4f}" for split in splits]
-        inside = [f"{100 * found[dataset, model, 'mean_coverage_90', split]:.1f} %" for split in splits]
+        inside = [
+            f"{100 * found[dataset, model, 'mean_coverage_90', split]:.1f} %" for split in splits
+        ]
         assert cells.split(" | ") == [*r2, *inside], (dataset, model)

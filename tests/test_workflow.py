@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gpex_bench.registry import load
+from gpex_bench.plugins.registry import load
 
 Clone = load(Path(__file__).parent / "clone.py", "clone").Clone
 pytestmark = pytest.mark.slow
@@ -81,7 +81,8 @@ def test_changing_a_hyperparameter_re_runs_what_depends_on_it(clone):
         "train": None,
         "fit": NETWORKS,
         "agree": NETWORKS,
-        "explain": NETWORKS - 1,  # gpex_neighbours alone looks at the surrogate, and not where it is the attention's
+        "explain": NETWORKS
+        - 1,  # gpex_neighbours alone looks at the surrogate, and not where it is the attention's
         "score": NETWORKS - 1,
     }
 
@@ -127,10 +128,14 @@ BROKEN = {
 def dropped(clone):
     """Drop in a good method, one from a third-party package, and broken ones; run."""
     methods = clone.folder / "methods"
-    (methods / "newcomer.py").write_text(TEMPLATE.format(name="Newcomer", body="values = query.x * 2.0"))
+    (methods / "newcomer.py").write_text(
+        TEMPLATE.format(name="Newcomer", body="values = query.x * 2.0")
+    )
     for name, (body, _) in BROKEN.items():
         text = TEMPLATE.format(name="Broken", body=body)
-        (methods / f"{name}.py").write_text(text.replace("kind =", "kin =") if name == "undeclared" else text)
+        (methods / f"{name}.py").write_text(
+            text.replace("kind =", "kin =") if name == "undeclared" else text
+        )
     (clone.folder / "third_party.py").write_text(TEMPLATE.format(name="Third", body="pass"))
     info = clone.folder / "third_party-1.0.dist-info"
     info.mkdir()
@@ -175,7 +180,9 @@ def test_a_broken_drop_in_reads_failed_with_the_reason(clone, dropped, name):
 
 
 def test_strict_turns_a_failure_into_an_error_after_the_report(clone, dropped):
-    config = clone.config("strict.yaml", strict=True, methods=dict.fromkeys(["newcomer", "crashes"]))
+    config = clone.config(
+        "strict.yaml", strict=True, methods=dict.fromkeys(["newcomer", "crashes"])
+    )
     output = clone.run("--cores", "2", config=config, fails=True)
     assert "out of luck" in output
     assert (clone.folder / "results/smoke/report.html").is_file()
@@ -214,7 +221,9 @@ def test_a_killed_run_is_repaired_by_the_next(clone):
     config = clone.config("killed.yaml", run="killed", networks=networks)
     process = clone.start("--cores", "2", config=config)
     until = time.monotonic() + 120
-    while time.monotonic() < until and not list(clone.folder.glob("results/killed/*/*/seed-1/explanations/*")):
+    while time.monotonic() < until and not list(
+        clone.folder.glob("results/killed/*/*/seed-1/explanations/*")
+    ):
         time.sleep(0.2)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()

@@ -27,22 +27,33 @@ import of_captum
 import of_quantus
 from subject import Comparison, Subject, subject
 
-from gpex_bench import io
-from gpex_bench.provenance import fingerprint
-from gpex_bench.tables import plain_markdown
+from gpex_bench.run import artefacts
+from gpex_bench.run.provenance import fingerprint
+from gpex_bench.tables.render import plain_markdown
 
 LOG = logging.getLogger("crosscheck")
-SAME = 1e-5  # libraries sum in float32: differences below this share of the largest score are rounding
+SAME = (
+    1e-5  # libraries sum in float32: differences below this share of the largest score are rounding
+)
 
 
 def row(comparison: Comparison) -> dict[str, object]:
     """Return the row of a comparison; raises RuntimeError if what should agree does not."""
-    names = {"metric": comparison.metric, "library": comparison.library, "compared": comparison.compared}
+    names = {
+        "metric": comparison.metric,
+        "library": comparison.library,
+        "compared": comparison.compared,
+    }
     if comparison.ours is None or comparison.theirs is None:
         return names | {"difference": None, "verdict": "not compared", "why": comparison.why}
-    ours, theirs = (torch.as_tensor(scores).double().flatten() for scores in (comparison.ours, comparison.theirs))
+    ours, theirs = (
+        torch.as_tensor(scores).double().flatten()
+        for scores in (comparison.ours, comparison.theirs)
+    )
     if ours.shape != theirs.shape:
-        raise RuntimeError(f"{comparison.metric}: {tuple(ours.shape)} of ours against {tuple(theirs.shape)}.")
+        raise RuntimeError(
+            f"{comparison.metric}: {tuple(ours.shape)} of ours against {tuple(theirs.shape)}."
+        )
     difference = float((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1e-12))
     same = difference < SAME
     if not same and not comparison.why:
@@ -75,11 +86,24 @@ def main() -> None:
     warnings.simplefilter("ignore")  # the libraries' own
     about = subject()
     table = compared(about)
-    code = fingerprint(*sorted(Path(__file__).parent.glob("*.py")), *sorted(Path("gpex_bench/metrics").glob("*.py")))
-    io.write_bytes(folder / "table.csv", table.to_csv(index=False, float_format="%.3g").encode())
-    io.describe(folder / "table.csv", kind="crosscheck", params=about.settings, seed=about.task.seed, fingerprint=code)
+    code = fingerprint(
+        *sorted(Path(__file__).parent.glob("*.py")),
+        *sorted(Path("gpex_bench/metrics").glob("*.py")),
+    )
+    artefacts.write_bytes(
+        folder / "table.csv", table.to_csv(index=False, float_format="%.3g").encode()
+    )
+    artefacts.describe(
+        folder / "table.csv",
+        kind="crosscheck",
+        params=about.settings,
+        seed=about.task.seed,
+        fingerprint=code,
+    )
     counts = table["verdict"].value_counts()
-    shown = table.fillna("").map(lambda cell: f"{cell:.1g}" if isinstance(cell, float) else str(cell))
+    shown = table.fillna("").map(
+        lambda cell: f"{cell:.1g}" if isinstance(cell, float) else str(cell)
+    )
     page = (
         "# Our metrics beside other libraries\n\n" + (__doc__ or "").split("\n\n", 2)[2] + "\n"
         f"`difference`: the largest, as a share of the library's largest number; `same` below {SAME:g}. "
@@ -87,7 +111,7 @@ def main() -> None:
         + ".\n\n"
         + plain_markdown(shown)
     )
-    io.write_bytes(folder / "README.md", page.encode())
+    artefacts.write_bytes(folder / "README.md", page.encode())
 
 
 if __name__ == "__main__":

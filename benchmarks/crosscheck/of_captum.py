@@ -13,7 +13,7 @@ from gpex_bench.measurements.subsets import Subsets, cells, draw
 from gpex_bench.metrics.infidelity import Infidelity, best_scale, squared_error
 from gpex_bench.metrics.infidelity_raw import InfidelityRaw
 from gpex_bench.metrics.max_sensitivity import MaxSensitivity
-from gpex_bench.registry import plugins
+from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Query
 
 N = 24
@@ -23,7 +23,9 @@ def of_infidelity(about: Subject, normalize: bool) -> torch.Tensor:
     """Return captum's infidelity for the removals that we draw."""
     query = about.query
     cell = cells(query.x.shape[1:], 4)
-    removed = draw("subsets", about.task.seed, query.sample, int(cell.max()) + 1, (N, 0.25))[:, :, cell]
+    removed = draw("subsets", about.task.seed, query.sample, int(cell.max()) + 1, (N, 0.25))[
+        :, :, cell
+    ]
     indicator = removed.flatten(0, 1).view(-1, 1, *query.x.shape[2:]).float()
 
     def perturb(inputs: torch.Tensor, baselines: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -52,7 +54,9 @@ def of_sensitivity(about: Subject) -> torch.Tensor:
         if len(x) == len(query.x):
             return (about.maps,)
         target, sample = (part.repeat_interleave(n) for part in (query.target, query.sample))
-        return (explainer.explain(about.task, Query(x=x.detach(), target=target, sample=sample)).values,)
+        return (
+            explainer.explain(about.task, Query(x=x.detach(), target=target, sample=sample)).values,
+        )
 
     return sensitivity_max(explain, query.x, perturb_func=lambda x: near, n_perturb_samples=n)
 
@@ -64,10 +68,16 @@ def comparisons(about: Subject) -> Iterator[Comparison]:
     plain = about.score(InfidelityRaw(n_subsets=N))
     yield Comparison("infidelity_raw", library, "infidelity, the same 24 removals", plain, raw)
     effects = Subsets(n_subsets=N).measure(about.case)
-    best = squared_error(effects.relevance, effects.drop, best_scale(effects.relevance, effects.drop))
-    yield Comparison("infidelity", library, "`best_scale` of either sign, normalize=True", best, scaled)
+    best = squared_error(
+        effects.relevance, effects.drop, best_scale(effects.relevance, effects.drop)
+    )
+    yield Comparison(
+        "infidelity", library, "`best_scale` of either sign, normalize=True", best, scaled
+    )
     why = "Ours is divided by the error of a map of zeros and takes no negative scale: 0 ... 1 on every network."
     relative = about.score(Infidelity(n_subsets=N))
     yield Comparison("infidelity", library, "the score, normalize=True", relative, scaled, why)
     largest, theirs = about.score(MaxSensitivity()), of_sensitivity(about)
-    yield Comparison("max_sensitivity", library, "sensitivity_max, the same 4 neighbours", largest, theirs)
+    yield Comparison(
+        "max_sensitivity", library, "sensitivity_max, the same 4 neighbours", largest, theirs
+    )

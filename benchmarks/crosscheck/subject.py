@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gpex_bench.measurements import measured
-from gpex_bench.registry import plugins
+from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Attribution, Case, Dataset, Metric, Query, Split, Task
 
 SEED, N_TRAIN, EPOCHS, N_IMAGES = 1, 1000, 6, 16
@@ -59,12 +59,22 @@ class Subject:
 def subject(n_images: int = N_IMAGES) -> Subject:
     """Return a trained network, its first training images with their predicted classes, and noisy maps."""
     whole = plugins("dataset")["mnist5k"].cls().load()
-    split = Split(x=whole.train.x[:N_TRAIN], y=whole.train.y[:N_TRAIN], sample=whole.train.sample[:N_TRAIN])
+    split = Split(
+        x=whole.train.x[:N_TRAIN], y=whole.train.y[:N_TRAIN], sample=whole.train.sample[:N_TRAIN]
+    )
     data = Dataset(
-        name="mnist1k", train=split, test=split, classes=whole.classes, features=(), baseline=whole.baseline, truth=None
+        name="mnist1k",
+        train=split,
+        test=split,
+        classes=whole.classes,
+        features=(),
+        baseline=whole.baseline,
+        truth=None,
     )
     architecture = plugins("model")["cnn"].cls()
-    architecture = replace(architecture, wide=128, training=replace(architecture.training, epochs=EPOCHS))
+    architecture = replace(
+        architecture, wide=128, training=replace(architecture.training, epochs=EPOCHS)
+    )
     model = architecture.train(data, SEED, lambda text: None)
     x = split.x[:n_images]
     with torch.no_grad():
@@ -74,6 +84,15 @@ def subject(n_images: int = N_IMAGES) -> Subject:
     exact = plugins("method")["gradient_x_input"].cls().explain(task, query).values
     grain = torch.randn(exact.shape, generator=torch.Generator().manual_seed(SEED))
     maps = exact + exact.flatten(1).std(1).view(-1, 1, 1, 1) * grain / 2  # no two pixels are equal
-    versions = {"quantus": quantus.__version__, "captum": captum.__version__, "numpy": np.__version__}
-    settings = {"images": n_images, "training images": N_TRAIN, "epochs": EPOCHS, "versions": versions}
+    versions = {
+        "quantus": quantus.__version__,
+        "captum": captum.__version__,
+        "numpy": np.__version__,
+    }
+    settings = {
+        "images": n_images,
+        "training images": N_TRAIN,
+        "epochs": EPOCHS,
+        "versions": versions,
+    }
     return Subject(task, query, maps, settings)

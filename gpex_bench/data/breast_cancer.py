@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gpex_bench.data import splits
+from gpex_bench.data.files import splits
 from gpex_bench.types import Dataset, Need, Source, settings
 
 # sha256 of the measurements (float64) and labels (int64) in scikit-learn's order
@@ -44,7 +44,9 @@ class BreastCancer(Source):
 
         raw = load_breast_cancer()
         table, labels = raw.data.astype(np.float64), raw.target.astype(np.int64)
-        splits.check_digest("scikit-learn's breast cancer table", splits.digest((table, labels)), RAW)
+        splits.check_digest(
+            "scikit-learn's breast cancer table", splits.digest((table, labels)), RAW
+        )
         y = torch.from_numpy(labels)
         train, test = splits.stratified(y, self.n_test, self.seed)
         mean, deviation = moments(table[train.numpy()])

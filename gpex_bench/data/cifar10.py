@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gpex_bench.data import archives, splits
+from gpex_bench.data.files import archives, splits
 from gpex_bench.types import Dataset, Need, Source, settings
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -50,7 +50,9 @@ class Cifar10(Source):
         raw = self._original() if self.images == "original" else self._jpeg()
         mean = torch.from_numpy(raw.train[0].mean((0, 2, 3)) / 255).float()
         name = "cifar10" if self.images == "original" else "cifar10_jpeg75"
-        return archives.dataset(name, raw, CLASSES, mean[:, None, None].expand(3, 32, 32).clone(), self._choice)
+        return archives.dataset(
+            name, raw, CLASSES, mean[:, None, None].expand(3, 32, 32).clone(), self._choice
+        )
 
     @property
     def _choice(self) -> archives.Choice:
@@ -61,23 +63,35 @@ class Cifar10(Source):
         from torchvision.datasets import CIFAR10
 
         place = archives.find(
-            "CIFAR-10", self.root, ["cifar-10-batches-py"], BATCHES, _fetch if self.download else None
+            "CIFAR-10",
+            self.root,
+            ["cifar-10-batches-py"],
+            BATCHES,
+            _fetch if self.download else None,
         )
         try:
             parts = [CIFAR10(str(place.parent), train=train) for train in (True, False)]
         except RuntimeError as error:
-            raise ValueError(f"{place} is damaged: {error}. Delete it, so that it is fetched again.") from error
-        return archives.Raw(*((part.data.transpose(0, 3, 1, 2), np.array(part.targets)) for part in parts))
+            raise ValueError(
+                f"{place} is damaged: {error}. Delete it, so that it is fetched again."
+            ) from error
+        return archives.Raw(
+            *((part.data.transpose(0, 3, 1, 2), np.array(part.targets)) for part in parts)
+        )
 
     def _jpeg(self) -> archives.Raw:
         """Return the compressed copies, decoded."""
         place = archives.find("CIFAR-10 (JPEG)", self.root, ["cifar10-jpeg"], PARTS, None)
         columns = [_columns(place / part) for part in PARTS]
         found = splits.digest(
-            array for labels, files in columns for array in (labels, np.frombuffer(b"".join(files), np.uint8))
+            array
+            for labels, files in columns
+            for array in (labels, np.frombuffer(b"".join(files), np.uint8))
         )
         splits.check_digest(f"CIFAR-10 (JPEG) in {place}", found, JPEG)
-        first, second, test = ((np.stack([_decoded(file) for file in files]), labels) for labels, files in columns)
+        first, second, test = (
+            (np.stack([_decoded(file) for file in files]), labels) for labels, files in columns
+        )
         images, labels = (np.concatenate([first[part], second[part]]) for part in (0, 1))
         return archives.Raw((images, labels), test)
 

@@ -12,11 +12,22 @@ from typing import ClassVar
 
 import torch
 
-from gpex_bench.data import archives
+from gpex_bench.data.files import archives
 from gpex_bench.data.mnist import FILES
 from gpex_bench.types import Dataset, Need, Source, settings
 
-CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+CLASSES = (
+    "t-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
 
 
 @settings
@@ -29,7 +40,9 @@ class FashionMnist(Source):
     n_test: int | None = None
     copies: int = 1  # of each training image: itself and copies shifted by up to 3 pixels
     seed: int = 0  # of the choice and of the order
-    root: str = ""  # folder that holds FashionMNIST/raw or the files; "": GPEX_BENCH_DATA, else ./downloads
+    root: str = (
+        ""  # folder that holds FashionMNIST/raw or the files; "": GPEX_BENCH_DATA, else ./downloads
+    )
     download: bool = True  # whether missing files may be fetched
 
     def __post_init__(self) -> None:
@@ -42,7 +55,9 @@ class FashionMnist(Source):
             ValueError: the files are missing and cannot be fetched, or are damaged, or there are too few samples.
         """
         places = ["FashionMNIST/raw", "."]
-        place = archives.find("Fashion-MNIST", self.root, places, FILES, _fetch if self.download else None)
+        place = archives.find(
+            "Fashion-MNIST", self.root, places, FILES, _fetch if self.download else None
+        )
         raw = archives.read_pairs(place, FILES)
         return archives.dataset("fashion_mnist", raw, CLASSES, torch.zeros(1, 28, 28), self._choice)
 

@@ -11,11 +11,16 @@ from typing import ClassVar
 
 import torch
 
-from gpex_bench.data import archives, splits
+from gpex_bench.data.files import archives, splits
 from gpex_bench.types import Dataset, Need, Source, settings
 
 RAW = "11de40ec28a7c150195b86fd3a818037e73f1e8d04ab1621d02836dbdf8a2d54"  # sha256 of pixels and labels
-FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
 
 
 @settings
@@ -28,7 +33,9 @@ class Mnist(Source):
     n_test: int | None = None
     copies: int = 1  # of each training image: itself and copies shifted by up to 3 pixels, to have more training rows
     seed: int = 0  # of the choice and of the order
-    root: str = ""  # folder that holds MNIST/raw; "": the one that GPEX_BENCH_DATA names, else ./downloads
+    root: str = (
+        ""  # folder that holds MNIST/raw; "": the one that GPEX_BENCH_DATA names, else ./downloads
+    )
     download: bool = True  # whether missing files may be fetched
 
     def __post_init__(self) -> None:
@@ -40,7 +47,9 @@ class Mnist(Source):
         Raises:
             ValueError: the files are missing and cannot be fetched, or are damaged, or there are too few samples.
         """
-        place = archives.find("MNIST", self.root, ["MNIST/raw"], FILES, _fetch if self.download else None)
+        place = archives.find(
+            "MNIST", self.root, ["MNIST/raw"], FILES, _fetch if self.download else None
+        )
         raw = archives.read_pairs(place, FILES)
         splits.check_digest(f"MNIST in {place}", raw.digest, RAW)
         return archives.dataset("mnist", raw, "0123456789", torch.zeros(1, 28, 28), self._choice)

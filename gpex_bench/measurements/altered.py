@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from gpex_bench.draws import uniform
-from gpex_bench.measurements.altered_networks import Blind, Mirrored, Rewritten, mirrored, summed
 from gpex_bench.measurements.maps import explained_again
 from gpex_bench.measurements.randomised import OtherMaps, OtherTarget
 from gpex_bench.measurements.subsets import cells
+from gpex_bench.models.altered.for_axioms import Blind, Mirrored, Rewritten, mirrored, summed
 from gpex_bench.types import Case, Measurement, settings
+from gpex_bench.types.draws import uniform
 
 How = Literal["rewritten", "blind", "mirrored", "summed"]
 BLIND_SHARE = 0.25  # of the cells that the blind network does not look at
@@ -45,8 +45,12 @@ class Altered(Measurement):
         elif self.how == "summed":
             found = explained_again(case, model=summed(model, OtherTarget.step(case)))
         else:
-            symmetric = dataclasses.replace(data, baseline=(data.baseline + mirrored(data.baseline)) / 2)
-            found = explained_again(case, x=(x + mirrored(x)) / 2, model=Mirrored(model).eval(), data=symmetric)
+            symmetric = dataclasses.replace(
+                data, baseline=(data.baseline + mirrored(data.baseline)) / 2
+            )
+            found = explained_again(
+                case, x=(x + mirrored(x)) / 2, model=Mirrored(model).eval(), data=symmetric
+            )
         return OtherMaps(values=found[:, None])
 
 
@@ -61,4 +65,8 @@ def unseen(case: Case) -> Bool[Tensor, "*feature"]:
     keys = uniform("blind", case.task.seed, torch.zeros(1, dtype=torch.long), n_cells)[0]
     hidden = (keys.argsort().argsort() < max(1, round(BLIND_SHARE * n_cells))).to(cell.device)
     by_position = hidden[cell]
-    return by_position.view(1, *shape[1:]).expand(shape).clone() if len(shape) == 3 else by_position.view(shape)
+    return (
+        by_position.view(1, *shape[1:]).expand(shape).clone()
+        if len(shape) == 3
+        else by_position.view(shape)
+    )

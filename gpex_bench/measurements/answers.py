@@ -8,12 +8,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gpex_bench.masking import layout
-from gpex_bench.removal import CHUNK, in_chunks
+from gpex_bench.masking.answers import layout
+from gpex_bench.masking.order import CHUNK, in_chunks
 from gpex_bench.types import Case
 
 OUTPUTS = ("probability", "logit", "correct")
-Make = Callable[[Tensor, Tensor], Tensor]  # (query of each row, number of each row within its query) → inputs
+Make = Callable[
+    [Tensor, Tensor], Tensor
+]  # (query of each row, number of each row within its query) → inputs
 
 
 def answers(case: Case, n_each: int, make: Make) -> Float[Tensor, "output batch each"]:
@@ -34,7 +36,9 @@ def answers(case: Case, n_each: int, make: Make) -> Float[Tensor, "output batch 
     return found.T.reshape(len(OUTPUTS), len(query.x), n_each)
 
 
-def _outputs(logits: Float[Tensor, "row head"], target: Int[Tensor, "row"]) -> Float[Tensor, "row output"]:
+def _outputs(
+    logits: Float[Tensor, "row head"], target: Int[Tensor, "row"]
+) -> Float[Tensor, "row output"]:
     """Return the three outputs, in the order of OUTPUTS."""
     logits = logits.double()
     own = logits.gather(1, target[:, None])[:, 0]

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gpex_bench.masking.fills import FILLS, Fill, replaced, stand_in
+from gpex_bench.masking.order import step_sizes, ties_broken
 from gpex_bench.measurements.answers import answers
-from gpex_bench.measurements.fills import FILLS, Fill, replaced, stand_in
 from gpex_bench.measurements.maps import relevance
-from gpex_bench.removal import step_sizes, ties_broken
 from gpex_bench.types import Case, Measurement, settings, value
 
 By = Literal["relevance", "magnitude"]
@@ -21,7 +21,9 @@ By = Literal["relevance", "magnitude"]
 class Removed:
     """What each chunk is worth to the map, and what becomes of the network's outputs without it."""
 
-    worth: Float[Tensor, "batch chunk"]  # sum over the chunk of what chunks are ordered by, strongest first
+    worth: Float[
+        Tensor, "batch chunk"
+    ]  # sum over the chunk of what chunks are ordered by, strongest first
     intact: Float[Tensor, "output batch"]
     without: Float[Tensor, "output batch chunk draw"]
 
@@ -50,7 +52,9 @@ class Chunks(Measurement):
         if self.fill not in FILLS or self.fill == "inpaint":
             raise ValueError(f"fill must be one of {', '.join(FILLS[:-1])}, got {self.fill!r}.")
         if self.n_draws < 1 or (self.n_draws > 1 and self.fill != "noise"):
-            raise ValueError(f"n_draws must be 1, or more for the fill 'noise'; got {self.n_draws} for {self.fill!r}.")
+            raise ValueError(
+                f"n_draws must be 1, or more for the fill 'noise'; got {self.n_draws} for {self.fill!r}."
+            )
 
     def measure(self, case: Case) -> Removed:
         """Return the worth of each chunk; raises ValueError for another kind of explanation."""
@@ -64,7 +68,9 @@ class Chunks(Measurement):
         others = torch.stack([stand_in(case, self.fill, draw) for draw in range(self.n_draws)])
 
         def removed(image: Tensor, number: Tensor) -> Tensor:
-            gone = chunk[image] == (number // self.n_draws)[:, None]  # the last number is the intact input
+            gone = (
+                chunk[image] == (number // self.n_draws)[:, None]
+            )  # the last number is the intact input
             return replaced(query.x[image], others[number % self.n_draws, image], gone)
 
         found = answers(case, n_chunks * self.n_draws + 1, removed)

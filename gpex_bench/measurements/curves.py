@@ -13,18 +13,22 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gpex_bench.masking import slic
+from gpex_bench.masking.fills import Fill, filler
+from gpex_bench.masking.order import N_STEPS, step_sizes, ties_broken
+from gpex_bench.masking.regions import slic
 from gpex_bench.measurements.answers import OUTPUTS, answers
-from gpex_bench.measurements.fills import Fill, filler
 from gpex_bench.measurements.maps import relevance
 from gpex_bench.measurements.subsets import cells
-from gpex_bench.removal import N_STEPS, step_sizes, ties_broken
 from gpex_bench.types import Case, Measurement, Metric, Removal, settings, value
 
 Unit = Literal["position", "patch", "segment"]
 UNITS = get_args(Unit)
 PATCH = 4  # pixels
-STEPS = {"position": N_STEPS, "patch": N_STEPS // 2, "segment": N_STEPS}  # of curves that nobody asked finer of
+STEPS = {
+    "position": N_STEPS,
+    "patch": N_STEPS // 2,
+    "segment": N_STEPS,
+}  # of curves that nobody asked finer of
 N_SEGMENTS = 50
 SEGMENT_STEPS = 16
 
@@ -40,7 +44,11 @@ class Removals:
     def of(self, output: str) -> Removal:
         """Return the curves of the target's probability or logit, or of whether the network still names it (0, 1)."""
         row = OUTPUTS.index(output)
-        return Removal(fraction=self.fraction, most_first=self.most_first[row], least_first=self.least_first[row])
+        return Removal(
+            fraction=self.fraction,
+            most_first=self.most_first[row],
+            least_first=self.least_first[row],
+        )
 
 
 @settings
@@ -85,7 +93,9 @@ class Curves(Measurement):
             least_first=torch.cat([most[..., :1], least, most[..., -1:]], 2),
         )
 
-    def _steps(self, n_units: Int[Tensor, "batch"]) -> tuple[Int[Tensor, "batch point"], Float[Tensor, "point"]]:
+    def _steps(
+        self, n_units: Int[Tensor, "batch"]
+    ) -> tuple[Int[Tensor, "batch point"], Float[Tensor, "point"]]:
         """Return how many units of each sample are gone at each point, and the share.
 
         Images have different numbers of segments: their shares are those of SEGMENT_STEPS, up to one segment.
@@ -105,7 +115,9 @@ class Curves(Measurement):
             index = cells(case.query.x.shape[1:], PATCH).expand(len(values), -1)
         else:
             images = case.query.x.cpu().double().numpy()
-            index = torch.stack([torch.from_numpy(slic(image, N_SEGMENTS)).flatten() for image in images])
+            index = torch.stack(
+                [torch.from_numpy(slic(image, N_SEGMENTS)).flatten() for image in images]
+            )
         index = index.to(values.device)
         count = index.amax(1) + 1
         # As wide as there are positions, since equal units fall in an order that depends on the width.

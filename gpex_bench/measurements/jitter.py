@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.draws import uniform
+from gpex_bench.masking.order import ties_broken
 from gpex_bench.measurements.answers import OUTPUTS, answers
 from gpex_bench.measurements.maps import relevance
-from gpex_bench.removal import ties_broken
 from gpex_bench.types import Case, Measurement, settings, value
+from gpex_bench.types.draws import uniform
 
 
 @value
@@ -33,7 +33,10 @@ class Jitter(Measurement):
         sigma: standard deviation of the noise, in units of the input.
     """
 
-    shares: tuple = (0.1, 0.25)  # not tuple[float, ...]: checking that hint draws from Python's random state
+    shares: tuple = (
+        0.1,
+        0.25,
+    )  # not tuple[float, ...]: checking that hint draws from Python's random state
     n_draws: int = 2
     sigma: float = 0.1
 
@@ -50,14 +53,27 @@ class Jitter(Measurement):
         query, device = case.query, case.query.x.device
         size = relevance(case).abs()
         rank, n = ties_broken(size, query.sample), size.shape[1]
-        top = torch.tensor([min(max(1, round(share * n)), max(1, n - 1)) for share in self.shares], device=device)
-        draws = uniform("jitter", case.task.seed, query.sample, self.n_draws * query.x[0].numel()).clamp(min=2.0**-54)
-        noise = (self.sigma * torch.special.ndtri(draws)).to(query.x).view(-1, self.n_draws, *query.x.shape[1:])
+        top = torch.tensor(
+            [min(max(1, round(share * n)), max(1, n - 1)) for share in self.shares], device=device
+        )
+        draws = uniform(
+            "jitter", case.task.seed, query.sample, self.n_draws * query.x[0].numel()
+        ).clamp(min=2.0**-54)
+        noise = (
+            (self.sigma * torch.special.ndtri(draws))
+            .to(query.x)
+            .view(-1, self.n_draws, *query.x.shape[1:])
+        )
 
         def noisy(image: Tensor, number: Tensor) -> Tensor:
-            x, kind = query.x[image], number // self.n_draws  # the strongest by share, the rest by share, intact
+            x, kind = (
+                query.x[image],
+                number // self.n_draws,
+            )  # the strongest by share, the rest by share, intact
             strongest = rank[image] < top[kind % len(top)][:, None]
-            hit = torch.where(kind[:, None] < len(top), strongest, ~strongest) & (kind[:, None] < 2 * len(top))
+            hit = torch.where(kind[:, None] < len(top), strongest, ~strongest) & (
+                kind[:, None] < 2 * len(top)
+            )
             shape = (len(x), 1, *x.shape[2:]) if x.ndim == 4 else x.shape
             return torch.where(hit.view(shape), x + noise[image, number % self.n_draws], x)
 

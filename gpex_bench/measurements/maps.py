@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.removal import per_position
+from gpex_bench.masking.order import per_position
 from gpex_bench.types import Attribution, Case, Explanation, Query
 
 
@@ -20,7 +20,9 @@ def values(explanation: Explanation) -> Float[Tensor, "batch *feature"]:
         ValueError: it is another kind of explanation, or a value is NaN or infinite: no metric scores such a map.
     """
     if not isinstance(explanation, Attribution):
-        raise ValueError(f"This metric scores an Attribution, got {type(explanation).__name__}; see Metric.scores.")
+        raise ValueError(
+            f"This metric scores an Attribution, got {type(explanation).__name__}; see Metric.scores."
+        )
     if not explanation.values.isfinite().all():
         per_position(explanation.values)  # raises, naming the rows
     return explanation.values

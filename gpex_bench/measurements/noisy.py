@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from gpex_bench.draws import uniform
 from gpex_bench.measurements.maps import explained_again, values
 from gpex_bench.types import Case, Measurement, Metric, Query, settings, value
+from gpex_bench.types.draws import uniform
 
 
 @value
@@ -120,4 +120,6 @@ class NoisyMetric(Metric):
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the largest change of each sample."""
-        return self.change(case, values(case.explanation), case.read(self.measurements()[0])).amax(1)
+        return self.change(case, values(case.explanation), case.read(self.measurements()[0])).amax(
+            1
+        )

@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.draws import uniform
 from gpex_bench.measurements.maps import explained_again
 from gpex_bench.measurements.noisy import Noisy
-from gpex_bench.random_weights import cascade, drawn_anew, n_layers
+from gpex_bench.models.altered.random_weights import cascade, drawn_anew, n_layers
 from gpex_bench.types import Case, Measurement, settings, value
+from gpex_bench.types.draws import uniform
 
 
 @value
@@ -44,7 +44,9 @@ class Randomised(Measurement):
         """Return the maps of each stage; raises ValueError for another kind of explanation."""
         model, seed = case.task.model, case.task.seed
         total = n_layers(model)
-        stages = sorted({-(-total * stage // self.n_stages) for stage in range(1, self.n_stages + 1)})
+        stages = sorted(
+            {-(-total * stage // self.n_stages) for stage in range(1, self.n_stages + 1)}
+        )
         maps = [explained_again(case, model=twin) for twin in cascade(model, seed, stages)]
         return RandomisedMaps(share=torch.tensor(stages) / total, values=torch.stack(maps, 1))
 
@@ -81,7 +83,9 @@ class NoisyRandomised(Measurement):
         """Return the maps; raises ValueError for another kind of explanation."""
         model = drawn_anew(case.task.model, case.task.seed)
         near = self.noise().neighbours(case.task.seed, case.query)
-        return OtherMaps(values=torch.stack([explained_again(case, x=x, model=model) for x in near], 1))
+        return OtherMaps(
+            values=torch.stack([explained_again(case, x=x, model=model) for x in near], 1)
+        )
 
 
 @settings
@@ -98,7 +102,9 @@ class OtherTarget(Measurement):
         """Return how far the other class is from the target; ValueError if there is no other one."""
         n_heads = case.task.model.head.out_features
         if n_heads < 2:
-            raise ValueError(f"Another class needs a network with at least 2 outputs, this one has {n_heads}.")
+            raise ValueError(
+                f"Another class needs a network with at least 2 outputs, this one has {n_heads}."
+            )
         draw = uniform("other target", case.task.seed, torch.zeros(1, dtype=torch.long), 1)
         return 1 + int(draw * (n_heads - 1))
 
@@ -125,6 +131,10 @@ class Reseeded(Measurement):
 
     def measure(self, case: Case) -> OtherMaps:
         """Return the maps; raises ValueError for another kind of explanation."""
-        draws = uniform("explainer seeds", case.task.seed, torch.zeros(1, dtype=torch.long), self.n_draws)[0]
+        draws = uniform(
+            "explainer seeds", case.task.seed, torch.zeros(1, dtype=torch.long), self.n_draws
+        )[0]
         seeds = (draws * 2**31).long().tolist()
-        return OtherMaps(values=torch.stack([explained_again(case, seed=seed) for seed in seeds], 1))
+        return OtherMaps(
+            values=torch.stack([explained_again(case, seed=seed) for seed in seeds], 1)
+        )

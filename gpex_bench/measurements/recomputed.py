@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gpex_bench.masking.fills import filler
+from gpex_bench.masking.order import per_position, step_sizes, ties_broken
 from gpex_bench.measurements.answers import answers
 from gpex_bench.measurements.curves import PATCH
-from gpex_bench.measurements.fills import filler
 from gpex_bench.measurements.maps import explained_again, relevance
 from gpex_bench.measurements.subsets import cells
-from gpex_bench.removal import per_position, step_sizes, ties_broken
 from gpex_bench.types import Case, Measurement, settings, value
 
 
@@ -53,7 +53,9 @@ class Recomputed(Measurement):
             if size > sizes[1]:
                 now = per_position(explained_again(case, x=states[-1])).to(device)
             by_cell = torch.zeros_like(gone, dtype=torch.float64).index_add_(1, cell, now)
-            gone = ties_broken(by_cell.masked_fill(gone, torch.inf), query.sample) < size  # the gone stay in front
+            gone = (
+                ties_broken(by_cell.masked_fill(gone, torch.inf), query.sample) < size
+            )  # the gone stay in front
             states.append(fill(everyone, gone[:, cell]))
         stacked = torch.stack(states)
         outputs = answers(case, len(states), lambda image, point: stacked[point, image])

@@ -40,7 +40,9 @@ class Shifted(Measurement):
         x, baseline = case.query.x, case.task.data.baseline.to(case.query.x)
         if x.ndim != 4 or self.n_steps >= x.shape[3]:
             shape = tuple(x.shape[1:])
-            raise ValueError(f"n_steps must be smaller than the width of an image, got {self.n_steps} for {shape}.")
+            raise ValueError(
+                f"n_steps must be smaller than the width of an image, got {self.n_steps} for {shape}."
+            )
         moved = [x]
         for steps in range(1, self.n_steps + 1):
             left = baseline[..., :steps].expand_as(x[..., :steps])

@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gpex_bench.draws import uniform
+from gpex_bench.masking.fills import filler
 from gpex_bench.measurements.answers import OUTPUTS, answers
-from gpex_bench.measurements.fills import filler
 from gpex_bench.measurements.maps import relevance
 from gpex_bench.types import Case, Measurement, settings, value
+from gpex_bench.types.draws import uniform
 
 GROUP = 64  # samples whose random numbers are in memory together
 
@@ -83,7 +83,11 @@ class Subsets(Measurement):
         choices = torch.cat([torch.zeros_like(removed[:, :1]), removed], 1)
 
         fill = filler(case, "baseline")
-        found = answers(case, choices.shape[1], lambda image, subset: fill(image, choices[image, subset][:, cell]))
+        found = answers(
+            case,
+            choices.shape[1],
+            lambda image, subset: fill(image, choices[image, subset][:, cell]),
+        )
         logits = found[OUTPUTS.index("logit")]
         worth = torch.einsum("bsc,bc->bs", removed.double(), by_cell)
         return Effects(relevance=worth, drop=logits[:, :1] - logits[:, 1:])

@@ -11,7 +11,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.measurements.masked import Masked
+from gpex_bench.measurements.seen import Masked
 from gpex_bench.types import Case, Metric, settings
 
 

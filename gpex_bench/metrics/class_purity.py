@@ -17,7 +17,9 @@ from gpex_bench.types import Case, Examples, Explanation, Metric, settings
 def examples(explanation: Explanation) -> Examples:
     """Return the explanation if it is made of examples; raises ValueError otherwise."""
     if not isinstance(explanation, Examples):
-        raise ValueError(f"This metric scores Examples, got {type(explanation).__name__}; see Metric.scores.")
+        raise ValueError(
+            f"This metric scores Examples, got {type(explanation).__name__}; see Metric.scores."
+        )
     return explanation
 
 
@@ -31,7 +33,9 @@ def purity(
         weight: of each example.
         weighted: count each example by its positive weight; 0 if no weight is positive.
     """
-    mass = weight.double().clamp(min=0) if weighted else torch.ones_like(weight, dtype=torch.float64)
+    mass = (
+        weight.double().clamp(min=0) if weighted else torch.ones_like(weight, dtype=torch.float64)
+    )
     total = mass.sum(1)
     return (mass * same).sum(1) / torch.where(total > 0, total, 1.0)
 

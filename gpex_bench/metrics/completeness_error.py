@@ -33,6 +33,9 @@ class CompletenessError(Metric):
         total = values(case.explanation).double().flatten(1).sum(1)
         query, baseline = case.query, case.task.data.baseline.to(case.query.x)
         with torch.no_grad():
-            here, there = case.task.model(query.x).double(), case.task.model(baseline[None]).double()
+            here, there = (
+                case.task.model(query.x).double(),
+                case.task.model(baseline[None]).double(),
+            )
         change = (here - there).gather(1, query.target[:, None])[:, 0]
         return (total - change).abs() / change.abs().clamp(min=SMALLEST)

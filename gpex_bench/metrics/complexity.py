@@ -21,8 +21,14 @@ def entropy(values: Float[Tensor, "batch position"]) -> Float[Tensor, "batch"]:
     """Return the entropy of each row's shares in nats; that of equal shares for a row of zeros."""
     size = values.double().abs()
     largest = size.amax(1, keepdim=True)
-    size = torch.where(largest > 0, size / torch.where(largest > 0, largest, 1.0), 1.0)  # sums cannot overflow
-    return torch.special.entr(size / size.sum(1, keepdim=True)).sum(1).clamp(0, math.log(values.shape[1]))
+    size = torch.where(
+        largest > 0, size / torch.where(largest > 0, largest, 1.0), 1.0
+    )  # sums cannot overflow
+    return (
+        torch.special.entr(size / size.sum(1, keepdim=True))
+        .sum(1)
+        .clamp(0, math.log(values.shape[1]))
+    )
 
 
 @settings

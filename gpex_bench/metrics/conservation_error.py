@@ -16,7 +16,9 @@ from torch import Tensor
 from gpex_bench.measurements.maps import values
 from gpex_bench.types import Attribution, Case, Metric, Need, settings
 
-SMALLEST = 1e-6  # size that an output is taken to have at least, in logits: the rounding of float32 sums
+SMALLEST = (
+    1e-6  # size that an output is taken to have at least, in logits: the rounding of float32 sums
+)
 
 
 @settings
@@ -36,6 +38,8 @@ class ConservationError(Metric):
         residual = case.explanation.residual if isinstance(case.explanation, Attribution) else None
         if residual is None:
             name = type(case.explainer).__name__
-            raise ValueError(f"{name} gave no residual; score methods that offer one, see Explainer.offers.")
+            raise ValueError(
+                f"{name} gave no residual; score methods that offer one, see Explainer.offers."
+            )
         residual = residual.double()
         return residual.abs() / (residual + total).abs().clamp(min=SMALLEST)

@@ -44,4 +44,6 @@ class FaithfulnessEstimate(Metric):
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the correlation of each sample."""
         removed, logit = case.read(self.measurements()[0]), OUTPUTS.index("logit")
-        return pearson(removed.worth, removed.intact[logit][:, None] - removed.without[logit, :, :, 0])
+        return pearson(
+            removed.worth, removed.intact[logit][:, None] - removed.without[logit, :, :, 0]
+        )

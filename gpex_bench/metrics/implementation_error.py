@@ -34,4 +34,6 @@ class ImplementationError(Metric):
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the relative change of each sample."""
-        return relative_change(values(case.explanation), case.read(self.measurements()[0]).values[:, 0])
+        return relative_change(
+            values(case.explanation), case.read(self.measurements()[0]).values[:, 0]
+        )

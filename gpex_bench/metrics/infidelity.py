@@ -25,19 +25,25 @@ from gpex_bench.types import Case, Metric, settings
 
 
 def squared_error(
-    relevance: Float[Tensor, "batch n"], drop: Float[Tensor, "batch n"], scale: Float[Tensor, "batch"]
+    relevance: Float[Tensor, "batch n"],
+    drop: Float[Tensor, "batch n"],
+    scale: Float[Tensor, "batch"],
 ) -> Float[Tensor, "batch"]:
     """Return the mean of (scale * relevance - drop)^2; scale 1 is the definition of the paper."""
     return (scale[:, None] * relevance - drop).pow(2).mean(1)
 
 
-def best_scale(relevance: Float[Tensor, "batch n"], drop: Float[Tensor, "batch n"]) -> Float[Tensor, "batch"]:
+def best_scale(
+    relevance: Float[Tensor, "batch n"], drop: Float[Tensor, "batch n"]
+) -> Float[Tensor, "batch"]:
     """Return the factor of either sign with the least squared error; 0 if the relevance is all zero."""
     power = relevance.pow(2).sum(1)
     return (relevance * drop).sum(1) / torch.where(power > 0, power, 1.0)
 
 
-def relative_error(relevance: Float[Tensor, "batch n"], drop: Float[Tensor, "batch n"]) -> Float[Tensor, "batch"]:
+def relative_error(
+    relevance: Float[Tensor, "batch n"], drop: Float[Tensor, "batch n"]
+) -> Float[Tensor, "batch"]:
     """Return the error with the best non-negative factor, over that of a map of zeros, in [0, 1].
 
     1 if the map is zero on all subsets, or if no removal changes the network's output.

@@ -49,4 +49,6 @@ class InfidelityRaw(Metric):
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the error of each sample."""
         effects = case.read(self.measurements()[0])
-        return squared_error(effects.relevance, effects.drop, torch.ones(len(effects.drop)).to(effects.drop))
+        return squared_error(
+            effects.relevance, effects.drop, torch.ones(len(effects.drop)).to(effects.drop)
+        )

@@ -12,8 +12,8 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
+from gpex_bench.masking.order import area
 from gpex_bench.measurements.curves import CurveMetric
-from gpex_bench.removal import area
 from gpex_bench.types import Removal, settings
 
 

@@ -35,6 +35,8 @@ class LinearityError(Metric):
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the relative difference of each sample."""
         own = values(case.explanation).double().flatten(1)
-        other, both = (case.read(part).values[:, 0].double().flatten(1) for part in self.measurements())
+        other, both = (
+            case.read(part).values[:, 0].double().flatten(1) for part in self.measurements()
+        )
         size = own.norm(dim=1) + other.norm(dim=1)
         return (both - own - other).norm(dim=1) / torch.where(size > 0, size, 1.0)

@@ -24,6 +24,8 @@ class LocalLipschitz(NoisyMetric):
 
     def change(self, case: Case, before: Tensor, near: Neighbours) -> Float[Tensor, "batch draw"]:
         """Return the relative change of each neighbour over its distance."""
-        changes = torch.stack([relative_change(before, after) for after in near.values.unbind(1)], 1)
+        changes = torch.stack(
+            [relative_change(before, after) for after in near.values.unbind(1)], 1
+        )
         distance = (near.x.double() - case.query.x[:, None].double()).flatten(2).norm(dim=2)
         return changes / distance

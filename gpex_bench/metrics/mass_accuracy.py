@@ -17,7 +17,9 @@ from gpex_bench.types import Case, Metric, Need, settings
 
 
 def mass_inside(
-    values: Float[Tensor, "batch position"], inside: Bool[Tensor, "batch position"], signed: bool = False
+    values: Float[Tensor, "batch position"],
+    inside: Bool[Tensor, "batch position"],
+    signed: bool = False,
 ) -> Float[Tensor, "batch"]:
     """Return the share of relevance inside; 0 if there is none to share out.
 

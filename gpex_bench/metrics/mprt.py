@@ -20,7 +20,9 @@ from gpex_bench.types import Case, Metric, settings
 
 
 def likeness(
-    before: Float[Tensor, "batch position"], after: Float[Tensor, "batch stage position"], absolute: bool
+    before: Float[Tensor, "batch position"],
+    after: Float[Tensor, "batch stage position"],
+    absolute: bool,
 ) -> Float[Tensor, "batch"]:
     """Return the mean rank correlation of each map with its later ones, of the values or of their sizes."""
     first = before[:, None]

@@ -13,12 +13,16 @@ def _truth(case: Case) -> tuple[Truth, Int[Tensor, "batch"]]:
     """Return the truth and the row of each query in the test split."""
     data, sample = case.task.data, case.query.sample
     if data.truth is None:
-        raise ValueError(f"Dataset {data.name!r} has no planted truth; use a generated one such as shapes.")
+        raise ValueError(
+            f"Dataset {data.name!r} has no planted truth; use a generated one such as shapes."
+        )
     known, order = data.test.sample.sort()
     place = torch.searchsorted(known, sample).clamp(max=len(known) - 1)
     missing = sample[known[place] != sample].tolist()
     if missing:
-        raise ValueError(f"Samples {missing[:5]} of {data.name!r} are not in its test split; only that has a truth.")
+        raise ValueError(
+            f"Samples {missing[:5]} of {data.name!r} are not in its test split; only that has a truth."
+        )
     return data.truth, order[place]
 
 
@@ -32,7 +36,9 @@ def evidence(case: Case) -> Bool[Tensor, "batch position"]:
     inside = (mask.any(1) if mask.ndim == 4 else mask).flatten(1)
     empty = case.query.sample[~inside.any(1)].tolist()
     if empty:
-        raise ValueError(f"The truth masks of samples {empty[:5]} of {case.task.data.name!r} are empty.")
+        raise ValueError(
+            f"The truth masks of samples {empty[:5]} of {case.task.data.name!r} are empty."
+        )
     return inside
 
 

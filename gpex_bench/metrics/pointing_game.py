@@ -15,7 +15,9 @@ from gpex_bench.metrics.planted import evidence
 from gpex_bench.types import Case, Metric, Need, settings
 
 
-def hit(values: Float[Tensor, "batch position"], inside: Bool[Tensor, "batch position"]) -> Float[Tensor, "batch"]:
+def hit(
+    values: Float[Tensor, "batch position"], inside: Bool[Tensor, "batch position"]
+) -> Float[Tensor, "batch"]:
     """Return the share of each row's largest values that is inside."""
     largest = values == values.amax(1, keepdim=True)
     return (largest & inside).sum(1).double() / largest.sum(1)

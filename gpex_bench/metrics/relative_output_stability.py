@@ -24,4 +24,6 @@ class RelativeOutputStability(NoisyMetric):
 
     def change(self, case: Case, before: Tensor, near: Neighbours) -> Float[Tensor, "batch draw"]:
         """Return the quotient for each neighbour."""
-        return stability(relative(before, near.values), relative(near.own_logits, near.logits), near)
+        return stability(
+            relative(before, near.values), relative(near.own_logits, near.logits), near
+        )

@@ -24,4 +24,6 @@ class RelativeRepresentationStability(NoisyMetric):
 
     def change(self, case: Case, before: Tensor, near: Neighbours) -> Float[Tensor, "batch draw"]:
         """Return the quotient for each neighbour."""
-        return stability(relative(before, near.values), relative(near.own_embedding, near.embeddings), near)
+        return stability(
+            relative(before, near.values), relative(near.own_embedding, near.embeddings), near
+        )

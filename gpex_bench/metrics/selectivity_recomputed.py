@@ -12,9 +12,9 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
+from gpex_bench.masking.order import area
 from gpex_bench.measurements.answers import OUTPUTS
 from gpex_bench.measurements.recomputed import Recomputed
-from gpex_bench.removal import area
 from gpex_bench.types import Case, Metric, settings
 
 

@@ -42,7 +42,10 @@ class SensitivityN(Metric):
 
     def measurements(self) -> tuple:
         """Return the removals of each size."""
-        return tuple(Subsets(n_subsets=self.n_subsets, share=share, patch=self.patch) for share in self.shares)
+        return tuple(
+            Subsets(n_subsets=self.n_subsets, share=share, patch=self.patch)
+            for share in self.shares
+        )
 
     def __post_init__(self) -> None:
         if not self.measurements():  # they check the settings

@@ -34,7 +34,9 @@ class Sparseness(Metric):
     measures = "complexity"
     higher_is_better = True
     range = (0.0, 1.0)
-    chance = math.sqrt(2) - 1  # of independent normal values, as the control `random_map` draws them
+    chance = (
+        math.sqrt(2) - 1
+    )  # of independent normal values, as the control `random_map` draws them
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the Gini index of each sample."""

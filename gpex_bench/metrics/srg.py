@@ -10,8 +10,8 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
+from gpex_bench.masking.order import area
 from gpex_bench.measurements.curves import CurveMetric
-from gpex_bench.removal import area
 from gpex_bench.types import Removal, settings
 
 
@@ -27,4 +27,6 @@ class SRG(CurveMetric):
 
     def summarise(self, removal: Removal) -> Float[Tensor, "batch"]:
         """Return the area between the curves of each sample."""
-        return area(removal.least_first, removal.fraction) - area(removal.most_first, removal.fraction)
+        return area(removal.least_first, removal.fraction) - area(
+            removal.most_first, removal.fraction
+        )

@@ -11,9 +11,9 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
+from gpex_bench.masking.order import read_at
 from gpex_bench.measurements.curves import CurveMetric
 from gpex_bench.metrics.comprehensiveness import SHARES
-from gpex_bench.removal import read_at
 from gpex_bench.types import Removal, settings
 
 

@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gpex_bench.measurements.altered import Altered
-from gpex_bench.measurements.altered_networks import mirrored
 from gpex_bench.measurements.maps import values
+from gpex_bench.models.altered.for_axioms import mirrored
 from gpex_bench.types import Case, Metric, settings
 
 

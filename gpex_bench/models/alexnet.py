@@ -12,15 +12,15 @@ from typing import ClassVar
 
 from torch import nn
 
-from gpex_bench.models import fit
-from gpex_bench.models.pooled import PooledModel, normed, wide_layers
+from gpex_bench.models.blocks.pooled import PooledModel, normed, wide_layers
+from gpex_bench.models.training import loop
 from gpex_bench.types import Architecture, Dataset, Model, Need, settings
 
 POOLED = 3  # height and width of the feature map that the wide layers see
 
 
 @settings
-class AlexnetTraining(fit.Training):
+class AlexnetTraining(loop.Training):
     """How it is trained."""
 
     epochs: int = 14
@@ -39,11 +39,11 @@ class Alexnet(Architecture):
     training: AlexnetTraining = AlexnetTraining()
 
     def __post_init__(self) -> None:
-        fit.check_positive(width=self.width, wide=self.wide)
+        loop.check_positive(width=self.width, wide=self.wide)
 
     def build(self, data: Dataset) -> Model:
         """Return an untrained network; ValueError if the dataset does not hold images."""
-        fit.check_takes(self, data)
+        loop.check_takes(self, data)
         width = self.width
         trunk = nn.Sequential(
             *(*normed(data.train.x.shape[1], width, 5), nn.MaxPool2d(3, 2, 1)),
@@ -56,4 +56,6 @@ class Alexnet(Architecture):
 
     def train(self, data: Dataset, seed: int, progress: Callable[[str], None]) -> Model:
         """Return the trained network in eval mode; its parameters require no gradients."""
-        return fit.fit(fit.initialise(self.build, data, seed), data, self.training, seed, progress)
+        return loop.fit(
+            loop.initialise(self.build, data, seed), data, self.training, seed, progress
+        )

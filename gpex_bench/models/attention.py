@@ -17,12 +17,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, Literal
 
-from gpex_bench.models import fit
+from gpex_bench.models.training import loop
 from gpex_bench.types import Architecture, Dataset, Model, Need, settings
 
 
 @settings
-class AttentionTraining(fit.Training):
+class AttentionTraining(loop.Training):
     """How it is trained; how the values were chosen stands in docs/decisions.md."""
 
     epochs: int = 15
@@ -39,28 +39,34 @@ class Attention(Architecture):
     takes: ClassVar[frozenset[Need]] = frozenset({Need.IMAGE})
     explained: ClassVar[str] = "attention"
 
-    trunk: Literal["plain", "resnet"] = "plain"  # of both branches: three convolutions, or a ResNet-18
+    trunk: Literal["plain", "resnet"] = (
+        "plain"  # of both branches: three convolutions, or a ResNet-18
+    )
     width: int = 16  # channels of the first convolution or stage; a plain map has 4, a ResNet's 8 times as many
     squeeze: int = 48  # channels of the first 1x1 convolution; the second has four times as many
     wide: int = 1024  # units of the wide layer
     training: AttentionTraining = AttentionTraining()
 
     def __post_init__(self) -> None:
-        fit.check_positive(width=self.width, squeeze=self.squeeze, wide=self.wide)
+        loop.check_positive(width=self.width, squeeze=self.squeeze, wide=self.wide)
 
     def build(self, data: Dataset) -> Model:
         """Return an untrained network; ValueError if the dataset does not hold images."""
-        from gpex_bench.models.two_branches import AttentionModel, plain_trunk
+        from gpex_bench.models.blocks.two_branches import AttentionModel, plain_trunk
 
-        fit.check_takes(self, data)
+        loop.check_takes(self, data)
         n_channels, factor, trunk = data.train.x.shape[1], 4, plain_trunk
         if self.trunk == "resnet":
-            from gpex_bench.models.residual import drawn_resnet_trunk
+            from gpex_bench.models.blocks.residual import drawn_resnet_trunk
 
             factor, trunk = 8, drawn_resnet_trunk
         branches = (trunk(n_channels, self.width), trunk(n_channels, self.width))
-        return AttentionModel(*branches, (factor * self.width, self.squeeze, self.wide), len(data.classes))
+        return AttentionModel(
+            *branches, (factor * self.width, self.squeeze, self.wide), len(data.classes)
+        )
 
     def train(self, data: Dataset, seed: int, progress: Callable[[str], None]) -> Model:
         """Return the trained network in eval mode; its parameters require no gradients."""
-        return fit.fit(fit.initialise(self.build, data, seed), data, self.training, seed, progress)
+        return loop.fit(
+            loop.initialise(self.build, data, seed), data, self.training, seed, progress
+        )

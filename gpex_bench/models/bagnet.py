@@ -12,8 +12,8 @@ from typing import ClassVar
 
 from torch import nn
 
-from gpex_bench.models import fit
-from gpex_bench.models.pooled import PooledModel, normed
+from gpex_bench.models.blocks.pooled import PooledModel, normed
+from gpex_bench.models.training import loop
 from gpex_bench.types import Architecture, Dataset, Model, Need, settings
 
 # kernel, stride and maps (in widths) of each convolution, by the side of the patch
@@ -24,7 +24,7 @@ LAYERS = {
 
 
 @settings
-class BagnetTraining(fit.Training):
+class BagnetTraining(loop.Training):
     """How it is trained."""
 
     epochs: int = 14
@@ -44,13 +44,15 @@ class Bagnet(Architecture):
     training: BagnetTraining = BagnetTraining()
 
     def __post_init__(self) -> None:
-        fit.check_positive(width=self.width, wide=self.wide)
+        loop.check_positive(width=self.width, wide=self.wide)
         if self.patch not in LAYERS:
-            raise ValueError(f"patch must be one of {', '.join(map(str, LAYERS))} pixels, got {self.patch}.")
+            raise ValueError(
+                f"patch must be one of {', '.join(map(str, LAYERS))} pixels, got {self.patch}."
+            )
 
     def build(self, data: Dataset) -> Model:
         """Return an untrained network; ValueError if the dataset does not hold images."""
-        fit.check_takes(self, data)
+        loop.check_takes(self, data)
         layers: list[nn.Module] = []
         n_in = data.train.x.shape[1]
         for kernel, stride, widths in LAYERS[self.patch]:
@@ -61,4 +63,6 @@ class Bagnet(Architecture):
 
     def train(self, data: Dataset, seed: int, progress: Callable[[str], None]) -> Model:
         """Return the trained network in eval mode; its parameters require no gradients."""
-        return fit.fit(fit.initialise(self.build, data, seed), data, self.training, seed, progress)
+        return loop.fit(
+            loop.initialise(self.build, data, seed), data, self.training, seed, progress
+        )

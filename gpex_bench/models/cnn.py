@@ -8,7 +8,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gpex_bench.models import fit
+from gpex_bench.models.training import loop
 from gpex_bench.types import Architecture, Dataset, Model, Need, settings
 
 POOLED = 3  # height and width of the feature map that the wide layer sees
@@ -33,7 +33,9 @@ class CnnModel(Model):
         self.neck = nn.Sequential(nn.Linear(4 * width * POOLED**2, wide), nn.ReLU())
         self.head = nn.Linear(wide, n_heads)
 
-    def features(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch map row column"]:
+    def features(
+        self, x: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch map row column"]:
         """Return the last feature map, before pooling: a quarter of the image's height and width."""
         return self.trunk(x)
 
@@ -43,7 +45,7 @@ class CnnModel(Model):
 
 
 @settings
-class CnnTraining(fit.Training):
+class CnnTraining(loop.Training):
     """How it is trained; how the values were chosen stands in docs/decisions.md."""
 
     epochs: int = 30
@@ -63,13 +65,15 @@ class Cnn(Architecture):
     training: CnnTraining = CnnTraining()
 
     def __post_init__(self) -> None:
-        fit.check_positive(width=self.width, wide=self.wide)
+        loop.check_positive(width=self.width, wide=self.wide)
 
     def build(self, data: Dataset) -> Model:
         """Return an untrained network; ValueError if the dataset does not hold images."""
-        fit.check_takes(self, data)
+        loop.check_takes(self, data)
         return CnnModel(data.train.x.shape[1], self.width, self.wide, len(data.classes))
 
     def train(self, data: Dataset, seed: int, progress: Callable[[str], None]) -> Model:
         """Return the trained network in eval mode; its parameters require no gradients."""
-        return fit.fit(fit.initialise(self.build, data, seed), data, self.training, seed, progress)
+        return loop.fit(
+            loop.initialise(self.build, data, seed), data, self.training, seed, progress
+        )

@@ -13,15 +13,15 @@ from typing import ClassVar
 
 from torch import nn
 
-from gpex_bench.models import fit
-from gpex_bench.models.pooled import Grown, PooledModel, wide_layers
+from gpex_bench.models.blocks.pooled import Grown, PooledModel, wide_layers
+from gpex_bench.models.training import loop
 from gpex_bench.types import Architecture, Dataset, Model, Need, settings
 
 N_BLOCKS = 3
 
 
 @settings
-class DensenetTraining(fit.Training):
+class DensenetTraining(loop.Training):
     """How it is trained."""
 
     epochs: int = 14
@@ -41,13 +41,15 @@ class Densenet(Architecture):
     training: DensenetTraining = DensenetTraining()
 
     def __post_init__(self) -> None:
-        fit.check_positive(growth=self.growth, layers=self.layers, wide=self.wide)
+        loop.check_positive(growth=self.growth, layers=self.layers, wide=self.wide)
 
     def build(self, data: Dataset) -> Model:
         """Return an untrained network; ValueError if the dataset does not hold images."""
-        fit.check_takes(self, data)
+        loop.check_takes(self, data)
         n_maps = 2 * self.growth
-        trunk: list[nn.Module] = [nn.Conv2d(data.train.x.shape[1], n_maps, 3, stride=2, padding=1, bias=False)]
+        trunk: list[nn.Module] = [
+            nn.Conv2d(data.train.x.shape[1], n_maps, 3, stride=2, padding=1, bias=False)
+        ]
         for block in range(N_BLOCKS):
             for _ in range(self.layers):
                 trunk.append(Grown(n_maps, self.growth))
@@ -61,4 +63,6 @@ class Densenet(Architecture):
 
     def train(self, data: Dataset, seed: int, progress: Callable[[str], None]) -> Model:
         """Return the trained network in eval mode; its parameters require no gradients."""
-        return fit.fit(fit.initialise(self.build, data, seed), data, self.training, seed, progress)
+        return loop.fit(
+            loop.initialise(self.build, data, seed), data, self.training, seed, progress
+        )

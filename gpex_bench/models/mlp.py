@@ -8,7 +8,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gpex_bench.models import fit
+from gpex_bench.models.training import loop
 from gpex_bench.types import Architecture, Dataset, Model, Need, settings
 
 
@@ -26,7 +26,7 @@ class MlpModel(Model):
 
 
 @settings
-class MlpTraining(fit.Training):
+class MlpTraining(loop.Training):
     """How it is trained; how the values were chosen stands in docs/decisions.md."""
 
     epochs: int = 20
@@ -45,13 +45,15 @@ class Mlp(Architecture):
     training: MlpTraining = MlpTraining()
 
     def __post_init__(self) -> None:
-        fit.check_positive(wide=self.wide)
+        loop.check_positive(wide=self.wide)
 
     def build(self, data: Dataset) -> Model:
         """Return an untrained network; ValueError if the dataset is not a table."""
-        fit.check_takes(self, data)
+        loop.check_takes(self, data)
         return MlpModel(data.train.x.shape[1], self.wide, len(data.classes))
 
     def train(self, data: Dataset, seed: int, progress: Callable[[str], None]) -> Model:
         """Return the trained network in eval mode; its parameters require no gradients."""
-        return fit.fit(fit.initialise(self.build, data, seed), data, self.training, seed, progress)
+        return loop.fit(
+            loop.initialise(self.build, data, seed), data, self.training, seed, progress
+        )

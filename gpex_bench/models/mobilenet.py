@@ -11,15 +11,15 @@ from typing import ClassVar
 
 from torch import nn
 
-from gpex_bench.models import fit
-from gpex_bench.models.pooled import PooledModel, normed, wide_layers
+from gpex_bench.models.blocks.pooled import PooledModel, normed, wide_layers
+from gpex_bench.models.training import loop
 from gpex_bench.types import Architecture, Dataset, Model, Need, settings
 
 BLOCKS = ((1, 1), (2, 2), (2, 1), (4, 2), (4, 1))  # maps in widths, stride
 
 
 @settings
-class MobilenetTraining(fit.Training):
+class MobilenetTraining(loop.Training):
     """How it is trained."""
 
     epochs: int = 14
@@ -38,20 +38,25 @@ class Mobilenet(Architecture):
     training: MobilenetTraining = MobilenetTraining()
 
     def __post_init__(self) -> None:
-        fit.check_positive(width=self.width, wide=self.wide)
+        loop.check_positive(width=self.width, wide=self.wide)
 
     def build(self, data: Dataset) -> Model:
         """Return an untrained network; ValueError if the dataset does not hold images."""
-        fit.check_takes(self, data)
+        loop.check_takes(self, data)
         n_in = self.width
         layers = normed(data.train.x.shape[1], n_in)
         for widths, stride in BLOCKS:
             n_out = widths * self.width
-            layers += [*normed(n_in, n_in, stride=stride, groups=n_in), *normed(n_in, n_out, kernel=1)]
+            layers += [
+                *normed(n_in, n_in, stride=stride, groups=n_in),
+                *normed(n_in, n_out, kernel=1),
+            ]
             n_in = n_out
         neck = wide_layers(n_in, self.wide)
         return PooledModel(nn.Sequential(*layers), neck, (self.wide, len(data.classes)))
 
     def train(self, data: Dataset, seed: int, progress: Callable[[str], None]) -> Model:
         """Return the trained network in eval mode; its parameters require no gradients."""
-        return fit.fit(fit.initialise(self.build, data, seed), data, self.training, seed, progress)
+        return loop.fit(
+            loop.initialise(self.build, data, seed), data, self.training, seed, progress
+        )

@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-from gpex_bench.models import fit
+from gpex_bench.models.training import loop
 from gpex_bench.types import Architecture, Dataset, Model, Need, settings
 
 
 @settings
-class ResnetTraining(fit.Training):
+class ResnetTraining(loop.Training):
     """How it is trained."""
 
     epochs: int = 14
@@ -35,15 +35,17 @@ class Resnet(Architecture):
     training: ResnetTraining = ResnetTraining()
 
     def __post_init__(self) -> None:
-        fit.check_positive(width=self.width, wide=self.wide)
+        loop.check_positive(width=self.width, wide=self.wide)
 
     def build(self, data: Dataset) -> Model:
         """Return an untrained network; ValueError if the dataset does not hold images."""
-        from gpex_bench.models.residual import ResnetModel
+        from gpex_bench.models.blocks.residual import ResnetModel
 
-        fit.check_takes(self, data)
+        loop.check_takes(self, data)
         return ResnetModel(data.train.x.shape[1], self.width, self.wide, len(data.classes))
 
     def train(self, data: Dataset, seed: int, progress: Callable[[str], None]) -> Model:
         """Return the trained network in eval mode; its parameters require no gradients."""
-        return fit.fit(fit.initialise(self.build, data, seed), data, self.training, seed, progress)
+        return loop.fit(
+            loop.initialise(self.build, data, seed), data, self.training, seed, progress
+        )

@@ -14,7 +14,6 @@ from gpex_bench.plots.neighbours import Heat, Sheet, neighbour_sheet
 from gpex_bench.plots.ranking import critical_difference, metric_agreement
 from gpex_bench.plots.removal import removal_curves
 from gpex_bench.plots.scores import cost_against_score
-from gpex_bench.plots.study import Scale, study
 from gpex_bench.plots.style import Drawing, to_png, to_svg
 
 __all__ = [
@@ -22,7 +21,6 @@ __all__ = [
     "Gallery",
     "Heat",
     "Looks",
-    "Scale",
     "Sheet",
     "agreement_heads",
     "agreement_scatter",
@@ -34,7 +32,6 @@ __all__ = [
     "metric_agreement",
     "neighbour_sheet",
     "removal_curves",
-    "study",
     "table_gallery",
     "to_png",
     "to_svg",

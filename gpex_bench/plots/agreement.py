@@ -10,10 +10,29 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from gpex_bench.frames import PREDICTIONS, SPLITS, below_one, natural, ordered, require, surrogate_order
 from gpex_bench.plots.style import BLUE, GREY, INK, ORANGE, Drawing, plain_numbers, shorten, styled
+from gpex_bench.tables.frames import (
+    PREDICTIONS,
+    SPLITS,
+    below_one,
+    natural,
+    ordered,
+    require,
+    surrogate_order,
+)
 
-SUMMARY = ("dataset", "model", "surrogate", "split", "head", "statistic", "mean", "low", "high", "is_weakest")
+SUMMARY = (
+    "dataset",
+    "model",
+    "surrogate",
+    "split",
+    "head",
+    "statistic",
+    "mean",
+    "low",
+    "high",
+    "is_weakest",
+)
 N_POINTS = 120  # points drawn per head; the statistics are of all
 N_COLUMNS = 5
 MANY = 20  # heads, above which their panels are small
@@ -36,28 +55,49 @@ def agreement_scatter(predictions: pd.DataFrame, agreement: pd.DataFrame) -> Dra
     require(predictions, PREDICTIONS, "predictions")
     require(agreement, SUMMARY, "agreement")
     values = agreement.pivot(index="head", columns="statistic", values="mean")
-    weakest = str(next(iter(agreement.loc[agreement["is_weakest"], "head"]), ""))  # none where all heads are constant
+    weakest = str(
+        next(iter(agreement.loc[agreement["is_weakest"], "head"]), "")
+    )  # none where all heads are constant
     heads = sorted(set(predictions["head"]), key=natural)
     figure, panels, size = _panels(heads)
     shown = []
     for axes, head in zip(panels, heads, strict=False):
-        points = thin(predictions[predictions["head"] == head], N_POINTS if len(heads) <= MANY else N_POINTS // 2)
+        points = thin(
+            predictions[predictions["head"] == head],
+            N_POINTS if len(heads) <= MANY else N_POINTS // 2,
+        )
         shown.append(points)
-        ends = [points[["network", "mean"]].to_numpy().min(), points[["network", "mean"]].to_numpy().max()]
+        ends = [
+            points[["network", "mean"]].to_numpy().min(),
+            points[["network", "mean"]].to_numpy().max(),
+        ]
         axes.plot(ends, ends, color=GREY, lw=0.9, zorder=1)
         colour = ORANGE if head == weakest else BLUE
         axes.scatter(
-            points["network"], points["mean"], s=size, color=colour, alpha=0.55, lw=0, zorder=2, rasterized=True
+            points["network"],
+            points["mean"],
+            s=size,
+            color=colour,
+            alpha=0.55,
+            lw=0,
+            zorder=2,
+            rasterized=True,
         )
         axes.set_aspect("equal", adjustable="datalim")
         mark, style = ("weakest head\n", "bold") if head == weakest else ("\n", "normal")
-        axes.set_title(f"{mark}{shorten(head, 22)}\n{_said(values.loc[[head]])}", size=8.5 if size > 4 else 7)
+        axes.set_title(
+            f"{mark}{shorten(head, 22)}\n{_said(values.loc[[head]])}", size=8.5 if size > 4 else 7
+        )
         axes.title.set_fontweight(style)
     for axes in panels[len(heads) :]:
         axes.set_visible(False)
     figure.supxlabel("output of the network (before softmax or sigmoid)", size=9)
     figure.supylabel("mean of the surrogate (same units)", size=9)
-    low = f"The weakest head is {weakest}: {_said(values.loc[[weakest]])}." if weakest else "No head varies."
+    low = (
+        f"The weakest head is {weakest}: {_said(values.loc[[weakest]])}."
+        if weakest
+        else "No head varies."
+    )
     alt = f"{len(heads)} scatter plots, one per head, of the surrogate's mean against the network's output. {low}"
     place = predictions.iloc[0]
     title = f"Outputs of {place['surrogate']} and network on {where(predictions)}, {SPLITS[place['split']]} items"
@@ -86,7 +126,11 @@ def _panels(heads: list[str]) -> tuple[Figure, list[Axes], float]:
 def _said(values: pd.DataFrame) -> str:
     """Write r and R² of a head; they are undefined where the network's output is constant."""
     r, r2 = values["pearson"].item(), values["r2"].item()
-    return "network constant: r undefined" if math.isnan(r) else f"r = {below_one(r)}, R² = {below_one(r2)}"
+    return (
+        "network constant: r undefined"
+        if math.isnan(r)
+        else f"r = {below_one(r)}, R² = {below_one(r2)}"
+    )
 
 
 def thin(points: pd.DataFrame, n: int = N_POINTS) -> pd.DataFrame:
@@ -107,7 +151,9 @@ def agreement_heads(agreement: pd.DataFrame) -> Drawing:
     names = surrogate_order(agreement)
     chosen = ordered(agreement[(agreement["statistic"] == "r2") & (agreement["head"] != "all")])
     splits = [split for split in SPLITS if split in set(chosen["split"])]
-    figure = Figure(figsize=(0.9 + 3.4 * len(splits), 1.1 + 0.42 * max(len(names), 2)), layout="constrained")
+    figure = Figure(
+        figsize=(0.9 + 3.4 * len(splits), 1.1 + 0.42 * max(len(names), 2)), layout="constrained"
+    )
     panels = figure.subplots(1, len(splits), sharey=True, squeeze=False)[0]
     said = []
     for axes, split in zip(panels, splits, strict=True):
@@ -128,7 +174,14 @@ def agreement_heads(agreement: pd.DataFrame) -> Drawing:
 def _row(axes: Axes, y: int, part: pd.DataFrame) -> str:
     """Draw the heads of one surrogate on one split; return the weakest in words."""
     if part.empty:
-        axes.annotate("undefined", (0.02, y), xycoords=axes.get_yaxis_transform(), va="center", size=7.5, color=GREY)
+        axes.annotate(
+            "undefined",
+            (0.02, y),
+            xycoords=axes.get_yaxis_transform(),
+            va="center",
+            size=7.5,
+            color=GREY,
+        )
         return "undefined"
     missed = (1 - part["mean"]).clip(lower=LEAST).to_numpy()
     worst = int(np.argmax(missed))

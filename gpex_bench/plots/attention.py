@@ -42,7 +42,10 @@ def attention_maps(looks: Looks) -> Drawing:
         )
     difference = looks.mean - looks.network
     both = np.concatenate([looks.network, looks.mean])
-    scale, apart = Normalize(both.min(), both.max()), Normalize(-np.abs(difference).max(), np.abs(difference).max())
+    scale, apart = (
+        Normalize(both.min(), both.max()),
+        Normalize(-np.abs(difference).max(), np.abs(difference).max()),
+    )
     figure = Figure(figsize=(7.6, 0.9 + 1.45 * n), layout="constrained")
     panels = figure.subplots(n, 4, squeeze=False)
     for place, row in enumerate(panels):

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from gpex_bench.frames import PREDICTIONS, SPLITS, records, require
 from gpex_bench.plots.agreement import where
 from gpex_bench.plots.style import COLOURS, GREY, MARKERS, Drawing, plain_numbers, styled
+from gpex_bench.tables.frames import PREDICTIONS, SPLITS, records, require
 
 LEVELS = np.array([0.05, *np.arange(0.1, 1, 0.1), 0.95, 0.99])
 N_BINS = 10  # of equal size, from the least to the largest variance
@@ -29,7 +29,9 @@ def calibration(predictions: pd.DataFrame, names: Sequence[str]) -> Drawing:
     """
     require(predictions, (*PREDICTIONS, "variance"), "predictions")
     if len(names) > len(COLOURS):
-        raise ValueError(f"names must be at most {len(COLOURS)} surrogates, got {len(names)}; draw them in parts.")
+        raise ValueError(
+            f"names must be at most {len(COLOURS)} surrogates, got {len(names)}; draw them in parts."
+        )
     predictions = _standardised(predictions)
     splits = [split for split in SPLITS if split in set(predictions["split"])]
     figure = Figure(figsize=(0.6 + 3.4 * len(splits), 6.9), layout="constrained")
@@ -40,7 +42,13 @@ def calibration(predictions: pd.DataFrame, names: Sequence[str]) -> Drawing:
             part = predictions[(predictions["split"] == split) & (predictions["surrogate"] == name)]
             if part.empty:
                 continue
-            look = {"color": COLOURS[place], "marker": MARKERS[place], "ms": 3.5, "lw": 1.3, "label": name}
+            look = {
+                "color": COLOURS[place],
+                "marker": MARKERS[place],
+                "ms": 3.5,
+                "lw": 1.3,
+                "label": name,
+            }
             for axes, points in ((above, coverage(part)), (below, errors(part))):
                 axes.plot(points["x"], points["y"], **look)
                 table.append(points.assign(split=split, surrogate=name))
@@ -49,9 +57,16 @@ def calibration(predictions: pd.DataFrame, names: Sequence[str]) -> Drawing:
     for axes in panels.flat:
         known |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     ordered = [name for name in names if name in known]
-    figure.legend([known[name] for name in ordered], ordered, loc="outside upper center", ncols=min(len(ordered), 6))
+    figure.legend(
+        [known[name] for name in ordered],
+        ordered,
+        loc="outside upper center",
+        ncols=min(len(ordered), 6),
+    )
     data = pd.concat(table, ignore_index=True)
-    return Drawing(figure, f"What the variance is worth on {where(predictions)}", _alt(data, predictions), data)
+    return Drawing(
+        figure, f"What the variance is worth on {where(predictions)}", _alt(data, predictions), data
+    )
 
 
 def _standardised(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -83,18 +98,33 @@ def errors(part: pd.DataFrame) -> pd.DataFrame:
 def _frame(above: Axes, below: Axes, split: str) -> None:
     """Draw what a perfect variance gives, and name the axes."""
     above.plot([0, 1], [0, 1], color=GREY, lw=0.9, ls="--", zorder=1)
-    above.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="level of the interval", ylabel="share of outputs inside")
+    above.set(
+        xlim=(0, 1),
+        ylim=(0, 1.02),
+        xlabel="level of the interval",
+        ylabel="share of outputs inside",
+    )
     above.set_title(f"{split} items", loc="left")
-    below.set(xscale="log", yscale="log", xlabel="predicted s.d. (s.d. of the output)", ylabel="root mean square error")
+    below.set(
+        xscale="log",
+        yscale="log",
+        xlabel="predicted s.d. (s.d. of the output)",
+        ylabel="root mean square error",
+    )
     plain_numbers(below.xaxis, below.yaxis)
-    ends = [min(below.get_xlim()[0], below.get_ylim()[0]), max(below.get_xlim()[1], below.get_ylim()[1])]
+    ends = [
+        min(below.get_xlim()[0], below.get_ylim()[0]),
+        max(below.get_xlim()[1], below.get_ylim()[1]),
+    ]
     below.plot(ends, ends, color=GREY, lw=0.9, ls="--", zorder=1)
 
 
 def _alt(data: pd.DataFrame, predictions: pd.DataFrame) -> str:
     """Say how many outputs the 90 % intervals hold."""
     at = data[(data["what"] == "coverage") & np.isclose(data["x"], 0.9)]
-    said = [f"{row['surrogate']} {row['y']:.2f} on {SPLITS[row['split']]} items" for row in records(at)]
+    said = [
+        f"{row['surrogate']} {row['y']:.2f} on {SPLITS[row['split']]} items" for row in records(at)
+    ]
     return (
         f"Share of outputs inside intervals of each level, and error against predicted standard deviation, on "
         f"{where(predictions)}; dashed: a variance that is right. 90 % intervals hold: {'; '.join(said)}."

@@ -65,7 +65,11 @@ def _share(parent: Element) -> None:
 
 def _is_invisible(element: Element) -> bool:
     """Return whether an element is an outline without stroke and fill that nothing refers to."""
-    return element.tag == f"{SVG}path" and element.get("style") == "fill:none" and "id" not in element.attrib
+    return (
+        element.tag == f"{SVG}path"
+        and element.get("style") == "fill:none"
+        and "id" not in element.attrib
+    )
 
 
 def _attributes(element: Element, used: set[str]) -> None:
@@ -89,7 +93,11 @@ def _attributes(element: Element, used: set[str]) -> None:
 def _rounded(text: str, places: int) -> str:
     """Return text with its numbers rounded, and white space only where it parts two numbers."""
     short = re.sub(r"-?\d+\.\d+", lambda found: f"{round(float(found[0]), places) + 0:g}", text)
-    return re.sub(r" ?([A-DF-Za-df-z]) ?", r"\1", re.sub(r"\s+", " ", short)).strip() if places == 1 else short
+    return (
+        re.sub(r" ?([A-DF-Za-df-z]) ?", r"\1", re.sub(r"\s+", " ", short)).strip()
+        if places == 1
+        else short
+    )
 
 
 def _with_palette(text: str) -> str:
@@ -99,7 +107,9 @@ def _with_palette(text: str) -> str:
     if image.getchannel("A").getextrema()[0] < 255:  # type: ignore[operator]
         image = image.quantize(N_COLOURS, Image.Quantize.FASTOCTREE)
     else:
-        image = image.convert("RGB").quantize(N_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        image = image.convert("RGB").quantize(
+            N_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
+        )
     buffer = io.BytesIO()
     image.save(buffer, format="png", optimize=True)
     small = min(buffer.getvalue(), raw, key=len)

@@ -15,9 +15,7 @@ from gpex_bench.plots.style import DIVERGING, Drawing, blank, shorten, styled, w
 from gpex_bench.types import value
 
 N_FEATURES = 10  # features of a table that are shown
-LEGEND = (
-    "relevance, each map divided by its own largest magnitude (red speaks for the explained class, blue against it)"
-)
+LEGEND = "relevance, each map divided by its own largest magnitude (red speaks for the explained class, blue against it)"
 
 
 @value
@@ -55,7 +53,11 @@ def _labels(gallery: Gallery) -> list[str]:
     """Say what was predicted for each input, and what is true where that differs."""
     pairs = zip(gallery.predicted, gallery.true, strict=True)
     shown = [f"{said}" if said == true else f"{said}\n(true: {true})" for said, true in pairs]
-    return [f"{why}:\n{label}" for why, label in zip(gallery.why, shown, strict=True)] if gallery.why else shown
+    return (
+        [f"{why}:\n{label}" for why, label in zip(gallery.why, shown, strict=True)]
+        if gallery.why
+        else shown
+    )
 
 
 def _check(gallery: Gallery, ndim: int, kind: str) -> None:
@@ -77,7 +79,9 @@ def gallery(gallery: Gallery) -> Drawing:
     grid = figure.subplots(n_rows, n_columns, squeeze=False)
     for y, label in enumerate(_labels(gallery)):
         show(grid[y, 0], gallery.inputs[y])
-        grid[y, 0].set_ylabel(label.replace(" and ", " and\n"), rotation=0, ha="right", va="center", size=8.5)
+        grid[y, 0].set_ylabel(
+            label.replace(" and ", " and\n"), rotation=0, ha="right", va="center", size=8.5
+        )
         for x, values in enumerate(gallery.maps.values(), start=1):
             summed = unit(values[y].sum(axis=0).astype(float))
             grid[y, x].imshow(summed, cmap=DIVERGING, vmin=-1, vmax=1, interpolation="none")
@@ -85,7 +89,9 @@ def gallery(gallery: Gallery) -> Drawing:
     for x, name in enumerate(["input", *gallery.maps]):
         grid[0, x].set_title(words(name), size=7.6)
     scale = ScalarMappable(Normalize(-1, 1), DIVERGING)
-    bar = figure.colorbar(scale, ax=grid, location="bottom", fraction=0.03, aspect=60, pad=0.02, ticks=[-1, 0, 1])
+    bar = figure.colorbar(
+        scale, ax=grid, location="bottom", fraction=0.03, aspect=60, pad=0.02, ticks=[-1, 0, 1]
+    )
     bar.set_label(LEGEND, size=8.5)
     alt = (
         f"{n_rows} test images of {gallery.name} (predicted: {', '.join(gallery.predicted)}), each with the relevance "
@@ -118,15 +124,21 @@ def table_gallery(gallery: Gallery) -> Drawing:
     for axes, y in zip(grid, range(n_rows), strict=True):
         relevance = np.stack([unit(values[y].astype(float)) for values in gallery.maps.values()])
         top = np.argsort(-np.abs(relevance).mean(axis=0), kind="stable")[:N_FEATURES]
-        axes.imshow(relevance[:, top], cmap=DIVERGING, vmin=-1, vmax=1, interpolation="none", aspect="auto")
+        axes.imshow(
+            relevance[:, top], cmap=DIVERGING, vmin=-1, vmax=1, interpolation="none", aspect="auto"
+        )
         names = [shorten(gallery.features[place].replace("_", " ")) for place in top]
-        axes.set_xticks(range(len(top)), names, rotation=45, ha="right", rotation_mode="anchor", size=7.6)
+        axes.set_xticks(
+            range(len(top)), names, rotation=45, ha="right", rotation_mode="anchor", size=7.6
+        )
         axes.set_yticks(range(n_methods), list(gallery.maps), size=8)
         axes.tick_params(length=0)
         axes.grid(False)
         axes.set_title(labels[y], size=8.5)
     scale = ScalarMappable(Normalize(-1, 1), DIVERGING)
-    bar = figure.colorbar(scale, ax=grid, location="bottom", aspect=60, shrink=0.6, pad=0.02, ticks=[-1, 0, 1])
+    bar = figure.colorbar(
+        scale, ax=grid, location="bottom", aspect=60, shrink=0.6, pad=0.02, ticks=[-1, 0, 1]
+    )
     bar.set_label(LEGEND.replace("each map", "each row of a method"), size=8.5)
     alt = (
         f"{n_rows} test rows of {gallery.name} (predicted: {', '.join(gallery.predicted)}), with the {N_FEATURES} most "

@@ -14,9 +14,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gpex_bench.frames import below_one, number
 from gpex_bench.plots.maps import picture, unit
 from gpex_bench.plots.style import BLUE, DIVERGING, ORANGE, Drawing, blank, shorten, styled
+from gpex_bench.tables.frames import below_one, number
 from gpex_bench.types import value
 
 SAME = "training sample of the predicted class"
@@ -45,12 +45,16 @@ class Heat:
 class Sheet:
     """One test item with the k training samples that explain it, in the kernel space of the predicted class."""
 
-    image: np.ndarray  # [channel, height, width] in [0, 1], or a row [feature] of a table, some columns
+    image: (
+        np.ndarray
+    )  # [channel, height, width] in [0, 1], or a row [feature] of a table, some columns
     predicted: str
     true: str
     neighbours: np.ndarray  # [k, channel, height, width], or [k, feature]
     classes: Sequence[str]  # [k]
-    numbers: dict[str, np.ndarray]  # [k] each, by name, in the order shown: similarity, contribution, ...
+    numbers: dict[
+        str, np.ndarray
+    ]  # [k] each, by name, in the order shown: similarity, contribution, ...
     heats: Sequence[Heat] = ()
     why: str = ""  # by which rule the item was chosen
     note: str = ""  # what else is said of the item, in lines
@@ -71,7 +75,10 @@ def neighbour_sheet(sheets: Sequence[Sheet], name: str) -> Drawing:
     n_columns = 1 + max(len(sheet.classes) for sheet in sheets)
     heights = [height for sheet in sheets for height in [1.0, *[0.74] * len(sheet.heats)]]
     n_numbers = max(len(sheet.numbers) for sheet in sheets)
-    size = (1.02 * n_columns + 1.1, 0.9 + (1.35 + 0.14 * n_numbers) * len(sheets) + 0.96 * (len(heights) - len(sheets)))
+    size = (
+        1.02 * n_columns + 1.1,
+        0.9 + (1.35 + 0.14 * n_numbers) * len(sheets) + 0.96 * (len(heights) - len(sheets)),
+    )
     figure = Figure(figsize=size, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0.01)  # type: ignore[union-attr, call-arg]
     ratios = {"height_ratios": heights, "width_ratios": [1.35, *[1.0] * (n_columns - 1)]}
@@ -83,7 +90,9 @@ def neighbour_sheet(sheets: Sequence[Sheet], name: str) -> Drawing:
             _heat(next(rows), sheet, heat)
     if any(sheet.heats for sheet in sheets):
         scale = ScalarMappable(Normalize(-1, 1), DIVERGING)
-        bar = figure.colorbar(scale, ax=grid, location="bottom", shrink=0.45, aspect=45, pad=0.01, ticks=[-1, 0, 1])
+        bar = figure.colorbar(
+            scale, ax=grid, location="bottom", shrink=0.45, aspect=45, pad=0.01, ticks=[-1, 0, 1]
+        )
         bar.set_label(HEAT, size=8.5)
     _legend(figure, sheets)
     return Drawing(figure, f"Neighbours in {name}", _alt(sheets, name), data(sheets))
@@ -95,9 +104,14 @@ def _check(sheets: Sequence[Sheet]) -> None:
         raise ValueError("sheets must hold at least one test item, got none.")
     for sheet in sheets:
         k = len(sheet.classes)
-        for name, array in {**sheet.numbers, **{heat.label: heat.values for heat in sheet.heats}}.items():
+        for name, array in {
+            **sheet.numbers,
+            **{heat.label: heat.values for heat in sheet.heats},
+        }.items():
             if len(array) != k:
-                raise ValueError(f"{name!r} must have one entry for each of the {k} neighbours, got {len(array)}.")
+                raise ValueError(
+                    f"{name!r} must have one entry for each of the {k} neighbours, got {len(array)}."
+                )
         if sheet.image.ndim == 1 and len(sheet.features) != len(sheet.image):
             columns = f"the {len(sheet.image)} columns of a table's rows"
             raise ValueError(f"features must name {columns}, got {len(sheet.features)}.")
@@ -110,14 +124,18 @@ def _images(row: np.ndarray, sheet: Sheet) -> None:
     wrong = "" if sheet.true == sheet.predicted else f"\n(true: {_two_lines(sheet.true)})"
     why = f"{sheet.why}\n" if sheet.why else ""
     between = " " if len(sheet.predicted) <= 6 else "\n"
-    row[0].set_title(f"{why}predicted{between}{_two_lines(sheet.predicted)}{wrong}", size=8, weight="bold")
+    row[0].set_title(
+        f"{why}predicted{between}{_two_lines(sheet.predicted)}{wrong}", size=8, weight="bold"
+    )
     row[0].set_xlabel(sheet.note, size=7.4)
     written = {name: _written(name, values) for name, values in sheet.numbers.items()}
     for rank, axes in enumerate(row[1:]):
         if rank >= len(sheet.classes):
             axes.set_visible(False)
             continue
-        axes.imshow(picture(sheet.neighbours[rank]), cmap="gray", vmin=0, vmax=1, interpolation="none")
+        axes.imshow(
+            picture(sheet.neighbours[rank]), cmap="gray", vmin=0, vmax=1, interpolation="none"
+        )
         axes.set(xticks=[], yticks=[])
         axes.grid(False)
         _frame(axes, sheet.classes[rank] == sheet.predicted)
@@ -144,7 +162,9 @@ def _heat(row: np.ndarray, sheet: Sheet, heat: Heat) -> None:
         if rank >= len(shares):
             axes.set_visible(False)
             continue
-        axes.imshow(overlaid(sheet.image if heat.is_on_query else sheet.neighbours[rank], shares[rank]))
+        axes.imshow(
+            overlaid(sheet.image if heat.is_on_query else sheet.neighbours[rank], shares[rank])
+        )
         blank(axes)
 
 
@@ -174,12 +194,22 @@ def _written(name: str, values: np.ndarray) -> list[str]:
 
 def _legend(figure: Figure, sheets: Sequence[Sheet]) -> None:
     """Explain frames (markers in tables), numbers and maps."""
-    handles = [Line2D([], [], color=BLUE, lw=2.5), Line2D([], [], color=ORANGE, lw=2.5, ls=(0, (2, 1)))]
+    handles = [
+        Line2D([], [], color=BLUE, lw=2.5),
+        Line2D([], [], color=ORANGE, lw=2.5, ls=(0, (2, 1))),
+    ]
     if sheets[0].image.ndim == 1:
-        handles = [Line2D([], [], color=BLUE, marker="s", ls=""), Line2D([], [], color=ORANGE, marker="D", ls="")]
-    shown = {name for sheet in sheets for name in sheet.numbers} | {"maps" for sheet in sheets if sheet.heats}
+        handles = [
+            Line2D([], [], color=BLUE, marker="s", ls=""),
+            Line2D([], [], color=ORANGE, marker="D", ls=""),
+        ]
+    shown = {name for sheet in sheets for name in sheet.numbers} | {
+        "maps" for sheet in sheets if sheet.heats
+    }
     title = " ".join(words for name, words in MEANINGS.items() if name in shown)
-    figure.legend(handles, [SAME, OTHER], loc="outside lower center", ncols=2, title=title, title_fontsize=8)
+    figure.legend(
+        handles, [SAME, OTHER], loc="outside lower center", ncols=2, title=title, title_fontsize=8
+    )
 
 
 def _table_sheet(sheets: Sequence[Sheet], name: str) -> Drawing:
@@ -201,12 +231,26 @@ def _block(axes: Axes, sheet: Sheet, line: int) -> int:
     edges = np.linspace(0.33, 1, len(sheet.numbers) + len(sheet.features) + 1)[1:]
     heads = [*sheet.numbers, *sheet.features]
     why = f"{sheet.why}; " if sheet.why else ""
-    axes.text(0, line + 0.6, f"{why}{sheet.note}".replace("\n", ", "), size=8.2, va="center", style="italic")
+    axes.text(
+        0,
+        line + 0.6,
+        f"{why}{sheet.note}".replace("\n", ", "),
+        size=8.2,
+        va="center",
+        style="italic",
+    )
     for edge, head in zip(edges, heads, strict=True):
         words = "\n".join(textwrap.wrap(shorten(head.replace("_", " "), 26), 14))
         axes.text(edge, line + 0.6, words, size=7.6, ha="right", va="center")
     wrong = "" if sheet.true == sheet.predicted else f" (true: {sheet.true})"
-    axes.text(0.02, line + 1.7, f"test row, predicted {sheet.predicted}{wrong}", size=8.2, weight="bold", va="center")
+    axes.text(
+        0.02,
+        line + 1.7,
+        f"test row, predicted {sheet.predicted}{wrong}",
+        size=8.2,
+        weight="bold",
+        va="center",
+    )
     values = [*[""] * len(sheet.numbers), *(number(float(entry), 1.0) for entry in sheet.image)]
     for edge, text in zip(edges, values, strict=True):
         axes.text(edge, line + 1.7, text, size=8.2, weight="bold", ha="right", va="center")
@@ -214,7 +258,9 @@ def _block(axes: Axes, sheet: Sheet, line: int) -> int:
     written = [_written(name, numbers) for name, numbers in sheet.numbers.items()]
     for rank, label in enumerate(sheet.classes):
         at, colour = line + 2.7 + rank, BLUE if label == sheet.predicted else ORANGE
-        axes.plot([0.004], [at], marker="s" if label == sheet.predicted else "D", color=colour, ms=5)
+        axes.plot(
+            [0.004], [at], marker="s" if label == sheet.predicted else "D", color=colour, ms=5
+        )
         axes.text(0.02, at, f"{rank + 1}. {shorten(label)}", size=8.2, va="center")
         cells = [
             *(column[rank] for column in written),
@@ -239,7 +285,14 @@ def _alt(sheets: Sequence[Sheet], name: str) -> str:
 def data(sheets: Sequence[Sheet]) -> pd.DataFrame:
     """Return the numbers of the sheets: item, why, predicted, true, rank, class, and each number by its name."""
     rows = [
-        {"item": item, "why": sheet.why, "predicted": sheet.predicted, "true": sheet.true, "rank": rank, "class": label}
+        {
+            "item": item,
+            "why": sheet.why,
+            "predicted": sheet.predicted,
+            "true": sheet.true,
+            "rank": rank,
+            "class": label,
+        }
         | {name: values[rank] for name, values in sheet.numbers.items()}
         for item, sheet in enumerate(sheets)
         for rank, label in enumerate(sheet.classes)

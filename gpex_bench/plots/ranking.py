@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scikit_posthocs import critical_difference_diagram
 
-from gpex_bench.frames import records, require
 from gpex_bench.plots.style import GREY, INK, Drawing, shorten, styled
+from gpex_bench.tables.frames import records, require
 
 RANKS = ("method", "mean_rank", "rank_low", "rank_high", "critical_difference")
 CORRELATIONS = ("metric", "other", "correlation", "n_networks")
@@ -38,7 +38,12 @@ def critical_difference(ranking: pd.DataFrame, controls: Collection[str], title:
     chances = pd.DataFrame(np.where(gaps > least, 0.0, 1.0), ranks.index, ranks.index)
     height = 1.3 + 0.13 * len(ranks) + 0.2 * len(apart)
     figure = Figure(figsize=(10.2, max(2.2, height)), layout="constrained")
-    heights = {"height_ratios": [max(2.2, height) - 0.3 - 0.2 * len(apart), max(0.3 + 0.2 * len(apart), 0.01)]}
+    heights = {
+        "height_ratios": [
+            max(2.2, height) - 0.3 - 0.2 * len(apart),
+            max(0.3 + 0.2 * len(apart), 0.01),
+        ]
+    }
     axes, below = figure.subplots(2, 1, gridspec_kw=heights)
     _diagram(axes, ranks, chances, least)
     _apart(below, apart, axes.get_xlim())
@@ -80,7 +85,16 @@ def _apart(axes: Axes, apart: pd.DataFrame, limits: tuple[float, float]) -> None
         spine.set_visible(False)
     for y, row in enumerate(records(apart)):
         text = f"control {row['method']}: {row['mean_rank']:.2f} [{row['rank_low']:.2f}, {row['rank_high']:.2f}]"
-        axes.text(0.5, y, text, size=7.5, color=GREY, ha="center", va="center", transform=axes.get_yaxis_transform())
+        axes.text(
+            0.5,
+            y,
+            text,
+            size=7.5,
+            color=GREY,
+            ha="center",
+            va="center",
+            transform=axes.get_yaxis_transform(),
+        )
     axes.set_ylim(max(len(apart), 1) - 0.4, -0.6)
 
 
@@ -97,16 +111,23 @@ def metric_agreement(
         title: of the figure.
     """
     require(correlations, CORRELATIONS, "correlations")
-    names = [name for name in order if name in set(correlations["metric"]) | set(correlations["other"])]
+    names = [
+        name for name in order if name in set(correlations["metric"]) | set(correlations["other"])
+    ]
     table = pd.DataFrame(np.nan, names, names)
     for row in records(correlations):
-        table.loc[row["metric"], row["other"]] = table.loc[row["other"], row["metric"]] = row["correlation"]
+        table.loc[row["metric"], row["other"]] = table.loc[row["other"], row["metric"]] = row[
+            "correlation"
+        ]
     few = len(names) <= N_NUMBERS
     side = 2.4 + (0.5 if few else 0.27) * len(names)
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")
     axes = figure.subplots()
     text = table.map(lambda entry: f"{entry:.2f}" if np.isfinite(entry) else "") if few else False
-    bar = {"label": "rank correlation: 1 the same order, 0 unrelated, −1 the reverse", "shrink": 0.8}
+    bar = {
+        "label": "rank correlation: 1 the same order, 0 unrelated, −1 the reverse",
+        "shrink": 0.8,
+    }
     look: dict[str, Any] = {
         "rasterized": True,
         "cmap": "BrBG",
@@ -116,19 +137,27 @@ def metric_agreement(
         "linecolor": "white",
     }
     annotation = {"size": 7.5, "color": "#111111"}
-    sns.heatmap(table, ax=axes, annot=text, fmt="", annot_kws=annotation, square=True, cbar_kws=bar, **look)
+    sns.heatmap(
+        table, ax=axes, annot=text, fmt="", annot_kws=annotation, square=True, cbar_kws=bar, **look
+    )
     figure.axes[-1].set_ylim(-1, 1)
     groups = [measures.get(name, "") for name in names]
     for place in [i for i in range(1, len(names)) if groups[i] != groups[i - 1]]:
         axes.axhline(place, color=INK, lw=0.9)
         axes.axvline(place, color=INK, lw=0.9)
     size = 8 if few else 6.5
-    axes.set_xticks(np.arange(len(names)) + 0.5, [shorten(name) for name in names], rotation=90, size=size)
-    axes.set_yticks(np.arange(len(names)) + 0.5, [shorten(name) for name in names], rotation=0, size=size)
+    axes.set_xticks(
+        np.arange(len(names)) + 0.5, [shorten(name) for name in names], rotation=90, size=size
+    )
+    axes.set_yticks(
+        np.arange(len(names)) + 0.5, [shorten(name) for name in names], rotation=0, size=size
+    )
     axes.tick_params(length=0)
     axes.grid(False)
     axes.set(xlabel="", ylabel="")
-    known = correlations.dropna(subset="correlation").sort_values(["correlation", "metric", "other"])
+    known = correlations.dropna(subset="correlation").sort_values(
+        ["correlation", "metric", "other"]
+    )
     alt = f"Heat map of the rank correlations of {len(names)} metrics over methods. {_extremes(known)}"
     return Drawing(figure, title, alt, correlations.sort_values(["metric", "other"]))
 
@@ -138,5 +167,7 @@ def _extremes(known: pd.DataFrame) -> str:
     if known.empty:
         return "No pair of metrics scores enough methods to be compared."
     least, most = records(known)[0], records(known)[-1]
-    said = [f"{row['metric']} and {row['other']} ({row['correlation']:.2f})" for row in (most, least)]
+    said = [
+        f"{row['metric']} and {row['other']} ({row['correlation']:.2f})" for row in (most, least)
+    ]
     return f"Most alike: {said[0]}; least: {said[1]}."

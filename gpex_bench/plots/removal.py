@@ -10,11 +10,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gpex_bench.frames import RANDOM, Record, controls, ordered, require
 from gpex_bench.plots.style import BLUE, GREY, INK, ORANGE, Drawing, styled
+from gpex_bench.tables.frames import RANDOM, Record, controls, ordered, require
 
 COLUMNS = ("dataset", "model", "method", "order", "fraction", "mean", "low", "high")
-LINES = {"most_first": (BLUE, "-", "most relevant first"), "least_first": (ORANGE, "--", "least relevant first")}
+LINES = {
+    "most_first": (BLUE, "-", "most relevant first"),
+    "least_first": (ORANGE, "--", "least relevant first"),
+}
 
 
 def area(curve: pd.DataFrame) -> float:
@@ -44,11 +47,15 @@ def removal_curves(curves: pd.DataFrame, methods: Sequence[Record]) -> Drawing:
     panels = list(figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).flat)
     for axes, name in zip(panels, names, strict=False):
         _panel(axes, curves[curves["method"] == name], curves[curves["method"] == reference])
-        axes.set_title(f"{name}\narea {areas[name]:.3f}", size=8.5, color=GREY if name in ours else INK)
+        axes.set_title(
+            f"{name}\narea {areas[name]:.3f}", size=8.5, color=GREY if name in ours else INK
+        )
     for empty, above in zip(panels[len(names) :], panels[len(names) - n_columns :], strict=False):
         empty.set_visible(False)
         above.tick_params(labelbottom=True)
-    figure.supxlabel("share of features replaced by the baseline (bands: 95 % intervals over samples)", size=9)
+    figure.supxlabel(
+        "share of features replaced by the baseline (bands: 95 % intervals over samples)", size=9
+    )
     figure.supylabel("probability of the target", size=9)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3)
@@ -68,7 +75,9 @@ def _panel(axes: Axes, curve: pd.DataFrame, reference: pd.DataFrame) -> None:
         axes.plot(part["fraction"], part["mean"], color=GREY, lw=1, ls=":", label=label)
     for order, (colour, dash, label) in LINES.items():
         part = curve[curve["order"] == order].sort_values("fraction")
-        axes.fill_between(part["fraction"], part["low"], part["high"], color=colour, alpha=0.25, lw=0)
+        axes.fill_between(
+            part["fraction"], part["low"], part["high"], color=colour, alpha=0.25, lw=0
+        )
         axes.plot(part["fraction"], part["mean"], color=colour, ls=dash, lw=1.6, label=label)
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
     axes.set_xticklabels(["0", "0.5", "1"])

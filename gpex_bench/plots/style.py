@@ -23,7 +23,18 @@ INK = "#1b1f24"  # text and axes; the report's style sheet turns exactly this co
 FAINT = "#d0d4d9"  # grid lines; likewise
 GREY = "#6b737c"  # controls; likewise
 BLUE, ORANGE = "#0173b2", "#de8f05"  # seaborn's "colorblind" palette
-COLOURS = (BLUE, ORANGE, "#029e73", "#cc78bc", "#ca9161", "#949494", "#fbafe4", "#56b4e9", "#d55e00", "#ece133")
+COLOURS = (
+    BLUE,
+    ORANGE,
+    "#029e73",
+    "#cc78bc",
+    "#ca9161",
+    "#949494",
+    "#fbafe4",
+    "#56b4e9",
+    "#d55e00",
+    "#ece133",
+)
 MARKERS = "osD^vP*X<>"  # beside the colours, so that no reader depends on these
 DIVERGING = "RdBu_r"  # blue against, white none, red for the target
 DOTS = 144  # per inch, of point clouds: they are drawn as a picture
@@ -94,9 +105,15 @@ def to_svg(drawing: Drawing, name: str) -> str:
         drawing.figure.savefig(buffer, format="svg", transparent=True, metadata=keep, dpi=DOTS)
     body = buffer.getvalue()
     body = body[body.index("<svg ") :]
-    width, height = (float(size) for size in re.findall(r'(?:width|height)="([\d.]+)pt"', body[:600])[:2])
-    inside = re.sub(r"<metadata>.*?</metadata>", "", body[body.index(">") + 1 :], count=1, flags=re.DOTALL)
-    inside = re.sub(r' id="image[0-9a-f]+"', "", inside)  # a hash of its content: two equal images would share it
+    width, height = (
+        float(size) for size in re.findall(r'(?:width|height)="([\d.]+)pt"', body[:600])[:2]
+    )
+    inside = re.sub(
+        r"<metadata>.*?</metadata>", "", body[body.index(">") + 1 :], count=1, flags=re.DOTALL
+    )
+    inside = re.sub(
+        r' id="image[0-9a-f]+"', "", inside
+    )  # a hash of its content: two equal images would share it
     inside = _numbered(compact(inside))
     inside = re.sub(r'(\bid="|href="#|url\(#)', lambda found: f"{found[0]}{name}-", inside)
     head = (
@@ -115,7 +132,9 @@ def _numbered(svg: str) -> str:
     """
     known: dict[str, str] = {}
     return re.sub(
-        r'(?<=id="|f="#|rl\(#)[a-z][0-9a-f]{10}\b', lambda found: known.setdefault(found[0], f"i{len(known)}"), svg
+        r'(?<=id="|f="#|rl\(#)[a-z][0-9a-f]{10}\b',
+        lambda found: known.setdefault(found[0], f"i{len(known)}"),
+        svg,
     )
 
 
@@ -123,7 +142,9 @@ def to_png(drawing: Drawing, dpi: int = 160) -> bytes:
     """Return the drawing as a PNG on white."""
     buffer = io.BytesIO()
     with mpl.rc_context(RC):
-        drawing.figure.savefig(buffer, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
+        drawing.figure.savefig(
+            buffer, format="png", dpi=dpi, facecolor="white", metadata={"Software": None}
+        )
     return buffer.getvalue()
 
 

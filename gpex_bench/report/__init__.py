@@ -16,7 +16,6 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from gpex_bench.frames import CELLS, COSTS, OUTCOMES, SURROGATE_COSTS, Record, ordered, records, require
 from gpex_bench.report import (
     bibliography,
     cards,
@@ -31,11 +30,32 @@ from gpex_bench.report import (
     trust,
     verdict,
 )
+from gpex_bench.tables.frames import (
+    CELLS,
+    COSTS,
+    OUTCOMES,
+    SURROGATE_COSTS,
+    Record,
+    ordered,
+    records,
+    require,
+)
 from gpex_bench.types import value
 
 PLACE = ("dataset", "model", "surrogate", "split", "head", "statistic")
 AGREEMENT = (*PLACE, "mean", "low", "high", "n_seeds", "is_weakest")
-COST = ("dataset", "model", "method", "metric", "rows_per_sample", "mean", "low", "high", "is_control", "is_pareto")
+COST = (
+    "dataset",
+    "model",
+    "method",
+    "metric",
+    "rows_per_sample",
+    "mean",
+    "low",
+    "high",
+    "is_control",
+    "is_pareto",
+)
 PLACES = ("dataset", "model", "method", "metric")
 SECTIONS = (
     *("ranks_overall", "ranks", "removal", "cost", "metric_agreement", "agreement"),
@@ -43,7 +63,16 @@ SECTIONS = (
 )
 STATISTICS = {  # columns that the report reads of each table of `inference`
     "ranking": ("dataset", "model", "metric", "method", "mean_rank"),
-    "overall": ("metric", "method", "mean_rank", "rank_low", "rank_high", "tied_with_best", "friedman_p", "n_networks"),
+    "overall": (
+        "metric",
+        "method",
+        "mean_rank",
+        "rank_low",
+        "rank_high",
+        "tied_with_best",
+        "friedman_p",
+        "n_networks",
+    ),
     "informative": ("dataset", "model", "metric", "is_informative", "reason"),
     "variance": ("dataset", "model", "metric", "component", "share"),
     "power": ("dataset", "model", "metric", "sentence"),
@@ -71,7 +100,17 @@ STATISTICS = {  # columns that the report reads of each table of `inference`
         "tau",
         "n_methods",
     ),
-    "second_opinion": ("dataset", "model", "metric", "first", "second", "rope", "p_first", "p_equal", "p_second"),
+    "second_opinion": (
+        "dataset",
+        "model",
+        "metric",
+        "first",
+        "second",
+        "rope",
+        "p_first",
+        "p_equal",
+        "p_second",
+    ),
 }
 
 
@@ -105,12 +144,20 @@ class Results:
     datasets: Sequence[Record] = ()  # cards
     models: Sequence[Record] = ()
     scores: pd.DataFrame | None = None  # of single samples, for the distributions behind the cells
-    statistics: Mapping[str, pd.DataFrame] = field(default_factory=dict)  # tables of `inference`, by name
+    statistics: Mapping[str, pd.DataFrame] = field(
+        default_factory=dict
+    )  # tables of `inference`, by name
     bibliography: str = ""  # BibTeX
     pictures: Sequence[Picture] = ()
-    facts: Sequence[Mapping[str, Any]] = ()  # about each network: dataset, network, then whatever is worth a row
-    provenance: Mapping[str, Any]  # command, commit, created, config (text), versions, hardware, ...: text or mappings
-    warnings: Sequence[str] = ()  # what a reader must know about the whole: stale or partial results
+    facts: Sequence[
+        Mapping[str, Any]
+    ] = ()  # about each network: dataset, network, then whatever is worth a row
+    provenance: Mapping[
+        str, Any
+    ]  # command, commit, created, config (text), versions, hardware, ...: text or mappings
+    warnings: Sequence[
+        str
+    ] = ()  # what a reader must know about the whole: stale or partial results
 
 
 @value
@@ -137,11 +184,19 @@ def written(results: Results) -> Rendered:
     _check(results)
     loader = jinja2.PackageLoader(__name__, ".")
     environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=loader,
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     page = contents(results)
-    style, script = (Markup(loader.get_source(environment, name)[0]) for name in ("style.css", "script.js"))
-    html = environment.get_template("report.html.j2").render(results=results, style=style, script=script, **page)
+    style, script = (
+        Markup(loader.get_source(environment, name)[0]) for name in ("style.css", "script.js")
+    )
+    html = environment.get_template("report.html.j2").render(
+        results=results, style=style, script=script, **page
+    )
     return Rendered(
         html=html,
         summary=summary.markdown(results.run, results.headline, page),
@@ -152,25 +207,39 @@ def written(results: Results) -> Rendered:
 
 def _check(results: Results) -> None:
     """Raise ValueError if something cannot be shown."""
-    for name, columns in (("outcomes", OUTCOMES), ("cells", CELLS), ("costs", COSTS), ("efficiency", COST)):
+    for name, columns in (
+        ("outcomes", OUTCOMES),
+        ("cells", CELLS),
+        ("costs", COSTS),
+        ("efficiency", COST),
+    ):
         require(getattr(results, name), columns, name)
     require(results.agreement, AGREEMENT, "agreement")
     for name, table in results.statistics.items():
         require(table, STATISTICS.get(name, ()), name)
     stray = sorted({picture.section for picture in results.pictures} - set(SECTIONS))
     if stray:
-        raise ValueError(f"pictures belong to unknown sections {stray}; known are {list(SECTIONS)}.")
+        raise ValueError(
+            f"pictures belong to unknown sections {stray}; known are {list(SECTIONS)}."
+        )
 
 
 def contents(results: Results) -> dict[str, Any]:
     """Return everything that the templates write out, by name."""
-    tables, methods, metrics, headline = results.statistics, results.methods, results.metrics, results.headline
+    tables, methods, metrics, headline = (
+        results.statistics,
+        results.methods,
+        results.metrics,
+        results.headline,
+    )
     outcomes = ordered(results.outcomes)
     outcomes = outcomes.join(scaling.scaled(outcomes, methods, metrics))
     blank = scores.blank(tables.get("informative"))
     findings = [
         verdict.silenced(finding, blank)
-        for finding in verdict.findings(outcomes, results.efficiency, results.agreement, methods, metrics)
+        for finding in verdict.findings(
+            outcomes, results.efficiency, results.agreement, methods, metrics
+        )
         if finding.metric == headline
     ]
     card = next((record for record in metrics if record["metric"] == headline), None)
@@ -186,12 +255,16 @@ def contents(results: Results) -> dict[str, Any]:
         blank=frozenset(blank),
     )
     costs = sections.cost_table(results.efficiency, results.costs, results.cells)
-    known = cards.Known(ranking=tables.get("ranking"), costs=costs, behind=cards.behind_blind(findings))
+    known = cards.Known(
+        ranking=tables.get("ranking"), costs=costs, behind=cards.behind_blind(findings)
+    )
     used = {record["reference"] for record in (*methods, *metrics) if record["reference"]}
     return {
         "headline": card,
         "findings": [(finding, verdict.on_one_network(finding)) for finding in findings],
-        "sentences": verdict.sentences(findings, headline, overall, card.get("title", "") if card else ""),
+        "sentences": verdict.sentences(
+            findings, headline, overall, card.get("title", "") if card else ""
+        ),
         "counts": sections.counts(results.cells, outcomes),
         "seconds": cards.total_seconds(results.costs),
         "failures": sections.failures(results.cells),
@@ -199,7 +272,9 @@ def contents(results: Results) -> dict[str, Any]:
         "inapplicable": sections.inapplicable(outcomes),
         "ranking": ranking.ranking_table(outcomes, methods, headline, ranked),
         "n_first": ranking.N_FIRST,
-        "blank_networks": {(dataset, model) for dataset, model, metric in blank if metric == headline},
+        "blank_networks": {
+            (dataset, model) for dataset, model, metric in blank if metric == headline
+        },
         "networks": scores.score_tables(outcomes, headline, _beside(results, blank, spread)),
         "trust": trusted,
         **_agreement(results),
@@ -207,25 +282,34 @@ def contents(results: Results) -> dict[str, Any]:
         "method_groups": cards.method_cards(methods, outcomes, headline, known),
         "metric_groups": cards.metric_cards(metrics, trusted["metrics"]),
         "network_cards": cards.network_cards(results.facts, results.datasets, results.models),
-        "references": bibliography.references(results.bibliography, used) if results.bibliography else [],
+        "references": bibliography.references(results.bibliography, used)
+        if results.bibliography
+        else [],
         "pictures": sections.by_section([_safe(picture) for picture in results.pictures], SECTIONS),
         "provenance": sections.listed(results.provenance),
         "shown": {
-            "scaled": outcomes[[*PLACES, "mean", "low", "high", *scaling.COLUMNS, "reference", "mark"]],
+            "scaled": outcomes[
+                [*PLACES, "mean", "low", "high", *scaling.COLUMNS, "reference", "mark"]
+            ],
             "distributions": spread,
             "groups": grouped,
         },
     }
 
 
-def _beside(results: Results, blank: Mapping[scores.Place, str], spread: pd.DataFrame) -> scores.Beside:
+def _beside(
+    results: Results, blank: Mapping[scores.Place, str], spread: pd.DataFrame
+) -> scores.Beside:
     """Return what stands beside the scores of the tables."""
     return scores.Beside(
         methods=results.methods,
         metrics=results.metrics,
         blank=blank,
         tau=scores.least_tau(results.statistics.get("fill_agreement")),
-        spread={(row["dataset"], row["model"], row["metric"], row["method"]): row for row in records(spread)},
+        spread={
+            (row["dataset"], row["model"], row["metric"], row["method"]): row
+            for row in records(spread)
+        },
     )
 
 

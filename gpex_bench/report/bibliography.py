@@ -20,7 +20,18 @@ ACCENTS = {
     "r": "\N{COMBINING RING ABOVE}",
     "=": "\N{COMBINING MACRON}",
 }
-SYMBOLS = {"ss": "ß", "o": "ø", "O": "Ø", "l": "ł", "L": "Ł", "ae": "æ", "aa": "å", "AA": "Å", "i": "i", "&": "&"}
+SYMBOLS = {
+    "ss": "ß",
+    "o": "ø",
+    "O": "Ø",
+    "l": "ł",
+    "L": "Ł",
+    "ae": "æ",
+    "aa": "å",
+    "AA": "Å",
+    "i": "i",
+    "&": "&",
+}
 VENUES = ("journal", "booktitle", "publisher", "school", "howpublished", "institution")
 
 
@@ -34,7 +45,9 @@ def entries(bibtex: str) -> dict[str, dict[str, str]]:
         fields = re.finditer(r"(\w+)\s*=\s*", block[head.end() :])
         body = block[head.end() :]
         found[head[1]] = {
-            field[1].lower(): plain(_value(body[field.end() :])) for field in fields if _is_field(body, field)
+            field[1].lower(): plain(_value(body[field.end() :]))
+            for field in fields
+            if _is_field(body, field)
         }
     return found
 
@@ -60,7 +73,11 @@ def _value(text: str) -> str:
 
 def plain(text: str) -> str:
     """Return TeX as plain text: accents as letters, without braces and commands."""
-    text = re.sub(r"\\([\"'`^~=.]|[cvHur](?=[\s{]))\s*\{?\\?([A-Za-z])\}?", lambda m: m[2] + ACCENTS[m[1]], text)
+    text = re.sub(
+        r"\\([\"'`^~=.]|[cvHur](?=[\s{]))\s*\{?\\?([A-Za-z])\}?",
+        lambda m: m[2] + ACCENTS[m[1]],
+        text,
+    )
     text = re.sub(r"\\([A-Za-z]+|&)\s*(?:\{\})?", lambda m: SYMBOLS.get(m[1], ""), text)
     text = text.replace("---", "\N{EN DASH}").replace("--", "\N{EN DASH}").replace("~", " ")
     return unicodedata.normalize("NFC", " ".join(re.sub(r"[{}\\]", "", text).split()))
@@ -81,6 +98,12 @@ def _text(entry: dict[str, str]) -> str:
     named = [" ".join(reversed([part.strip() for part in name.split(",", 1)])) for name in authors]
     shown = ", ".join(named[:6]) + (" and others" if len(named) > 6 else "")
     venue = next((entry[name] for name in VENUES if name in entry), "")
-    number = f"doi:{entry['doi']}" if "doi" in entry else f"arXiv:{entry['eprint']}" if "eprint" in entry else ""
+    number = (
+        f"doi:{entry['doi']}"
+        if "doi" in entry
+        else f"arXiv:{entry['eprint']}"
+        if "eprint" in entry
+        else ""
+    )
     parts = [shown, entry.get("title", ""), venue, entry.get("year", ""), number]
     return ". ".join(part.rstrip(".") for part in parts if part) + "."

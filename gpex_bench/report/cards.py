@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from gpex_bench.frames import Record, groups, interval, number, records, wording
+from gpex_bench.tables.frames import Record, groups, interval, number, records, wording
 from gpex_bench.types import value
 
 
@@ -17,7 +17,9 @@ class Known:
 
     ranking: pd.DataFrame | None  # mean ranks within networks
     costs: Sequence[Mapping[str, Any]]  # rows of `sections.cost_table`
-    behind: Mapping[str, Sequence[str]]  # networks on which a method is worse than a control that is blind
+    behind: Mapping[
+        str, Sequence[str]
+    ]  # networks on which a method is worse than a control that is blind
 
 
 def method_cards(
@@ -27,7 +29,9 @@ def method_cards(
     chosen = outcomes[outcomes["metric"] == headline].sort_values(["dataset", "model"])
     places = _places(known.ranking, headline)
     found: dict[str, list[dict[str, Any]]] = {}
-    for record in sorted(methods, key=lambda record: (record["kind"] == "control", record["kind"], record["method"])):
+    for record in sorted(
+        methods, key=lambda record: (record["kind"] == "control", record["kind"], record["method"])
+    ):
         name = record["method"]
         rows = [_row(row, places) for row in records(chosen[chosen["method"] == name])]
         card = {
@@ -46,9 +50,13 @@ def _places(ranking: pd.DataFrame | None, headline: str) -> dict[tuple[str, str,
     if ranking is None:
         return {}
     found = {}
-    for (dataset, model), part in groups(ranking[ranking["metric"] == headline], ["dataset", "model"]):
+    for (dataset, model), part in groups(
+        ranking[ranking["metric"] == headline], ["dataset", "model"]
+    ):
         for row in records(part):
-            found[dataset, model, row["method"]] = f"mean rank {row['mean_rank']:.2f} of {len(part)}"
+            found[dataset, model, row["method"]] = (
+                f"mean rank {row['mean_rank']:.2f} of {len(part)}"
+            )
     return found
 
 
@@ -68,8 +76,13 @@ def _failures(rows: pd.DataFrame) -> list[str]:
     bad = rows[~rows["state"].isin(["ok", "not_applicable"])]
     few = rows[(rows["state"] == "ok") & (rows["n_seeds"] < rows["n_seeds_planned"])]
     bad, few = (part.assign(reason=part["reason"].fillna("")) for part in (bad, few))
-    said = [f"{d} ({m}): {wording(s, r)}" for (d, m, s, r), _ in groups(bad, ["dataset", "model", "state", "reason"])]
-    return said + [f"{d} ({m}): {reason}" for (d, m, reason), _ in groups(few, ["dataset", "model", "reason"])]
+    said = [
+        f"{d} ({m}): {wording(s, r)}"
+        for (d, m, s, r), _ in groups(bad, ["dataset", "model", "state", "reason"])
+    ]
+    return said + [
+        f"{d} ({m}): {reason}" for (d, m, reason), _ in groups(few, ["dataset", "model", "reason"])
+    ]
 
 
 def behind_blind(findings: Sequence[Any]) -> dict[str, list[str]]:
@@ -81,7 +94,9 @@ def behind_blind(findings: Sequence[Any]) -> dict[str, list[str]]:
     return found
 
 
-def metric_cards(metrics: Sequence[Record], trusted: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def metric_cards(
+    metrics: Sequence[Record], trusted: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
     """Return the cards of the metrics by what they measure, with where each is informative."""
     beside = {row["metric"]: row for row in trusted}
     found: dict[str, list[dict[str, Any]]] = {}
@@ -108,7 +123,11 @@ def network_cards(
             "model": fact.get("network", ""),
             "data": about.get(("dataset", fact["dataset"])),
             "network": about.get(("model", fact.get("network", ""))),
-            "facts": {name: content for name, content in fact.items() if name not in ("dataset", "network")},
+            "facts": {
+                name: content
+                for name, content in fact.items()
+                if name not in ("dataset", "network")
+            },
         }
         for fact in facts
     ]

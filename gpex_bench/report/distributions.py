@@ -7,11 +7,23 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from gpex_bench.frames import groups
+from gpex_bench.tables.frames import groups
 
 N_BINS, HEIGHT, WIDTH = 16, 20, 4  # of a histogram, its bars in units of its view box
 PLACE = ("dataset", "model", "metric")
-COLUMNS = (*PLACE, "method", "n_samples", "minimum", "q10", "median", "q90", "maximum", "left", "right", "bins")
+COLUMNS = (
+    *PLACE,
+    "method",
+    "n_samples",
+    "minimum",
+    "q10",
+    "median",
+    "q90",
+    "maximum",
+    "left",
+    "right",
+    "bins",
+)
 
 
 def distributions(scores: pd.DataFrame, wanted: Iterable[tuple[str, str, str]]) -> pd.DataFrame:
@@ -32,9 +44,13 @@ def distributions(scores: pd.DataFrame, wanted: Iterable[tuple[str, str, str]]) 
         left, right = np.quantile(part["score"], [0.01, 0.99])
         for (method,), cell in groups(part, ["method"]):
             values = cell["score"].to_numpy()
-            counts, _ = np.histogram(values.clip(left, right), bins=N_BINS, range=(left, right or left + 1))
+            counts, _ = np.histogram(
+                values.clip(left, right), bins=N_BINS, range=(left, right or left + 1)
+            )
             marks = np.quantile(values, [0, 0.1, 0.5, 0.9, 1])
-            rows.append((*place, method, len(values), *marks, left, right, " ".join(map(str, counts))))
+            rows.append(
+                (*place, method, len(values), *marks, left, right, " ".join(map(str, counts)))
+            )
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

@@ -8,8 +8,17 @@ from typing import Any
 
 import pandas as pd
 
-from gpex_bench.frames import SPLITS, SURROGATES, below_one, groups, number, records, surrogate_order, wording
 from gpex_bench.report.matches import seconds
+from gpex_bench.tables.frames import (
+    SPLITS,
+    SURROGATES,
+    below_one,
+    groups,
+    number,
+    records,
+    surrogate_order,
+    wording,
+)
 
 # name of a column, statistic over all heads, splits, whether its best is the largest (None: no best)
 Columns = tuple[tuple[str, str, tuple[str, ...], bool | None], ...]
@@ -38,7 +47,8 @@ def tables(agreement: pd.DataFrame, costs: pd.DataFrame) -> list[dict[str, Any]]
     made = []
     for (dataset, model), here in groups(agreement, ["dataset", "model"]):
         whole = {
-            (row["surrogate"], row["split"], row["statistic"]): row for row in records(here[here["head"] == "all"])
+            (row["surrogate"], row["split"], row["statistic"]): row
+            for row in records(here[here["head"] == "all"])
         }
         common = {"dataset": dataset, "model": model, "constant": constant(here)}
         network = whole.get((surrogate_order(here)[0], "test", "accuracy_network"))
@@ -52,7 +62,9 @@ def tables(agreement: pd.DataFrame, costs: pd.DataFrame) -> list[dict[str, Any]]
     return made
 
 
-def _table(here: pd.DataFrame, whole: Mapping[Any, Mapping[str, Any]], columns: Columns) -> dict[str, Any]:
+def _table(
+    here: pd.DataFrame, whole: Mapping[Any, Mapping[str, Any]], columns: Columns
+) -> dict[str, Any]:
     """Return heads and rows of one table; columns that nothing is known of are left out."""
     names = surrogate_order(here)
     known = {(split, statistic) for _, split, statistic in whole}
@@ -67,7 +79,9 @@ def _table(here: pd.DataFrame, whole: Mapping[Any, Mapping[str, Any]], columns: 
             found = [whole.get((name, split, statistic)) for name in names]
             best = _best(found, is_largest)
             for row, cell in zip(rows, found, strict=True):
-                row["cells"].append(_cell(cell, statistic, cell is not None and cell["mean"] == best))
+                row["cells"].append(
+                    _cell(cell, statistic, cell is not None and cell["mean"] == best)
+                )
     return {"heads": heads, "rows": rows}
 
 
@@ -87,7 +101,12 @@ def _cell(cell: Mapping[str, Any] | None, statistic: str, is_best: bool) -> dict
         return {"mean": "undefined", "ends": "", "value": "", "is_best": False}
     write = below_one if statistic in CORRELATIONS else _percent if _is_share(statistic) else number
     ends = f"{write(cell['low'])} to {write(cell['high'])}" if cell["n_seeds"] > 1 else ""
-    return {"mean": write(cell["mean"]), "ends": ends, "value": f"{cell['mean']:.8g}", "is_best": is_best}
+    return {
+        "mean": write(cell["mean"]),
+        "ends": ends,
+        "value": f"{cell['mean']:.8g}",
+        "is_best": is_best,
+    }
 
 
 def _is_share(statistic: str) -> bool:
@@ -103,7 +122,9 @@ def _percent(share: float) -> str:
 def weakest(here: pd.DataFrame) -> dict[str, dict[str, str]]:
     """Return the head with the lowest r on test items of each surrogate, with its r and R²."""
     chosen = here[here["is_weakest"].astype(bool) & (here["split"] == "test")]
-    r2 = here[(here["statistic"] == "r2") & (here["split"] == "test")].set_index(["surrogate", "head"])["mean"]
+    r2 = here[(here["statistic"] == "r2") & (here["split"] == "test")].set_index(
+        ["surrogate", "head"]
+    )["mean"]
     return {
         row["surrogate"]: {
             "head": str(row["head"]),
@@ -117,7 +138,10 @@ def weakest(here: pd.DataFrame) -> dict[str, dict[str, str]]:
 def constant(here: pd.DataFrame) -> str:
     """Name the heads without a Pearson r, by split."""
     without = here[(here["head"] != "all") & (here["statistic"] == "pearson") & here["mean"].isna()]
-    parts = [f"{split}: {', '.join(sorted(set(part['head'])))}" for (split,), part in groups(without, ["split"])]
+    parts = [
+        f"{split}: {', '.join(sorted(set(part['head'])))}"
+        for (split,), part in groups(without, ["split"])
+    ]
     return "; ".join(parts)
 
 
@@ -125,6 +149,9 @@ def failed(fits: pd.DataFrame) -> list[dict[str, str]]:
     """List the fits that failed, with the reason."""
     bad = fits[fits["status"] != "ok"].sort_values(["dataset", "model", "surrogate", "seed"])
     return [
-        {**{key: str(row[key]) for key in SURROGATES[:4]}, "text": wording(row["status"], row["reason"])}
+        {
+            **{key: str(row[key]) for key in SURROGATES[:4]},
+            "text": wording(row["status"], row["reason"]),
+        }
         for row in records(bad)
     ]

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from gpex_bench.frames import SPLITS, Record, below_one, groups, number, records
 from gpex_bench.report.verdict import listed
+from gpex_bench.tables.frames import SPLITS, Record, below_one, groups, number, records
 from gpex_bench.types import value
 
 GOOD = (0.85, 0.97)  # shares of outputs in a 90 % interval that count as fitting
@@ -40,7 +40,9 @@ class Lead:
     n_seeds: int
 
 
-def lead(agreement: pd.DataFrame, split: str, statistic: str, is_largest: bool = True) -> Lead | None:
+def lead(
+    agreement: pd.DataFrame, split: str, statistic: str, is_largest: bool = True
+) -> Lead | None:
     """Return who leads among the surrogates of one dataset and model, or None if the statistic is defined for none."""
     chosen = agreement[(agreement["head"] == "all") & (agreement["statistic"] == statistic)]
     chosen = chosen[chosen["split"] == split].dropna(subset="mean")
@@ -49,7 +51,9 @@ def lead(agreement: pd.DataFrame, split: str, statistic: str, is_largest: bool =
     sign = 1 if is_largest else -1
     ranked = records(chosen.assign(key=-sign * chosen["mean"]).sort_values(["key", "surrogate"]))
     first, second = ranked[0], ranked[1] if len(ranked) > 1 else None
-    ahead = second is not None and (first["low"] > second["high"] if is_largest else first["high"] < second["low"])
+    ahead = second is not None and (
+        first["low"] > second["high"] if is_largest else first["high"] < second["low"]
+    )
     return Lead(
         leader=first["surrogate"],
         best=first["mean"],
@@ -78,14 +82,23 @@ def sentences(agreement: pd.DataFrame, cards: Sequence[Record], costs: pd.DataFr
         rest = here[~here["surrogate"].isin(shown)]
         if shown and len(set(rest["surrogate"])) > 1:
             parts.append(_who(rest, "Of the others"))
-        parts += [_coverage(here), *_far_off(here), *_doubt(here), *_seconds(costs, dataset, model, names)]
-        said.append(Said(place=f"{dataset} ({model})", sentences=tuple(part for part in parts if part)))
+        parts += [
+            _coverage(here),
+            *_far_off(here),
+            *_doubt(here),
+            *_seconds(costs, dataset, model, names),
+        ]
+        said.append(
+            Said(place=f"{dataset} ({model})", sentences=tuple(part for part in parts if part))
+        )
     return said
 
 
 def _who(here: pd.DataFrame, start: str) -> str:
     """Say who leads on which split."""
-    leads = {split: found for split in SPLITS if (found := lead(here, split, "mean_r2")) is not None}
+    leads = {
+        split: found for split in SPLITS if (found := lead(here, split, "mean_r2")) is not None
+    }
     if not leads:
         return f"{start} no R² is defined: the network's outputs are constant."
     names = sorted(set(here["surrogate"]))
@@ -111,7 +124,9 @@ def _led(one: Lead, split: str) -> str:
 
 def _exact(here: pd.DataFrame, name: str) -> str:
     """Say what a surrogate that is exact by construction shows, and whether the numbers bear that out."""
-    chosen = (here["surrogate"] == name) & (here["head"] == "all") & (here["statistic"] == "weakest_r2")
+    chosen = (
+        (here["surrogate"] == name) & (here["head"] == "all") & (here["statistic"] == "weakest_r2")
+    )
     lows = here[chosen].dropna(subset="low").sort_values(["low", "split"])
     if lows.empty:
         return f"{name} is exact by construction; no R² is defined here to show it."
@@ -133,10 +148,12 @@ def _coverage(here: pd.DataFrame) -> str:
     if held.empty:
         return ""
     fits = sorted(held.index[(held["min"] >= GOOD[0]) & (held["max"] <= GOOD[1])])
-    off = [f"{name} ({_span(row['min'], row['max'])})" for name, row in held.iterrows() if name not in fits]
-    named = (
-        f"90 % intervals hold {100 * GOOD[0]:.0f} to {100 * GOOD[1]:.0f} % of the outputs on test and on mixed items"
-    )
+    off = [
+        f"{name} ({_span(row['min'], row['max'])})"
+        for name, row in held.iterrows()
+        if name not in fits
+    ]
+    named = f"90 % intervals hold {100 * GOOD[0]:.0f} to {100 * GOOD[1]:.0f} % of the outputs on test and on mixed items"
     if not off:
         return f"{named} for {'all' if len(fits) > 1 else fits[0]}."
     return f"{named} for {listed(fits) if fits else 'none'}; not for {listed(off)}."
@@ -144,7 +161,11 @@ def _coverage(here: pd.DataFrame) -> str:
 
 def _held(here: pd.DataFrame, splits: Sequence[str]) -> pd.DataFrame:
     """Return the lowest and highest share of outputs in the 90 % intervals of each surrogate over some splits."""
-    chosen = (here["head"] == "all") & (here["statistic"] == "mean_coverage_90") & here["split"].isin(list(splits))
+    chosen = (
+        (here["head"] == "all")
+        & (here["statistic"] == "mean_coverage_90")
+        & here["split"].isin(list(splits))
+    )
     return here[chosen].dropna(subset="mean").groupby("surrogate")["mean"].agg(["min", "max"])
 
 
@@ -163,7 +184,9 @@ def _far_off(here: pd.DataFrame) -> list[str]:
         )
         if len(part)
     ]
-    return [f"On {SPLITS['ood']} items, for which no interval is calibrated, they hold {', '.join(parts)}."]
+    return [
+        f"On {SPLITS['ood']} items, for which no interval is calibrated, they hold {', '.join(parts)}."
+    ]
 
 
 def _span(low: float, high: float) -> str:
@@ -198,4 +221,7 @@ def _seconds(costs: pd.DataFrame, dataset: str, model: str, names: set[str]) -> 
 def seconds(costs: pd.DataFrame, dataset: str, model: str) -> dict[str, float]:
     """Return the seconds of a fit of each surrogate of one network, mean over training seeds."""
     here = costs[(costs["dataset"] == dataset) & (costs["model"] == model)]
-    return {str(name): float(mean) for name, mean in here.groupby("surrogate")["wall_seconds"].mean().items()}
+    return {
+        str(name): float(mean)
+        for name, mean in here.groupby("surrogate")["wall_seconds"].mean().items()
+    }

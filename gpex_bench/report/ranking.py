@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from gpex_bench.frames import Record, controls, interval, number, records, wording
+from gpex_bench.tables.frames import Record, controls, interval, number, records, wording
 from gpex_bench.types import value
 
 N_FIRST = 10  # methods on the first screen; the others are one click away
@@ -22,7 +22,9 @@ def networks(outcomes: pd.DataFrame) -> list[tuple[str, str]]:
 def ranks(overall: pd.DataFrame | None, headline: str) -> pd.DataFrame:
     """Return the rows of the headline metric, best rank first; empty if there are none."""
     if overall is None:
-        return pd.DataFrame(columns=["method", "mean_rank", "rank_low", "rank_high", "tied_with_best", "friedman_p"])
+        return pd.DataFrame(
+            columns=["method", "mean_rank", "rank_low", "rank_high", "tied_with_best", "friedman_p"]
+        )
     return overall[overall["metric"] == headline].sort_values(["mean_rank", "method"])
 
 
@@ -30,14 +32,20 @@ def ranks(overall: pd.DataFrame | None, headline: str) -> pd.DataFrame:
 class Ranked:
     """What a ranking is made of, beside the scores."""
 
-    overall: pd.DataFrame | None  # mean ranks over networks, of methods that are scored on all of them
+    overall: (
+        pd.DataFrame | None
+    )  # mean ranks over networks, of methods that are scored on all of them
     efficiency: pd.DataFrame  # rows per sample
     groups: pd.DataFrame  # mean scaled scores by group of metrics (`scaling.by_group`)
     is_higher_better: bool
-    blank: frozenset[tuple[str, str, str]]  # dataset, model and metric of what is not informative: no marks there
+    blank: frozenset[
+        tuple[str, str, str]
+    ]  # dataset, model and metric of what is not informative: no marks there
 
 
-def ranking_table(outcomes: pd.DataFrame, methods: Sequence[Record], headline: str, ranked: Ranked) -> dict[str, Any]:
+def ranking_table(
+    outcomes: pd.DataFrame, methods: Sequence[Record], headline: str, ranked: Ranked
+) -> dict[str, Any]:
     """Return the ranking: methods by mean rank, then by the score on the first network; controls last."""
     efficiency, groups, blank = ranked.efficiency, ranked.groups, ranked.blank
     known = ranks(ranked.overall, headline)
@@ -50,7 +58,13 @@ def ranking_table(outcomes: pd.DataFrame, methods: Sequence[Record], headline: s
     first = {name: _good(scores.get((name, *clear)), ranked.is_higher_better) for name in kinds}
 
     def order(name: str) -> tuple[bool, bool, float, float, str]:
-        return name in ours, name not in place, place.get(name, {}).get("mean_rank", 0.0), -first[name], name
+        return (
+            name in ours,
+            name not in place,
+            place.get(name, {}).get("mean_rank", 0.0),
+            -first[name],
+            name,
+        )
 
     names = sorted(kinds, key=order)
     cost = efficiency.groupby("method")["rows_per_sample"].agg(["min", "max"])
@@ -98,7 +112,9 @@ def _rank(row: Mapping[str, Any] | None) -> dict[str, str]:
     return {
         "value": f"{row['mean_rank']:.8g}",
         "mean": f"{row['mean_rank']:.2f}",
-        "ends": f"[{row['rank_low']:.2f}, {row['rank_high']:.2f}]" if row["rank_low"] == row["rank_low"] else "",
+        "ends": f"[{row['rank_low']:.2f}, {row['rank_high']:.2f}]"
+        if row["rank_low"] == row["rank_low"]
+        else "",
         "tied": "tied" if row["tied_with_best"] else "",
     }
 
@@ -108,7 +124,12 @@ def _score(row: Mapping[str, Any] | None, is_blank: bool) -> dict[str, Any]:
     if row is None or row["state"] != "ok":
         text = "n/a" if row is None else wording(row["state"], row["reason"])
         is_na = row is None or row["state"] == "not_applicable"
-        return {"kind": "na" if is_na else "failed", "text": text, "value": "", "is_shown": not is_na}
+        return {
+            "kind": "na" if is_na else "failed",
+            "text": text,
+            "value": "",
+            "is_shown": not is_na,
+        }
     mean, ends = interval(row["mean"], row["low"], row["high"])
     few = row["n_seeds"] < row["n_seeds_planned"]
     seeds = f"{row['n_seeds']:.0f} of {row['n_seeds_planned']:.0f} seeds" if few else ""

@@ -7,13 +7,15 @@ from typing import Any
 
 import pandas as pd
 
-from gpex_bench.frames import RANDOM, Record, controls
+from gpex_bench.tables.frames import RANDOM, Record, controls
 
 COLUMNS = ("scaled", "scaled_low", "scaled_high")
 N_SHADES = 5  # of a colour, from the random control to the upper end
 
 
-def scaled(outcomes: pd.DataFrame, methods: Sequence[Record], metrics: Sequence[Record]) -> pd.DataFrame:
+def scaled(
+    outcomes: pd.DataFrame, methods: Sequence[Record], metrics: Sequence[Record]
+) -> pd.DataFrame:
     """Return mean and interval of each score between the random control (0) and the reference (1), and the reference.
 
     The reference is the planted oracle for metrics of the planted truth (elsewhere it is not the upper end: it ranks
@@ -24,14 +26,24 @@ def scaled(outcomes: pd.DataFrame, methods: Sequence[Record], metrics: Sequence[
     result = pd.DataFrame({**columns, "reference": ""}, index=outcomes.index)
     cards = {record["metric"]: record for record in metrics}
     random, ours, oracles = (controls(methods, classes) for classes in (RANDOM, None, ("Oracle",)))
-    for (_, _, metric), part in outcomes[outcomes["state"] == "ok"].groupby(["dataset", "model", "metric"]):
+    for (_, _, metric), part in outcomes[outcomes["state"] == "ok"].groupby(
+        ["dataset", "model", "metric"]
+    ):
         sign = 1 if cards[metric]["higher_is_better"] else -1
         chance = part.loc[part["method"].isin(list(random)), "mean"]
-        planted = part[part["method"].isin(list(oracles))] if cards[metric]["measures"] == "truth" else part[:0]
+        planted = (
+            part[part["method"].isin(list(oracles))]
+            if cards[metric]["measures"] == "truth"
+            else part[:0]
+        )
         pool = planted if len(planted) else part[~part["method"].isin(list(ours))]
         if chance.empty or pool.empty:
             continue
-        best = pool.assign(good=sign * pool["mean"]).sort_values(["good", "method"], ascending=[False, True]).iloc[0]
+        best = (
+            pool.assign(good=sign * pool["mean"])
+            .sort_values(["good", "method"], ascending=[False, True])
+            .iloc[0]
+        )
         size = float(best["good"] - sign * chance.mean())
         if size <= 0:
             continue
@@ -52,7 +64,9 @@ def shade(value: float) -> str:
     return f"u{min(N_SHADES - 1, int(value * N_SHADES))}"
 
 
-def by_group(outcomes: pd.DataFrame, blank: frozenset[tuple[str, str, str]], metrics: Sequence[Record]) -> pd.DataFrame:
+def by_group(
+    outcomes: pd.DataFrame, blank: frozenset[tuple[str, str, str]], metrics: Sequence[Record]
+) -> pd.DataFrame:
     """Return the mean scaled score of each method over the informative metrics of a group and all networks.
 
     A method has a number only where it has a score for every network and metric that another one has in this group:

@@ -7,7 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from gpex_bench.frames import (
+from gpex_bench.report.distributions import outline
+from gpex_bench.report.scaling import shade
+from gpex_bench.tables.frames import (
     Record,
     controls,
     groups,
@@ -19,8 +21,6 @@ from gpex_bench.frames import (
     records,
     wording,
 )
-from gpex_bench.report.distributions import outline
-from gpex_bench.report.scaling import shade
 from gpex_bench.types import value
 
 N_DETAILED = 1500  # cells with a distribution behind them; the rest have theirs in a CSV
@@ -35,7 +35,9 @@ class Beside:
     metrics: Sequence[Record]
     blank: Mapping[Place, str]  # not informative there, with the reason
     tau: Mapping[Place, str]  # lowest rank agreement over fills and outputs
-    spread: Mapping[tuple[str, str, str, str], Mapping[str, Any]]  # of single samples, by place and method
+    spread: Mapping[
+        tuple[str, str, str, str], Mapping[str, Any]
+    ]  # of single samples, by place and method
 
 
 def blank(informative: pd.DataFrame | None) -> dict[Place, str]:
@@ -43,7 +45,10 @@ def blank(informative: pd.DataFrame | None) -> dict[Place, str]:
     if informative is None:
         return {}
     rows = records(informative[~informative["is_informative"].astype(bool)])
-    return {(row["dataset"], row["model"], row["metric"]): str(row["reason"]).rstrip(".") for row in rows}
+    return {
+        (row["dataset"], row["model"], row["metric"]): str(row["reason"]).rstrip(".")
+        for row in rows
+    }
 
 
 def least_tau(agreement: pd.DataFrame | None) -> dict[Place, str]:
@@ -59,7 +64,10 @@ def detailed(outcomes: pd.DataFrame, metrics: Sequence[Record], headline: str) -
     scored = outcomes[outcomes["state"] == "ok"]
     measures = {record["metric"]: record["measures"] for record in metrics}
     order = metric_order(outcomes, metrics, headline)
-    rank = {name: [other for other in order if measures[other] == measures[name]].index(name) for name in order}
+    rank = {
+        name: [other for other in order if measures[other] == measures[name]].index(name)
+        for name in order
+    }
     chosen: list[Place] = []
     left = N_DETAILED
     for name in sorted(order, key=lambda name: (rank[name], order.index(name))):
@@ -68,7 +76,8 @@ def detailed(outcomes: pd.DataFrame, metrics: Sequence[Record], headline: str) -
         if left < 0:
             break
         chosen += [
-            (dataset, model, name) for dataset, model in sorted(set(zip(here["dataset"], here["model"], strict=True)))
+            (dataset, model, name)
+            for dataset, model in sorted(set(zip(here["dataset"], here["model"], strict=True)))
         ]
     return chosen
 
@@ -93,7 +102,9 @@ def score_tables(outcomes: pd.DataFrame, headline: str, beside: Beside) -> list[
             if (part["state"] == "not_applicable").all():
                 absent.append({"group": group, "reasons": sorted(set(part["reason"]))})
                 continue
-            tables.append(_table(part, [name for name in columns if measures[name] == group], rows, beside))
+            tables.append(
+                _table(part, [name for name in columns if measures[name] == group], rows, beside)
+            )
         found.append({"dataset": dataset, "model": model, "tables": tables, "absent": absent})
     return found
 
@@ -106,13 +117,21 @@ def _table(
 ) -> dict[str, Any]:
     """Return the table of one group of metrics on one network, without rows and columns of which nothing applies."""
     dead = {
-        key: {str(name) for name, rows in part.groupby(key) if (rows["state"] == "not_applicable").all()}
+        key: {
+            str(name)
+            for name, rows in part.groupby(key)
+            if (rows["state"] == "not_applicable").all()
+        }
         for key in ("method", "metric")
     }
-    left_out = {name: _reasons(part[part["metric"] == name]) for name in columns if name in dead["metric"]}
+    left_out = {
+        name: _reasons(part[part["metric"] == name]) for name in columns if name in dead["metric"]
+    }
     columns = [name for name in columns if name not in left_out]
     part = part[part["metric"].isin(columns)]
-    dead_methods = {name: _reasons(part[part["method"] == name]) for name in order if name in dead["method"]}
+    dead_methods = {
+        name: _reasons(part[part["method"] == name]) for name in order if name in dead["method"]
+    }
     cards, kinds = (
         {record[key]: record for record in known}
         for key, known in (("metric", beside.metrics), ("method", beside.methods))
@@ -121,7 +140,11 @@ def _table(
     table = {(row["method"], row["metric"]): row for row in records(part)}
     place = (str(part["dataset"].iloc[0]), str(part["model"].iloc[0]))
     heads = [
-        {**cards[name], "blank": beside.blank.get((*place, name), ""), "tau": beside.tau.get((*place, name), "")}
+        {
+            **cards[name],
+            "blank": beside.blank.get((*place, name), ""),
+            "tau": beside.tau.get((*place, name), ""),
+        }
         for name in columns
     ]
     rows = [
@@ -134,7 +157,9 @@ def _table(
         for method in order
         if method not in dead_methods
     ]
-    said = notes(part, left_out | dead_methods, set(part.loc[part["state"] == "ok", "method"]) - ours)
+    said = notes(
+        part, left_out | dead_methods, set(part.loc[part["state"] == "ok", "method"]) - ours
+    )
     return {"group": cards[columns[0]]["measures"], "columns": heads, "rows": rows, "notes": said}
 
 
@@ -177,14 +202,26 @@ def cell(row: Mapping[Any, Any], beside: Beside) -> dict[str, Any]:
 
 def _detail(row: Mapping[Any, Any], spread: Mapping[str, Any], size: float) -> dict[str, Any]:
     """Return what stands behind a cell: the distribution over samples, the seeds, the distance from the best."""
-    seeds = f"means of the training seeds ±{number(row['seed_sd'], size)} (sd)" if row["n_seeds"] > 1 else "one seed"
+    seeds = (
+        f"means of the training seeds ±{number(row['seed_sd'], size)} (sd)"
+        if row["n_seeds"] > 1
+        else "one seed"
+    )
     far = ""
     if not row["is_best"] and row["p_value"] == row["p_value"]:
         chance = "p < 0.001" if row["p_value"] < 0.001 else f"p = {row['p_value']:.3f}"
         way = "behind" if row["difference"] > 0 else "ahead of"
         far = f"{number(abs(row['difference']), size)} {way} the best, {chance}"
-    marks = {name: number(spread[name], size) for name in ("minimum", "q10", "median", "q90", "maximum")}
-    return {"n": int(spread["n_samples"]), "path": outline(spread["bins"]), "seeds": seeds, "far": far, **marks}
+    marks = {
+        name: number(spread[name], size) for name in ("minimum", "q10", "median", "q90", "maximum")
+    }
+    return {
+        "n": int(spread["n_samples"]),
+        "path": outline(spread["bins"]),
+        "seeds": seeds,
+        "far": far,
+        **marks,
+    }
 
 
 def notes(part: pd.DataFrame, left_out: Mapping[str, str], compared: Collection[str]) -> list[str]:
@@ -193,7 +230,9 @@ def notes(part: pd.DataFrame, left_out: Mapping[str, str], compared: Collection[
     sizes = scored.groupby("metric")["n_samples"].max()
     usual = int(sizes.max()) if len(sizes) else 0
     fewer = [f"{name}: {size:.0f}" for name, size in sizes.items() if size < usual]
-    result = [f"Intervals are over {usual} test samples{f' ({chr(44).join(fewer)})' if fewer else ''}."]
+    result = [
+        f"Intervals are over {usual} test samples{f' ({chr(44).join(fewer)})' if fewer else ''}."
+    ]
     reasons: dict[str, list[str]] = {}
     for name, reason in sorted(left_out.items()):
         reasons.setdefault(reason, []).append(name)

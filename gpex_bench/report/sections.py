@@ -7,19 +7,17 @@ from typing import Any
 
 import pandas as pd
 
-from gpex_bench.frames import (
-    groups,
-    interval,
-    number,
-    records,
-    wording,
-)
+from gpex_bench.tables.frames import groups, interval, number, records, wording
 
 
 def counts(cells: pd.DataFrame, outcomes: pd.DataFrame) -> dict[str, int]:
     """Count what was run."""
     status = cells["status"].value_counts()
-    bad = {str(name): int(number) for name, number in status.items() if name not in ("ok", "not_applicable")}
+    bad = {
+        str(name): int(number)
+        for name, number in status.items()
+        if name not in ("ok", "not_applicable")
+    }
     return {
         "datasets": cells["dataset"].nunique(),
         "networks": len(cells[["dataset", "model", "seed"]].drop_duplicates()),
@@ -38,14 +36,18 @@ def counts(cells: pd.DataFrame, outcomes: pd.DataFrame) -> dict[str, int]:
 
 def failures(cells: pd.DataFrame) -> list[dict[str, str]]:
     """List failed cells, seeds with the same fate together."""
-    bad = cells[~cells["status"].isin(["ok", "not_applicable"])].assign(reason=lambda frame: frame["reason"].fillna(""))
+    bad = cells[~cells["status"].isin(["ok", "not_applicable"])].assign(
+        reason=lambda frame: frame["reason"].fillna("")
+    )
     listed = []
     for (dataset, model, method, status, reason), part in groups(
         bad, ["dataset", "model", "method", "status", "reason"]
     ):
         seeds = ", ".join(str(seed) for seed in sorted(part["seed"]))
         text = wording(status, reason)
-        listed.append({"dataset": dataset, "model": model, "method": method, "seeds": seeds, "text": text})
+        listed.append(
+            {"dataset": dataset, "model": model, "method": method, "seeds": seeds, "text": text}
+        )
     return listed
 
 
@@ -53,7 +55,9 @@ def failed_metrics(cells: pd.DataFrame, outcomes: pd.DataFrame) -> list[dict[str
     """List metrics that failed on a method whose cells did not, with the same reason together."""
     place = ["dataset", "model", "method"]
     fine = cells.loc[cells["status"] == "ok", place].drop_duplicates()
-    bad = outcomes[~outcomes["state"].isin(["ok", "not_applicable", "missing"])].merge(fine, on=place)
+    bad = outcomes[~outcomes["state"].isin(["ok", "not_applicable", "missing"])].merge(
+        fine, on=place
+    )
     return [
         {
             "dataset": dataset,
@@ -62,7 +66,9 @@ def failed_metrics(cells: pd.DataFrame, outcomes: pd.DataFrame) -> list[dict[str
             "metrics": sorted(part["metric"]),
             "text": wording(state, reason),
         }
-        for (dataset, model, method, state, reason), part in groups(bad, [*place, "state", "reason"])
+        for (dataset, model, method, state, reason), part in groups(
+            bad, [*place, "state", "reason"]
+        )
     ]
 
 
@@ -72,20 +78,39 @@ def inapplicable(outcomes: pd.DataFrame) -> list[dict[str, Any]]:
     if pairs.empty:
         return []
     every = {name: set(outcomes[name]) for name in ("method", "metric")}
-    pairs = pairs.assign(networks=pairs["dataset"] + " (" + pairs["model"] + ")", pairs=1).sort_values("networks")
-    for keys, joined in (("method", "metric", "reason"), "networks"), (("method", "networks", "reason"), "metric"):
-        pairs = pairs.sort_values(joined).groupby(list(keys)).agg({joined: ", ".join, "pairs": "sum"}).reset_index()
+    pairs = pairs.assign(
+        networks=pairs["dataset"] + " (" + pairs["model"] + ")", pairs=1
+    ).sort_values("networks")
+    for keys, joined in (
+        (("method", "metric", "reason"), "networks"),
+        (("method", "networks", "reason"), "metric"),
+    ):
+        pairs = (
+            pairs.sort_values(joined)
+            .groupby(list(keys))
+            .agg({joined: ", ".join, "pairs": "sum"})
+            .reset_index()
+        )
     rows = [
-        {"reason": reason, "networks": networks, "metric": metric, "pairs": int(part["pairs"].sum())}
+        {
+            "reason": reason,
+            "networks": networks,
+            "metric": metric,
+            "pairs": int(part["pairs"].sum()),
+        }
         | {"method": ", ".join(sorted(part["method"]))}
         for (reason, networks, metric), part in groups(pairs, ["reason", "networks", "metric"])
     ]
     for row in rows:
         row |= {name: "all" for name, known in every.items() if set(row[name].split(", ")) == known}
-    return sorted(rows, key=lambda row: (-row["pairs"], row["reason"], row["networks"], row["metric"]))
+    return sorted(
+        rows, key=lambda row: (-row["pairs"], row["reason"], row["networks"], row["metric"])
+    )
 
 
-def cost_table(efficiency: pd.DataFrame, costs: pd.DataFrame, cells: pd.DataFrame) -> list[dict[str, Any]]:
+def cost_table(
+    efficiency: pd.DataFrame, costs: pd.DataFrame, cells: pd.DataFrame
+) -> list[dict[str, Any]]:
     """Return rows per sample, seconds per sample and peak memory of each method's ok cells, cheapest first."""
     place = ["dataset", "model", "method"]
     is_ok = costs.merge(cells.loc[cells["status"] == "ok", [*place, "seed"]], on=[*place, "seed"])
@@ -107,7 +132,9 @@ def cost_table(efficiency: pd.DataFrame, costs: pd.DataFrame, cells: pd.DataFram
     return rows
 
 
-def by_section(pictures: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, list[Mapping[str, Any]]]:
+def by_section(
+    pictures: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> dict[str, list[Mapping[str, Any]]]:
     """Return the pictures of each section, by dataset and title."""
     order = sorted(pictures, key=lambda picture: (picture["dataset"], picture["title"]))
     return {name: [picture for picture in order if picture["section"] == name] for name in names}
@@ -118,6 +145,8 @@ def listed(provenance: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
     rows = []
     for name, content in provenance.items():
         is_mapping = isinstance(content, Mapping)
-        text = "\n".join(f"{key}: {content[key]}" for key in content) if is_mapping else str(content)
+        text = (
+            "\n".join(f"{key}: {content[key]}" for key in content) if is_mapping else str(content)
+        )
         rows.append((str(name), text, "\n" in text))
     return rows

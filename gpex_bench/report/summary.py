@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from gpex_bench.tables import escape, plain_markdown
+from gpex_bench.tables.render import escape, plain_markdown
 
 N_ROWS = 10
 
@@ -22,7 +22,10 @@ def markdown(run: str, headline: str, page: Mapping[str, Any]) -> str:
         f"({counts['seeds']} training {seeds}): of {counts['cells']} cells {counts['ok']} are ok, "
         f"{counts['failed']} failed, {counts['not_applicable']} do not apply."
     )
-    parts.append("## Each network\n\n" + "\n".join(f"- {sentence}{_beside(one)}" for one, sentence in page["findings"]))
+    parts.append(
+        "## Each network\n\n"
+        + "\n".join(f"- {sentence}{_beside(one)}" for one, sentence in page["findings"])
+    )
     table = _ranking(page["ranking"], headline)
     if len(table):
         parts.append(
@@ -38,7 +41,9 @@ def markdown(run: str, headline: str, page: Mapping[str, Any]) -> str:
     ]
     if failed:
         parts.append("## Failed\n\n" + "\n".join(failed))
-    blank = [f"- {row['metric']} on {row['networks']}: {row['reason']}" for row in page["trust"]["blank"]]
+    blank = [
+        f"- {row['metric']} on {row['networks']}: {row['reason']}" for row in page["trust"]["blank"]
+    ]
     if blank:
         parts.append("## Not informative, in no ranking\n\n" + "\n".join(blank))
     return "\n\n".join(parts) + "\n"
@@ -79,7 +84,9 @@ def _text(cell: Mapping[str, Any]) -> str:
     if cell["kind"] != "ok":
         return str(cell["text"])
     style = {"best": "**{}**", "tied": "{} ="}.get(cell["mark"], "{}")
-    return style.format(f"{cell['mean']} {cell['ends']}") + (f" ({cell['partial']})" if cell["partial"] else "")
+    return style.format(f"{cell['mean']} {cell['ends']}") + (
+        f" ({cell['partial']})" if cell["partial"] else ""
+    )
 
 
 def latex(ranking: Mapping[str, Any], headline: str) -> str:
@@ -87,7 +94,9 @@ def latex(ranking: Mapping[str, Any], headline: str) -> str:
     head = ["method", *(["mean rank"] if ranking["has_ranks"] else [])]
     head += [f"{dataset} ({model})" for dataset, model in ranking["networks"]]
     lines = [_line(row, ranking["has_ranks"]) for row in ranking["rows"]]
-    split = [line for line, row in zip(lines, ranking["rows"], strict=True) if not row["is_control"]]
+    split = [
+        line for line, row in zip(lines, ranking["rows"], strict=True) if not row["is_control"]
+    ]
     apart = [line for line, row in zip(lines, ranking["rows"], strict=True) if row["is_control"]]
     caption = (
         f"{headline}: mean and 95 % interval on each network, and mean rank over networks. Bold: told from every other "
@@ -116,7 +125,11 @@ def latex(ranking: Mapping[str, Any], headline: str) -> str:
 def _line(row: Mapping[str, Any], has_ranks: bool) -> str:
     """Return one row."""
     cells: Sequence[str] = [_tex(cell) for cell in row["scores"]]
-    rank = [escape(" ".join(filter(None, (row["rank"]["mean"], row["rank"]["ends"]))))] if has_ranks else []
+    rank = (
+        [escape(" ".join(filter(None, (row["rank"]["mean"], row["rank"]["ends"]))))]
+        if has_ranks
+        else []
+    )
     return " & ".join([escape(row["method"]), *rank, *cells]) + r" \\"
 
 

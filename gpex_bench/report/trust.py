@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from gpex_bench.frames import Record, groups, interval, number, records
+from gpex_bench.tables.frames import Record, groups, interval, number, records
 
 Tables = Mapping[str, pd.DataFrame]
 PLACE = ["dataset", "model", "metric"]
@@ -41,16 +41,25 @@ def _properties(tables: Tables) -> list[str]:
 
 def metric_rows(tables: Tables, metrics: Sequence[Record]) -> list[dict[str, Any]]:
     """Return for each metric: on how many networks it is informative, its properties, its agreement over fills."""
-    informative, found, fill = (_frame(tables, name) for name in ("informative", "trust", "fill_agreement"))
+    informative, found, fill = (
+        _frame(tables, name) for name in ("informative", "trust", "fill_agreement")
+    )
     if informative is None and found is None:
         return []
     rows = []
     for record in sorted(metrics, key=lambda record: (record["measures"], record["metric"])):
         name = record["metric"]
-        row: dict[str, Any] = {"metric": name, "measures": record["measures"], "informative": "", "tau": ""}
+        row: dict[str, Any] = {
+            "metric": name,
+            "measures": record["measures"],
+            "informative": "",
+            "tau": "",
+        }
         if informative is not None:
             here = informative[informative["metric"] == name]
-            row["informative"] = f"{int(here['is_informative'].sum())} of {len(here)}" if len(here) else "not scored"
+            row["informative"] = (
+                f"{int(here['is_informative'].sum())} of {len(here)}" if len(here) else "not scored"
+            )
         row["properties"] = [_over(found, name, wanted) for wanted in _properties(tables)]
         if fill is not None and len(part := fill.loc[fill["metric"] == name, "tau"].dropna()):
             row["tau"] = f"{part.median():.2f}"
@@ -66,7 +75,11 @@ def _over(found: pd.DataFrame | None, metric: str, wanted: str) -> dict[str, str
     part = found.loc[(found["metric"] == metric) & (found["property"] == wanted), "value"].dropna()
     if part.empty:
         return {"text": "", "ends": ""}
-    ends = f"{number(float(part.min()), 1.0)} to {number(float(part.max()), 1.0)}" if len(part) > 1 else ""
+    ends = (
+        f"{number(float(part.min()), 1.0)} to {number(float(part.max()), 1.0)}"
+        if len(part) > 1
+        else ""
+    )
     return {"text": number(float(part.median()), 1.0), "ends": ends}
 
 
@@ -77,7 +90,8 @@ def uninformative(tables: Tables) -> list[dict[str, str]]:
         return []
     bad = frame[~frame["is_informative"].astype(bool)]
     bad = bad.assign(
-        network=bad["dataset"] + " (" + bad["model"] + ")", reason=bad["reason"].fillna("").str.rstrip(".")
+        network=bad["dataset"] + " (" + bad["model"] + ")",
+        reason=bad["reason"].fillna("").str.rstrip("."),
     )
     return [
         {"metric": metric, "reason": reason, "networks": ", ".join(sorted(part["network"]))}
@@ -97,12 +111,21 @@ def fills(tables: Tables, headline: str) -> list[dict[str, Any]]:
             for row in records(part)
         ]
         names = sorted({name for pair in pairs for name in pair[1:]})
-        known = {(a, b): row["tau"] for row, a, b in pairs} | {(b, a): row["tau"] for row, a, b in pairs}
+        known = {(a, b): row["tau"] for row, a, b in pairs} | {
+            (b, a): row["tau"] for row, a, b in pairs
+        }
         rows = [
-            {"name": one, "cells": [_tau(known.get((one, other)), one == other) for other in names]} for one in names
+            {"name": one, "cells": [_tau(known.get((one, other)), one == other) for other in names]}
+            for one in names
         ]
         made.append(
-            {"dataset": dataset, "model": model, "names": names, "rows": rows, "n": int(part["n_methods"].max())}
+            {
+                "dataset": dataset,
+                "model": model,
+                "names": names,
+                "rows": rows,
+                "n": int(part["n_methods"].max()),
+            }
         )
     return made
 
@@ -121,12 +144,16 @@ def variants(tables: Tables, headline: str) -> list[dict[str, Any]]:
         part = part.assign(variant=part["fill"] + ", " + part["output"])
         names = sorted(set(part["variant"]))
         cells = {
-            (row["method"], row["variant"]): interval(row["mean"], row["low"], row["high"]) for row in records(part)
+            (row["method"], row["variant"]): interval(row["mean"], row["low"], row["high"])
+            for row in records(part)
         }
         first = part[part["variant"] == names[0]].set_index("method")["mean"]
-        order = sorted(set(part["method"]), key=lambda name: (-first.get(name, float("-inf")), name))
+        order = sorted(
+            set(part["method"]), key=lambda name: (-first.get(name, float("-inf")), name)
+        )
         rows = [
-            {"method": name, "cells": [cells.get((name, variant), ("", "")) for variant in names]} for name in order
+            {"method": name, "cells": [cells.get((name, variant), ("", "")) for variant in names]}
+            for name in order
         ]
         made.append({"dataset": dataset, "model": model, "names": names, "rows": rows})
     return made
@@ -142,7 +169,9 @@ def variance(tables: Tables, headline: str) -> dict[str, Any]:
     for (dataset, model), part in groups(frame, ["dataset", "model"]):
         share = dict(zip(part["component"], part["share"], strict=True))
         cells = [
-            f"{100 * share[name]:.1f}\u00a0%" if share.get(name) == share.get(name, 0) and name in share else ""
+            f"{100 * share[name]:.1f}\u00a0%"
+            if share.get(name) == share.get(name, 0) and name in share
+            else ""
             for name in names
         ]
         rows.append({"dataset": dataset, "model": model, "cells": cells})
@@ -162,9 +191,14 @@ def opinions(tables: Tables, headline: str) -> list[dict[str, Any]]:
     frame = _frame(tables, "second_opinion")
     if frame is None:
         return []
-    rows = records(frame[frame["metric"] == headline].sort_values(["dataset", "model", "first", "second"]))
+    rows = records(
+        frame[frame["metric"] == headline].sort_values(["dataset", "model", "first", "second"])
+    )
     shares = ("p_first", "p_equal", "p_second")
-    return [row | {name: f"{row[name]:.3f}" for name in shares} | {"rope": number(row["rope"])} for row in rows]
+    return [
+        row | {name: f"{row[name]:.3f}" for name in shares} | {"rope": number(row["rope"])}
+        for row in rows
+    ]
 
 
 def planted(tables: Tables) -> list[dict[str, Any]]:

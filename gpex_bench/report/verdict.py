@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from gpex_bench import frames
-from gpex_bench.frames import Record, below_one, controls, groups, interval, number, records
+from gpex_bench.tables import frames
+from gpex_bench.tables.frames import Record, below_one, controls, groups, interval, number, records
 from gpex_bench.types import value
 
 LEVEL = 0.05
@@ -66,7 +66,9 @@ def findings(
     explaining = explained_with(methods, agreement)
     found = []
     for (dataset, model, metric), part in groups(outcomes, ["dataset", "model", "metric"]):
-        scored = part[part["state"] == "ok"].sort_values(["mean", "method"], ascending=[not up[metric], True])
+        scored = part[part["state"] == "ok"].sort_values(
+            ["mean", "method"], ascending=[not up[metric], True]
+        )
         beside = {
             "cost": _cost(efficiency, dataset, model),
             "place": f"{dataset} ({model})" if several[dataset] > 1 else dataset,
@@ -82,8 +84,21 @@ def silenced(finding: Finding, blank: Mapping[tuple[str, str, str], str]) -> Fin
     reason = blank.get((finding.dataset, finding.model, finding.metric), "")
     if not reason:
         return finding
-    words = ("leader", "mean", "ends", "second", "ahead", "p_value", "rows", "cheapest", "cheapest_rows", "blind")
-    changes: dict[str, Any] = dict.fromkeys(words, "") | dict.fromkeys(("tied", "controls", "behind"), ())
+    words = (
+        "leader",
+        "mean",
+        "ends",
+        "second",
+        "ahead",
+        "p_value",
+        "rows",
+        "cheapest",
+        "cheapest_rows",
+        "blind",
+    )
+    changes: dict[str, Any] = dict.fromkeys(words, "") | dict.fromkeys(
+        ("tied", "controls", "behind"), ()
+    )
     return replace(finding, blank=reason, **changes)
 
 
@@ -100,7 +115,9 @@ def _behind(scored: pd.DataFrame, ours: frozenset[str], blind: frozenset[str]) -
     if best is None:
         return {"blind": "", "behind": ()}
     after = records(scored[scored["method"].eq(best["method"]).cummax()])
-    behind = tuple(row["method"] for row in after if row["mean"] != best["mean"] and row["method"] not in ours)
+    behind = tuple(
+        row["method"] for row in after if row["mean"] != best["mean"] and row["method"] not in ours
+    )
     return {"blind": f"{best['method']} {number(best['mean'])}", "behind": behind}
 
 
@@ -112,13 +129,19 @@ def _cost(efficiency: pd.DataFrame, dataset: str, model: str) -> dict[str, float
 
 def _matches(agreement: pd.DataFrame, dataset: str, model: str) -> tuple[Match, ...]:
     """Return how well each surrogate of one network matches it on test items."""
-    here = agreement[(agreement["dataset"] == dataset) & (agreement["model"] == model) & (agreement["split"] == "test")]
+    here = agreement[
+        (agreement["dataset"] == dataset)
+        & (agreement["model"] == model)
+        & (agreement["split"] == "test")
+    ]
     return tuple(_match(surrogate, part) for (surrogate,), part in groups(here, ["surrogate"]))
 
 
 def _match(surrogate: str, part: pd.DataFrame) -> Match:
     """Return the match of one surrogate."""
-    heads = part[(part["statistic"] == "pearson") & (part["head"] != "all")].sort_values(["mean", "head"])
+    heads = part[(part["statistic"] == "pearson") & (part["head"] != "all")].sort_values(
+        ["mean", "head"]
+    )
     known = heads.dropna(subset=["mean"])
     argmax = part.loc[part["statistic"] == "argmax_agreement", "mean"]
     return Match(
@@ -132,14 +155,23 @@ def _match(surrogate: str, part: pd.DataFrame) -> Match:
 
 
 def _finding(
-    key: tuple[str, str, str], scored: pd.DataFrame, ours: frozenset[str], *, cost: dict[str, float], **beside: Any
+    key: tuple[str, str, str],
+    scored: pd.DataFrame,
+    ours: frozenset[str],
+    *,
+    cost: dict[str, float],
+    **beside: Any,
 ) -> Finding:
     """Return the finding from the scored methods, best first."""
     rows = records(scored)
     best = next((row for row in rows if row["is_best"]), None)
     rest = [row for row in rows if not row["is_best"]]
-    tied = tuple(row["method"] for row in rest if row["is_best_group"] and row["method"] not in ours)
-    second = next((row for row in rest if not row["is_best_group"] and row["method"] not in ours), None)
+    tied = tuple(
+        row["method"] for row in rest if row["is_best_group"] and row["method"] not in ours
+    )
+    second = next(
+        (row for row in rest if not row["is_best_group"] and row["method"] not in ours), None
+    )
     mean, ends = interval(best["mean"], best["low"], best["high"]) if best else ("", "")
     group = [name for name in ((best["method"], *tied) if best else ()) if name in cost]
     cheapest = min(group, key=lambda name: (cost[name], name), default="")
@@ -153,7 +185,9 @@ def _finding(
         mean=mean,
         ends=ends,
         tied=tied,
-        controls=tuple(row["method"] for row in rest if row["is_best_group"] and row["method"] in ours),
+        controls=tuple(
+            row["method"] for row in rest if row["is_best_group"] and row["method"] in ours
+        ),
         second=second["method"] if second else "",
         ahead=number(second["difference"]) if second else "",
         p_value=_chance(second["p_value"]) if second else "",
@@ -171,7 +205,9 @@ def _chance(p_value: float) -> str:
 
 def _count(rows: float | None) -> str:
     """Write a number of rows."""
-    return "" if rows is None else f"{rows:,.0f}" if rows >= 10 or rows == int(rows) else f"{rows:.1f}"
+    return (
+        "" if rows is None else f"{rows:,.0f}" if rows >= 10 or rows == int(rows) else f"{rows:.1f}"
+    )
 
 
 def listed(names: Sequence[str]) -> str:
@@ -179,7 +215,9 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def sentences(found: Sequence[Finding], headline: str, overall: pd.DataFrame, name: str = "") -> list[str]:
+def sentences(
+    found: Sequence[Finding], headline: str, overall: pd.DataFrame, name: str = ""
+) -> list[str]:
     """Return up to three sentences: who leads over all networks, where one is told from all others, what to beware of.
 
     What is not significant is not said.
@@ -193,7 +231,9 @@ def sentences(found: Sequence[Finding], headline: str, overall: pd.DataFrame, na
     chosen = [finding for finding in found if finding.metric == headline]
     led = [finding for finding in chosen if finding.leader]
     if not led and all(finding.blank for finding in chosen) and chosen:
-        return [f"{headline} says nothing on any network here, so there is no leader: see below why."]
+        return [
+            f"{headline} says nothing on any network here, so there is no leader: see below why."
+        ]
     if not led:
         return [f"No method has a score for {headline}, so there is no leader."]
     silent = [finding.place for finding in chosen if not finding.leader and not finding.blank]
@@ -232,9 +272,14 @@ def _fronts(led: Sequence[Finding], by: str) -> list[str]:
     clear = [one for one in led if not one.tied and one.second and not one.controls]
     if not clear:
         return []
-    parts = [f"{one.leader} on {one.place} ({one.ahead} ahead of {one.second}, {one.p_value})" for one in clear]
+    parts = [
+        f"{one.leader} on {one.place} ({one.ahead} ahead of {one.second}, {one.p_value})"
+        for one in clear
+    ]
     rest = len(led) - len(clear)
-    more = f"; on {'the other one' if rest == 1 else f'the other {rest}'} no method is" if rest else ""
+    more = (
+        f"; on {'the other one' if rest == 1 else f'the other {rest}'} no method is" if rest else ""
+    )
     return [
         f"{by}, one method is told from all others on {len(clear)} of {len(led)} networks: {'; '.join(parts)}{more}."
     ]
@@ -245,7 +290,9 @@ def _beware(led: Sequence[Finding]) -> list[str]:
     parts = [f"{len(one.behind)} on {one.place} ({one.blind})" for one in led if one.behind]
     if not parts:
         return []
-    return [f"Methods with a worse mean than the best control that never looks at the network: {'; '.join(parts)}."]
+    return [
+        f"Methods with a worse mean than the best control that never looks at the network: {'; '.join(parts)}."
+    ]
 
 
 def on_one_network(finding: Finding) -> str:

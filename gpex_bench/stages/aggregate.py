@@ -8,12 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from gpex_bench import frames, inference, statistics
+from gpex_bench import statistics
+from gpex_bench.families.wrapper import Wrapper
 from gpex_bench.measurements.curves import CurveMetric
-from gpex_bench.stages.curves import Recorded, summarise
-from gpex_bench.tables import csv, latex, markdown, wide
+from gpex_bench.stages.curves import Recorded, summarise_curves
+from gpex_bench.statistics.outcomes import agreement_summary, outcome_table, summarise
+from gpex_bench.tables import frames
+from gpex_bench.tables.render import csv, latex, markdown, wide
 from gpex_bench.types import Explainer, Metric, Recipe
-from gpex_bench.wrapper import Wrapper
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,9 @@ class Tables:
 
     scores: pd.DataFrame
     curves: pd.DataFrame  # means over samples
-    variant_scores: pd.DataFrame  # of the metrics that summarise curves, under every fill and output
+    variant_scores: (
+        pd.DataFrame
+    )  # of the metrics that summarise curves, under every fill and output
     cells: pd.DataFrame
     skipped: pd.DataFrame
     outcomes: pd.DataFrame
@@ -38,7 +42,9 @@ class Tables:
 def stack(parts: Iterable[pd.DataFrame], columns: Iterable[str]) -> pd.DataFrame:
     """Return the parts below one another, in the order of their keys; an empty table if there are none."""
     full = [part for part in parts if len(part)]
-    return frames.ordered(pd.concat(full, ignore_index=True) if full else pd.DataFrame(columns=list(columns)))
+    return frames.ordered(
+        pd.concat(full, ignore_index=True) if full else pd.DataFrame(columns=list(columns))
+    )
 
 
 def _kept(scores: pd.DataFrame, skipped: pd.DataFrame) -> pd.DataFrame:
@@ -68,22 +74,28 @@ def aggregate(
         methods: what is known about each method, which says what the controls are for.
     """
     without = stack([pd.DataFrame(records["skipped"])], frames.SKIPPED)
-    summaries = summarise({n: m for n, m in metrics.items() if isinstance(m, CurveMetric)}, recorded)
+    summaries = summarise_curves(
+        {n: m for n, m in metrics.items() if isinstance(m, CurveMetric)}, recorded
+    )
     scores = _kept(stack([*parts["scores"], summaries.scores], frames.SCORES), without)
     cells = stack([pd.DataFrame(records["cells"])], frames.CELLS)
     known = [metric_record(name, metric) for name, metric in metrics.items()]
-    found = inference.conclude(scores, summaries.variants, methods, known)
+    found = statistics.conclude(scores, summaries.variants, methods, known)
     judged = found["informative"]
-    blank = set(judged.loc[~judged["is_informative"].astype(bool), inference.PLACE].itertuples(index=False, name=None))
+    blank = set(
+        judged.loc[~judged["is_informative"].astype(bool), statistics.PLACE].itertuples(
+            index=False, name=None
+        )
+    )
     better = {name: metric.higher_is_better for name, metric in metrics.items()}
-    summary = statistics.summarise(scores, better, frames.controls(methods), blank)
+    summary = summarise(scores, better, frames.controls(methods), blank)
     return Tables(
         scores=scores,
         curves=summaries.means,
         variant_scores=summaries.variants,
         cells=cells,
         skipped=without,
-        outcomes=statistics.outcomes(summary, cells, without),
+        outcomes=outcome_table(summary, cells, without),
         agreement=stack(parts["agreement"], frames.AGREEMENT),
         predictions=stack(parts["predictions"], frames.PREDICTIONS),
         costs=stack([pd.DataFrame(records["costs"])], frames.COSTS),
@@ -95,14 +107,17 @@ def aggregate(
 
 
 def texts(
-    tables: Tables, methods: Sequence[frames.Record], metrics: Sequence[frames.Record], headline: str
+    tables: Tables,
+    methods: Sequence[frames.Record],
+    metrics: Sequence[frames.Record],
+    headline: str,
 ) -> dict[str, str]:
     """Return the tables that people read, by file name: CSV, and Markdown and LaTeX for each network."""
     plain = ("outcomes", "cells", "skipped", "networks", "surrogates")
     found = {f"{name}.csv": csv(getattr(tables, name)) for name in plain}
     found |= {f"{name}.csv": csv(table) for name, table in tables.conclusions.items()}
     found["agreement.csv"] = csv(
-        statistics.agreement_summary(tables.agreement) if len(tables.agreement) else tables.agreement
+        agreement_summary(tables.agreement) if len(tables.agreement) else tables.agreement
     )
     for (dataset, model), table in wide(tables.outcomes, methods, metrics, headline).items():
         caption = f"Scores on {dataset} ({model}): mean and 95 % interval. Bold: best; equals sign: tied with the best."
@@ -111,14 +126,19 @@ def texts(
     return found
 
 
-def record(section: str, run_id: str, plugin: Explainer | Metric | Recipe, **more: Any) -> dict[str, Any]:
+def record(
+    section: str, run_id: str, plugin: Explainer | Metric | Recipe, **more: Any
+) -> dict[str, Any]:
     """Return what the report says about a method, a metric or a surrogate: its own words and its hyperparameters."""
     lines = (type(plugin).__doc__ or "").strip().splitlines()
     return {
         section: run_id,
         "class": type(plugin).__name__,
         "description": lines[0] if lines else "",
-        "hyperparameters": {field.name: repr(getattr(plugin, field.name)) for field in fields(plugin)},  # type: ignore[arg-type]
+        "hyperparameters": {
+            field.name: repr(getattr(plugin, field.name))
+            for field in fields(plugin)  # type: ignore[arg-type]
+        },
         **more,
     }
 
@@ -131,7 +151,11 @@ def method_record(run_id: str, explainer: Explainer) -> dict[str, Any]:
     inner = explainer
     while isinstance(inner, Wrapper):
         inner = inner.of
-    more = {"reference": explainer.reference, "kind": explainer.kind, "explains": explainer.explains.__name__}
+    more = {
+        "reference": explainer.reference,
+        "kind": explainer.kind,
+        "explains": explainer.explains.__name__,
+    }
     more["changes"] = "" if inner is explainer else type(inner).__name__
     return record("method", run_id, explainer, needs=needs, **more)
 

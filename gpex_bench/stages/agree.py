@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import torch
 
-from gpex_bench.surrogates.agreement import compare
+from gpex_bench.surrogates.agreement.compare import compare
 from gpex_bench.types import Dataset, Model, Surrogate
 
 

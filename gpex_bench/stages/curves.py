@@ -12,9 +12,9 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from gpex_bench import guard
-from gpex_bench.frames import CURVE_MEANS, SCORES, VARIANT_SCORES, ordered
+from gpex_bench.contract import calls
 from gpex_bench.measurements.curves import OUTPUTS, CurveMetric, Curves, Removals
+from gpex_bench.tables.frames import CURVE_MEANS, SCORES, VARIANT_SCORES, ordered
 
 VARIED = ("probability", "logit")  # outputs of a curve whose summaries are compared
 CONFIDENCE = 0.95
@@ -34,11 +34,13 @@ class Summaries:
     """What the stored curves of all cells say."""
 
     scores: pd.DataFrame
-    variants: pd.DataFrame  # the same metrics under every fill and output, of the samples that all fills have
+    variants: (
+        pd.DataFrame
+    )  # the same metrics under every fill and output, of the samples that all fills have
     means: pd.DataFrame  # mean and 95 % interval of each point
 
 
-def summarise(metrics: Mapping[str, CurveMetric], recorded: Iterable[Recorded]) -> Summaries:
+def summarise_curves(metrics: Mapping[str, CurveMetric], recorded: Iterable[Recorded]) -> Summaries:
     """Return the scores, variants and mean curves of all cells.
 
     Args:
@@ -48,22 +50,35 @@ def summarise(metrics: Mapping[str, CurveMetric], recorded: Iterable[Recorded]) 
     scores, variants = [], []
     places: dict[tuple[Any, ...], list[Recorded]] = {}
     for cell in recorded:
-        places.setdefault(tuple(cell.key[name] for name in ("dataset", "model", "method")), []).append(cell)
+        places.setdefault(
+            tuple(cell.key[name] for name in ("dataset", "model", "method")), []
+        ).append(cell)
         for name, metric in metrics.items():
             own, others = _of_metric(metric, cell)
             scores += [] if own is None else [_rows(cell, own, metric=name)]
-            variants += [_rows(cell, found, metric=name, fill=fill, output=output) for fill, output, found in others]
+            variants += [
+                _rows(cell, found, metric=name, fill=fill, output=output)
+                for fill, output, found in others
+            ]
     means = [_means(place, cells) for place, cells in places.items()]
-    return Summaries(_stack(scores, SCORES), _stack(variants, VARIANT_SCORES), _stack(means, CURVE_MEANS))
+    return Summaries(
+        _stack(scores, SCORES), _stack(variants, VARIANT_SCORES), _stack(means, CURVE_MEANS)
+    )
 
 
-def _of_metric(metric: CurveMetric, cell: Recorded) -> tuple[Tensor | None, list[tuple[str, str, Tensor]]]:
+def _of_metric(
+    metric: CurveMetric, cell: Recorded
+) -> tuple[Tensor | None, list[tuple[str, str, Tensor]]]:
     """Return the scores of a cell (None: its curves were not recorded), and (fill, output, scores) of its variants."""
     (own,) = metric.measurements()
     if own not in cell.curves:
         return None, []
-    scores = guard.scores(metric, metric.summarise(cell.curves[own].of(metric.output)), cell.sample)
-    alike = {key: found for key, found in cell.curves.items() if (key.unit, key.n_steps) == (own.unit, own.n_steps)}
+    scores = calls.scores(metric, metric.summarise(cell.curves[own].of(metric.output)), cell.sample)
+    alike = {
+        key: found
+        for key, found in cell.curves.items()
+        if (key.unit, key.n_steps) == (own.unit, own.n_steps)
+    }
     if metric.fill is not None or len(alike) < 2:
         return scores, []
     n_samples = min(found.most_first.shape[1] for found in alike.values())
@@ -91,15 +106,33 @@ def _means(place: tuple[Any, ...], cells: list[Recorded]) -> pd.DataFrame:
             error = curves.std(1) / n_samples**0.5 if n_samples > 1 else torch.zeros_like(mean)
             half = float(stats.t.ppf((1 + CONFIDENCE) / 2, max(1, n_samples - 1))) * error
             for row, output in enumerate(OUTPUTS):
-                names = {"unit": key.unit, "fill": key.fill, "n_steps": key.n_steps, "output": output, "order": order}
-                ends = {"mean": mean[row], "low": mean[row] - half[row], "high": mean[row] + half[row]}
+                names = {
+                    "unit": key.unit,
+                    "fill": key.fill,
+                    "n_steps": key.n_steps,
+                    "output": output,
+                    "order": order,
+                }
+                ends = {
+                    "mean": mean[row],
+                    "low": mean[row] - half[row],
+                    "high": mean[row] + half[row],
+                }
                 numbers = {"fraction": found[0].fraction} | ends
-                arrays = {name: np.asarray(tensor.double().numpy()) for name, tensor in numbers.items()}
-                table = dict(zip(("dataset", "model", "method"), place, strict=True)) | names | arrays
+                arrays = {
+                    name: np.asarray(tensor.double().numpy()) for name, tensor in numbers.items()
+                }
+                table = (
+                    dict(zip(("dataset", "model", "method"), place, strict=True)) | names | arrays
+                )
                 tables.append(pd.DataFrame(table | {"n_samples": n_samples}))
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(CURVE_MEANS))
+    return (
+        pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(CURVE_MEANS))
+    )
 
 
 def _stack(parts: list[pd.DataFrame], columns: Iterable[str]) -> pd.DataFrame:
     full = [part for part in parts if len(part)]
-    return ordered(pd.concat(full, ignore_index=True) if full else pd.DataFrame(columns=list(columns)))
+    return ordered(
+        pd.concat(full, ignore_index=True) if full else pd.DataFrame(columns=list(columns))
+    )

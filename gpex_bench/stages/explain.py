@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gpex_bench import guard, isolation
-from gpex_bench.budget import counted
-from gpex_bench.isolation import Outcome
+from gpex_bench.contract import calls, isolation
+from gpex_bench.contract.cost import counted
+from gpex_bench.contract.isolation import Outcome
 from gpex_bench.stages.queries import queries
 from gpex_bench.types import Explainer, Query, Task
 
@@ -24,7 +24,9 @@ class Explained:
     surrogate_rows: int = 0  # rows through the surrogate, forward and backward
 
 
-def explain(explainer: Explainer | None, task: Task, n_samples: int, timeout_seconds: float) -> Explained:
+def explain(
+    explainer: Explainer | None, task: Task, n_samples: int, timeout_seconds: float
+) -> Explained:
     """Run an explainer on one network in a process of its own, and hold it to its promises.
 
     Args:
@@ -39,9 +41,15 @@ def explain(explainer: Explainer | None, task: Task, n_samples: int, timeout_sec
 
     def call() -> tuple[dict[str, np.ndarray], float, tuple[int, int, int]]:
         with counted(task.model) as network, counted(task.surrogate) as surrogate:
-            explanation, seconds = guard.timed(explainer, task, query)
-        arrays = {name: tensor.detach().numpy() for name, tensor in guard.tensors(explanation).items()}
-        return arrays, seconds, (network.forward, network.backward, surrogate.forward + surrogate.backward)
+            explanation, seconds = calls.timed(explainer, task, query)
+        arrays = {
+            name: tensor.detach().numpy() for name, tensor in calls.tensors(explanation).items()
+        }
+        return (
+            arrays,
+            seconds,
+            (network.forward, network.backward, surrogate.forward + surrogate.backward),
+        )
 
     outcome = isolation.run(call, timeout_seconds)
     if outcome.value is None:

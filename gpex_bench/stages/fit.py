@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from gpex_bench import isolation
-from gpex_bench.isolation import Outcome
+from gpex_bench.contract import isolation
+from gpex_bench.contract.isolation import Outcome
 from gpex_bench.types import Dataset, Model, Progress, Recipe
 
 Store = Callable[[dict[str, Tensor]], None]
@@ -29,4 +29,6 @@ def fit(  # noqa: PLR0913 - the pieces of one fit, each named
     Returns:
         The outcome, without a value.
     """
-    return isolation.run(lambda: store(recipe.fit(model, data, seed, progress).eval().state_dict()), None)
+    return isolation.run(
+        lambda: store(recipe.fit(model, data, seed, progress).eval().state_dict()), None
+    )

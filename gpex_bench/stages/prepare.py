@@ -14,7 +14,9 @@ def prepare(source: Source) -> Dataset:
     data = source.load()
     both = set(data.train.sample.tolist()) & set(data.test.sample.tolist())
     if both:
-        raise ValueError(f"{data.name}: {len(both)} samples stand in the train and in the test split.")
+        raise ValueError(
+            f"{data.name}: {len(both)} samples stand in the train and in the test split."
+        )
     for part, split in (("train", data.train), ("test", data.test)):
         if not split.x.isfinite().all():
             raise ValueError(f"{data.name}: the {part} split holds values that are not finite.")

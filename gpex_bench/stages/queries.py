@@ -20,4 +20,6 @@ def queries(model: Model, data: Dataset, n_samples: int) -> Query:
 
 def some(query: Query, n_samples: int) -> Query:
     """Return the first rows of a query."""
-    return Query(x=query.x[:n_samples], target=query.target[:n_samples], sample=query.sample[:n_samples])
+    return Query(
+        x=query.x[:n_samples], target=query.target[:n_samples], sample=query.sample[:n_samples]
+    )

@@ -7,13 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from gpex_bench import frames, statistics
 from gpex_bench.report import AGREEMENT
+from gpex_bench.statistics.outcomes import agreement_summary, cost_summary
+from gpex_bench.tables import frames
 
 
 def agreement(table: pd.DataFrame) -> pd.DataFrame:
     """Return the agreement of each head over the training seeds; empty if no surrogate was fitted."""
-    return statistics.agreement_summary(table) if len(table) else pd.DataFrame(columns=list(AGREEMENT))
+    return agreement_summary(table) if len(table) else pd.DataFrame(columns=list(AGREEMENT))
 
 
 def efficiency(
@@ -24,7 +25,9 @@ def efficiency(
 ) -> pd.DataFrame:
     """Return cost beside the headline score."""
     better = next(record["higher_is_better"] for record in metrics if record["metric"] == headline)
-    return statistics.cost_summary(tables["cells"], tables["outcomes"], headline, better, frames.controls(methods))
+    return cost_summary(
+        tables["cells"], tables["outcomes"], headline, better, frames.controls(methods)
+    )
 
 
 def facts(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:

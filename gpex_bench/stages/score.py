@@ -11,10 +11,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from gpex_bench import guard, isolation
+from gpex_bench.contract import calls, isolation
+from gpex_bench.masking.fills import Fill
 from gpex_bench.measurements import asked, first, measured, with_measured
 from gpex_bench.measurements.curves import Curves, Removals
-from gpex_bench.measurements.fills import Fill
 from gpex_bench.types import Attribution, Case, Measurement, Metric
 
 SCORES = {"metric": "str", "sample": "int64", "target": "int64", "score": "float64"}
@@ -29,7 +29,9 @@ def empty(columns: Mapping[str, str] = SCORES) -> pd.DataFrame:
 class Scored:
     """What became of one cell."""
 
-    scores: pd.DataFrame  # of the metrics that do not summarise curves; the others read the stored ones
+    scores: (
+        pd.DataFrame
+    )  # of the metrics that do not summarise curves; the others read the stored ones
     curves: Mapping[Curves, Removals]  # of all samples, and of the first ones under other fills
     failed: Mapping[str, str]  # why a metric that explains again could not be computed
 
@@ -44,7 +46,9 @@ class Limits:
     timeout_seconds: float  # for each measurement that explains again; the explainer may fail there, the suite may not
 
 
-def score(metrics: Mapping[str, Metric], curves: Sequence[Curves], case: Case, limits: Limits) -> Scored:
+def score(
+    metrics: Mapping[str, Metric], curves: Sequence[Curves], case: Case, limits: Limits
+) -> Scored:
     """Return the scores of a cell; everything that several metrics read is measured once.
 
     Args:
@@ -61,7 +65,9 @@ def score(metrics: Mapping[str, Metric], curves: Sequence[Curves], case: Case, l
     for name, metric in plain.items():
         tables.append(_table(name, whole, metric))
     for name, metric in again.items():
-        reasons = [broken[measurement] for measurement in metric.measurements() if measurement in broken]
+        reasons = [
+            broken[measurement] for measurement in metric.measurements() if measurement in broken
+        ]
         if reasons:
             failed[name] = reasons[0]
         else:
@@ -70,7 +76,9 @@ def score(metrics: Mapping[str, Metric], curves: Sequence[Curves], case: Case, l
     return Scored(scores, _curves(case, curves, limits), failed)
 
 
-def _isolated(case: Case, metrics: Mapping[str, Metric], timeout: float) -> tuple[Case, dict[Measurement, str]]:
+def _isolated(
+    case: Case, metrics: Mapping[str, Metric], timeout: float
+) -> tuple[Case, dict[Measurement, str]]:
     """Return the case with what could be measured in a process of its own, and why the rest could not.
 
     All are tried in one process, since starting one costs more than many explanations; if it fails, each in its own.
@@ -80,7 +88,9 @@ def _isolated(case: Case, metrics: Mapping[str, Metric], timeout: float) -> tupl
         return case, {}
     together = isolation.run(lambda: [_packed(each.measure(case)) for each in wanted], timeout)
     if together.value is not None:
-        return with_measured(case, dict(zip(wanted, map(_unpacked, together.value), strict=True))), {}
+        return with_measured(
+            case, dict(zip(wanted, map(_unpacked, together.value), strict=True))
+        ), {}
     found: dict[Measurement, Any] = {}
     broken: dict[Measurement, str] = {}
     for each in wanted:
@@ -96,14 +106,18 @@ def _packed(measurement: Any) -> tuple[type, dict[str, Any]]:
     """Return a value of tensors as arrays: tensors of a process that has ended cannot be read."""
     content = {field.name: getattr(measurement, field.name) for field in fields(measurement)}
     return type(measurement), {
-        name: part.detach().cpu().numpy() if isinstance(part, Tensor) else part for name, part in content.items()
+        name: part.detach().cpu().numpy() if isinstance(part, Tensor) else part
+        for name, part in content.items()
     }
 
 
 def _unpacked(packed: tuple[type, dict[str, Any]]) -> Any:
     kind, content = packed
     return kind(
-        **{name: torch.from_numpy(part) if isinstance(part, np.ndarray) else part for name, part in content.items()}
+        **{
+            name: torch.from_numpy(part) if isinstance(part, np.ndarray) else part
+            for name, part in content.items()
+        }
     )
 
 
@@ -120,7 +134,12 @@ def _curves(case: Case, curves: Sequence[Curves], limits: Limits) -> dict[Curves
 
 def _table(name: str, case: Case, metric: Metric) -> pd.DataFrame:
     """Return a metric's scores; a promise that a metric breaks is a fault of the suite."""
-    numbers, query = guard.score(metric, case).detach().double().numpy(), case.query
+    numbers, query = calls.score(metric, case).detach().double().numpy(), case.query
     return pd.DataFrame(
-        {"metric": name, "sample": query.sample.numpy(), "target": query.target.numpy(), "score": numbers}
+        {
+            "metric": name,
+            "sample": query.sample.numpy(),
+            "target": query.target.numpy(),
+            "score": numbers,
+        }
     )

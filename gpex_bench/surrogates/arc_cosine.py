@@ -13,11 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gpex_bench.surrogates import demands
-from gpex_bench.surrogates.expansions import Expansion, Landmarks, RandomUnits
-from gpex_bench.surrogates.kernel_features import KernelFeatures, fitted
-from gpex_bench.surrogates.weight_space import WeightSpaceSurrogate, restored
-from gpex_bench.types import Dataset, Model, Progress, Recipe, settings
+from gpex_bench.surrogates.gp.expansions import Expansion, Landmarks, RandomUnits
+from gpex_bench.surrogates.gp.kernel_features import KernelFeatures, fitted
+from gpex_bench.surrogates.gp.weight_space import WeightSpaceSurrogate, restored
+from gpex_bench.types import Dataset, Model, Progress, Recipe, demands, settings
 
 OWN = 2009  # keeps the draw of landmarks or units apart from other draws with the same seed
 
@@ -34,7 +33,9 @@ class ArcCosine(Recipe):
         demands.at_least(self, 1, "dim")
         demands.one_of(self, expansion=("nystrom", "random"))
 
-    def fit(self, model: Model, data: Dataset, seed: int, progress: Progress) -> WeightSpaceSurrogate:
+    def fit(
+        self, model: Model, data: Dataset, seed: int, progress: Progress
+    ) -> WeightSpaceSurrogate:
         """Draw landmarks or units, choose the amplitude by evidence and condition on all training samples.
 
         Raises:
@@ -51,9 +52,13 @@ class ArcCosine(Recipe):
 
         return self.restore(model, data, fitted(model, data, candidates, self.device))
 
-    def restore(self, model: Model, data: Dataset, state: Mapping[str, Tensor]) -> WeightSpaceSurrogate:
+    def restore(
+        self, model: Model, data: Dataset, state: Mapping[str, Tensor]
+    ) -> WeightSpaceSurrogate:
         """Return the fitted surrogate whose state_dict this is; ValueError for a foreign one."""
-        centre, offsets = (demands.entry(state, name, self) for name in ("features.centre", "offsets"))
+        centre, offsets = (
+            demands.entry(state, name, self) for name in ("features.centre", "offsets")
+        )
         if self.expansion == "random":
             seed = demands.entry(state, "features.expansion.seed", self)
             expansion: Expansion = RandomUnits(len(centre), self.dim, int(seed))
@@ -62,4 +67,6 @@ class ArcCosine(Recipe):
             if len(points) != min(self.dim, len(data.train.x)):
                 raise demands.foreign(self, f"it has {len(points)} landmarks")
             expansion = Landmarks("arc_cosine", points, 1.0)
-        return restored(KernelFeatures(model, expansion, len(centre), len(offsets)), data, state, str(self))
+        return restored(
+            KernelFeatures(model, expansion, len(centre), len(offsets)), data, state, str(self)
+        )

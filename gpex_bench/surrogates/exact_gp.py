@@ -16,9 +16,18 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from gpex_bench.surrogates import demands, posterior
-from gpex_bench.surrogates.embedding import Embedding, embedded
-from gpex_bench.types import Dataset, Model, Posterior, Progress, Recipe, Surrogate, settings
+from gpex_bench.surrogates.gp import posterior
+from gpex_bench.surrogates.gp.embedding import Embedding, embedded
+from gpex_bench.types import (
+    Dataset,
+    Model,
+    Posterior,
+    Progress,
+    Recipe,
+    Surrogate,
+    demands,
+    settings,
+)
 
 OWN = 1998  # keeps the draw of the subset apart from other draws with the same seed
 FLOOR = 1e-6  # of the noise, in units of the standardised outputs squared
@@ -54,7 +63,9 @@ class ExactGpSurrogate(Surrogate):
             found = self.process.likelihood(self.process(z.expand(len(self.targets), *z.shape)))
             mean, variance = found.mean.T, found.variance.T
         mean = self.offsets + self.scale * mean
-        return Posterior(mean=mean.to(x.dtype), variance=(self.scale.square() * variance).to(x.dtype))
+        return Posterior(
+            mean=mean.to(x.dtype), variance=(self.scale.square() * variance).to(x.dtype)
+        )
 
     def similarity(
         self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
@@ -74,7 +85,9 @@ class ExactGpSurrogate(Surrogate):
     ) -> Float[Tensor, "batch n_train"]:
         """Return alpha_m k(x, x_m) in the units of the output, 0 outside the subset; sums to mean - offset."""
         z = self(x)
-        noise = self.process.likelihood.noise[..., None] * torch.eye(len(self.points), dtype=z.dtype)
+        noise = self.process.likelihood.noise[..., None] * torch.eye(
+            len(self.points), dtype=z.dtype
+        )
         lower = torch.linalg.cholesky(self._kernel(self.points, self.points) + noise)
         alpha = torch.cholesky_solve(self.targets[..., None], lower)[..., 0]
         shares = self.scale[target, None] * alpha[target] * self._cross(z, target)
@@ -86,7 +99,9 @@ class ExactGpSurrogate(Surrogate):
 
     def _kernel(self, *z: Tensor, diag: bool = False) -> Tensor:
         """Return the kernel of every head."""
-        found = self.process.kernel(*(part.expand(len(self.targets), *part.shape) for part in z), diag=diag)
+        found = self.process.kernel(
+            *(part.expand(len(self.targets), *part.shape) for part in z), diag=diag
+        )
         return found if diag else found.to_dense()
 
     def _cross(self, z: Tensor, target: Tensor) -> Float64[Tensor, "batch point"]:
@@ -125,7 +140,9 @@ class ExactGp(Recipe):
         Raises:
             ValueError: outputs or embeddings that are not finite, or fewer than 2 training samples.
         """
-        generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, OWN]).generate_state(1)[0]))
+        generator = torch.Generator().manual_seed(
+            int(np.random.SeedSequence([seed, OWN]).generate_state(1)[0])
+        )
         u, y = embedded(model, data.train.x, self.device)
         offsets, scale = posterior.target_units(y)
         centre = u.double().mean(0)
@@ -161,11 +178,15 @@ class ExactGp(Recipe):
                 loss.backward()
                 optimiser.step()
                 if step % 20 == 0 or step == self.n_steps:
-                    progress(f"step {step}/{self.n_steps}  evidence {-loss.item() / len(targets):.3f} per target")
+                    progress(
+                        f"step {step}/{self.n_steps}  evidence {-loss.item() / len(targets):.3f} per target"
+                    )
         return dict(gp.state_dict())
 
 
-def process(points: Float64[Tensor, "point width"], targets: Float64[Tensor, "head point"], kernel: str) -> Any:
+def process(
+    points: Float64[Tensor, "point width"], targets: Float64[Tensor, "head point"], kernel: str
+) -> Any:
     """Return untrained gpytorch processes with zero mean, one per head, float64 and in eval mode."""
     import gpytorch
 
@@ -175,7 +196,9 @@ def process(points: Float64[Tensor, "point width"], targets: Float64[Tensor, "he
         def __init__(self) -> None:
             heads = torch.Size([len(targets)])
             noise = gpytorch.constraints.GreaterThan(FLOOR)
-            likelihood = gpytorch.likelihoods.GaussianLikelihood(noise_constraint=noise, batch_shape=heads)
+            likelihood = gpytorch.likelihoods.GaussianLikelihood(
+                noise_constraint=noise, batch_shape=heads
+            )
             super().__init__(points.expand(len(targets), *points.shape), targets, likelihood)
             self.mean = gpytorch.means.ZeroMean(batch_shape=heads)
             if kernel == "rbf":
@@ -201,6 +224,10 @@ def exactly() -> Iterator[None]:
     from gpytorch import settings as how
 
     with ExitStack() as stack:
-        for setting in (how.fast_computations(False, False, False), how.max_cholesky_size(10**9), how.debug(False)):
+        for setting in (
+            how.fast_computations(False, False, False),
+            how.max_cholesky_size(10**9),
+            how.debug(False),
+        ):
             stack.enter_context(setting)
         yield

@@ -5,9 +5,9 @@ Each default was chosen on held-out training samples; `docs/gpex.md` says why. `
 
 from __future__ import annotations
 
-from gpex_bench.surrogates.gpex_recipe import GpexRecipe, Statistics
-from gpex_bench.surrogates.step import Objective
-from gpex_bench.surrogates.trunks import Trunk
+from gpex_bench.surrogates.gpex_fit.recipe import GpexRecipe, Statistics
+from gpex_bench.surrogates.gpex_fit.step import Objective
+from gpex_bench.surrogates.gpex_fit.trunks import Trunk
 from gpex_bench.types import settings
 
 

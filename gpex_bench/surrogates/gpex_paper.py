@@ -8,10 +8,10 @@ a ResNet-50 (`trunk: resnet18` is there); `docs/gpex.md` lists every difference.
 
 from __future__ import annotations
 
-from gpex_bench.surrogates.gpex_recipe import GpexRecipe, Statistics
-from gpex_bench.surrogates.step import Objective
-from gpex_bench.surrogates.trunks import Trunk
-from gpex_bench.surrogates.weight_space import Rows
+from gpex_bench.surrogates.gp.weight_space import Rows
+from gpex_bench.surrogates.gpex_fit.recipe import GpexRecipe, Statistics
+from gpex_bench.surrogates.gpex_fit.step import Objective
+from gpex_bench.surrogates.gpex_fit.trunks import Trunk
 from gpex_bench.types import settings
 
 

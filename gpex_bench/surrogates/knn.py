@@ -14,9 +14,18 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from gpex_bench.surrogates import demands, nearest
-from gpex_bench.surrogates.embedding import Embedding, embedded
-from gpex_bench.types import Dataset, Model, Posterior, Progress, Recipe, Surrogate, settings
+from gpex_bench.surrogates.gp import nearest
+from gpex_bench.surrogates.gp.embedding import Embedding, embedded
+from gpex_bench.types import (
+    Dataset,
+    Model,
+    Posterior,
+    Progress,
+    Recipe,
+    Surrogate,
+    demands,
+    settings,
+)
 
 SAME = 1e-12  # squared distance, relative to the squared norms, below which two float32 embeddings are equal
 
@@ -79,16 +88,24 @@ class KnnSurrogate(Surrogate):
 
     def _scaled(self, u: Float[Tensor, "row width"]) -> Float64[Tensor, "row width"]:
         """Return embeddings as they are compared."""
-        return torch.nn.functional.normalize(u.double(), dim=1) if self.recipe.metric == "cosine" else u.double()
+        return (
+            torch.nn.functional.normalize(u.double(), dim=1)
+            if self.recipe.metric == "cosine"
+            else u.double()
+        )
 
     def _nearest(self, x: Tensor) -> tuple[Int[Tensor, "batch k"], Float64[Tensor, "batch k"]]:
         """Return the nearest training samples and their weights, which sum to 1."""
-        closeness, index = nearest.largest((-part for part in self._blocks(x)), min(self.recipe.k, len(self.rows)))
+        closeness, index = nearest.largest(
+            (-part for part in self._blocks(x)), min(self.recipe.k, len(self.rows))
+        )
         squared = -closeness
         weight = torch.ones_like(squared)
         if self.recipe.weights == "distance":
             equal = squared == 0
-            weight = torch.where(equal.any(1, keepdim=True), equal.double(), squared.where(~equal, 1.0).rsqrt())
+            weight = torch.where(
+                equal.any(1, keepdim=True), equal.double(), squared.where(~equal, 1.0).rsqrt()
+            )
         return index, weight / weight.sum(1, keepdim=True)
 
 
@@ -118,4 +135,6 @@ class Knn(Recipe):
     def restore(self, model: Model, data: Dataset, state: Mapping[str, Tensor]) -> KnnSurrogate:
         """Return the fitted surrogate whose state_dict this is; ValueError for a foreign one."""
         rows, outputs = (demands.entry(state, name, self) for name in ("rows", "outputs"))
-        return demands.loaded(KnnSurrogate(self, model, (*rows.shape, outputs.shape[1])), state, self)
+        return demands.loaded(
+            KnnSurrogate(self, model, (*rows.shape, outputs.shape[1])), state, self
+        )

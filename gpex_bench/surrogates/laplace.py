@@ -20,9 +20,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gpex_bench.surrogates import demands
-from gpex_bench.surrogates.embedding import Embedding, embedded
-from gpex_bench.types import Dataset, Model, Posterior, Progress, Recipe, Surrogate, settings
+from gpex_bench.surrogates.gp.embedding import Embedding, embedded
+from gpex_bench.types import (
+    Dataset,
+    Model,
+    Posterior,
+    Progress,
+    Recipe,
+    Surrogate,
+    demands,
+    settings,
+)
 
 BATCH = 500
 
@@ -99,9 +107,13 @@ class Laplace(Recipe):
     def restore(self, model: Model, data: Dataset, state: Mapping[str, Tensor]) -> LaplaceSurrogate:
         """Return the fitted surrogate whose state_dict this is; ValueError for a foreign one."""
         heads, width = demands.entry(state, "covariance", self).shape
-        return demands.loaded(LaplaceSurrogate(model, width, heads, self.structure == "diag"), state, self)
+        return demands.loaded(
+            LaplaceSurrogate(model, width, heads, self.structure == "diag"), state, self
+        )
 
-    def _state(self, head: nn.Linear, u: Float[Tensor, "n width"], y: Int[Tensor, "n"]) -> dict[str, Tensor]:
+    def _state(
+        self, head: nn.Linear, u: Float[Tensor, "n width"], y: Int[Tensor, "n"]
+    ) -> dict[str, Tensor]:
         """Return the posterior of the last layer as laplace-torch finds it."""
         fitted = self.library(head, u, y)
         tau = fitted.prior_precision.detach().double().reshape(())
@@ -123,12 +135,23 @@ class Laplace(Recipe):
 
         last = deepcopy(head).cpu().double().requires_grad_(True)
         network = nn.Sequential(OrderedDict(embedding=nn.Identity(), head=last))
-        fitted = library(network, "classification", subset_of_weights="last_layer", hessian_structure=self.structure)
-        with torch.random.fork_rng(devices=[]):  # a loader draws a number, also when it does not shuffle
+        fitted = library(
+            network,
+            "classification",
+            subset_of_weights="last_layer",
+            hessian_structure=self.structure,
+        )
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # a loader draws a number, also when it does not shuffle
             fitted.fit(DataLoader(TensorDataset(u.double(), y), batch_size=BATCH))
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "By default `link_approx`")  # of predictions that we do not ask for
-            fitted.optimize_prior_precision(method="marglik", n_steps=self.prior_steps, pred_type="glm")
+            warnings.filterwarnings(
+                "ignore", "By default `link_approx`"
+            )  # of predictions that we do not ask for
+            fitted.optimize_prior_precision(
+                method="marglik", n_steps=self.prior_steps, pred_type="glm"
+            )
         return fitted
 
 
@@ -150,4 +173,6 @@ def _check_classes(model: Model, data: Dataset) -> None:
             "such as last_layer."
         )
     if model.head.bias is None:
-        raise ValueError(f"laplace needs a last layer with a bias, got {model.head} in {type(model).__name__}.")
+        raise ValueError(
+            f"laplace needs a last layer with a bias, got {model.head} in {type(model).__name__}."
+        )

@@ -16,12 +16,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.embeddings import in_chunks
-from gpex_bench.surrogates import demands
-from gpex_bench.surrogates.embedding import Embedding
-from gpex_bench.surrogates.features import FeatureMap
-from gpex_bench.surrogates.weight_space import WeightSpaceSurrogate, conditioned, restored
-from gpex_bench.types import Dataset, Model, Progress, Recipe, settings
+from gpex_bench.surrogates.gp.embedding import Embedding
+from gpex_bench.surrogates.gp.features import FeatureMap
+from gpex_bench.surrogates.gp.weight_space import WeightSpaceSurrogate, conditioned, restored
+from gpex_bench.types import Dataset, Model, Progress, Recipe, demands, settings
+from gpex_bench.types.passes import in_chunks
 
 
 class Affine(FeatureMap):
@@ -46,14 +45,18 @@ class LastLayer(Recipe):
 
     exact: ClassVar[bool] = True
 
-    noise: float | None = None  # variance in units of the outputs' variance; None: with the largest evidence
+    noise: float | None = (
+        None  # variance in units of the outputs' variance; None: with the largest evidence
+    )
     device: str = "cpu"  # where the training samples are embedded
 
     def __post_init__(self) -> None:
         if self.noise is not None:
             demands.positive(self, "noise")
 
-    def fit(self, model: Model, data: Dataset, seed: int, progress: Progress) -> WeightSpaceSurrogate:
+    def fit(
+        self, model: Model, data: Dataset, seed: int, progress: Progress
+    ) -> WeightSpaceSurrogate:
         """Condition on all training samples; nothing is random.
 
         Raises:
@@ -61,14 +64,18 @@ class LastLayer(Recipe):
         """
         network = deepcopy(model).to(self.device).eval()
         features = self._features(network, data).to(self.device)
-        squares = in_chunks(lambda x: features.embedding(x).double().square().sum(-1), data.train.x, self.device)
+        squares = in_chunks(
+            lambda x: features.embedding(x).double().square().sum(-1), data.train.x, self.device
+        )
         size = squares.mean(0).sqrt()
         features.size.copy_(torch.where(size > 0, size, 1.0))
         noise = None if self.noise is None else torch.full((len(size),), self.noise)
         fitted = conditioned(features, network, data, noise, device=self.device)
         return self.restore(model, data, fitted.state_dict())
 
-    def restore(self, model: Model, data: Dataset, state: Mapping[str, Tensor]) -> WeightSpaceSurrogate:
+    def restore(
+        self, model: Model, data: Dataset, state: Mapping[str, Tensor]
+    ) -> WeightSpaceSurrogate:
         """Return the fitted surrogate whose state_dict this is; ValueError for a foreign one."""
         return restored(self._features(model, data), data, state, str(self))
 

@@ -19,10 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gpex_bench.surrogates import demands
-from gpex_bench.surrogates.tangent import CHUNK, Entries, Projection, Tangent, layers
-from gpex_bench.surrogates.weight_space import WeightSpaceSurrogate, conditioned, restored
-from gpex_bench.types import Dataset, Model, Progress, Recipe, settings
+from gpex_bench.surrogates.gp.tangent import CHUNK, Entries, Projection, Tangent, layers
+from gpex_bench.surrogates.gp.weight_space import WeightSpaceSurrogate, conditioned, restored
+from gpex_bench.types import Dataset, Model, Progress, Recipe, demands, settings
 
 OWN = 2018  # keeps the projection's random numbers apart from those of the network's weights
 PILOT = 16  # directions per layer, on CHUNK training samples, that measure the layers' shares of the trace
@@ -41,7 +40,9 @@ class Ntk(Recipe):
         demands.at_least(self, 1, "dim")
         demands.one_of(self, kernel=("per_head", "shared"), entries=("rademacher", "gaussian"))
 
-    def fit(self, model: Model, data: Dataset, seed: int, progress: Progress) -> WeightSpaceSurrogate:
+    def fit(
+        self, model: Model, data: Dataset, seed: int, progress: Progress
+    ) -> WeightSpaceSurrogate:
         """Project the gradients at all training samples and condition on them.
 
         Raises:
@@ -52,22 +53,32 @@ class Ntk(Recipe):
         x = data.train.x[:CHUNK].to(self.device)
         demands.has_heads(network.explained(x[:1]))
         n_layers, n_groups = len(layers(network)), self._n_groups(model, data)
-        pilot = Tangent(network, torch.full((n_layers,), PILOT), n_groups, self._how(start)).to(self.device)
+        pilot = Tangent(network, torch.full((n_layers,), PILOT), n_groups, self._how(start)).to(
+            self.device
+        )
         trace = torch.stack([u.double().square().sum(-1).mean() for u in pilot.by_layer(x)])
-        features = Tangent(network, dealt(self.dim, trace.cpu()), n_groups, self._how(start + 1)).to(self.device)
+        features = Tangent(
+            network, dealt(self.dim, trace.cpu()), n_groups, self._how(start + 1)
+        ).to(self.device)
         squares = torch.cat([features(part).double().square().sum(-1) for part in x.split(CHUNK)])
         size = squares.mean(0).sqrt()
         features.size.copy_(torch.where(size > 0, size, 1.0))
-        progress(f"gradients of {len(data.train.x)} samples, {n_layers} layers -> {self.dim} numbers")
+        progress(
+            f"gradients of {len(data.train.x)} samples, {n_layers} layers -> {self.dim} numbers"
+        )
         fitted = conditioned(features, network, data, device=self.device)
         return self.restore(model, data, fitted.state_dict())
 
-    def restore(self, model: Model, data: Dataset, state: Mapping[str, Tensor]) -> WeightSpaceSurrogate:
+    def restore(
+        self, model: Model, data: Dataset, state: Mapping[str, Tensor]
+    ) -> WeightSpaceSurrogate:
         """Return the fitted surrogate whose state_dict this is; ValueError for a foreign one."""
         start = int(demands.entry(state, "features.seed", self))
         counts = demands.entry(state, "features.counts", self)
         if len(counts) != len(layers(model)) or counts.sum() != self.dim:
-            raise demands.foreign(self, f"its {int(counts.sum())} numbers are of {len(counts)} layers")
+            raise demands.foreign(
+                self, f"its {int(counts.sum())} numbers are of {len(counts)} layers"
+            )
         features = Tangent(model, counts, self._n_groups(model, data), self._how(start))
         return restored(features, data, state, str(self))
 
@@ -79,7 +90,11 @@ class Ntk(Recipe):
         """Return the number of kernels."""
         with torch.no_grad():
             device = next(model.parameters()).device
-            return 1 if self.kernel == "shared" else model.explained(data.train.x[:1].to(device)).shape[1]
+            return (
+                1
+                if self.kernel == "shared"
+                else model.explained(data.train.x[:1].to(device)).shape[1]
+            )
 
 
 def dealt(total: int, shares: Tensor) -> Tensor:

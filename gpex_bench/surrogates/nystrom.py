@@ -13,14 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gpex_bench.surrogates import demands
-from gpex_bench.surrogates.expansions import Landmarks
-from gpex_bench.surrogates.kernel_features import KernelFeatures, fitted
-from gpex_bench.surrogates.weight_space import WeightSpaceSurrogate, restored
-from gpex_bench.types import Dataset, Model, Progress, Recipe, settings
+from gpex_bench.surrogates.gp.expansions import Landmarks
+from gpex_bench.surrogates.gp.kernel_features import KernelFeatures, fitted
+from gpex_bench.surrogates.gp.weight_space import WeightSpaceSurrogate, restored
+from gpex_bench.types import Dataset, Model, Progress, Recipe, demands, settings
 
 OWN = 2001  # keeps the draw of the landmarks apart from other draws with the same seed
-LENGTHS = tuple(2.0**power for power in range(-2, 6))  # tried, in units of the spread of the embeddings
+LENGTHS = tuple(
+    2.0**power for power in range(-2, 6)
+)  # tried, in units of the spread of the embeddings
 
 
 @settings
@@ -28,7 +29,9 @@ class Nystrom(Recipe):
     """A Gaussian process with an RBF kernel on the embedding, by Nystrom features."""
 
     n_landmarks: int = 256
-    length: float | None = None  # in units of the embeddings' spread; None: with the largest evidence
+    length: float | None = (
+        None  # in units of the embeddings' spread; None: with the largest evidence
+    )
     device: str = "cpu"  # where the training samples are embedded
 
     def __post_init__(self) -> None:
@@ -36,13 +39,17 @@ class Nystrom(Recipe):
         if self.length is not None:
             demands.positive(self, "length")
 
-    def fit(self, model: Model, data: Dataset, seed: int, progress: Progress) -> WeightSpaceSurrogate:
+    def fit(
+        self, model: Model, data: Dataset, seed: int, progress: Progress
+    ) -> WeightSpaceSurrogate:
         """Draw landmarks, choose the kernel by evidence and condition on all training samples.
 
         Raises:
             ValueError: outputs or embeddings that are not finite, or fewer than 2 training samples.
         """
-        generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, OWN]).generate_state(1)[0]))
+        generator = torch.Generator().manual_seed(
+            int(np.random.SeedSequence([seed, OWN]).generate_state(1)[0])
+        )
         chosen = torch.randperm(len(data.train.x), generator=generator)[: self.n_landmarks]
 
         def candidates(z: Tensor) -> Iterator[Landmarks]:
@@ -52,10 +59,16 @@ class Nystrom(Recipe):
 
         return self.restore(model, data, fitted(model, data, candidates, self.device))
 
-    def restore(self, model: Model, data: Dataset, state: Mapping[str, Tensor]) -> WeightSpaceSurrogate:
+    def restore(
+        self, model: Model, data: Dataset, state: Mapping[str, Tensor]
+    ) -> WeightSpaceSurrogate:
         """Return the fitted surrogate whose state_dict this is; ValueError for a foreign one."""
-        points, offsets = (demands.entry(state, name, self) for name in ("features.expansion.points", "offsets"))
+        points, offsets = (
+            demands.entry(state, name, self) for name in ("features.expansion.points", "offsets")
+        )
         if len(points) != min(self.n_landmarks, len(data.train.x)):
             raise demands.foreign(self, f"it has {len(points)} landmarks")
-        features = KernelFeatures(model, Landmarks("rbf", torch.zeros_like(points), 1.0), points.shape[1], len(offsets))
+        features = KernelFeatures(
+            model, Landmarks("rbf", torch.zeros_like(points), 1.0), points.shape[1], len(offsets)
+        )
         return restored(features, data, state, str(self))

@@ -20,10 +20,19 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor, nn
 
-from gpex_bench.surrogates import demands, posterior
-from gpex_bench.surrogates.embedding import Embedding, embedded
-from gpex_bench.surrogates.mixing import drawn, mixed
-from gpex_bench.types import Dataset, Model, Posterior, Progress, Recipe, Surrogate, settings
+from gpex_bench.surrogates.gp import posterior
+from gpex_bench.surrogates.gp.embedding import Embedding, embedded
+from gpex_bench.surrogates.gpex_fit.mixing import drawn, mixed
+from gpex_bench.types import (
+    Dataset,
+    Model,
+    Posterior,
+    Progress,
+    Recipe,
+    Surrogate,
+    demands,
+    settings,
+)
 
 OWN = 2015  # keeps its random numbers apart from other draws with the same seed
 LINES = 20  # of progress
@@ -83,15 +92,26 @@ class SvgpSurrogate(Surrogate):
         """Return the posterior of every head."""
         found = self.process.likelihood(self.process(self(x)))
         mean = self.offsets + self.scale * found.mean.T
-        return Posterior(mean=mean.to(x.dtype), variance=(self.scale.square() * found.variance.T).to(x.dtype))
+        return Posterior(
+            mean=mean.to(x.dtype), variance=(self.scale.square() * found.variance.T).to(x.dtype)
+        )
 
     def similarity(
         self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
     ) -> Float[Tensor, "batch n_train"]:
         """Return the prior correlation of the target's process with it at each training sample, in [0, 1]."""
         z = self(x)
-        rate = self.process.kernel.base_kernel.lengthscale[target, 0].square().reciprocal().expand_as(z)
-        squared = (z.square() * rate).sum(1)[:, None] + rate @ self.rows.square().T - 2 * (z * rate) @ self.rows.T
+        rate = (
+            self.process.kernel.base_kernel.lengthscale[target, 0]
+            .square()
+            .reciprocal()
+            .expand_as(z)
+        )
+        squared = (
+            (z.square() * rate).sum(1)[:, None]
+            + rate @ self.rows.square().T
+            - 2 * (z * rate) @ self.rows.T
+        )
         return torch.exp(-0.5 * squared.clamp(min=0)).to(x.dtype)
 
     def contribution(
@@ -120,7 +140,9 @@ class Svgp(Recipe):
     n_steps: int = 400
     batch_size: int = 64
     learning_rate: float = 0.01  # of projection, kernel and inducing points
-    trunk_learning_rate: float = 0.0  # of a copy of the network whose embedding is projected; 0: the network's own
+    trunk_learning_rate: float = (
+        0.0  # of a copy of the network whose embedding is projected; 0: the network's own
+    )
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -152,7 +174,13 @@ class Svgp(Recipe):
         u, y = embedded(model, query, self.device)
         v = posterior.standardised(y, offsets, scale).to(self.device)
         is_frozen = surrogate.features.copy is None
-        self._train(surrogate.to(self.device), (u if is_frozen else query).to(self.device), v, generator, progress)
+        self._train(
+            surrogate.to(self.device),
+            (u if is_frozen else query).to(self.device),
+            v,
+            generator,
+            progress,
+        )
         x = data.train.x.to(self.device)
         with torch.no_grad():
             surrogate.rows.copy_(torch.cat([surrogate(part) for part in x.split(self.batch_size)]))
@@ -169,11 +197,18 @@ class Svgp(Recipe):
         n, width, heads = sizes
         features = DeepFeatures(network, width, self.dim, self.trunk_learning_rate > 0)
         shape = (min(self.n_inducing, n), self.dim)
-        points = torch.zeros(shape if self.inducing == "shared" else (heads, *shape), dtype=torch.float64)
+        points = torch.zeros(
+            shape if self.inducing == "shared" else (heads, *shape), dtype=torch.float64
+        )
         return SvgpSurrogate(features, sparse(points, heads), n, heads)
 
     def _train(
-        self, surrogate: SvgpSurrogate, x: Tensor, v: Tensor, generator: torch.Generator, progress: Progress
+        self,
+        surrogate: SvgpSurrogate,
+        x: Tensor,
+        v: Tensor,
+        generator: torch.Generator,
+        progress: Progress,
     ) -> None:
         """Raise the objective by Adam; x are the inputs, or their embeddings where the network is not trained."""
         from gpytorch.mlls import PredictiveLogLikelihood, VariationalELBO
@@ -188,8 +223,14 @@ class Svgp(Recipe):
             groups.append({"params": [*trunk.parameters()], "lr": self.trunk_learning_rate})
         optimiser = torch.optim.Adam(groups)
         rates = [group["lr"] for group in groups]
-        decay = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=self.n_steps, pct_start=0.1)
-        features = surrogate.features if surrogate.features.copy is not None else surrogate.features.project
+        decay = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, rates, total_steps=self.n_steps, pct_start=0.1
+        )
+        features = (
+            surrogate.features
+            if surrogate.features.copy is not None
+            else surrogate.features.project
+        )
         for step in range(1, self.n_steps + 1):
             index = drawn(len(x), self.batch_size, generator).to(x.device)
             loss = -bound(process(features(x[index])), v[index].T).mean()
@@ -218,7 +259,9 @@ def sparse(points: Float64[Tensor, "*head inducing dim"], n_heads: int) -> Any:
 
         def __init__(self) -> None:
             guess = CholeskyVariationalDistribution(points.shape[-2], batch_shape=heads)
-            super().__init__(VariationalStrategy(self, points, guess, learn_inducing_locations=True))
+            super().__init__(
+                VariationalStrategy(self, points, guess, learn_inducing_locations=True)
+            )
             self.mean = gpytorch.means.ZeroMean(batch_shape=heads)
             base = gpytorch.kernels.RBFKernel(batch_shape=heads)
             self.kernel = gpytorch.kernels.ScaleKernel(base, batch_shape=heads)
@@ -230,11 +273,15 @@ def sparse(points: Float64[Tensor, "*head inducing dim"], n_heads: int) -> Any:
     process = Sparse().double()
     process.kernel.base_kernel.lengthscale = 2.0
     process.likelihood.noise = 0.1
-    process.variational_strategy.variational_params_initialized.fill_(1)  # by `start`, and not at random
+    process.variational_strategy.variational_params_initialized.fill_(
+        1
+    )  # by `start`, and not at random
     return process
 
 
-def start(process: Any, z: Float64[Tensor, "inducing dim"], v: Float64[Tensor, "head inducing"]) -> None:
+def start(
+    process: Any, z: Float64[Tensor, "inducing dim"], v: Float64[Tensor, "head inducing"]
+) -> None:
     """Start at inducing points z with the values v there and a tenth of the prior's spread.
 
     gpytorch starts at the prior mean, from where the noise often grows until it explains everything.
@@ -244,7 +291,9 @@ def start(process: Any, z: Float64[Tensor, "inducing dim"], v: Float64[Tensor, "
     with torch.no_grad():
         gram = process.kernel(z.expand(len(v), *z.shape)).to_dense()
         eye = torch.eye(len(z), dtype=z.dtype)
-        whitened = torch.linalg.solve_triangular(torch.linalg.cholesky(gram + 1e-2 * eye), v[..., None], upper=False)
+        whitened = torch.linalg.solve_triangular(
+            torch.linalg.cholesky(gram + 1e-2 * eye), v[..., None], upper=False
+        )
         guess = strategy._variational_distribution
         guess.variational_mean.copy_(whitened[..., 0])
         guess.chol_variational_covar.copy_(0.1 * eye.expand_as(guess.chol_variational_covar))

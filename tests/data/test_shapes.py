@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy import ndimage, stats
 
-from gpex_bench.data import glyphs, scenes, splits
+from gpex_bench.data.files import splits
+from gpex_bench.data.painted import glyphs, scenes
 from gpex_bench.data.shapes import Shapes
 from gpex_bench.types import Need
 
@@ -35,7 +36,12 @@ def test_sizes_and_balance(data):
     assert data.train.y.bincount().tolist() == [1000] * 4
     assert data.test.y.bincount().tolist() == [250] * 4
     assert data.truth.train_group.bincount().tolist() == [500] * 8
-    assert data.classes == ("square or ring", "disc or saltire", "triangle or frame", "cross or diamond")
+    assert data.classes == (
+        "square or ring",
+        "disc or saltire",
+        "triangle or frame",
+        "cross or diamond",
+    )
     assert Shapes.offers == {Need.IMAGE, Need.TRUTH}
     assert set(data.train.sample.tolist()).isdisjoint(data.test.sample.tolist())
     assert data.train.sample.unique().numel() == 4000
@@ -81,7 +87,9 @@ def test_image_is_background_wherever_nothing_is_planted():
     test = replace(SMALL.draw("test"), noise=np.zeros((160, 3, 32, 32), dtype=np.int64))
     image = scenes.paint(test, test.part % 4)
     part, distractor = (scenes.cover(test, thing)[:, None] for thing in (0, 1))
-    np.testing.assert_array_equal(np.where(part | distractor, 0, image), np.where(part | distractor, 0, test.ground))
+    np.testing.assert_array_equal(
+        np.where(part | distractor, 0, image), np.where(part | distractor, 0, test.ground)
+    )
     for thing, pixels in ((0, part), (1, distractor)):
         assert np.where(pixels, abs(image - test.colour[:, thing, :, None, None]), 0).max() == 0
 
@@ -105,13 +113,17 @@ def test_shapes_are_drawn_as_described():
     dy, dx = np.indices((9, 9)) - 4
     for glyph in (*glyphs.PARTS, *glyphs.DISTRACTORS):
         expected = np.array([[c == "#" for c in row] for row in drawn[glyph.__name__].split()])
-        np.testing.assert_array_equal(glyph(dx, dy, np.full((9, 9), 4)), expected, err_msg=glyph.__name__)
+        np.testing.assert_array_equal(
+            glyph(dx, dy, np.full((9, 9), 4)), expected, err_msg=glyph.__name__
+        )
 
 
 @pytest.mark.parametrize("radius", scenes.RADII)
 def test_shapes_stay_within_their_radius_and_differ(radius):
     dy, dx = np.indices((32, 32)) - 16
-    covers = [glyph(dx, dy, np.full((32, 32), radius)) for glyph in (*glyphs.PARTS, *glyphs.DISTRACTORS)]
+    covers = [
+        glyph(dx, dy, np.full((32, 32), radius)) for glyph in (*glyphs.PARTS, *glyphs.DISTRACTORS)
+    ]
     for cover in covers:
         assert abs(dx[cover]).max() <= radius
         assert abs(dy[cover]).max() <= radius
@@ -168,7 +180,9 @@ def test_parts_class_cannot_be_read_off_the_distractor():
     hidden = scenes.dilate(scenes.cover(source.draw("train"), 0))[:, None]
     train = torch.where(torch.from_numpy(hidden), data.baseline, data.train.x).flatten(1)
     test = torch.where(data.truth.mask, data.baseline, data.test.x).flatten(1)
-    right = (RidgeClassifier(alpha=10.0).fit(train, data.train.y).predict(test) == data.test.y.numpy()).sum()
+    right = (
+        RidgeClassifier(alpha=10.0).fit(train, data.train.y).predict(test) == data.test.y.numpy()
+    ).sum()
     assert stats.binomtest(int(right), 2000, 0.25).pvalue > 1e-3
 
 
@@ -206,7 +220,9 @@ def test_corner_tells_nothing_by_default_and_is_marked_as_often_as_asked(held):
 
 
 def test_same_settings_same_bits_and_seed_matters():
-    first, again, other = (splits.dataset_digest(replace(SMALL, seed=seed).load()) for seed in (3, 3, 4))
+    first, again, other = (
+        splits.dataset_digest(replace(SMALL, seed=seed).load()) for seed in (3, 3, 4)
+    )
     assert first == again
     assert first != other
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
-from gpex_bench.data import splits
+from gpex_bench.data.files import splits
 from gpex_bench.types import Dataset, Split
 
 
@@ -47,7 +47,9 @@ def test_rows_are_shuffled_and_follow_the_seed():
 @pytest.mark.parametrize("n_test", [0, 1, 199, 200, 201])
 def test_split_without_a_row_of_each_class_is_refused(n_test):
     y = torch.arange(2).repeat_interleave(100)
-    with pytest.raises(ValueError, match=f"n_test must leave at least one of the 100 .* got {n_test} of 200 rows"):
+    with pytest.raises(
+        ValueError, match=f"n_test must leave at least one of the 100 .* got {n_test} of 200 rows"
+    ):
         splits.stratified(y, n_test, 0)
 
 
@@ -56,7 +58,14 @@ def tiny() -> Dataset:
     y = torch.tensor([0, 1, 0, 1, 0, 1])
     part = Split(x=x[:3], y=y[:3], sample=torch.arange(3))
     rest = Split(x=x[3:], y=y[3:], sample=torch.arange(3, 6))
-    return Dataset(name="tiny", train=part, test=rest, classes=("a", "b"), features=("p", "q"), baseline=torch.zeros(2))
+    return Dataset(
+        name="tiny",
+        train=part,
+        test=rest,
+        classes=("a", "b"),
+        features=("p", "q"),
+        baseline=torch.zeros(2),
+    )
 
 
 def test_dataset_digest_sees_every_part():
@@ -65,7 +74,14 @@ def test_dataset_digest_sees_every_part():
         replace(data, baseline=data.baseline + 1),
         replace(data, train=data.test, test=data.train),
         *(
-            replace(data, **{split: replace(getattr(data, split), **{part: getattr(getattr(data, split), part) + 1})})
+            replace(
+                data,
+                **{
+                    split: replace(
+                        getattr(data, split), **{part: getattr(getattr(data, split), part) + 1}
+                    )
+                },
+            )
             for split in ("train", "test")
             for part in ("x", "y", "sample")
         ),

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gpex_bench.registry import plugins
+from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Dataset, Model, Query, Split, Task
 
 

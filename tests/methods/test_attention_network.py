@@ -5,17 +5,29 @@ import sys
 import pytest
 import torch
 
-from gpex_bench import guard
+from gpex_bench.contract import calls
+from gpex_bench.families.wrapper import Wrapper
 from gpex_bench.models.attention import Attention
-from gpex_bench.models.two_branches import AttentionModel, plain_trunk
-from gpex_bench.registry import plugins
+from gpex_bench.models.blocks.two_branches import AttentionModel, plain_trunk
+from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Need
-from gpex_bench.wrapper import Wrapper
 
 OFFERED = Attention.offers | Attention.takes
-CLASSES = {name: plugin.cls for name, plugin in plugins("method").items() if not issubclass(plugin.cls, Wrapper)}
+CLASSES = {
+    name: plugin.cls
+    for name, plugin in plugins("method").items()
+    if not issubclass(plugin.cls, Wrapper)
+}
 APPLY = [name for name, cls in CLASSES.items() if cls.needs <= OFFERED and cls.surrogate is None]
-FEW = {"elime": 100, "rise": 100, "lime": 50, "lime_fast": 50, "kernel_shap": 150, "shapley_sampling": 150, "hsic": 64}
+FEW = {
+    "elime": 100,
+    "rise": 100,
+    "lime": 50,
+    "lime_fast": 50,
+    "kernel_shap": 150,
+    "shapley_sampling": 150,
+    "hsic": 64,
+}
 
 
 @pytest.fixture
@@ -36,11 +48,13 @@ def asked(task, query, normal):
 def test_what_applies_works(asked, query, method, name):
     network, wanted = asked
     explainer = method(name, **({"budget": FEW[name]} if name in FEW else {}))
-    found = guard.tensors(guard.explain(explainer, network, wanted))
+    found = calls.tensors(calls.explain(explainer, network, wanted))
     if "values" in found:
         assert float(found["values"].abs().max()) > 0
-        last = guard.explain(explainer, network, query(wanted.x[2:], 2, 22)).values[0]
-        torch.testing.assert_close(found["values"][2], last, rtol=1e-3, atol=1e-4 * float(last.abs().max()))
+        last = calls.explain(explainer, network, query(wanted.x[2:], 2, 22)).values[0]
+        torch.testing.assert_close(
+            found["values"][2], last, rtol=1e-3, atol=1e-4 * float(last.abs().max())
+        )
 
 
 def test_integrated_gradients_are_complete_through_the_product(asked, method):
@@ -48,7 +62,9 @@ def test_integrated_gradients_are_complete_through_the_product(asked, method):
     logits = network.model(torch.cat([wanted.x, network.data.baseline[None]]))
     change = (logits[:3] - logits[3]).gather(1, wanted.target[:, None])[:, 0]
     values = method("integrated_gradients", budget=300).explain(network, wanted).values
-    torch.testing.assert_close(values.flatten(1).sum(1), change, rtol=0.01, atol=0.01 * float(change.abs().max()))
+    torch.testing.assert_close(
+        values.flatten(1).sum(1), change, rtol=0.01, atol=0.01 * float(change.abs().max())
+    )
 
 
 def test_what_reads_modules_does_not_apply_and_would_be_wrong(asked, method):
@@ -60,5 +76,7 @@ def test_what_reads_modules_does_not_apply_and_would_be_wrong(asked, method):
             method(name).explain(network, wanted)
     size = network.model(wanted.x).abs().max()
     assert float(method("deeplift").explain(network, wanted).residual.abs().max() / size) > 0.01
-    terms, logit = sys.modules[CLASSES["full_grad"].__module__].bias_terms(network.model, wanted.x, wanted.target)
+    terms, logit = sys.modules[CLASSES["full_grad"].__module__].bias_terms(
+        network.model, wanted.x, wanted.target
+    )
     assert float((logit - sum(term.flatten(1).sum(1) for term in terms)).abs().max() / size) > 0.01

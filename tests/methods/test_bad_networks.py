@@ -4,20 +4,34 @@ import pytest
 import torch
 from torch import nn
 
-from gpex_bench import guard
-from gpex_bench.promises import BrokenPromise
-from gpex_bench.registry import plugins
-from gpex_bench.wrapper import Wrapper
+from gpex_bench.contract import calls
+from gpex_bench.contract.untouched import BrokenPromise
+from gpex_bench.families.wrapper import Wrapper
+from gpex_bench.plugins.registry import plugins
 
 METHODS = {
     name: plugin.cls
     for name, plugin in plugins("method").items()
-    if not issubclass(plugin.cls, Wrapper) and plugin.cls.kind not in ("control", "examples", "surrogate")
+    if not issubclass(plugin.cls, Wrapper)
+    and plugin.cls.kind not in ("control", "examples", "surrogate")
 }
-FEW = {"elime": 100, "rise": 100, "lime": 50, "lime_fast": 50, "kernel_shap": 200, "shapley_sampling": 200}
+FEW = {
+    "elime": 100,
+    "rise": 100,
+    "lime": 50,
+    "lime_fast": 50,
+    "kernel_shap": 200,
+    "shapley_sampling": 200,
+}
 FEW |= {"hsic": 64, "sobol": 128, "sobol_sbsa": 44}
-EVEN = {"lrp", "deep_taylor"}  # relevance with nothing to share by is spread evenly, so that the sum stays
-NOISE = {"elime", "rise"}  # what their masks show on average: noise around a constant, of no meaning
+EVEN = {
+    "lrp",
+    "deep_taylor",
+}  # relevance with nothing to share by is spread evenly, so that the sum stays
+NOISE = {
+    "elime",
+    "rise",
+}  # what their masks show on average: noise around a constant, of no meaning
 
 
 @pytest.fixture
@@ -37,12 +51,14 @@ def few(method, name):
 def test_a_constant_network_gets_no_relevance(name, network, task, query, method, normal):
     network.head.weight *= 0
     x = normal(2, 3, 24, 24)
-    values = guard.explain(few(method, name), task(network, x), query(x, 1)).values
+    values = calls.explain(few(method, name), task(network, x), query(x, 1)).values
     if name in NOISE:
         assert float(values.min()) >= 0 and float(values.max()) <= 1
         assert float(values.std() / values.mean()) < 0.5
     elif name in EVEN:
-        assert float(values.flatten(1).sum(1).abs().max()) <= float(network.head.bias[1].abs()) * (1 + 1e-4)
+        assert float(values.flatten(1).sum(1).abs().max()) <= float(network.head.bias[1].abs()) * (
+            1 + 1e-4
+        )
     else:
         assert float(values.abs().max()) < 1e-6
 
@@ -55,7 +71,7 @@ def test_a_network_that_is_not_finite_is_refused(name, where, network, task, que
     x = normal(2, 3, 24, 24)
     explainer, asked = few(method, name), (task(network, x), query(x, 0))
     if where == "bias" and METHODS[name].kind == "gradient" and name != "simple_taylor":
-        assert bool(guard.explain(explainer, *asked).values.isfinite().all())
+        assert bool(calls.explain(explainer, *asked).values.isfinite().all())
     else:
         with pytest.raises((ValueError, BrokenPromise), match=r"(?i)finite|\bNaN\b"):
-            guard.explain(explainer, *asked)
+            calls.explain(explainer, *asked)

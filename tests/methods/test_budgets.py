@@ -5,9 +5,9 @@ from dataclasses import fields
 import pytest
 from torch import nn
 
-from gpex_bench.budget import counted
-from gpex_bench.masking import CHUNK
-from gpex_bench.registry import plugins
+from gpex_bench.contract.cost import counted
+from gpex_bench.masking.answers import CHUNK
+from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Need
 
 WITH_BUDGET = sorted(
@@ -15,7 +15,11 @@ WITH_BUDGET = sorted(
     for name, plugin in plugins("method").items()
     if plugin.cls is not None and "budget" in {field.name for field in fields(plugin.cls)}
 )
-REGIONS = {"kernel_shap": "regions", "shapley_sampling": "regions", "sobol": "factors"}  # what sets their least budget
+REGIONS = {
+    "kernel_shap": "regions",
+    "shapley_sampling": "regions",
+    "sobol": "factors",
+}  # what sets their least budget
 
 
 @pytest.fixture
@@ -29,8 +33,22 @@ def small(layers, normal):
 
 
 def test_all_sampled_methods_of_the_literature_are_here():
-    sampled = {"elime", "hsic", "kernel_shap", "lime", "lime_fast", "rise", "shapley_sampling", "sobol"}
-    assert sampled | {"deeplift_shap", "expected_gradients", "integrated_gradients", "smoothgrad"} <= set(WITH_BUDGET)
+    sampled = {
+        "elime",
+        "hsic",
+        "kernel_shap",
+        "lime",
+        "lime_fast",
+        "rise",
+        "shapley_sampling",
+        "sobol",
+    }
+    assert sampled | {
+        "deeplift_shap",
+        "expected_gradients",
+        "integrated_gradients",
+        "smoothgrad",
+    } <= set(WITH_BUDGET)
 
 
 @pytest.mark.parametrize("name", WITH_BUDGET)
@@ -43,20 +61,25 @@ def test_a_budget_of_nothing_is_refused(name, method):
 def test_a_budget_below_what_the_regions_cost_is_refused(name, task, query, method, small, normal):
     x = normal(2, 3, 24, 24)
     with pytest.raises(
-        ValueError, match=rf"budget must be at least \d+ rows for \d+ {REGIONS[name]}, got 40; raise it"
+        ValueError,
+        match=rf"budget must be at least \d+ rows for \d+ {REGIONS[name]}, got 40; raise it",
     ):
         method(name, budget=40).explain(task(small, x), query(x))
 
 
 @pytest.mark.parametrize("name", WITH_BUDGET)
-def test_a_large_budget_is_kept_and_goes_through_in_chunks(name, task, query, method, small, normal):
+def test_a_large_budget_is_kept_and_goes_through_in_chunks(
+    name, task, query, method, small, normal
+):
     """One sample has more rows than a chunk, and all have more than four times as many."""
     x, sizes, budget = normal(4, 3, 24, 24), [], 300
     handle = small.register_forward_hook(lambda module, args, output: sizes.append(len(output)))
     if Need.TRUTH in plugins("method")[name].cls.needs:
         pytest.skip("needs planted truth")
     with counted(small) as rows:
-        method(name, budget=budget).explain(task(small, x, train=normal(30, 3, 24, 24, seed=1)), query(x))
+        method(name, budget=budget).explain(
+            task(small, x, train=normal(30, 3, 24, 24, seed=1)), query(x)
+        )
     handle.remove()
     assert max(sizes) <= CHUNK
     assert 0.4 * budget <= rows.forward / len(x) <= budget + 2

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from gpex_bench import guard, toys
-from gpex_bench.budget import counted
+from gpex_bench.contract import calls, toys
+from gpex_bench.contract.cost import counted
+from gpex_bench.contract.untouched import BrokenPromise
+from gpex_bench.models.blocks.residual import ResnetModel
 from gpex_bench.models.cnn import CnnModel
-from gpex_bench.models.residual import ResnetModel
-from gpex_bench.promises import BrokenPromise
 
 
 @pytest.fixture(params=["cnn", "resnet"])
@@ -51,7 +51,9 @@ def test_grad_cam_is_captums(network, task, query, method, normal):
     model, trunk = network
     x, target = normal(4, 3, 24, 24), torch.tensor([0, 1, 2, 0])
     values = method("grad_cam").explain(task(model, x), query(x, target)).values
-    small = captum.attr.LayerGradCam(model, trunk).attribute(x.requires_grad_(), target, relu_attributions=True)
+    small = captum.attr.LayerGradCam(model, trunk).attribute(
+        x.requires_grad_(), target, relu_attributions=True
+    )
     expected = captum.attr.LayerAttribution.interpolate(small.detach(), (24, 24), "bilinear")
     torch.testing.assert_close(values.sum(1, keepdim=True), expected, atol=1e-6, rtol=1e-4)
     assert torch.equal(values[:, 0], values[:, 2])
@@ -59,7 +61,9 @@ def test_grad_cam_is_captums(network, task, query, method, normal):
 
 
 @pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU activations:UserWarning")
-@pytest.mark.filterwarnings("ignore:Full backward hook is firing when gradients are computed:UserWarning")
+@pytest.mark.filterwarnings(
+    "ignore:Full backward hook is firing when gradients are computed:UserWarning"
+)
 def test_guided_grad_cam_is_captums(network, task, query, method, normal):
     model, trunk = network
     x, target = normal(4, 3, 24, 24), torch.tensor([0, 1, 2, 0])
@@ -75,7 +79,9 @@ def test_maps_of_a_layer_of_choice(network, task, query, method, normal):
     asked, wanted = task(model, x), query(x)
     last, name = method("grad_cam").explain(asked, wanted).values, "trunk.3"
     earlier = method("grad_cam", layer=name).explain(asked, wanted).values
-    small = captum.attr.LayerGradCam(model, model.trunk[3]).attribute(x.requires_grad_(), 0, relu_attributions=True)
+    small = captum.attr.LayerGradCam(model, model.trunk[3]).attribute(
+        x.requires_grad_(), 0, relu_attributions=True
+    )
     expected = captum.attr.LayerAttribution.interpolate(small.detach(), (24, 24), "bilinear")
     torch.testing.assert_close(earlier.sum(1, keepdim=True), expected, atol=1e-6, rtol=1e-4)
     assert not torch.equal(earlier, last)
@@ -99,31 +105,49 @@ def test_a_module_called_features_gives_the_maps(formula, layers, task, query, m
     x = normal(2, 1, 5, 5)
     asked = task(model, x)
     values = method("grad_cam").explain(asked, query(x)).values
-    assert torch.equal(values, method("grad_cam", layer="trunk.features").explain(asked, query(x)).values)
-    assert not torch.equal(values, method("grad_cam", layer="trunk.attend").explain(asked, query(x)).values)
+    assert torch.equal(
+        values, method("grad_cam", layer="trunk.features").explain(asked, query(x)).values
+    )
+    assert not torch.equal(
+        values, method("grad_cam", layer="trunk.attend").explain(asked, query(x)).values
+    )
 
 
 def test_networks_without_maps_are_refused(formula, two_maps, task, query, method, normal):
     x = normal(2, 1, 4, 4)
     for name in ("grad_cam", "guided_grad_cam"):
-        with pytest.raises(ValueError, match="Grad-CAM needs a module that gives maps; head gives none"):
+        with pytest.raises(
+            ValueError, match="Grad-CAM needs a module that gives maps; head gives none"
+        ):
             method(name).explain(task(formula(lambda x: x.flatten(1), 16), x), query(x))
-        with pytest.raises(ValueError, match=r"layer must name a module of the network, got 'trunk\.9'"):
+        with pytest.raises(
+            ValueError, match=r"layer must name a module of the network, got 'trunk\.9'"
+        ):
             method(name, layer="trunk.9").explain(task(two_maps, x), query(x))
-        with pytest.raises(ValueError, match="Grad-CAM needs a module that gives maps; head gives none"):
+        with pytest.raises(
+            ValueError, match="Grad-CAM needs a module that gives maps; head gives none"
+        ):
             method(name, layer="head").explain(task(two_maps, x), query(x))
-        with pytest.raises(ValueError, match=r"Grad-CAM needs a module that gives maps; trunk\.1 gives none"):
+        with pytest.raises(
+            ValueError, match=r"Grad-CAM needs a module that gives maps; trunk\.1 gives none"
+        ):
             method(name, layer="trunk.1").explain(task(two_maps, x), query(x))  # one place
 
 
-def test_maps_of_one_place_after_pooling_are_passed_over(two_maps, layers, task, query, method, normal):
+def test_maps_of_one_place_after_pooling_are_passed_over(
+    two_maps, layers, task, query, method, normal
+):
     """A head of 1 x 1 convolutions: its maps say nothing of where."""
     x = normal(3, 1, 4, 5)
     expected = method("grad_cam").explain(task(two_maps, x), query(x)).values
     last = nn.Conv2d(2, 2, 1, bias=False)
     last.weight.data = torch.eye(2)[..., None, None]
-    model = layers(nn.Sequential(two_maps.trunk[0], nn.AdaptiveAvgPool2d(1), last, nn.Flatten()), two_maps.head)
-    torch.testing.assert_close(method("grad_cam").explain(task(model, x), query(x)).values, expected)
+    model = layers(
+        nn.Sequential(two_maps.trunk[0], nn.AdaptiveAvgPool2d(1), last, nn.Flatten()), two_maps.head
+    )
+    torch.testing.assert_close(
+        method("grad_cam").explain(task(model, x), query(x)).values, expected
+    )
 
 
 @pytest.mark.parametrize("name, rows", [("grad_cam", 1), ("guided_grad_cam", 2), ("full_grad", 1)])
@@ -148,15 +172,24 @@ def test_full_gradients_sum_to_the_logit(network, task, query, method, normal):
     x, target = normal(4, 3, 24, 24), torch.tensor([0, 1, 2, 0])
     size = float(model(x).abs().max())
     assert float(left_over(method, model, x, target).abs().max()) < 1e-4 * size
-    plain = method("gradient_x_input").explain(task(model, x), query(x, target)).values.flatten(1).sum(1)
-    assert float((plain - model(x).gather(1, target[:, None])[:, 0]).abs().min()) > 1e-2 * size  # biases matter
+    plain = (
+        method("gradient_x_input")
+        .explain(task(model, x), query(x, target))
+        .values.flatten(1)
+        .sum(1)
+    )
+    assert (
+        float((plain - model(x).gather(1, target[:, None])[:, 0]).abs().min()) > 1e-2 * size
+    )  # biases matter
 
 
 @pytest.mark.parametrize("activation", [nn.Softplus, nn.Tanh, nn.GELU, nn.ReLU6, nn.Hardswish])
 def test_curved_activations_have_implicit_biases(layers, task, query, method, normal, activation):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        trunk = nn.Sequential(nn.Conv2d(1, 4, 3), activation(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(36, 8))
+        trunk = nn.Sequential(
+            nn.Conv2d(1, 4, 3), activation(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(36, 8)
+        )
         model = layers(nn.Sequential(trunk, activation()), nn.Linear(8, 2))
     x = 3 * normal(3, 1, 8, 8)
     found = left_over(method, model.eval(), x, torch.zeros(3, dtype=torch.int64))
@@ -178,12 +211,16 @@ def test_full_grad_of_one_convolution_by_definition(layers, task, query, method,
         for row in range(2):
             size = term[row].abs()
             scaled = (size - size.min()) / (size.max() - size.min())
-            expected[row] += functional.interpolate(scaled[None], (8, 8), mode="bilinear").sum((0, 1))
+            expected[row] += functional.interpolate(scaled[None], (8, 8), mode="bilinear").sum(
+                (0, 1)
+            )
     torch.testing.assert_close(values.sum(1, keepdim=True), expected, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("affine", [True, False])
-def test_full_grad_sees_through_activations_that_work_in_place(layers, task, query, method, normal, affine):
+def test_full_grad_sees_through_activations_that_work_in_place(
+    layers, task, query, method, normal, affine
+):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         convolutions = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3)
@@ -192,7 +229,9 @@ def test_full_grad_sees_through_activations_that_work_in_place(layers, task, que
     x, found = normal(3, 1, 8, 8), []
     for inplace in (False, True):
         first, second = convolutions
-        trunk = nn.Sequential(first, norm, nn.ReLU(inplace), second, nn.ReLU6(inplace), nn.Flatten())
+        trunk = nn.Sequential(
+            first, norm, nn.ReLU(inplace), second, nn.ReLU6(inplace), nn.Flatten()
+        )
         model = layers(trunk, head)
         found.append(method("full_grad").explain(task(model, x), query(x)))
         left = left_over(method, model, x, torch.zeros(3, dtype=torch.int64))
@@ -231,4 +270,4 @@ def test_maps_that_are_not_finite_are_named(two_maps, task, query, method, norma
     x = normal(2, 1, 4, 4)
     for name in ("grad_cam", "guided_grad_cam", "full_grad"):
         with pytest.raises(BrokenPromise, match="values of sample 10 are NaN or infinite"):
-            guard.explain(method(name), task(two_maps, x), query(x))
+            calls.explain(method(name), task(two_maps, x), query(x))

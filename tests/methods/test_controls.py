@@ -7,12 +7,13 @@ import pytest
 import torch
 from scipy import ndimage
 
-from gpex_bench import frames, toys
-from gpex_bench.random_weights import drawn_anew
-from gpex_bench.registry import plugins
+from gpex_bench.contract import toys
+from gpex_bench.families.wrapper import Wrapper
+from gpex_bench.models.altered.random_weights import drawn_anew
+from gpex_bench.plugins.registry import plugins
 from gpex_bench.stages.aggregate import method_record
+from gpex_bench.tables import frames
 from gpex_bench.types import Need
-from gpex_bench.wrapper import Wrapper
 
 
 @pytest.fixture
@@ -24,7 +25,11 @@ def toy():
 
 def test_edges_are_those_of_scipy(formula, task, query, method, normal):
     x = normal(3, 3, 9, 7)
-    values = method("edge_detector").explain(task(formula(lambda x: x.flatten(1), 189), x), query(x)).values
+    values = (
+        method("edge_detector")
+        .explain(task(formula(lambda x: x.flatten(1), 189), x), query(x))
+        .values
+    )
     for row in range(3):
         grey = x[row].mean(0).double().numpy()
         magnitude = np.hypot(*(ndimage.sobel(grey, axis=axis, mode="nearest") for axis in (0, 1)))
@@ -64,7 +69,10 @@ def test_on_random_network_is_the_other_map_of_a_network_drawn_anew(toy, method)
     assert torch.equal(values, of.explain(other, wanted).values)
     assert not torch.allclose(values, of.explain(asked, wanted).values)
     assert explainer.kind == "control" and explainer.needs == of.needs and not explainer.offers
-    with pytest.raises(ValueError, match="of must be an explainer of the network alone; GpexAttribution looks at the"):
+    with pytest.raises(
+        ValueError,
+        match="of must be an explainer of the network alone; GpexAttribution looks at the",
+    ):
         method("on_random_network", of=method("gpex_attribution"))
 
 
@@ -101,15 +109,21 @@ def test_random_examples_are_drawn_without_replacement(toy, method):
 
 @pytest.mark.parametrize("k", [0, 25])
 def test_impossible_numbers_of_examples_are_refused(toy, method, k):
-    with pytest.raises(ValueError, match=f"k must be between 1 and the 24 training samples, got {k}"):
+    with pytest.raises(
+        ValueError, match=f"k must be between 1 and the 24 training samples, got {k}"
+    ):
         method("random_examples", k=k).explain(*toy)
 
 
 def test_random_examples_are_uniform(formula, task, query, method):
     x = torch.zeros(2000, 2)
-    found = method("random_examples", k=3).explain(task(formula(lambda x: x, 2), x, train=x[:12]), query(x))
+    found = method("random_examples", k=3).explain(
+        task(formula(lambda x: x, 2), x, train=x[:12]), query(x)
+    )
     counts = found.index.flatten().bincount(minlength=12)
-    assert float((counts - 500).abs().max()) < 5 * (6000 * 11 / 144) ** 0.5  # five standard deviations
+    assert (
+        float((counts - 500).abs().max()) < 5 * (6000 * 11 / 144) ** 0.5
+    )  # five standard deviations
 
 
 def test_oracle_is_the_mask(toy, method):
@@ -124,7 +138,9 @@ def test_oracle_is_the_mask(toy, method):
 def test_oracle_finds_samples_by_identity(toy, query, method):
     asked, wanted = toy
     reverse = [2, 0]
-    swapped = type(wanted)(x=wanted.x[reverse], target=wanted.target[reverse], sample=wanted.sample[reverse])
+    swapped = type(wanted)(
+        x=wanted.x[reverse], target=wanted.target[reverse], sample=wanted.sample[reverse]
+    )
     explainer = method("oracle")
     expected = explainer.explain(asked, wanted).values[reverse]
     assert torch.equal(explainer.explain(asked, swapped).values, expected)
@@ -132,17 +148,26 @@ def test_oracle_finds_samples_by_identity(toy, query, method):
 
 def test_oracle_refuses_what_has_no_truth(toy, formula, task, query, method, normal):
     asked, wanted = toy
-    with pytest.raises(ValueError, match=r"query.sample must hold test samples of 'toy colour images'; \[100, 101\]"):
+    with pytest.raises(
+        ValueError,
+        match=r"query.sample must hold test samples of 'toy colour images'; \[100, 101\]",
+    ):
         method("oracle").explain(asked, query(wanted.x[:2], first=100))
     x = normal(2, 3)
-    with pytest.raises(ValueError, match="The oracle needs planted truth and the dataset 'known' has none"):
+    with pytest.raises(
+        ValueError, match="The oracle needs planted truth and the dataset 'known' has none"
+    ):
         method("oracle").explain(task(formula(lambda x: x, 3), x), query(x))
 
 
 def test_the_report_knows_which_controls_are_blind():
     """A control that needs no truth and changes no other map looks at neither the network nor a truth."""
-    classes = [plugin.cls for plugin in plugins("method").values() if not issubclass(plugin.cls, Wrapper)]
-    blind = {cls.__name__ for cls in classes if cls.kind == "control" and Need.TRUTH not in cls.needs}
+    classes = [
+        plugin.cls for plugin in plugins("method").values() if not issubclass(plugin.cls, Wrapper)
+    ]
+    blind = {
+        cls.__name__ for cls in classes if cls.kind == "control" and Need.TRUTH not in cls.needs
+    }
     assert blind == set(frames.BLIND)
 
 
@@ -160,4 +185,6 @@ def test_a_changed_blind_control_is_blind(method):
     }
     records = [method_record(name, explainer) for name, explainer in used.items()]
     assert frames.blind(records) == {"edges", "blurred", "inverted_blurred", "blurred_random"}
-    assert frames.controls(records, frames.RANDOM) == set()  # a blurred random map is no longer a random one
+    assert (
+        frames.controls(records, frames.RANDOM) == set()
+    )  # a blurred random map is no longer a random one

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from gpex_bench import masking
-from gpex_bench.budget import counted
+from gpex_bench.contract.cost import counted
+from gpex_bench.masking import answers
 
 N_REGIONS = 20
 
@@ -22,8 +22,10 @@ def search(method):
             return [value(mask) for mask in masks]
 
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        cut = masking.grid(torch.zeros(len(counts), max(counts)), 1)
-        return explainer.search(answer, list(counts), generators, cut), [torch.cat(seen) for seen in asked]
+        cut = answers.grid(torch.zeros(len(counts), max(counts)), 1)
+        return explainer.search(answer, list(counts), generators, cut), [
+            torch.cat(seen) for seen in asked
+        ]
 
     return run
 
@@ -62,9 +64,13 @@ def test_books_are_kept(search, planted):
     assert found.best.shape == found.rows.shape == (1, 20)
     assert bool((found.best.diff(dim=1) >= 0).all())
     assert bool((found.rows.diff(dim=1) >= 0).all())
-    assert int(found.rows[0, -1]) == len(asked[0]) == len(asked[0].unique(dim=0)) <= 600  # no mask is asked for twice
+    assert (
+        int(found.rows[0, -1]) == len(asked[0]) == len(asked[0].unique(dim=0)) <= 600
+    )  # no mask is asked for twice
     assert bool((found.fitness.diff(dim=1) <= 0).all())
-    torch.testing.assert_close(found.fitness[0], agreement(found.population[0]).float(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        found.fitness[0], agreement(found.population[0]).float(), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_runs_do_not_influence_one_another(search, planted):
@@ -100,14 +106,16 @@ def test_runs_without_progress_stop(search, planted):
 
 def image_task(formula, task, weight, x, scale=1.0):
     """A network whose log-odds are scale * (weight . x - 1)."""
-    logits = lambda x: torch.stack([scale * ((x * weight).flatten(1).sum(1) - 1), 0 * x[:, 0, 0, 0]], 1)  # noqa: E731
+    logits = lambda x: torch.stack(
+        [scale * ((x * weight).flatten(1).sum(1) - 1), 0 * x[:, 0, 0, 0]], 1
+    )  # noqa: E731
     return task(formula(logits, 2), x)
 
 
 @pytest.mark.parametrize("fitness", ["probability", "log_odds"])
 def test_segments_that_speak_for_the_target_are_kept(formula, task, query, method, fitness):
     x = torch.rand(2, 1, 20, 20, generator=torch.Generator().manual_seed(0))
-    cut = masking.regions(x, "grid", 25)
+    cut = answers.regions(x, "grid", 25)
     sign = torch.where(torch.arange(25) % 3 == 0, 1.0, -1.0)
     asked = image_task(formula, task, 0.05 * sign[cut.index[0]], x)
     explainer = method("elime", segmentation="grid", n_segments=25, fitness=fitness, budget=2000)
@@ -119,10 +127,10 @@ def test_segments_that_speak_for_the_target_are_kept(formula, task, query, metho
     assert rows.forward <= 2 * 2000
     found = explainer.evolve(asked, query(x))
     assert int(found.rows[:, -1].sum()) == rows.forward
-    probe = masking.probe(asked, query(x), "baseline", fitness)
+    probe = answers.probe(asked, query(x), "baseline", fitness)
     torch.testing.assert_close(
         found.fitness[:, 0],
-        torch.stack(masking.ask(probe, cut, list(found.population[:, :1]))).flatten().float(),
+        torch.stack(answers.ask(probe, cut, list(found.population[:, :1]))).flatten().float(),
         rtol=1e-3,
         atol=1e-4,
     )
@@ -132,7 +140,9 @@ def test_log_odds_see_what_a_saturated_probability_hides(formula, task, query, m
     x = torch.rand(1, 1, 20, 20, generator=torch.Generator().manual_seed(0))
     asked = image_task(formula, task, torch.full((20, 20), 0.2), x, scale=10.0)
     hidden, seen = (
-        method("elime", segmentation="grid", n_segments=25, fitness=fitness).explain(asked, query(x)).values.mean()
+        method("elime", segmentation="grid", n_segments=25, fitness=fitness)
+        .explain(asked, query(x))
+        .values.mean()
         for fitness in ("probability", "log_odds")
     )
     assert float(seen) > 0.9 > 0.8 > float(hidden)
@@ -161,7 +171,12 @@ def test_draws_depend_on_seed_and_sample(formula, task, query, method):
         asked = task(asked.model, x, seed=seed)
         for first in (5, 6):
             values.add(
-                tuple(method("elime", budget=200).explain(asked, query(x, first=first)).values.flatten().tolist())
+                tuple(
+                    method("elime", budget=200)
+                    .explain(asked, query(x, first=first))
+                    .values.flatten()
+                    .tolist()
+                )
             )
     assert len(values) == 4
 
@@ -169,7 +184,10 @@ def test_draws_depend_on_seed_and_sample(formula, task, query, method):
 @pytest.mark.parametrize(
     "settings, match",
     [
-        ({"budget": 99}, "budget must be at least 100 rows for two generations of 1 x 50 subsets, got 99"),
+        (
+            {"budget": 99},
+            "budget must be at least 100 rows for two generations of 1 x 50 subsets, got 99",
+        ),
         ({"fitness": "logit"}, "fitness must be 'probability' or 'log_odds', got 'logit'"),
         ({"crossover": 1.1}, "crossover must lie between 0 and 1, got 1.1"),
         ({"size_penalty": -1.0}, "size_penalty must not be negative, got -1.0"),

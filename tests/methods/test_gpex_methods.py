@@ -89,16 +89,22 @@ def test_rows_do_not_depend_on_their_company(asked, method):
     task, query = asked
     for explainer in (method("gpex_attribution"), method("gpex_neighbours")):
         together = explainer.explain(task, query)
-        alone = explainer.explain(task, Query(x=query.x[2:3], target=query.target[2:3], sample=query.sample[2:3]))
+        alone = explainer.explain(
+            task, Query(x=query.x[2:3], target=query.target[2:3], sample=query.sample[2:3])
+        )
         name = "values" if hasattr(together, "values") else "weight"
-        torch.testing.assert_close(getattr(together, name)[2:3], getattr(alone, name), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            getattr(together, name)[2:3], getattr(alone, name), rtol=1e-4, atol=1e-5
+        )
 
 
 def test_messages_say_what_to_do(asked, method):
     task, query = asked
     bare = Task(model=task.model, data=task.data, surrogate=None, seed=0)
     for name in ("gpex_neighbours", "gpex_attribution"):
-        with pytest.raises(ValueError, match=f"{name} needs the surrogate 'other', got none; list it in the config"):
+        with pytest.raises(
+            ValueError, match=f"{name} needs the surrogate 'other', got none; list it in the config"
+        ):
             method(name, surrogate="other").explain(bare, query)
     with pytest.raises(ValueError, match="k must be at most the 40 training samples, got 41"):
         method("gpex_neighbours", k=41).explain(task, query)

@@ -8,11 +8,11 @@ import torch
 import zennit.composites
 from torch import nn
 
-from gpex_bench import guard, toys
-from gpex_bench.budget import counted
+from gpex_bench.contract import calls, toys
+from gpex_bench.contract.cost import counted
+from gpex_bench.contract.untouched import BrokenPromise
+from gpex_bench.models.blocks.residual import ResnetModel
 from gpex_bench.models.cnn import CnnModel
-from gpex_bench.models.residual import ResnetModel
-from gpex_bench.promises import BrokenPromise
 
 
 def test_sensitivity_of_a_weighted_sum_of_squares(formula, task, query, method, normal):
@@ -25,12 +25,20 @@ def test_sensitivity_of_a_weighted_sum_of_squares(formula, task, query, method, 
 
 def test_gradient_x_input_of_a_product(formula, task, query, method, normal):
     x = normal(4, 2)
-    values = method("gradient_x_input").explain(task(formula(lambda x: x.prod(1, keepdim=True), 1), x), query(x)).values
-    torch.testing.assert_close(values, x.prod(1, keepdim=True).expand(-1, 2))  # x dy/dx = xy for both
+    values = (
+        method("gradient_x_input")
+        .explain(task(formula(lambda x: x.prod(1, keepdim=True), 1), x), query(x))
+        .values
+    )
+    torch.testing.assert_close(
+        values, x.prod(1, keepdim=True).expand(-1, 2)
+    )  # x dy/dx = xy for both
 
 
 def test_gradient_x_input_conserves_without_biases(layers, task, query, method, normal):
-    model = layers(nn.Sequential(nn.Linear(6, 20, bias=False), nn.ReLU()), nn.Linear(20, 3, bias=False))
+    model = layers(
+        nn.Sequential(nn.Linear(6, 20, bias=False), nn.ReLU()), nn.Linear(20, 3, bias=False)
+    )
     x = normal(5, 6)
     values = method("gradient_x_input").explain(task(model, x), query(x, 2)).values
     torch.testing.assert_close(values.sum(1), model(x)[:, 2].detach())
@@ -43,7 +51,9 @@ def test_integrated_gradients_of_a_linear_network(formula, task, query, method, 
     values = method("integrated_gradients", budget=5).explain(asked, query(x, 1)).values
     torch.testing.assert_close(values, weight[1] * (x - offset))
     if offset == 0:
-        torch.testing.assert_close(values, method("gradient_x_input").explain(asked, query(x, 1)).values)
+        torch.testing.assert_close(
+            values, method("gradient_x_input").explain(asked, query(x, 1)).values
+        )
 
 
 def test_integrated_gradients_of_a_product(formula, task, query, method, normal):
@@ -72,11 +82,15 @@ def test_integrated_gradients_are_complete_and_more_so_with_more_steps(method):
 def test_saliency_is_the_root_of_sensitivity(method):
     for _, asked, wanted in toys.tasks(toys.Smooth):
         values = method("saliency").explain(asked, wanted).values
-        torch.testing.assert_close(values.square(), method("sensitivity").explain(asked, wanted).values)
+        torch.testing.assert_close(
+            values.square(), method("sensitivity").explain(asked, wanted).values
+        )
         assert float(values.min()) >= 0
 
 
-def test_simple_taylor_of_an_affine_network_finds_the_root_and_explains_all(formula, task, query, method, normal):
+def test_simple_taylor_of_an_affine_network_finds_the_root_and_explains_all(
+    formula, task, query, method, normal
+):
     weight, x = normal(5), normal(30, 5, seed=1)
     model = formula(lambda x: (x @ weight + 0.5)[:, None], 1)
     asked = task(model, x, baseline=torch.full((5,), -0.3))
@@ -100,12 +114,16 @@ def test_simple_taylor_takes_the_root_nearest_to_the_input(formula, task, query,
     x = torch.tensor([[4.0], [2.6]])
     found = method("simple_taylor", budget=40).explain(task(model, x), query(x))
     torch.testing.assert_close(found.values, torch.tensor([[2.0], [-0.6]]), atol=0.02, rtol=0)
-    torch.testing.assert_close(found.residual, torch.tensor([6 - 2.0, -0.384 + 0.6]), atol=0.02, rtol=0)
+    torch.testing.assert_close(
+        found.residual, torch.tensor([6 - 2.0, -0.384 + 0.6]), atol=0.02, rtol=0
+    )
 
 
 def test_simple_taylor_at_the_baseline(formula, task, query, method, normal):
     x = normal(4, 3)
-    asked = task(formula(lambda x: x.square().sum(1, keepdim=True), 1), x, baseline=torch.full((3,), 0.5))
+    asked = task(
+        formula(lambda x: x.square().sum(1, keepdim=True), 1), x, baseline=torch.full((3,), 0.5)
+    )
     found = method("simple_taylor", root="baseline").explain(asked, query(x))
     torch.testing.assert_close(found.values, x - 0.5)  # the slope at the baseline is 1
     torch.testing.assert_close(found.residual, x.square().sum(1) - (x - 0.5).sum(1))
@@ -128,7 +146,9 @@ def test_smoothgrad_of_a_cube_sees_the_noise(formula, task, query, method, norma
     torch.testing.assert_close(values, 3 * (x.square() + 1), atol=0.15, rtol=0)
 
 
-def test_expected_gradients_of_a_linear_network_are_those_of_the_mean(formula, task, query, method, normal):
+def test_expected_gradients_of_a_linear_network_are_those_of_the_mean(
+    formula, task, query, method, normal
+):
     weight, train, x = normal(3, 6), normal(12, 6, seed=1), normal(4, 6, seed=2)
     asked = task(formula(lambda x: x @ weight.T, 3), x, train=train)
     values = method("expected_gradients", budget=20000).explain(asked, query(x, 1)).values
@@ -140,10 +160,16 @@ def test_expected_gradients_come_to_the_mean_of_integrated_gradients(method):
     means = []
     for baseline in asked.data.train.x:
         data = replace(asked.data, baseline=baseline)
-        means.append(method("integrated_gradients").explain(replace(asked, data=data), wanted).values)
+        means.append(
+            method("integrated_gradients").explain(replace(asked, data=data), wanted).values
+        )
     expected = torch.stack(means).mean(0)
     off = [
-        float((method("expected_gradients", budget=budget).explain(asked, wanted).values - expected).abs().mean())
+        float(
+            (method("expected_gradients", budget=budget).explain(asked, wanted).values - expected)
+            .abs()
+            .mean()
+        )
         for budget in (20, 20000)
     ]
     assert off[1] < 0.1 * off[0]
@@ -172,8 +198,12 @@ def test_guided_backprop_by_hand(layers, task, query, method):
     head.weight.data = torch.tensor([[1.0, -1.0, 1.0]])
     x = torch.tensor([[2.0, 3.0]])
     asked = task(layers(nn.Sequential(hidden, nn.ReLU()), head), x)
-    assert torch.equal(method("guided_backprop").explain(asked, query(x)).values, torch.tensor([[1.0, 0.0]]))
-    assert torch.equal(method("saliency").explain(asked, query(x)).values, torch.tensor([[1.0, 1.0]]))
+    assert torch.equal(
+        method("guided_backprop").explain(asked, query(x)).values, torch.tensor([[1.0, 0.0]])
+    )
+    assert torch.equal(
+        method("saliency").explain(asked, query(x)).values, torch.tensor([[1.0, 1.0]])
+    )
 
 
 def test_guided_backprop_is_zennits(image_network, task, query, method, normal):
@@ -192,7 +222,9 @@ def test_guided_backprop_without_relu_is_the_gradient(method):
 
 
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.Softplus, nn.Tanh])
-def test_deeplift_of_one_hidden_layer_is_integrated_gradients(layers, task, query, method, normal, activation):
+def test_deeplift_of_one_hidden_layer_is_integrated_gradients(
+    layers, task, query, method, normal, activation
+):
     """Before a single layer of units, the path to the baseline is straight: mean slope = difference quotient."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -201,7 +233,9 @@ def test_deeplift_of_one_hidden_layer_is_integrated_gradients(layers, task, quer
     asked, wanted = task(model, x, baseline=normal(5, seed=1)), query(x, 2)
     values = method("deeplift").explain(asked, wanted).values
     expected = method("integrated_gradients", budget=300).explain(asked, wanted).values
-    torch.testing.assert_close(values, expected, atol=1e-2, rtol=0)  # kinks slow the quadrature down
+    torch.testing.assert_close(
+        values, expected, atol=1e-2, rtol=0
+    )  # kinks slow the quadrature down
     assert float(expected.abs().max()) > 0.1
 
 
@@ -217,35 +251,55 @@ def test_deeplift_of_two_hidden_layers_by_hand(layers, task, query, method):
     torch.testing.assert_close(found.values, torch.tensor([[-2.0]]))
 
 
-def test_deeplift_is_complete_but_for_captums_max_pooling(image_network, task, query, method, normal):
+def test_deeplift_is_complete_but_for_captums_max_pooling(
+    image_network, task, query, method, normal
+):
     x = normal(3, 3, 16, 16)
     asked = task(image_network, x, baseline=normal(3, 16, 16, seed=1))
     found = method("deeplift").explain(asked, query(x, 1))
     change = (image_network(x) - image_network(asked.data.baseline[None]))[:, 1]
-    torch.testing.assert_close(found.residual, change - found.values.flatten(1).sum(1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        found.residual, change - found.values.flatten(1).sum(1), atol=1e-4, rtol=0
+    )
     if any(isinstance(module, nn.MaxPool2d) for module in image_network.modules()):
         assert float(found.residual.abs().max()) > 0.1 * float(change.abs().max())
     else:
         torch.testing.assert_close(found.residual, torch.zeros(3), atol=1e-3, rtol=0)
 
 
-@pytest.mark.filterwarnings("ignore:Setting forward, backward hooks and attributes on non-linear:UserWarning")
-def test_deeplift_shap_is_captums_for_the_same_baselines(image_network, task, query, method, normal):
+@pytest.mark.filterwarnings(
+    "ignore:Setting forward, backward hooks and attributes on non-linear:UserWarning"
+)
+def test_deeplift_shap_is_captums_for_the_same_baselines(
+    image_network, task, query, method, normal
+):
     x, train = normal(2, 3, 16, 16), normal(9, 3, 16, 16, seed=1)
     asked, wanted = task(image_network, x, train=train), query(x, 1)
     found = method("deeplift_shap", budget=12).explain(asked, wanted)
     for row, sample in enumerate(wanted.sample.tolist()):
         drawn = train[torch.randint(9, (6,), generator=asked.generator(sample))]
-        expected = captum.attr.DeepLiftShap(image_network).attribute(x[row : row + 1], drawn, target=1)
-        torch.testing.assert_close(found.values[row], expected[0].detach().float(), atol=1e-5, rtol=1e-3)
+        expected = captum.attr.DeepLiftShap(image_network).attribute(
+            x[row : row + 1], drawn, target=1
+        )
+        torch.testing.assert_close(
+            found.values[row], expected[0].detach().float(), atol=1e-5, rtol=1e-3
+        )
         with torch.no_grad():
             change = image_network(x[row : row + 1])[0, 1] - image_network(drawn)[:, 1].mean()
-        torch.testing.assert_close(found.residual[row], change - found.values[row].sum(), atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(
+            found.residual[row], change - found.values[row].sum(), atol=1e-4, rtol=1e-3
+        )
 
 
 # --- all of them ------------------------------------------------------------------------------------------------------
 
-DETERMINISTIC = ("sensitivity", "saliency", "gradient_x_input", "simple_taylor", "integrated_gradients")
+DETERMINISTIC = (
+    "sensitivity",
+    "saliency",
+    "gradient_x_input",
+    "simple_taylor",
+    "integrated_gradients",
+)
 SAMPLED = ("expected_gradients", "smoothgrad")
 MODULES = ("guided_backprop", "deeplift", "deeplift_shap", "lrp", "deep_taylor")
 
@@ -253,8 +307,15 @@ MODULES = ("guided_backprop", "deeplift", "deeplift_shap", "lrp", "deep_taylor")
 @pytest.mark.parametrize(
     "name, forward, backward",
     [
-        *[(name, 1, 1) for name in ("sensitivity", "saliency", "gradient_x_input", "guided_backprop")],
-        *[("integrated_gradients", 50, 50), ("expected_gradients", 200, 200), ("smoothgrad", 50, 50)],
+        *[
+            (name, 1, 1)
+            for name in ("sensitivity", "saliency", "gradient_x_input", "guided_backprop")
+        ],
+        *[
+            ("integrated_gradients", 50, 50),
+            ("expected_gradients", 200, 200),
+            ("smoothgrad", 50, 50),
+        ],
         *[("simple_taylor", 26, 1), ("deeplift", 2, 2), ("deeplift_shap", 40, 40)],
     ],
 )
@@ -279,7 +340,7 @@ def test_gradients_that_are_not_finite_are_named(formula, task, query, method, n
     model = formula(lambda x: x.clamp(min=0).sqrt().sum(1, keepdim=True) / 0 * x[:, :1], 1)
     x = torch.tensor([[1.0, 2.0], [0.0, 2.0]])
     with pytest.raises(BrokenPromise, match="values of sample 10 are NaN or infinite"):
-        guard.explain(method(name), task(model, x), query(x))
+        calls.explain(method(name), task(model, x), query(x))
 
 
 @pytest.mark.parametrize("name", [*DETERMINISTIC, *SAMPLED, *MODULES[:3]])
@@ -297,7 +358,11 @@ def test_constant_output_has_no_explanation(layers, task, query, method, normal,
         ("expected_gradients", {"budget": 0}, "budget must be at least 1, got 0"),
         ("smoothgrad", {"budget": 0}, "budget must be at least 1, got 0"),
         ("smoothgrad", {"noise": -0.1}, "noise must be at least 0, got -0.1"),
-        ("deeplift_shap", {"budget": 1}, "budget must be at least 2, a sample and a baseline, got 1"),
+        (
+            "deeplift_shap",
+            {"budget": 1},
+            "budget must be at least 2, a sample and a baseline, got 1",
+        ),
         ("simple_taylor", {"budget": 9}, "budget must be at least 10, got 9"),
         ("simple_taylor", {"root": "zero"}, "root must be 'search' or 'baseline', got 'zero'"),
     ],

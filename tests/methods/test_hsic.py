@@ -18,8 +18,12 @@ def textbook(coin, y):
     n = len(y)
     gaps = sorted(abs(float(y[i] - y[j])) for i in range(n) for j in range(i))
     width = gaps[(len(gaps) - 1) // 2]
-    k = torch.tensor([[float(coin[i] == coin[j]) for j in range(n)] for i in range(n)], dtype=torch.float64)
-    g = [[math.exp(-(float(y[i] - y[j]) ** 2) / (2 * width**2)) for j in range(n)] for i in range(n)]
+    k = torch.tensor(
+        [[float(coin[i] == coin[j]) for j in range(n)] for i in range(n)], dtype=torch.float64
+    )
+    g = [
+        [math.exp(-(float(y[i] - y[j]) ** 2) / (2 * width**2)) for j in range(n)] for i in range(n)
+    ]
     h = torch.eye(n, dtype=torch.float64) - 1 / n
     return float(torch.trace(k @ h @ torch.tensor(g, dtype=torch.float64) @ h)) / (n - 1) ** 2
 
@@ -73,7 +77,12 @@ def test_budget_of_two_and_seeds(formula, task, query, method, normal):
     with pytest.raises(ValueError, match="budget must be at least 2, got 1"):
         method("hsic", budget=1)
     found = {
-        tuple(method("hsic", budget=64).explain(task(model, x, seed=seed), query(x, first=first)).values[0].tolist())
+        tuple(
+            method("hsic", budget=64)
+            .explain(task(model, x, seed=seed), query(x, first=first))
+            .values[0]
+            .tolist()
+        )
         for seed in (1, 2)
         for first in (5, 6)
     }

@@ -8,7 +8,8 @@ import torch
 from scipy.stats import spearmanr
 from sklearn.linear_model import Ridge
 
-from gpex_bench import masking, toys
+from gpex_bench.contract import toys
+from gpex_bench.masking import answers
 
 both = pytest.mark.parametrize("name", ["lime", "lime_fast"])
 
@@ -32,7 +33,10 @@ def columns(normal):
 
 @both
 def test_table_weights_are_found(formula, task, query, method, normal, columns, name):
-    x, baseline = normal(40, 6, seed=1) * torch.tensor([1.0, 2, 3, 1, 0.5, 1]), torch.full((6,), 0.3)
+    x, baseline = (
+        normal(40, 6, seed=1) * torch.tensor([1.0, 2, 3, 1, 0.5, 1]),
+        torch.full((6,), 0.3),
+    )
     asked = task(linear_probability(formula, columns), x, baseline)
     values = method(name, budget=2000).explain(asked, query(x[:3])).values
     expected = columns * (x[:3] - baseline)
@@ -57,7 +61,7 @@ def test_image_segments_get_the_drop_of_the_probability(
     weight, x, baseline = 3e-4 * normal(*shape), normal(2, *shape, seed=1), torch.full(shape, 0.2)
     asked = task(linear_probability(formula, weight), x, baseline)
     values = method(name, n_segments=n, segmentation=segmentation).explain(asked, query(x)).values
-    cut = masking.regions(x, segmentation, n)
+    cut = answers.regions(x, segmentation, n)
     for row in range(2):
         segments = cut.index[row].numpy()
         n_segments = segments.max() + 1
@@ -87,7 +91,9 @@ def test_draws_depend_on_seed_and_sample(formula, task, query, method, normal, c
     x = normal(40, 6, seed=1)
     model = formula(lambda x: torch.stack([x.square() @ columns * 20, 0 * x[:, 0]], 1), 2)
     values = {
-        (seed, first): method(name, budget=50).explain(task(model, x, seed=seed), query(x[:1], first=first)).values
+        (seed, first): method(name, budget=50)
+        .explain(task(model, x, seed=seed), query(x[:1], first=first))
+        .values
         for seed in (1, 2)
         for first in (5, 6)
     }
@@ -107,11 +113,17 @@ def source(method):
 
 
 def test_ridge_is_that_of_scikit_learn(source, normal):
-    design, y, weight = normal(3, 50, 6).double(), normal(3, 50, seed=1).double(), normal(3, 50, seed=2).double().exp()
+    design, y, weight = (
+        normal(3, 50, 6).double(),
+        normal(3, 50, seed=1).double(),
+        normal(3, 50, seed=2).double().exp(),
+    )
     design[1, :, 4:] = 0  # padding
     slope, r2 = source["weighted_ridge"](design, y, weight, 1.0)
     for row in range(3):
-        twin = Ridge(alpha=1.0).fit(design[row].numpy(), y[row].numpy(), sample_weight=weight[row].numpy())
+        twin = Ridge(alpha=1.0).fit(
+            design[row].numpy(), y[row].numpy(), sample_weight=weight[row].numpy()
+        )
         np.testing.assert_allclose(slope[row].numpy(), twin.coef_, rtol=1e-9, atol=1e-12)
         score = twin.score(design[row].numpy(), y[row].numpy(), sample_weight=weight[row].numpy())
         assert float(r2[row]) == pytest.approx(score, rel=1e-9)
@@ -119,10 +131,20 @@ def test_ridge_is_that_of_scikit_learn(source, normal):
     assert source["weighted_ridge"](design, 0 * y + 3, weight, 1.0)[0].abs().max() < 1e-12
 
 
-def test_with_the_masks_of_the_package_it_gives_its_weights(formula, task, query, method, normal, source, monkeypatch):
+def test_with_the_masks_of_the_package_it_gives_its_weights(
+    formula, task, query, method, normal, source, monkeypatch
+):
     """Also with its kernel: the package's own masks, drawn by its generator, go into the twin."""
-    x, weight = torch.rand(1, 1, 20, 20, generator=torch.Generator().manual_seed(0)), normal(1, 20, 20)
-    asked = task(formula(lambda x: torch.stack([(x * weight).flatten(1).sum(1).sin(), 0 * x[:, 0, 0, 0]], 1), 2), x)
+    x, weight = (
+        torch.rand(1, 1, 20, 20, generator=torch.Generator().manual_seed(0)),
+        normal(1, 20, 20),
+    )
+    asked = task(
+        formula(
+            lambda x: torch.stack([(x * weight).flatten(1).sum(1).sin(), 0 * x[:, 0, 0, 0]], 1), 2
+        ),
+        x,
+    )
     packaged = method("lime", budget=300).explain(asked, query(x)).values
 
     def drawn(n_masks, n_regions, _generator):
@@ -145,7 +167,11 @@ def test_with_the_draws_of_the_package_it_gives_its_table(
     packaged = method("lime", budget=300).explain(asked, query(x[:1])).values
 
     def drawn(self, generator, n_columns):
-        noise = np.random.RandomState(asked.seeded(10)).normal(0, 1, 300 * n_columns).reshape(300, n_columns)
+        noise = (
+            np.random.RandomState(asked.seeded(10))
+            .normal(0, 1, 300 * n_columns)
+            .reshape(300, n_columns)
+        )
         noise[0] = 0
         return torch.from_numpy(noise)
 
@@ -166,9 +192,11 @@ def test_batches_may_mix_numbers_of_segments(formula, task, query, method, norma
     weight = 3e-3 * normal(1, 20, 20)
     asked = task(linear_probability(formula, weight), x)
     explainer = method("lime_fast", segmentation="quickshift", n_segments=30)
-    assert len(set(masking.regions(x, "quickshift", 30).count.tolist())) == 2
+    assert len(set(answers.regions(x, "quickshift", 30).count.tolist())) == 2
     both_values = explainer.explain(asked, query(x)).values
-    torch.testing.assert_close(explainer.explain(asked, query(x[1:], first=11)).values, both_values[1:])
+    torch.testing.assert_close(
+        explainer.explain(asked, query(x[1:], first=11)).values, both_values[1:]
+    )
 
 
 def test_the_packages_progress_bar_comes_back(method):

@@ -9,14 +9,22 @@ from zennit.canonizers import SequentialMergeBatchNorm
 from zennit.core import Stabilizer
 from zennit.layer import Sum
 
-from gpex_bench import toys
-from gpex_bench.budget import counted
+from gpex_bench.contract import toys
+from gpex_bench.contract.cost import counted
+from gpex_bench.models.blocks.residual import ResnetModel
 from gpex_bench.models.cnn import CnnModel
-from gpex_bench.models.residual import ResnetModel
 from gpex_bench.types import Model
 
 COMPOSITES = (
-    *("epsilon", "alpha1_beta0", "alpha2_beta1", "gamma", "epsilon_plus", "epsilon_plus_flat", "epsilon_gamma_box"),
+    *(
+        "epsilon",
+        "alpha1_beta0",
+        "alpha2_beta1",
+        "gamma",
+        "epsilon_plus",
+        "epsilon_plus_flat",
+        "epsilon_gamma_box",
+    ),
     *("epsilon_alpha2_beta1", "epsilon_alpha2_beta1_flat"),
 )
 CONSERVED = 1e-3  # share of the logit that stabilisers and float32 may lose
@@ -47,9 +55,13 @@ X = torch.tensor([[3.0, 1.0], [2.0, 2.0], [2.0, 2.001]])
     ],
 )
 def test_maximum_of_two_numbers(maximum, task, query, method, composite, expected):
-    values = method("lrp", composite=composite, epsilon=1e-9).explain(task(maximum, X), query(X)).values
+    values = (
+        method("lrp", composite=composite, epsilon=1e-9).explain(task(maximum, X), query(X)).values
+    )
     torch.testing.assert_close(values, torch.tensor(expected), atol=1e-3, rtol=0)
-    if composite != "epsilon":  # a dead unit that is barely active makes epsilon jump; the sums hold for all
+    if (
+        composite != "epsilon"
+    ):  # a dead unit that is barely active makes epsilon jump; the sums hold for all
         torch.testing.assert_close(values.sum(1), X.amax(1), atol=1e-4, rtol=0)
 
 
@@ -57,7 +69,10 @@ def test_maximum_of_two_numbers(maximum, task, query, method, composite, expecte
     "domain, expected",
     [
         ("positive", lambda x: 0.5 * (x - x.flip(1)).clamp(min=0) + 0.5 * x),
-        ("unbounded", lambda x: x.amax(1, keepdim=True).expand(-1, 2) / 2),  # all squared weights are 1
+        (
+            "unbounded",
+            lambda x: x.amax(1, keepdim=True).expand(-1, 2) / 2,
+        ),  # all squared weights are 1
     ],
 )
 def test_deep_taylor_of_the_maximum(maximum, task, query, method, normal, domain, expected):
@@ -71,7 +86,9 @@ def test_deep_taylor_box_rule_by_hand(maximum, task, query, method):
     """Contributions x w - l w+ - h w- with l = 0 and h = 4 for x = (3, 1): unit 1: (3, 3), unit 3: (3, 1)."""
     x = torch.tensor([[3.0, 1.0], [0.0, 4.0], [4.0, 0.0]])
     values = method("deep_taylor", domain="box").explain(task(maximum, x), query(x[:1])).values
-    torch.testing.assert_close(values, torch.tensor([[1.0 * 3 / 6 + 2.0 * 3 / 4, 1.0 * 3 / 6 + 2.0 * 1 / 4]]))
+    torch.testing.assert_close(
+        values, torch.tensor([[1.0 * 3 / 6 + 2.0 * 3 / 4, 1.0 * 3 / 6 + 2.0 * 1 / 4]])
+    )
 
 
 def test_z_plus_of_the_maximum_is_continuous_and_the_gradient_is_not(maximum, task, query, method):
@@ -111,8 +128,21 @@ class Dense(nn.Module):
 def dense_trunk() -> nn.Sequential:
     """A small DenseNet; in the order of registration, the batch norm of a layer follows the last one's convolution."""
     return nn.Sequential(
-        *(nn.Conv2d(3, 8, 3, padding=1), Dense(8, 4), Dense(12, 4), nn.BatchNorm2d(16), nn.Conv2d(16, 8, 1)),
-        *(nn.AvgPool2d(2), Dense(8, 4), nn.BatchNorm2d(12), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        *(
+            nn.Conv2d(3, 8, 3, padding=1),
+            Dense(8, 4),
+            Dense(12, 4),
+            nn.BatchNorm2d(16),
+            nn.Conv2d(16, 8, 1),
+        ),
+        *(
+            nn.AvgPool2d(2),
+            Dense(8, 4),
+            nn.BatchNorm2d(12),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        ),
     )
 
 
@@ -120,7 +150,11 @@ def mobile_trunk() -> nn.Sequential:
     """Depthwise and pointwise convolutions with ReLU6, strides and batch norms."""
     layers = [nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU6()]
     for n_in, n_out in ((8, 16), (16, 16)):
-        layers += [nn.Conv2d(n_in, n_in, 3, padding=1, groups=n_in, bias=False), nn.BatchNorm2d(n_in), nn.ReLU6()]
+        layers += [
+            nn.Conv2d(n_in, n_in, 3, padding=1, groups=n_in, bias=False),
+            nn.BatchNorm2d(n_in),
+            nn.ReLU6(),
+        ]
         layers += [nn.Conv2d(n_in, n_out, 1, bias=False), nn.BatchNorm2d(n_out)]
     return nn.Sequential(*layers, nn.ReLU6(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
@@ -131,11 +165,19 @@ def network(request, layers, normal):
     image = normal(3, 3, 16, 16)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        table = nn.Sequential(nn.Linear(6, 40), nn.BatchNorm1d(40), nn.ReLU(), nn.Linear(40, 20), nn.ReLU())
+        table = nn.Sequential(
+            nn.Linear(6, 40), nn.BatchNorm1d(40), nn.ReLU(), nn.Linear(40, 20), nn.ReLU()
+        )
         model, x = {
             "plain": lambda: (CnnModel(n_channels=3, width=4, wide=32, n_heads=3), image),
-            "narrow residual": lambda: (ResnetModel(n_channels=3, width=8, wide=64, n_heads=3), image),
-            "wide residual": lambda: (ResnetModel(n_channels=3, width=32, wide=64, n_heads=3), image),
+            "narrow residual": lambda: (
+                ResnetModel(n_channels=3, width=8, wide=64, n_heads=3),
+                image,
+            ),
+            "wide residual": lambda: (
+                ResnetModel(n_channels=3, width=32, wide=64, n_heads=3),
+                image,
+            ),
             "dense": lambda: (layers(dense_trunk(), nn.Linear(12, 3)), image),
             "mobile": lambda: (layers(mobile_trunk(), nn.Linear(16, 3)), image),
             "table": lambda: (layers(table, nn.Linear(20, 3)), normal(3, 6)),
@@ -173,7 +215,9 @@ def test_deep_taylor_sums_to_the_logit_and_keeps_one_sign(network, task, query, 
     model, x = network
     asked, wanted = task(model, x), query(x, torch.tensor([0, 1, 2]))
     explainer = method("deep_taylor", domain=domain)
-    torch.testing.assert_close(share(explainer, asked, wanted), torch.ones(3), atol=CONSERVED, rtol=0)
+    torch.testing.assert_close(
+        share(explainer, asked, wanted), torch.ones(3), atol=CONSERVED, rtol=0
+    )
     signs = explainer.explain(asked, wanted).values.flatten(1) * logits(asked, wanted)[:, None]
     assert float(signs.min()) >= 0
 
@@ -192,30 +236,42 @@ def test_epsilon_is_gradient_x_input_and_stable(network, task, query, method):
     asked, wanted = task(model, x), query(x, 1)
     relevance = method("lrp", composite="epsilon", epsilon=1e-9).explain(asked, wanted).values
     expected = method("gradient_x_input").explain(asked, wanted).values
-    torch.testing.assert_close(relevance, expected, atol=1e-3 * float(expected.abs().max()), rtol=1e-3)
+    torch.testing.assert_close(
+        relevance, expected, atol=1e-3 * float(expected.abs().max()), rtol=1e-3
+    )
 
 
 def test_tiny_activations_conserve_as_large_ones_do(layers, task, query, method, normal):
     """A stabiliser with a size of its own would take it all."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = layers(nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Flatten()), None)
+        model = layers(
+            nn.Sequential(
+                nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Flatten()
+            ),
+            None,
+        )
         model.head = nn.Linear(4 * 16, 2)
     for module in (model.trunk[0], model.trunk[2]):
         module.weight.data *= 1e-6
         module.bias.data *= 0
     x = normal(2, 1, 8, 8).abs()
-    kept = share(method("lrp", composite="alpha1_beta0", bias="ignored"), task(model, x), query(x, 1))
+    kept = share(
+        method("lrp", composite="alpha1_beta0", bias="ignored"), task(model, x), query(x, 1)
+    )
     torch.testing.assert_close(kept, torch.ones(2), atol=CONSERVED, rtol=0)
 
 
 def test_large_epsilon_absorbs(task, query, method, layers, normal):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = layers(nn.Sequential(nn.Linear(6, 40, bias=False), nn.ReLU()), nn.Linear(40, 3, bias=False))
+        model = layers(
+            nn.Sequential(nn.Linear(6, 40, bias=False), nn.ReLU()), nn.Linear(40, 3, bias=False)
+        )
     x = normal(4, 6)
     kept = [
-        share(method("lrp", composite="epsilon", epsilon=e), task(model, x), query(x, 2)) for e in (1e-9, 0.25, 1e6)
+        share(method("lrp", composite="epsilon", epsilon=e), task(model, x), query(x, 2))
+        for e in (1e-9, 0.25, 1e6)
     ]
     torch.testing.assert_close(kept[0], torch.ones(4), atol=CONSERVED, rtol=0)
     assert float((kept[1] - 1).abs().min()) > 0.01
@@ -241,12 +297,16 @@ def by_zennit(model, x, target, composite):
 def test_zennits_values_where_nothing_is_lost(task, query, method, normal, name, composite, bias):
     """Non-negative images and wide layers: nearly every unit with relevance has contributions of both signs."""
     if "gamma" in composite and bias == "ignored":
-        pytest.skip("zennit takes the sign of a unit with its bias, and divides by a sum without it that may cancel")
+        pytest.skip(
+            "zennit takes the sign of a unit with its bias, and divides by a sum without it that may cancel"
+        )
     if "alpha2" in composite and name == "residual":
         pytest.skip("zennit does not conserve there, which the next test shows")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        model = CnnModel(3, 8, 32, 3) if name == "plain" else random_norms(ResnetModel(3, 16, 32, 3))
+        model = (
+            CnnModel(3, 8, 32, 3) if name == "plain" else random_norms(ResnetModel(3, 16, 32, 3))
+        )
     x = normal(3, 3, 16, 16).abs()
     target = torch.tensor([0, 1, 2])
     asked = task(model.requires_grad_(False), x)
@@ -268,14 +328,18 @@ def test_zennits_values_where_nothing_is_lost(task, query, method, normal, name,
         (nn.Linear, epsilon if composite.startswith("epsilon") else lower),
     ]
     special = [(types.Linear, first[word]) for word in first if composite.endswith(word)]
-    oracle = composites.SpecialFirstLayerMapComposite(layer_map, special, canonizers=[SequentialMergeBatchNorm()])
+    oracle = composites.SpecialFirstLayerMapComposite(
+        layer_map, special, canonizers=[SequentialMergeBatchNorm()]
+    )
     expected = by_zennit(model, x, target, oracle)
     values = method("lrp", composite=composite, bias=bias).explain(asked, query(x, target)).values
     off = (values - expected).abs().flatten(1).sum(1) / expected.abs().flatten(1).sum(1)
     assert float(off.max()) < 2e-3
 
 
-def test_zennits_alpha2_beta1_does_not_conserve_on_a_residual_network_and_ours_does(task, query, method, normal):
+def test_zennits_alpha2_beta1_does_not_conserve_on_a_residual_network_and_ours_does(
+    task, query, method, normal
+):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         model = random_norms(ResnetModel(3, 8, 32, 3)).requires_grad_(False)
@@ -284,7 +348,10 @@ def test_zennits_alpha2_beta1_does_not_conserve_on_a_residual_network_and_ours_d
     layer_map = [*composites.layer_map_base(1e-12), (types.Linear, both)]
     asked, wanted = task(model, x), query(x, target)
     theirs = by_zennit(
-        model, x, target, composites.LayerMapComposite(layer_map, canonizers=[SequentialMergeBatchNorm()])
+        model,
+        x,
+        target,
+        composites.LayerMapComposite(layer_map, canonizers=[SequentialMergeBatchNorm()]),
     )
     assert float((theirs.flatten(1).sum(1) / logits(asked, wanted) - 1).abs().max()) > 5 * CONSERVED
     kept = share(method("lrp", composite="alpha2_beta1", bias="ignored"), asked, wanted)
@@ -302,7 +369,9 @@ def test_zennit_pays_out_twice_where_there_is_nothing_negative(maximum, task, qu
 
 @pytest.mark.parametrize("composite", COMPOSITES)
 @pytest.mark.parametrize("order", ["convolution first", "norm first"])
-def test_batch_norm_is_folded_into_the_linear_layer_beside_it(layers, task, query, method, normal, composite, order):
+def test_batch_norm_is_folded_into_the_linear_layer_beside_it(
+    layers, task, query, method, normal, composite, order
+):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         convolution, head = nn.Conv2d(2, 5, 3), nn.Linear(80, 3)
@@ -317,16 +386,22 @@ def test_batch_norm_is_folded_into_the_linear_layer_beside_it(layers, task, quer
         folded.bias.data = convolution.bias.data * scale + shift
     else:
         folded.weight.data = convolution.weight.data * scale[:, None, None]
-        folded.bias.data = convolution.bias.data + torch.einsum("oihw,i->o", convolution.weight.data, shift)
+        folded.bias.data = convolution.bias.data + torch.einsum(
+            "oihw,i->o", convolution.weight.data, shift
+        )
     x = normal(3, 2, 6, 6)
     with_norm, without = (
         method("lrp", composite=composite).explain(task(model, x), query(x, 1)).values
         for model in (normed, layers(nn.Sequential(folded, nn.ReLU(), nn.Flatten()), head))
     )
-    torch.testing.assert_close(with_norm, without, rtol=1e-3, atol=1e-4 * float(without.abs().max()))
+    torch.testing.assert_close(
+        with_norm, without, rtol=1e-3, atol=1e-4 * float(without.abs().max())
+    )
 
 
-def test_batch_norm_is_not_folded_into_what_something_else_reads(layers, task, query, method, normal):
+def test_batch_norm_is_not_folded_into_what_something_else_reads(
+    layers, task, query, method, normal
+):
     """The stem of a network with pre-activation: its output goes to a batch norm and round it."""
 
     class Skip(nn.Module):
@@ -340,7 +415,9 @@ def test_batch_norm_is_not_folded_into_what_something_else_reads(layers, task, q
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = layers(nn.Sequential(nn.Conv2d(1, 4, 3), Skip(), nn.ReLU(), nn.Flatten()), nn.Linear(144, 2))
+        model = layers(
+            nn.Sequential(nn.Conv2d(1, 4, 3), Skip(), nn.ReLU(), nn.Flatten()), nn.Linear(144, 2)
+        )
     x = normal(2, 1, 8, 8)
     asked, wanted = task(random_norms(model), x), query(x, 1)
     expected = method("gradient_x_input").explain(asked, wanted).values
@@ -351,7 +428,10 @@ def test_batch_norm_is_not_folded_into_what_something_else_reads(layers, task, q
 
 
 def test_batch_norm_without_statistics_is_refused(layers, task, query, method, normal):
-    model = layers(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4, track_running_stats=False)), nn.Linear(4, 2))
+    model = layers(
+        nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4, track_running_stats=False)),
+        nn.Linear(4, 2),
+    )
     x = normal(5, 3)
     with pytest.raises(ValueError, match=r"The batch norm 'trunk\.1' normalises by the batch"):
         method("lrp").explain(task(model, x), query(x))
@@ -375,7 +455,9 @@ def test_sums_are_recognised_by_their_name(task, query, method, normal):
         if is_known:
             assert torch.equal(method("lrp").explain(task(model, x), query(x, 1)).values, expected)
         else:
-            with pytest.raises(ValueError, match=r"operation Sum in or before module 'trunk\.10\.add' \(Plus\)"):
+            with pytest.raises(
+                ValueError, match=r"operation Sum in or before module 'trunk\.10\.add' \(Plus\)"
+            ):
                 method("lrp").explain(task(model, x), query(x, 1))
 
 
@@ -393,11 +475,20 @@ class Bare(nn.Module):
 @pytest.mark.parametrize(
     "layer, message",
     [
-        (Bare(lambda x, y: x + y), r"operation Add in or before module 'trunk\.1' \(Bare\); register additions as"),
+        (
+            Bare(lambda x, y: x + y),
+            r"operation Add in or before module 'trunk\.1' \(Bare\); register additions as",
+        ),
         (Bare(lambda x, y: x * y), r"operation Mul in or before module 'trunk\.1' \(Bare\)"),
         (Bare(lambda x, y: y.relu()), r"operation Relu in or before module 'trunk\.1' \(Bare\)"),
-        (Bare(lambda x, y: y.softmax(1)), r"operation Softmax in or before module 'trunk\.1' \(Bare\)"),
-        (nn.LayerNorm(4), r"operation NativeLayerNorm in or before module 'trunk\.1' \(LayerNorm\)"),
+        (
+            Bare(lambda x, y: y.softmax(1)),
+            r"operation Softmax in or before module 'trunk\.1' \(Bare\)",
+        ),
+        (
+            nn.LayerNorm(4),
+            r"operation NativeLayerNorm in or before module 'trunk\.1' \(LayerNorm\)",
+        ),
         (nn.PReLU(), r"operation PreluKernel in or before module 'trunk\.1' \(PReLU\)"),
     ],
 )
@@ -419,7 +510,9 @@ def test_unknown_layers_are_refused_by_name(layers, task, query, method, normal,
     ],
 )
 @pytest.mark.parametrize("composite", COMPOSITES)
-def test_a_mean_that_is_called_shares_like_its_module(layers, task, query, method, normal, mean, composite):
+def test_a_mean_that_is_called_shares_like_its_module(
+    layers, task, query, method, normal, mean, composite
+):
     class Called(nn.Module):
         def forward(self, x):
             return mean(x)
@@ -429,7 +522,9 @@ def test_a_mean_that_is_called_shares_like_its_module(layers, task, query, metho
         trunk, head = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU()), nn.Linear(4, 2)
     x = normal(2, 1, 8, 8)
     called, registered = (
-        method("lrp", composite=composite).explain(task(layers(nn.Sequential(*trunk, *last), head), x), query(x, 1))
+        method("lrp", composite=composite).explain(
+            task(layers(nn.Sequential(*trunk, *last), head), x), query(x, 1)
+        )
         for last in ([Called()], [nn.AdaptiveAvgPool2d(1), nn.Flatten()])
     )
     torch.testing.assert_close(called.values, registered.values)
@@ -487,7 +582,9 @@ def test_constant_network_has_no_relevance(layers, task, query, method, normal):
         assert float(found.values.abs().max()) == 0  # the bias takes it all
         torch.testing.assert_close(found.residual, torch.full((4,), 2.0))
     found = method("deep_taylor").explain(task(model, x), query(x))
-    torch.testing.assert_close(found.values.sum(1), torch.full((4,), 2.0))  # nothing to share by: evenly
+    torch.testing.assert_close(
+        found.values.sum(1), torch.full((4,), 2.0)
+    )  # nothing to share by: evenly
 
 
 # --- filtering, cost, range -------------------------------------------------------------------------------------------
@@ -506,7 +603,9 @@ def test_filtered_relevance_of_all_channels_adds_up(task, query, method, normal)
     ]
     torch.testing.assert_close(parts[0].values + parts[1].values, whole, atol=1e-6, rtol=1e-4)
     assert float(parts[0].values.abs().max()) > 0
-    torch.testing.assert_close(parts[0].residual, logits(asked, wanted) - parts[0].values.flatten(1).sum(1))
+    torch.testing.assert_close(
+        parts[0].residual, logits(asked, wanted) - parts[0].values.flatten(1).sum(1)
+    )
 
 
 def test_impossible_filters_are_refused(task, query, method, normal):
@@ -514,7 +613,9 @@ def test_impossible_filters_are_refused(task, query, method, normal):
     x = normal(1, 1, 12, 12)
     with pytest.raises(ValueError, match=r"channels must be between 0 and 7, got \[8\]"):
         method("lrp", through="trunk.4", channels=(8,)).explain(task(model, x), query(x))
-    with pytest.raises(ValueError, match=r"module must be one of trunk, trunk\.0, .* got 'trunk\.40'"):
+    with pytest.raises(
+        ValueError, match=r"module must be one of trunk, trunk\.0, .* got 'trunk\.40'"
+    ):
         method("lrp", through="trunk.40", channels=(1,)).explain(task(model, x), query(x))
     with pytest.raises(ValueError, match="through and channels go together"):
         method("lrp", through="trunk.4")
@@ -541,19 +642,27 @@ def test_network_is_untouched_and_rows_are_counted(task, query, method, normal):
         found = method("lrp").explain(asked, wanted)
     assert (cost.forward, cost.backward) == (70, 70)
     assert all(torch.equal(tensor, before[name]) for name, tensor in resnet.state_dict().items())
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in resnet.modules())
+    assert not any(
+        module._forward_hooks or module._forward_pre_hooks for module in resnet.modules()
+    )
     last = method("lrp").explain(asked, query(x[-2:], 1)).values
     torch.testing.assert_close(found.values[-2:], last, rtol=1e-3, atol=1e-5)
 
 
 def test_composites_differ(method):
     for kind, asked, wanted in toys.tasks(toys.Smooth):
-        maps = {name: method("lrp", composite=name).explain(asked, wanted).values for name in COMPOSITES}
+        maps = {
+            name: method("lrp", composite=name).explain(asked, wanted).values for name in COMPOSITES
+        }
         for name, one in maps.items():
             for other in list(maps)[: list(maps).index(name)]:
                 if name.endswith("flat") and other.endswith("flat"):
                     continue  # one layer that is not epsilon, and it is the first one
-                assert float((one - maps[other]).abs().max()) > 1e-3 * float(one.abs().max()), (kind, name, other)
+                assert float((one - maps[other]).abs().max()) > 1e-3 * float(one.abs().max()), (
+                    kind,
+                    name,
+                    other,
+                )
 
 
 @pytest.mark.parametrize(
@@ -568,5 +677,7 @@ def test_composites_differ(method):
 def test_impossible_settings_are_refused(method, parameters, message):
     with pytest.raises(ValueError, match=message):
         method("lrp", **parameters)
-    with pytest.raises(ValueError, match="domain must be auto, box, unbounded or positive, got 'real'"):
+    with pytest.raises(
+        ValueError, match="domain must be auto, box, unbounded or positive, got 'real'"
+    ):
         method("deep_taylor", domain="real")

@@ -7,8 +7,9 @@ import torch
 from captum.attr import FeatureAblation, Occlusion
 from torch import nn
 
-from gpex_bench import coalitions, masking
-from gpex_bench.budget import counted
+from gpex_bench.contract.cost import counted
+from gpex_bench.families import shapley
+from gpex_bench.masking import answers
 
 REGIONED = ("feature_ablation", "lime", "lime_fast", "kernel_shap", "shapley_sampling", "elime")
 SAMPLED = ("lime_fast", "kernel_shap", "shapley_sampling", "rise", "sobol", "hsic", "elime")
@@ -29,10 +30,16 @@ def test_occlusion_is_that_of_captum(task, query, method, small, normal, window,
     x, baseline = normal(3, 3, 13, 10), torch.full((3, 13, 10), 0.2)
     target = torch.tensor([0, 2, 1])
     values = (
-        method("occlusion", window=window, stride=stride).explain(task(small, x, baseline), query(x, target)).values
+        method("occlusion", window=window, stride=stride)
+        .explain(task(small, x, baseline), query(x, target))
+        .values
     )
     expected = Occlusion(small).attribute(
-        x, (3, window, window), (3, stride, stride), baselines=baseline[None].expand_as(x), target=target
+        x,
+        (3, window, window),
+        (3, stride, stride),
+        baselines=baseline[None].expand_as(x),
+        target=target,
     )
     torch.testing.assert_close(3 * values, expected, rtol=1e-4, atol=1e-5)
 
@@ -43,7 +50,9 @@ def test_occlusion_without_overlap_sums_to_the_drops(formula, task, query, metho
     asked = task(formula(lambda x: (x * weight).flatten(1).sum(1, keepdim=True), 1), x)
     values = method("occlusion", window=4, stride=4).explain(asked, query(x)).values
     blocks = values.sum(1).view(2, 2, 4, 2, 4).mean((2, 4))
-    torch.testing.assert_close(blocks, (x * weight).sum(1).view(2, 2, 4, 2, 4).sum((2, 4)), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        blocks, (x * weight).sum(1).view(2, 2, 4, 2, 4).sum((2, 4)), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_feature_ablation_is_that_of_captum(task, query, method, small, normal):
@@ -51,9 +60,12 @@ def test_feature_ablation_is_that_of_captum(task, query, method, small, normal):
     explainer = method("feature_ablation", n_segments=20)
     values = explainer.explain(task(small, x, baseline), query(x, 1)).values
     for row in range(2):
-        cut = masking.regions(x[row : row + 1], "slic", 20).index
+        cut = answers.regions(x[row : row + 1], "slic", 20).index
         expected = FeatureAblation(small).attribute(
-            x[row : row + 1], baselines=baseline[None], target=1, feature_mask=cut[:, None].expand(-1, 3, -1, -1)
+            x[row : row + 1],
+            baselines=baseline[None],
+            target=1,
+            feature_mask=cut[:, None].expand(-1, 3, -1, -1),
         )
         size = cut.flatten().bincount()[cut][:, None] * 3
         torch.testing.assert_close(values[row : row + 1], expected / size, rtol=1e-3, atol=1e-6)
@@ -64,7 +76,11 @@ def test_feature_ablation_of_columns(formula, task, query, method, normal):
     model = formula(lambda x: (x[:, 0] * x[:, 1] + x[:, 2])[:, None], 1)
     values = method("feature_ablation").explain(task(model, x, baseline), query(x)).values
     expected = torch.stack(
-        [(x[:, 0] - baseline[0]) * x[:, 1], (x[:, 1] - baseline[1]) * x[:, 0], x[:, 2] - baseline[2]]
+        [
+            (x[:, 0] - baseline[0]) * x[:, 1],
+            (x[:, 1] - baseline[1]) * x[:, 0],
+            x[:, 2] - baseline[2],
+        ]
     )
     torch.testing.assert_close(values[:, :3], expected.T)
     assert torch.equal(values[:, 3:], torch.zeros(4, 2))
@@ -93,7 +109,9 @@ def test_rise_masks_are_those_of_the_paper(method):
     cells, down, right = explainer._draw(torch.Generator().manual_seed(0), torch.zeros(1, 1, 10, 7))
     up = vars(sys.modules[type(explainer).__module__])["bilinear"]
     assert (up(3, 10).shape, up(3, 7).shape) == ((16, 3), (12, 3))
-    whole = nn.functional.interpolate(cells[:1, None].float(), (16, 12), mode="bilinear", align_corners=False)[0, 0]
+    whole = nn.functional.interpolate(
+        cells[:1, None].float(), (16, 12), mode="bilinear", align_corners=False
+    )[0, 0]
     torch.testing.assert_close(up(3, 10) @ cells[0].float() @ up(3, 7).T, whole)
     assert (down.unique().tolist(), right.unique().tolist()) == ([0, 1, 2, 3], [0, 1, 2])
     assert abs(float(cells.float().mean()) - 0.3) < 0.04
@@ -104,7 +122,9 @@ def test_centred_rise_is_rise_with_another_zero(formula, task, query, method, no
     weight[2:4, 2:4] = 1.0
     asked = task(formula(lambda x: 5 + (x[:, 0] * weight).flatten(1).sum(1, keepdim=True), 1), x)
     plain, centred = (
-        method("rise", grid=4, budget=4000, output="logit", centre=centre).explain(asked, query(x)).values[0, 0]
+        method("rise", grid=4, budget=4000, output="logit", centre=centre)
+        .explain(asked, query(x))
+        .values[0, 0]
         for centre in (False, True)
     )
     assert float(centred[2:4, 2:4].min()) > float(centred[6:, 6:].max())
@@ -112,13 +132,17 @@ def test_centred_rise_is_rise_with_another_zero(formula, task, query, method, no
 
 
 @pytest.mark.parametrize("name", SAMPLED)
-def test_masks_are_made_for_few_samples_at_a_time(monkeypatch, task, query, method, small, normal, name):
+def test_masks_are_made_for_few_samples_at_a_time(
+    monkeypatch, task, query, method, small, normal, name
+):
     """With room for the masks of one sample, three samples are three probes, with the values of one."""
-    x, made, probe = normal(3, 3, 12, 12), [], masking.probe
-    explainer = method(name, budget=300) if name != "elime" else method(name, budget=300, population=30)
+    x, made, probe = normal(3, 3, 12, 12), [], answers.probe
+    explainer = (
+        method(name, budget=300) if name != "elime" else method(name, budget=300, population=30)
+    )
     together = explainer.explain(task(small, x), query(x)).values
-    monkeypatch.setattr(masking, "GROUP", 30)
-    for module in (sys.modules[type(explainer).__module__], coalitions):
+    monkeypatch.setattr(answers, "GROUP", 30)
+    for module in (sys.modules[type(explainer).__module__], shapley):
         if hasattr(module, "probe"):
             monkeypatch.setattr(module, "probe", lambda *asked: made.append(asked) or probe(*asked))
     alone = explainer.explain(task(small, x), query(x)).values
@@ -127,12 +151,16 @@ def test_masks_are_made_for_few_samples_at_a_time(monkeypatch, task, query, meth
 
 
 @pytest.mark.parametrize("name", SAMPLED)
-def test_memory_is_bounded_and_the_budget_kept(monkeypatch, task, query, method, small, normal, name):
-    monkeypatch.setattr(masking, "CHUNK", 32)
-    monkeypatch.setattr(masking, "GROUP", 500)
+def test_memory_is_bounded_and_the_budget_kept(
+    monkeypatch, task, query, method, small, normal, name
+):
+    monkeypatch.setattr(answers, "CHUNK", 32)
+    monkeypatch.setattr(answers, "GROUP", 500)
     x, sizes = normal(3, 3, 12, 12), []
     handle = small.register_forward_hook(lambda module, args, output: sizes.append(len(output)))
-    explainer = method(name, budget=300) if name != "elime" else method(name, budget=300, population=30)
+    explainer = (
+        method(name, budget=300) if name != "elime" else method(name, budget=300, population=30)
+    )
     with counted(small) as rows:
         explainer.explain(task(small, x), query(x))
     handle.remove()
@@ -158,7 +186,8 @@ def test_constant_outputs_give_no_relevance(formula, task, query, method, name):
 def test_images_smaller_than_a_segment_are_refused(task, query, method, small, normal, name):
     x = normal(1, 3, 2, 2)
     with pytest.raises(
-        ValueError, match=r"at least 8 segments and slic found \d in 2 x 2 pixels; raise n_segments \(8\)"
+        ValueError,
+        match=r"at least 8 segments and slic found \d in 2 x 2 pixels; raise n_segments \(8\)",
     ):
         method(name, n_segments=8).explain(task(small, x), query(x))
 
@@ -166,7 +195,9 @@ def test_images_smaller_than_a_segment_are_refused(task, query, method, small, n
 @pytest.mark.parametrize("name", REGIONED)
 def test_images_of_one_region_are_refused(task, query, method, small, name):
     x = torch.zeros(1, 3, 8, 8)
-    with pytest.raises(ValueError, match=r"at least 8 segments and quickshift found \d in 8 x 8 pixels"):
+    with pytest.raises(
+        ValueError, match=r"at least 8 segments and quickshift found \d in 8 x 8 pixels"
+    ):
         method(name, n_segments=8, segmentation="quickshift").explain(task(small, x), query(x))
 
 
@@ -175,7 +206,11 @@ def test_settings_that_make_no_sense_are_refused(task, query, method, small, nor
     for name, bad, match in (
         ("occlusion", {"window": 2, "stride": 3}, r"stride must be at most window \(2\), got 3"),
         ("occlusion", {"window": 0}, "window must be at least 1, got 0"),
-        ("feature_ablation", {"fill": "grey"}, "fill must be one of baseline, mean, segment_mean, blur, got 'grey'"),
+        (
+            "feature_ablation",
+            {"fill": "grey"},
+            "fill must be one of baseline, mean, segment_mean, blur, got 'grey'",
+        ),
         (
             "feature_ablation",
             {"segmentation": "felz"},
@@ -187,7 +222,11 @@ def test_settings_that_make_no_sense_are_refused(task, query, method, small, nor
     ):
         with pytest.raises(ValueError, match=match):
             method(name, **bad)
-    for name, bad in (("occlusion", {"window": 10}), ("rise", {"grid": 10}), ("sobol", {"grid": 10, "budget": 10**4})):
+    for name, bad in (
+        ("occlusion", {"window": 10}),
+        ("rise", {"grid": 10}),
+        ("sobol", {"grid": 10, "budget": 10**4}),
+    ):
         with pytest.raises(ValueError, match="the image's shorter side"):
             method(name, **bad).explain(task(small, x), query(x))
 
@@ -206,4 +245,6 @@ def test_every_fill_works_on_images(task, query, method, small, normal, name, fi
     settings = {} if name == "feature_ablation" else {"budget": 200}
     values = method(name, fill=fill, **settings).explain(task(small, x), query(x)).values
     assert float(values.std()) > 0
-    assert not torch.equal(values, method(name, **settings).explain(task(small, x), query(x)).values)
+    assert not torch.equal(
+        values, method(name, **settings).explain(task(small, x), query(x)).values
+    )

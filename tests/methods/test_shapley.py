@@ -7,8 +7,8 @@ from itertools import combinations
 import pytest
 import torch
 
-from gpex_bench import masking
-from gpex_bench.budget import counted
+from gpex_bench.contract.cost import counted
+from gpex_bench.masking import answers
 
 BOTH = ("kernel_shap", "shapley_sampling")
 
@@ -44,7 +44,12 @@ def tangled(formula, normal):
     """A network with interactions of every order; column 5 does nothing."""
     weight = normal(8, 6, seed=3)
     weight[5] = 0
-    return formula(lambda x: torch.stack([(x @ weight).tanh().prod(1) + (x @ weight).sin().sum(1), 0 * x[:, 0]], 1), 2)
+    return formula(
+        lambda x: torch.stack(
+            [(x @ weight).tanh().prod(1) + (x @ weight).sin().sum(1), 0 * x[:, 0]], 1
+        ),
+        2,
+    )
 
 
 @pytest.fixture
@@ -58,14 +63,18 @@ def test_all_subsets_are_the_exact_values(tangled, task, query, method, normal):
     x, baseline = normal(3, 8), normal(8, seed=1)
     expected = torch.stack([shapley(game, 8) for game in games(tangled, x, baseline)])
     with counted(tangled) as rows:
-        values = method("kernel_shap", budget=256).explain(task(tangled, x, baseline), query(x)).values
+        values = (
+            method("kernel_shap", budget=256).explain(task(tangled, x, baseline), query(x)).values
+        )
     torch.testing.assert_close(values.double(), expected, rtol=1e-3, atol=1e-4)
     assert float(values[:, 5].abs().max()) < 1e-5
     assert rows.forward == 3 * 256
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_pairs_of_coalitions_are_exact_for_pairs_of_columns(quadratic, task, query, method, normal, name):
+def test_pairs_of_coalitions_are_exact_for_pairs_of_columns(
+    quadratic, task, query, method, normal, name
+):
     """Antithetic orders share an interaction of two evenly, and complements cancel what is left over."""
     x, baseline = normal(3, 8), normal(8, seed=1)
     expected = torch.stack([shapley(game, 8) for game in games(quadratic, x, baseline)])
@@ -78,7 +87,12 @@ def test_samples_converge_to_the_exact_values(tangled, task, query, method, norm
     x, baseline = normal(6, 8), normal(8, seed=1)
     expected = torch.stack([shapley(game, 8) for game in games(tangled, x, baseline)])
     few, many = (
-        float((method(name, budget=n).explain(task(tangled, x, baseline), query(x)).values - expected).norm())
+        float(
+            (
+                method(name, budget=n).explain(task(tangled, x, baseline), query(x)).values
+                - expected
+            ).norm()
+        )
         for n in (40, 250 if name == "kernel_shap" else 4000)
     )
     assert many < 0.5 * few
@@ -89,9 +103,11 @@ def test_samples_converge_to_the_exact_values(tangled, task, query, method, norm
 @pytest.mark.parametrize("output", ["logit", "probability", "log_odds"])
 def test_values_sum_to_the_change_of_the_output(tangled, task, query, method, normal, name, output):
     x, baseline = normal(4, 8), normal(8, seed=1)
-    values = method(name, budget=60, output=output).explain(task(tangled, x, baseline), query(x)).values
+    values = (
+        method(name, budget=60, output=output).explain(task(tangled, x, baseline), query(x)).values
+    )
     logits = torch.stack([tangled(x), tangled(baseline[None].expand_as(x))])
-    scale = [masking.on_scale(part, torch.zeros(4, dtype=torch.int64), output) for part in logits]
+    scale = [answers.on_scale(part, torch.zeros(4, dtype=torch.int64), output) for part in logits]
     torch.testing.assert_close(values.sum(1).double(), scale[0] - scale[1], rtol=1e-4, atol=1e-4)
 
 
@@ -104,7 +120,7 @@ def test_images_of_different_numbers_of_segments(formula, task, query, method, n
     asked = task(formula(lambda x: (x * weight).flatten(1).sum(1, keepdim=True), 1), x)
     explainer = method(name, budget=400, segmentation="quickshift", n_segments=30)
     values = explainer.explain(asked, query(x)).values
-    cut = masking.regions(x, "quickshift", 30)
+    cut = answers.regions(x, "quickshift", 30)
     assert len(set(cut.count.tolist())) > 1
     for row, index in enumerate(cut.index):
         found, expected = (
@@ -138,7 +154,8 @@ def test_coalitions_follow_the_kernel(method):
 def test_budgets_that_are_too_small_are_refused(tangled, task, query, method, normal, name):
     x = normal(1, 8)
     with pytest.raises(
-        ValueError, match="budget must be at least 16 rows for 8 regions, got 15; raise it or cut fewer"
+        ValueError,
+        match="budget must be at least 16 rows for 8 regions, got 15; raise it or cut fewer",
     ):
         method(name, budget=15).explain(task(tangled, x), query(x))
 
@@ -147,7 +164,12 @@ def test_budgets_that_are_too_small_are_refused(tangled, task, query, method, no
 def test_draws_depend_on_seed_and_sample(tangled, task, query, method, normal, name):
     x = normal(1, 8)
     values = {
-        tuple(method(name, budget=40).explain(task(tangled, x, seed=seed), query(x, first=first)).values[0].tolist())
+        tuple(
+            method(name, budget=40)
+            .explain(task(tangled, x, seed=seed), query(x, first=first))
+            .values[0]
+            .tolist()
+        )
         for seed in (1, 2)
         for first in (5, 6)
     }

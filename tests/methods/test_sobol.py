@@ -8,8 +8,8 @@ import torch
 from SALib.analyze import sobol as analyze
 from SALib.sample import sobol as sample
 
-from gpex_bench.budget import counted
-from gpex_bench.registry import plugins
+from gpex_bench.contract.cost import counted
+from gpex_bench.plugins.registry import plugins
 
 A, B = 7.0, 0.1
 FIRST = np.array([0.3139, 0.4424, 0.0])  # Ishigami and Homma 1990 with a = 7, b = 0.1
@@ -26,7 +26,9 @@ def closed_form():
     main_1 = 0.5 * (1 + B * np.pi**4 / 5) ** 2
     main_2, pair_13 = A**2 / 8, B**2 * np.pi**8 * (1 / 18 - 1 / 50)
     total = main_1 + main_2 + pair_13
-    return np.array([main_1, main_2, 0]) / total, np.array([main_1 + pair_13, main_2, pair_13]) / total
+    return np.array([main_1, main_2, 0]) / total, np.array(
+        [main_1 + pair_13, main_2, pair_13]
+    ) / total
 
 
 @pytest.fixture
@@ -55,9 +57,15 @@ def indices(source):
 @pytest.mark.parametrize("n_factors", [3, 7])
 def test_design_and_estimators_are_those_of_salib(source, n_factors):
     """From SALib's base points come its rows in its order, and from the same answers its numbers."""
-    problem = {"num_vars": n_factors, "names": list("abcdefg"[:n_factors]), "bounds": [[0, 1]] * n_factors}
+    problem = {
+        "num_vars": n_factors,
+        "names": list("abcdefg"[:n_factors]),
+        "bounds": [[0, 1]] * n_factors,
+    }
     rows = sample.sample(problem, 64, calc_second_order=False, seed=3)
-    points = torch.from_numpy(np.hstack([rows[:: n_factors + 2], rows[n_factors + 1 :: n_factors + 2]]))
+    points = torch.from_numpy(
+        np.hstack([rows[:: n_factors + 2], rows[n_factors + 1 :: n_factors + 2]])
+    )
     np.testing.assert_array_equal(source["mixed"](points)(slice(0, len(rows))).numpy(), rows)
     np.testing.assert_array_equal(source["mixed"](points)(slice(5, 40)).numpy(), rows[5:40])
     ours = source["design"](n_factors, 64, 3)  # scrambled otherwise, as well spread
@@ -86,7 +94,12 @@ def test_ishigami(indices, order, expected, atol):
 
 def test_ishigami_converges(indices):
     off = [
-        np.mean([np.abs(indices(lambda u: ishigami(np.pi * (2 * u - 1)), 3, n, s, "total") - TOTAL) for s in (1, 2, 3)])
+        np.mean(
+            [
+                np.abs(indices(lambda u: ishigami(np.pi * (2 * u - 1)), 3, n, s, "total") - TOTAL)
+                for s in (1, 2, 3)
+            ]
+        )
         for n in (32, 2048)
     ]
     assert off[1] < off[0] / 4
@@ -113,7 +126,12 @@ def test_additive_network_has_shares_of_the_variance(formula, task, query, metho
 def test_regions_of_an_image(formula, task, query, method):
     """Only one region and half of another matter; each index is spread over the entries of its region."""
     x = torch.ones(1, 3, 8, 8)
-    asked = task(formula(lambda x: (x[:, :, :2, :2].mean((1, 2, 3)) + x[:, :, 4:6, 6].mean((1, 2)))[:, None], 1), x)
+    asked = task(
+        formula(
+            lambda x: (x[:, :, :2, :2].mean((1, 2, 3)) + x[:, :, 4:6, 6].mean((1, 2)))[:, None], 1
+        ),
+        x,
+    )
     values = method("sobol", grid=4, budget=1024 * 18).explain(asked, query(x)).values[0]
     regions = values.view(3, 4, 2, 4, 2).sum((0, 2, 4))
     expected = torch.zeros(4, 4)
@@ -148,7 +166,12 @@ def test_cost_and_seeds(formula, task, query, method, normal):
     table = normal(1, 5)
     model = formula(lambda x: x.cumprod(1).sum(1, keepdim=True), 1)
     values = {
-        tuple(method("sobol").explain(task(model, table, seed=seed), query(table, first=first)).values[0].tolist())
+        tuple(
+            method("sobol")
+            .explain(task(model, table, seed=seed), query(table, first=first))
+            .values[0]
+            .tolist()
+        )
         for seed in (1, 2)
         for first in (5, 6)
     }
@@ -159,8 +182,12 @@ def test_bad_settings_are_refused(formula, task, query, method, normal):
     with pytest.raises(ValueError, match="order must be 'total' or 'first', got 'second'"):
         method("sobol", order="second")
     x = normal(1, 1, 9, 9)
-    with pytest.raises(ValueError, match="budget must be at least 102 rows for 49 factors, got 101; raise it"):
+    with pytest.raises(
+        ValueError, match="budget must be at least 102 rows for 49 factors, got 101; raise it"
+    ):
         method("sobol", budget=101).explain(task(formula(lambda x: x.flatten(1), 81), x), query(x))
     x = normal(1, 1, 6, 9)
-    with pytest.raises(ValueError, match="grid must be between 1 and the image's shorter side, got 7"):
+    with pytest.raises(
+        ValueError, match="grid must be between 1 and the image's shorter side, got 7"
+    ):
         method("sobol").explain(task(formula(lambda x: x.flatten(1), 54), x), query(x))

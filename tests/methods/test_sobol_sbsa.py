@@ -6,7 +6,7 @@ import pytest
 import torch
 from skimage.measure import label
 
-from gpex_bench.budget import counted
+from gpex_bench.contract.cost import counted
 
 GRID = {"regions": "grid", "n_regions": 9}
 
@@ -23,7 +23,11 @@ def found(formula, task, query, method):
     def run(logit, **settings):
         x = torch.ones(2, 1, 12, 12)
         asked = task(formula(lambda x: logit(cells(x))[:, None], 1), x)
-        values = method("sobol_sbsa", **GRID, budget=1024 * 11, **settings).explain(asked, query(x)).values
+        values = (
+            method("sobol_sbsa", **GRID, budget=1024 * 11, **settings)
+            .explain(asked, query(x))
+            .values
+        )
         return 16 * cells(values)
 
     return run
@@ -33,12 +37,18 @@ def found(formula, task, query, method):
 def test_regions_that_act_alone_have_no_interactions(found, mask):
     weight = torch.arange(9.0)
     expected = (weight**2 / (weight**2).sum()).expand(2, 9)
-    for order, wanted in (("first", expected), ("total", expected), ("interaction", torch.zeros(2, 9))):
+    for order, wanted in (
+        ("first", expected),
+        ("total", expected),
+        ("interaction", torch.zeros(2, 9)),
+    ):
         shares = found(lambda c: c @ weight, mask=mask, order=order)
         torch.testing.assert_close(shares, wanted, atol=0.03, rtol=0)
 
 
-@pytest.mark.parametrize("mask, first, total", [("continuous", 3 / 7, 4 / 7), ("binary", 1 / 3, 2 / 3)])
+@pytest.mark.parametrize(
+    "mask, first, total", [("continuous", 3 / 7, 4 / 7), ("binary", 1 / 3, 2 / 3)]
+)
 def test_regions_that_act_together_have_a_known_share(found, mask, first, total):
     for order, share in (("first", first), ("total", total), ("interaction", total - first)):
         shares = found(lambda c: c[:, 0] * c[:, 4], mask=mask, order=order)
@@ -77,16 +87,22 @@ def test_superpixels_are_merged_along_colour_into_connected_regions(method):
     for n_regions in (1, 2, 7, 12):
         for index in method("sobol_sbsa", n_regions=n_regions).cut(noise).index.numpy():
             assert sorted(set(index.ravel())) == list(range(n_regions))
-            assert all(label(index == region, connectivity=1).max() == 1 for region in range(n_regions))
+            assert all(
+                label(index == region, connectivity=1).max() == 1 for region in range(n_regions)
+            )
 
 
-def test_a_sample_does_not_depend_on_the_regions_of_others(formula, task, query, method, monkeypatch):
+def test_a_sample_does_not_depend_on_the_regions_of_others(
+    formula, task, query, method, monkeypatch
+):
     x = torch.rand(2, 1, 12, 12, generator=torch.Generator().manual_seed(0))
     model = formula(lambda x: cells(x).square().sum(1, keepdim=True), 1)
     explainer = method("sobol_sbsa", n_regions=4, budget=200)
     source = vars(sys.modules[type(explainer).__module__])
     full = source["merged"]
-    monkeypatch.setitem(source, "merged", lambda image, n: full(image, 2 if image[0, 0, 0] == x[0, 0, 0, 0] else n))
+    monkeypatch.setitem(
+        source, "merged", lambda image, n: full(image, 2 if image[0, 0, 0] == x[0, 0, 0, 0] else n)
+    )
     both = explainer.explain(task(model, x), query(x)).values
     alone = explainer.explain(task(model, x), query(x[:1])).values
     torch.testing.assert_close(both[:1], alone)
@@ -113,7 +129,11 @@ def test_cost_and_seeds(formula, task, query, method):
     assert (cost.forward, cost.backward) == (128 * 11, 0)
     explainer = method("sobol_sbsa", **GRID)
     values = {
-        tuple(explainer.explain(task(model, x, seed=seed), query(x, first=first)).values.flatten().tolist())
+        tuple(
+            explainer.explain(task(model, x, seed=seed), query(x, first=first))
+            .values.flatten()
+            .tolist()
+        )
         for seed in (1, 2)
         for first in (5, 6)
     }
@@ -138,8 +158,16 @@ def test_impossible_settings_are_refused(method, settings, message):
 
 def test_a_budget_too_small_says_what_is_needed(formula, task, query, method):
     x = torch.ones(1, 1, 12, 12)
-    with pytest.raises(ValueError, match="budget must be at least 22 rows for 9 factors, got 21; raise it"):
-        method("sobol_sbsa", **GRID, budget=21).explain(task(formula(lambda x: cells(x), 9), x), query(x))
-    with pytest.raises(ValueError, match="grid must be between 1 and the image's shorter side, got 3"):
+    with pytest.raises(
+        ValueError, match="budget must be at least 22 rows for 9 factors, got 21; raise it"
+    ):
+        method("sobol_sbsa", **GRID, budget=21).explain(
+            task(formula(lambda x: cells(x), 9), x), query(x)
+        )
+    with pytest.raises(
+        ValueError, match="grid must be between 1 and the image's shorter side, got 3"
+    ):
         small = torch.ones(1, 1, 2, 2)
-        method("sobol_sbsa", **GRID).explain(task(formula(lambda x: x.flatten(1), 4), small), query(small))
+        method("sobol_sbsa", **GRID).explain(
+            task(formula(lambda x: x.flatten(1), 4), small), query(small)
+        )

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from gpex_bench import toys
+from gpex_bench.contract import toys
 from gpex_bench.types import Attribution, Explainer, Need, settings
 
 MAPS = ("squared", "absolute", "channel_summed", "smoothed", "resized")
@@ -83,14 +83,18 @@ def test_blur_of_nothing_and_of_everything(changed, normal):
     x = normal(2, 3, 6, 5)
     torch.testing.assert_close(changed("smoothed", x, width=0.05).values, x)
     everything = x.mean((2, 3), keepdim=True).expand_as(x)
-    torch.testing.assert_close(changed("smoothed", x, width=1e4).values, everything, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(
+        changed("smoothed", x, width=1e4).values, everything, atol=1e-6, rtol=1e-5
+    )
 
 
 def test_cells_are_averaged(changed, normal):
     x = normal(2, 3, 12, 8)
     expected = x.view(2, 3, 4, 3, 4, 2).mean((3, 5)).repeat_interleave(3, 2).repeat_interleave(2, 3)
     torch.testing.assert_close(changed("resized", x, grid=4).values, expected)
-    values = changed("resized", normal(1, 1, 7, 5), grid=3).values[0, 0]  # rows 0-2, 3-4, 5-6; columns 0-1, 2-3, 4
+    values = changed("resized", normal(1, 1, 7, 5), grid=3).values[
+        0, 0
+    ]  # rows 0-2, 3-4, 5-6; columns 0-1, 2-3, 4
     assert len(values.unique()) == 9
     assert torch.equal(values[0], values[2])
     assert not torch.isclose(values[2, 0], values[3, 0])
@@ -100,7 +104,9 @@ def test_cells_are_averaged(changed, normal):
 def test_sum_and_residual_stay(changed, normal, name):
     x = normal(3, 2, 9, 7)
     found = changed(name, x, **({"grid": 4} if name == "resized" else {}))
-    torch.testing.assert_close(found.values.flatten(1).sum(1), x.flatten(1).sum(1), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        found.values.flatten(1).sum(1), x.flatten(1).sum(1), atol=1e-4, rtol=1e-4
+    )
     torch.testing.assert_close(found.residual, torch.full((3,), 0.5))
 
 
@@ -137,7 +143,9 @@ def test_maps_that_move_with_the_image_stay_inside(changed, normal):
     x = normal(2, 3, 12, 10)
     values = changed("translation_averaged", x, reach=2, step=1).values
     torch.testing.assert_close(values[:, :, 2:-2, 2:-2], x[:, :, 2:-2, 2:-2])
-    torch.testing.assert_close(values[:, :, 0, 5], x[:, :, 0, 5] * 3 / 5)  # the shifts up lose the first row
+    torch.testing.assert_close(
+        values[:, :, 0, 5], x[:, :, 0, 5] * 3 / 5
+    )  # the shifts up lose the first row
 
 
 def test_no_shift_is_the_other_method(changed, normal):
@@ -149,9 +157,13 @@ def test_maps_are_averaged_over_shifts(formula, task, query, method, normal):
     """The gradient at a place p of sum_p w_p x_p^2 is 2 w_p x_p: shifted back, the weights are averaged round p."""
     weight, x = normal(1, 9, 9), normal(2, 1, 9, 9, seed=1)
     asked = task(formula(lambda x: (weight * x.square()).flatten(1).sum(1, keepdim=True), 1), x)
-    found = method("translation_averaged", of=method("gradient_x_input"), reach=1, step=1).explain(asked, query(x))
+    found = method("translation_averaged", of=method("gradient_x_input"), reach=1, step=1).explain(
+        asked, query(x)
+    )
     near = torch.nn.functional.avg_pool2d(weight[None], 3, stride=1)
-    torch.testing.assert_close(found.values[:, :, 1:-1, 1:-1], 2 * x.square()[:, :, 1:-1, 1:-1] * near)
+    torch.testing.assert_close(
+        found.values[:, :, 1:-1, 1:-1], 2 * x.square()[:, :, 1:-1, 1:-1] * near
+    )
 
 
 def test_what_comes_into_the_image_is_the_baseline(formula, task, query, method):
@@ -171,7 +183,11 @@ def test_what_comes_into_the_image_is_the_baseline(formula, task, query, method)
 @pytest.mark.parametrize("name", NAMES)
 def test_wrapper_needs_what_the_other_needs(method, name):
     wrapper = method(name, of=Picky())
-    own = {Need.IMAGE} if name in ("channel_summed", "smoothed", "resized", "translation_averaged") else set()
+    own = (
+        {Need.IMAGE}
+        if name in ("channel_summed", "smoothed", "resized", "translation_averaged")
+        else set()
+    )
     assert wrapper.needs == {Need.TRUTH} | own
     assert wrapper.surrogate == "gpex_2"
     assert wrapper == method(name, of=Picky())
@@ -185,7 +201,10 @@ def test_wrapper_is_of_the_kind_of_the_other(method, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_examples_cannot_be_wrapped(method, name):
-    with pytest.raises(ValueError, match="of must be an explainer that gives attributions; RandomExamples gives Exam"):
+    with pytest.raises(
+        ValueError,
+        match="of must be an explainer that gives attributions; RandomExamples gives Exam",
+    ):
         method(name, of=method("random_examples"))
 
 
@@ -206,7 +225,11 @@ def test_an_explainer_that_lies_is_found_out(formula, task, query, method, norma
         ("smoothed", {"width": 0.0}, "width must be positive, got 0"),
         ("reseeded", {"draw": 0}, "draw must be at least 1 .0 is the explainer by itself., got 0"),
         ("resized", {"grid": 0}, "grid must be at least 1, got 0"),
-        ("translation_averaged", {"reach": 3}, "step must be at least 1 and divide reach, got step 2 and reach 3"),
+        (
+            "translation_averaged",
+            {"reach": 3},
+            "step must be at least 1 and divide reach, got step 2 and reach 3",
+        ),
     ],
 )
 def test_impossible_settings_are_refused(method, name, parameters, message):
@@ -217,5 +240,7 @@ def test_impossible_settings_are_refused(method, name, parameters, message):
 def test_images_that_are_too_small_are_refused(changed, normal):
     with pytest.raises(ValueError, match="grid must be at most the image's shorter side 5, got 7"):
         changed("resized", normal(1, 1, 6, 5))
-    with pytest.raises(ValueError, match="reach must be smaller than the 4 pixels of an image's side, got 4"):
+    with pytest.raises(
+        ValueError, match="reach must be smaller than the 4 pixels of an image's side, got 4"
+    ):
         changed("translation_averaged", normal(1, 1, 4, 5))

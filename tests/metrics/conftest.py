@@ -41,7 +41,9 @@ class GradientTimesInput(Explainer):
     def explain(self, task, query):
         x = query.x.clone().requires_grad_()
         with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(task.model(x).gather(1, query.target[:, None]).sum(), x)
+            (gradient,) = torch.autograd.grad(
+                task.model(x).gather(1, query.target[:, None]).sum(), x
+            )
         return Attribution(values=gradient * (query.x - task.data.baseline))
 
 
@@ -73,7 +75,9 @@ class Toy:
 
     def case(self, values, rows=None, explainer=None):
         rows = torch.arange(len(self.query.x)) if rows is None else rows
-        query = Query(x=self.query.x[rows], target=self.query.target[rows], sample=self.query.sample[rows])
+        query = Query(
+            x=self.query.x[rows], target=self.query.target[rows], sample=self.query.sample[rows]
+        )
         residual = (self.exact - values)[rows].flatten(1).sum(1)
         explanation = Attribution(values=values[rows], residual=residual)
         explainer = explainer or GradientTimesInput()
@@ -82,7 +86,12 @@ class Toy:
     def examples(self, index, weight=None):
         weight = torch.ones(index.shape) if weight is None else weight
         explanation = Examples(index=index, weight=weight)
-        return lazily(task=self.task, query=self.query, explanation=explanation, explainer=GradientTimesInput())
+        return lazily(
+            task=self.task,
+            query=self.query,
+            explanation=explanation,
+            explainer=GradientTimesInput(),
+        )
 
 
 @pytest.fixture
@@ -96,7 +105,11 @@ def toy():
     truth = Truth(mask=mask, train_group=torch.arange(30) % 6, test_group=torch.arange(n) % 6)
     data = Dataset(
         name="toy",
-        train=Split(x=torch.rand(30, *shape, generator=generator), y=torch.arange(30) % 3, sample=torch.arange(30)),
+        train=Split(
+            x=torch.rand(30, *shape, generator=generator),
+            y=torch.arange(30) % 3,
+            sample=torch.arange(30),
+        ),
         test=Split(x=x, y=y, sample=100 + torch.arange(n).flip(0)),
         classes=("a", "b", "c"),
         features=(),

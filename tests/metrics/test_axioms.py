@@ -5,16 +5,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from gpex_bench import toys
+from gpex_bench.contract import toys
 from gpex_bench.measurements import measured
 from gpex_bench.measurements.altered import Altered, unseen
-from gpex_bench.measurements.altered_networks import SPLIT, Blind, Mirrored, Rewritten, mirrored, summed
 from gpex_bench.metrics.completeness_error import CompletenessError
 from gpex_bench.metrics.dummy_error import DummyError
 from gpex_bench.metrics.implementation_error import ImplementationError
 from gpex_bench.metrics.linearity_error import LinearityError
 from gpex_bench.metrics.symmetry_error import SymmetryError
-from gpex_bench.registry import plugins
+from gpex_bench.models.altered.for_axioms import SPLIT, Blind, Mirrored, Rewritten, mirrored, summed
+from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Attribution, Case, Dataset, Model, Query, Task
 
 ERRORS = [DummyError(), ImplementationError(), LinearityError(), SymmetryError()]
@@ -29,7 +29,10 @@ class Rectified(Model):
             self.trunk = torch.nn.Sequential(torch.nn.Linear(shape[0], 32), torch.nn.ReLU())
         else:
             self.trunk = torch.nn.Sequential(
-                torch.nn.Conv2d(shape[0], 6, 3, padding=1), torch.nn.ReLU(), torch.nn.MaxPool2d(2), torch.nn.Flatten()
+                torch.nn.Conv2d(shape[0], 6, 3, padding=1),
+                torch.nn.ReLU(),
+                torch.nn.MaxPool2d(2),
+                torch.nn.Flatten(),
             )
         self.head = torch.nn.Linear(32 if len(shape) == 1 else 6 * 36, 3)
 
@@ -40,7 +43,12 @@ class Rectified(Model):
 def task_of(kind):
     torch.manual_seed(0)
     data = toys.dataset(kind)
-    task = Task(model=Rectified(toys.SHAPES[kind]).eval().requires_grad_(False), data=data, surrogate=None, seed=5)
+    task = Task(
+        model=Rectified(toys.SHAPES[kind]).eval().requires_grad_(False),
+        data=data,
+        surrogate=None,
+        seed=5,
+    )
     return task, Query(x=data.test.x[:4], target=data.test.y[:4], sample=data.test.sample[:4])
 
 
@@ -54,7 +62,9 @@ def method(name, **settings):
 
 def score(metric, kind, explainer):
     task, query = TASKS[kind]
-    case = Case(task=task, query=query, explanation=explainer.explain(task, query), explainer=explainer)
+    case = Case(
+        task=task, query=query, explanation=explainer.explain(task, query), explainer=explainer
+    )
     return metric.score(measured(case, [metric]))
 
 
@@ -76,12 +86,21 @@ def test_the_rewritten_network_is_the_same_function(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_blind_network_does_not_see_a_quarter(kind):
     task, query = TASKS[kind]
-    case = Case(task=task, query=query, explanation=Attribution(values=query.x), explainer=method("random_map"))
+    case = Case(
+        task=task,
+        query=query,
+        explanation=Attribution(values=query.x),
+        explainer=method("random_map"),
+    )
     hidden = unseen(case)
     share = hidden.double().mean()
-    assert share == (2 / 9 if len(query.x.shape) == 4 else 2 / 8)  # 9 cells of 4 x 4 pixels, or 8 columns
+    assert share == (
+        2 / 9 if len(query.x.shape) == 4 else 2 / 8
+    )  # 9 cells of 4 x 4 pixels, or 8 columns
     blind = Blind(task.model, ~hidden).eval()
-    changed = torch.where(hidden, torch.randn(query.x.shape, generator=torch.Generator().manual_seed(0)), query.x)
+    changed = torch.where(
+        hidden, torch.randn(query.x.shape, generator=torch.Generator().manual_seed(0)), query.x
+    )
     assert torch.equal(blind(changed), blind(query.x))
     assert not torch.allclose(task.model(changed), task.model(query.x))
     torch.testing.assert_close(blind(query.x), task.model(torch.where(hidden, 0.0, query.x)))
@@ -122,7 +141,9 @@ BROKEN = [  # which method is known to break what
 ]
 
 
-@pytest.mark.parametrize(("metric", "name"), BROKEN, ids=lambda part: part if isinstance(part, str) else "")
+@pytest.mark.parametrize(
+    ("metric", "name"), BROKEN, ids=lambda part: part if isinstance(part, str) else ""
+)
 def test_methods_that_break_an_axiom_are_found(metric, name):
     assert score(metric, "colour images", method(name)).min() > 0.02
 
@@ -133,7 +154,9 @@ def test_linearity_of_squares_by_hand():
     torch.manual_seed(0)
     task.model.head.weight.data = torch.randn(3, 8)
     explainer = method("sensitivity")
-    case = Case(task=task, query=query, explanation=explainer.explain(task, query), explainer=explainer)
+    case = Case(
+        task=task, query=query, explanation=explainer.explain(task, query), explainer=explainer
+    )
     found = LinearityError().score(measured(case, [LinearityError()]))
     step = {n for n in (1, 2) if torch.allclose(Altered(how="summed").measure(case).values[0, 0],
             (task.model.head.weight[0] + task.model.head.weight[n]) ** 2)}  # fmt: skip
@@ -146,7 +169,9 @@ def test_linearity_of_squares_by_hand():
 def test_a_random_map_gives_the_blind_part_its_share_and_is_half_asymmetric():
     share = score(DummyError(), "colour images", method("random_map"))
     assert (share - 2 / 9).abs().max() < 0.08
-    assert (score(SymmetryError(), "colour images", method("random_map")) - 0.5**0.5).abs().max() < 0.08
+    assert (
+        score(SymmetryError(), "colour images", method("random_map")) - 0.5**0.5
+    ).abs().max() < 0.08
 
 
 def test_symmetry_is_asked_with_a_symmetric_baseline():
@@ -160,7 +185,12 @@ def test_symmetry_is_asked_with_a_symmetric_baseline():
     task, query = TASKS["table"]
     tilted = replace(task.data, baseline=torch.arange(8.0))
     assert isinstance(tilted, Dataset)
-    case = Case(task=replace(task, data=tilted), query=query, explanation=Attribution(values=query.x), explainer=Spy())
+    case = Case(
+        task=replace(task, data=tilted),
+        query=query,
+        explanation=Attribution(values=query.x),
+        explainer=Spy(),
+    )
     Altered(how="mirrored").measure(case)
     ((data, x),) = seen
     assert torch.equal(data.baseline, data.baseline.flip(0)) and torch.equal(x, x.flip(1))
@@ -170,15 +200,24 @@ def test_symmetry_is_asked_with_a_symmetric_baseline():
 @pytest.mark.parametrize("kind", KINDS)
 def test_completeness_error_by_hand(kind):
     task, query = TASKS[kind]
-    change = (task.model(query.x) - task.model(task.data.baseline[None])).gather(1, query.target[:, None])[:, 0]
+    change = (task.model(query.x) - task.model(task.data.baseline[None])).gather(
+        1, query.target[:, None]
+    )[:, 0]
     metric = CompletenessError()
     assert score(metric, kind, method("integrated_gradients", budget=400)).max() < 0.05
-    even = torch.ones_like(query.x) / query.x[0].numel() * change.view(-1, *[1] * (query.x.ndim - 1))
+    even = (
+        torch.ones_like(query.x) / query.x[0].numel() * change.view(-1, *[1] * (query.x.ndim - 1))
+    )
     for factor, expected in ((1.0, 0.0), (1.5, 0.5), (-1.0, 2.0)):
         case = Case(
-            task=task, query=query, explanation=Attribution(values=factor * even), explainer=method("random_map")
+            task=task,
+            query=query,
+            explanation=Attribution(values=factor * even),
+            explainer=method("random_map"),
         )
-        torch.testing.assert_close(metric.score(case), torch.full((4,), expected).double(), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            metric.score(case), torch.full((4,), expected).double(), rtol=1e-4, atol=1e-4
+        )
 
 
 def test_the_maps_of_a_module_that_a_network_names_are_found_again():
@@ -186,18 +225,30 @@ def test_the_maps_of_a_module_that_a_network_names_are_found_again():
     _, query = TASKS["colour images"]
     data = replace(toys.dataset("colour images"), features=())
     torch.manual_seed(0)
-    model = plugins("model")["attention"].cls(width=4, squeeze=4, wide=16).build(data).eval().requires_grad_(False)
+    model = (
+        plugins("model")["attention"]
+        .cls(width=4, squeeze=4, wide=16)
+        .build(data)
+        .eval()
+        .requires_grad_(False)
+    )
     explainer, task = method("grad_cam"), Task(model=model, data=data, surrogate=None, seed=5)
-    case = Case(task=task, query=query, explanation=explainer.explain(task, query), explainer=explainer)
+    case = Case(
+        task=task, query=query, explanation=explainer.explain(task, query), explainer=explainer
+    )
     found = ImplementationError().score(measured(case, [ImplementationError()]))
     assert case.explanation.values.abs().max() > 0 and found.max() < 1e-4
 
 
 @pytest.mark.parametrize("how", ["rewritten", "blind", "mirrored", "summed"])
-@pytest.mark.parametrize("name", ["lrp", "deeplift", "grad_cam", "guided_backprop", "full_grad", "occlusion", "lime"])
+@pytest.mark.parametrize(
+    "name", ["lrp", "deeplift", "grad_cam", "guided_backprop", "full_grad", "occlusion", "lime"]
+)
 def test_every_family_of_methods_can_explain_the_altered_networks(how, name):
     task, query = TASKS["colour images"]
-    case = Case(task=task, query=query, explanation=Attribution(values=query.x), explainer=method(name))
+    case = Case(
+        task=task, query=query, explanation=Attribution(values=query.x), explainer=method(name)
+    )
     before = {key: tensor.clone() for key, tensor in task.model.state_dict().items()}
     found = Altered(how=how).measure(case).values
     assert found.shape == (4, 1, 3, 12, 12) and found.isfinite().all() and found.abs().max() > 0

@@ -28,11 +28,15 @@ class Saliency(Explainer):
 
 @pytest.mark.parametrize("normalize", [False, True])
 def test_infidelity(toy, normalize):
-    noisy = toy.exact + 0.1 * torch.randn(toy.exact.shape, generator=torch.Generator().manual_seed(1))
+    noisy = toy.exact + 0.1 * torch.randn(
+        toy.exact.shape, generator=torch.Generator().manual_seed(1)
+    )
     case = toy.case(noisy)
     effects = Subsets(n_subsets=20).measure(case)
     cell = cells(toy.query.x.shape[1:], 4)
-    removed = draw("subsets", toy.task.seed, toy.query.sample, int(cell.max()) + 1, (20, 0.25))[:, :, cell]
+    removed = draw("subsets", toy.task.seed, toy.query.sample, int(cell.max()) + 1, (20, 0.25))[
+        :, :, cell
+    ]
     change = removed.view(12, 20, 1, 8, 8).expand(-1, -1, 2, -1, -1).float()
 
     def perturb(inputs, baselines):
@@ -52,24 +56,37 @@ def test_infidelity(toy, normalize):
     )
     scale = best_scale(effects.relevance, effects.drop) if normalize else torch.ones(12)
     found = squared_error(effects.relevance, effects.drop, scale)
-    torch.testing.assert_close(found, expected.double(), rtol=1e-4, atol=1e-7)  # captum sums in float32
+    torch.testing.assert_close(
+        found, expected.double(), rtol=1e-4, atol=1e-7
+    )  # captum sums in float32
 
 
 @pytest.mark.parametrize("zero", [False, True])
 def test_max_sensitivity(toy, zero):
     metric = MaxSensitivity(n_draws=3, radius=0.1)
     explainer = Saliency()
-    neighbours = Noisy(n_draws=3, radius=0.1).neighbours(toy.task.seed, toy.query).transpose(0, 1).flatten(0, 1)
-    before = torch.zeros_like(toy.query.x) if zero else explainer.explain(toy.task, toy.query).values
+    neighbours = (
+        Noisy(n_draws=3, radius=0.1)
+        .neighbours(toy.task.seed, toy.query)
+        .transpose(0, 1)
+        .flatten(0, 1)
+    )
+    before = (
+        torch.zeros_like(toy.query.x) if zero else explainer.explain(toy.task, toy.query).values
+    )
 
     def explain(inputs):
-        (x,) = inputs if isinstance(inputs, tuple) else (inputs,)  # captum passes both, and wants the same back
+        (x,) = (
+            inputs if isinstance(inputs, tuple) else (inputs,)
+        )  # captum passes both, and wants the same back
         if len(x) == len(before):
             return (before,)
         target, sample = (row.repeat_interleave(3) for row in (toy.query.target, toy.query.sample))
         return (explainer.explain(toy.task, Query(x=x, target=target, sample=sample)).values,)
 
-    expected = sensitivity_max(explain, toy.query.x, perturb_func=lambda x: neighbours, n_perturb_samples=3)
+    expected = sensitivity_max(
+        explain, toy.query.x, perturb_func=lambda x: neighbours, n_perturb_samples=3
+    )
     found = metric.score(toy.case(before, explainer=explainer))
     torch.testing.assert_close(found, expected.double(), rtol=1e-5, atol=1e-7)
     assert found.min() > 0

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from gpex_bench import guard
+from gpex_bench.contract import calls
 from gpex_bench.metrics.conservation_error import SMALLEST, ConservationError
-from gpex_bench.registry import plugins
+from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Attribution, Case, Dataset, Model, Need, Query, Split, Task
 
 METHODS = {name: plugin.cls for name, plugin in plugins("method").items()}
@@ -31,24 +31,43 @@ class Maximum(Model):
 def score(model, x, name, **parameters):
     split = Split(x=x, y=torch.zeros(len(x), dtype=torch.int64), sample=torch.arange(len(x)))
     data = Dataset(
-        name="pair", train=split, test=split, classes=("a",), features=(), baseline=torch.zeros_like(x[0]), truth=None
+        name="pair",
+        train=split,
+        test=split,
+        classes=("a",),
+        features=(),
+        baseline=torch.zeros_like(x[0]),
+        truth=None,
     )
     task = Task(model=model.eval(), data=data, surrogate=None, seed=0)
     query, explainer = Query(x=x, target=split.y, sample=split.sample), METHODS[name](**parameters)
-    case = Case(task=task, query=query, explanation=guard.explain(explainer, task, query), explainer=explainer)
-    return guard.score(ERROR, case)
+    case = Case(
+        task=task,
+        query=query,
+        explanation=calls.explain(explainer, task, query),
+        explainer=explainer,
+    )
+    return calls.score(ERROR, case)
 
 
 def test_by_hand(toy):
     case = toy.case(toy.exact / 4)
-    torch.testing.assert_close(ERROR.score(case), torch.full((12,), 0.75, dtype=torch.float64), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        ERROR.score(case), torch.full((12,), 0.75, dtype=torch.float64), atol=1e-5, rtol=0
+    )
     assert (ERROR.score(toy.case(toy.exact)) == 0).all()
-    torch.testing.assert_close(ERROR.score(toy.case(-toy.exact)), 2 * torch.ones(12).double(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        ERROR.score(toy.case(-toy.exact)), 2 * torch.ones(12).double(), atol=1e-5, rtol=0
+    )
 
 
 def test_of_an_output_of_zero_it_is_finite(toy):
     case = toy.case(toy.exact)
-    object.__setattr__(case, "explanation", Attribution(values=torch.ones(1, 1, 1, 2), residual=torch.tensor([-2.0])))
+    object.__setattr__(
+        case,
+        "explanation",
+        Attribution(values=torch.ones(1, 1, 1, 2), residual=torch.tensor([-2.0])),
+    )
     torch.testing.assert_close(ERROR.score(case), torch.tensor([2 / SMALLEST], dtype=torch.float64))
 
 
@@ -57,10 +76,16 @@ def test_rules_whose_error_has_a_closed_form():
     x = torch.tensor([[3.0, 1.0], [2.0, 5.0]])
     for name in ("deep_taylor", "lrp"):
         assert float(score(Maximum(), x, name).max()) < 1e-5
-    kept = score(Maximum(bias=1.0), x, "deep_taylor")  # the bias takes nothing: still all of the logit
+    kept = score(
+        Maximum(bias=1.0), x, "deep_taylor"
+    )  # the bias takes nothing: still all of the logit
     assert float(kept.max()) < 1e-5
-    biased = score(Maximum(bias=1.0), x, "lrp", composite="epsilon", bias="absorbs")  # the head's bias keeps its 1
-    torch.testing.assert_close(biased, torch.tensor([1 / 4, 1 / 6], dtype=torch.float64), atol=1e-4, rtol=0)
+    biased = score(
+        Maximum(bias=1.0), x, "lrp", composite="epsilon", bias="absorbs"
+    )  # the head's bias keeps its 1
+    torch.testing.assert_close(
+        biased, torch.tensor([1 / 4, 1 / 6], dtype=torch.float64), atol=1e-4, rtol=0
+    )
 
 
 def test_simple_taylor_at_the_baseline_misses_the_curvature():
@@ -71,19 +96,24 @@ def test_simple_taylor_at_the_baseline_misses_the_curvature():
             return self.trunk[0](x).square()
 
     torch.testing.assert_close(
-        score(Square(), torch.tensor([[3.0, 1.0]]), "simple_taylor", root="baseline"), torch.ones(1).double()
+        score(Square(), torch.tensor([[3.0, 1.0]]), "simple_taylor", root="baseline"),
+        torch.ones(1).double(),
     )
 
 
 def test_methods_without_a_residual_have_no_score(toy):
     case = toy.case(toy.exact)
     object.__setattr__(case, "explanation", Attribution(values=toy.exact))
-    with pytest.raises(ValueError, match="GradientTimesInput gave no residual; score methods that offer one"):
+    with pytest.raises(
+        ValueError, match="GradientTimesInput gave no residual; score methods that offer one"
+    ):
         ERROR.score(case)
 
 
 def test_who_says_what_a_map_should_sum_to():
-    says = {name for name, cls in METHODS.items() if not isinstance(cls.offers, property) and cls.offers}
+    says = {
+        name for name, cls in METHODS.items() if not isinstance(cls.offers, property) and cls.offers
+    }
     assert says == {"deep_taylor", "deeplift", "deeplift_shap", "lrp", "simple_taylor"}
     lrp = METHODS["lrp"]()
     assert METHODS["smoothed"](of=lrp).offers == {Need.RESIDUAL}  # keeps the sum

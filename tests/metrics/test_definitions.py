@@ -40,10 +40,14 @@ def test_infidelity_is_one_minus_the_squared_positive_cosine():
 
 def test_pearson_is_numpys_and_zero_for_a_constant():
     a, b = torch.randn(2, 4, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    expected = torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in zip(a, b, strict=True)])
+    expected = torch.stack(
+        [torch.corrcoef(torch.stack(pair))[0, 1] for pair in zip(a, b, strict=True)]
+    )
     torch.testing.assert_close(pearson(a, b), expected)
     assert (pearson(torch.full((4, 9), 0.1), b) == 0).all()
-    rounded = torch.tensor([[0.3, 0.1 + 0.2, 0.3, 0.1 + 0.2]], dtype=torch.float64)  # constant but for rounding
+    rounded = torch.tensor(
+        [[0.3, 0.1 + 0.2, 0.3, 0.1 + 0.2]], dtype=torch.float64
+    )  # constant but for rounding
     assert rounded.std() > 0 and pearson(rounded, torch.tensor([[0.0, 1, 0, 1]])).item() == 0
 
 
@@ -65,9 +69,15 @@ def test_sparseness_takes_whole_pixels(toy):
 
 def test_mass_and_rank_by_hand():
     values = torch.tensor([[3.0, 1, -4, 0], [-1, -1, -1, -1], [5, 5, 5, 1]])
-    inside = torch.tensor([[True, False, True, False], [True, False, False, False], [True, True, False, False]])
-    torch.testing.assert_close(mass_inside(values, inside), torch.tensor([0.75, 0, 10 / 16], dtype=torch.float64))
-    torch.testing.assert_close(top_inside(values, inside), torch.tensor([0.5, 0.25, 2 / 3], dtype=torch.float64))
+    inside = torch.tensor(
+        [[True, False, True, False], [True, False, False, False], [True, True, False, False]]
+    )
+    torch.testing.assert_close(
+        mass_inside(values, inside), torch.tensor([0.75, 0, 10 / 16], dtype=torch.float64)
+    )
+    torch.testing.assert_close(
+        top_inside(values, inside), torch.tensor([0.5, 0.25, 2 / 3], dtype=torch.float64)
+    )
 
 
 def test_rank_ties_are_the_mean_over_random_orders():
@@ -101,7 +111,9 @@ def test_truth_errors_name_the_cause(toy):
     with pytest.raises(ValueError, match="'toy' has no planted truth"):
         MassAccuracy().score(no_truth)
     query = Query(x=toy.query.x, target=toy.query.target, sample=torch.arange(12))
-    with pytest.raises(ValueError, match=r"Samples \[0, 1, 2, 3, 4\] of 'toy' are not in its test split"):
+    with pytest.raises(
+        ValueError, match=r"Samples \[0, 1, 2, 3, 4\] of 'toy' are not in its test split"
+    ):
         RankAccuracy().score(replace(case, query=query))
     toy.task.data.truth.mask[2] = False
     with pytest.raises(ValueError, match=r"masks of samples \[109\] of 'toy' are empty"):
@@ -139,7 +151,9 @@ def test_subsets_have_one_size_and_no_favourite():
     assert (drawn.sum(2) == 5).all()
     share = drawn.double().mean((0, 1))
     assert (share - 0.25).abs().max() < 5 * (0.25 * 0.75 / 10000) ** 0.5
-    assert draw("any", 0, torch.arange(3), 2, (4, 0.9)).sum() == 12  # never all cells, which would be one subset
+    assert (
+        draw("any", 0, torch.arange(3), 2, (4, 0.9)).sum() == 12
+    )  # never all cells, which would be one subset
 
 
 @pytest.mark.parametrize("metric", [FaithfulnessCorrelation, Infidelity])

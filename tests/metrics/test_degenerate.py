@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from gpex_bench.registry import plugins
+from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Attribution, Explainer, settings
 
 METRICS = {name: plugin.cls for name, plugin in plugins("metric").items()}
@@ -32,7 +32,9 @@ class Constant(Explainer):
 def test_a_map_with_values_that_are_not_finite_is_refused(toy, name, broken):
     values = toy.exact.clone()
     values[3, 1, 2, 2] = broken
-    with pytest.raises(ValueError, match=r"values must be finite, but rows \[3\] hold NaN or infinity"):
+    with pytest.raises(
+        ValueError, match=r"values must be finite, but rows \[3\] hold NaN or infinity"
+    ):
         METRICS[name]().score(toy.case(values))
 
 
@@ -74,16 +76,27 @@ OF_ZEROS = {  # what a map of zeros scores, as the files say; a quarter of the i
     "symmetry_error": 0,
     "top_iou": 0.25 / 1.75,
 }
-SUMS = {"completeness_error", "conservation_error", "infidelity"}  # depend on what the constant sums to
-OF_CONSTANTS = {"mass_accuracy": 0.25, "dummy_error": 0.25, "linearity_error": 0.5}  # where it differs
+SUMS = {
+    "completeness_error",
+    "conservation_error",
+    "infidelity",
+}  # depend on what the constant sums to
+OF_CONSTANTS = {
+    "mass_accuracy": 0.25,
+    "dummy_error": 0.25,
+    "linearity_error": 0.5,
+}  # where it differs
 
 
 @pytest.mark.parametrize(
-    "number, name", [(n, name) for n in (0.0, 0.1) for name in sorted(OF_ZEROS) if not n or name not in SUMS]
+    "number, name",
+    [(n, name) for n in (0.0, 0.1) for name in sorted(OF_ZEROS) if not n or name not in SUMS],
 )
 def test_a_degenerate_map_scores_what_the_file_says(toy, name, number):
     explainer = Constant(number=number)
-    found = METRICS[name]().score(toy.case(explainer.explain(toy.task, toy.query).values, None, explainer))
+    found = METRICS[name]().score(
+        toy.case(explainer.explain(toy.task, toy.query).values, None, explainer)
+    )
     expected = OF_ZEROS[name] if number == 0 else OF_CONSTANTS.get(name, OF_ZEROS[name])
     torch.testing.assert_close(found, torch.full((12,), float(expected), dtype=torch.float64))
     words = f"{sys.modules[METRICS[name].__module__].__doc__} {METRICS[name].__doc__}"

@@ -7,16 +7,16 @@ import pytest
 import torch
 from scipy import stats
 
-from gpex_bench.budget import counted
+from gpex_bench.contract.cost import counted
+from gpex_bench.masking.fills import filler, stand_in
+from gpex_bench.masking.inpainting import NOISE, inpainted, noise
+from gpex_bench.masking.order import area, read_at
 from gpex_bench.measurements import measured
 from gpex_bench.measurements.chunks import Chunks
 from gpex_bench.measurements.curves import Curves
-from gpex_bench.measurements.fills import filler, stand_in
-from gpex_bench.measurements.inpainting import NOISE, inpainted, noise
 from gpex_bench.measurements.jitter import Jitter
 from gpex_bench.measurements.recomputed import Recomputed
-from gpex_bench.registry import plugins
-from gpex_bench.removal import area, read_at
+from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Attribution, Case, Dataset, Explainer, Query, Split, Task, settings
 
 METRICS = {name: plugin.cls for name, plugin in plugins("metric").items()}
@@ -55,7 +55,12 @@ def table():
     split = Split(x=x, y=torch.arange(7) % 3, sample=torch.arange(7) + 5)
     names = tuple(map(str, range(20)))
     data = Dataset(
-        name="t", train=split, test=split, classes=("a", "b", "c"), features=names, baseline=torch.full((20,), 0.5)
+        name="t",
+        train=split,
+        test=split,
+        classes=("a", "b", "c"),
+        features=names,
+        baseline=torch.full((20,), 0.5),
     )
     model = torch.nn.Sequential(torch.nn.Linear(20, 3), torch.nn.Softplus())
     model[0].weight.data, model[0].bias.data = weight, torch.zeros(3)
@@ -85,7 +90,9 @@ class Quadratic(Explainer):
     reference, kind = "none", "control"
 
     def explain(self, task, query):
-        return Attribution(values=(query.x - 0.4) ** 2 - query.x.mean((1, 2, 3), keepdim=True) * query.x)
+        return Attribution(
+            values=(query.x - 0.4) ** 2 - query.x.mean((1, 2, 3), keepdim=True) * query.x
+        )
 
 
 def with_measured(case, name, **settings):
@@ -121,12 +128,17 @@ def patch_curve(case, values, row, output):
 
 def test_aopc_and_selectivity_are_loops_over_patches(toy, noisy):
     case = toy.case(noisy)
-    aopc = [(curve[0] - curve).mean() for curve in (patch_curve(case, noisy, i, "probability") for i in range(12))]
+    aopc = [
+        (curve[0] - curve).mean()
+        for curve in (patch_curve(case, noisy, i, "probability") for i in range(12))
+    ]
     np.testing.assert_allclose(score("aopc", case), aopc, atol=1e-6)
     area = [np.trapezoid(patch_curve(case, noisy, i, "logit"), dx=1 / 4) for i in range(12)]
     np.testing.assert_allclose(score("selectivity", case), area, atol=1e-5)
     pixels = Curves().measure(case).of("probability").most_first.double()
-    torch.testing.assert_close(score("aopc", case, unit="position"), (pixels[:, :1] - pixels).mean(1))
+    torch.testing.assert_close(
+        score("aopc", case, unit="position"), (pixels[:, :1] - pixels).mean(1)
+    )
 
 
 def test_many_patches_go_in_fourteen_steps(toy):
@@ -139,12 +151,17 @@ def test_many_patches_go_in_fourteen_steps(toy):
     query = Query(x=x, target=torch.arange(3), sample=torch.arange(3))
     task = replace(toy.task, model=model.eval(), data=data)
     case = Case(task=task, query=query, explanation=Attribution(values=values), explainer=Fixed())
-    curves = {output: [patch_curve(case, values, i, output) for i in range(3)] for output in ("probability", "logit")}
+    curves = {
+        output: [patch_curve(case, values, i, output) for i in range(3)]
+        for output in ("probability", "logit")
+    }
     at = -(-np.arange(15) * 49 // 14)
     aopc = [(curve[0] - curve[at]).mean() for curve in curves["probability"]]
     np.testing.assert_allclose(score("aopc", with_measured(case, "aopc")), aopc, atol=1e-6)
     area = [np.trapezoid(curve[at], at / 49) for curve in curves["logit"]]
-    np.testing.assert_allclose(score("selectivity", with_measured(case, "selectivity")), area, atol=1e-5)
+    np.testing.assert_allclose(
+        score("selectivity", with_measured(case, "selectivity")), area, atol=1e-5
+    )
     with counted(model) as rows:
         with_measured(case, "aopc")
     assert rows.forward == 3 * 28
@@ -162,7 +179,9 @@ def test_selectivity_recomputed_follows_each_new_map(toy):
             curve.append(network(case, x, row, "logit"))
             if not left:
                 break
-            query = Query(x=x[None], target=toy.query.target[row, None], sample=toy.query.sample[row, None])
+            query = Query(
+                x=x[None], target=toy.query.target[row, None], sample=toy.query.sample[row, None]
+            )
             values = Quadratic().explain(toy.task, query).values[0].double()
             first = values if first is None else first
             place = max(left, key=lambda place: values[place].sum())
@@ -172,14 +191,19 @@ def test_selectivity_recomputed_follows_each_new_map(toy):
         np.testing.assert_allclose(found.outputs[1, row], curve, atol=1e-5)
     assert differs > 0
     np.testing.assert_allclose(
-        score("selectivity_recomputed", case, n_steps=4), area(found.outputs[1], found.fraction), atol=0
+        score("selectivity_recomputed", case, n_steps=4),
+        area(found.outputs[1], found.fraction),
+        atol=0,
     )
 
 
 def test_selectivity_recomputed_of_a_map_that_stays_is_selectivity(toy):
     case = toy.case(toy.exact, explainer=Fixed())
     torch.testing.assert_close(
-        score("selectivity_recomputed", case, n_steps=4), score("selectivity", case), rtol=1e-5, atol=1e-6
+        score("selectivity_recomputed", case, n_steps=4),
+        score("selectivity", case),
+        rtol=1e-5,
+        atol=1e-6,
     )
 
 
@@ -206,21 +230,28 @@ def test_irof_on_columns_is_a_loop(table):
             x[column] = fill[column]
             curve.append(network(table, x, i) / first)
         at = np.ceil(20 * np.arange(17) / 16 - 1e-9).astype(int)
-        assert found.item() == pytest.approx(1 - np.trapezoid(np.array(curve)[at], dx=1 / 16), abs=1e-5, rel=1e-5)
+        assert found.item() == pytest.approx(
+            1 - np.trapezoid(np.array(curve)[at], dx=1 / 16), abs=1e-5, rel=1e-5
+        )
 
 
 def test_segments_go_by_their_mean_relevance(toy, noisy):
-    from gpex_bench.masking import slic
+    from gpex_bench.masking.regions import slic
 
     case = toy.case(noisy)
     found = Curves(unit="segment").measure(case).of("probability")
     segment = slic(toy.query.x[0].double().numpy(), 50).flatten()
-    mean = [noisy[0].double().sum(0).flatten()[segment == s].mean().item() for s in range(segment.max() + 1)]
+    mean = [
+        noisy[0].double().sum(0).flatten()[segment == s].mean().item()
+        for s in range(segment.max() + 1)
+    ]
     x, order = toy.query.x[0].flatten(1).clone(), np.argsort(mean)[::-1]
     n_gone = int(np.ceil(len(mean) / 2))
     gone = np.isin(segment, order[:n_gone])
     x[:, gone] = toy.task.data.baseline.flatten(1)[:, gone]
-    assert found.most_first[0, 8].item() == pytest.approx(network(case, x.view(2, 8, 8), 0), abs=1e-6)
+    assert found.most_first[0, 8].item() == pytest.approx(
+        network(case, x.view(2, 8, 8), 0), abs=1e-6
+    )
 
 
 def test_an_image_of_one_segment_has_a_curve(toy):
@@ -251,7 +282,10 @@ def test_comprehensiveness_and_sufficiency_are_read_off_between_points(table):
             return network(table, x, i)
 
         whole = without([])
-        for name, order_, sign in (("comprehensiveness", order, 1), ("sufficiency", order.flip(0), -1)):
+        for name, order_, sign in (
+            ("comprehensiveness", order, 1),
+            ("sufficiency", order.flip(0), -1),
+        ):
             curve = np.array([without(order_[:k]) for k in range(21)])
             shares = np.array([0.01, 0.05, 0.1, 0.2, 0.5])
             at = shares if sign > 0 else 1 - shares
@@ -308,7 +342,9 @@ def test_inpainting_is_the_dense_solution(share, shape):
     gone[:, 5] = False
     found = inpainted(x, gone, torch.zeros_like(x))
     for one, missing, image in zip(found, gone, x, strict=True):
-        np.testing.assert_allclose(one, dense(image.numpy(), missing.view(shape[1:]).numpy()), atol=1e-10)
+        np.testing.assert_allclose(
+            one, dense(image.numpy(), missing.view(shape[1:]).numpy()), atol=1e-10
+        )
 
 
 def test_inpainting_of_nothing_and_of_everything(toy):
@@ -317,20 +353,26 @@ def test_inpainting_of_nothing_and_of_everything(toy):
     assert torch.equal(inpainted(x, none, nothing), x)
     assert torch.equal(inpainted(x, every, nothing), nothing)
     fill = filler(toy.case(toy.exact), "inpaint")
-    torch.testing.assert_close(fill(torch.arange(3), every), toy.task.data.baseline.expand(3, -1, -1, -1))
+    torch.testing.assert_close(
+        fill(torch.arange(3), every), toy.task.data.baseline.expand(3, -1, -1, -1)
+    )
 
 
 def test_inpainting_keeps_a_gradient_inside_and_adds_noise_only_there(toy):
     slope = torch.linspace(0, 1, 8).expand(12, 2, 8, 8)
     query = Query(x=slope, target=toy.query.target, sample=toy.query.sample)
-    case = Case(task=toy.task, query=query, explanation=Attribution(values=slope), explainer=Fixed())
+    case = Case(
+        task=toy.task, query=query, explanation=Attribution(values=slope), explainer=Fixed()
+    )
     gone = torch.zeros(12, 8, 8, dtype=torch.bool)
     gone[:, 2:6, 3:6] = True  # does not touch the border, where slopes bend
     found = filler(case, "inpaint")(torch.arange(12), gone.flatten(1)) - slope
     assert (found[(~gone)[:, None].expand_as(found)] == 0).all()
     inside = found[gone[:, None].expand_as(found)]
     assert inside.std().item() == pytest.approx(NOISE, rel=0.2) and inside.abs().max() < 6 * NOISE
-    torch.testing.assert_close(inside, noise(query)[gone[:, None].expand_as(found)], atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        inside, noise(query)[gone[:, None].expand_as(found)], atol=1e-6, rtol=0
+    )
 
 
 def test_noise_is_normal_and_a_samples_own(toy):
@@ -342,7 +384,11 @@ def test_noise_is_normal_and_a_samples_own(toy):
 
 def test_road_is_the_share_of_right_answers(toy, noisy):
     case = toy.case(noisy)
-    fill, right, gaps = filler(case, "inpaint"), torch.zeros(12, dtype=torch.float64), torch.zeros(12).double()
+    fill, right, gaps = (
+        filler(case, "inpaint"),
+        torch.zeros(12, dtype=torch.float64),
+        torch.zeros(12).double(),
+    )
     order = noisy.double().sum(1).flatten(1).argsort(descending=True)
     for tenth in range(1, 10):
         k, answers = -(-64 * tenth // 10), []
@@ -371,7 +417,10 @@ def test_faithfulness_estimate_removes_each_chunk_alone(toy, noisy):
             x = toy.query.x[i].flatten(1).clone()
             x[:, chunk] = toy.task.data.baseline.flatten(1)[:, chunk]
             worth.append(noisy[i].double().flatten(1)[:, chunk].sum().item())
-            drop.append(network(case, toy.query.x[i], i, "logit") - network(case, x.view(2, 8, 8), i, "logit"))
+            drop.append(
+                network(case, toy.query.x[i], i, "logit")
+                - network(case, x.view(2, 8, 8), i, "logit")
+            )
         assert found.item() == pytest.approx(stats.pearsonr(worth, drop).statistic, abs=1e-5)
 
 
@@ -400,7 +449,9 @@ def test_monotonicity_of_nguyen_is_a_rank_correlation(toy, noisy):
             for other in others:
                 x = toy.query.x[i].flatten(1).clone()
                 x[:, chunk] = other[i].flatten(1)[:, chunk]
-                squares.append((network(case, x.view(2, 8, 8), i) - network(case, toy.query.x[i], i)) ** 2)
+                squares.append(
+                    (network(case, x.view(2, 8, 8), i) - network(case, toy.query.x[i], i)) ** 2
+                )
             worth.append(size[chunk].sum())
             change.append(np.mean(squares))
         assert found.item() == pytest.approx(stats.spearmanr(worth, change).statistic, abs=1e-9)
@@ -445,14 +496,22 @@ def test_average_drop_and_increase_by_hand(toy):
 # --- cost and messages ----------------------------------------------------------------------------------------------
 
 SINGLE = (
-    *("average_drop", "average_increase", "faithfulness_correlation", "faithfulness_estimate", "infidelity"),
+    *(
+        "average_drop",
+        "average_increase",
+        "faithfulness_correlation",
+        "faithfulness_estimate",
+        "infidelity",
+    ),
     *("infidelity_raw", "monotonicity_nguyen", "pgi", "pgu", "sensitivity_n"),
 )
 
 
 def test_all_single_removals_together_cost_less_than_120_rows(toy):
     case = toy.case(toy.exact)
-    bare = Case(task=case.task, query=case.query, explanation=case.explanation, explainer=case.explainer)
+    bare = Case(
+        task=case.task, query=case.query, explanation=case.explanation, explainer=case.explainer
+    )
     with counted(toy.task.model) as rows:
         measured(bare, [METRICS[name]() for name in SINGLE])
     assert rows.forward == 12 * (3 * 25 + 13 + 17 + 9 + 2) and rows.forward < 12 * 120
@@ -462,13 +521,22 @@ def test_all_single_removals_together_cost_less_than_120_rows(toy):
     ("make", "message"),
     [
         (lambda: Chunks(n_chunks=1), "n_chunks must be at least 2, got 1"),
-        (lambda: Chunks(fill="inpaint"), "fill must be one of baseline, zero, mean, blur, noise, got 'inpaint'"),
-        (lambda: Chunks(n_draws=2), "n_draws must be 1, or more for the fill 'noise'; got 2 for 'baseline'"),
+        (
+            lambda: Chunks(fill="inpaint"),
+            "fill must be one of baseline, zero, mean, blur, noise, got 'inpaint'",
+        ),
+        (
+            lambda: Chunks(n_draws=2),
+            "n_draws must be 1, or more for the fill 'noise'; got 2 for 'baseline'",
+        ),
         (lambda: Jitter(shares=()), r"shares must lie between 0 and 1, both excluded, got \(\)"),
         (lambda: Jitter(n_draws=0), "n_draws must be at least 1, got 0"),
         (lambda: Jitter(sigma=-1.0), "sigma must be positive and finite, got -1.0"),
         (lambda: Recomputed(n_steps=0), "n_steps must be at least 1, got 0"),
-        (lambda: METRICS["sensitivity_n"](shares=()), "shares must name at least one size, got none"),
+        (
+            lambda: METRICS["sensitivity_n"](shares=()),
+            "shares must name at least one size, got none",
+        ),
     ],
 )
 def test_settings_are_checked(make, message):

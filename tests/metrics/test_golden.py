@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from gpex_bench.masking.order import area, per_position
 from gpex_bench.measurements import measured
 from gpex_bench.measurements.curves import Curves
 from gpex_bench.metrics.complexity import entropy
@@ -17,8 +18,7 @@ from gpex_bench.metrics.localisation_auc import roc_area
 from gpex_bench.metrics.mass_accuracy import mass_inside
 from gpex_bench.metrics.rank_accuracy import top_inside
 from gpex_bench.metrics.sparseness import gini
-from gpex_bench.registry import load
-from gpex_bench.removal import area, per_position
+from gpex_bench.plugins.registry import load
 from gpex_bench.types import Query
 
 removals = load(Path(__file__).parent.parent / "removals.py", "removals")
@@ -108,12 +108,18 @@ def test_faithfulness_estimate_of_logits_in_chunks_of_eight(golden, map_name, ex
     found = []
     for i in range(4):
         case = single(golden, values, i, torch.full((1, 8, 8), float(golden.x[i].min())))
-        found.append(FaithfulnessEstimate(n_chunks=8).score(measured(case, [FaithfulnessEstimate(n_chunks=8)])).item())
+        found.append(
+            FaithfulnessEstimate(n_chunks=8)
+            .score(measured(case, [FaithfulnessEstimate(n_chunks=8)]))
+            .item()
+        )
     close(found, expected)
 
 
 def test_sparseness(golden):
-    close(gini(per_position(torch.from_numpy(golden.exact))), [0.567563, 0.526513, 0.458890, 0.554866])
+    close(
+        gini(per_position(torch.from_numpy(golden.exact))), [0.567563, 0.526513, 0.458890, 0.554866]
+    )
 
 
 def test_complexity(golden):
@@ -121,7 +127,9 @@ def test_complexity(golden):
     close(entropy(values), [3.578986, 3.690112, 3.812340, 3.616297])
     # Quantus divides by the largest relevance of all samples: the same counts as for one row with that threshold.
     largest = values.abs().amax(1)
-    found = [float(n_above(row[None], 0.1 * float(largest.max() / row.abs().max()))) for row in values]
+    found = [
+        float(n_above(row[None], 0.1 * float(largest.max() / row.abs().max()))) for row in values
+    ]
     close(found, [27, 26, 30, 29])
 
 
@@ -136,7 +144,9 @@ def test_localisation_on_the_top_left_quadrant(golden):
 
 def test_infidelity_with_one_entry_zeroed_at_a_time(golden):
     x, values = golden.x.reshape(4, 64), golden.noisy.reshape(4, 64)
-    relevance = torch.from_numpy(values * x).double()  # the recipe takes the map as local: I.a with I = x
+    relevance = torch.from_numpy(
+        values * x
+    ).double()  # the recipe takes the map as local: I.a with I = x
     drop = torch.from_numpy(golden.weight[golden.target] * x).double()
     plain = squared_error(relevance, drop, torch.ones(4))
     scaled = squared_error(relevance, drop, best_scale(relevance, drop))

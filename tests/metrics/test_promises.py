@@ -5,17 +5,25 @@ import math
 import pytest
 import torch
 
-from gpex_bench.contract import BETTER_AND_WORSE
+from gpex_bench.contract.checks import BETTER_AND_WORSE
 from gpex_bench.measurements.curves import CurveMetric
-from gpex_bench.registry import plugins
+from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Attribution, Examples, Explainer, settings
 
 METRICS = {name: plugin.cls for name, plugin in plugins("metric").items()}
 OF_MAPS = sorted(name for name, metric in METRICS.items() if metric.scores is Attribution)
 OF_EXAMPLES = sorted(name for name, metric in METRICS.items() if metric.scores is Examples)
-OF_PIXELS = [name for name, metric in METRICS.items() if issubclass(metric, CurveMetric) and metric.unit == "position"]
+OF_PIXELS = [
+    name
+    for name, metric in METRICS.items()
+    if issubclass(metric, CurveMetric) and metric.unit == "position"
+]
 BY_ORDER = ["rank_accuracy", "top_iou", "localisation_auc", "pointing_game", *sorted(OF_PIXELS)]
-WITH_UNITS = {"conservation_error", "completeness_error", "infidelity_raw"}  # a map must sum to something
+WITH_UNITS = {
+    "conservation_error",
+    "completeness_error",
+    "infidelity_raw",
+}  # a map must sum to something
 COARSE = {"aopc"}  # four patches: a good map wins on the mean, not on each sample
 
 
@@ -32,7 +40,10 @@ class Fixed(Explainer):
     kind = "control"
 
     def explain(self, task, query):
-        rows = [torch.randn(query.x.shape[1:], generator=task.generator(int(sample))) for sample in query.sample]
+        rows = [
+            torch.randn(query.x.shape[1:], generator=task.generator(int(sample)))
+            for sample in query.sample
+        ]
         return Attribution(values=torch.stack(rows))
 
 
@@ -48,7 +59,9 @@ class Uneven(Explainer):
     def explain(self, task, query):
         x = query.x.clone().requires_grad_()
         with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(task.model(x).gather(1, query.target[:, None]).sum(), x)
+            (gradient,) = torch.autograd.grad(
+                task.model(x).gather(1, query.target[:, None]).sum(), x
+            )
         noise = Fixed().explain(task, query).values / 8
         return Attribution(values=self.factor * (gradient * (query.x - task.data.baseline) + noise))
 
@@ -96,7 +109,11 @@ def test_units_of_the_map_do_not_count(toy, name):
     found = []
     for factor in (1.0, 1024.0):
         explainer = Uneven(factor=factor)
-        found.append(METRICS[name]().score(toy.case(explainer.explain(toy.task, toy.query).values, None, explainer)))
+        found.append(
+            METRICS[name]().score(
+                toy.case(explainer.explain(toy.task, toy.query).values, None, explainer)
+            )
+        )
     if name in WITH_UNITS:
         assert not torch.allclose(*found)
     else:
@@ -108,9 +125,13 @@ def test_ranks_are_all_that_counts(toy, name):
     values = toy.exact.clone()
     values[:, 1] = 0  # one channel, so that a monotone map of the entries is one of the pixels
     bent = values.clone()
-    bent[:, 0] = torch.where(values[:, 0] > 0, 8 * values[:, 0], values[:, 0] / 4)  # exact in binary: no new ties
+    bent[:, 0] = torch.where(
+        values[:, 0] > 0, 8 * values[:, 0], values[:, 0] / 4
+    )  # exact in binary: no new ties
     metric = METRICS[name]()
-    torch.testing.assert_close(metric.score(toy.case(bent)), metric.score(toy.case(values)), rtol=0, atol=0)
+    torch.testing.assert_close(
+        metric.score(toy.case(bent)), metric.score(toy.case(values)), rtol=0, atol=0
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in OF_MAPS if METRICS[name].chance is not None])
@@ -121,7 +142,9 @@ def test_a_random_map_scores_chance(toy, name):
         values = [Fixed().explain(toy.task, toy.query).values]
     found = torch.cat([metric.score(toy.case(value, explainer=Fixed())) for value in values])
     error = found.std() / math.sqrt(len(found))
-    finite = 0.01 if name == "sparseness" else 1e-9  # the Gini index of n values is (n - 1) / n of its limit
+    finite = (
+        0.01 if name == "sparseness" else 1e-9
+    )  # the Gini index of n values is (n - 1) / n of its limit
     assert abs(found.mean() - metric.chance) <= 4 * error + finite, (found.mean(), error)
     if metric.measures == "faithfulness":  # a test that could not fail would pass here too
         assert abs(metric.score(toy.case(toy.exact)).mean() - metric.chance) > 4 * error
@@ -130,10 +153,15 @@ def test_a_random_map_scores_chance(toy, name):
 ORDERED = [name for name in OF_MAPS if METRICS[name].measures in ("faithfulness", "truth")]
 
 
-IN_LOGITS = ("average_drop", "infidelity_raw")  # their caveats are about maps in other units than these
+IN_LOGITS = (
+    "average_drop",
+    "infidelity_raw",
+)  # their caveats are about maps in other units than these
 
 
-@pytest.mark.parametrize("name", [name for name in ORDERED if METRICS[name].caveat is None or name in IN_LOGITS])
+@pytest.mark.parametrize(
+    "name", [name for name in ORDERED if METRICS[name].caveat is None or name in IN_LOGITS]
+)
 def test_a_good_map_beats_its_negation(toy, name):
     metric = METRICS[name]()
     good = toy.task.data.truth.mask.float() if metric.measures == "truth" else toy.exact
@@ -149,7 +177,9 @@ def test_a_good_map_beats_its_negation(toy, name):
 def test_a_map_and_its_negation_tie_where_the_page_says_so(toy, name):
     metric = METRICS[name]()
     assert "score the same" in metric.caveat
-    torch.testing.assert_close(metric.score(toy.case(toy.exact)), metric.score(toy.case(-toy.exact)), rtol=0, atol=0)
+    torch.testing.assert_close(
+        metric.score(toy.case(toy.exact)), metric.score(toy.case(-toy.exact)), rtol=0, atol=0
+    )
 
 
 def test_pgi_and_pgu_prefer_the_size_of_the_slope(toy):
@@ -177,7 +207,10 @@ def test_examples_are_finite_in_range_and_row_independent(toy, name):
 def test_refuses_the_wrong_kind_of_explanation(toy, name):
     metric = METRICS[name]()
     if metric.scores is Attribution:
-        case, message = toy.examples(torch.zeros(12, 2, dtype=torch.long)), "scores an Attribution, got Examples"
+        case, message = (
+            toy.examples(torch.zeros(12, 2, dtype=torch.long)),
+            "scores an Attribution, got Examples",
+        )
     else:
         case, message = toy.case(toy.exact), "scores Examples, got Attribution"
     with pytest.raises(ValueError, match=message):

@@ -8,8 +8,7 @@ import torch
 from scipy import stats
 from torch import nn
 
-from gpex_bench import toys
-from gpex_bench.draws import uniform
+from gpex_bench.contract import toys
 from gpex_bench.measurements import measured
 from gpex_bench.measurements.randomised import OtherTarget
 from gpex_bench.measurements.similarity import spearman
@@ -18,9 +17,10 @@ from gpex_bench.metrics.mprt_entropy import MPRTEntropy, histogram_entropy
 from gpex_bench.metrics.mprt_full import MPRTFull
 from gpex_bench.metrics.mprt_smooth import MPRTSmooth
 from gpex_bench.metrics.random_logit import RandomLogit
-from gpex_bench.random_weights import cascade, drawn_anew, n_layers
-from gpex_bench.registry import plugins
+from gpex_bench.models.altered.random_weights import cascade, drawn_anew, n_layers
+from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Case, Query, Task
+from gpex_bench.types.draws import uniform
 
 TASKS = {kind: (task, query) for kind, task, query in toys.tasks(toys.Smooth)}
 KINDS = sorted(TASKS)
@@ -29,19 +29,26 @@ METHOD = plugins("method")["gradient_x_input"].cls()
 
 def case_of(kind, metric, explainer=METHOD):
     task, query = TASKS[kind]
-    case = Case(task=task, query=query, explanation=explainer.explain(task, query), explainer=explainer)
+    case = Case(
+        task=task, query=query, explanation=explainer.explain(task, query), explainer=explainer
+    )
     return measured(case, [metric])
 
 
 def network():
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2)).eval()
+    model = nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2)
+    ).eval()
     model[1].running_mean.add_(5.0)
     return model.requires_grad_(False)
 
 
 def test_the_first_layers_are_drawn_and_nothing_else_moves():
-    model, before = network(), {name: tensor.clone() for name, tensor in network().state_dict().items()}
+    model, before = (
+        network(),
+        {name: tensor.clone() for name, tensor in network().state_dict().items()},
+    )
     state = torch.get_rng_state()
     twins = [drawn_anew(model, 3, n_first) for n_first in (1, 2, 3)]
     assert torch.equal(torch.get_rng_state(), state)
@@ -49,7 +56,9 @@ def test_the_first_layers_are_drawn_and_nothing_else_moves():
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name])
     for n_first, twin in enumerate(twins, 1):
-        same = [torch.equal(a, b) for a, b in zip(twin.parameters(), model.parameters(), strict=True)]
+        same = [
+            torch.equal(a, b) for a, b in zip(twin.parameters(), model.parameters(), strict=True)
+        ]
         # a batch norm that was never trained has the weights that it is drawn with; its statistics are forgotten
         assert same == [n_first < 1, n_first < 1, True, True, n_first < 3, n_first < 3]
         assert twin[1].running_mean.abs().max() == (5 if n_first < 2 else 0)
@@ -65,7 +74,9 @@ def test_a_cascade_passes_through_the_networks_drawn_at_once_whatever_is_drawn_i
     for twin, n_first in zip(cascade(model, 3, [1, 3]), (1, 3), strict=True):
         assert torch.equal(torch.get_rng_state(), state)
         for found, expected in zip(
-            twin.state_dict().values(), drawn_anew(model, 3, n_first).state_dict().values(), strict=True
+            twin.state_dict().values(),
+            drawn_anew(model, 3, n_first).state_dict().values(),
+            strict=True,
         ):
             assert torch.equal(found, expected)
         torch.rand(5)
@@ -82,9 +93,15 @@ def test_rank_correlation_with_one_map_for_all_is_that_with_its_copies():
 
 
 def test_weights_are_drawn_as_torch_draws_them():
-    torch.manual_seed(int(uniform("random weights", 3, torch.zeros(1, dtype=torch.long), 1) * 2**31))
-    expected = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2))
-    for found, weight in zip(drawn_anew(network(), 3).parameters(), expected.parameters(), strict=True):
+    torch.manual_seed(
+        int(uniform("random weights", 3, torch.zeros(1, dtype=torch.long), 1) * 2**31)
+    )
+    expected = nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2)
+    )
+    for found, weight in zip(
+        drawn_anew(network(), 3).parameters(), expected.parameters(), strict=True
+    ):
         assert torch.equal(found, weight)
 
 
@@ -95,12 +112,16 @@ def test_a_layer_of_ones_own_gets_its_weights_in_another_order():
             self.scale = nn.Parameter(torch.arange(50.0))
 
     drawn = drawn_anew(Scale(), 0).scale
-    assert not torch.equal(drawn, torch.arange(50.0)) and torch.equal(drawn.sort().values, torch.arange(50.0))
+    assert not torch.equal(drawn, torch.arange(50.0)) and torch.equal(
+        drawn.sort().values, torch.arange(50.0)
+    )
 
 
 @pytest.mark.parametrize("n_first", [0, 4])
 def test_refuses_layers_that_are_not_there(n_first):
-    with pytest.raises(ValueError, match=f"n_first must be between 1 and the network's 3 layers, got {n_first}"):
+    with pytest.raises(
+        ValueError, match=f"n_first must be between 1 and the network's 3 layers, got {n_first}"
+    ):
         drawn_anew(network(), 0, n_first)
 
 
@@ -109,12 +130,16 @@ def maps_of(kind, n_stages):
     task, query = TASKS[kind]
     twin = copy.deepcopy(task.model)
     layers = [module for module in twin.modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
-    torch.manual_seed(int(uniform("random weights", task.seed, torch.zeros(1, dtype=torch.long), 1) * 2**31))
+    torch.manual_seed(
+        int(uniform("random weights", task.seed, torch.zeros(1, dtype=torch.long), 1) * 2**31)
+    )
     stages = {round(np.ceil(len(layers) * (i + 1) / n_stages)) for i in range(n_stages)}
     for count, layer in enumerate(layers, 1):
         layer.reset_parameters()
         if count in stages:
-            yield METHOD.explain(Task(model=twin, data=task.data, surrogate=None, seed=task.seed), query).values
+            yield METHOD.explain(
+                Task(model=twin, data=task.data, surrogate=None, seed=task.seed), query
+            ).values
 
 
 def flat(values):
@@ -127,11 +152,16 @@ def test_mprt_is_the_loop_of_the_paper(kind, absolute):
     size = np.abs if absolute else np.asarray
     before = flat(METHOD.explain(*TASKS[kind]).values)
     stages = [
-        [stats.spearmanr(size(a), size(b)).statistic for a, b in zip(before, flat(after), strict=True)]
+        [
+            stats.spearmanr(size(a), size(b)).statistic
+            for a, b in zip(before, flat(after), strict=True)
+        ]
         for after in maps_of(kind, 3)
     ]
     metric = MPRT(n_stages=3, absolute=absolute)
-    np.testing.assert_allclose(metric.score(case_of(kind, metric)), np.mean(stages, 0), rtol=0, atol=1e-9)
+    np.testing.assert_allclose(
+        metric.score(case_of(kind, metric)), np.mean(stages, 0), rtol=0, atol=1e-9
+    )
     metric = MPRTFull(n_stages=3, absolute=absolute)
     np.testing.assert_allclose(metric.score(case_of(kind, metric)), stages[-1], rtol=0, atol=1e-9)
     assert np.std(stages) > 0.01
@@ -141,10 +171,13 @@ def test_mprt_is_the_loop_of_the_paper(kind, absolute):
 def test_efficient_mprt_is_the_rise_of_the_entropy_of_a_histogram(kind):
     before, after = flat(METHOD.explain(*TASKS[kind]).values), flat([*maps_of(kind, 1)][-1])
     first, last = (
-        np.array([stats.entropy(np.histogram(row, bins=100)[0]) for row in maps]) for maps in (before, after)
+        np.array([stats.entropy(np.histogram(row, bins=100)[0]) for row in maps])
+        for maps in (before, after)
     )
     metric = MPRTEntropy()
-    np.testing.assert_allclose(metric.score(case_of(kind, metric)), (last - first) / first, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(
+        metric.score(case_of(kind, metric)), (last - first) / first, rtol=0, atol=1e-9
+    )
 
 
 def test_entropy_of_textbook_histograms():
@@ -161,7 +194,10 @@ def test_smooth_mprt_compares_means_over_the_same_noise():
     means = []
     for model in (task.model, drawn_anew(task.model, task.seed)):
         there = Task(model=model, data=task.data, surrogate=None, seed=task.seed)
-        maps = [METHOD.explain(there, Query(x=x, target=query.target, sample=query.sample)).values for x in near]
+        maps = [
+            METHOD.explain(there, Query(x=x, target=query.target, sample=query.sample)).values
+            for x in near
+        ]
         means.append(np.mean([flat(values) for values in maps], 0))
     expected = [stats.spearmanr(a, b).statistic for a, b in zip(*means, strict=True)]
     np.testing.assert_allclose(metric.score(case_of(kind, metric)), expected, rtol=0, atol=1e-9)
@@ -184,7 +220,9 @@ def test_every_other_class_is_drawn_for_some_seed():
     found = set()
     for seed in range(20):
         there = Task(model=task.model, data=task.data, surrogate=None, seed=seed)
-        case = Case(task=there, query=query, explanation=METHOD.explain(there, query), explainer=METHOD)
+        case = Case(
+            task=there, query=query, explanation=METHOD.explain(there, query), explainer=METHOD
+        )
         found.add(OtherTarget.step(case))
     assert found == {1, 2}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gpex_bench import toys
+from gpex_bench.contract import toys
 from gpex_bench.measurements import measured
 from gpex_bench.measurements.noisy import Neighbours, Noisy
 from gpex_bench.metrics.average_sensitivity import AverageSensitivity
@@ -17,7 +17,7 @@ from gpex_bench.metrics.relative_input_stability import RelativeInputStability, 
 from gpex_bench.metrics.relative_output_stability import RelativeOutputStability
 from gpex_bench.metrics.relative_representation_stability import RelativeRepresentationStability
 from gpex_bench.metrics.seed_consistency import SeedConsistency
-from gpex_bench.registry import plugins
+from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Case, Query
 
 TASKS = {kind: (task, query) for kind, task, query in toys.tasks(toys.Smooth)}
@@ -26,7 +26,9 @@ METHOD = plugins("method")["gradient_x_input"].cls()
 
 def case_of(kind, metric, explainer=METHOD):
     task, query = TASKS[kind]
-    case = Case(task=task, query=query, explanation=explainer.explain(task, query), explainer=explainer)
+    case = Case(
+        task=task, query=query, explanation=explainer.explain(task, query), explainer=explainer
+    )
     return measured(case, [metric])
 
 
@@ -34,7 +36,10 @@ def neighbours(kind, metric):
     """For each sample: the input, its map, and (input, map) of each neighbour, as flat arrays; in float64."""
     task, query = TASKS[kind]
     near = metric.measurements()[0].neighbours(task.seed, query)
-    maps = [METHOD.explain(task, Query(x=x, target=query.target, sample=query.sample)).values for x in near]
+    maps = [
+        METHOD.explain(task, Query(x=x, target=query.target, sample=query.sample)).values
+        for x in near
+    ]
     own = METHOD.explain(task, query).values
     for row in range(len(query.x)):
         others = [(x[row].flatten().double().numpy(), values[row].flatten().double().numpy())
@@ -53,7 +58,11 @@ def test_sensitivities_and_lipschitz_are_the_loops_of_the_papers(kind):
         expected["lipschitz"].append(
             max(one / np.linalg.norm(z - x) for one, (z, _) in zip(change, others, strict=True))
         )
-    for name, cls in (("max", MaxSensitivity), ("mean", AverageSensitivity), ("lipschitz", LocalLipschitz)):
+    for name, cls in (
+        ("max", MaxSensitivity),
+        ("mean", AverageSensitivity),
+        ("lipschitz", LocalLipschitz),
+    ):
         metric = cls(**settings)
         np.testing.assert_allclose(metric.score(case_of(kind, metric)), expected[name], rtol=1e-9)
 
@@ -77,7 +86,11 @@ def test_relative_stability_is_the_loop_of_the_paper(kind, cls, of):
 
     def follows(x):
         with torch.no_grad():
-            return of(task.model, torch.from_numpy(x).float().view(1, *toys.SHAPES[kind]))[0].double().numpy()
+            return (
+                of(task.model, torch.from_numpy(x).float().view(1, *toys.SHAPES[kind]))[0]
+                .double()
+                .numpy()
+            )
 
     def predicted(x):
         with torch.no_grad():
@@ -90,11 +103,17 @@ def test_relative_stability_is_the_loop_of_the_paper(kind, cls, of):
             reason = np.linalg.norm(divided(follows(z) - follows(x), follows(x)))
             quotients.append(np.linalg.norm(divided(b - a, a)) / max(reason, 1e-5))
         expected.append(max(quotients))
-    np.testing.assert_allclose(metric.score(case_of(kind, metric)), expected, rtol=1e-4)  # networks in float32
+    np.testing.assert_allclose(
+        metric.score(case_of(kind, metric)), expected, rtol=1e-4
+    )  # networks in float32
 
 
 def test_only_neighbours_of_the_same_class_count_unless_there_are_none():
-    blank = {"x": torch.zeros(3, 2, 1), "values": torch.zeros(3, 2, 1), "embeddings": torch.zeros(3, 2, 1)}
+    blank = {
+        "x": torch.zeros(3, 2, 1),
+        "values": torch.zeros(3, 2, 1),
+        "embeddings": torch.zeros(3, 2, 1),
+    }
     near = Neighbours(
         **blank,
         logits=torch.tensor([[[2.0, 1], [1, 2]], [[2, 1], [2, 1]], [[1, 2], [1, 2]]]),
@@ -105,8 +124,13 @@ def test_only_neighbours_of_the_same_class_count_unless_there_are_none():
 
 
 def test_relative_change_floors_small_entries():
-    before, after = torch.tensor([[4.0, 0.0, -2.0], [0.0, 0.0, 0.0]]), torch.tensor([[[4.0, 0.2, -1.0]], [[3.0, 4, 0]]])
-    expected = torch.tensor([[(25 + 0.25) ** 0.5], [5.0]], dtype=torch.float64)  # 0.2 / (1 % of 4) = 5, 1 / 2 = 0.5
+    before, after = (
+        torch.tensor([[4.0, 0.0, -2.0], [0.0, 0.0, 0.0]]),
+        torch.tensor([[[4.0, 0.2, -1.0]], [[3.0, 4, 0]]]),
+    )
+    expected = torch.tensor(
+        [[(25 + 0.25) ** 0.5], [5.0]], dtype=torch.float64
+    )  # 0.2 / (1 % of 4) = 5, 1 / 2 = 0.5
     torch.testing.assert_close(relative(before, after), expected, rtol=1e-6, atol=0)
 
 
@@ -121,7 +145,9 @@ def test_continuity_is_the_loop_of_the_paper(kind):
             moved[:, :, 0] = task.data.baseline[:, :, 0]
             stops.append(moved)
         maps = [
-            METHOD.explain(task, Query(x=x[None], target=query.target[row : row + 1], sample=torch.tensor([0])))
+            METHOD.explain(
+                task, Query(x=x[None], target=query.target[row : row + 1], sample=torch.tensor([0]))
+            )
             .values.double()
             .flatten()
             for x in stops
@@ -136,23 +162,32 @@ def test_continuity_is_the_loop_of_the_paper(kind):
 
 def test_continuity_of_an_image_that_is_all_baseline_is_zero():
     task, query = TASKS["grey images"]
-    empty = Query(x=task.data.baseline.expand_as(query.x).clone(), target=query.target, sample=query.sample)
+    empty = Query(
+        x=task.data.baseline.expand_as(query.x).clone(), target=query.target, sample=query.sample
+    )
     explainer = plugins("method")["saliency"].cls()
-    case = Case(task=task, query=empty, explanation=explainer.explain(task, empty), explainer=explainer)
+    case = Case(
+        task=task, query=empty, explanation=explainer.explain(task, empty), explainer=explainer
+    )
     assert Continuity().score(measured(case, [Continuity()])).tolist() == [0, 0, 0]
 
 
 def test_continuity_needs_room_to_slide():
     metric = Continuity(n_steps=12)
     with pytest.raises(
-        ValueError, match=r"n_steps must be smaller than the width of an image, got 12 for \(1, 12, 12\)"
+        ValueError,
+        match=r"n_steps must be smaller than the width of an image, got 12 for \(1, 12, 12\)",
     ):
         case_of("grey images", metric)
 
 
 def test_an_explainer_without_random_numbers_is_consistent_and_a_random_one_is_not():
     metric = SeedConsistency(n_draws=3)
-    assert metric.score(case_of("grey images", metric)).tolist() == [1, 1, 1]  # exactly, or ties would be broken
+    assert metric.score(case_of("grey images", metric)).tolist() == [
+        1,
+        1,
+        1,
+    ]  # exactly, or ties would be broken
     noise = metric.score(case_of("grey images", metric, plugins("method")["random_map"].cls()))
     assert noise.abs().max() < 0.3  # 144 positions, 3 draws: standard deviation 0.05
     assert noise.std() > 0
@@ -161,9 +196,14 @@ def test_an_explainer_without_random_numbers_is_consistent_and_a_random_one_is_n
 def test_other_seeds_are_other_seeds():
     task, query = TASKS["grey images"]
     explainer = plugins("method")["random_map"].cls()
-    case = Case(task=task, query=query, explanation=explainer.explain(task, query), explainer=explainer)
+    case = Case(
+        task=task, query=query, explanation=explainer.explain(task, query), explainer=explainer
+    )
     metric = SeedConsistency(n_draws=2)
-    maps = [case.explanation.values, *measured(case, [metric]).read(metric.measurements()[0]).values.unbind(1)]
+    maps = [
+        case.explanation.values,
+        *measured(case, [metric]).read(metric.measurements()[0]).values.unbind(1),
+    ]
     assert all(not torch.equal(a, b) for i, a in enumerate(maps) for b in maps[:i])
     other = replace(case, task=replace(task, seed=task.seed + 1))
     again = measured(other, [metric]).read(metric.measurements()[0]).values

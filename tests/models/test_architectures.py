@@ -16,7 +16,7 @@ from gpex_bench.data.breast_cancer import BreastCancer
 from gpex_bench.models.cnn import Cnn
 from gpex_bench.models.mlp import Mlp
 from gpex_bench.models.resnet import Resnet
-from gpex_bench.registry import plugins
+from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Dataset, Model, Need, Split
 
 NAMES = ("mlp", "cnn", "resnet")
@@ -29,7 +29,14 @@ def noise(name: str, n: int = 4) -> Dataset:
     x = torch.rand(n, *SHAPES[name], generator=torch.Generator().manual_seed(0))
     split = Split(x=x, y=torch.zeros(n, dtype=torch.int64), sample=torch.arange(n))
     classes = tuple(str(label) for label in range(N_CLASSES[name]))
-    return Dataset(name=name, train=split, test=split, classes=classes, features=(), baseline=torch.zeros(SHAPES[name]))
+    return Dataset(
+        name=name,
+        train=split,
+        test=split,
+        classes=classes,
+        features=(),
+        baseline=torch.zeros(SHAPES[name]),
+    )
 
 
 def network(name: str) -> Model:
@@ -40,7 +47,12 @@ def network(name: str) -> Model:
         model = plugins("model")[name].cls().build(noise(name))
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            for values in (module.weight.data, module.bias.data, module.running_mean, module.running_var):
+            for values in (
+                module.weight.data,
+                module.bias.data,
+                module.running_mean,
+                module.running_var,
+            ):
                 values.copy_(torch.rand(values.shape, generator=generator) + 0.5)
     return model.eval().requires_grad_(False)
 
@@ -66,7 +78,9 @@ def ran(model: nn.Module, x: torch.Tensor) -> list[str]:
 
 def test_registered_order_is_execution_order_and_no_module_runs_twice(case):
     _, model, x = case
-    assert ran(model, x) == [name for name, module in model.named_modules() if not list(module.children())]
+    assert ran(model, x) == [
+        name for name, module in model.named_modules() if not list(module.children())
+    ]
 
 
 def test_outputs_are_linear_in_the_wide_embedding(case):
@@ -101,7 +115,9 @@ def test_no_activation_works_in_place(case):
     activations = [module for module in model.modules() if isinstance(module, nn.ReLU)]
     assert activations
     assert not any(module.inplace for module in activations)
-    assert not any(isinstance(module, nn.Flatten) for module in model.modules())  # captum's LRP has no rule for it
+    assert not any(
+        isinstance(module, nn.Flatten) for module in model.modules()
+    )  # captum's LRP has no rule for it
 
 
 def test_rows_do_not_influence_one_another(case):
@@ -112,16 +128,22 @@ def test_rows_do_not_influence_one_another(case):
 # --- explainers' libraries --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("ignore:Setting forward, backward hooks and attributes on non-linear:UserWarning")
+@pytest.mark.filterwarnings(
+    "ignore:Setting forward, backward hooks and attributes on non-linear:UserWarning"
+)
 @pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU activations:UserWarning")
-@pytest.mark.filterwarnings("ignore:Full backward hook is firing when gradients are computed:UserWarning")
+@pytest.mark.filterwarnings(
+    "ignore:Full backward hook is firing when gradients are computed:UserWarning"
+)
 def test_captum_deep_lift_is_complete_and_guided_backprop_runs(case):
     _, model, x = case
     x, before = x.clone().requires_grad_(), model(x)
     baseline = torch.zeros_like(x)
     values = captum.attr.DeepLift(model).attribute(x, baseline, target=1)
     difference = (model(x) - model(baseline))[:, 1].detach()
-    torch.testing.assert_close(values.flatten(1).sum(dim=1).detach(), difference, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(
+        values.flatten(1).sum(dim=1).detach(), difference, atol=1e-3, rtol=1e-3
+    )
     guided = captum.attr.GuidedBackprop(model).attribute(x, target=1)
     assert guided.isfinite().all()
     assert guided.any()
@@ -131,7 +153,9 @@ def test_captum_deep_lift_is_complete_and_guided_backprop_runs(case):
 @pytest.mark.parametrize("kind", [EpsilonPlusFlat, EpsilonGammaBox])
 def test_zennit_composites_run_and_restore_the_network(case, kind):
     name, model, x = case
-    box = {"low": torch.zeros_like(x), "high": torch.ones_like(x)} if kind is EpsilonGammaBox else {}
+    box = (
+        {"low": torch.zeros_like(x), "high": torch.ones_like(x)} if kind is EpsilonGammaBox else {}
+    )
     before = model(x)
     relevance = lrp(model, x, kind(canonizers=[SequentialMergeBatchNorm()], **box))
     assert relevance.isfinite().all(), name
@@ -150,7 +174,9 @@ def lrp(model, x, composite):
 def test_relevance_is_conserved_through_the_residual_adds(case):
     """Without biases, the start relevance of one arrives at the input; a bare `+` would double it in each block."""
     _, model, x = case
-    composite = EpsilonPlusFlat(canonizers=[SequentialMergeBatchNorm()], zero_params=["bias"], epsilon=1e-9)
+    composite = EpsilonPlusFlat(
+        canonizers=[SequentialMergeBatchNorm()], zero_params=["bias"], epsilon=1e-9
+    )
     relevance = lrp(model, x, composite).flatten(1).sum(dim=1)
     torch.testing.assert_close(relevance, torch.ones(len(x)), atol=2e-2, rtol=0)
 
@@ -207,15 +233,21 @@ def test_architecture_is_found_by_its_file_name_and_says_what_it_takes(name):
 
 def test_width_and_wide_are_hyperparameters():
     assert Cnn(width=3, wide=5).build(noise("cnn")).embed(noise("cnn").test.x).shape == (4, 5)
-    assert Resnet(width=3, wide=5).build(noise("resnet")).features(noise("resnet").test.x).shape == (4, 24, 4, 4)
+    assert Resnet(width=3, wide=5).build(noise("resnet")).features(
+        noise("resnet").test.x
+    ).shape == (4, 24, 4, 4)
     assert Mlp(wide=5).build(noise("mlp")).embed(noise("mlp").test.x).shape == (4, 5)
 
 
 def test_wrong_kind_of_dataset_is_refused():
-    with pytest.raises(ValueError, match="Mlp takes a dataset of kind table, but 'cnn' is of kind image"):
+    with pytest.raises(
+        ValueError, match="Mlp takes a dataset of kind table, but 'cnn' is of kind image"
+    ):
         Mlp().build(noise("cnn"))
     for architecture in (Cnn(), Resnet()):
-        with pytest.raises(ValueError, match="takes a dataset of kind image, but 'breast_cancer' is of kind table"):
+        with pytest.raises(
+            ValueError, match="takes a dataset of kind image, but 'breast_cancer' is of kind table"
+        ):
             architecture.build(BreastCancer().load())
 
 

@@ -8,10 +8,10 @@ from torch import nn
 
 from gpex_bench.data.mnist5k import Mnist5k
 from gpex_bench.models.attention import Attention, AttentionTraining
-from gpex_bench.models.fit import accuracy
-from gpex_bench.models.two_branches import HIGH, LOW, shares
-from gpex_bench.registry import plugins
-from gpex_bench.surrogates.agreement import head_names
+from gpex_bench.models.blocks.two_branches import HIGH, LOW, shares
+from gpex_bench.models.training.loop import accuracy
+from gpex_bench.plugins.registry import plugins
+from gpex_bench.surrogates.agreement.compare import head_names
 from gpex_bench.types import Dataset, Model, Need, Split
 
 
@@ -19,7 +19,12 @@ def noise(shape=(1, 28, 28), n=5):
     x = torch.rand(n, *shape, generator=torch.Generator().manual_seed(0))
     split = Split(x=x, y=torch.zeros(n, dtype=torch.int64), sample=torch.arange(n))
     return Dataset(
-        name="noise", train=split, test=split, classes=tuple("0123"), features=(), baseline=torch.zeros(shape)
+        name="noise",
+        train=split,
+        test=split,
+        classes=tuple("0123"),
+        features=(),
+        baseline=torch.zeros(shape),
     )
 
 
@@ -62,7 +67,9 @@ def test_outputs_are_the_textbook_formula(case):
     logits = model.explained(x)
     features = model.features(x).double()
     weight = (1 / (1 + torch.exp(-logits.double()))).clip(0.1, 0.9)
-    seen = torch.stack([(f.flatten(1) * w).sum(1) / w.sum() for f, w in zip(features, weight, strict=True)])
+    seen = torch.stack(
+        [(f.flatten(1) * w).sum(1) / w.sum() for f, w in zip(features, weight, strict=True)]
+    )
     wide = torch.relu(seen @ model.neck[0].weight.double().T + model.neck[0].bias)
     expected = wide @ model.head.weight.double().T + model.head.bias
     torch.testing.assert_close(model(x).double(), expected, atol=1e-5, rtol=1e-5)
@@ -75,7 +82,9 @@ def test_the_explained_outputs_are_affine_in_their_features(case):
     model, data, (rows, columns) = case
     features, last = model.explained_features(data.test.x), model.attend.layers[-1]
     assert features.shape == (5, rows * columns, last.in_channels)
-    torch.testing.assert_close(features @ last.weight.flatten() + last.bias, model.explained(data.test.x))
+    torch.testing.assert_close(
+        features @ last.weight.flatten() + last.bias, model.explained(data.test.x)
+    )
 
 
 def test_shares_sum_to_one_and_are_clamped():
@@ -89,11 +98,15 @@ def test_gradients_reach_both_branches_and_agree_with_differences(case):
     model, data, _ = case
     model(data.test.x).logsumexp(1).sum().backward()
     for branch in (model.trunk, model.attend, model.features, model.neck, model.head):
-        assert all(parameter.grad is not None and parameter.grad.any() for parameter in branch.parameters())
+        assert all(
+            parameter.grad is not None and parameter.grad.any() for parameter in branch.parameters()
+        )
     model, x = copy.deepcopy(model).double(), data.test.x[:1].double()
     x.requires_grad_()
     (gradient,) = torch.autograd.grad(model(x)[0, 1], x)
-    step = 1e-6 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    step = 1e-6 * torch.randn(
+        x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
     with torch.no_grad():
         change = model(x + step)[0, 1] - model(x - step)[0, 1]
     assert change.item() == pytest.approx(2 * (gradient * step).sum().item(), rel=1e-3, abs=1e-12)
@@ -120,7 +133,9 @@ def test_what_it_declares():
     cls = plugins("model")["attention"].cls
     assert cls is Attention and cls.explained == "attention" and cls.takes == {Need.IMAGE}
     assert cls.offers == {Need.GRADIENT}  # the product of two branches has no rule for relevance
-    assert Model.grid(network(noise()), noise().test.x) is None  # networks have none unless they say so
+    assert (
+        Model.grid(network(noise()), noise().test.x) is None
+    )  # networks have none unless they say so
 
 
 def test_relevance_is_not_conserved_where_the_branches_meet():
@@ -131,7 +146,9 @@ def test_relevance_is_not_conserved_where_the_branches_meet():
     output = (features[:, 0] * shares(logits)).sum()
     of_logits, of_features = (
         (part * gradient).sum().item()
-        for part, gradient in zip((logits, features), torch.autograd.grad(output, (logits, features)), strict=True)
+        for part, gradient in zip(
+            (logits, features), torch.autograd.grad(output, (logits, features)), strict=True
+        )
     )
     assert of_features == pytest.approx(output.item())
     assert abs(of_logits) > 0.01 * output.item()

@@ -7,12 +7,12 @@ import pytest
 import torch
 from scipy import ndimage
 
-from gpex_bench.models import fit
 from gpex_bench.models.cnn import Cnn, CnnTraining
-from gpex_bench.models.fit import Training
 from gpex_bench.models.mlp import Mlp, MlpTraining
 from gpex_bench.models.resnet import Resnet, ResnetTraining
-from gpex_bench.registry import plugins
+from gpex_bench.models.training import loop
+from gpex_bench.models.training.loop import Training
+from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Dataset, Model, Split
 
 
@@ -58,7 +58,9 @@ SMALL = [
     (Resnet(width=2, wide=8, training=ResnetTraining(**SHORT)), images()),
     (Resnet(width=2, wide=8, training=ResnetTraining(**HARD)), images()),
 ]
-each = pytest.mark.parametrize(("architecture", "data"), SMALL, ids=["mlp", "cnn", "resnet", "robust resnet"])
+each = pytest.mark.parametrize(
+    ("architecture", "data"), SMALL, ids=["mlp", "cnn", "resnet", "robust resnet"]
+)
 
 
 @each
@@ -70,12 +72,19 @@ def test_same_seed_same_bits(architecture, data):
         again = architecture.train(data, 1, silent).state_dict()
         other = architecture.train(data, 2, silent).state_dict()
     assert all(torch.equal(again[name], weight) for name, weight in first.items())
-    assert not any(torch.equal(other[name], weight) for name, weight in first.items() if name.endswith("weight"))
+    assert not any(
+        torch.equal(other[name], weight)
+        for name, weight in first.items()
+        if name.endswith("weight")
+    )
 
 
 @each
 def test_training_leaves_the_random_state_and_the_data_alone(architecture, data):
-    state, kept = torch.get_rng_state(), [data.train.x.clone(), data.test.x.clone(), np.random.get_state()[1].copy()]
+    state, kept = (
+        torch.get_rng_state(),
+        [data.train.x.clone(), data.test.x.clone(), np.random.get_state()[1].copy()],
+    )
     architecture.train(data, 1, silent)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(data.train.x, kept[0])
@@ -96,7 +105,9 @@ def test_trained_network_is_frozen_in_eval_mode_on_the_cpu(architecture, data):
 
 @each
 def test_test_split_is_never_looked_at(architecture, data):
-    nothing = Split(x=torch.full_like(data.test.x, torch.nan), y=data.test.y * 0 - 100, sample=data.test.sample)
+    nothing = Split(
+        x=torch.full_like(data.test.x, torch.nan), y=data.test.y * 0 - 100, sample=data.test.sample
+    )
     first = architecture.train(data, 1, silent).state_dict()
     blind = architecture.train(replace(data, test=nothing), 1, silent).state_dict()
     assert all(torch.equal(blind[name], weight) for name, weight in first.items())
@@ -104,10 +115,10 @@ def test_test_split_is_never_looked_at(architecture, data):
 
 def test_training_learns_and_tells_its_progress():
     data, lines = table(n=600), []
-    model = Mlp(wide=32, training=MlpTraining(epochs=15, batch_size=16, learning_rate=3e-3, occluded=0.0)).train(
-        data, 1, lines.append
-    )
-    assert fit.accuracy(model, data.test.x, data.test.y) > 0.95
+    model = Mlp(
+        wide=32, training=MlpTraining(epochs=15, batch_size=16, learning_rate=3e-3, occluded=0.0)
+    ).train(data, 1, lines.append)
+    assert loop.accuracy(model, data.test.x, data.test.y) > 0.95
     assert len(lines) == 15
     assert lines[0].startswith("epoch 1/15: loss 0.")
     assert "training accuracy 9" in lines[-1]
@@ -123,15 +134,20 @@ def test_accuracy_counts_rows_not_batches():
 
     x = torch.tensor([[1.0], [-1.0], [1.0], [-1.0], [1.0]])
     y = torch.tensor([1, 0, 1, 1, 0])
-    assert fit.accuracy(Sign(), x, y, batch_size=2) == 0.6
+    assert loop.accuracy(Sign(), x, y, batch_size=2) == 0.6
 
 
 def test_divergence_stops_with_a_clear_error():
     data = table()
-    with pytest.raises(FloatingPointError, match=r"diverged in epoch \d of 20: .* lower learning_rate \(now 1e\+30\)"):
+    with pytest.raises(
+        FloatingPointError,
+        match=r"diverged in epoch \d of 20: .* lower learning_rate \(now 1e\+30\)",
+    ):
         Mlp(training=MlpTraining(learning_rate=1e30)).train(data, 1, silent)
     broken = replace(data, train=replace(data.train, x=data.train.x * torch.nan))
-    with pytest.raises(FloatingPointError, match="epoch 1 of 20: the loss is nan. Check that the inputs are finite"):
+    with pytest.raises(
+        FloatingPointError, match="epoch 1 of 20: the loss is nan. Check that the inputs are finite"
+    ):
         Mlp().train(broken, 1, silent)
 
 
@@ -155,7 +171,9 @@ def test_bad_training_settings_are_refused(change, message):
 
 
 def test_shift_out_of_the_image_is_refused():
-    with pytest.raises(ValueError, match="shift must be smaller than the 12 pixels of an image's side, got 12"):
+    with pytest.raises(
+        ValueError, match="shift must be smaller than the 12 pixels of an image's side, got 12"
+    ):
         Cnn(width=2, wide=4, training=CnnTraining(shift=12)).train(images(), 1, silent)
 
 
@@ -165,7 +183,7 @@ def test_shift_out_of_the_image_is_refused():
 def test_shifted_images_are_those_of_scipy():
     x = torch.rand(200, 2, 7, 9)
     baseline = torch.rand(2, 7, 9)
-    shifted = fit.shift_images(x, baseline, 2, torch.Generator().manual_seed(0))
+    shifted = loop.shift_images(x, baseline, 2, torch.Generator().manual_seed(0))
     shifts = [(down, right) for down in range(-2, 3) for right in range(-2, 3)]
     drawn = set()
     for one, before in zip(shifted, x, strict=True):
@@ -177,7 +195,13 @@ def test_shifted_images_are_those_of_scipy():
             )
             for by in shifts
         ]
-        drawn.add(*[by for by, twin in zip(shifts, twins, strict=True) if np.array_equal(one.numpy(), twin)])
+        drawn.add(
+            *[
+                by
+                for by, twin in zip(shifts, twins, strict=True)
+                if np.array_equal(one.numpy(), twin)
+            ]
+        )
     assert drawn == set(shifts)
 
 
@@ -185,7 +209,7 @@ def test_shifted_images_are_those_of_scipy():
 def test_occlusion_replaces_by_the_baseline_all_channels_alike(shape):
     baseline = torch.rand(shape)
     x = torch.rand(2000, *shape) + 2  # never equal to the baseline
-    out = fit.occlude(x, baseline, 0.4, torch.Generator().manual_seed(0))
+    out = loop.occlude(x, baseline, 0.4, torch.Generator().manual_seed(0))
     is_gone = out == baseline
     assert torch.equal(torch.where(is_gone, x, out), x)
     gone = is_gone.flatten(1).float().mean(dim=1)
@@ -202,7 +226,7 @@ def test_occlusion_replaces_by_the_baseline_all_channels_alike(shape):
 def test_no_occlusion_by_default():
     assert Training().occluded == 0
     x = torch.rand(5, 4)
-    assert torch.equal(fit.occlude(x, torch.zeros(4), 0.0, torch.Generator()), x)
+    assert torch.equal(loop.occlude(x, torch.zeros(4), 0.0, torch.Generator()), x)
 
 
 # --- adversarial training ---------------------------------------------------------------------------------------------
@@ -213,14 +237,20 @@ def test_an_attack_raises_the_loss_inside_its_ball_and_the_box(steps):
     data = images()
     model = Resnet(width=2, wide=8, training=ResnetTraining(**SHORT)).train(data, 1, silent)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    x, y, box = data.test.x, data.test.y, fit.data_range(data)
-    moved = fit.attack(model, x, y, radius=0.05, steps=steps, box=box, generator=torch.Generator().manual_seed(0))
+    x, y, box = data.test.x, data.test.y, loop.data_range(data)
+    moved = loop.attack(
+        model, x, y, radius=0.05, steps=steps, box=box, generator=torch.Generator().manual_seed(0)
+    )
     noise = x + 0.05 * (2 * torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) - 1)
     assert float((moved - x).abs().max()) <= 0.05 + 1e-6
     assert box[0] <= moved.min() and moved.max() <= box[1]
-    losses = [float(torch.nn.functional.cross_entropy(model(part), y)) for part in (x, noise, moved)]
+    losses = [
+        float(torch.nn.functional.cross_entropy(model(part), y)) for part in (x, noise, moved)
+    ]
     assert losses[2] > max(losses[:2])
-    assert not model.training and all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert not model.training and all(
+        torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items()
+    )
 
 
 def test_an_attack_on_a_linear_network_goes_to_the_corner_of_its_ball():
@@ -230,9 +260,15 @@ def test_an_attack_on_a_linear_network_goes_to_the_corner_of_its_ball():
     weight = torch.tensor([1.0, -2.0, 0.5, 1.0, -1.0, 3.0])
     model.embed = lambda x: torch.stack([x @ weight, -(x @ weight), 0 * x[:, 0], 0 * x[:, 0]], 1)
     model.head.weight.data = torch.eye(2, 4)
-    x, low, high = data.train.x, *fit.data_range(data)
-    moved = fit.attack(
-        model, x, data.train.y, radius=0.3, steps=10, box=(low, high), generator=torch.Generator().manual_seed(0)
+    x, low, high = data.train.x, *loop.data_range(data)
+    moved = loop.attack(
+        model,
+        x,
+        data.train.y,
+        radius=0.3,
+        steps=10,
+        box=(low, high),
+        generator=torch.Generator().manual_seed(0),
     )
     away = torch.where(data.train.y[:, None] == 0, -1.0, 1.0) * weight.sign()
     torch.testing.assert_close(moved, torch.clamp(x + 0.3 * away, low, high))
@@ -242,12 +278,19 @@ def strong_and_weak(shape, n=600) -> Dataset:
     """Entry 0 tells the class clearly nine times in ten, all others together tell it always, each by a little."""
     generator = torch.Generator().manual_seed(0)
     y = torch.arange(n) % 2
-    x = 0.5 + 0.1 * torch.randn(n, *shape, generator=generator) + 0.06 * (2 * y - 1).view(-1, *[1] * len(shape))
+    x = (
+        0.5
+        + 0.1 * torch.randn(n, *shape, generator=generator)
+        + 0.06 * (2 * y - 1).view(-1, *[1] * len(shape))
+    )
     strong = (y == 1) ^ (torch.rand(n, generator=generator) < 0.1)
     where = (slice(None), 0) if len(shape) == 1 else (slice(None), slice(None), slice(4), slice(4))
     x[where] = torch.where(strong, 1.0, 0.0).view(-1, *[1] * (x[where].ndim - 1))
     half = n // 2
-    train, test = (Split(x=x[rows], y=y[rows], sample=torch.arange(n)[rows]) for rows in (slice(half), slice(half, n)))
+    train, test = (
+        Split(x=x[rows], y=y[rows], sample=torch.arange(n)[rows])
+        for rows in (slice(half), slice(half, n))
+    )
     names = tuple(map(str, range(shape[0]))) if len(shape) == 1 else ()
     return Dataset(
         name="strong and weak",
@@ -263,13 +306,26 @@ def strong_and_weak(shape, n=600) -> Dataset:
 def test_the_adversarially_trained_twin_is_more_robust_to_pgd(name, shape):
     """An attack of 0.15 turns every weak entry, and none of the strong ones."""
     data, radius = strong_and_weak(shape), 0.15
-    cls, small = plugins("model")[name].cls, {"mlp": {"wide": 16}, "vgg": {"width": 2, "wide": 16}}[name]
+    cls, small = (
+        plugins("model")[name].cls,
+        {"mlp": {"wide": 16}, "vgg": {"width": 2, "wide": 16}}[name],
+    )
     found = {}
     for adversarial in (0.0, radius):
-        how = type(cls().training)(epochs=12, batch_size=20, occluded=0.0, adversarial=adversarial, learning_rate=0.01)
+        how = type(cls().training)(
+            epochs=12, batch_size=20, occluded=0.0, adversarial=adversarial, learning_rate=0.01
+        )
         model = cls(**small, training=replace(how, shift=0)).train(data, 1, silent)
-        x, y, box = data.test.x, data.test.y, fit.data_range(data)
-        moved = fit.attack(model, x, y, radius=radius, steps=10, box=box, generator=torch.Generator().manual_seed(0))
-        found[adversarial] = fit.accuracy(model, x, y), fit.accuracy(model, moved, y)
+        x, y, box = data.test.x, data.test.y, loop.data_range(data)
+        moved = loop.attack(
+            model,
+            x,
+            y,
+            radius=radius,
+            steps=10,
+            box=box,
+            generator=torch.Generator().manual_seed(0),
+        )
+        found[adversarial] = loop.accuracy(model, x, y), loop.accuracy(model, moved, y)
     assert found[0.0][0] > 0.85 and found[0.0][1] < 0.5
     assert found[radius][1] > 0.75

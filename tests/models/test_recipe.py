@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from gpex_bench.registry import ROOT
+from gpex_bench.plugins.registry import ROOT
 
 PAGE = ROOT / "docs" / "add-a-dataset.md"
 

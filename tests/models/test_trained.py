@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from gpex_bench.data import scenes
 from gpex_bench.data.breast_cancer import BreastCancer
 from gpex_bench.data.mnist5k import Mnist5k
+from gpex_bench.data.painted import scenes
 from gpex_bench.data.shapes import Shapes
 from gpex_bench.models.cnn import Cnn, CnnTraining
-from gpex_bench.models.fit import accuracy
 from gpex_bench.models.mlp import Mlp
 from gpex_bench.models.resnet import Resnet, ResnetTraining
+from gpex_bench.models.training.loop import accuracy
 
 SOURCE = Shapes(n_test=400)
 

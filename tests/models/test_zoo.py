@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from gpex_bench import guard
-from gpex_bench.contract import example
-from gpex_bench.models.pooled import Grown
-from gpex_bench.registry import plugins
+from gpex_bench.contract import calls
+from gpex_bench.contract.checks import example
+from gpex_bench.models.blocks.pooled import Grown
+from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Attribution, Dataset, Need, Query, Split, Task
 
 COMPOSITES = get_args(get_type_hints(plugins("method")["lrp"].cls)["composite"])
@@ -25,7 +25,8 @@ ALL = pytest.mark.parametrize("name", SETTINGS)
 NEEDS_MODULES = sorted(
     name
     for name, plugin in plugins("method").items()
-    if isinstance(getattr(plugin.cls, "needs", None), frozenset) and Need.MODULES in plugin.cls.needs
+    if isinstance(getattr(plugin.cls, "needs", None), frozenset)
+    and Need.MODULES in plugin.cls.needs
 )
 
 
@@ -33,7 +34,12 @@ def images(side, n_channels, n=3):
     x = torch.rand(n, n_channels, side, side, generator=torch.Generator().manual_seed(0))
     split = Split(x=x, y=torch.arange(n) % 3, sample=torch.arange(n))
     return Dataset(
-        name="noise", train=split, test=split, classes=("a", "b", "c"), features=(), baseline=torch.zeros(x.shape[1:])
+        name="noise",
+        train=split,
+        test=split,
+        classes=("a", "b", "c"),
+        features=(),
+        baseline=torch.zeros(x.shape[1:]),
     )
 
 
@@ -42,7 +48,9 @@ def network(name, side=32, n_channels=3, **settings):
     generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = plugins("model")[name].cls(**SETTINGS[name] | settings).build(images(side, n_channels))
+        model = (
+            plugins("model")[name].cls(**SETTINGS[name] | settings).build(images(side, n_channels))
+        )
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             for values in (module.running_mean, module.bias.data):
@@ -98,15 +106,23 @@ def test_biases_are_what_is_missing_from_the_sum(name):
 
 @ALL
 @pytest.mark.parametrize("method", NEEDS_MODULES)
-@pytest.mark.filterwarnings("ignore:Setting forward, backward hooks and attributes on non-linear:UserWarning")
+@pytest.mark.filterwarnings(
+    "ignore:Setting forward, backward hooks and attributes on non-linear:UserWarning"
+)
 @pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU activations:UserWarning")
-@pytest.mark.filterwarnings("ignore:Full backward hook is firing when gradients are computed:UserWarning")
+@pytest.mark.filterwarnings(
+    "ignore:Full backward hook is firing when gradients are computed:UserWarning"
+)
 def test_methods_that_read_modules_work_on_every_network(name, method):
     task, query = asked(name)
-    found = guard.explain(example(plugins("method")[method].cls), task, query)  # as in a run: finite, and so on
+    found = calls.explain(
+        example(plugins("method")[method].cls), task, query
+    )  # as in a run: finite, and so on
     assert isinstance(found, Attribution)
     assert found.values.shape == query.x.shape and found.values.isfinite().all()
-    assert found.values.any() or method == "guided_grad_cam"  # whose coarse map may speak against the class everywhere
+    assert (
+        found.values.any() or method == "guided_grad_cam"
+    )  # whose coarse map may speak against the class everywhere
 
 
 @ALL
@@ -156,7 +172,10 @@ def test_a_place_of_a_bagnet_sees_a_patch(patch):
 
 def test_a_bagnets_logits_are_means_of_what_the_head_says_of_places():
     model, x = network("bagnet"), images(32, 3).test.x
-    local = torch.einsum("bmrc,hm->bhrc", model.features(x), model.head.weight) + model.head.bias[:, None, None]
+    local = (
+        torch.einsum("bmrc,hm->bhrc", model.features(x), model.head.weight)
+        + model.head.bias[:, None, None]
+    )
     torch.testing.assert_close(model(x), local.mean((2, 3)))
 
 
@@ -170,7 +189,8 @@ def test_a_densenet_hands_every_map_on():
 
 
 @pytest.mark.parametrize(
-    "name, setting", [("alexnet", "wide"), ("vgg", "width"), ("densenet", "layers"), ("bagnet", "wide")]
+    "name, setting",
+    [("alexnet", "wide"), ("vgg", "width"), ("densenet", "layers"), ("bagnet", "wide")],
 )
 def test_sizes_below_one_are_refused(name, setting):
     with pytest.raises(ValueError, match=f"{setting} must be at least 1, got 0"):

@@ -7,17 +7,24 @@ from typing import Any
 
 import pytest
 
-from gpex_bench import frames, plots, report, statistics
-from gpex_bench.registry import load
+from gpex_bench import plots, report
+from gpex_bench.plugins.registry import load
+from gpex_bench.statistics.outcomes import agreement_summary, cost_summary, outcome_table, summarise
+from gpex_bench.tables import frames
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
-WebDriverWait = pytest.importorskip("selenium.webdriver.support.ui", reason="needs selenium").WebDriverWait
+WebDriverWait = pytest.importorskip(
+    "selenium.webdriver.support.ui", reason="needs selenium"
+).WebDriverWait
 axe = pytest.importorskip("axe_selenium_python", reason="needs axe_selenium_python")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 DRIVER = shutil.which("chromedriver")
 pytestmark = [
     pytest.mark.skipif(
-        CHROMIUM is None or DRIVER is None, reason="needs chromium and chromedriver (Debian: chromium-driver)"
+        CHROMIUM is None or DRIVER is None,
+        reason="needs chromium and chromedriver (Debian: chromium-driver)",
     ),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:selenium", "ignore::ResourceWarning"),
 ]
@@ -33,16 +40,24 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     up = {record["metric"]: record["higher_is_better"] for record in METRICS}
     controls = frames.controls(METHODS)
     scores, cells = synthetic.scores(8), synthetic.cells()
-    outcomes = statistics.outcomes(statistics.summarise(scores, up, controls), cells, synthetic.skipped())
-    efficiency = statistics.cost_summary(cells, outcomes, "srg", True, controls)
+    outcomes = outcome_table(summarise(scores, up, controls), cells, synthetic.skipped())
+    efficiency = cost_summary(cells, outcomes, "srg", True, controls)
     found = made_up.statistics_frames(outcomes, METHODS, METRICS)
     drawings = {
         "cost": plots.cost_against_score(efficiency.query("dataset == 'shapes'"), True),
         "gallery": plots.gallery(plots.Gallery(**synthetic.gallery("mnist5k", 2))),
-        "ranks_overall": plots.critical_difference(found["overall"].query("metric == 'srg'"), controls, "Ranks"),
+        "ranks_overall": plots.critical_difference(
+            found["overall"].query("metric == 'srg'"), controls, "Ranks"
+        ),
     }
     pictures = [
-        report.Picture(section=name, dataset="", title=one.title, svg=plots.to_svg(one, name), data=f"{name}.csv")
+        report.Picture(
+            section=name,
+            dataset="",
+            title=one.title,
+            svg=plots.to_svg(one, name),
+            data=f"{name}.csv",
+        )
         for name, one in drawings.items()
     ]
     agreement = synthetic.agreement(synthetic.predictions(40, 2))
@@ -52,7 +67,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         outcomes=outcomes,
         cells=cells,
         costs=synthetic.costs(),
-        agreement=statistics.agreement_summary(agreement),
+        agreement=agreement_summary(agreement),
         surrogates=synthetic.surrogates()[:1],
         efficiency=efficiency,
         methods=METHODS,
@@ -72,7 +87,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def started(width: int = 1280, script: bool = True, dark: bool = False) -> Any:
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars"):
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--hide-scrollbars",
+    ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
@@ -94,7 +114,11 @@ def browser(page: Path) -> Iterator[Any]:
 
 def test_nothing_is_loaded_and_nothing_is_complained_about(browser: Any, page: Path) -> None:
     asked = [entry["message"] for entry in browser.get_log("performance")]
-    urls = [text.partition('"url":"')[2].partition('"')[0] for text in asked if 'Network.requestWillBeSent"' in text]
+    urls = [
+        text.partition('"url":"')[2].partition('"')[0]
+        for text in asked
+        if 'Network.requestWillBeSent"' in text
+    ]
     assert [url for url in urls if url != page.as_uri() and not url.startswith("data:")] == []
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
     assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
@@ -103,7 +127,9 @@ def test_nothing_is_loaded_and_nothing_is_complained_about(browser: Any, page: P
 def test_a_table_sorts_both_ways_with_words_last(browser: Any) -> None:
     column = """const table = document.querySelector('#compare details.fold table');
         return Array.from(table.tBodies[0].rows, (row) => row.cells[1] ? row.cells[1].dataset.v : '')"""
-    button = browser.find_element("css selector", "#compare details.fold table th:nth-child(2) button")
+    button = browser.find_element(
+        "css selector", "#compare details.fold table th:nth-child(2) button"
+    )
     orders = []
     for _ in range(2):
         browser.execute_script("arguments[0].click()", button)
@@ -137,7 +163,9 @@ def test_a_cell_opens_from_the_keyboard_and_closes_with_escape(browser: Any) -> 
     cell.send_keys("\ue007")  # Enter
     dialog = browser.find_element("css selector", "dialog")
     assert dialog.is_displayed() and "samples: median" in dialog.text and "srg" in dialog.text
-    assert dialog.find_element("css selector", "svg.hist path").get_attribute("d").startswith("M0 20V")
+    assert (
+        dialog.find_element("css selector", "svg.hist path").get_attribute("d").startswith("M0 20V")
+    )
     browser.switch_to.active_element.send_keys("\ue00c")  # Escape
     assert not dialog.is_displayed()
 
@@ -160,7 +188,9 @@ def test_axe_finds_no_serious_fault(browser: Any) -> None:
             ".then((result) => { window.found = [result.violations, result.passes.length]; })"
         )
         waiting = WebDriverWait(browser, 300, 1)  # it takes long on a machine with other work
-        faults, n_passed = waiting.until(lambda driver: driver.execute_script("return window.found"))
+        faults, n_passed = waiting.until(
+            lambda driver: driver.execute_script("return window.found")
+        )
         assert n_passed > 15  # rules that found something to look at
         said = [
             f"{one['id']}: {one['nodes'][0]['html'][:200]} ({len(one['nodes'])})"

@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from gpex_bench import cli, io
+from gpex_bench import cli
+from gpex_bench.run import artefacts
 
 
 def outcomes() -> pd.DataFrame:
@@ -35,16 +36,28 @@ def compared(capsys: pytest.CaptureFixture[str], other: pd.DataFrame) -> tuple[i
 
 @pytest.mark.usefixtures("runs")
 def test_the_same_run_has_moved_nowhere(capsys: pytest.CaptureFixture[str]) -> None:
-    assert compared(capsys, outcomes()) == (0, "one and two have the same numbers, states and marks.\n")
+    assert compared(capsys, outcomes()) == (
+        0,
+        "one and two have the same numbers, states and marks.\n",
+    )
 
 
 @pytest.mark.usefixtures("runs")
-def test_what_moved_beyond_its_interval_is_named_and_the_rest_counted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_moved_beyond_its_interval_is_named_and_the_rest_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     other = outcomes()
-    other.loc[0, ["mean", "low", "high"]] = [0.9, 0.8, 1.0]  # by 0.4; the intervals explain 0.14 together
+    other.loc[0, ["mean", "low", "high"]] = [
+        0.9,
+        0.8,
+        1.0,
+    ]  # by 0.4; the intervals explain 0.14 together
     other.loc[1, "mean"] = 0.31
     status, text = compared(capsys, other)
-    assert status == 1 and "2 numbers moved from one to two, 1 of them by more than their intervals." in text
+    assert (
+        status == 1
+        and "2 numbers moved from one to two, 1 of them by more than their intervals." in text
+    )
     row = next(line for line in text.splitlines() if line.startswith("| d (m)"))
     assert [cell.strip() for cell in row.strip("|").split("|")] == [
         *("d (m)", "a", "srg", "0.500 [0.400, 0.600]", "0.900 [0.800, 1.00]", "0.400")
@@ -66,4 +79,4 @@ def test_states_marks_and_new_methods_are_said(capsys: pytest.CaptureFixture[str
 def test_a_run_that_is_not_there_is_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["compare", "one", "three"]) == 2
     assert "run 'three' has no outcomes.parquet and no outcomes.csv" in capsys.readouterr().err
-    io.write_table(runs / "results/two/tables/outcomes.parquet", outcomes())
+    artefacts.write_table(runs / "results/two/tables/outcomes.parquet", outcomes())

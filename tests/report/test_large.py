@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from gpex_bench import frames, report, statistics
-from gpex_bench.registry import load
+from gpex_bench import report
+from gpex_bench.plugins.registry import load
 from gpex_bench.report import scores
+from gpex_bench.tables import frames
 
 made_up = load(Path(__file__).parent / "made_up.py", "made_up_large")
 
@@ -25,7 +26,7 @@ def test_a_run_of_many_methods_and_metrics_stays_small() -> None:
             cells=parts["cells"],
             costs=pd.DataFrame(columns=list(frames.COSTS)),
             agreement=pd.DataFrame(columns=list(report.AGREEMENT)),
-            efficiency=statistics.cost_summary(parts["cells"], outcomes, "srg", True, controls),
+            efficiency=outcomes.cost_summary(parts["cells"], outcomes, "srg", True, controls),
             methods=methods,
             metrics=metrics,
             scores=parts["scores"],
@@ -34,7 +35,12 @@ def test_a_run_of_many_methods_and_metrics_stays_small() -> None:
     )
     assert len(page) < 2_000_000  # which leaves three of the five megabytes to the figures
     wanted = scores.detailed(outcomes, metrics, "srg")
-    detailed = outcomes[outcomes["state"] == "ok"].set_index(["dataset", "model", "metric"]).index.isin(wanted).sum()
+    detailed = (
+        outcomes[outcomes["state"] == "ok"]
+        .set_index(["dataset", "model", "metric"])
+        .index.isin(wanted)
+        .sum()
+    )
     assert 0 < detailed <= scores.N_DETAILED and page.count('class="hist"') == detailed
     assert {metric for _, _, metric in wanted} >= {"srg", "robustness_0", "complexity_0"}
     first = page.split('<section id="ranking">')[1].split("</table>")[0]

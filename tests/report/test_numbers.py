@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gpex_bench import frames, report
-from gpex_bench.registry import load
+from gpex_bench import report
+from gpex_bench.plugins.registry import load
+from gpex_bench.tables import frames
 
 case = load(Path(__file__).parent / "test_report.py", "case_of_numbers")
 
@@ -38,7 +39,9 @@ def decimals(text: str) -> list[str]:
 
 def pool(*tables: pd.DataFrame) -> np.ndarray:
     """Every number of some tables, and as a share of a hundred."""
-    numbers = np.concatenate([table.select_dtypes("number").to_numpy(dtype=float).ravel() for table in tables])
+    numbers = np.concatenate(
+        [table.select_dtypes("number").to_numpy(dtype=float).ravel() for table in tables]
+    )
     numbers = numbers[np.isfinite(numbers)]
     return np.sort(np.concatenate([numbers, 100 * numbers]))
 
@@ -61,7 +64,9 @@ def tables_of(name: str) -> list[pd.DataFrame]:
         .groupby(place)
         .agg(seconds=("wall_seconds", "sum"), n=("n_samples", "sum"), peak=("peak_bytes", "max"))
     )
-    measured = measured.assign(per_sample=measured["seconds"] / measured["n"], megabytes=measured["peak"] / 1e6)
+    measured = measured.assign(
+        per_sample=measured["seconds"] / measured["n"], megabytes=measured["peak"] / 1e6
+    )
     fits = case.synthetic.surrogate_costs()
     agreement = inputs["agreement"]
     heads = agreement[(agreement["statistic"] == "pearson") & (agreement["head"] != "all")]
@@ -79,10 +84,14 @@ def tables_of(name: str) -> list[pd.DataFrame]:
     }[name]
 
 
-@pytest.mark.parametrize("name", ["verdict", "ranking", "cost", "trust", "agreement", "methods", "compare"])
+@pytest.mark.parametrize(
+    "name", ["verdict", "ranking", "cost", "trust", "agreement", "methods", "compare"]
+)
 def test_every_number_of_a_section_is_in_its_tables(name: str) -> None:
     numbers = pool(*tables_of(name))
-    text = re.sub(r"0\.05|0\.5 is not|[<>≥] ?0\.001|0\.90 of the outputs", " ", words(section(name)))
+    text = re.sub(
+        r"0\.05|0\.5 is not|[<>≥] ?0\.001|0\.90 of the outputs", " ", words(section(name))
+    )
     written = decimals(text)
     assert written, name
     missing = [number for number in written if not is_there(number, numbers)]
@@ -98,7 +107,9 @@ def test_the_search_finds_a_number_that_is_not_there() -> None:
 def test_every_score_stands_in_the_cell_of_its_key() -> None:
     outcomes = case.inputs()["outcomes"].set_index(["dataset", "model", "method", "metric"])
     seen = 0
-    for caption, table in re.findall(r"<caption>(\w+ on [^<]*)</caption>(.*?)</table>", section("compare"), re.DOTALL):
+    for caption, table in re.findall(
+        r"<caption>(\w+ on [^<]*)</caption>(.*?)</table>", section("compare"), re.DOTALL
+    ):
         dataset, model = re.fullmatch(r"\w+ on (\w+) \((\w+)\)", caption).groups()
         metrics = re.findall(r'href="#metric-(\w+)"', table.split("</thead>")[0])
         for row in re.findall(r"<tr.*?</tr>", table.split("<tbody>")[1], re.DOTALL):
@@ -120,7 +131,9 @@ def test_what_stands_behind_a_cell_is_the_distribution_of_its_samples() -> None:
     shown = made().shown["distributions"].set_index(["dataset", "model", "method", "metric"])
     scores = case.synthetic.scores(12)
     key = ("mnist5k", "cnn", "integrated_gradients", "srg")
-    here = scores.query("dataset == 'mnist5k' and method == 'integrated_gradients' and metric == 'srg'")
+    here = scores.query(
+        "dataset == 'mnist5k' and method == 'integrated_gradients' and metric == 'srg'"
+    )
     samples = here.groupby("sample")["score"].mean()
     found = shown.loc[key]
     assert found["median"] == pytest.approx(samples.median()) and found["n_samples"] == len(samples)

@@ -10,11 +10,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from gpex_bench import frames, plots, report, statistics
+from gpex_bench import plots, report
 from gpex_bench.plots import style
-from gpex_bench.registry import load
+from gpex_bench.plugins.registry import load
 from gpex_bench.report import bibliography, sections, verdict
 from gpex_bench.report.scaling import scaled, shade
+from gpex_bench.statistics.outcomes import agreement_summary, cost_summary, outcome_table, summarise
+from gpex_bench.tables import frames
 
 synthetic = load(Path(__file__).parents[1] / "synthetic.py", "synthetic")
 made_up = load(Path(__file__).parent / "made_up.py", "made_up")
@@ -38,15 +40,15 @@ def table() -> pd.DataFrame:
 @cache
 def inputs() -> dict[str, pd.DataFrame]:
     up = {record["metric"]: record["higher_is_better"] for record in METRICS}
-    summary = statistics.summarise(synthetic.scores(12), up, CONTROLS)
+    summary = summarise(synthetic.scores(12), up, CONTROLS)
     cells = synthetic.cells()
-    outcomes = statistics.outcomes(summary, cells, synthetic.skipped())
+    outcomes = outcome_table(summary, cells, synthetic.skipped())
     return {
         "outcomes": outcomes,
         "cells": cells,
         "costs": synthetic.costs(),
-        "agreement": statistics.agreement_summary(table()),
-        "efficiency": statistics.cost_summary(cells, outcomes, "srg", True, CONTROLS),
+        "agreement": agreement_summary(table()),
+        "efficiency": cost_summary(cells, outcomes, "srg", True, CONTROLS),
     }
 
 
@@ -67,9 +69,17 @@ def results(**changes: Any) -> report.Results:
         "metrics": METRICS,
         "surrogates": synthetic.surrogates(),
         "surrogate_costs": synthetic.surrogate_costs(),
-        "pictures": [report.Picture(section="cost", dataset="shapes", title="A cost", svg=SVG, data="figures/x.csv")],
+        "pictures": [
+            report.Picture(
+                section="cost", dataset="shapes", title="A cost", svg=SVG, data="figures/x.csv"
+            )
+        ],
         "facts": [{"dataset": "shapes", "network": "thin_resnet", "train": 10}],
-        "provenance": {"command": "snakemake", "versions": {"torch": "2"}, "config": "run: x\nseeds: [1]"},
+        "provenance": {
+            "command": "snakemake",
+            "versions": {"torch": "2"},
+            "config": "run: x\nseeds: [1]",
+        },
     }
     return report.Results(**{**fields, **changes})
 
@@ -106,19 +116,27 @@ class Page(HTMLParser):
 def test_is_well_formed_and_navigable() -> None:
     page = Page(html())
     assert not page.open and len(page.ids) == len(set(page.ids))
-    jumps = [found["href"] for tag, found in page.tags if tag == "a" and str(found["href"]).startswith("#")]
+    jumps = [
+        found["href"]
+        for tag, found in page.tags
+        if tag == "a" and str(found["href"]).startswith("#")
+    ]
     assert {str(jump)[1:] for jump in jumps} <= set(page.ids) and len(jumps) > 8
     heads = [found for tag, found in page.tags if tag == "th"]
     assert heads and all(found.get("scope") in ("row", "col", "colgroup") for found in heads)
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h\d", tag)]
-    assert levels[0] == 1 and all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert levels[0] == 1 and all(
+        after - before <= 1 for before, after in zip(levels, levels[1:], strict=False)
+    )
 
 
 def test_loads_nothing() -> None:
     for tag, found in Page(html()).tags:
         assert tag not in ("iframe", "object", "embed", "base")
         for name in ("src", "srcset", "href", "action", "xlink:href"):
-            assert not re.match(r"\w+:|//", str(found.get(name, ""))) or str(found[name]).startswith("data:"), (
+            assert not re.match(r"\w+:|//", str(found.get(name, ""))) or str(
+                found[name]
+            ).startswith("data:"), (
                 tag,
                 found,
             )
@@ -128,8 +146,12 @@ def test_loads_nothing() -> None:
 def test_same_bytes_twice_and_in_any_order() -> None:
     mixed = {name: frame.sample(frac=1, random_state=5) for name, frame in inputs().items()}
     assert report.render(results()) == html()
-    frames_mixed = {name: frame.sample(frac=1, random_state=5) for name, frame in statistics_frames().items()}
-    shuffled = results(**mixed, methods=METHODS[::-1], metrics=METRICS[::-1], statistics=frames_mixed)
+    frames_mixed = {
+        name: frame.sample(frac=1, random_state=5) for name, frame in statistics_frames().items()
+    }
+    shuffled = results(
+        **mixed, methods=METHODS[::-1], metrics=METRICS[::-1], statistics=frames_mixed
+    )
     assert report.render(shuffled) == html()
 
 
@@ -142,21 +164,31 @@ def test_every_score_is_in_its_cell() -> None:
 
 
 def test_cells_without_a_score_hold_words_only() -> None:
-    cells = re.findall(r'<td class="(failed|na)" data-v="([^"]*)"(?: colspan="\d+")?>([^<]*)</td>', html())
-    assert {kind for kind, *_ in cells} == {"failed", "na"} or {kind for kind, *_ in cells} == {"failed"}
+    cells = re.findall(
+        r'<td class="(failed|na)" data-v="([^"]*)"(?: colspan="\d+")?>([^<]*)</td>', html()
+    )
+    assert {kind for kind, *_ in cells} == {"failed", "na"} or {kind for kind, *_ in cells} == {
+        "failed"
+    }
     for kind, value, text in cells:
-        assert value == "" and unescape(text).startswith("failed" if kind == "failed" else ("n/a", "none", "0 of"))
+        assert value == "" and unescape(text).startswith(
+            "failed" if kind == "failed" else ("n/a", "none", "0 of")
+        )
         assert not re.search(r"\d\.\d", text)
 
 
 def test_table_rows_of_a_failed_method_hold_no_number() -> None:
     compared = html().split('id="compare"')[1].split("</section>")[0]
     rows = [
-        row for row in re.findall(r"<tr.*?</tr>", compared, re.DOTALL) if "#method-sobol" in row and "timeout" in row
+        row
+        for row in re.findall(r"<tr.*?</tr>", compared, re.DOTALL)
+        if "#method-sobol" in row and "timeout" in row
     ]
     assert len(rows) > 2  # one of each group of metrics
     for row in rows:
-        assert "failed (timeout): took longer than 900 s" in row and not re.search(r">\s*-?\d+\.\d", row)
+        assert "failed (timeout): took longer than 900 s" in row and not re.search(
+            r">\s*-?\d+\.\d", row
+        )
 
 
 def test_failures_and_partial_results_are_said_where_a_reader_looks() -> None:
@@ -209,7 +241,9 @@ def test_a_missing_column_is_named(name: str) -> None:
 
 def test_a_picture_of_no_section_is_an_error() -> None:
     picture = report.Picture(section="art", dataset="", title="t", svg=SVG)
-    with pytest.raises(ValueError, match=r"unknown sections \['art'\]; known are \['ranks_overall'"):
+    with pytest.raises(
+        ValueError, match=r"unknown sections \['art'\]; known are \['ranks_overall'"
+    ):
         report.render(results(pictures=[picture]))
 
 
@@ -248,8 +282,13 @@ def test_a_sentence_on_each_network_calls_a_tie_a_tie() -> None:
         "the control random_map cannot be told from it, or is better."
     )
     assert verdict.on_one_network(finding(leader="")) == "On d no method has a srg score."
-    silent = verdict.silenced(finding(second="b"), {("d", "", "srg"): "the oracle is not told from random"})
-    assert verdict.on_one_network(silent) == "On d srg says nothing: the oracle is not told from random."
+    silent = verdict.silenced(
+        finding(second="b"), {("d", "", "srg"): "the oracle is not told from random"}
+    )
+    assert (
+        verdict.on_one_network(silent)
+        == "On d srg says nothing: the oracle is not told from random."
+    )
 
 
 def test_the_verdict_is_silent_where_nothing_is_significant() -> None:
@@ -269,7 +308,9 @@ def test_the_verdict_is_silent_where_nothing_is_significant() -> None:
 def test_the_verdict_names_leader_ties_and_beware() -> None:
     ranks = overall(("a", 1.2, True), ("b", 1.4, True), ("c", 3.0, False))
     one = finding(second="b", ahead="0.020", p_value="p = 0.010", behind=("c",), blind="edges 0.5")
-    said = verdict.sentences([one, finding(dataset="e", place="e", tied=("b",))], "srg", ranks, "symmetric gain")
+    said = verdict.sentences(
+        [one, finding(dataset="e", place="e", tied=("b",))], "srg", ranks, "symmetric gain"
+    )
     assert said == [
         "By srg (symmetric gain), a has the best mean rank of 3 methods over 3 networks, 1.20 [1.00, 2.50]; "
         "b cannot be told from it.",
@@ -288,7 +329,9 @@ def test_the_answers_name_the_weakest_head_and_the_cheaper_tie() -> None:
 
 
 def test_the_verdict_is_about_the_surrogates_that_methods_explain_with() -> None:
-    found = verdict.findings(inputs()["outcomes"], inputs()["efficiency"], inputs()["agreement"], METHODS, METRICS)
+    found = verdict.findings(
+        inputs()["outcomes"], inputs()["efficiency"], inputs()["agreement"], METHODS, METRICS
+    )
     digits = next(one for one in found if one.dataset == "mnist5k" and one.metric == "srg")
     (match,) = digits.matches
     chosen = inputs()["agreement"].query(
@@ -303,10 +346,14 @@ def test_the_verdict_is_about_the_surrogates_that_methods_explain_with() -> None
 
 def test_two_networks_on_one_dataset_are_told_apart() -> None:
     both = {
-        name: pd.concat([inputs()[name], inputs()[name].query("dataset == 'mnist5k'").assign(model="attention")])
+        name: pd.concat(
+            [inputs()[name], inputs()[name].query("dataset == 'mnist5k'").assign(model="attention")]
+        )
         for name in ("outcomes", "efficiency", "agreement")
     }
-    found = verdict.findings(both["outcomes"], both["efficiency"], both["agreement"], METHODS, METRICS)
+    found = verdict.findings(
+        both["outcomes"], both["efficiency"], both["agreement"], METHODS, METRICS
+    )
     said = " ".join(verdict.on_one_network(one) for one in found if one.metric == "srg")
     for place in ("mnist5k (cnn)", "mnist5k (attention)", "shapes"):
         assert f"On {place} " in said
@@ -317,11 +364,14 @@ def test_heads_without_a_pearson_r_are_said() -> None:
     values = table().copy()
     per_head = values["statistic"].isin(["pearson", "r2", "rmse_sd"]) & (values["head"] != "all")
     values.loc[per_head & (values["dataset"] == "shapes"), "value"] = float("nan")
-    values.loc[values["statistic"].isin(["mean_r2", "weakest_r2"]) & (values["dataset"] == "shapes"), "value"] = float(
-        "nan"
+    values.loc[
+        values["statistic"].isin(["mean_r2", "weakest_r2"]) & (values["dataset"] == "shapes"),
+        "value",
+    ] = float("nan")
+    values.loc[per_head & (values["dataset"] == "mnist5k") & (values["head"] == "9"), "value"] = (
+        float("nan")
     )
-    values.loc[per_head & (values["dataset"] == "mnist5k") & (values["head"] == "9"), "value"] = float("nan")
-    page = unescape(report.render(results(agreement=statistics.agreement_summary(values))))
+    page = unescape(report.render(results(agreement=agreement_summary(values))))
     verdicts = page.split('id="run"')[0]
     assert "<b>undefined</b> <small>gpex</small>" in verdicts
     assert "without 9, where the network is constant" in verdicts
@@ -333,21 +383,36 @@ def test_heads_without_a_pearson_r_are_said() -> None:
 
 def test_a_failed_metric_is_a_failure() -> None:
     skipped = synthetic.skipped()
-    failed = ("breast_cancer", "mlp", "lime", "max_sensitivity", "failed", "seed 1: timeout: took longer than 5 s")
+    failed = (
+        "breast_cancer",
+        "mlp",
+        "lime",
+        "max_sensitivity",
+        "failed",
+        "seed 1: timeout: took longer than 5 s",
+    )
     skipped.loc[len(skipped)] = failed
     scores, cells = synthetic.scores(12), synthetic.cells()
-    here = (scores["dataset"] == failed[0]) & (scores["method"] == failed[2]) & (scores["metric"] == failed[3])
+    here = (
+        (scores["dataset"] == failed[0])
+        & (scores["method"] == failed[2])
+        & (scores["metric"] == failed[3])
+    )
     up = {record["metric"]: record["higher_is_better"] for record in METRICS}
-    summary = statistics.summarise(scores[~here], up, CONTROLS)
-    rows = statistics.outcomes(summary, cells, skipped).query("dataset == 'breast_cancer'")
+    summary = summarise(scores[~here], up, CONTROLS)
+    rows = outcome_table(summary, cells, skipped).query("dataset == 'breast_cancer'")
     cells = cells[cells["dataset"] == "breast_cancer"]
     page = unescape(report.render(results(outcomes=rows, cells=cells)))
     assert "1 failed though the method's cells are ok" in page
-    run, failures = (page.split(f'id="{name}"')[1].split("</section>")[0] for name in ("run", "failures"))
+    run, failures = (
+        page.split(f'id="{name}"')[1].split("</section>")[0] for name in ("run", "failures")
+    )
     assert "No cell failed" not in page
     for part in (run, failures):
         assert "max_sensitivity" in part and "failed: seed 1: timeout: took longer than 5 s" in part
-    clean = report.render(results(outcomes=inputs()["outcomes"].query("dataset == 'breast_cancer'"), cells=cells))
+    clean = report.render(
+        results(outcomes=inputs()["outcomes"].query("dataset == 'breast_cancer'"), cells=cells)
+    )
     assert "No cell failed, and no metric did." in clean and "though the method" not in clean
 
 
@@ -365,24 +430,35 @@ def test_seconds_are_those_of_ok_cells() -> None:
 
 def test_run_ids_of_controls_may_be_any_name() -> None:
     names = {"random_map": "noise", "random_examples": "draw", "edge_detector": "lines"}
-    methods = [{**record, "method": names.get(record["method"], record["method"])} for record in METHODS]
-    changed = {name: inputs()[name].replace({"method": names}) for name in ("outcomes", "cells", "costs", "efficiency")}
+    methods = [
+        {**record, "method": names.get(record["method"], record["method"])} for record in METHODS
+    ]
+    changed = {
+        name: inputs()[name].replace({"method": names})
+        for name in ("outcomes", "cells", "costs", "efficiency")
+    }
     worse = changed["outcomes"]["metric"].eq("srg") & changed["outcomes"]["method"].eq("noise")
     changed["outcomes"].loc[worse, "is_best_group"] = True
     page = report.render(results(methods=methods, **changed))
     assert "the control noise cannot be told from it, or is better" in page
-    found = verdict.findings(changed["outcomes"], changed["efficiency"], inputs()["agreement"], methods, METRICS)
+    found = verdict.findings(
+        changed["outcomes"], changed["efficiency"], inputs()["agreement"], methods, METRICS
+    )
     assert {one.blind.split()[0] for one in found if one.metric == "srg"} == {"lines", "noise"}
 
 
 def test_what_is_not_quite_one_does_not_read_one() -> None:
-    shown = [frames.below_one(value) for value in (0.99968, 0.9999999, 1.0, 0.95, -0.2, float("nan"))]
+    shown = [
+        frames.below_one(value) for value in (0.99968, 0.9999999, 1.0, 0.95, -0.2, float("nan"))
+    ]
     assert shown == ["0.9997", "1.000000", "1.000", "0.950", "-0.200", "undefined"]
     table = inputs()["agreement"].copy()
     here = table["statistic"].isin(["pearson", "mean_pearson"]) & (table["dataset"] == "shapes")
     table.loc[here, "mean"] = 0.99968
     page = report.render(results(agreement=table))
-    assert "<b>0.9997</b> <small>gpex</small>" in page and "<td><b>0.9997</b>" in page.replace(' class="best"', "")
+    assert "<b>0.9997</b> <small>gpex</small>" in page and "<td><b>0.9997</b>" in page.replace(
+        ' class="best"', ""
+    )
 
 
 def test_the_best_of_one_is_said_to_be_that() -> None:
@@ -394,10 +470,14 @@ def test_methods_behind_a_blind_control_are_named() -> None:
     outcomes = inputs()["outcomes"].copy()
     here = (outcomes["dataset"] == "mnist5k") & (outcomes["metric"] == "srg")
     outcomes.loc[here & (outcomes["method"] == "edge_detector"), "mean"] = 0.6
-    found = verdict.findings(outcomes, inputs()["efficiency"], inputs()["agreement"], METHODS, METRICS)
+    found = verdict.findings(
+        outcomes, inputs()["efficiency"], inputs()["agreement"], METHODS, METRICS
+    )
     digits = next(one for one in found if one.dataset == "mnist5k" and one.metric == "srg")
     means = (
-        outcomes[here & (outcomes["state"] == "ok")].set_index("method")["mean"].drop(list(CONTROLS), errors="ignore")
+        outcomes[here & (outcomes["state"] == "ok")]
+        .set_index("method")["mean"]
+        .drop(list(CONTROLS), errors="ignore")
     )
     assert set(digits.behind) == set(means[means < 0.6].index) != set()
     assert digits.blind == "edge_detector 0.600"
@@ -406,11 +486,16 @@ def test_methods_behind_a_blind_control_are_named() -> None:
 
 
 def test_verdict_follows_the_numbers() -> None:
-    found = verdict.findings(inputs()["outcomes"], inputs()["efficiency"], inputs()["agreement"], METHODS, METRICS)
+    found = verdict.findings(
+        inputs()["outcomes"], inputs()["efficiency"], inputs()["agreement"], METHODS, METRICS
+    )
     digits = next(one for one in found if one.dataset == "mnist5k" and one.metric == "srg")
     rows = inputs()["outcomes"].query("dataset == 'mnist5k' and metric == 'srg' and state == 'ok'")
     assert digits.leader == rows.loc[rows["is_best"], "method"].item()
-    assert set(digits.tied) == set(rows.loc[rows["is_best_group"], "method"]) - {digits.leader} - CONTROLS
+    assert (
+        set(digits.tied)
+        == set(rows.loc[rows["is_best_group"], "method"]) - {digits.leader} - CONTROLS
+    )
     second = rows[rows["method"] == digits.second]
     assert digits.ahead == frames.number(rows["mean"].max() - second["mean"].item())
     assert digits.matches[0].weakest == "9"
@@ -422,11 +507,15 @@ def test_scaled_scores_run_from_random_to_the_reference_and_respect_the_directio
     for (dataset, metric), part in frame[frame["state"] == "ok"].groupby(["dataset", "metric"]):
         by_method = part.set_index("method")["scaled"]
         if metric == "class_purity":
-            assert by_method["random_examples"] == pytest.approx(0) and by_method["gpex_neighbours"] == pytest.approx(1)
+            assert by_method["random_examples"] == pytest.approx(0) and by_method[
+                "gpex_neighbours"
+            ] == pytest.approx(1)
             continue
         assert by_method["random_map"] == pytest.approx(0)
         top = by_method["oracle"] if dataset == "shapes" and metric.endswith("accuracy") else None
-        assert (by_method.drop(list(CONTROLS), errors="ignore").max() if top is None else top) == pytest.approx(1)
+        assert (
+            by_method.drop(list(CONTROLS), errors="ignore").max() if top is None else top
+        ) == pytest.approx(1)
         assert by_method["inverted_ig"] < 0
         ends = part[["scaled_low", "scaled", "scaled_high"]].to_numpy()
         assert (ends[:, 0] <= ends[:, 1]).all() and (ends[:, 1] <= ends[:, 2]).all()
@@ -447,12 +536,21 @@ def test_a_metric_that_says_nothing_has_no_marks_and_is_listed() -> None:
     listed = page.split('id="uninformative"')[1].split("</ul>")[0]
     assert "<b>infidelity</b> on shapes (thin_resnet): the random control" in listed
     assert "not informative: the random control cannot be told from the best method" in page
-    table = next(part for part in page.split("<table")[1:] if "<caption>faithfulness on shapes" in part)
-    head = re.findall(r'<th scope="col"[^>]*>(?:<a href="#metric-(\w+)")?', table.split("</thead>")[0])
+    table = next(
+        part for part in page.split("<table")[1:] if "<caption>faithfulness on shapes" in part
+    )
+    head = re.findall(
+        r'<th scope="col"[^>]*>(?:<a href="#metric-(\w+)")?', table.split("</thead>")[0]
+    )
     place = head.index("infidelity")
-    bodies = [re.findall(r"<td.*?</td>", row, re.DOTALL) for row in table.split("<tbody>")[1].split("</tr>")]
+    bodies = [
+        re.findall(r"<td.*?</td>", row, re.DOTALL)
+        for row in table.split("<tbody>")[1].split("</tr>")
+    ]
     cells = [row[place - 1] for row in bodies if len(row) >= place]
-    assert len(cells) > 8 and not any('class="mark"' in cell or re.search('class="[ud]\\d', cell) for cell in cells)
+    assert len(cells) > 8 and not any(
+        'class="mark"' in cell or re.search('class="[ud]\\d', cell) for cell in cells
+    )
 
 
 def test_what_would_mislead_is_said_in_every_place() -> None:
@@ -462,14 +560,22 @@ def test_what_would_mislead_is_said_in_every_place() -> None:
         page.split(f'<section id="{name}">')[1].split("</section>")[0]
         for name in ("verdict", "ranking", "run", "compare", "methods")
     )
-    card = {name: cards.split(f'id="method-{name}"')[1].split("</details>")[0] for name in ("sobol", "lime", "oracle")}
-    timeout, memory = "failed (timeout): took longer than 900 s", "failed (memory): used more than 4 GiB"
+    card = {
+        name: cards.split(f'id="method-{name}"')[1].split("</details>")[0]
+        for name in ("sobol", "lime", "oracle")
+    }
+    timeout, memory = (
+        "failed (timeout): took longer than 900 s",
+        "failed (memory): used more than 4 GiB",
+    )
     assert '<span class="warn">7 failed</span>' in verdict_
     for place in (ranked, run, compared, card["sobol"]):
         assert timeout in place
     assert memory in run and memory in card["lime"]
     for place in (ranked, compared):
-        row = next(row for row in place.split("<tr") if "#method-lime" in row and "2 of 3 seeds" in row)
+        row = next(
+            row for row in place.split("<tr") if "#method-lime" in row and "2 of 3 seeds" in row
+        )
         assert '<small class="warn">2 of 3 seeds</small>' in row
     assert "n/a: needs truth" in card["oracle"] and "n/a: needs truth" in ranked
     assert "1 time a metric says nothing on some network" in run
@@ -490,7 +596,10 @@ def test_the_ranking_for_a_paper_is_bold_only_where_a_method_is_told_from_all_ot
     marks = inputs()["outcomes"].query("metric == 'srg'")["mark"]
     assert latex.count(r"\textbf{") == int((marks == "best").sum())
     assert latex.count("$^{=}$") == int((marks == "tied").sum())
-    assert latex.count(r"\toprule") == latex.count(r"\bottomrule") == 1 and latex.count(r"\midrule") == 2
+    assert (
+        latex.count(r"\toprule") == latex.count(r"\bottomrule") == 1
+        and latex.count(r"\midrule") == 2
+    )
     body = latex.split(r"\midrule")[1].strip().splitlines()
     assert len({line.count("&") for line in body}) == 1
 
@@ -499,7 +608,10 @@ def test_references_are_listed_and_linked() -> None:
     page = html()
     assert '<a href="#ref-sundararajan2017axiomatic">' in page
     assert "Mukund Sundararajan, Qiqi Yan. Axiomatic. 2017." in page
-    assert bibliography.plain(r"{\"O}zt{\"u}rk and Gro{\ss}e, {\'E}mile {\v{S}}") == "Öztürk and Große, Émile Š"
+    assert (
+        bibliography.plain(r"{\"O}zt{\"u}rk and Gro{\ss}e, {\'E}mile {\v{S}}")
+        == "Öztürk and Große, Émile Š"
+    )
     assert bibliography.references("", ["a"]) == [{"key": "a", "text": "not in the bibliography"}]
 
 

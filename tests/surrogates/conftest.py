@@ -38,7 +38,9 @@ def dataset(shape, n_train=120, n_test=40, classes=3):
     """Samples are mixtures of five patterns, so that a few of them tell about the others."""
     draw = torch.Generator().manual_seed(3)
     patterns = torch.randn(5, *shape, generator=draw)
-    train, test = (torch.tensordot(torch.randn(n, 5, generator=draw), patterns, 1) for n in (n_train, n_test))
+    train, test = (
+        torch.tensordot(torch.randn(n, 5, generator=draw), patterns, 1) for n in (n_train, n_test)
+    )
     labels = [torch.arange(n) % classes for n in (n_train, n_test)]
     return Dataset(
         name="tiny",
@@ -77,7 +79,9 @@ class Looking(Tiny):
     """A network whose explained outputs are an attention map of 3 x 3 places."""
 
     def __init__(self):
-        super().__init__(nn.Sequential(nn.Conv2d(2, 8, 3, padding=1), nn.ReLU(), nn.AvgPool2d(4)), 8, 3)
+        super().__init__(
+            nn.Sequential(nn.Conv2d(2, 8, 3, padding=1), nn.ReLU(), nn.AvgPool2d(4)), 8, 3
+        )
         self.attend = nn.Sequential(nn.Conv2d(8, 12, 1), nn.ReLU(), nn.Conv2d(12, 1, 1))
 
     def explained(self, x):

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from gpex_bench.stages.agree import agree
-from gpex_bench.surrogates import agreement as module
-from gpex_bench.surrogates.agreement import SPLITS, agreement, compare, predictions
-from gpex_bench.surrogates.comparison import Outputs, of_classes, over_heads, per_head
+from gpex_bench.surrogates.agreement import compare as module
+from gpex_bench.surrogates.agreement.compare import SPLITS, agreement, compare, predictions
+from gpex_bench.surrogates.agreement.statistics import Outputs, of_classes, over_heads, per_head
 from gpex_bench.types import Posterior, Surrogate
 
 
@@ -38,7 +38,9 @@ class Ranked(Known):
 
 
 def value(frame, split, head, statistic):
-    return frame[(frame.split == split) & (frame["head"] == head) & (frame.statistic == statistic)].value.item()
+    return frame[
+        (frame.split == split) & (frame["head"] == head) & (frame.statistic == statistic)
+    ].value.item()
 
 
 def of(points, split, column):
@@ -56,9 +58,16 @@ def test_the_table_holds_the_statistics_of_the_predictions(tiny):
         table = per_head(found)
         for name, column in table.items():
             for head, expected in zip(data.classes, column, strict=True):
-                assert value(frame, split, head, name) == pytest.approx(expected, nan_ok=True), (split, head, name)
+                assert value(frame, split, head, name) == pytest.approx(expected, nan_ok=True), (
+                    split,
+                    head,
+                    name,
+                )
         for name, expected in (over_heads(found, table) | of_classes(found)).items():
-            assert value(frame, split, "all", name) == pytest.approx(expected, nan_ok=True), (split, name)
+            assert value(frame, split, "all", name) == pytest.approx(expected, nan_ok=True), (
+                split,
+                name,
+            )
     assert not frame.duplicated(["split", "head", "statistic"]).any()
 
 
@@ -73,7 +82,9 @@ def test_a_missing_gpu_is_no_error(tiny, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     model, data = tiny.table()
     for found, expected in zip(
-        agree(model, Known(model), data, 0, "cuda"), agree(model, Known(model), data, 0), strict=True
+        agree(model, Known(model), data, 0, "cuda"),
+        agree(model, Known(model), data, 0),
+        strict=True,
     ):
         pd.testing.assert_frame_equal(found, expected)
 
@@ -81,13 +92,24 @@ def test_a_missing_gpu_is_no_error(tiny, monkeypatch):
 def test_a_perfect_surrogate_is_perfect(tiny):
     model, data = tiny.table()
     frame = agreement(model, Known(model, 0.0, 0.0), data, seed=0, n_mixed=50)
-    perfect = {"pearson": 1, "r2": 1, "rmse_sd": 0, "kl": 0, "boundary_r2": 1, "argmax_agreement": 1}
+    perfect = {
+        "pearson": 1,
+        "r2": 1,
+        "rmse_sd": 0,
+        "kl": 0,
+        "boundary_r2": 1,
+        "argmax_agreement": 1,
+    }
     perfect |= {"coverage_50": 1, "coverage_90": 1, "boundary_argmax_agreement": 1}
     for statistic, best in perfect.items():
-        assert frame[frame.statistic == statistic].value.to_numpy() == pytest.approx(best, abs=1e-12), statistic
+        assert frame[frame.statistic == statistic].value.to_numpy() == pytest.approx(
+            best, abs=1e-12
+        ), statistic
     assert np.isfinite(frame[frame.statistic == "nll"].value).all()  # rounding bounds the variance
     for statistic in ("auroc", "spearman", "mean_auroc"):
-        assert frame[frame.statistic == statistic].value.isna().all()  # there are no errors to be told apart
+        assert (
+            frame[frame.statistic == statistic].value.isna().all()
+        )  # there are no errors to be told apart
     accuracy = (model(data.test.x).argmax(1) == data.test.y).float().mean().item()
     assert value(frame, "test", "all", "accuracy_network") == pytest.approx(accuracy)
     assert value(frame, "test", "all", "accuracy_surrogate") == pytest.approx(accuracy)
@@ -127,14 +149,23 @@ def test_a_constant_surrogate_of_a_network_that_varies_follows_nothing(tiny, rou
         for head in data.classes[1:]:
             assert value(frame, split, head, "pearson") == 0
             assert value(frame, split, head, "r2") < 0
-            assert value(frame, split, head, "spearman") == 0 and value(frame, split, head, "auroc") == 0.5
-        assert value(frame, split, "all", "mean_pearson") == value(frame, split, "all", "weakest_pearson") == 0
+            assert (
+                value(frame, split, head, "spearman") == 0
+                and value(frame, split, head, "auroc") == 0.5
+            )
+        assert (
+            value(frame, split, "all", "mean_pearson")
+            == value(frame, split, "all", "weakest_pearson")
+            == 0
+        )
 
 
 def test_the_seed_decides_the_items_and_samples_keep_their_ids(tiny):
     model, data = tiny.table()
     surrogate = Known(model, 0.1, 1.0)
-    first, again, other = (predictions(model, surrogate, data, seed, n_mixed=20) for seed in (0, 0, 1))
+    first, again, other = (
+        predictions(model, surrogate, data, seed, n_mixed=20) for seed in (0, 0, 1)
+    )
     assert first.equals(again)
     for split in ("mixed", "ood"):
         assert not first[first.split == split].equals(other[other.split == split])
@@ -150,7 +181,11 @@ def test_figures_get_the_first_items_and_the_statistics_all(tiny, monkeypatch):
     monkeypatch.setattr(module, "N_KEPT", 25)
     frame, points = compare(model, Known(model, 0.2), data, seed=0, n_mixed=30)
     assert frame.equals(whole)
-    assert points.groupby("split")["sample"].nunique().to_dict() == {"test": 25, "mixed": 25, "ood": 25}
+    assert points.groupby("split")["sample"].nunique().to_dict() == {
+        "test": 25,
+        "mixed": 25,
+        "ood": 25,
+    }
     assert set(points[points.split == "test"]["sample"]) == set(data.test.sample[:25].tolist())
 
 
@@ -177,7 +212,12 @@ def test_effective_ranks_stand_with_the_test_split_one_kernel_for_successive_hea
     model.head = nn.Linear(32, 4).requires_grad_(False)
     frame = agreement(model, Ranked(model, 0.1), data, seed=0, n_mixed=20)
     ranks = frame[frame.statistic == "effective_rank"]
-    assert ranks["head"].tolist() == ["0", "1", "2", "3"] and ranks.value.tolist() == [1.5, 1.5, 3, 3]
+    assert ranks["head"].tolist() == ["0", "1", "2", "3"] and ranks.value.tolist() == [
+        1.5,
+        1.5,
+        3,
+        3,
+    ]
     assert set(ranks.split) == {"test"}
     assert value(frame, "test", "all", "mean_effective_rank_centred") == pytest.approx(3.25)
     without = agreement(model, Known(model, 0.1), data, seed=0, n_mixed=20)
@@ -188,5 +228,7 @@ def test_a_surrogate_of_another_network_is_refused(tiny):
     model, data = tiny.table()
     other = tiny.table()[0]
     other.head = nn.Linear(32, 5)
-    with pytest.raises(ValueError, match=r"The network has outputs \(40, 3\), the surrogate \(40, 5\)"):
+    with pytest.raises(
+        ValueError, match=r"The network has outputs \(40, 3\), the surrogate \(40, 5\)"
+    ):
         agreement(model, Known(other), data, seed=0)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gpex_bench.surrogates.arc_cosine import ArcCosine
-from gpex_bench.surrogates.expansions import Landmarks, RandomUnits, arc_cosine, rbf
+from gpex_bench.surrogates.gp.expansions import Landmarks, RandomUnits, arc_cosine, rbf
 from gpex_bench.types import Progress
 
 Z = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -24,7 +24,11 @@ def test_random_units_approach_the_kernel():
 def test_nystrom_features_are_exact_between_landmarks(kernel):
     expansion = Landmarks(kernel, Z, 1.3)
     phi = expansion(Z)
-    true = arc_cosine(Z, Z) if kernel == "arc_cosine" else rbf(Z, Z, torch.tensor(1.3, dtype=torch.float64))
+    true = (
+        arc_cosine(Z, Z)
+        if kernel == "arc_cosine"
+        else rbf(Z, Z, torch.tensor(1.3, dtype=torch.float64))
+    )
     torch.testing.assert_close(phi @ phi.T, true, rtol=1e-8, atol=1e-8)
     torch.testing.assert_close(expansion.prior(Z), true.diagonal())
     elsewhere = Z.flip(1)
@@ -35,7 +39,9 @@ def test_nystrom_features_are_exact_between_landmarks(kernel):
 def test_equal_landmarks_are_legal():
     phi = Landmarks("rbf", Z[[0, 0, 1]], 1.0)(Z)
     assert phi.isfinite().all()
-    torch.testing.assert_close(phi[:2] @ phi[:2].T, rbf(Z[:2], Z[:2], torch.tensor(1.0, dtype=torch.float64)))
+    torch.testing.assert_close(
+        phi[:2] @ phi[:2].T, rbf(Z[:2], Z[:2], torch.tensor(1.0, dtype=torch.float64))
+    )
 
 
 def test_gradients_at_equal_points_are_finite():
@@ -49,9 +55,16 @@ def test_all_landmarks_are_the_exact_process(tiny):
     surrogate = ArcCosine(dim=10**6).fit(model, data, 0, Progress())
     features, noise = surrogate.features, surrogate.noise
     train, test = (
-        (features.embedding.vector(x).double() - features.centre) / features.size for x in (data.train.x, data.test.x)
+        (features.embedding.vector(x).double() - features.centre) / features.size
+        for x in (data.train.x, data.test.x)
     )
-    gram = features.amplitude * arc_cosine(train, train) + noise * torch.eye(len(train), dtype=torch.float64)
+    gram = features.amplitude * arc_cosine(train, train) + noise * torch.eye(
+        len(train), dtype=torch.float64
+    )
     cross = features.amplitude * arc_cosine(test, train)
-    mean = surrogate.offsets + surrogate.scale * (cross @ torch.linalg.solve(gram, surrogate.targets))
-    torch.testing.assert_close(surrogate.posterior(data.test.x).mean.double(), mean, rtol=1e-3, atol=1e-4)
+    mean = surrogate.offsets + surrogate.scale * (
+        cross @ torch.linalg.solve(gram, surrogate.targets)
+    )
+    torch.testing.assert_close(
+        surrogate.posterior(data.test.x).mean.double(), mean, rtol=1e-3, atol=1e-4
+    )

@@ -6,9 +6,9 @@ import torch
 from scipy import special, stats
 from sklearn.metrics import r2_score, roc_auc_score, root_mean_squared_error
 
-from gpex_bench.surrogates import comparison
-from gpex_bench.surrogates.comparison import Outputs, of_classes, over_heads, per_head
-from gpex_bench.surrogates.effective_rank import centred, effective_rank
+from gpex_bench.surrogates.agreement import statistics
+from gpex_bench.surrogates.agreement.statistics import Outputs, of_classes, over_heads, per_head
+from gpex_bench.surrogates.gp.effective_rank import centred, effective_rank
 
 N, HEADS = 157, 4  # a number of items of which a tenth is no whole number
 
@@ -40,7 +40,9 @@ def test_per_head_equals_other_libraries(head):
     is_large = error >= np.sort(error)[-16]  # a tenth of 157, rounded up
     assert 16 <= is_large.sum() < 30
     assert table["auroc"] == pytest.approx(roc_auc_score(is_large, var), abs=1e-12)
-    assert table["spearman"] == pytest.approx(stats.spearmanr(np.sqrt(var), error).statistic, abs=1e-12)
+    assert table["spearman"] == pytest.approx(
+        stats.spearmanr(np.sqrt(var), error).statistic, abs=1e-12
+    )
 
 
 def test_a_variance_that_knows_the_errors_is_told_from_one_that_does_not():
@@ -49,9 +51,13 @@ def test_a_variance_that_knows_the_errors_is_told_from_one_that_does_not():
     knowing = per_head(Outputs(found.network, found.mean, error**2 + 1e-9))
     assert knowing["auroc"] == pytest.approx(1) and knowing["spearman"] == pytest.approx(1)
     against = per_head(Outputs(found.network, found.mean, 1 / (error**2 + 1)))
-    assert against["auroc"] == pytest.approx(0, abs=1e-12) and against["spearman"] == pytest.approx(-1, abs=1e-3)
+    assert against["auroc"] == pytest.approx(0, abs=1e-12) and against["spearman"] == pytest.approx(
+        -1, abs=1e-3
+    )
     constant = per_head(Outputs(found.network, found.mean, np.full_like(error, 2.0)))
-    assert constant["auroc"].tolist() == [0.5] * HEADS and constant["spearman"].tolist() == [0] * HEADS
+    assert (
+        constant["auroc"].tolist() == [0.5] * HEADS and constant["spearman"].tolist() == [0] * HEADS
+    )
 
 
 def test_the_best_variance_has_the_least_nll_and_covers_what_it_says():
@@ -68,7 +74,9 @@ def test_the_best_variance_has_the_least_nll_and_covers_what_it_says():
 
 def test_units_of_the_outputs_do_not_matter():
     found = outputs()
-    jitter = 1e-3 * np.random.default_rng(1).normal(size=found.mean.shape)  # ties may break when rounded otherwise
+    jitter = 1e-3 * np.random.default_rng(1).normal(
+        size=found.mean.shape
+    )  # ties may break when rounded otherwise
     found = Outputs(found.network, found.mean + jitter, found.variance)
     scaled = Outputs(5 + 7 * found.network, 5 + 7 * found.mean, 49 * found.variance)
     for name, column in per_head(found).items():
@@ -77,7 +85,9 @@ def test_units_of_the_outputs_do_not_matter():
 
 def test_undefined_is_nan_and_stays_out_of_the_mean():
     found = outputs()
-    network, mean, variance = (values.copy() for values in (found.network, found.mean, found.variance))
+    network, mean, variance = (
+        values.copy() for values in (found.network, found.mean, found.variance)
+    )
     network[:, 0] = 3.0  # constant network
     mean[:, 1] = 1.0  # constant surrogate
     mean[:, 2] = network[:, 2]  # no error
@@ -92,9 +102,13 @@ def test_undefined_is_nan_and_stays_out_of_the_mean():
     overall = over_heads(Outputs(network, mean, variance), table)
     assert overall["mean_r2"] == pytest.approx(table["r2"][1:].mean())
     assert overall["weakest_pearson"] == pytest.approx(table["pearson"][1:].min())
-    nothing = over_heads(found, {"pearson": np.full(HEADS, np.nan), "auroc": np.full(HEADS, np.nan)})
+    nothing = over_heads(
+        found, {"pearson": np.full(HEADS, np.nan), "auroc": np.full(HEADS, np.nan)}
+    )
     assert (
-        np.isnan(nothing["mean_pearson"]) and np.isnan(nothing["weakest_pearson"]) and np.isnan(nothing["mean_auroc"])
+        np.isnan(nothing["mean_pearson"])
+        and np.isnan(nothing["weakest_pearson"])
+        and np.isnan(nothing["mean_auroc"])
     )
 
 
@@ -116,8 +130,12 @@ def test_statistics_of_classes_equal_formulas_written_out():
     r2 = [r2_score(found.network[near, head], found.mean[near, head]) for head in range(HEADS)]
     assert table["boundary_r2"] == pytest.approx(np.mean(r2))
     overall = over_heads(found, per_head(found))
-    assert overall["argmax_agreement"] == pytest.approx((found.network.argmax(1) == found.mean.argmax(1)).mean())
-    assert table["boundary_argmax_agreement"] < overall["argmax_agreement"]  # what the boundary is for
+    assert overall["argmax_agreement"] == pytest.approx(
+        (found.network.argmax(1) == found.mean.argmax(1)).mean()
+    )
+    assert (
+        table["boundary_argmax_agreement"] < overall["argmax_agreement"]
+    )  # what the boundary is for
 
 
 @pytest.mark.parametrize("n", [2, 5, 10, 11])
@@ -125,7 +143,7 @@ def test_few_items_are_no_error(n):
     found = outputs(1, n)
     assert set(per_head(found)) >= {"auroc", "nll"}
     assert np.isfinite(of_classes(found)["kl"])
-    assert comparison.large(np.abs(found.mean - found.network)).sum(0).min() >= 1
+    assert statistics.large(np.abs(found.mean - found.network)).sum(0).min() >= 1
 
 
 def test_effective_rank_counts_directions():
@@ -149,8 +167,8 @@ def test_centring_takes_the_common_direction_away():
 
 
 def test_a_weight_space_surrogate_knows_its_rank(tiny):
-    from gpex_bench.surrogates.features import FeatureMap
-    from gpex_bench.surrogates.weight_space import conditioned
+    from gpex_bench.surrogates.gp.features import FeatureMap
+    from gpex_bench.surrogates.gp.weight_space import conditioned
 
     class Wide(FeatureMap):
         def __init__(self, model):

@@ -5,8 +5,8 @@ from functools import cache
 import pytest
 import torch
 
-from gpex_bench.registry import plugins
-from gpex_bench.surrogates.effect_maps import effect_maps
+from gpex_bench.plugins.registry import plugins
+from gpex_bench.surrogates.gp.effect_maps import effect_maps
 from gpex_bench.types import Dataset, Need, Progress, Split
 
 SUM = 1e-5  # float32 maps, relative to what they sum to or the size of their terms
@@ -40,7 +40,9 @@ def fitted(name):
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(1)
         model = plugins("model")[name].cls().build(data).eval().requires_grad_(False)
-    recipe = plugins("surrogate")["gpex"].cls(n_steps=12, dim=5, width=16, batch_size=8, n_refreshed=15)
+    recipe = plugins("surrogate")["gpex"].cls(
+        n_steps=12, dim=5, width=16, batch_size=8, n_refreshed=15
+    )
     return data, recipe.fit(model, data, 0, Progress())
 
 
@@ -82,7 +84,9 @@ def test_effect_maps_sum_to_minus_the_effect_of_deletion(name):
 def test_effect_maps_of_a_part_of_the_training_samples():
     """Rows of the training split are not rows of the surrogate: its inducing points are fewer, in another order."""
     data, _ = fitted("cnn")
-    recipe = plugins("surrogate")["gpex"].cls(n_steps=2, dim=5, width=16, batch_size=8, n_refreshed=15, n_inducing=20)
+    recipe = plugins("surrogate")["gpex"].cls(
+        n_steps=2, dim=5, width=16, batch_size=8, n_refreshed=15, n_inducing=20
+    )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(1)
         model = plugins("model")["cnn"].cls().build(data).eval().requires_grad_(False)
@@ -109,7 +113,9 @@ def test_deletion_equals_a_refit(name):
         v, noise = surrogate.targets[:, head], surrogate.noise[group]
 
         def mean(kept, u=u, rows=rows, v=v, noise=noise):
-            gram = rows[kept] @ rows[kept].T + noise * torch.eye(int(kept.sum()), dtype=torch.float64)
+            gram = rows[kept] @ rows[kept].T + noise * torch.eye(
+                int(kept.sum()), dtype=torch.float64
+            )
             return u @ rows[kept].T @ torch.linalg.solve(gram, v[kept])
 
         whole = mean(torch.ones(len(rows), dtype=torch.bool))
@@ -138,5 +144,7 @@ def test_a_table_has_no_maps(name, unchecked):
     data, surrogate = fitted(name)
     with pytest.raises(ValueError, match="pair needs images"):
         surrogate.pair(data.test.x[:1], data.train.x[:1], 0)
-    with pytest.raises(ValueError, match="effect_maps needs images and a feature map with locations"):
+    with pytest.raises(
+        ValueError, match="effect_maps needs images and a feature map with locations"
+    ):
         effect_maps(surrogate, data.test.x[:1], data.train.x[:1], torch.tensor([0]), 0)

@@ -5,8 +5,8 @@ import warnings
 import pytest
 import torch
 
-from gpex_bench.surrogates import posterior
-from gpex_bench.surrogates.export import head_embeddings, pseudo_points, to_gpytorch
+from gpex_bench.surrogates.gp import posterior
+from gpex_bench.surrogates.gp.export import head_embeddings, pseudo_points, to_gpytorch
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # linear_operator uses torch.jit.script

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from gpex_bench.surrogates import posterior
-from gpex_bench.surrogates.agreement import agreement
-from gpex_bench.surrogates.evidence import evidence
+from gpex_bench.surrogates.agreement.compare import agreement
+from gpex_bench.surrogates.gp import posterior
+from gpex_bench.surrogates.gp.evidence import evidence
 from gpex_bench.surrogates.gpex import Gpex
 from gpex_bench.surrogates.gpex_paper import GpexPaper
 from gpex_bench.types import Progress
@@ -52,7 +52,9 @@ def test_the_final_model_is_exact_over_all_training_samples(fitted):
     torch.testing.assert_close(surrogate.rows, surrogate(data.train.x))
     exact = posterior.statistics(surrogate.rows, posterior.grouped(surrogate.targets, 3))
     for name in ("a", "b", "c", "count"):
-        torch.testing.assert_close(getattr(surrogate, name), getattr(exact, name), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(
+            getattr(surrogate, name), getattr(exact, name), rtol=1e-12, atol=1e-12
+        )
 
 
 @pytest.mark.parametrize("name", ["table", "images"])
@@ -148,7 +150,7 @@ def test_a_table_has_no_pair_maps(fitted, unchecked):
 
 
 def test_calling_the_surrogate_counts_every_row(fitted):
-    from gpex_bench.budget import counted
+    from gpex_bench.contract.cost import counted
 
     _, data, surrogate = fitted("images", RECIPE)
     x, target = asked(data)
@@ -172,7 +174,9 @@ def test_constant_heads_and_few_samples_are_legal(tiny):
     assert (posterior.mean[:, 1] == model.head.bias[1]).all()
     assert (posterior.variance[:, 1] == 0).all()
     assert surrogate.contribution(*asked(data)).isfinite().all()
-    with pytest.raises(ValueError, match=r"data.train must have more samples than dim \(5\), got 5; .* Lower dim"):
+    with pytest.raises(
+        ValueError, match=r"data.train must have more samples than dim \(5\), got 5; .* Lower dim"
+    ):
         RECIPE.fit(model, tiny.dataset((6,), n_train=5), 0, Progress())
 
 
@@ -186,9 +190,19 @@ def test_duplicated_samples_are_legal(tiny):
 
 OTHERS = {
     "paper": GpexPaper(n_steps=5, second_steps=4, updates=3, **SIZES),
-    "frozen": Gpex(n_steps=5, statistics="stored", perturbation=0.1, trunk_learning_rate=0.0, **SIZES),
+    "frozen": Gpex(
+        n_steps=5, statistics="stored", perturbation=0.1, trunk_learning_rate=0.0, **SIZES
+    ),
     "shared": Gpex(n_steps=5, statistics="batch", shared=True, slope=0.01, norm=0.1, **SIZES),
-    "fixed": Gpex(n_steps=5, noise=0.01, noise_per_point=True, ridge=None, whitening=None, input_noise=False, **SIZES),
+    "fixed": Gpex(
+        n_steps=5,
+        noise=0.01,
+        noise_per_point=True,
+        ridge=None,
+        whitening=None,
+        input_noise=False,
+        **SIZES,
+    ),
     "resnet": Gpex(n_steps=2, trunk="thin_resnet", **SIZES),
     "mlp": Gpex(n_steps=5, trunk="mlp", **SIZES),
 }
@@ -217,11 +231,16 @@ def test_what_settings_mean(fitted, tiny):
     assert torch.equal(paper.offsets, torch.zeros(3).double())
     rows = paper.rows * paper.unit
     undone = torch.where(rows < 0, rows / 0.01, rows)
-    torch.testing.assert_close(undone.norm(dim=-1), torch.full((120, 3), 0.1).double(), rtol=3e-3, atol=0)  # int16
+    torch.testing.assert_close(
+        undone.norm(dim=-1), torch.full((120, 3), 0.1).double(), rtol=3e-3, atol=0
+    )  # int16
     assert fitted("images", OTHERS["shared"])[2].rows.shape == (120, 1, 5)
-    torch.testing.assert_close(fitted("images", OTHERS["fixed"])[2].noise, torch.full((3,), 0.01 * 108).double())
+    torch.testing.assert_close(
+        fitted("images", OTHERS["fixed"])[2].noise, torch.full((3,), 0.01 * 108).double()
+    )
     with pytest.raises(
-        ValueError, match=r"n_inducing must be at most 108, .* held_out \(0.1\) leaves of 120 .* got 120"
+        ValueError,
+        match=r"n_inducing must be at most 108, .* held_out \(0.1\) leaves of 120 .* got 120",
     ):
         Gpex(n_inducing=120, **SIZES).fit(*tiny.table(), 1, Progress())
 
@@ -273,9 +292,9 @@ def test_fixed_point_rows_change_little_and_sum_exactly(name, fitted):
 
 def test_constant_heads_do_not_dilute_a_shared_kernel(tiny):
     """The amplitude of largest evidence is that of the heads that vary."""
-    from gpex_bench.surrogates import matching
-    from gpex_bench.surrogates.kernel_map import Shape, kernel_map
-    from gpex_bench.surrogates.observation import Held
+    from gpex_bench.surrogates.gpex_fit import matching
+    from gpex_bench.surrogates.gpex_fit.kernel_map import Shape, kernel_map
+    from gpex_bench.surrogates.gpex_fit.observation import Held
 
     model, data = tiny.table()
     shape = Shape(n_groups=1, n_heads=3, dim=5, width=16, norm=1.0, slope=1.0)
@@ -298,8 +317,14 @@ def test_the_ridge_of_a_preset_has_the_amplitude_of_largest_evidence(fitted):
 
     def evidence_at(factor):
         sums = surrogate.state.statistics
-        scaled = posterior.Statistics(a=factor * sums.a, b=factor**0.5 * sums.b, c=sums.c, count=sums.count)
-        return evidence(posterior.condition(scaled, factor * surrogate.noise, surrogate.offsets, surrogate.scale))
+        scaled = posterior.Statistics(
+            a=factor * sums.a, b=factor**0.5 * sums.b, c=sums.c, count=sums.count
+        )
+        return evidence(
+            posterior.condition(
+                scaled, factor * surrogate.noise, surrogate.offsets, surrogate.scale
+            )
+        )
 
     best = evidence_at(1.0)
     assert all((evidence_at(factor) < best).all() for factor in (0.5, 0.8, 1.25, 2.0))
@@ -309,7 +334,9 @@ def test_the_ridge_of_a_preset_has_the_amplitude_of_largest_evidence(fitted):
 def test_heads_that_are_places(tiny):
     """A network with one output per place of its map: every head is matched, and pair maps are exact."""
     model, data = places(tiny)
-    surrogate = Gpex(n_steps=250, dim=8, width=64, batch_size=48, n_refreshed=32).fit(model, data, 1, Progress())
+    surrogate = Gpex(n_steps=250, dim=8, width=64, batch_size=48, n_refreshed=32).fit(
+        model, data, 1, Progress()
+    )
     table = agreement(model, surrogate, data, seed=0, n_mixed=300)
     weakest = table[(table.statistic == "weakest_pearson") & (table.split == "test")].value.item()
     assert weakest > 0.9
@@ -350,7 +377,10 @@ def test_progress_says_how_far_and_how_well(tiny):
         ({"learning_rate": math.nan}, "learning_rate must be positive and finite, got nan"),
         ({"perturbation": -1.0}, "perturbation must be at least 0, got -1.0"),
         ({"held_out": 1.0}, r"held_out must be a share in \(0, 1\), got 1.0"),
-        ({"statistics": "fresh"}, "statistics must be one of 'running', 'stored', 'batch', got 'fresh'"),
+        (
+            {"statistics": "fresh"},
+            "statistics must be one of 'running', 'stored', 'batch', got 'fresh'",
+        ),
         ({"trunk": "zero"}, "trunk must be one of 'network', 'reset', .*, got 'zero'"),
     ],
 )

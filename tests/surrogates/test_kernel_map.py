@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from gpex_bench.surrogates.features import spread
-from gpex_bench.surrogates.kernel_map import Shape, kernel_map
+from gpex_bench.surrogates.gp.features import spread
+from gpex_bench.surrogates.gpex_fit.kernel_map import Shape, kernel_map
 
 SHAPE = Shape(n_groups=3, n_heads=3, dim=5, width=16, norm=1.0, slope=0.01)
 SPATIAL = replace(SHAPE, n_groups=9, n_heads=9, is_spatial=True, is_noisy=True)
@@ -21,7 +21,9 @@ def moved(f):
     return f
 
 
-@pytest.mark.parametrize("shape", [SHAPE, SPATIAL, replace(SHAPE, n_groups=1)], ids=["mean", "places", "shared"])
+@pytest.mark.parametrize(
+    "shape", [SHAPE, SPATIAL, replace(SHAPE, n_groups=1)], ids=["mean", "places", "shared"]
+)
 @pytest.mark.parametrize("trunk", ["network", "thin_resnet", "mlp"])
 def test_terms_sum_to_the_embedding(trunk, shape, tiny):
     model, data = tiny.images()
@@ -40,7 +42,9 @@ def test_terms_sum_to_the_embedding(trunk, shape, tiny):
 def test_a_table_is_one_location(tiny):
     model, data = tiny.table()
     f = moved(kernel_map(model, data, SHAPE, "network", 0))
-    torch.testing.assert_close(f.locations(data.test.x)[..., 0], f(data.test.x), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        f.locations(data.test.x)[..., 0], f(data.test.x), rtol=1e-5, atol=1e-6
+    )
     assert f.grid(data.test.x) is None
 
 
@@ -59,7 +63,9 @@ def test_heads_that_are_places_begin_at_their_place(tiny):
     torch.testing.assert_close(f.pool.sum(1), torch.ones(9))
     terms = f.locations(data.test.x).norm(dim=2)
     assert (terms.argmax(-1) == torch.arange(9)).float().mean() > 0.9
-    elsewhere = kernel_map(model, data, replace(SPATIAL, n_groups=4, n_heads=4), "network", 0)  # not a head per place
+    elsewhere = kernel_map(
+        model, data, replace(SPATIAL, n_groups=4, n_heads=4), "network", 0
+    )  # not a head per place
     torch.testing.assert_close(elsewhere.pool, torch.full((4, 9), 1 / 9))
 
 
@@ -78,7 +84,8 @@ def test_whitening_evens_out_the_directions(tiny):
     torch.testing.assert_close(*traces, rtol=1e-4, atol=0)
     value = torch.linalg.eigvalsh(after)
     assert (
-        value[:, -1] / value[:, 1] < torch.linalg.eigvalsh(before)[:, -1] / torch.linalg.eigvalsh(before)[:, 1]
+        value[:, -1] / value[:, 1]
+        < torch.linalg.eigvalsh(before)[:, -1] / torch.linalg.eigvalsh(before)[:, 1]
     ).all()
     torch.testing.assert_close(value[:, -1], value[:, -2], rtol=1e-2, atol=0)
 
@@ -124,7 +131,9 @@ def test_batch_norm_of_a_new_trunk_is_measured_on_training_samples(tiny):
 def test_global_random_state_is_untouched_and_the_seed_decides(tiny):
     model, data = tiny.images()
     before = torch.get_rng_state()
-    first, second, other = (kernel_map(model, data, SHAPE, "reset", seed).state_dict() for seed in (1, 1, 2))
+    first, second, other = (
+        kernel_map(model, data, SHAPE, "reset", seed).state_dict() for seed in (1, 1, 2)
+    )
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not torch.equal(first["readout.weight"], other["readout.weight"])
@@ -144,7 +153,10 @@ def test_a_dead_embedding_is_zero_with_a_finite_gradient(tiny):
 def test_what_cannot_be_a_trunk_is_refused(tiny):
     model, data = tiny.images()
     odd = tiny.Tiny(nn.Flatten(2), 288, 3)
-    with pytest.raises(ValueError, match=r"Tiny.trunk must return \[batch, channel, height, width\] or .*, got shape"):
+    with pytest.raises(
+        ValueError,
+        match=r"Tiny.trunk must return \[batch, channel, height, width\] or .*, got shape",
+    ):
         kernel_map(odd, data, SHAPE, "network", 0)
     del model.trunk
     with pytest.raises(ValueError, match="Tiny must have a module `trunk`"):

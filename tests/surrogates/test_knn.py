@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsRegressor
 
-from gpex_bench.surrogates import nearest
+from gpex_bench.surrogates.gp import nearest
 from gpex_bench.surrogates.knn import Knn
 from gpex_bench.types import Progress
 
@@ -18,9 +18,14 @@ def test_means_are_those_of_scikit_learn(weights, metric, name, fitted):
     rows, query = (surrogate(x).double() for x in (data.train.x, data.test.x))
     if metric == "cosine":
         rows, query = (torch.nn.functional.normalize(part, dim=1) for part in (rows, query))
-    twin = KNeighborsRegressor(4, weights=weights).fit(rows.numpy(), model.explained(data.train.x).double().numpy())
+    twin = KNeighborsRegressor(4, weights=weights).fit(
+        rows.numpy(), model.explained(data.train.x).double().numpy()
+    )
     np.testing.assert_allclose(
-        surrogate.posterior(data.test.x).mean.numpy(), twin.predict(query.numpy()), rtol=1e-5, atol=1e-6
+        surrogate.posterior(data.test.x).mean.numpy(),
+        twin.predict(query.numpy()),
+        rtol=1e-5,
+        atol=1e-6,
     )
 
 
@@ -28,7 +33,9 @@ def test_the_variance_is_that_of_one_more_output(fitted):
     model, data, surrogate = fitted("table", Knn(k=6, weights="uniform"))
     nearest = surrogate.neighbours(data.test.x, torch.zeros(40, dtype=torch.long), 6).index
     y = model.explained(data.train.x)[nearest]
-    torch.testing.assert_close(surrogate.posterior(data.test.x).variance, y.var(1, correction=1) * (1 + 1 / 6))
+    torch.testing.assert_close(
+        surrogate.posterior(data.test.x).variance, y.var(1, correction=1) * (1 + 1 / 6)
+    )
 
 
 def test_a_training_sample_has_its_own_output(fitted):

@@ -18,7 +18,9 @@ def test_the_mean_is_the_network_and_the_variance_that_of_the_library(structure,
     assert torch.equal(found.mean, model(data.test.x))
     library = recipe.library(model.head, model.embed(data.train.x), data.train.y)
     _, covariance = library._glm_predictive_distribution(model.embed(data.test.x).double())
-    torch.testing.assert_close(found.variance.double(), covariance.diagonal(dim1=1, dim2=2), rtol=1e-5, atol=1e-9)
+    torch.testing.assert_close(
+        found.variance.double(), covariance.diagonal(dim1=1, dim2=2), rtol=1e-5, atol=1e-9
+    )
 
 
 def test_the_diagonal_variance_by_hand(fitted):
@@ -29,7 +31,9 @@ def test_the_diagonal_variance_by_hand(fitted):
     weight = 1 / (curvature.T @ u.square() + surrogate.prior)
     bias = 1 / (curvature.sum(0) + surrogate.prior)
     by_hand = query.square() @ weight.T + bias
-    torch.testing.assert_close(surrogate.posterior(data.test.x).variance.double(), by_hand, rtol=1e-5, atol=0)
+    torch.testing.assert_close(
+        surrogate.posterior(data.test.x).variance.double(), by_hand, rtol=1e-5, atol=0
+    )
 
 
 def test_the_prior_is_tuned(fitted):
@@ -40,7 +44,8 @@ def test_the_prior_is_tuned(fitted):
 def test_it_says_what_it_stands_in_for(tiny):
     model, data = tiny.attention()
     with pytest.raises(
-        ValueError, match=r"laplace stands in for classes only: .* Looking explains other outputs \(9 heads\)"
+        ValueError,
+        match=r"laplace stands in for classes only: .* Looking explains other outputs \(9 heads\)",
     ):
         Laplace().fit(model, data, 0, Progress())
     assert Laplace.takes_explained == {"logits"} and Laplace.exact

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from gpex_bench.surrogates.gpex_fit.mixing import mixed
 from gpex_bench.surrogates.last_layer import LastLayer
-from gpex_bench.surrogates.mixing import mixed
 from gpex_bench.types import Progress
 
 
@@ -16,8 +16,12 @@ def test_it_reproduces_the_network_where_no_sample_is_near(name, fitted):
     error = (found.mean - y).abs()
     is_exact = error < 1e-4 * y.std(0)
     assert is_exact.double().mean() > (0.95 if name == "attention" else 0.999)
-    assert (error <= 4 * found.variance.sqrt())[~is_exact].all(), "units that no training sample excites are unknown"
-    assert surrogate.rows.shape[1] == (9 if name == "attention" else 1), "one kernel per place, or one for all heads"
+    assert (error <= 4 * found.variance.sqrt())[~is_exact].all(), (
+        "units that no training sample excites are unknown"
+    )
+    assert surrogate.rows.shape[1] == (9 if name == "attention" else 1), (
+        "one kernel per place, or one for all heads"
+    )
 
 
 def test_without_the_bias_it_would_not(fitted):
@@ -25,7 +29,9 @@ def test_without_the_bias_it_would_not(fitted):
     u = surrogate(data.test.x)[:, 0].double()
     w = torch.linalg.lstsq(u[:, :-1], model.explained(data.test.x).double()).solution
     assert (u[:, -1] == 1).all()
-    assert (u[:, :-1] @ w - model.explained(data.test.x)).abs().max() < 10  # a control on shapes only
+    assert (
+        u[:, :-1] @ w - model.explained(data.test.x)
+    ).abs().max() < 10  # a control on shapes only
     affine = torch.linalg.lstsq(u, model.explained(data.test.x).double()).solution
     assert (u @ affine - model.explained(data.test.x)).abs().max() < 1e-5
 

@@ -6,14 +6,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from gpex_bench import io
-from gpex_bench.jobs import Job, Said, cells
-from gpex_bench.surrogates import matching, observation, posterior
+from gpex_bench.run import artefacts, cells
+from gpex_bench.run.job import Job, Said
+from gpex_bench.surrogates.gp import posterior
 from gpex_bench.surrogates.gpex import Gpex
+from gpex_bench.surrogates.gpex_fit import matching, observation
+from gpex_bench.surrogates.gpex_fit.kernel_map import Shape, kernel_map
+from gpex_bench.surrogates.gpex_fit.mixing import drawn, mixed
+from gpex_bench.surrogates.gpex_fit.observation import Held
 from gpex_bench.surrogates.gpex_paper import GpexPaper
-from gpex_bench.surrogates.kernel_map import Shape, kernel_map
-from gpex_bench.surrogates.mixing import drawn, mixed
-from gpex_bench.surrogates.observation import Held
 from gpex_bench.types import Progress
 
 SMALL = {"dim": 5, "width": 32, "batch_size": 32, "n_refreshed": 24}
@@ -45,7 +46,9 @@ def always_kept(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "recipe", [LONG, PAPER, Gpex(n_steps=9, statistics="batch", **SMALL)], ids=["gpex", "paper", "batch"]
+    "recipe",
+    [LONG, PAPER, Gpex(n_steps=9, statistics="batch", **SMALL)],
+    ids=["gpex", "paper", "batch"],
 )
 @pytest.mark.parametrize("name", ["table", "images"])
 def test_a_killed_fit_resumes_to_the_same_bytes(name, recipe, tiny, tmp_path, always_kept):
@@ -71,14 +74,16 @@ def test_a_process_that_is_killed_leaves_a_checkpoint_that_goes_on(tiny, tmp_pat
 
     model, data = tiny.table()
     recipe, output = Gpex(n_steps=3000, **SMALL), tmp_path / "fit.safetensors"
-    child = multiprocessing.get_context("fork").Process(target=recipe.fit, args=(model, data, 3, Said("child", output)))
+    child = multiprocessing.get_context("fork").Process(
+        target=recipe.fit, args=(model, data, 3, Said("child", output))
+    )
     child.start()
     checkpoint = Said("test", output).checkpoint
     while child.is_alive() and not checkpoint.exists():
         child.join(0.02)
     os.kill(child.pid, signal.SIGKILL)
     child.join()
-    kept = io.read_checkpoint(checkpoint)
+    kept = artefacts.read_checkpoint(checkpoint)
     done = int(kept["done"])
     assert 0 < done < 3000
     lines = []
@@ -108,12 +113,16 @@ def test_a_foreign_checkpoint_is_refused(tiny, tmp_path, always_kept):
         lambda said: Gpex(n_steps=13, **SMALL).fit(model, data, 3, said),
     ]
     for fit in fits:
-        with pytest.raises(ValueError, match="made with other settings, another network, seed or data; .* delete"):
+        with pytest.raises(
+            ValueError, match="made with other settings, another network, seed or data; .* delete"
+        ):
             fit(Said("test", output))
-    kept = io.read_checkpoint(Said("test", output).checkpoint)
+    kept = artefacts.read_checkpoint(Said("test", output).checkpoint)
     del kept["map.readout.weight"]
-    io.write_checkpoint(Said("test", output).checkpoint, kept)
-    with pytest.raises(ValueError, match=r"The checkpoint of this fit is not whole: .*readout.weight"):
+    artefacts.write_checkpoint(Said("test", output).checkpoint, kept)
+    with pytest.raises(
+        ValueError, match=r"The checkpoint of this fit is not whole: .*readout.weight"
+    ):
         LONG.fit(model, data, 3, Said("test", output))
 
 
@@ -132,7 +141,10 @@ def test_a_damaged_checkpoint_is_refused(tiny, tmp_path, always_kept):
         (bytes(flipped), "checksum"),
     ):
         path.write_bytes(bad)
-        with pytest.raises(io.DamagedFile, match=f"checkpoint is damaged: .*{reason}.*Delete it and run again"):
+        with pytest.raises(
+            artefacts.DamagedFile,
+            match=f"checkpoint is damaged: .*{reason}.*Delete it and run again",
+        ):
             LONG.fit(model, data, 3, Said("test", output))
 
 
@@ -141,7 +153,12 @@ class Fit(Job):
 
     def __init__(self, recipe, problem, output):
         self.model, self.data = (lambda path: problem[0]), problem[1]
-        self.wildcards, self.name, self.output, self.described = {"surrogate": "gpex"}, "fit", output, []
+        self.wildcards, self.name, self.output, self.described = (
+            {"surrogate": "gpex"},
+            "fit",
+            output,
+            [],
+        )
         self.config = SimpleNamespace(surrogate=lambda name: recipe, seeds=[3])
 
     def paths(self, name):
@@ -162,7 +179,9 @@ def test_a_bad_checkpoint_ends_the_job_and_is_no_result(tiny, tmp_path, always_k
     path = Said("test", output).checkpoint
     if is_damaged:
         path.write_bytes(b"{")
-    with pytest.raises(ValueError, match="checkpoint is damaged" if is_damaged else "go back to these, or delete"):
+    with pytest.raises(
+        ValueError, match="checkpoint is damaged" if is_damaged else "go back to these, or delete"
+    ):
         cells.fit(Fit(LONG, problem, output))
     assert not output.exists() and path.exists()
     path.unlink()
@@ -204,9 +223,9 @@ def test_the_density_of_the_input_noise(tiny):
     state = matching.unit_state(sums, log_noise)
     mean, latent = posterior.predict(state, f.embedded(pooled))
     noise = f.log_variance(pooled).double().exp()
-    twin = torch.distributions.Normal(mean, (latent + noise).sqrt()).log_prob(v[:40]).mean() + 0.5 * math.log(
-        2 * math.pi
-    )
+    twin = torch.distributions.Normal(mean, (latent + noise).sqrt()).log_prob(
+        v[:40]
+    ).mean() + 0.5 * math.log(2 * math.pi)
     loss = observation.density(f, pooled, v[:40], sums, log_noise)
     torch.testing.assert_close(loss, -twin)
     loss.backward()
@@ -250,16 +269,23 @@ def test_calibrated_intervals_cover_what_they_say(tiny):
             u, noise = f.observe(x)
             mean, _ = posterior.predict(state, u)
         size = 3 * noise.double().log().mean(0).mul(0.6).exp() * (1 + (len(x) == 2000))
-        sets.append(Held(x=x, v=mean + size * torch.randn(mean.shape, generator=draw, dtype=torch.float64)))
+        sets.append(
+            Held(x=x, v=mean + size * torch.randn(mean.shape, generator=draw, dtype=torch.float64))
+        )
     before = torch.stack([_coverage(f, state, held) for held in sets])
     observation.calibrate(f, state, *sets)
     after = torch.stack([_coverage(f, state, held) for held in sets])
     assert (before - 0.9).abs().mean() > 0.1
-    torch.testing.assert_close(after.mean(0), torch.full((3,), observation.COVERED).double(), atol=0.04, rtol=0)
+    torch.testing.assert_close(
+        after.mean(0), torch.full((3,), observation.COVERED).double(), atol=0.04, rtol=0
+    )
     f.observation.weight.data.zero_()
     observation.calibrate(f, state, sets[1], sets[1])
     torch.testing.assert_close(
-        _coverage(f, state, sets[1]), torch.full((3,), observation.COVERED).double(), atol=0.01, rtol=0
+        _coverage(f, state, sets[1]),
+        torch.full((3,), observation.COVERED).double(),
+        atol=0.01,
+        rtol=0,
     )
 
 
@@ -278,7 +304,9 @@ def test_mixtures_are_between_and_beyond_two_rows():
     share = points[:, 0]
     assert share.min() < -0.9
     assert share.max() > 1.9
-    assert ((share > 1).float().mean() - 1 / 6).abs() < 0.03  # half of the pairs differ, a third of these is beyond 1
+    assert (
+        (share > 1).float().mean() - 1 / 6
+    ).abs() < 0.03  # half of the pairs differ, a third of these is beyond 1
     assert sorted(drawn(5, 5, generator).tolist()) == [0, 1, 2, 3, 4]
     assert len(drawn(3, 8, generator)) == 8
     with pytest.raises(ValueError, match="got 0 and 3"):
@@ -288,7 +316,8 @@ def test_mixtures_are_between_and_beyond_two_rows():
 def test_divergence_names_the_step(tiny):
     model, data = tiny.table()
     with pytest.raises(
-        FloatingPointError, match=r"The loss is not finite at step \d+ of 50 \(or before\); lower learning_rate"
+        FloatingPointError,
+        match=r"The loss is not finite at step \d+ of 50 \(or before\); lower learning_rate",
     ):
         Gpex(n_steps=50, dim=5, learning_rate=1e30).fit(model, data, 0, Progress())
 

@@ -3,10 +3,12 @@
 import pytest
 import torch
 
-from gpex_bench.surrogates.mixing import drawn
+from gpex_bench.surrogates.gpex_fit.mixing import drawn
 
 
-@pytest.mark.parametrize(("n", "n_drawn"), [(5, 5), (64, 1), (6400, 100), (6399, 100), (10**12, 1000)])
+@pytest.mark.parametrize(
+    ("n", "n_drawn"), [(5, 5), (64, 1), (6400, 100), (6399, 100), (10**12, 1000)]
+)
 def test_rows_are_drawn_once(n, n_drawn):
     generator = torch.Generator().manual_seed(0)
     index = drawn(n, n_drawn, generator)

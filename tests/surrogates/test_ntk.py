@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.func import functional_call, jacrev
 
+from gpex_bench.surrogates.gp.tangent import Projection, Tangent, layers
 from gpex_bench.surrogates.ntk import Ntk, dealt
-from gpex_bench.surrogates.tangent import Projection, Tangent, layers
 from gpex_bench.types import Progress
 
 
@@ -61,7 +61,11 @@ def test_every_layer_counts(network):
     x = torch.randn(3, 2, 12, 12, generator=torch.Generator().manual_seed(1))
     weights = dict(network.named_parameters())
     jacobian = jacrev(lambda weights: functional_call(network, weights, x))(weights)
-    owners = [("trunk.0.weight", "trunk.0.bias"), ("trunk.1.weight", "trunk.1.bias"), ("trunk.4.weight",)]
+    owners = [
+        ("trunk.0.weight", "trunk.0.bias"),
+        ("trunk.1.weight", "trunk.1.bias"),
+        ("trunk.4.weight",),
+    ]
     owners.append(("head.weight", "head.bias"))
     features = Tangent(network, torch.full((4,), 40_000), 3, Projection(0, "rademacher", False))
     for u, names in zip(features.by_layer(x), owners, strict=True):
@@ -86,7 +90,9 @@ def test_layers_that_do_not_matter_get_no_directions(tiny):
     surrogate = Ntk(dim=30).fit(model, data, 0, Progress())
     names = [name for name, module in model.named_modules() if module in layers(model)]
     counts = dict(zip(names, surrogate.features.counts.tolist(), strict=True))
-    assert counts["head"] == 0 and min(counts["trunk.0"], counts["attend.0"], counts["attend.2"]) > 0
+    assert (
+        counts["head"] == 0 and min(counts["trunk.0"], counts["attend.0"], counts["attend.2"]) > 0
+    )
     assert sum(counts.values()) == 30
 
 
@@ -99,7 +105,9 @@ def test_shares_become_whole_numbers():
 def test_layers_of_another_kind_are_refused(tiny):
     model, data = tiny.table()
     model.trunk.append(nn.LayerNorm(32))
-    with pytest.raises(ValueError, match=r"ntk can project gradients of Linear, .* got trunk.2: LayerNorm"):
+    with pytest.raises(
+        ValueError, match=r"ntk can project gradients of Linear, .* got trunk.2: LayerNorm"
+    ):
         Ntk().fit(model, data, 0, Progress())
 
 

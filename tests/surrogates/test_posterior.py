@@ -6,9 +6,9 @@ import warnings
 import pytest
 import torch
 
-from gpex_bench.surrogates import posterior, row_effects
-from gpex_bench.surrogates.evidence import evidence
-from gpex_bench.surrogates.posterior import State
+from gpex_bench.surrogates.gp import posterior, row_effects
+from gpex_bench.surrogates.gp.evidence import evidence
+from gpex_bench.surrogates.gp.posterior import State
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # linear_operator uses torch.jit.script
@@ -29,7 +29,9 @@ def problem(m=40, groups=3, out=1, dim=5, n=7, seed=0, scale=1.0):
     y = 3 + 2 * torch.randn(m, groups * out, generator=draw, dtype=torch.float64)
     u = scale * torch.randn(n, groups, dim, generator=draw, dtype=torch.float64)
     offset, spread = posterior.target_units(y)
-    if m == 1:  # one point has no spread: give it one, so that the formulas are tested and not the constant head
+    if (
+        m == 1
+    ):  # one point has no spread: give it one, so that the formulas are tested and not the constant head
         offset, spread = offset - 1, torch.full_like(spread, 2.0)
     v = posterior.grouped(posterior.standardised(y, offset, spread), groups)
     noise = torch.tensor([0.5, 0.05, 2.0], dtype=torch.float64).repeat(17)[:groups]
@@ -44,7 +46,9 @@ def dense(state: State, rows, v, u, head):
     inverse = torch.linalg.inv(k)
     cross = x @ r.T
     covariance = x @ x.T - cross @ inverse @ cross.T
-    evidence = -0.5 * (y @ inverse @ y + torch.linalg.slogdet(k).logabsdet + len(r) * math.log(2 * math.pi))
+    evidence = -0.5 * (
+        y @ inverse @ y + torch.linalg.slogdet(k).logabsdet + len(r) * math.log(2 * math.pi)
+    )
     left_out = y - (inverse @ y) / inverse.diagonal()
     return {
         "mean": cross @ inverse @ y,
@@ -57,7 +61,9 @@ def dense(state: State, rows, v, u, head):
 
 
 def assert_close(ours, theirs, tolerance):
-    torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance * float(theirs.abs().max() + 1))
+    torch.testing.assert_close(
+        ours, theirs, rtol=tolerance, atol=tolerance * float(theirs.abs().max() + 1)
+    )
 
 
 @pytest.mark.parametrize("m", [1, 3, 40])  # fewer points than dimensions are legal
@@ -71,7 +77,11 @@ def test_weight_space_equals_textbook(m, shape):
         offset, scale = state.offset[h], state.scale[h]
         assert_close(posterior.mean(state, u)[:, h], offset + scale * twin["mean"], DENSE)
         for ours, theirs in zip(posterior.predict(state, u), ("mean", "covariance"), strict=True):
-            expected = offset + scale * twin["mean"] if theirs == "mean" else scale**2 * twin["covariance"].diagonal()
+            expected = (
+                offset + scale * twin["mean"]
+                if theirs == "mean"
+                else scale**2 * twin["covariance"].diagonal()
+            )
             assert_close(ours[:, h], expected, DENSE)
         assert_close(posterior.covariance(state, u)[h], scale**2 * twin["covariance"], DENSE)
         latent = twin["covariance"].diagonal()
@@ -94,7 +104,9 @@ class Exact(gpytorch.models.ExactGP):
 
 
 def gpytorch_twin(rows, v, s2):
-    likelihood = gpytorch.likelihoods.GaussianLikelihood(noise_constraint=gpytorch.constraints.GreaterThan(1e-8))
+    likelihood = gpytorch.likelihoods.GaussianLikelihood(
+        noise_constraint=gpytorch.constraints.GreaterThan(1e-8)
+    )
     model = Exact(rows, v, likelihood).double()
     model.covar_module.variance = 1.0
     likelihood.noise = float(s2)
@@ -110,11 +122,17 @@ def test_weight_space_equals_gpytorch(shape):
         y = v[:, group, output]
         model, likelihood = gpytorch_twin(rows[:, group], y, state.noise[group])
         with torch.no_grad(), gpytorch.settings.fast_computations(False, False, False):
-            log_evidence = gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, model)(model(rows[:, group]), y)
+            log_evidence = gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, model)(
+                model(rows[:, group]), y
+            )
             model.eval()
             twin = model(u[:, group])
-        assert_close(posterior.mean(state, u)[:, h], state.offset[h] + state.scale[h] * twin.mean, LIBRARY)
-        assert_close(posterior.covariance(state, u)[h], state.scale[h] ** 2 * twin.covariance_matrix, LIBRARY)
+        assert_close(
+            posterior.mean(state, u)[:, h], state.offset[h] + state.scale[h] * twin.mean, LIBRARY
+        )
+        assert_close(
+            posterior.covariance(state, u)[h], state.scale[h] ** 2 * twin.covariance_matrix, LIBRARY
+        )
         assert_close(evidence(state)[h] / len(rows), log_evidence, LIBRARY)
 
 
@@ -128,10 +146,16 @@ def test_leave_one_out_equals_gpytorch(shape):
         group, output = divmod(h, out)
         y, s2, scale = v[:, group, output], state.noise[group], state.scale[h]
         spread = (latent[:, h] / scale**2 + s2).sqrt()
-        ours = torch.distributions.Normal((mean[:, h] - state.offset[h]) / scale, spread).log_prob(y).mean()
+        ours = (
+            torch.distributions.Normal((mean[:, h] - state.offset[h]) / scale, spread)
+            .log_prob(y)
+            .mean()
+        )
         model, likelihood = gpytorch_twin(rows[:, group], y, s2)
         with torch.no_grad(), gpytorch.settings.fast_computations(False, False, False):
-            theirs = gpytorch.mlls.LeaveOneOutPseudoLikelihood(likelihood, model)(model(rows[:, group]), y)
+            theirs = gpytorch.mlls.LeaveOneOutPseudoLikelihood(likelihood, model)(
+                model(rows[:, group]), y
+            )
         assert_close(ours, theirs.squeeze(), LIBRARY)
 
 
@@ -150,8 +174,13 @@ def test_gradients_equal_gpytorch(shape):
         moments = (mean[:, h] - state.offset[h]) / scale, latent[:, h] / scale**2
         theirs = [tensor.clone().requires_grad_() for tensor in (rows[:, group], u[:, group])]
         model, likelihood = gpytorch_twin(theirs[0], y, state.noise[group])
-        with gpytorch.settings.fast_computations(False, False, False), gpytorch.settings.detach_test_caches(False):
-            log_evidence = len(rows) * gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, model)(model(theirs[0]), y)
+        with (
+            gpytorch.settings.fast_computations(False, False, False),
+            gpytorch.settings.detach_test_caches(False),
+        ):
+            log_evidence = len(rows) * gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, model)(
+                model(theirs[0]), y
+            )
             twin = model.eval()(theirs[1])
         raw = likelihood.noise_covar.raw_noise
         noise = likelihood.noise.squeeze()
@@ -161,11 +190,15 @@ def test_gradients_equal_gpytorch(shape):
             (moments[1].sum(), twin.variance.sum(), theirs),
         ):
             found = torch.autograd.grad(value, inputs, retain_graph=True)
-            by_rows, by_query, by_noise = torch.autograd.grad(own_value, ours, retain_graph=True, allow_unused=True)
+            by_rows, by_query, by_noise = torch.autograd.grad(
+                own_value, ours, retain_graph=True, allow_unused=True
+            )
             assert_close(by_rows[:, group], found[0], LIBRARY)
             if inputs[1] is raw:
                 (slope,) = torch.autograd.grad(noise, raw, retain_graph=True)
-                assert_close(by_noise[group], (found[1] / slope * noise).detach().squeeze(), LIBRARY)
+                assert_close(
+                    by_noise[group], (found[1] / slope * noise).detach().squeeze(), LIBRARY
+                )
             else:
                 assert_close(by_query[:, group], found[1], LIBRARY)
 
@@ -185,13 +218,17 @@ def test_deletion_effect_equals_a_refit(shape):
     effect = row_effects.deletion(state, rows, v, u)
     for gone in (0, 17, 39):
         keep = torch.arange(len(rows)) != gone
-        refit = posterior.condition(posterior.statistics(rows[keep], v[keep]), state.noise, state.offset, state.scale)
+        refit = posterior.condition(
+            posterior.statistics(rows[keep], v[keep]), state.noise, state.offset, state.scale
+        )
         assert_close(effect[..., gone], posterior.mean(refit, u) - posterior.mean(state, u), DENSE)
 
 
 def test_parts_add_up():
     state, rows, v, _ = problem()
-    whole = posterior.added(posterior.statistics(rows[:9], v[:9]), posterior.statistics(rows[9:], v[9:]))
+    whole = posterior.added(
+        posterior.statistics(rows[:9], v[:9]), posterior.statistics(rows[9:], v[9:])
+    )
     for name in ("a", "b", "c", "count"):
         assert_close(getattr(whole, name), getattr(state.statistics, name), DENSE)
 
@@ -200,7 +237,8 @@ def test_parts_add_up():
     "rows",
     [
         torch.ones(50, 1, 6),  # all alike
-        torch.randn(50, 1, 1, generator=torch.Generator().manual_seed(1)) * torch.ones(6),  # rank one
+        torch.randn(50, 1, 1, generator=torch.Generator().manual_seed(1))
+        * torch.ones(6),  # rank one
         torch.zeros(50, 1, 6),  # dead
         torch.eye(6)[[0] * 25 + [1] * 25].unsqueeze(1),  # duplicates
     ],
@@ -235,7 +273,9 @@ def test_bad_noise_and_scale_are_refused():
     sums = problem()[0].statistics
     one = torch.ones(3)
     for noise in (torch.zeros(3), -one):
-        with pytest.raises(ValueError, match="noise must be a positive variance for every group, got"):
+        with pytest.raises(
+            ValueError, match="noise must be a positive variance for every group, got"
+        ):
             posterior.condition(sums, noise, one, one)
     with pytest.raises(ValueError, match=r"noise must be finite, got nan at \[0\]"):
         posterior.condition(sums, one * math.nan, one, one)
@@ -257,16 +297,25 @@ def test_bad_rows_are_refused():
 
 
 def test_shapes_are_checked_in_use(unchecked):
-    with pytest.raises(ValueError, match=r"v must be \[row, group, out\] with \[4, 2, out\], got shape \(4, 3, 1\)"):
+    with pytest.raises(
+        ValueError, match=r"v must be \[row, group, out\] with \[4, 2, out\], got shape \(4, 3, 1\)"
+    ):
         posterior.statistics(torch.ones(4, 2, 3), torch.ones(4, 3, 1))
-    with pytest.raises(ValueError, match=r"noise must have one entry per group \(3\), got shape \(2,\)"):
+    with pytest.raises(
+        ValueError, match=r"noise must have one entry per group \(3\), got shape \(2,\)"
+    ):
         posterior.condition(problem()[0].statistics, torch.ones(2), torch.ones(3), torch.ones(3))
 
 
 def test_an_impossible_gram_matrix_is_an_error():
     state = problem(groups=1)[0]
     sums = posterior.Statistics(
-        a=-state.statistics.a, b=state.statistics.b, c=state.statistics.c, count=state.statistics.count
+        a=-state.statistics.a,
+        b=state.statistics.b,
+        c=state.statistics.c,
+        count=state.statistics.count,
     )
     with pytest.raises(ValueError, match=r"A \+ s2 I is not positive definite for groups \[0\]"):
-        posterior.weights(State(statistics=sums, noise=state.noise, offset=state.offset, scale=state.scale))
+        posterior.weights(
+            State(statistics=sums, noise=state.noise, offset=state.offset, scale=state.scale)
+        )

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from gpex_bench.surrogates.agreement import agreement
+from gpex_bench.surrogates.agreement.compare import agreement
 from gpex_bench.surrogates.arc_cosine import ArcCosine
 from gpex_bench.surrogates.exact_gp import ExactGp
 from gpex_bench.surrogates.knn import Knn
@@ -29,7 +29,15 @@ RECIPES = [
     ExactGp(n_points=60, n_tuned=40, n_steps=10),
     ExactGp(n_points=60, n_tuned=40, n_steps=10, kernel="linear"),
     Svgp(n_inducing=16, dim=6, n_steps=60, n_mixed=200),
-    Svgp(n_inducing=8, dim=4, n_steps=3, n_mixed=64, inducing="per_head", objective="elbo", trunk_learning_rate=1e-3),
+    Svgp(
+        n_inducing=8,
+        dim=4,
+        n_steps=3,
+        n_mixed=64,
+        inducing="per_head",
+        objective="elbo",
+        trunk_learning_rate=1e-3,
+    ),
     Laplace(prior_steps=5),
     Laplace(prior_steps=5, structure="diag"),
     Knn(),
@@ -41,7 +49,9 @@ CASES = [
         recipe,
         id=f"{name}-{number}-{type(recipe).__name__}",
         # a recipe's second setting has no image code of its own
-        marks=pytest.mark.slow if name == "images" and type(RECIPES[number - 1]) is type(recipe) else (),
+        marks=pytest.mark.slow
+        if name == "images" and type(RECIPES[number - 1]) is type(recipe)
+        else (),
     )
     for name in ("table", "images", "attention")
     for number, recipe in enumerate(RECIPES)
@@ -66,7 +76,9 @@ def test_a_fit_stands_in_for_every_head(name, recipe, fitted):
     assert not any(parameter.requires_grad for parameter in surrogate.parameters())
     table = agreement(model, surrogate, data, seed=0, n_mixed=50)
     if recipe != RECIPES[9]:  # three steps
-        assert table[(table.statistic == "mean_pearson") & (table.split == "test")].value.item() > 0.3
+        assert (
+            table[(table.statistic == "mean_pearson") & (table.split == "test")].value.item() > 0.3
+        )
 
 
 @pytest.mark.parametrize(("name", "recipe"), [case for case in CASES if case.values[0] == "images"])
@@ -85,7 +97,9 @@ def test_a_fit_repeats_and_leaves_the_rest_alone(name, recipe, fitted):
 @every
 def test_a_surrogate_survives_its_state_dict(name, recipe, fitted):
     model, data, surrogate = fitted(name, recipe)
-    back = recipe.restore(model, data, {key: tensor.clone() for key, tensor in surrogate.state_dict().items()})
+    back = recipe.restore(
+        model, data, {key: tensor.clone() for key, tensor in surrogate.state_dict().items()}
+    )
     x = data.test.x[:7]
     target = torch.arange(7) % 3
     assert torch.equal(back.posterior(x).mean, surrogate.posterior(x).mean)
@@ -95,14 +109,20 @@ def test_a_surrogate_survives_its_state_dict(name, recipe, fitted):
         assert torch.equal(back.similarity(x, target), surrogate.similarity(x, target))
     assert not back.training
     own = {id(parameter) for parameter in model.parameters()}
-    assert not own & {id(tensor) for tensor in surrogate.parameters()}, "the network's weights are in its own artefact"
+    assert not own & {id(tensor) for tensor in surrogate.parameters()}, (
+        "the network's weights are in its own artefact"
+    )
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: type(recipe).__name__)
 def test_a_foreign_state_is_refused(recipe, fitted):
     model, data, surrogate = fitted("table", recipe)
     state = surrogate.state_dict()
-    for bad in ({}, {key: tensor for key, tensor in list(state.items())[1:]}, state | {"more": torch.ones(2)}):
+    for bad in (
+        {},
+        {key: tensor for key, tensor in list(state.items())[1:]},
+        state | {"more": torch.ones(2)},
+    ):
         with pytest.raises(ValueError, match="This is not the state of"):
             recipe.restore(model, data, bad)
 
@@ -118,7 +138,9 @@ def test_contributions_and_offset_sum_to_the_mean(name, recipe, fitted):
     assert ((total - mean).abs() <= SUM * (1 + mean.abs()) + 1e-6 * shares.abs().sum(1)).all()
 
 
-@pytest.mark.parametrize(("name", "recipe"), [case for case in CASES if not isinstance(case.values[1], Laplace)])
+@pytest.mark.parametrize(
+    ("name", "recipe"), [case for case in CASES if not isinstance(case.values[1], Laplace)]
+)
 def test_a_training_sample_is_most_like_itself(name, recipe, fitted):
     _, data, surrogate = fitted(name, recipe)
     rows = surrogate.index[:5] if isinstance(recipe, ExactGp) else torch.arange(5)
@@ -138,7 +160,11 @@ def test_a_constant_head_and_duplicated_samples_are_legal(recipe, tiny):
     data.train.x[1:30] = data.train.x[0]
     surrogate = recipe.fit(model, data, 0, Progress())
     found = surrogate.posterior(data.test.x)
-    assert found.mean.isfinite().all() and found.variance.isfinite().all() and (found.variance >= 0).all()
+    assert (
+        found.mean.isfinite().all()
+        and found.variance.isfinite().all()
+        and (found.variance >= 0).all()
+    )
     torch.testing.assert_close(found.mean[:, 1], model.head.bias[1].expand(len(found.mean)))
     if not isinstance(recipe, Laplace):
         assert (found.variance[:, 1] <= 1e-10).all()
@@ -177,11 +203,17 @@ def test_what_cannot_be_attributed_says_so(recipe, fitted):
         (lambda: Ntk(kernel="all"), "kernel must be one of 'per_head', 'shared', got 'all'"),
         (lambda: Nystrom(n_landmarks=0), "n_landmarks must be at least 1, got 0"),
         (lambda: Nystrom(length=-1.0), "length must be positive and finite, got -1.0"),
-        (lambda: ArcCosine(expansion="exact"), "expansion must be one of 'nystrom', 'random', got 'exact'"),
+        (
+            lambda: ArcCosine(expansion="exact"),
+            "expansion must be one of 'nystrom', 'random', got 'exact'",
+        ),
         (lambda: ExactGp(n_points=1), "n_points must be at least 2, got 1"),
         (lambda: ExactGp(kernel="cubic"), "kernel must be one of 'rbf', 'linear', got 'cubic'"),
         (lambda: Svgp(n_inducing=0), "n_inducing must be at least 1, got 0"),
-        (lambda: Svgp(learning_rate=float("nan")), "learning_rate must be positive and finite, got nan"),
+        (
+            lambda: Svgp(learning_rate=float("nan")),
+            "learning_rate must be positive and finite, got nan",
+        ),
         (lambda: Svgp(objective="map"), "objective must be one of 'pll', 'elbo', got 'map'"),
         (lambda: Laplace(structure="full"), "structure must be one of 'kron', 'diag', got 'full'"),
         (lambda: Knn(k=0), "k must be at least 1, got 0"),

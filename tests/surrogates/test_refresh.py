@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from gpex_bench.surrogates import posterior
-from gpex_bench.surrogates.refresh import Batch, Refresh, Running, Stored
-from gpex_bench.surrogates.row_store import RowStore
+from gpex_bench.surrogates.gp import posterior
+from gpex_bench.surrogates.gp.row_store import RowStore
+from gpex_bench.surrogates.gpex_fit.refresh import Batch, Refresh, Running, Stored
 
 NAMES = ("a", "b", "c", "count")
 
@@ -24,7 +24,9 @@ def stored(u, v, kind="float64", path=None):
 
 def assert_close(ours, theirs, tolerance=1e-12):
     for name in NAMES:
-        torch.testing.assert_close(getattr(ours, name), getattr(theirs, name), rtol=tolerance, atol=tolerance)
+        torch.testing.assert_close(
+            getattr(ours, name), getattr(theirs, name), rtol=tolerance, atol=tolerance
+        )
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,9 @@ def test_running_statistics_are_an_exponentially_weighted_mean():
 def test_batch_statistics_forget_everything():
     u, v = problem(20)
     sums = Batch(posterior.statistics(u * 9, v)).refresh(torch.arange(5), u[:5], v[:5])
-    four_times = posterior.added(posterior.statistics(u[:5], v[:5]), posterior.statistics(u[:5], v[:5]), 3.0)
+    four_times = posterior.added(
+        posterior.statistics(u[:5], v[:5]), posterior.statistics(u[:5], v[:5]), 3.0
+    )
     assert_close(sums, four_times, 1e-10)
 
 
@@ -114,12 +118,16 @@ def test_the_gradient_reaches_the_new_rows():
     index = torch.tensor([4, 9, 1])
     for start in (stored, lambda u, v: Running(posterior.statistics(u, v), 3)):
         new = (u[index] / 3).requires_grad_()
-        assert torch.autograd.gradcheck(lambda new, start=start: start(u, v).refresh(index, new, v[index]).a, [new])
+        assert torch.autograd.gradcheck(
+            lambda new, start=start: start(u, v).refresh(index, new, v[index]).a, [new]
+        )
 
 
 def test_bad_policies_are_refused():
     u, v = problem()
     with pytest.raises(ValueError, match="window must be at least 1 mini-batch, got 0"):
         Running(posterior.statistics(u, v), 0)
-    with pytest.raises(ValueError, match="rows must be those of the 30 points that the statistics count, got 5"):
+    with pytest.raises(
+        ValueError, match="rows must be those of the 30 points that the statistics count, got 5"
+    ):
         Stored(posterior.statistics(u, v), RowStore((5, 2, 4)))

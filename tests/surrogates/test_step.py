@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from gpex_bench.surrogates import posterior
-from gpex_bench.surrogates.refresh import Batch, Running, Stored
-from gpex_bench.surrogates.row_store import RowStore
-from gpex_bench.surrogates.step import CEILING, FLOOR, Queries, Rows, step
+from gpex_bench.surrogates.gp import posterior
+from gpex_bench.surrogates.gp.row_store import RowStore
+from gpex_bench.surrogates.gpex_fit.refresh import Batch, Running, Stored
+from gpex_bench.surrogates.gpex_fit.step import CEILING, FLOOR, Queries, Rows, step
 
 DENSE = 1e-10  # relative, float64
 SHAPES = {  # group, out, dim
@@ -30,7 +30,10 @@ def problem(shape, norm=1.0, n=60, n_new=8, n_queries=9):
 
     v = torch.randn(n, groups, out, generator=draw, dtype=torch.float64)
     index = torch.randperm(n, generator=draw)[:n_new]
-    queries = (unit(n_queries), torch.randn(n_queries, groups, out, generator=draw, dtype=torch.float64))
+    queries = (
+        unit(n_queries),
+        torch.randn(n_queries, groups, out, generator=draw, dtype=torch.float64),
+    )
     log_noise = torch.linspace(-3, 0.5, groups, dtype=torch.float64)
     observation = torch.rand(n_queries, groups, out, generator=draw, dtype=torch.float64) + 0.1
     return unit(n), v, index, unit(n_new), queries, log_noise, observation
@@ -65,7 +68,9 @@ def dense_loss(rows, v, queries, targets, log_noise, observation, objective):
         k = r @ r.T + s2 * torch.eye(len(r), dtype=torch.float64)
         cross = x @ r.T
         mean = cross @ torch.linalg.solve(k, v[:, group])
-        latent = (x @ x.T - cross @ torch.linalg.solve(k, cross.T)).diagonal()[:, None].expand_as(mean)
+        latent = (
+            (x @ x.T - cross @ torch.linalg.solve(k, cross.T)).diagonal()[:, None].expand_as(mean)
+        )
         if objective == "latent":
             variance = latent.clamp(FLOOR, CEILING).detach()
         else:
@@ -87,10 +92,14 @@ def test_loss_and_gradients_equal_the_textbook(shape, kind, objective, observed)
     ours, theirs = leaves(x, new, log_noise, observation), leaves(x, new, log_noise, observation)
     rows = Rows(index=index, u=ours[1], targets=v[index])
     noise = ours[3] if observed else None
-    loss, sums = step(policy(kind, u, v), rows, Queries(u=ours[0], v=y, noise=noise), ours[2], objective)
+    loss, sums = step(
+        policy(kind, u, v), rows, Queries(u=ours[0], v=y, noise=noise), ours[2], objective
+    )
     loss.backward()
     every, targets = textbook(kind, u, v, index, theirs[1], v[index])
-    twin = dense_loss(every, targets, theirs[0], y, theirs[2], theirs[3] if observed else None, objective)
+    twin = dense_loss(
+        every, targets, theirs[0], y, theirs[2], theirs[3] if observed else None, objective
+    )
     twin.backward()
     assert abs(loss - twin) <= DENSE * abs(twin)
     for a, b in zip(ours, theirs, strict=True):
@@ -119,7 +128,10 @@ def test_plain_autograd_agrees_and_float32_comes_back():
     u, new, x = u.float(), new.float(), x.float()
     ours, theirs = leaves(x, new, log_noise), leaves(x, new, log_noise)
     loss, _ = step(
-        policy("running", u, v), Rows(index=index, u=ours[1], targets=v[index]), Queries(u=ours[0], v=y), ours[2]
+        policy("running", u, v),
+        Rows(index=index, u=ours[1], targets=v[index]),
+        Queries(u=ours[0], v=y),
+        ours[2],
     )
     sums = policy("running", u, v).refresh(index, theirs[1], v[index])
     zero = torch.zeros(10, dtype=torch.float64)
@@ -153,7 +165,8 @@ DEGENERATE = {
     "rank one": torch.randn(60, 1, 1, generator=torch.Generator().manual_seed(1)) * torch.ones(20),
     "constant": torch.full((60, 1, 20), 0.2),
     "dead": torch.zeros(60, 1, 20),
-    "dead dimension": torch.randn(60, 1, 20, generator=torch.Generator().manual_seed(2)) * (torch.arange(20) > 0),
+    "dead dimension": torch.randn(60, 1, 20, generator=torch.Generator().manual_seed(2))
+    * (torch.arange(20) > 0),
     "equal eigenvalues": torch.eye(20)[torch.arange(60) % 20].unsqueeze(1),
 }
 
@@ -165,9 +178,15 @@ def test_degenerate_embeddings_have_accurate_gradients(name, kind):
     u = DEGENERATE[name]
     v = torch.randn(60, 1, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     index, log_noise = torch.arange(12), torch.tensor([math.log(0.01)], dtype=torch.float64)
-    ours, theirs = leaves(u[20:30], u[index], log_noise), leaves(u[20:30].double(), u[index].double(), log_noise)
+    ours, theirs = (
+        leaves(u[20:30], u[index], log_noise),
+        leaves(u[20:30].double(), u[index].double(), log_noise),
+    )
     loss, _ = step(
-        policy(kind, u, v), Rows(index=index, u=ours[1], targets=v[index]), Queries(u=ours[0], v=v[20:30]), ours[2]
+        policy(kind, u, v),
+        Rows(index=index, u=ours[1], targets=v[index]),
+        Queries(u=ours[0], v=v[20:30]),
+        ours[2],
     )
     loss.backward()
     every, targets = textbook(kind, u.double(), v, index, theirs[1], v[index])

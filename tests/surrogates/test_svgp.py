@@ -3,11 +3,13 @@
 import pytest
 import torch
 
-from gpex_bench.surrogates.agreement import agreement
+from gpex_bench.surrogates.agreement.compare import agreement
 from gpex_bench.surrogates.svgp import Svgp
 from gpex_bench.types import Progress
 
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:FutureWarning")  # of gpytorch
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:`torch.jit.script` is deprecated:FutureWarning"
+)  # of gpytorch
 
 SMALL = Svgp(n_inducing=24, dim=6, n_steps=300, n_mixed=1000)
 
@@ -15,11 +17,17 @@ SMALL = Svgp(n_inducing=24, dim=6, n_steps=300, n_mixed=1000)
 @pytest.mark.slow
 def test_it_recovers_a_smooth_network_with_intervals_that_cover(fitted):
     model, data, surrogate = fitted("table", SMALL)
-    table = agreement(model, surrogate, data, seed=0, n_mixed=300).set_index(["split", "statistic"]).value
+    table = (
+        agreement(model, surrogate, data, seed=0, n_mixed=300)
+        .set_index(["split", "statistic"])
+        .value
+    )
     for split in ("test", "mixed"):
         assert table[split, "mean_r2"] > 0.95
         assert table[split, "coverage_90"].mean() > 0.85
-    untrained = agreement(model, Svgp(n_inducing=24, dim=6, n_steps=1).fit(model, data, 1, Progress()), data, 0, 300)
+    untrained = agreement(
+        model, Svgp(n_inducing=24, dim=6, n_steps=1).fit(model, data, 1, Progress()), data, 0, 300
+    )
     untrained = untrained.set_index(["split", "statistic"]).value
     assert table["mixed", "mean_r2"] > untrained["mixed", "mean_r2"] + 0.01
 
@@ -28,18 +36,25 @@ def test_it_recovers_a_smooth_network_with_intervals_that_cover(fitted):
 def test_training_raises_the_objective(objective, tiny):
     model, data = tiny.table()
     heard = tiny.Heard()
-    Svgp(n_inducing=12, dim=4, n_steps=80, n_mixed=200, objective=objective).fit(model, data, 0, heard)
+    Svgp(n_inducing=12, dim=4, n_steps=80, n_mixed=200, objective=objective).fit(
+        model, data, 0, heard
+    )
     losses = [float(line.split()[-1]) for line in heard.lines]
     assert len(losses) == 20 and losses[-1] < losses[0] - 0.1
 
 
 def test_a_trained_trunk_is_its_own(fitted):
-    recipe = Svgp(n_inducing=8, dim=4, n_steps=3, n_mixed=64, inducing="per_head", trunk_learning_rate=1e-3)
+    recipe = Svgp(
+        n_inducing=8, dim=4, n_steps=3, n_mixed=64, inducing="per_head", trunk_learning_rate=1e-3
+    )
     model, _, surrogate = fitted("images", recipe)
     assert not torch.equal(surrogate.features.copy.trunk[0].weight, model.trunk[0].weight)
     assert surrogate.process.variational_strategy.inducing_points.shape == (3, 8, 4)
     frozen = fitted("images", Svgp(n_inducing=8, dim=4, n_steps=3, n_mixed=64))[2]
-    assert frozen.features.copy is None and frozen.process.variational_strategy.inducing_points.shape == (8, 4)
+    assert (
+        frozen.features.copy is None
+        and frozen.process.variational_strategy.inducing_points.shape == (8, 4)
+    )
 
 
 def test_similarity_is_the_learned_kernel(fitted):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gpex_bench.surrogates.unfamiliar import permuted, shuffled, unfamiliar
+from gpex_bench.surrogates.agreement.items import permuted, shuffled, unfamiliar
 
 
 def generator(seed=0):
@@ -11,7 +11,9 @@ def generator(seed=0):
 
 
 def images(n=9, shape=(2, 8, 12)):
-    return torch.rand(n, *shape, generator=generator(7)) * torch.tensor([1.0, 5.0])[:, None, None] - 1
+    return (
+        torch.rand(n, *shape, generator=generator(7)) * torch.tensor([1.0, 5.0])[:, None, None] - 1
+    )
 
 
 def test_a_third_is_inverted_shuffled_and_noisy():
@@ -24,7 +26,9 @@ def test_a_third_is_inverted_shuffled_and_noisy():
     noise = 2 * found[2::3] - x[2::3]
     assert (noise >= low - 1e-5).all() and (noise <= high + 1e-5).all()
     for channel in (0, 1):
-        r = torch.corrcoef(torch.stack([noise[:, channel].flatten(), x[2::3][:, channel].flatten()]))[0, 1]
+        r = torch.corrcoef(
+            torch.stack([noise[:, channel].flatten(), x[2::3][:, channel].flatten()])
+        )[0, 1]
         assert abs(r) < 0.25
 
 
@@ -35,7 +39,9 @@ def test_items_stay_in_the_range_of_the_training_samples():
     assert ((found >= low) & (found <= high)).all()
 
 
-@pytest.mark.parametrize(("shape", "part"), [((1, 8, 8), (2, 2)), ((1, 9, 4), (3, 1)), ((1, 5, 7), (1, 1))])
+@pytest.mark.parametrize(
+    ("shape", "part"), [((1, 8, 8), (2, 2)), ((1, 9, 4), (3, 1)), ((1, 5, 7), (1, 1))]
+)
 def test_shuffled_parts_are_whole_and_channels_stay_together(shape, part):
     x = torch.arange(6 * shape[1] * shape[2]).float().reshape(6, *shape).repeat(1, 2, 1, 1)
     found = shuffled(x, generator())
@@ -45,7 +51,10 @@ def test_shuffled_parts_are_whole_and_channels_stay_together(shape, part):
         before = {tuple(block.flatten().tolist()) for block in blocks(image, height, width)}
         after = {tuple(block.flatten().tolist()) for block in blocks(other, height, width)}
         assert before == after
-    orders = {tuple((other[0] - image[0].min()).flatten().tolist()) for image, other in zip(x, found, strict=True)}
+    orders = {
+        tuple((other[0] - image[0].min()).flatten().tolist())
+        for image, other in zip(x, found, strict=True)
+    }
     assert len(orders) == 6  # another order for each image
 
 

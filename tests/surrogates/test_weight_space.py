@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from gpex_bench.surrogates import nearest, posterior
-from gpex_bench.surrogates.evidence import HIGHEST, LOWEST, evidence, evidence_noise
-from gpex_bench.surrogates.features import FeatureMap
-from gpex_bench.surrogates.streaming import streamed
-from gpex_bench.surrogates.weight_space import WeightSpaceSurrogate, conditioned, restored
+from gpex_bench.surrogates.gp import nearest, posterior
+from gpex_bench.surrogates.gp.evidence import HIGHEST, LOWEST, evidence, evidence_noise
+from gpex_bench.surrogates.gp.features import FeatureMap
+from gpex_bench.surrogates.gp.streaming import streamed
+from gpex_bench.surrogates.gp.weight_space import WeightSpaceSurrogate, conditioned, restored
 
 REFIT = 1e-8
 DENSE = 1e-10
@@ -24,7 +24,10 @@ class Waves(FeatureMap):
         super().__init__()
         draw = torch.Generator().manual_seed(5)
         self.n_groups, self.dim = n_groups, dim
-        self.register_buffer("frequency", torch.randn(n_features, n_groups * dim, generator=draw, dtype=torch.float64))
+        self.register_buffer(
+            "frequency",
+            torch.randn(n_features, n_groups * dim, generator=draw, dtype=torch.float64),
+        )
 
     def terms(self, x):
         waves = (x.double() @ self.frequency).cos()
@@ -37,7 +40,11 @@ class Waves(FeatureMap):
         return None if x.ndim == 2 else tuple(x.shape[2:])
 
     def locations(self, x):
-        return super().locations(x) if x.ndim == 2 else self.terms(x.permute(0, 2, 3, 1)).flatten(1, 2).movedim(1, -1)
+        return (
+            super().locations(x)
+            if x.ndim == 2
+            else self.terms(x.permute(0, 2, 3, 1)).flatten(1, 2).movedim(1, -1)
+        )
 
 
 class Noisy(Waves):
@@ -68,11 +75,17 @@ def test_the_posterior_is_that_of_the_textbook(tiny, shape):
         u, q = surrogate.features(x)[:, group], surrogate.features(data.test.x)[:, group]
         mean, spread = y[:, head].mean(), y[:, head].std(correction=0)
         k = torch.linalg.inv(u @ u.T + 0.1 * torch.eye(len(x)))
-        torch.testing.assert_close(found.mean[:, head], mean + q @ u.T @ k @ (y[:, head] - mean), rtol=DENSE, atol=1e-8)
+        torch.testing.assert_close(
+            found.mean[:, head], mean + q @ u.T @ k @ (y[:, head] - mean), rtol=DENSE, atol=1e-8
+        )
         latent = ((q @ q.T) - q @ u.T @ k @ u @ q.T).diagonal()
-        torch.testing.assert_close(found.variance[:, head], spread**2 * (latent + 0.1), rtol=1e-8, atol=0)
+        torch.testing.assert_close(
+            found.variance[:, head], spread**2 * (latent + 0.1), rtol=1e-8, atol=0
+        )
         joint = spread**2 * ((q @ q.T) - q @ u.T @ k @ u @ q.T)
-        torch.testing.assert_close(surrogate.covariance(data.test.x)[head], joint, rtol=1e-7, atol=1e-8)
+        torch.testing.assert_close(
+            surrogate.covariance(data.test.x)[head], joint, rtol=1e-7, atol=1e-8
+        )
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -108,7 +121,9 @@ def test_similarity_is_the_centred_cosine(tiny, shape):
     for i, g in enumerate(group.tolist()):
         centre = rows[:, g].mean(0)
         twin = nn.functional.cosine_similarity(rows[:, g] - centre, u[i, g] - centre, dim=1)
-        torch.testing.assert_close(surrogate.similarity(x, target)[i].double(), twin, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(
+            surrogate.similarity(x, target)[i].double(), twin, rtol=1e-5, atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -121,7 +136,9 @@ def test_deletion_equals_a_refit(tiny, shape):
     units = (surrogate.offsets, surrogate.scale)
     for i, k in [(0, 0), (1, 1), (3, 0), (5, 1)]:
         rest = torch.tensor([row for row in range(120) if row != index[i, k]])
-        refit = conditioned(surrogate.features, model, data, surrogate.noise, index=rest, units=units)
+        refit = conditioned(
+            surrogate.features, model, data, surrogate.noise, index=rest, units=units
+        )
         change = refit.posterior(x.double()).mean - before
         torch.testing.assert_close(effect[i, k], change[i, target[i]], rtol=REFIT, atol=REFIT)
 
@@ -132,7 +149,9 @@ def test_deletion_among_some_training_samples(tiny):
     assert whole.isfinite().all()
     neighbours = surrogate.neighbours(*asked(data), 3)
     assert (neighbours.index % 2 == 1).all()
-    with pytest.raises(ValueError, match="index must be of inducing points, got 4, which is none of the 60"):
+    with pytest.raises(
+        ValueError, match="index must be of inducing points, got 4, which is none of the 60"
+    ):
         surrogate.deletion(*asked(data), torch.full((6, 1), 4))
 
 
@@ -142,11 +161,17 @@ def test_maps_sum_to_what_they_explain(tiny, shape):
     x, target = asked(data)
     mean = surrogate.posterior(x.double()).mean[torch.arange(6), target]
     relevance = surrogate.relevance(x.double(), target)
-    torch.testing.assert_close(relevance.sum((1, 2)) + surrogate.offsets[target], mean, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(
+        relevance.sum((1, 2)) + surrogate.offsets[target], mean, rtol=1e-8, atol=1e-8
+    )
     similarity = surrogate.similarity(x.double(), target)
     for i in range(2):
-        for side in surrogate.pair(x[i : i + 1].double(), data.train.x[[3, 50]].double(), int(target[i])):
-            torch.testing.assert_close(side.sum((1, 2)), similarity[i, [3, 50]], rtol=1e-5, atol=1e-6)
+        for side in surrogate.pair(
+            x[i : i + 1].double(), data.train.x[[3, 50]].double(), int(target[i])
+        ):
+            torch.testing.assert_close(
+                side.sum((1, 2)), similarity[i, [3, 50]], rtol=1e-5, atol=1e-6
+            )
 
 
 def test_observation_noise_may_depend_on_the_input(tiny):
@@ -176,7 +201,11 @@ def test_the_noise_has_the_largest_evidence(tiny, shape):
 
     def total(s2):
         zero = torch.zeros(groups * out, dtype=torch.float64)
-        return evidence(posterior.condition(sums, s2, zero, zero + 1)).unflatten(0, (groups, out)).sum(1)
+        return (
+            evidence(posterior.condition(sums, s2, zero, zero + 1))
+            .unflatten(0, (groups, out))
+            .sum(1)
+        )
 
     for factor in (0.5, 0.99, 1.01, 2.0):
         assert (total(found) > total(factor * found)).all()
@@ -188,7 +217,9 @@ def test_the_noise_has_the_largest_evidence(tiny, shape):
 def test_the_noise_of_a_perfect_and_of_a_useless_kernel():
     draw = torch.Generator().manual_seed(1)
     rows = torch.randn(200, 3, 4, generator=draw, dtype=torch.float64)
-    v = torch.stack([rows[:, 0].sum(1), torch.randn(200, generator=draw).double(), torch.zeros(200)], 1)[..., None]
+    v = torch.stack(
+        [rows[:, 0].sum(1), torch.randn(200, generator=draw).double(), torch.zeros(200)], 1
+    )[..., None]
     perfect, useless, constant = evidence_noise(posterior.statistics(rows, v)).tolist()
     assert LOWEST <= perfect < 1e-6
     assert 0.7 < useless < 1.3 <= HIGHEST
@@ -215,9 +246,13 @@ def test_few_samples_constant_heads_and_duplicates_are_legal(tiny):
 
 def test_bad_networks_and_noises_are_refused(tiny):
     model, data = tiny.table()
-    with pytest.raises(ValueError, match="noise must be a positive variance for every group, got -1"):
+    with pytest.raises(
+        ValueError, match="noise must be a positive variance for every group, got -1"
+    ):
         conditioned(Waves(6), model, data, -torch.ones(3))
-    with pytest.raises(ValueError, match="k must be between 1 and the 120 inducing points, got 121"):
+    with pytest.raises(
+        ValueError, match="k must be between 1 and the 120 inducing points, got 121"
+    ):
         fitted(tiny)[2].neighbours(*asked(data), 121)
     with pytest.raises(ValueError, match="by must be 'similarity' or 'contribution', got 'size'"):
         fitted(tiny)[2].neighbours(*asked(data), 1, "size")
@@ -244,7 +279,9 @@ def test_a_surrogate_survives_its_state_dict_and_foreign_ones_are_refused(tiny):
     state = surrogate.state_dict()
     back = restored(Waves(6), data, state, "a test")
     assert isinstance(back, WeightSpaceSurrogate)
-    assert torch.equal(back.posterior(data.test.x).variance, surrogate.posterior(data.test.x).variance)
+    assert torch.equal(
+        back.posterior(data.test.x).variance, surrogate.posterior(data.test.x).variance
+    )
     damaged = {
         "noise": -state["noise"],
         "rows": state["rows"][:, :, :3],
@@ -259,13 +296,21 @@ def test_a_surrogate_survives_its_state_dict_and_foreign_ones_are_refused(tiny):
         with pytest.raises(ValueError, match="This is not the state of a test: "):
             restored(features, rows, state, "a test")
     with pytest.raises(ValueError, match="This is not the state of a test: 'rows'"):
-        restored(Waves(6), data, {name: tensor for name, tensor in state.items() if name != "rows"}, "a test")
+        restored(
+            Waves(6),
+            data,
+            {name: tensor for name, tensor in state.items() if name != "rows"},
+            "a test",
+        )
 
 
 @pytest.mark.parametrize("products", [torch.float32, torch.float64])
 def test_streamed_sums_equal_sums_at_once(products):
     draw = torch.Generator().manual_seed(0)
-    rows, v = torch.randn(5000, 3, 6, generator=draw), torch.randn(5000, 3, 2, generator=draw).double()
+    rows, v = (
+        torch.randn(5000, 3, 6, generator=draw),
+        torch.randn(5000, 3, 2, generator=draw).double(),
+    )
     found = streamed(zip(rows.split(1700), v.split(1700), strict=True), products)
     whole = posterior.statistics(rows, v)
     tolerance = 1e-12 if products == torch.float64 else 1e-6
@@ -298,5 +343,7 @@ def test_a_million_float32_rows_with_float64_sums(norm):
         posterior.condition(streamed([(rows, v)], products), one, 0 * one, one)
         for products in (torch.float32, torch.float64)
     )
-    for ours, theirs in zip(posterior.predict(fast, rows[:500]), posterior.predict(exact, rows[:500]), strict=True):
+    for ours, theirs in zip(
+        posterior.predict(fast, rows[:500]), posterior.predict(exact, rows[:500]), strict=True
+    ):
         assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max()

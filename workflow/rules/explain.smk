@@ -15,7 +15,10 @@ rule explain:
         settings=lambda w: settings("method", w.method),
         limits=f"{CONFIG.explain.samples} samples, {CONFIG.explain.timeout_s} s",
         code=lambda w: code(
-            "explain", entry("method", w), entry("model", w), surrogate_entry(w.method)
+            "stages/explain",
+            entry("method", w),
+            entry("model", w),
+            surrogate_entry(w.method),
         ),
     message:
         "Explaining {wildcards.model} on {wildcards.dataset} with {wildcards.method}"

@@ -20,7 +20,7 @@ rule score:
         settings=lambda w: [settings("metric", metric) for metric in metrics(w)],
         limits=repr(CONFIG.explain),
         code=lambda w: code(
-            "score",
+            "stages/score",
             *(CONFIG.entry("metric", metric) for metric in metrics(w)),
             *(
                 entry("method", w),

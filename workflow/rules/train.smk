@@ -10,7 +10,7 @@ rule train:
         f"{RUN}/benchmarks/train/{CELL}.tsv"
     params:
         settings=lambda w: settings("model", w.model),
-        code=lambda w: code("train", entry("model", w)),
+        code=lambda w: code("stages/train", entry("model", w)),
     message:
         "Training {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
     script:

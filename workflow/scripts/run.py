@@ -1,5 +1,5 @@
-"""Runs the job of a rule; see gpex_bench/jobs/."""
+"""Runs the job of a rule; see gpex_bench/run/."""
 
-from gpex_bench import job_server
+from gpex_bench.run import server
 
-job_server.run(snakemake)  # noqa: F821 - Snakemake puts this object into scripts
+server.run(snakemake)  # noqa: F821 - Snakemake puts this object into scripts

@@ -1,0 +1,277 @@
+"""The config: a YAML file turned into frozen settings. Every error names the key, the value and what is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from gpex_bench.config.resolve import ConfigError, Entry, Resolver, complaint, unknown
+from gpex_bench.config.schema import MODELS, Explain, Layout, Network
+from gpex_bench.plugins.registry import KINDS, study_names
+from gpex_bench.plugins.registry import study as study_class
+from gpex_bench.types import Architecture, Explainer, Metric, Need, Recipe, Source, Study
+
+SECTIONS = {f"{kind}s": kind for kind in KINDS}  # datasets, models, surrogates, methods, metrics
+
+
+@dataclass(frozen=True)
+class Config:
+    """A checked config."""
+
+    run: str
+    seeds: tuple[int, ...]
+    strict: bool
+    headline: str
+    explain: Explain
+    networks: tuple[Network, ...]
+    entries: Mapping[str, Mapping[str, Entry]]  # by kind, then by run id
+    study: Study | None = None
+    study_name: str | None = None  # its folder, and its section of the config
+    written_sections: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # before the study expanded them
+    written_networks: tuple[Network, ...] = ()
+
+    def entry(self, kind: str, run_id: str) -> Entry:
+        """Return the entry of a plug-in section."""
+        return self.entries[kind][run_id]
+
+    def dataset(self, run_id: str) -> Source:
+        """Return the settings of a dataset."""
+        return self._settings("dataset", run_id)
+
+    def model(self, run_id: str) -> Architecture:
+        """Return the settings of a network."""
+        return self._settings("model", run_id)
+
+    def surrogate(self, run_id: str) -> Recipe:
+        """Return the settings of a surrogate."""
+        return self._settings("surrogate", run_id)
+
+    def metric(self, run_id: str) -> Metric:
+        """Return the settings of a metric."""
+        return self._settings("metric", run_id)
+
+    def method(self, run_id: str) -> Explainer | None:
+        """Return an explainer, or None if its plug-in cannot be used."""
+        settings: Explainer | None = self.entry("method", run_id).settings
+        return settings
+
+    def _settings(self, kind: str, run_id: str) -> Any:
+        return self.entry(kind, run_id).settings
+
+    def not_applicable(self, network: Network, method: str) -> str | None:
+        """Return why a method does not apply to a network, or None if it does. Decided before any job runs."""
+        explainer = self.method(method)
+        if explainer is None:
+            return None  # its cells are tried and read "failed" with the reason
+        missing = _missing(explainer.needs, self.offers(network))
+        if missing:
+            return f"needs {missing}"
+        if explainer.surrogate is not None and explainer.surrogate not in network.surrogates:
+            return f"needs surrogate {explainer.surrogate}"
+        explained = self.model(network.model).explained
+        if explainer.surrogate is not None and explained != "logits":
+            return f"{explainer.surrogate} stands in for the {explained}, not for the class scores"
+        return None
+
+    def skipped(self, network: Network, method: str, metric: str) -> str | None:
+        """Return why a metric does not apply to an applicable method on a network, or None if it does."""
+        explainer, score = self.method(method), self.metric(metric)
+        if explainer is not None and not issubclass(explainer.explains, score.scores):
+            return (
+                f"scores {score.scores.__name__.lower()}, not {explainer.explains.__name__.lower()}"
+            )
+        offers = self.offers(network) | (explainer.offers if explainer is not None else frozenset())
+        missing = _missing(score.needs, offers)
+        if missing:
+            return f"needs {missing}"
+        elsewhere = any(measurement.changes_network for measurement in score.measurements())
+        if elsewhere and explainer is not None and explainer.surrogate is not None:
+            return f"explains other networks, and {explainer.surrogate} is fitted to this one"
+        return None
+
+    def offers(self, network: Network) -> frozenset[Need]:
+        """Return what a network and its dataset offer to explainers and metrics."""
+        return self.dataset(network.dataset).offers | self.model(network.model).offers
+
+
+def _missing(needs: Iterable[Need], offers: Iterable[Need]) -> str:
+    return ", ".join(sorted(set(needs) - set(offers)))
+
+
+def parse(raw: Mapping[str, Any]) -> Config:
+    """Check a config as loaded from YAML.
+
+    Raises:
+        ConfigError: names the key, the value, and what is known.
+    """
+    name = _study_name(raw)
+    plain = {key: value for key, value in raw.items() if key != name}
+    try:
+        layout = Layout.model_validate(plain)
+    except ValidationError as error:
+        raise complaint(error, "", MODELS) from error
+    if len(set(layout.seeds)) != len(layout.seeds):
+        raise ConfigError(
+            f"seeds: must be distinct, got {list(layout.seeds)}; remove the duplicate."
+        )
+    study = None if name is None else _study(name, raw[name])
+    _check_what_is_asked(layout, study, name)
+
+    written = layout
+    if study is not None:
+        sections, networks = study.expand(_sections(layout), layout.networks)
+        layout = layout.model_copy(update={**sections, "networks": tuple(networks)})
+    entries = _entries(layout, written, name)
+    _check_surrogates(layout)
+
+    config = Config(
+        run=layout.run,
+        seeds=layout.seeds,
+        strict=layout.strict,
+        headline=layout.headline,
+        explain=layout.explain,
+        networks=layout.networks,
+        entries=entries,
+        study=study,
+        study_name=name,
+        written_sections=_sections(written),
+        written_networks=written.networks,
+    )
+    if study is not None:
+        _check_study(study, config)
+    _check_networks(config)
+    return config
+
+
+def _sections(layout: Layout) -> dict[str, Any]:
+    """Return the plug-in sections by name."""
+    return {section: getattr(layout, section) for section in SECTIONS}
+
+
+def _study_name(raw: Mapping[str, Any]) -> str | None:
+    """Return the one study that a config has a section for, or None."""
+    names = [name for name in study_names() if raw.get(name) is not None]
+    if len(names) > 1:
+        raise ConfigError(
+            f"{names[1]}: a config has one study, and this one has {names[0]} too; "
+            "put one of them into a config of its own."
+        )
+    return names[0] if names else None
+
+
+def _study(name: str, written: Any) -> Study:
+    """Return a study from its section."""
+    if not isinstance(written, Mapping):
+        raise ConfigError(f"{name}: must be a mapping of the study's settings, got {written!r}.")
+    found: Study = Resolver({}).build(study_class(name), written, name, [])
+    return found
+
+
+def _check_study(study: Study, config: Config) -> None:
+    """Check a study against the rest of the config; its complaints are about its section."""
+    try:
+        study.check(config)
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"{config.study_name}: {error}") from error
+
+
+def _check_what_is_asked(layout: Layout, study: Study | None, name: str | None) -> None:
+    """Check that there are methods and metrics, unless a study does without them."""
+    for section in sorted(study.refuses) if study is not None else ():
+        if getattr(layout, section):
+            raise ConfigError(
+                f"{section}: the study {name} has no use for it; leave the section out."
+            )
+    needed = {"methods", "metrics"}
+    if study is not None and not (layout.methods and layout.metrics):
+        needed = set(study.needs)
+    for section in sorted(needed):
+        if not getattr(layout, section):
+            raise ConfigError(
+                f"{section}: at least 1 is needed, got none; only some studies do without."
+            )
+    if layout.metrics and layout.headline not in layout.metrics:
+        raise unknown("headline", "run id of a metric", layout.headline, layout.metrics)
+
+
+def _entries(layout: Layout, written: Layout, study: str | None) -> dict[str, dict[str, Entry]]:
+    """Return every line of the plug-in sections as an entry; those that are not as written were made by a study."""
+    resolver = Resolver({kind: getattr(layout, section) for section, kind in SECTIONS.items()})
+    entries: dict[str, dict[str, Entry]] = {}
+    for section, kind in SECTIONS.items():
+        entries[kind] = {}
+        for run_id in getattr(layout, section):
+            try:
+                entries[kind][run_id] = resolver.entry(kind, run_id)
+            except ConfigError as error:
+                is_written = run_id in getattr(written, section)
+                raise ConfigError(str(error) if is_written else f"{study}: {error}") from error
+    return entries
+
+
+def _check_surrogates(layout: Layout) -> None:
+    """Check that the surrogates that methods are told to use are there; a plug-in's own default may be missing."""
+    for run_id, written in layout.methods.items():
+        name = (written or {}).get("surrogate")
+        if name is not None and name not in layout.surrogates:
+            raise unknown(
+                f"methods.{run_id}.surrogate", "run id of a surrogate", str(name), layout.surrogates
+            )
+
+
+def _check_networks(config: Config) -> None:
+    """Check that every network names entries that exist and fit together."""
+    seen = set()
+    for number, network in enumerate(config.networks):
+        where = f"networks.{number}"
+        named = [("dataset", network.dataset), ("model", network.model)]
+        for kind, run_id in [*named, *(("surrogate", name) for name in network.surrogates)]:
+            if run_id not in config.entries[kind]:
+                raise unknown(
+                    f"{where}.{kind}", f"run id of a {kind}", run_id, config.entries[kind]
+                )
+        if (network.dataset, network.model) in seen:
+            raise ConfigError(f"{where}: {network.model} on {network.dataset} stands there twice.")
+        seen.add((network.dataset, network.model))
+        missing = _missing(
+            config.model(network.model).takes, config.dataset(network.dataset).offers
+        )
+        if missing:
+            raise ConfigError(
+                f"{where}: model {network.model} takes {missing}, {network.dataset} is not of that kind."
+            )
+        explained = config.model(network.model).explained
+        for name in network.surrogates:
+            if explained not in config.surrogate(name).takes_explained:
+                stands = ", ".join(sorted(config.surrogate(name).takes_explained))
+                raise ConfigError(
+                    f"{where}.surrogates: {name} stands in for {stands} only; {network.model} explains its {explained}."
+                )
+
+
+def load(path: Path) -> Config:
+    """Read and check a YAML config.
+
+    Raises:
+        ConfigError: if the file is missing, is not YAML, or does not pass the checks.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); give a YAML config such as config/default.yaml."
+        ) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: is not YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: must be a mapping of config keys, got {type(raw).__name__}.")
+    return parse(raw)

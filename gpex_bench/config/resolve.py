@@ -1,0 +1,157 @@
+"""The plug-in sections of a config: lines turned into objects, and errors that say what is known."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from gpex_bench.plugins.registry import Plugin, plugins
+from gpex_bench.types import Explainer
+
+
+class ConfigError(ValueError):
+    """A config that cannot be used; the message names the key."""
+
+
+class Unusable(Exception):
+    """A method that wraps one that cannot be used."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a plug-in section: a run id, the plug-in it names, and its hyperparameters."""
+
+    id: str
+    plugin: Plugin
+    written: str  # the hyperparameters as written, as canonical JSON
+    settings: Any | None  # the plug-in's object; None if the plug-in cannot be used
+    wraps: tuple[Plugin, ...] = ()  # plug-ins inside its hyperparameters
+    reason: str = ""  # why there are no settings
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """Return the source files that decide what it does."""
+        return tuple(
+            dict.fromkeys(
+                plugin.path for plugin in (self.plugin, *self.wraps) if plugin.path.is_file()
+            )
+        )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
+def unknown(where: str, what: str, name: str, known: Iterable[str]) -> ConfigError:
+    """Return an error that names what is known, and what is near."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return ConfigError(f"{where}: unknown {what} {name!r}.{hint} Known: {_listed(known)}.")
+
+
+def complaint(
+    error: ValidationError, where: str, models: Mapping[str, type[BaseModel]] | None = None
+) -> ConfigError:
+    """Return pydantic's first complaint in our words; `models` are the models by the key they stand under."""
+    first = error.errors()[0]
+    key = ".".join([where, *(str(part) for part in first["loc"] if part != "[key]")]).strip(".")
+    if first["type"] == "extra_forbidden":
+        *above, name = map(str, first["loc"])
+        owner = next(model for part, model in (models or {}).items() if part in (*above, ""))
+        return unknown(key, "key", name, owner.model_fields)
+    if first["type"] == "missing":
+        return ConfigError(f"{key}: this key is required and missing.")
+    return ConfigError(f"{key}: {first['msg']}, got {first['input']!r}.")
+
+
+class Resolver:
+    """Turns the plug-in sections into objects; wrappers may name other methods by run id."""
+
+    def __init__(self, sections: Mapping[str, Mapping[str, dict[str, Any] | None]]) -> None:
+        """Take the sections by kind, then by run id."""
+        self.sections = sections
+        self.resolving: list[str] = []
+
+    def entry(self, kind: str, run_id: str) -> Entry:
+        """Return a line of a section; raises ConfigError."""
+        section = self.sections[kind]
+        where = f"{kind}s.{run_id}"
+        written = dict(section[run_id] or {})
+        name = written.get(kind, run_id)
+        known = plugins(kind)
+        if name not in known:
+            raise unknown(where, kind, str(name), known)
+        plugin = known[name]
+        text = json.dumps(written, sort_keys=True)
+        if plugin.cls is None:
+            if kind != "method":
+                raise ConfigError(f"{where}: {plugin.path.name} {plugin.reason}.")
+            return Entry(run_id, plugin, text, None, reason=f"{plugin.path.name} {plugin.reason}")
+        written.pop(kind, None)
+        wraps: list[Plugin] = []
+        try:
+            settings = self.build(plugin.cls, written, where, wraps)
+        except Unusable as error:
+            return Entry(run_id, plugin, text, None, reason=str(error))
+        return Entry(run_id, plugin, text, settings, tuple(wraps))
+
+    def build(self, cls: type, written: Mapping[str, Any], where: str, wraps: list[Plugin]) -> Any:
+        """Return an object of this class; `wraps` collects the plug-ins inside it."""
+        if not is_dataclass(cls):
+            raise ConfigError(
+                f"{where}: {cls.__name__} must be decorated with @settings (a frozen dataclass)."
+            )
+        hints = get_type_hints(cls)
+        known = {field.name: field for field in fields(cls)}
+        for name in written:
+            if name not in known:
+                raise unknown(f"{where}.{name}", "parameter", name, known)
+        for field in known.values():
+            required = field.default is MISSING and field.default_factory is MISSING
+            if required and field.name not in written:
+                raise ConfigError(f"{where}.{field.name}: this parameter is required and missing.")
+        ready = {
+            name: self.leaf(hints[name], item, f"{where}.{name}", wraps)
+            for name, item in written.items()
+        }
+        try:
+            return cls(**ready)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{where}: {error}") from error
+
+    def leaf(self, hint: Any, item: Any, where: str, wraps: list[Plugin]) -> Any:
+        """Return one hyperparameter, checked against its type."""
+        if hint is Explainer:
+            return self.wrapped(item, where, wraps)
+        if isinstance(hint, type) and is_dataclass(hint):
+            if not isinstance(item, dict):
+                raise ConfigError(
+                    f"{where}: must be a mapping of {hint.__name__}'s parameters, got {item!r}."
+                )
+            return self.build(hint, item, where, wraps)
+        try:
+            return TypeAdapter(hint).validate_python(item)
+        except ValidationError as error:
+            raise complaint(error, where) from error
+
+    def wrapped(self, run_id: Any, where: str, wraps: list[Plugin]) -> Explainer:
+        """Return the method of another run id."""
+        if run_id not in self.sections["method"]:
+            raise unknown(where, "run id of a method", str(run_id), self.sections["method"])
+        if run_id in self.resolving:
+            raise ConfigError(f"{where}: {run_id!r} wraps itself.")
+        self.resolving.append(run_id)
+        inner = self.entry("method", run_id)
+        self.resolving.pop()
+        if inner.settings is None:
+            raise Unusable(f"it wraps {run_id}, and {inner.reason}")
+        wraps += [inner.plugin, *inner.wraps]
+        explainer: Explainer = inner.settings
+        return explainer

@@ -1,0 +1,66 @@
+"""The config as it is written: which keys there are, their types and defaults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gpex_bench.masking.fills import Fill
+from gpex_bench.plugins.registry import NAME
+
+Id = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Strict(BaseModel):
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+
+
+class Network(_Strict):
+    """One kind of network on one dataset."""
+
+    dataset: Id
+    model: Id
+    surrogates: tuple[Id, ...] = ()
+
+
+class Explain(_Strict):
+    """What is explained, and how long one cell may take."""
+
+    samples: Count = 48  # test samples explained per network, the first of the test split
+    robustness_samples: Count = (
+        16  # how many of them are explained again; fewer cannot tell 40 methods apart
+    )
+    fills: tuple[Fill, ...] = (
+        "zero",
+        "blur",
+        "noise",
+    )  # of removal, besides the dataset's baseline
+    fill_samples: Count = 16  # how many samples' removal curves are measured under them
+    timeout_s: Annotated[float, Field(gt=0)] = (
+        900.0  # seconds one explainer may take for one network and seed
+    )
+
+
+class Layout(_Strict):
+    """The config as written; plug-in sections are resolved later."""
+
+    run: Id
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+    strict: bool = False
+    headline: Id = "srg"  # the metric that the report's verdict is about
+    explain: Explain = Explain()
+    networks: Annotated[tuple[Network, ...], Field(min_length=1)]
+    datasets: dict[Id, dict[str, Any] | None]
+    models: dict[Id, dict[str, Any] | None]
+    surrogates: dict[Id, dict[str, Any] | None] = {}
+    methods: dict[Id, dict[str, Any] | None] = {}  # a study may have none
+    metrics: dict[Id, dict[str, Any] | None] = {}
+
+
+MODELS: dict[str, type[BaseModel]] = {  # by the key they stand under, the innermost first
+    "explain": Explain,
+    "networks": Network,
+    "": Layout,
+}

@@ -1,0 +1,1 @@
+"""The promises of plug-ins, and what holds them to it."""

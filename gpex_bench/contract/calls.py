@@ -1,0 +1,182 @@
+"""The guarded calls for real cells: they hold a plug-in to every promise that can be checked on real data.
+
+They are cheap: checksums are taken of what must not change.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gpex_bench.contract.untouched import BrokenPromise, require, untouched
+from gpex_bench.types import (
+    Attribution,
+    Case,
+    Examples,
+    Explainer,
+    Explanation,
+    Metric,
+    Query,
+    Task,
+)
+
+RANGE = 1e-6  # rounding outside the declared range of a score
+
+
+def explain(explainer: Explainer, task: Task, query: Query) -> Explanation:
+    """Explain, and hold the explainer to every promise that can be checked on real data; raises BrokenPromise."""
+    return timed(explainer, task, query)[0]
+
+
+def timed(explainer: Explainer, task: Task, query: Query) -> tuple[Explanation, float]:
+    """Return what `explain` returns and the wall seconds of the explainer's own call, without the checks.
+
+    Raises:
+        BrokenPromise: if the explanation is malformed or anything but the explanation has changed. Random states and
+            train modes are put back; other changes stay, so do not use the task any more.
+    """
+    with untouched(task, query):
+        start = time.perf_counter()
+        explanation = explainer.explain(task, query)
+        seconds = time.perf_counter() - start
+    kind = explainer.explains.__name__
+    came = type(explanation).__name__
+    require(
+        isinstance(explanation, explainer.explains),
+        "declared type",
+        f"it says {kind} and returned {came}.",
+    )
+    for name, tensor in tensors(explanation).items():
+        require(
+            isinstance(tensor, Tensor),
+            "tensors",
+            f"{name} must be a torch.Tensor, got {type(tensor).__name__}.",
+        )
+    if isinstance(explanation, Attribution):
+        _shape("values", explanation.values, tuple(query.x.shape), query)
+        _finite("values", explanation.values, query)
+        if explanation.residual is not None:
+            _shape("residual", explanation.residual, (len(query.x),), query)
+            _finite("residual", explanation.residual[:, None], query)
+    elif isinstance(explanation, Examples):
+        _examples(explanation, len(task.data.train.y), query)
+    else:
+        _shape("x", explanation.x, (*explanation.x.shape[:2], *query.x.shape[1:]), query)
+        require(
+            bool(explanation.x.isfinite().all()),
+            "finite values",
+            "some entries of x are NaN or infinite.",
+        )
+    return explanation, seconds
+
+
+def _shape(
+    name: str,
+    tensor: Tensor,
+    shape: tuple[int, ...],
+    query: Query,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    got = tuple(tensor.shape)
+    require(got == shape, "shape", f"{name} must have shape {shape}, got {got}.")
+    require(
+        tensor.dtype == dtype,
+        "dtype",
+        f"{name} must be {dtype}, got {tensor.dtype}; use {name}.to(...).",
+    )
+    here = query.x.device
+    require(
+        tensor.device == here,
+        "device",
+        f"{name} must be on {here} as query.x is, got {tensor.device}.",
+    )
+    require(
+        not tensor.requires_grad,
+        "no graph",
+        f"{name} still hangs on its graph; return {name}.detach().",
+    )
+
+
+def _finite(name: str, tensor: Tensor, query: Query) -> None:
+    bad = (~tensor.isfinite()).flatten(1).sum(1)
+    for row in bad.nonzero().flatten().tolist():
+        size, sample = tensor[0].numel(), int(query.sample[row])
+        what = f"{int(bad[row])} of {size} {name} of sample {sample} are NaN or infinite"
+        raise BrokenPromise(
+            "finite values", f"{what}; guard divisions and logarithms against zero."
+        )
+
+
+def _examples(examples: Examples, n_train: int, query: Query) -> None:
+    require(
+        examples.index.ndim == 2,
+        "shape",
+        f"index must be [batch, k], got {tuple(examples.index.shape)}.",
+    )
+    shape = (len(query.x), examples.index.shape[1])
+    _shape("index", examples.index, shape, query, torch.int64)
+    _shape("weight", examples.weight, shape, query)
+    _finite("weight", examples.weight, query)
+    low, high = (
+        (int(examples.index.min()), int(examples.index.max())) if examples.index.numel() else (0, 0)
+    )
+    what = (
+        f"index must lie in 0 ... {n_train - 1}, the rows of task.data.train, got {low} ... {high}."
+    )
+    require(low >= 0 and high < n_train, "index inside the training split", what)
+    distinct = all(len(set(row)) == len(row) for row in examples.index.tolist())
+    require(distinct, "different examples", "index names a training sample twice for one query.")
+    falling = bool((examples.weight.diff(dim=1) <= 0).all())
+    require(
+        falling,
+        "strongest first",
+        "weight must not increase along a row; sort the examples by weight.",
+    )
+
+
+def score(metric: Metric, case: Case) -> Float[Tensor, "batch"]:
+    """Score, and hold the metric to every promise that can be checked on real data.
+
+    Raises:
+        BrokenPromise: if the scores are malformed or anything else has changed.
+    """
+    with untouched(case.task, case.query):
+        found = metric.score(case)
+    return scores(metric, found, case.query.sample)
+
+
+def scores(metric: Metric, found: Any, sample: Tensor) -> Float[Tensor, "batch"]:
+    """Return a metric's numbers if they are what it promises: one finite number in its range for each row.
+
+    Raises:
+        BrokenPromise: if they are malformed.
+    """
+    got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+    require(got == (len(sample),), "one number per row", f"got {got} for {len(sample)} rows.")
+    require(
+        found.is_floating_point(), "dtype", f"scores must be floating point, got {found.dtype}."
+    )
+    bad = sample[~found.isfinite().to(sample.device)].tolist()
+    require(
+        not bad,
+        "finite scores",
+        f"the scores of samples {bad[:5]} are NaN or infinite; guard the divisions.",
+    )
+    low, high = metric.range
+    inside = bool(((found >= low - RANGE) & (found <= high + RANGE)).all())
+    what = f"scores must lie in [{low:g}, {high:g}], got {float(found.min()):.6g} ... {float(found.max()):.6g}."
+    require(inside, "declared range", what)
+    return found
+
+
+def tensors(explanation: Explanation) -> dict[str, Any]:
+    """Return the fields of an explanation by name, without those that it leaves open."""
+    found = {
+        field.name: getattr(explanation, field.name) for field in dataclasses.fields(explanation)
+    }
+    return {name: tensor for name, tensor in found.items() if tensor is not None}

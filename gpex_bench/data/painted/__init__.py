@@ -1,0 +1,1 @@
+"""Datasets that are painted: shapes, and the scenes they stand in."""

@@ -1,0 +1,140 @@
+"""What a generated image of `shapes` holds, how it is drawn at random, and how it is painted.
+
+Each quantity of each split has a random stream of its own. Drawing a quantity for more images leaves those of the
+first images as they are.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, auto
+
+import numpy as np
+from jaxtyping import Bool, Int, UInt8
+
+from gpex_bench.data.painted import glyphs
+from gpex_bench.types import value
+
+SIDE = 32  # of an image, in pixels
+GREY = 128  # mean of the background in each channel, of 255
+RADII = (4, 5, 6)  # of part and distractor, in pixels: 9 to 13 pixels wide
+CONTRAST = (50, 110)  # how far each channel of an object's colour lies from the background's mean
+PATCH = 4  # side of the shortcut, in pixels
+CELL = 8  # side of a cell of the background's coarse texture, in pixels
+TEXTURE = 24  # half width of the coarse texture, in grey levels
+GAP = 2  # least number of background pixels between the boxes of two objects
+TRIES = 256  # pairs of places drawn for an image; the first that fits is taken
+
+
+class Stream(IntEnum):
+    """A random stream."""
+
+    PART = auto()
+    DISTRACTOR = auto()
+    RADIUS = auto()
+    PLACE = auto()
+    SIGN = auto()
+    CONTRAST = auto()
+    TEXTURE = auto()
+    NOISE = auto()
+    SHORTCUT = auto()
+
+
+@value
+class Scenes:
+    """What the images of one split hold. `object` 0 is the part, 1 the distractor."""
+
+    part: Int[np.ndarray, "n"]
+    distractor: Int[np.ndarray, "n"]
+    radius: Int[np.ndarray, "n object=2"]
+    place: Int[np.ndarray, "n object=2 axis=2"]  # row and column of the centre
+    colour: Int[np.ndarray, "n object=2 channel=3"]
+    ground: Int[np.ndarray, "n channel=3 height width"]  # background without noise
+    noise: Int[np.ndarray, "n channel=3 height width"]
+    has_patch: Bool[np.ndarray, "n"]
+
+
+def draw(n: int, noise: int, shortcut: float, entropy: tuple[int, int]) -> Scenes:
+    """Return n random scenes; `entropy` is the seed and the number of the split."""
+    stream = {name: np.random.default_rng([*entropy, name]) for name in Stream}
+    n_parts, n_blocks = len(glyphs.PARTS), -(-n // len(glyphs.PARTS))
+    radius = stream[Stream.RADIUS].choice(RADII, size=(n, 2))
+    sign = stream[Stream.SIGN].choice((-1, 1), size=(n, 2, 3))
+    contrast = stream[Stream.CONTRAST].integers(*CONTRAST, size=(n, 2, 3), endpoint=True)
+    return Scenes(
+        # each block of eight images has each part once, so that every prefix is balanced
+        part=stream[Stream.PART].random((n_blocks, n_parts)).argsort(axis=1).ravel()[:n],
+        distractor=stream[Stream.DISTRACTOR].integers(len(glyphs.DISTRACTORS), size=n),
+        radius=radius,
+        place=_places(stream[Stream.PLACE], radius),
+        colour=GREY + sign * contrast,
+        ground=GREY + _texture(stream[Stream.TEXTURE], n),
+        noise=stream[Stream.NOISE].integers(-noise, noise, size=(n, 3, SIDE, SIDE), endpoint=True),
+        has_patch=stream[Stream.SHORTCUT].random(n) < shortcut,
+    )
+
+
+def _places(
+    rng: np.random.Generator, radius: Int[np.ndarray, "n object=2"]
+) -> Int[np.ndarray, "n object=2 axis=2"]:
+    """Return centres, uniform among the pairs that fit: inside, clear of one another and of the patch's corner."""
+    reach = radius[:, None, :, None]  # [n, try, object, axis]
+    places = rng.integers(reach + 1, SIDE - reach - 1, size=(len(radius), TRIES, 2, 2))
+    # the last pair always fits: part in the top right corner, distractor in the bottom left one
+    places[:, -1, 0] = np.stack([radius[:, 0] + 1, SIDE - 2 - radius[:, 0]], axis=1)
+    places[:, -1, 1] = np.stack([SIDE - 2 - radius[:, 1], radius[:, 1] + 1], axis=1)
+    is_apart = (
+        abs(places[:, :, 0] - places[:, :, 1]) > radius.sum(axis=1)[:, None, None] + GAP
+    ).any(axis=-1)
+    is_clear = (places - reach >= PATCH + GAP).any(axis=-1).all(axis=-1)
+    first = (is_apart & is_clear).argmax(axis=1)
+    return places[np.arange(len(radius)), first]
+
+
+def _texture(rng: np.random.Generator, n: int) -> Int[np.ndarray, "n channel=3 height width"]:
+    """Return smooth noise: random grey levels on a coarse grid, interpolated in whole numbers."""
+    n_knots = SIDE // CELL + 1
+    knots = rng.integers(-TEXTURE, TEXTURE, size=(n, 3, n_knots, n_knots), endpoint=True)
+    pixel = np.arange(SIDE)
+    weight = np.maximum(
+        CELL - abs(pixel[:, None] - CELL * np.arange(n_knots)), 0
+    )  # rows sum to CELL
+    return (weight @ knots @ weight.T + CELL**2 // 2) // CELL**2
+
+
+def cover(scenes: Scenes, thing: int) -> Bool[np.ndarray, "n height width"]:
+    """Return the pixels of the part (0) or the distractor (1)."""
+    kinds, kind = ((glyphs.PARTS, scenes.part), (glyphs.DISTRACTORS, scenes.distractor))[thing]
+    row, column = np.indices((SIDE, SIDE))
+    place = scenes.place[:, thing, :, None, None]
+    radius = np.broadcast_to(scenes.radius[:, thing, None, None], (len(kind), SIDE, SIDE))
+    return glyphs.cover(kinds, kind, column - place[:, 1], row - place[:, 0], radius)
+
+
+def dilate(pixels: Bool[np.ndarray, "n height width"]) -> Bool[np.ndarray, "n height width"]:
+    """Return pixels and their eight neighbours."""
+    n, height, width = pixels.shape
+    padded = np.pad(pixels, ((0, 0), (1, 1), (1, 1)))
+    shifts = [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
+    return np.logical_or.reduce(shifts)
+
+
+def paint(
+    scenes: Scenes, label: Int[np.ndarray, "n"]
+) -> UInt8[np.ndarray, "n channel=3 height width"]:
+    """Return the images; `label` decides the colour of the patch, where there is one."""
+    image = scenes.ground
+    for thing in (0, 1):
+        pixels = cover(scenes, thing)[:, None]
+        image = np.where(pixels, scenes.colour[:, thing, :, None, None], image)
+    patch = np.zeros((SIDE, SIDE), dtype=bool)
+    patch[:PATCH, :PATCH] = True
+    image = np.where(
+        patch & scenes.has_patch[:, None, None, None], patch_colour(label)[:, :, None, None], image
+    )
+    return np.clip(image + scenes.noise, 0, 255).astype(np.uint8)
+
+
+def patch_colour(label: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n channel=3"]:
+    """Return the colour that gives a class away: one of the eight corners of the colour cube."""
+    bit = label[:, None] >> np.arange(3) & 1
+    return GREY + (2 * bit - 1) * CONTRAST[1]

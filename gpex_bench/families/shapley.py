@@ -1,0 +1,55 @@
+"""The game whose Shapley values explainers estimate: regions or columns play for the target's output."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gpex_bench.masking.answers import Probe, groups, probe
+from gpex_bench.masking.choices import Fill, Output, Segmentation, check_settings
+from gpex_bench.masking.regions import Regions, regions
+from gpex_bench.types import Attribution, Axiom, Explainer, Query, Task, settings
+
+
+@settings
+class ShapleyValues(Explainer):
+    """Shapley values of a game whose absent players are filled; how they are estimated is left open."""
+
+    kind = "perturbation"
+    axioms = frozenset({Axiom.COMPLETENESS})
+
+    budget: int = 1000  # forward rows per sample, at most
+    segmentation: Segmentation = "slic"  # images only
+    n_segments: int = 50  # segments aimed at; images only
+    fill: Fill = "baseline"
+    output: Output = "logit"
+
+    def __post_init__(self) -> None:
+        """Refuse unknown settings."""
+        check_settings(self, budget=2, n_segments=8)
+
+    @abstractmethod
+    def estimate(
+        self, asked: Probe, cut: Regions, generators: list[Any]
+    ) -> Float[Tensor, "sample region"]:
+        """Return the values of the regions of each sample; those that it lacks get 0.
+
+        Args:
+            asked: answers masks of all samples.
+            cut: the regions.
+            generators: one torch.Generator per sample.
+        """
+
+    def explain(self, task: Task, query: Query) -> Attribution:
+        """Explain a bounded number of samples at a time, all of them together; a region's entries share its value."""
+        values = []
+        for part in groups(query, self.budget):
+            cut = regions(part.x, self.segmentation, self.n_segments)
+            asked = probe(task, part, self.fill, self.output, cut)
+            generators = [task.generator(sample) for sample in part.sample.tolist()]
+            values.append(cut.spread(self.estimate(asked, cut, generators), part.x))
+        return Attribution(values=torch.cat(values))

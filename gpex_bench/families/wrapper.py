@@ -1,0 +1,67 @@
+"""What explainers that change the map of another explainer have in common."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import abstractmethod
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
+
+
+@settings
+class Wrapper(Explainer):
+    """An explainer that changes the map of another one; it needs what the other one needs."""
+
+    asks: ClassVar[frozenset[Need]] = frozenset()  # what it needs itself
+    keeps_sum: ClassVar[bool] = False  # whether the values still sum to what the other's sum to
+
+    of: Explainer  # the explainer whose map is changed; a run id in the config
+
+    def __post_init__(self) -> None:
+        """Refuse explainers that give something else than attributions."""
+        if self.of.explains is not Attribution:
+            name, gives = type(self.of).__name__, self.of.explains.__name__
+            raise ValueError(
+                f"of must be an explainer that gives attributions; {name} gives {gives}."
+            )
+
+    @property
+    def kind(self) -> str:  # type: ignore[override]
+        """The kind of the other explainer: a control stays a control."""
+        return self.of.kind
+
+    @property
+    def needs(self) -> frozenset[Need]:  # type: ignore[override]
+        """What it needs, and what the other explainer needs."""
+        return self.asks | self.of.needs
+
+    @property
+    def offers(self) -> frozenset[Need]:  # type: ignore[override]
+        """A residual, if the other explainer has one and the sum stays."""
+        return self.of.offers if self.keeps_sum else frozenset()
+
+    @property
+    def surrogate(self) -> str | None:  # type: ignore[override]
+        """The surrogate of the other explainer."""
+        return self.of.surrogate
+
+    @abstractmethod
+    def change(self, values: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch *feature"]:
+        """Return a changed map of the same shape."""
+
+    def explain(self, task: Task, query: Query) -> Attribution:
+        """Return the other explainer's relevance, changed."""
+        found = self.inner(task, query)
+        residual = found.residual if self.keeps_sum else None
+        return dataclasses.replace(found, values=self.change(found.values), residual=residual)
+
+    def inner(self, task: Task, query: Query) -> Attribution:
+        """Return the other explainer's attribution."""
+        found = self.of.explain(task, query)
+        if not isinstance(found, Attribution):
+            raise TypeError(f"of must return an Attribution, got {type(found).__name__}.")
+        return found

@@ -1,0 +1,1 @@
+"""Masks over inputs: regions, fills, the order of removal, and the network's answers."""

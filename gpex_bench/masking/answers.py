@@ -1,0 +1,153 @@
+"""Masks over inputs and what the network says of them: what every perturbation method does, done once.
+
+An input is cut into regions: segments of an image, columns of a table. A mask says how much of each region, or of each
+position (a pixel with all its channels, or a column), is present: 1 all, 0 nothing. The blend m x + (1 - m) absent goes
+through the network, at most CHUNK rows at a time, so that memory does not grow with the number of masks except for
+the masks themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gpex_bench.masking.choices import Fill, Output
+from gpex_bench.masking.fills import absent
+from gpex_bench.masking.regions import Regions
+from gpex_bench.types import Query, Task, value
+
+CHUNK = 256  # rows that go through the network together; larger ones are slower on a CPU
+GROUP = 2**15  # masks that are kept at a time
+
+
+def on_scale(
+    logits: Float[Tensor, "row head"], target: Int[Tensor, "row"], output: Output
+) -> Float[Tensor, "row"]:
+    """Return the target's logit, probability or log-odds (log p - log(1 - p), which does not saturate), in float64."""
+    if not bool(logits.isfinite().all()):
+        raise ValueError(
+            "The network's answers to masked inputs must be finite; some are NaN or infinite."
+        )
+    logits = logits.double()
+    own = logits.gather(1, target[:, None])[:, 0]
+    if output == "logit":
+        return own
+    if output == "probability":
+        return logits.softmax(1).gather(1, target[:, None])[:, 0]
+    if logits.shape[1] < 2:
+        raise ValueError("output must not be 'log_odds' for a network with one head; choose logit.")
+    return own - logits.scatter(1, target[:, None], -torch.inf).logsumexp(1)
+
+
+@value
+class Probe:
+    """A network, the samples it is asked about, and what is shown where they are masked."""
+
+    model: nn.Module
+    x: Float[Tensor, "batch *feature"]
+    target: Int[Tensor, "batch"]
+    absent: Float[Tensor, "batch *feature"]
+    output: Output
+
+    def chunks(
+        self,
+        image: Int[Tensor, "row"],
+        present: Callable[[slice], Shaped[Tensor, "part *position"]],
+    ) -> Iterator[tuple[slice, Tensor, Float[Tensor, "part"]]]:
+        """Yield (rows, their masks, the network's answers) for at most CHUNK rows at a time.
+
+        Args:
+            image: which sample each row masks.
+            present: returns the masks of a slice of the rows; called once per chunk, in order.
+        """
+        quick = layout(self.model, self.x)
+        n_chunks = -(-len(image) // CHUNK)
+        ends = [len(image) * i // n_chunks for i in range(n_chunks + 1)] if n_chunks else []
+        for start, end in zip(ends, ends[1:], strict=False):
+            rows = slice(start, end)
+            mask, which = present(rows).to(self.x), image[rows]
+            shaped = mask[:, None] if self.x.ndim == 4 else mask
+            with torch.no_grad():
+                blend = torch.lerp(self.absent[which], self.x[which], shaped)
+                logits = self.model(quick(blend))
+            yield rows, mask, on_scale(logits, self.target[which], self.output)
+
+    def answers(
+        self,
+        image: Int[Tensor, "row"],
+        present: Callable[[slice], Shaped[Tensor, "part *position"]],
+    ) -> Float[Tensor, "row"]:
+        """Return the network's answer to each mask, in float64."""
+        found = [y for _, _, y in self.chunks(image, present)]
+        return torch.cat(found) if found else self.x.new_zeros(0, dtype=torch.float64)
+
+    def even(self, level: int) -> Float[Tensor, "batch"]:
+        """Return the answer to each sample where all of it (1) or nothing of it (0) is present."""
+        shape = self.x.shape[2:] if self.x.ndim == 4 else self.x.shape[1:]
+        image = torch.arange(len(self.x), device=self.x.device)
+        return self.answers(
+            image, lambda rows: self.x.new_full((rows.stop - rows.start, *shape), level)
+        )
+
+
+def layout(model: nn.Module, x: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return the function that lays inputs like x out in memory as the network takes them fastest."""
+    pools = (
+        x.ndim == 4
+        and x.device.type == "cpu"
+        and any(isinstance(one, nn.MaxPool2d) for one in model.modules())
+    )
+    return _channels_last if pools else lambda batch: batch
+
+
+def _channels_last(x: Float[Tensor, "row channel height width"]) -> Tensor:
+    """Return the same images with the channels next to each other: torch's max pooling on the CPU is faster so."""
+    if x.shape[1] > 1:
+        return x.contiguous(memory_format=torch.channels_last)
+    return x.contiguous().as_strided(
+        x.shape, (x.shape[2] * x.shape[3], 1, x.shape[3], 1)
+    )  # contiguous() ignores it
+
+
+def probe(task: Task, query: Query, how: Fill, output: Output, cut: Regions | None = None) -> Probe:
+    """Return the probe of a query."""
+    shown = absent(task, query.x, how, cut)
+    return Probe(model=task.model, x=query.x, target=query.target, absent=shown, output=output)
+
+
+def ask(asked: Probe, cut: Regions, masks: list) -> list:
+    """Return the answers to masks over regions [mask, region], one tensor per sample; all samples share their chunks.
+
+    Lists without the type of their items: checking that would draw from Python's random state in the tests.
+    """
+    lengths = [len(mask) for mask in masks]
+    image = torch.arange(len(masks)).repeat_interleave(torch.tensor(lengths)).to(asked.x.device)
+    stacked = torch.cat(pad(masks, cut.most)).to(asked.x.device)
+    return list(
+        asked.answers(image, by_region(cut, image, lambda rows: stacked[rows])).split(lengths)
+    )
+
+
+def by_region(
+    cut: Regions, image: Int[Tensor, "row"], masks: Callable[[slice], Shaped[Tensor, "part region"]]
+) -> Callable[[slice], Tensor]:
+    """Return the function that looks masks over regions up at every position."""
+    flat = cut.index.flatten(1)
+    return lambda rows: masks(rows).gather(1, flat[image[rows]]).view(-1, *cut.index.shape[1:])
+
+
+def pad(masks: list, width: int) -> list:
+    """Return masks with absent regions added up to a width."""
+    return [functional.pad(mask, (0, width - mask.shape[1])) for mask in masks]
+
+
+def groups(query: Query, masks_each: int) -> Iterator[Query]:
+    """Yield the query in parts of so few samples that about GROUP masks, or one sample's, exist at a time."""
+    size = max(1, GROUP // masks_each)
+    for start in range(0, len(query.x), size):
+        part = slice(start, start + size)
+        yield Query(x=query.x[part], target=query.target[part], sample=query.sample[part])

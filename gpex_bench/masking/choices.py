@@ -1,0 +1,33 @@
+"""What may be chosen about masks: the scale of the answers, what stands for absence, how images are segmented."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Output = Literal["logit", "probability", "log_odds"]
+Fill = Literal["baseline", "mean", "segment_mean", "blur"]
+Segmentation = Literal["slic", "quickshift", "grid"]
+CHOICES = {
+    "output": get_args(Output),
+    "fill": get_args(Fill),
+    "segmentation": get_args(Segmentation),
+}
+
+
+def check_settings(explainer: object, **fewest: int) -> None:
+    """Raise ValueError if a setting named like a key of CHOICES is unknown, or another is below its smallest value."""
+    for name, known in CHOICES.items():
+        found = getattr(explainer, name, known[0])
+        if found not in known:
+            raise ValueError(f"{name} must be one of {', '.join(known)}, got {found!r}.")
+    for name, smallest in fewest.items():
+        if getattr(explainer, name) < smallest:
+            raise ValueError(f"{name} must be at least {smallest}, got {getattr(explainer, name)}.")
+
+
+def check_budget(budget: int, fewest: int, why: str) -> None:
+    """Raise ValueError if a budget of forward rows cannot pay for what a method needs at least."""
+    if budget < fewest:
+        raise ValueError(
+            f"budget must be at least {fewest} rows for {why}, got {budget}; raise it or cut fewer regions."
+        )

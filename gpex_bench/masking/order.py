@@ -1,0 +1,103 @@
+"""What the removal of features has in common: the order of positions, the steps of a curve, the area under it.
+
+A position is what is removed at once: a pixel of an image with all its channels, or a column of a table. Positions are
+ordered by their relevance, which is the sum over the channels. Equal relevances are put in a random order that depends
+on the sample alone, so a constant map behaves like a random order and not like a scan from the top left.
+
+Both curves come from one ordering and share their first point (nothing removed) and last point (all removed):
+bach2015pixel and samek2017evaluating for the order, bluecher2024decoupling for using the pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from gpex_bench.types.draws import uniform
+
+N_STEPS = 28
+CHUNK = 256  # rows per forward pass; larger ones are slower on a CPU and need more memory
+
+
+def per_position(values: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch position"]:
+    """Return the relevance of each pixel (sum over the channels) or column, in float64.
+
+    Raises ValueError if a value is NaN or infinite: such a map has no order.
+    """
+    if not torch.isfinite(values).all():
+        rows = (~torch.isfinite(values.flatten(1))).any(1).nonzero().flatten().tolist()
+        raise ValueError(
+            f"values must be finite, but rows {rows[:5]} hold NaN or infinity; mend the explainer."
+        )
+    summed = values.double().sum(1) if values.ndim == 4 else values.double()
+    return summed.flatten(1)
+
+
+def fill(
+    x: Float[Tensor, "row *feature"],
+    baseline: Float[Tensor, "*feature"],
+    removed: Bool[Tensor, "row position"],
+) -> Float[Tensor, "row *feature"]:
+    """Return the inputs with the removed positions replaced by the baseline."""
+    shape = (len(x), 1, *x.shape[2:]) if x.ndim == 4 else x.shape
+    return torch.where(removed.view(shape), baseline.to(x), x)
+
+
+def in_chunks(compute: Callable[[Int[Tensor, "row"]], Tensor], n_rows: int, chunk: int) -> Tensor:
+    """Return compute(0 ... n_rows - 1), calculated without gradients for at most `chunk` rows at a time."""
+    if chunk < 1:
+        raise ValueError(f"chunk must be at least 1 row, got {chunk}.")
+    with torch.no_grad():
+        return torch.cat(
+            [compute(torch.arange(i, min(i + chunk, n_rows))) for i in range(0, n_rows, chunk)]
+        )
+
+
+def ties_broken(
+    relevance: Float[Tensor, "batch position"], sample: Int[Tensor, "batch"]
+) -> Int[Tensor, "batch position"]:
+    """Return the place of each position in descending order of relevance: 0 is the most relevant.
+
+    Equal relevances fall in a random order that depends on the sample alone.
+    """
+    shuffled = uniform("ties", 0, sample, relevance.shape[1]).argsort(1).to(relevance.device)
+    order = shuffled.gather(
+        1, relevance.gather(1, shuffled).argsort(dim=1, descending=True, stable=True)
+    )
+    return order.argsort(1)
+
+
+def step_sizes(n_positions: int, n_steps: int) -> Int[Tensor, "point"]:
+    """Return how many positions are gone at each point of a curve: evenly spaced, rounded up, both ends included.
+
+    Fewer than 2 * n_steps positions go one by one: some steps would be twice as long as others.
+    """
+    if n_steps < 1:
+        raise ValueError(f"n_steps must be at least 1, got {n_steps}.")
+    n_steps = n_positions if n_positions < 2 * n_steps else n_steps
+    return -(-torch.arange(n_steps + 1) * n_positions // n_steps)
+
+
+def area(
+    curve: Float[Tensor, "batch point"], fraction: Float[Tensor, "point"]
+) -> Float[Tensor, "batch"]:
+    """Return the area under each curve over the share of positions that are gone, by the trapezoid rule.
+
+    With shares from 0 to 1 this is a mean; rounding does not take it out of the curve's range.
+    """
+    curve = curve.double()
+    return torch.trapezoid(curve, fraction.to(curve)).clamp(curve.amin(1), curve.amax(1))
+
+
+def read_at(
+    curve: Float[Tensor, "batch point"], fraction: Float[Tensor, "point"], shares: tuple
+) -> Float[Tensor, "batch share"]:
+    """Return each curve at some shares in [0, 1], linearly between its points."""
+    curve, at = curve.double(), torch.tensor(shares, dtype=torch.float64, device=curve.device)
+    fraction = fraction.to(curve)
+    right = torch.searchsorted(fraction, at).clamp(1, len(fraction) - 1)
+    part = (at - fraction[right - 1]) / (fraction[right] - fraction[right - 1])
+    return torch.lerp(curve[:, right - 1], curve[:, right], part.expand(len(curve), -1))

@@ -1,0 +1,143 @@
+"""Cuts an input into regions: segments of an image, columns of a table.
+
+SLIC: achanta2012slic; quickshift: vedaldi2008quick; both through scikit-image.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from gpex_bench.masking.choices import Segmentation
+from gpex_bench.types import value
+
+FEWEST_REGIONS = 8  # fewer segments of an image cannot localise anything
+COMPACTNESS = 1.0  # SLIC: space against colour
+REACH = 0.75  # quickshift: furthest step between pixels of a segment, in sides of a segment of the wished size
+
+
+@value
+class Regions:
+    """Which region each position of each sample belongs to."""
+
+    index: Int[Tensor, "batch *position"]  # from 0, without gaps
+    count: Int[Tensor, "batch"]  # regions of each sample; on the CPU
+
+    @property
+    def most(self) -> int:
+        """The largest count: the width of padded masks."""
+        return int(self.count.max())
+
+    def paint(
+        self, values: Float[Tensor, "batch region"], x: Float[Tensor, "batch *feature"]
+    ) -> Tensor:
+        """Return the value of its region for every entry of x."""
+        painted = values.to(x).gather(1, self.index.flatten(1)).view(self.index.shape)
+        return (painted[:, None] if x.ndim == 4 else painted).expand_as(x).clone()
+
+    def spread(
+        self, values: Float[Tensor, "batch region"], x: Float[Tensor, "batch *feature"]
+    ) -> Tensor:
+        """Return the value of each region divided evenly among its entries of x, so that they sum to it."""
+        size = values.new_zeros(len(x), self.most)
+        size.scatter_add_(
+            1, self.index.flatten(1), torch.ones_like(self.index.flatten(1), dtype=values.dtype)
+        )
+        n_channels = x.shape[1] if x.ndim == 4 else 1
+        return self.paint(values[:, : self.most] / (size.clamp(min=1) * n_channels), x)
+
+
+def grid(x: Float[Tensor, "batch *feature"], side: int) -> Regions:
+    """Return side x side regions of images, as equal as the pixels allow; the columns of tables.
+
+    Raises:
+        ValueError: if the image has fewer pixels along a side than regions.
+    """
+    if x.ndim == 2:
+        index = torch.arange(x.shape[1], device=x.device)
+    else:
+        if not 1 <= side <= min(x.shape[2:]):
+            raise ValueError(f"grid must be between 1 and the image's shorter side, got {side}.")
+        row, column = (
+            torch.arange(pixels, device=x.device) * side // pixels for pixels in x.shape[2:]
+        )
+        index = row[:, None] * side + column
+    return Regions(
+        index=index.expand(len(x), *index.shape), count=(index.max().cpu() + 1).expand(len(x))
+    )
+
+
+def regions(
+    x: Float[Tensor, "batch *feature"],
+    how: Segmentation,
+    n_segments: int,
+    compactness: float = COMPACTNESS,
+) -> Regions:
+    """Return the segments of images, about n_segments each, or the columns of tables.
+
+    quickshift finds fewer than n_segments where large areas look alike; grid takes the nearest square number.
+
+    Raises:
+        ValueError: if an image has fewer than FEWEST_REGIONS segments.
+    """
+    if x.ndim == 2:
+        return grid(x, 1)
+    if how == "grid":
+        side = round(n_segments**0.5)
+        _enough(min(side, *x.shape[2:]) ** 2, x, how, n_segments)
+        return grid(x, side)
+    images = x.detach().cpu().double().numpy()
+    maps = [
+        slic(one, n_segments, compactness) if how == "slic" else quickshift(one, n_segments)
+        for one in images
+    ]
+    for one in maps:
+        _enough(int(one.max()) + 1, x, how, n_segments)
+    index = torch.from_numpy(np.stack(maps)).to(x.device)
+    return Regions(index=index, count=index.flatten(1).amax(1).cpu() + 1)
+
+
+def _enough(found: int, x: Tensor, how: str, n_segments: int) -> None:
+    if found < FEWEST_REGIONS:
+        raise ValueError(
+            f"An image needs at least {FEWEST_REGIONS} segments and {how} found {found} in {x.shape[2]} x {x.shape[3]} "
+            f"pixels; raise n_segments ({n_segments}) or choose another segmentation."
+        )
+
+
+def slic(image: np.ndarray, n_segments: int, compactness: float = COMPACTNESS) -> np.ndarray:
+    """Return SLIC's segments of an image [channel, height, width], numbered from 0 without gaps."""
+    from skimage.segmentation import slic as segment
+
+    grey = len(image) == 1
+    found = segment(
+        image[0] if grey else image.transpose(1, 2, 0),
+        n_segments=n_segments,
+        compactness=compactness,
+        convert2lab=False,
+        channel_axis=None if grey else -1,
+    )
+    return _numbered(found)
+
+
+def quickshift(image: np.ndarray, n_segments: int) -> np.ndarray:
+    """Return quickshift's segments of an image [channel, height, width], numbered from 0 without gaps.
+
+    Its settings follow from n_segments: a step of at most REACH sides of such a segment, and a kernel of a quarter
+    of that but at least one pixel (with those of the lime package, an image of 64 pixels has about five segments).
+    """
+    from skimage.segmentation import quickshift as segment
+
+    reach = REACH * (image[0].size / n_segments) ** 0.5
+    colour = np.ascontiguousarray(
+        np.broadcast_to(image, (max(3, len(image)), *image.shape[1:])).transpose(1, 2, 0)
+    )
+    return _numbered(
+        segment(colour, ratio=0.5, kernel_size=max(1, reach / 4), max_dist=reach, convert2lab=False)
+    )
+
+
+def _numbered(found: np.ndarray) -> np.ndarray:
+    return np.unique(found, return_inverse=True)[1].reshape(found.shape)

@@ -1,0 +1,39 @@
+"""Looks at an input through its own map: relevant positions stay, the others fade to the baseline."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gpex_bench.masking.fills import stand_in
+from gpex_bench.measurements.answers import OUTPUTS, answers
+from gpex_bench.measurements.maps import relevance
+from gpex_bench.types import Case, Measurement, settings, value
+
+
+@value
+class Seen:
+    """The target's probability for the input, and for the input seen through its map."""
+
+    intact: Float[Tensor, "batch"]
+    masked: Float[Tensor, "batch"]
+
+
+@settings
+class Masked(Measurement):
+    """The input times its map, which is the positive relevance over its maximum; 2 forward rows per sample."""
+
+    def measure(self, case: Case) -> Seen:
+        """Return both probabilities; raises ValueError for another kind of explanation."""
+        x, positive = case.query.x, relevance(case).clamp(min=0)
+        most = positive.amax(1, keepdim=True)
+        # A map without positive relevance hides everything.
+        mask = (positive / torch.where(most > 0, most, 1.0)).to(x)
+        shape = (len(x), 1, *x.shape[2:]) if x.ndim == 4 else x.shape
+        blend = torch.lerp(stand_in(case, "baseline"), x, mask.view(shape))
+        both = torch.stack([x, blend])
+        found = answers(case, 2, lambda image, number: both[number, image])[
+            OUTPUTS.index("probability")
+        ]
+        return Seen(intact=found[:, 0], masked=found[:, 1])

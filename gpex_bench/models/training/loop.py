@@ -1,0 +1,289 @@
+"""How networks are trained: one loop for all architectures.
+
+A network is trained on the whole training split for a fixed number of epochs, with AdamW (loshchilov2019decoupled) and
+a one-cycle learning rate (smith2019super). There is no early stopping and no selection of a checkpoint, so
+that no split is looked at but the training one.
+
+Training images may be shifted by a few pixels, and a random part of a row may be replaced by the baseline (as in
+zhong2020random). The latter teaches a network what absence looks like: without it, a network often gives one class to
+inputs without any evidence, so that removing the evidence for that class changes nothing, and scores that remove
+features leave the distribution that it was trained on (hase2021out).
+
+A network may also be trained on inputs that were changed against it (goodfellow2015explaining, madry2018towards): its
+adversarially trained twin. One step from a random start is what wong2020fast found to be enough; more make it PGD. How
+far inputs are moved grows over the first half of the epochs (ours): small networks learn nothing from all at once.
+
+All randomness comes from the given seed: the global random state is left as it was found. On one machine with one
+number of threads the same seed gives the same bits on the CPU; a GPU may differ in the last bits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+
+from gpex_bench.types import Architecture, Dataset, Model, Need, settings
+
+WARM_UP = 0.25  # share of the steps in which the learning rate rises
+CELLS = (
+    4,
+    8,
+    16,
+    32,
+)  # rows (and columns) of the grids of cells that are occluded in images, one grid a batch
+
+
+@settings
+class Training:
+    """How a network is trained."""
+
+    epochs: int = 12
+    learning_rate: float = 3e-3  # peak of the cycle
+    weight_decay: float = 1e-2
+    batch_size: int = 64
+    shift: int = (
+        0  # largest shift of a training image along each axis, in pixels; a table is never shifted
+    )
+    occluded: float = (
+        0.0  # share of the training rows of which a random part is replaced by the baseline
+    )
+    adversarial: float = (
+        0.0  # how far each input entry is moved against the network, in units of the data; 0: not
+    )
+    attack_steps: int = 1  # gradient steps of that
+    device: str = "cpu"  # where to train; the trained network is on the CPU
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "attack_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(
+                f"learning_rate must be positive and finite, got {self.learning_rate}."
+            )
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(
+                f"weight_decay must be at least 0 and finite, got {self.weight_decay}."
+            )
+        if self.shift < 0:
+            raise ValueError(f"shift must be at least 0 pixels, got {self.shift}.")
+        if not 0 <= self.occluded <= 1:
+            raise ValueError(f"occluded is a share and must be in [0, 1], got {self.occluded}.")
+        if not 0 <= self.adversarial < math.inf:
+            raise ValueError(f"adversarial must be at least 0 and finite, got {self.adversarial}.")
+
+
+def initialise(build: Callable[[Dataset], Model], data: Dataset, seed: int) -> Model:
+    """Return an untrained network whose weights depend on the seed only."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return build(data)
+
+
+def fit(
+    model: Model, data: Dataset, how: Training, seed: int, progress: Callable[[str], None]
+) -> Model:
+    """Train a network in place on data.train and return it in eval mode, on the CPU.
+
+    Its parameters no longer require gradients: explainers need the gradient of the input only.
+
+    Raises:
+        ValueError: if `shift` is not smaller than the images.
+        FloatingPointError: if the loss is no longer a finite number.
+    """
+    if data.is_image and how.shift >= min(data.baseline.shape[-2:]):
+        side = min(data.baseline.shape[-2:])
+        raise ValueError(
+            f"shift must be smaller than the {side} pixels of an image's side, got {how.shift}."
+        )
+    generator = torch.Generator().manual_seed(seed)
+    model.to(how.device).train()
+    n_steps = how.epochs * -(-len(data.train.y) // how.batch_size)
+    optimiser = AdamW(model.parameters(), lr=how.learning_rate, weight_decay=how.weight_decay)
+    schedule = OneCycleLR(optimiser, how.learning_rate, total_steps=n_steps + 1, pct_start=WARM_UP)
+    for epoch in range(1, how.epochs + 1):
+        batches = _batches(data, how, generator)
+        radius = how.adversarial * min(1.0, 2 * (epoch - 1) / how.epochs)
+        if radius:
+            batches = _attacked(model, batches, data, (radius, how.attack_steps), generator)
+        loss, accuracy = _epoch(model, batches, optimiser, schedule)
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"Training diverged in epoch {epoch} of {how.epochs}: the loss is {loss}."
+                f" Check that the inputs are finite, or lower learning_rate (now {how.learning_rate})."
+            )
+        progress(f"epoch {epoch}/{how.epochs}: loss {loss:.4f}, training accuracy {accuracy:.1%}")
+    return model.cpu().eval().requires_grad_(False)
+
+
+def _batches(
+    data: Dataset, how: Training, generator: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield inputs and labels of the training split once, in random order."""
+    split = data.train
+    for rows in torch.randperm(len(split.y), generator=generator).split(how.batch_size):
+        x = split.x[rows]
+        if how.shift and data.is_image:
+            x = shift_images(x, data.baseline, how.shift, generator)
+        if how.occluded:
+            x = occlude(x, data.baseline, how.occluded, generator)
+        yield x.to(how.device), split.y[rows].to(how.device)
+
+
+def _attacked(
+    model: Model,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    data: Dataset,
+    how: tuple[float, int],
+    generator: torch.Generator,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the batches, each moved against the network as it is by then: how far, in how many steps."""
+    box, (radius, steps) = data_range(data), how
+    for x, y in batches:
+        yield attack(model, x, y, radius=radius, steps=steps, box=box, generator=generator), y
+
+
+def data_range(data: Dataset) -> tuple[Tensor, Tensor]:
+    """Return smallest and largest training values, of each column of a table, of all entries of images."""
+    x = data.train.x
+    return (x.amin(), x.amax()) if data.is_image else (x.amin(0), x.amax(0))
+
+
+def attack(  # noqa: PLR0913 - an attack is these
+    model: Model,
+    x: Float[Tensor, "batch *feature"],
+    y: Int[Tensor, "batch"],
+    *,
+    radius: float,
+    steps: int,
+    box: tuple[Tensor, Tensor],
+    generator: torch.Generator,
+) -> Float[Tensor, "batch *feature"]:
+    """Return inputs that were moved to raise the loss of their labels: projected gradient ascent (madry2018towards).
+
+    It starts at random; a step moves each entry by 2.5 radius / steps, or by 1.25 radius if there is one only
+    (wong2020fast). The network is in eval mode meanwhile, so that its batch norms do not see these inputs.
+
+    Args:
+        model: the network; its parameters get no gradients.
+        x: the inputs.
+        y: their labels.
+        radius: how far an entry may be from where it was, in units of the data.
+        steps: how many gradient steps.
+        box: smallest and largest values that an input may have.
+        generator: where the random start comes from; on the CPU.
+    """
+    was_training = model.training
+    model.eval()
+    low, high = ((x + far).clamp(*(end.to(x) for end in box)) for far in (-radius, radius))
+    moved = low + torch.rand(x.shape, generator=generator).to(x) * (high - low)
+    with torch.enable_grad():
+        for _ in range(steps):
+            moved.requires_grad_()
+            loss = nn.functional.cross_entropy(model(moved), y, reduction="sum")
+            (gradient,) = torch.autograd.grad(loss, moved)
+            step = 2.5 * radius / max(steps, 2)
+            moved = torch.minimum(torch.maximum(moved.detach() + step * gradient.sign(), low), high)
+    model.train(was_training)
+    return moved
+
+
+def _epoch(
+    model: Model,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    optimiser: Optimizer,
+    schedule: LRScheduler,
+) -> tuple[float, float]:
+    """Take one step for each batch; return the mean loss and the accuracy on the way."""
+    n, loss_sum, n_right = 0, 0.0, 0
+    for x, y in batches:
+        logits = model(x)
+        loss = nn.functional.cross_entropy(logits, y)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        n += len(y)
+        loss_sum += loss.item() * len(y)
+        n_right += int((logits.argmax(dim=1) == y).sum())
+    return loss_sum / n, n_right / n
+
+
+def shift_images(
+    x: Float[Tensor, "batch channel height width"],
+    baseline: Float[Tensor, "channel height width"],
+    most: int,
+    generator: torch.Generator,
+) -> Float[Tensor, "batch channel height width"]:
+    """Shift each image by up to `most` pixels along each axis; what comes in from outside is the baseline."""
+    height, width = x.shape[-2:]
+    down, right = torch.randint(-most, most + 1, (2, len(x), 1), generator=generator)
+    row, column = (
+        torch.arange(height) - down,
+        torch.arange(width) - right,
+    )  # where a pixel comes from
+    is_inside = ((row >= 0) & (row < height))[:, :, None] & ((column >= 0) & (column < width))[
+        :, None, :
+    ]
+    batch = torch.arange(len(x))[:, None, None]
+    source = x[
+        batch, :, row.clamp(0, height - 1)[:, :, None], column.clamp(0, width - 1)[:, None, :]
+    ]
+    return torch.where(is_inside[:, None], source.permute(0, 3, 1, 2), baseline)
+
+
+def occlude(
+    x: Float[Tensor, "batch *feature"],
+    baseline: Float[Tensor, "*feature"],
+    share: float,
+    generator: torch.Generator,
+) -> Float[Tensor, "batch *feature"]:
+    """Replace a random part of a share of the rows by the baseline: columns of a table, cells of a grid of an image.
+
+    The size of the cells is drawn for the batch, so that no outline of what is gone is typical. How much of a row is
+    replaced is uniform between nothing and all of it.
+    """
+    side = CELLS[int(torch.randint(len(CELLS), (), generator=generator))]
+    cells = (1, side, side) if x.ndim == 4 else x.shape[1:]
+    ones = [1] * len(cells)
+    part = torch.rand(len(x), *ones, generator=generator)
+    is_chosen = torch.rand(len(x), *ones, generator=generator) < share
+    is_gone = is_chosen & (torch.rand(len(x), *cells, generator=generator) < part)
+    if x.ndim == 4:
+        is_gone = nn.functional.interpolate(is_gone.float(), x.shape[-2:]).bool()
+    return torch.where(is_gone, baseline, x)
+
+
+def accuracy(
+    model: Model, x: Float[Tensor, "n *feature"], y: Int[Tensor, "n"], batch_size: int = 256
+) -> float:
+    """Return the share of rows whose largest logit is that of their label."""
+    with torch.no_grad():
+        right = [
+            (model(part).argmax(dim=1) == label).sum()
+            for part, label in zip(x.split(batch_size), y.split(batch_size), strict=True)
+        ]
+    return float(sum(right)) / len(y)
+
+
+def check_positive(**counts: int) -> None:
+    """Raise ValueError if a hyperparameter that counts something is below one."""
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{name} must be at least 1, got {count}.")
+
+
+def check_takes(architecture: Architecture, data: Dataset) -> None:
+    """Raise ValueError if a network is asked to take another kind of dataset than it can."""
+    kind = Need.IMAGE if data.is_image else Need.TABLE
+    if kind not in architecture.takes:
+        name, takes = type(architecture).__name__, " or ".join(sorted(architecture.takes))
+        raise ValueError(
+            f"{name} takes a dataset of kind {takes}, but {data.name!r} is of kind {kind}."
+        )

@@ -1,0 +1,1 @@
+"""What runs a benchmark: files, provenance, jobs."""

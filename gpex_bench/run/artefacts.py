@@ -1,0 +1,326 @@
+"""Artefacts on disk: tensors, tables and texts, each with a sidecar that says where it came from.
+
+Data files are byte-reproducible; dates, costs and versions live in the sidecar `<stem>.json` alone. Writes are atomic:
+a file is there completely or not at all. Reading checks the content against the sidecar.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from gpex_bench.measurements.curves import Curves, Removals
+from gpex_bench.run import provenance
+from gpex_bench.types import (
+    Attribution,
+    Dataset,
+    Examples,
+    Explanation,
+    Prototype,
+    Query,
+    Split,
+    Truth,
+)
+
+FORMAT = 1
+
+
+class DamagedFile(Exception):
+    """An artefact that is missing, cut short, or not what its sidecar says."""
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file completely or not at all.
+
+    Raises:
+        OSError: with the file's name and what to do, if the content cannot be stored; nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        advice = (
+            "free some space and run again"
+            if full
+            else "check the folder's permissions and run again"
+        )
+        reason = f"cannot write {path} ({len(content):,} bytes): {error.strerror}; {advice}."
+        raise OSError(error.errno, reason) from error
+
+
+def sidecar(path: Path) -> Path:
+    """Return the path of an artefact's sidecar."""
+    return path.with_suffix(".json")
+
+
+def describe(path: Path, *, kind: str, inputs: list[Path] | None = None, **entries: Any) -> None:
+    """Write the sidecar of an artefact that is already on disk.
+
+    Args:
+        path: the artefact.
+        kind: what it is (data, model, surrogate, explanation, scores, ...).
+        inputs: the artefacts it was made from; recorded with their hashes, relative to the working folder.
+        entries: key, params, seed, cost, status, fingerprint, ...
+    """
+    fingerprint = entries.pop("fingerprint", None)
+    record = {
+        "format": FORMAT,
+        "kind": kind,
+        **entries,
+        "inputs": {_relative(file): provenance.sha256(file) for file in inputs or []},
+        "bytes": path.stat().st_size,
+        "sha256": provenance.sha256(path),
+        "code": {
+            "version": provenance.version("gpex-bench"),
+            **provenance.commit(),
+            "fingerprint": fingerprint,
+        },
+        "environment": provenance.environment(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_bytes(sidecar(path), (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
+
+
+def _relative(path: Path) -> str:
+    path = path.resolve()
+    return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else path.name
+
+
+def read_sidecar(path: Path) -> dict[str, Any]:
+    """Return the sidecar of an artefact.
+
+    Raises:
+        DamagedFile: if it is missing or is not JSON.
+    """
+    try:
+        return dict(json.loads(sidecar(path).read_text()))
+    except (OSError, ValueError) as error:
+        raise DamagedFile(
+            _advice(path, f"its sidecar {sidecar(path).name} cannot be read ({error})")
+        ) from error
+
+
+def _advice(path: Path, reason: str) -> str:
+    return f"{path} is damaged: {reason}. Delete it and run again; what was made from it is then made again too."
+
+
+def _checked(path: Path) -> Path:
+    """Return the path of an artefact, if it is what its sidecar says; its content is never in memory as a whole."""
+    record = read_sidecar(path)
+    try:
+        size, found = path.stat().st_size, provenance.sha256(path)
+    except OSError as error:
+        raise DamagedFile(_advice(path, f"it cannot be read ({error.strerror})")) from error
+    if size != record.get("bytes"):
+        raise DamagedFile(
+            _advice(path, f"it has {size:,} bytes, its sidecar says {record.get('bytes'):,}")
+        )
+    if found != record.get("sha256"):
+        raise DamagedFile(_advice(path, "its content differs from what its sidecar recorded"))
+    return path
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any] | None = None
+) -> None:
+    """Write named tensors as safetensors; `note` is stored as one JSON entry (two would be in random order)."""
+    contiguous = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
+    metadata = None if note is None else {"note": json.dumps(note, sort_keys=True)}
+    write_bytes(path, save(contiguous, metadata))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors and the note of a safetensors file.
+
+    Raises:
+        DamagedFile: if the file is missing or not what its sidecar says.
+    """
+    _checked(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            note = json.loads((file.metadata() or {}).get("note", "{}"))
+    except SafetensorError as error:
+        raise DamagedFile(_advice(path, f"it is not a safetensors file ({error})")) from error
+    return tensors, note
+
+
+def write_checkpoint(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write the state of unfinished work; it has no sidecar but its own checksum, and is gone when the work is done."""
+    write_tensors(path, tensors, {"checksum": _checksum(tensors)})
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor] | None:
+    """Return the state of unfinished work, or None if there is none.
+
+    Raises:
+        DamagedFile: if the file is not what was written. Writing is atomic, so that a killed process is no cause of it.
+    """
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            note = json.loads((file.metadata() or {}).get("note", "{}"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise DamagedFile(_advice(path, f"it is not a checkpoint ({error})")) from error
+    if note.get("checksum") != _checksum(tensors):
+        raise DamagedFile(_advice(path, "its content differs from its checksum"))
+    return tensors
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    """Return a hash of names, types, shapes and content."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(
+            tensor.view(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
+        )
+    return digest.hexdigest()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file that is no sidecar."""
+    write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file.
+
+    Raises:
+        DamagedFile: if it is missing or cut short.
+    """
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DamagedFile(_advice(path, f"it cannot be read ({error})")) from error
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as parquet."""
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False, compression="zstd")
+    write_bytes(path, buffer.getvalue())
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Return a parquet table.
+
+    Raises:
+        DamagedFile: if the file is missing or not what its sidecar says.
+    """
+    return pd.read_parquet(io.BytesIO(_checked(path).read_bytes()))
+
+
+ASKED = ("sample", "target")  # what of a query is stored with its explanation
+_EXPLANATIONS: dict[str, type] = {cls.__name__: cls for cls in (Attribution, Examples, Prototype)}
+
+
+def write_dataset(path: Path, data: Dataset) -> None:
+    """Write a dataset as safetensors."""
+    tensors = {"baseline": data.baseline}
+    for part, split in (("train", data.train), ("test", data.test)):
+        tensors |= {f"{part}.x": split.x, f"{part}.y": split.y, f"{part}.sample": split.sample}
+    if data.truth is not None:
+        truth = data.truth
+        tensors |= {
+            "mask": truth.mask,
+            "train_group": truth.train_group,
+            "test_group": truth.test_group,
+        }
+    write_tensors(
+        path, tensors, {"name": data.name, "classes": data.classes, "features": data.features}
+    )
+
+
+def read_dataset(path: Path) -> Dataset:
+    """Return a dataset written by `write_dataset`; raises DamagedFile."""
+    tensors, note = read_tensors(path)
+    train, test = (
+        Split(**{key: tensors[f"{part}.{key}"] for key in ("x", "y", "sample")})
+        for part in ("train", "test")
+    )
+    truth = None
+    if "mask" in tensors:
+        truth = Truth(**{key: tensors[key] for key in ("mask", "train_group", "test_group")})
+    return Dataset(
+        name=note["name"],
+        train=train,
+        test=test,
+        classes=tuple(note["classes"]),
+        features=tuple(note["features"]),
+        baseline=tensors["baseline"],
+        truth=truth,
+    )
+
+
+def write_explanation(
+    path: Path, query: Query, tensors: Mapping[str, Tensor], note: Mapping[str, Any]
+) -> None:
+    """Write what an explain cell gave: the explanation's tensors (none, if it failed), what was asked, and a note."""
+    write_tensors(
+        path, {**tensors, **{f"query.{name}": getattr(query, name) for name in ASKED}}, note
+    )
+
+
+def check_same_query(path: Path, query: Query) -> None:
+    """Check that an explanation answers this query; raises DamagedFile if it was made for other samples or targets."""
+    tensors, _ = read_tensors(path)
+    for name in ASKED:
+        if not torch.equal(tensors[f"query.{name}"], getattr(query, name)):
+            raise DamagedFile(_advice(path, f"it was made for another query (its {name} differs)"))
+
+
+def read_explanation(path: Path) -> tuple[Explanation | None, dict[str, Any]]:
+    """Return the explanation of a cell (None if it failed) and its note: kind, status, reason; raises DamagedFile."""
+    tensors, note = read_tensors(path)
+    if note["status"] != "ok":
+        return None, note
+    fields = {name: tensor for name, tensor in tensors.items() if not name.startswith("query.")}
+    return _EXPLANATIONS[note["explains"]](**fields), note
+
+
+ORDERS = ("most_first", "least_first")
+
+
+def write_curves(path: Path, curves: Mapping[Curves, Removals], query: Query | None) -> None:
+    """Write the removal curves of a cell (none, if it has none) and the samples they belong to."""
+    tensors = {} if query is None else {name: getattr(query, name) for name in ASKED}
+    for number, removals in enumerate(curves.values()):
+        tensors |= {f"{number}.{name}": getattr(removals, name) for name in ("fraction", *ORDERS)}
+    write_tensors(path, tensors, {"curves": [asdict(key) for key in curves]})
+
+
+def read_curves(path: Path) -> tuple[dict[Curves, Removals], Tensor]:
+    """Return the removal curves of a cell and its samples, those of `write_curves`; raises DamagedFile."""
+    tensors, note = read_tensors(path)
+    found = {
+        Curves(**key): Removals(
+            **{name: tensors[f"{number}.{name}"] for name in ("fraction", *ORDERS)}
+        )
+        for number, key in enumerate(note["curves"])
+    }
+    return found, tensors.get("sample", torch.zeros(0, dtype=torch.int64))

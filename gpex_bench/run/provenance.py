@@ -1,0 +1,131 @@
+"""Where a number comes from: content hashes of code and files, versions, hardware."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from gpex_bench.plugins.registry import PACKAGE, ROOT
+
+PACKAGES = (
+    *(
+        "torch",
+        "torchvision",
+        "numpy",
+        "scipy",
+        "gpytorch",
+        "linear_operator",
+        "laplace-torch",
+        "captum",
+        "zennit",
+    ),
+    *("lime", "SALib", "scikit-learn", "scikit-image", "mlxtend", "pillow"),
+)
+
+
+def sha256(path: Path) -> str:
+    """Return the hex SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _imported(path: Path) -> set[Path]:
+    """Return the files of this package that a source file imports, wherever in the file it does so."""
+    found: set[Path] = set()
+    try:
+        tree = ast.parse(path.read_text())
+    except (SyntaxError, ValueError):
+        return found  # a drop-in that cannot be imported; its cells say so, and its content still counts
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            if name.split(".")[0] != PACKAGE.name:
+                continue
+            target = ROOT.joinpath(*name.split("."))
+            found.update(
+                file
+                for file in (target.with_suffix(".py"), target / "__init__.py")
+                if file.is_file()
+            )
+    return found
+
+
+def sources(*paths: Path) -> list[Path]:
+    """Return these source files and every file of this package that they import, directly or not, sorted."""
+    seen: set[Path] = set()
+    todo = [path.resolve() for path in paths]
+    while todo:
+        path = todo.pop()
+        if path not in seen:
+            seen.add(path)
+            todo.extend(_imported(path))
+    return sorted(seen)
+
+
+@cache
+def fingerprint(*paths: Path) -> str:
+    """Return a hash of the content of these source files and of all they import from this package.
+
+    Snakemake does not see edits in imported modules, so rules carry this as a parameter.
+    """
+    digest = hashlib.sha256()
+    for path in sources(*paths):
+        name = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
+        digest.update(f"{name}\0{sha256(path)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def commit() -> dict[str, str | bool | None]:
+    """Return the git commit of this checkout and whether tracked files differ from it; None outside git."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(ROOT), *arguments]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=30
+        ).stdout.strip()
+
+    try:
+        dirty = bool(git("status", "--porcelain", "--untracked-files=no"))
+        return {"commit": git("rev-parse", "HEAD"), "dirty": dirty}
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": None, "dirty": None}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+        "unknown",
+    )
+
+
+@cache
+def environment() -> dict[str, str | int]:
+    """Return the versions and the hardware that can change a number; no host name, no path."""
+
+    def of(package: str) -> str:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return "not installed"
+
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": os.cpu_count() or 0,
+        **{package: of(package) for package in PACKAGES},
+    }

@@ -1,0 +1,197 @@
+"""Training samples that explain an output → sheets. The items shown are chosen by rule, never by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from gpex_bench import plots
+from gpex_bench.plots import Drawing, Heat, Sheet
+from gpex_bench.stages.draw.shown import Shown
+from gpex_bench.surrogates.gp.effect_maps import effect_maps
+from gpex_bench.surrogates.gp.weight_space import WeightSpaceSurrogate
+from gpex_bench.tables.frames import number
+from gpex_bench.types import Examples, Surrogate
+from gpex_bench.types.passes import centred_cosine
+
+N_NEIGHBOURS = 8  # the paper shows 10
+N_COLUMNS = 6  # of a table
+Figures = Iterator[
+    tuple[str, str, str, Drawing]
+]  # file stem, section of the report, dataset, drawing
+
+
+def draw_neighbours(shown: Shown, method: str, examples: Examples, surrogate: Surrogate) -> Figures:
+    """Draw the neighbours of some items, and for the same items those in the network's own embedding beside them."""
+    stem, items = f"{shown.dataset}_{shown.model_name}_{method}", chosen(shown, surrogate)
+    sheets = [_sheet(shown, examples, surrogate, row, why) for row, why in items]
+    title = f"{shown.name}, {method}"
+    yield f"neighbours_{stem}", "neighbours", shown.dataset, plots.neighbour_sheet(sheets, title)
+    beside = [
+        sheet
+        for row, why in items
+        for sheet in _side_by_side(shown, method, examples, surrogate, (row, why))
+    ]
+    drawing = plots.neighbour_sheet(beside, f"{title} and the embedding of the network")
+    yield f"neighbours_{stem}_beside", "neighbours", shown.dataset, drawing
+
+
+def chosen(shown: Shown, surrogate: Surrogate) -> list[tuple[int, str]]:
+    """Return rows of the query and why: best, median and worst agreement, and the first misclassified one.
+
+    Agreement is the distance of the surrogate's mean from the network's output for the predicted class.
+    """
+    target = shown.query.target[:, None]
+    with torch.no_grad():
+        network = shown.model.explained(shown.query.x).gather(1, target)
+        error = (surrogate.posterior(shown.query.x).mean.gather(1, target) - network).abs()[:, 0]
+    order = error.argsort(stable=True).tolist()
+    rows = {order[0]: "best agreement"}
+    rows.setdefault(order[-1], "worst agreement")
+    rows.setdefault(order[len(order) // 2], "median agreement")
+    wrong = next(
+        (row for row in range(len(order)) if shown.predicted(row) != shown.true(row)), None
+    )
+    if wrong is not None:
+        rows[wrong] = f"{rows[wrong]}, misclassified" if wrong in rows else "misclassified"
+    return sorted(rows.items(), key=lambda item: order.index(item[0]))
+
+
+def _sheet(shown: Shown, examples: Examples, surrogate: Surrogate, row: int, why: str) -> Sheet:
+    """Return one test item with its neighbours, their numbers and maps; the method decides what ranks them."""
+    index = examples.index[row, :N_NEIGHBOURS]
+    x, target = shown.query.x[row : row + 1], shown.query.target[row : row + 1]
+    near, head = shown.data.train.x[index], int(target)
+    with torch.no_grad():
+        mean, prior = surrogate.posterior(x).mean[0, head], surrogate.offset(target)[0]
+        network = shown.model.explained(x)[0, head]
+        asks: dict[str, Callable[[], Tensor]] = {
+            "similarity": lambda: surrogate.similarity(x, target)[0, index],
+            "contribution": lambda: surrogate.contribution(x, target)[0, index],
+        }
+        if isinstance(surrogate, WeightSpaceSurrogate):
+            asks["if deleted"] = lambda: surrogate.deletion(x, target, index[None])[0]
+        numbers = {
+            name: values for name, ask in asks.items() if (values := _answer(ask)) is not None
+        }
+        heats = _heats(surrogate, x, near, index, head) if shown.data.is_image else []
+    note = f"network {number(float(network))}\nGP mean {number(float(mean))}\nprior mean {number(float(prior))}"
+    image, others, features = x[0].numpy(), near.numpy(), list[str]()
+    if not shown.data.is_image:
+        image, others, features = _unusual(shown, image, others)
+    return Sheet(
+        image=image,
+        predicted=shown.predicted(row),
+        true=shown.true(row),
+        neighbours=others,
+        classes=[shown.data.classes[int(y)] for y in shown.data.train.y[index]],
+        numbers=numbers,
+        heats=heats,
+        why=why,
+        note=note,
+        features=features,
+    )
+
+
+def _answer(ask: Callable[[], Tensor]) -> np.ndarray | None:
+    """Return what a surrogate says, or None if its kind cannot say it."""
+    try:
+        return ask().numpy()
+    except NotImplementedError:
+        return None
+
+
+def _heats(surrogate: Surrogate, x: Tensor, near: Tensor, index: Tensor, head: int) -> list[Heat]:
+    """Return where the similarity lies on each neighbour and on the item, and where on the item the effect does."""
+    if not isinstance(surrogate, WeightSpaceSurrogate) or surrogate.features.grid(x) is None:
+        return []
+    on_item, on_neighbour = surrogate.pair(x, near, head)
+    effect, _ = effect_maps(surrogate, x, near, index, head)
+    return [
+        Heat(
+            label="where the similarity\nlies on the neighbour",
+            values=on_neighbour.numpy(),
+            is_on_query=False,
+        ),
+        Heat(label="where it lies\non the test item", values=on_item.numpy(), is_on_query=True),
+        Heat(
+            label="where the neighbour's\neffect lies\non the test item",
+            values=effect.numpy(),
+            is_on_query=True,
+        ),
+    ]
+
+
+def _unusual(
+    shown: Shown, item: np.ndarray, others: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return the columns in which a row differs most from the training samples, in standard deviations."""
+    x = shown.data.train.x.double().numpy()
+    spread = x.std(0)
+    distance = np.divide(
+        np.abs(item - x.mean(0)), spread, out=np.zeros(len(spread)), where=spread > 0
+    )
+    columns = np.argsort(-distance, kind="stable")[:N_COLUMNS]
+    return item[columns], others[:, columns], [shown.data.features[column] for column in columns]
+
+
+def _side_by_side(
+    shown: Shown, method: str, examples: Examples, surrogate: Surrogate, item: tuple[int, str]
+) -> list[Sheet]:
+    """Return two sheets of one item: the method's neighbours, and those in the network's embedding."""
+    row, why = item
+    index = examples.index[row, :N_NEIGHBOURS]
+    similarity, own = embedding_neighbours(shown, shown.query.x[row : row + 1], len(index))
+    common = len(set(index.tolist()) & set(own[0].tolist()))
+    x, target = shown.query.x[row : row + 1], shown.query.target[row : row + 1]
+    with torch.no_grad():
+        near = _answer(lambda: surrogate.similarity(x, target)[0, index])
+    pairs = [
+        (
+            f"{why}:\n{method}" if shown.data.is_image else method,
+            index,
+            {} if near is None else {"similarity": near},
+            f"{common} of {len(index)}\nin both",
+        ),
+        (
+            "embedding of\nthe network" if shown.data.is_image else "embedding",
+            own[0],
+            {"similarity": similarity[0].numpy()},
+            "",
+        ),
+    ]
+    sheets = []
+    for name, which, numbers, note in pairs:
+        image, others, features = (
+            shown.query.x[row].numpy(),
+            shown.data.train.x[which].numpy(),
+            list[str](),
+        )
+        if not shown.data.is_image:
+            image, others, features = _unusual(shown, image, others)
+        sheets.append(
+            Sheet(
+                image=image,
+                predicted=shown.predicted(row),
+                true=shown.true(row),
+                neighbours=others,
+                classes=[shown.data.classes[int(y)] for y in shown.data.train.y[which]],
+                numbers=numbers,
+                why=name if shown.data.is_image else f"{why}, neighbours by {name}",
+                note=note,
+                features=features,
+            )
+        )
+    return sheets
+
+
+def embedding_neighbours(
+    shown: Shown, x: Float[Tensor, "batch *feature"], k: int
+) -> tuple[Float[Tensor, "batch k"], Int[Tensor, "batch k"]]:
+    """Return the k training samples nearest in the network's embedding: their centred cosine, and their rows."""
+    found = centred_cosine(shown.model, shown.data.train.x, x).topk(k, 1)
+    return found.values.to(x.dtype), found.indices

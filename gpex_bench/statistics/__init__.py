@@ -1,0 +1,86 @@
+"""What can be concluded from the scores of a run: rankings, verdicts, which metrics to trust. Frames in, frames out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from gpex_bench.statistics import components, informative, pairs, power, ranking, trust, variants
+from gpex_bench.statistics.units import PLACE, Units, units
+from gpex_bench.tables.frames import SCORES, VARIANT_SCORES, Record, controls, require
+
+__all__ = ["PLACE", "TABLES", "conclude"]
+
+TABLES = {  # columns of each table
+    "ranking": ranking.RANKING,
+    "pairs": pairs.PAIRS,
+    "overall": ranking.OVERALL,
+    "informative": informative.COLUMNS,
+    "variance": components.COLUMNS,
+    "power": power.COLUMNS,
+    "second_opinion": pairs.OPINION,
+    "trust": trust.COLUMNS,
+    "planted": informative.PLANTED,
+    "variants": variants.VARIANTS,
+    "fill_agreement": variants.AGREEMENT,
+}
+
+
+def conclude(
+    scores: pd.DataFrame,
+    variant_scores: pd.DataFrame,
+    methods: Sequence[Record],
+    metrics: Sequence[Record],
+) -> dict[str, pd.DataFrame]:
+    """Return the tables named in `TABLES`.
+
+    Pairs of metric and network that are not informative stand in `informative`, `pairs`, `variance` and `trust`, and in
+    no ranking.
+
+    Args:
+        scores: one row per dataset, model, seed, method, metric, sample (and target); finite.
+        variant_scores: the same under every fill and output of the metrics that have some; may be empty.
+        methods: a record of each method: its run id ("method"), kind, class and hyperparameters.
+        metrics: a record of each metric: its run id ("metric"), class, higher_is_better and chance.
+    """
+    require(scores, SCORES, "scores")
+    require(variant_scores, VARIANT_SCORES, "variant_scores")
+    known, ours = informative.roles(methods), controls(methods)
+    up = {record["metric"]: record["higher_is_better"] for record in metrics}
+    chance = {record["metric"]: record["chance"] for record in metrics}
+    truth = {record["metric"] for record in metrics if record["class"] == informative.TRUTH}
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
+    told_by: dict[str, list[Units]] = {}
+    for block in units(scores, up, ours):
+        told = pairs.compare(block)
+        judged = informative.table(block, told, known)
+        parts["pairs"].append(pairs.table(block, told))
+        parts["informative"].append(judged)
+        parts["variance"].append(components.table(block))
+        parts["trust"].append(trust.table(block, told, known, chance[block.place[2]]))
+        if block.place[2] in truth:
+            parts["planted"].append(informative.planted(block, told, known))
+        if not judged["is_informative"].all():
+            continue
+        ranks = ranking.within(block)
+        parts["ranking"].append(ranking.table(block, ranks))
+        parts["power"].append(power.table(block, told, ranks))
+        parts["second_opinion"].append(pairs.second_opinion(block, power.leaders(ranks)))
+        told_by.setdefault(block.place[2], []).append(block)
+    parts["overall"] = [ranking.overall(every) for every in told_by.values()]
+    parts["variants"] = [variants.summarise(variant_scores)]
+    parts["fill_agreement"] = [variants.agreement(parts["variants"][0], ours)]
+    found = {name: _stack(parts[name], columns) for name, columns in TABLES.items()}
+    found["pairs"]["relation"] = informative.relations(found["pairs"], known)
+    return found
+
+
+def _stack(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    """Return the parts below one another; an empty table if there are none."""
+    full = [part for part in parts if len(part)]
+    return (
+        pd.concat(full, ignore_index=True)[list(columns)]
+        if full
+        else pd.DataFrame(columns=list(columns))
+    )

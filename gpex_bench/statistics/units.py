@@ -1,0 +1,140 @@
+"""The scores of one dataset, network and metric as an array, and which methods in it are the same.
+
+The unit of all tests is the sample: a sample's score is its mean over targets and training seeds. The same sample
+under three trainings is not three independent observations, so the seeds are kept together. Methods are compared sample
+by sample on the seeds that they share.
+
+Methods with the same scores are one entry of every ranking, and every correction for many comparisons counts them once:
+a copy under another name changes nothing, and copies are tied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+from scipy.sparse.csgraph import connected_components
+
+from gpex_bench.tables.frames import groups
+from gpex_bench.types import value
+
+PLACE = ["dataset", "model", "metric"]
+RESOLUTION = (
+    1e-6  # of a typical score: float32 passes leave differences of this size between equal maps
+)
+
+
+@value
+class Units:
+    """The scores of one dataset, network and metric, turned so that more is better."""
+
+    place: tuple[str, str, str]
+    sign: int  # 1 if a higher score is better, else -1
+    methods: tuple[str, ...]
+    is_control: Bool[np.ndarray, "method"]
+    scores: Float[np.ndarray, "method sample seed"]  # times the sign; NaN where there is none
+    group: Int[np.ndarray, "method"]  # methods of one group have the same scores
+
+    @property
+    def key(self) -> str:
+        """What bootstrap draws depend on: the network, not the metric or the methods."""
+        return f"{self.place[0]}/{self.place[1]}"
+
+    @property
+    def n_groups(self) -> int:
+        """How many different methods there are."""
+        return int(self.group.max()) + 1 if len(self.group) else 0
+
+    @property
+    def members(self) -> list[list[str]]:
+        """The names in each group."""
+        names: list[list[str]] = [[] for _ in range(self.n_groups)]
+        for method, group in zip(self.methods, self.group, strict=True):
+            names[group].append(method)
+        return names
+
+    def label(self, group: int) -> str:
+        """Return how a group of methods is called: its members that are no controls, or all."""
+        plain = [
+            name for name in self.members[group] if not self.is_control[self.methods.index(name)]
+        ]
+        return " = ".join(plain or self.members[group])
+
+    @property
+    def distinct(self) -> Float[np.ndarray, "group sample seed"]:
+        """The scores of each group: the lowest of its members, which a copy does not change."""
+        return np.stack([self.scores[self.group == group].min(0) for group in range(self.n_groups)])
+
+    @property
+    def ranked(self) -> Bool[np.ndarray, "group"]:
+        """Which groups enter rankings: those with a member that is no control, and without a missing score."""
+        is_method = np.bincount(self.group, ~self.is_control, minlength=self.n_groups) > 0
+        return is_method & np.isfinite(self.distinct).all((1, 2))
+
+    def groups_of(self, names: Collection[str]) -> list[int]:
+        """Return the groups of these methods, each once; names that have no scores here are left out."""
+        return sorted(
+            {
+                int(group)
+                for name, group in zip(self.methods, self.group, strict=True)
+                if name in names
+            }
+        )
+
+
+def sample_means(scores: Float[np.ndarray, "row sample seed"]) -> Float[np.ndarray, "row sample"]:
+    """Return the mean over the last axis, the seeds that are there; NaN where there is none."""
+    known = np.isfinite(scores)
+    n_known = known.sum(2)
+    total = np.where(known, scores, 0.0).sum(2)
+    return np.where(n_known > 0, total / np.maximum(n_known, 1), np.nan)
+
+
+def same(scores: Float[np.ndarray, "method sample seed"]) -> Int[np.ndarray, "method"]:
+    """Return a group number for each method; methods with the same scores, up to rounding, share it."""
+    flat = scores.reshape(len(scores), -1)
+    known = np.isfinite(flat)
+    flat = np.where(known, flat, 0.0)
+    apart = np.abs(flat[:, None] - flat[None]).max(2)
+    typical = np.array([_typical(row[there]) for row, there in zip(flat, known, strict=True)])
+    close = apart <= RESOLUTION * np.minimum(typical[:, None], typical[None])
+    alike = (known[:, None] == known[None]).all(2)
+    return connected_components(close & alike, directed=False)[1].astype(np.int64)
+
+
+def _typical(scores: Float[np.ndarray, "known"]) -> float:
+    """Return the size of a typical score."""
+    return float(np.median(np.abs(scores))) if len(scores) else 0.0
+
+
+def units(
+    scores: pd.DataFrame, higher_is_better: Mapping[str, bool], controls: Collection[str] = ()
+) -> Iterator[Units]:
+    """Yield the scores of each dataset, network and metric.
+
+    Args:
+        scores: one row per dataset, model, seed, method, metric, sample (and target).
+        higher_is_better: direction of each metric.
+        controls: run ids of the controls.
+    """
+    for place, part in groups(scores, PLACE):
+        sign = 1 if higher_is_better[place[2]] else -1
+        coded = [pd.factorize(part[name], sort=True) for name in ("method", "sample", "seed")]
+        codes, levels = zip(*coded, strict=True)
+        shape = tuple(map(len, levels))
+        flat = np.ravel_multi_index(codes, shape)
+        size = int(np.prod(shape))
+        n_rows = np.bincount(flat, minlength=size)
+        total = np.bincount(flat, part["score"].to_numpy(float), minlength=size)
+        cube = np.where(n_rows > 0, sign * total / np.maximum(n_rows, 1), np.nan).reshape(shape)
+        methods = tuple(map(str, levels[0]))
+        yield Units(
+            place=place,
+            sign=sign,
+            methods=methods,
+            is_control=np.isin(methods, list(controls)),
+            scores=cube,
+            group=same(cube),
+        )

@@ -1,0 +1,85 @@
+"""The jobs of the budget study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gpex_bench.run import artefacts
+from gpex_bench.run.job import Job, job, log
+from gpex_bench.studies.answer import write
+from gpex_bench.studies.budget.plan import Budget
+
+PARTS = ("runs", "scores", "stability", "convergence")
+EVOLVES = "evolutionary"  # the kind of method that "ten times faster than LIME" was said of
+
+
+@job
+def spend(this: Job) -> None:
+    """Networks of every seed → what one method gives at every budget."""
+    from gpex_bench.studies.budget.measure import spend
+
+    method, config, plan = this.wildcards["method"], this.config, _plan(this)
+    explainer = config.method(method)
+    if explainer is None:
+        raise ValueError(
+            f"{method} cannot be used: {config.entry('method', method).reason}; mend it or leave it out."
+        )
+    found = spend(
+        explainer,
+        [task for _, task, _ in this.tasks()],
+        config.metric(config.headline),
+        plan=plan,
+        budgets=plan.budgets_of(method, explainer, this.wildcards["model"]),
+        n_samples=config.explain.samples,
+        progress=lambda text: log.info("%s %s: %s", this.name, method, text),
+    )
+    for name, table in found.tables.items():
+        for column in ("method", "model", "dataset"):
+            table.insert(0, column, this.wildcards[column])
+        artefacts.write_table(this.path(name), table)
+        cost = {"runs": found.seconds} if name == "runs" else {}
+        this.describe(this.path(name), kind=f"budget {name}", cost=cost)
+
+
+@job
+def budget(this: Job) -> None:
+    """Cells of all methods → tables, figures and sentences."""
+    from gpex_bench.studies.budget.answer import budget
+
+    config = this.config
+    parts = {
+        name: _joined([artefacts.read_table(path) for path in this.paths(name)]) for name in PARTS
+    }
+    parts["seconds"] = pd.DataFrame([row for path in this.paths("runs") for row in _seconds(path)])
+    evolutionary = {
+        name
+        for name in config.entries["method"]
+        if getattr(config.method(name), "kind", "") == EVOLVES
+    }
+    found = budget(parts, _plan(this), config.headline, evolutionary)
+    write(this, found)
+
+
+def _plan(this: Job) -> Budget:
+    """Return the section `budget`."""
+    if not isinstance(this.config.study, Budget):
+        raise ValueError(
+            "This config has no section `budget`; add one, or do not ask for its files."
+        )
+    return this.config.study
+
+
+def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows of all tables; an empty one decides no column's type."""
+    filled = [table for table in tables if len(table)]
+    return pd.concat(filled, ignore_index=True) if filled else tables[0]
+
+
+def _seconds(path: Path) -> list[dict[str, Any]]:
+    """Return the measured seconds of one method on one network, from the sidecar of its runs."""
+    dataset, model, _, method = path.parts[-5:-1]
+    rows = artefacts.read_sidecar(path)["cost"]["runs"]
+    return [{"dataset": dataset, "model": model, "method": method} | row for row in rows]

@@ -1,0 +1,1 @@
+"""Settings of surrogates, networks or datasets, compared on a grid."""

@@ -1,0 +1,1 @@
+"""How much of a score's variance each source of randomness makes."""

@@ -1,0 +1,1 @@
+"""How well a surrogate stands in for a network."""

@@ -1,0 +1,1 @@
+"""The algebra of Gaussian processes in weight space."""

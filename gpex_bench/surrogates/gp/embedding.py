@@ -1,0 +1,73 @@
+"""The network's own embedding, on which surrogates without a trained kernel rest."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gpex_bench.surrogates.gp.features import FeatureMap
+from gpex_bench.types import Model, demands
+from gpex_bench.types.passes import CHUNK
+
+WIDEST = 2048  # numbers in the embedding vector of a network with features per place
+
+
+class Embedding(FeatureMap):
+    """The features that a network's explained outputs are affine in: [batch, group, width].
+
+    The network is held and not owned: its weights are in its own artefact and stay out of this module's state_dict.
+    """
+
+    def __init__(self, network: Model) -> None:
+        super().__init__()
+        self._held = (network,)  # a tuple hides it from nn.Module
+
+    @property
+    def network(self) -> Model:
+        """The network."""
+        return self._held[0]
+
+    def forward(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch group width"]:
+        """Return the features: one group for all heads, or one group per head."""
+        return self.network.explained_features(x)
+
+    def vector(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch width"]:
+        """Return one vector per input; features per place are averaged to a coarser map if they are too many."""
+        u = self(x)
+        grid = self.network.grid(x) if u.shape[1] > 1 else None
+        if grid is not None:
+            height, width = grid
+            share = min(1.0, (WIDEST / u[0].numel()) ** 0.5)
+            coarse = (max(1, int(height * share)), max(1, int(width * share)))
+            u = nn.functional.adaptive_avg_pool2d(u.mT.unflatten(2, grid), coarse)
+        return u.flatten(1)
+
+
+def embedded(
+    model: Model, x: Float[Tensor, "n *feature"], device: str = "cpu"
+) -> tuple[Float[Tensor, "n width"], Float[Tensor, "n head"]]:
+    """Return embedding vectors and explained outputs, both on the CPU, without gradients.
+
+    Raises:
+        ValueError: fewer than 2 inputs, a network without heads, or features or outputs that are not finite.
+    """
+    if len(x) < 2:
+        raise ValueError(f"data.train must have at least 2 samples, got {len(x)}.")
+    network = deepcopy(model).to(device).eval()
+    features = Embedding(network)
+    parts = []
+    with torch.no_grad():
+        for part in x.split(CHUNK):
+            there = part.to(device)
+            parts.append((features.vector(there).cpu(), network.explained(there).cpu()))
+    u, y = (torch.cat(column) for column in zip(*parts, strict=True))
+    demands.has_heads(y)
+    for name, values in (("embedding", u), ("output", y)):
+        if not values.isfinite().all():
+            raise ValueError(
+                f"The network's {name} must be finite on data.train, got {values[~values.isfinite()][0]}."
+            )
+    return u, y

@@ -1,0 +1,1 @@
+"""How GPEX is fitted: the kernel map and what it is trained for."""

@@ -1,0 +1,341 @@
+"""What the presets of GPEX share: every ingredient of a fit is a field, and a preset is nothing but its defaults.
+
+Akbarnejad, Bigras, Ray (2023), "GPEX, A Framework For Interpreting Artificial Neural Networks"; `docs/gpex.md` has the
+equations, the presets side by side, and the reason of each ingredient.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import astuple
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from gpex_bench.surrogates.gp import posterior
+from gpex_bench.surrogates.gp.row_store import RowStore
+from gpex_bench.surrogates.gp.streaming import streamed
+from gpex_bench.surrogates.gp.weight_space import Rows, WeightSpaceSurrogate, conditioned, restored
+from gpex_bench.surrogates.gpex_fit import matching, observation, refresh
+from gpex_bench.surrogates.gpex_fit.kernel_map import KernelMap, Shape, kernel_map
+from gpex_bench.surrogates.gpex_fit.matching import Samples, Schedule, Targets, Training, in_parts
+from gpex_bench.surrogates.gpex_fit.mixing import mixed
+from gpex_bench.surrogates.gpex_fit.observation import Held
+from gpex_bench.surrogates.gpex_fit.step import Objective
+from gpex_bench.surrogates.gpex_fit.trunks import Trunk
+from gpex_bench.types import Dataset, Model, Progress, Recipe, demands, settings
+from gpex_bench.types.passes import CHUNK
+
+OWN = 2023  # keeps GPEX's random numbers apart from those that the network's weights came from, also with equal seeds
+FORMAT = 2  # of checkpoints; another number makes the old ones foreign
+Statistics = Literal["running", "stored", "batch"]
+
+
+@settings
+class GpexRecipe(Recipe, ABC):
+    """Gaussian processes on a kernel network that is trained to match the explained network."""
+
+    # kernel
+    dim: int = 20  # of each kernel space
+    width: int = 256  # of the hidden layer between trunk and embedding
+    norm: float  # of an embedding; only its ratio to the noise matters
+    slope: float  # of the leaky ReLU at the end; 1 leaves it out, so that embeddings may point in opposite directions
+    trunk: Trunk  # where the kernel network's first layers come from
+    shared: bool = False  # one kernel for all heads, or one per head
+    whitening: (
+        float | None
+    )  # evens out the kernel's directions after training; smaller is stronger, null leaves them
+    # process
+    standardise: (
+        bool  # targets per head, so that one scale of noise and a zero prior mean suit every head
+    )
+    noise: float | None  # the ridge s2 in training; null learns one per kernel
+    noise_per_point: bool = False  # a fixed noise is multiplied by the number of inducing points
+    ridge: (
+        float | None
+    )  # the final s2, in units of the inducing points' summed squared norm; null keeps that of training
+    input_noise: (
+        bool  # the noise in intervals depends on the input, and is calibrated on held-out samples
+    )
+    n_inducing: int | None = (
+        None  # how many training samples the processes are conditioned on; null is all
+    )
+    rows: Rows = "float32"  # how embeddings are kept, in training (statistics: stored) and after; int16: fixed point
+    # training
+    objective: Objective  # predictive density, or the squared error over the clamped, detached latent variance
+    statistics: (
+        Statistics  # how the sums over the inducing points follow the kernel network, see `refresh`
+    )
+    window: int = 20  # memory of the running statistics, mini-batches
+    n_steps: int
+    second_steps: int  # a second phase after one refresh of all rows; 0 leaves it out
+    updates: int  # row mini-batches refreshed per step of the second phase
+    batch_size: int = 64  # mixed inputs per step
+    n_refreshed: int = (
+        64  # inducing points embedded anew per step; at least 3 * dim avoids over-fitting the batch
+    )
+    learning_rate: float
+    trunk_learning_rate: float  # 0 freezes the trunk
+    decay: bool  # learning rates rise and fall in one cycle, or stay
+    perturbation: float  # s.d. of noise added to mixed inputs, in units of the inputs
+    held_out: float = (
+        0.1  # share of the training samples kept from the gradient, to judge and to calibrate
+    )
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        demands.at_least(
+            self, 1, "dim", "width", "n_steps", "batch_size", "n_refreshed", "window", "updates"
+        )
+        demands.at_least(self, 0, "second_steps", "trunk_learning_rate", "perturbation", "slope")
+        demands.positive(self, "norm", "learning_rate")
+        demands.positive(
+            self,
+            *(name for name in ("noise", "ridge", "whitening") if getattr(self, name) is not None),
+        )
+        demands.one_of(
+            self,
+            trunk=get_args(Trunk),
+            statistics=get_args(Statistics),
+            objective=get_args(Objective),
+        )
+        demands.one_of(self, rows=get_args(Rows))
+        if self.n_inducing is not None and self.n_inducing <= self.dim:
+            raise ValueError(
+                f"n_inducing must be null or more than dim ({self.dim}), got {self.n_inducing}."
+            )
+        if not 0 < self.held_out < 1:
+            raise ValueError(f"held_out must be a share in (0, 1), got {self.held_out!r}.")
+        if self.objective == "latent" and self.noise is None:
+            raise ValueError(
+                "noise must be fixed for the objective 'latent', which says nothing about it, got None."
+            )
+
+    def fit(
+        self, model: Model, data: Dataset, seed: int, progress: Progress
+    ) -> WeightSpaceSurrogate:
+        """Train the kernel map, then condition the processes on the inducing points exactly.
+
+        Raises:
+            ValueError: the network's outputs are not finite, it has none, there are too few training samples (also
+                for n_inducing), or a checkpoint belongs to another fit.
+            FloatingPointError: training diverged.
+        """
+        n = len(data.train.x)
+        if n <= self.dim or n < 3:
+            raise ValueError(
+                f"data.train must have more samples than dim ({self.dim}), got {n}; a kernel space of as many "
+                "dimensions as samples fits anything. Lower dim."
+            )
+        seeds = np.random.SeedSequence([seed, OWN]).generate_state(3).tolist()
+        order = torch.randperm(n, generator=torch.Generator().manual_seed(seeds[1]))
+        n_held_out = max(2, round(self.held_out * n))
+        held, rest = order[:n_held_out], order[n_held_out:]
+        if self.n_inducing is not None and self.n_inducing > len(rest):
+            raise ValueError(
+                f"n_inducing must be at most {len(rest)}, which is what held_out ({self.held_out}) leaves of {n} "
+                f"training samples, got {self.n_inducing}; null is all of them, also those held out from the gradient."
+            )
+        inducing = rest[: self.n_inducing]
+
+        network = deepcopy(model).to(self.device).eval().requires_grad_(False)
+        x = data.train.x.to(self.device)
+        y = in_parts(network.explained, x)
+        targets = Targets(network=network.explained, **self._units(y))
+        f = self._kernel_map(model, data, y.shape[1], seeds[0]).to(self.device)
+        v = posterior.standardised(y, targets.offset, targets.scale)
+        check = mixed(x[held], matching.N_CHECK, torch.Generator().manual_seed(seeds[2]))
+        others = x[rest]
+        samples = Samples(
+            x=others,
+            inducing=others[: self.n_inducing],  # a view
+            v=v[inducing],
+            check=Held(x=check, v=targets(check)),
+        )
+        key = self._key(model, data, seed)
+        noise = self._trained(f, samples, targets, seed=seeds[1], progress=progress, key=key)
+        return self._conditioned(
+            f,
+            network,
+            data,
+            inducing=inducing,
+            held=Held(x=x[held], v=v[held]),
+            samples=samples,
+            targets=targets,
+            noise=noise,
+        )
+
+    def restore(
+        self, model: Model, data: Dataset, state: Mapping[str, Tensor]
+    ) -> WeightSpaceSurrogate:
+        """Return the fitted surrogate whose state_dict this is.
+
+        Raises:
+            ValueError: the state belongs to another network, dataset or recipe.
+        """
+        n_heads = len(demands.entry(state, "offsets", self))
+        features = self._kernel_map(model, data, n_heads, seed=0)
+        return restored(features, data, state, f"a {self} for {type(model).__name__}")
+
+    def _units(self, y: Float[Tensor, "n head"]) -> dict[str, Tensor]:
+        """Return offset and scale of the targets."""
+        offset, scale = posterior.target_units(y)
+        if self.standardise:
+            return {"offset": offset, "scale": scale}
+        return {"offset": torch.zeros_like(offset), "scale": torch.ones_like(scale)}
+
+    def _kernel_map(self, model: Model, data: Dataset, n_heads: int, seed: int) -> KernelMap:
+        """Return an untrained kernel map."""
+        is_spatial = model.grid(data.train.x[:1]) is not None
+        if is_spatial and self.shared:
+            raise ValueError(
+                "shared must be false for heads that stand for places: each has a kernel at its place."
+            )
+        shape = Shape(
+            n_groups=1 if self.shared else n_heads,
+            n_heads=n_heads,
+            dim=self.dim,
+            width=self.width,
+            norm=self.norm,
+            slope=self.slope,
+            is_spatial=is_spatial,
+            is_noisy=self.input_noise,
+        )
+        return kernel_map(model, data, shape, self.trunk, seed)
+
+    def _trained(  # noqa: PLR0913 - the pieces of one fit
+        self,
+        f: KernelMap,
+        samples: Samples,
+        targets: Targets,
+        *,
+        seed: int,
+        progress: Progress,
+        key: Tensor,
+    ) -> Float64[Tensor, "group"]:
+        """Train the kernel map in place and return the noise of each kernel."""
+        noise = None
+        if self.noise is not None:
+            value = self.noise * (len(samples.v) if self.noise_per_point else 1)
+            noise = torch.full(
+                (f.shape.n_groups,), value, dtype=torch.float64, device=samples.v.device
+            )
+        training = Training(
+            f,
+            samples,
+            targets,
+            self._schedule(),
+            refresh=self._refresh(f, samples),
+            noise=noise,
+            generator=torch.Generator().manual_seed(seed),
+        )
+        return training.run(progress, key)
+
+    def _finished(
+        self, f: KernelMap, samples: Samples, noise: Float64[Tensor, "group"]
+    ) -> tuple[posterior.Statistics, Float64[Tensor, "group"]]:
+        """Even out and scale the kernel in place; return the statistics in training, and the ridge per inducing point.
+
+        A kernel and its ridge can be scaled together without a change of the mean. The scale is the one with the
+        largest evidence, the mean of v (v - mean) over s2 (heads that never vary do not count), so that variances have
+        the size of the residuals.
+        """
+        sums = _sums(f, samples)
+        if self.whitening is not None:
+            f.whiten(sums.a / sums.count, self.whitening)
+            sums = _sums(f, samples)
+        if self.ridge is None:
+            return sums, noise / sums.count
+        s2 = self.ridge * sums.a.diagonal(dim1=-2, dim2=-1).sum(-1)
+        w = posterior.weights(matching.unit_state(sums, s2.log()))
+        n_varying = (sums.c > 0).sum(1).clamp(min=1)
+        amplitude = (sums.c - (sums.b * w).sum(1)).sum(1) / (n_varying * s2 * sums.count)
+        amplitude = torch.where(amplitude > 0, amplitude, 1.0)  # no head varies
+        f.scale(amplitude.sqrt())
+        return _sums(f, samples), amplitude * s2 / sums.count
+
+    def _conditioned(  # noqa: PLR0913 - the pieces of one fit
+        self,
+        f: KernelMap,
+        network: Model,
+        data: Dataset,
+        *,
+        inducing: Tensor,
+        held: Held,
+        samples: Samples,
+        targets: Targets,
+        noise: Tensor,
+    ) -> WeightSpaceSurrogate:
+        """Finish the kernel, calibrate the noise without the held-out samples, and condition on all inducing points."""
+        f.requires_grad_(False)
+        sums, per_point = self._finished(f, samples, noise)
+        if self.input_noise:
+            state = matching.unit_state(sums, (per_point * sums.count).log())
+            observation.calibrate(f, state, held, samples.check)
+        index = None if self.n_inducing is None else inducing
+        n = len(data.train.x) if index is None else len(index)
+        final = noise if self.ridge is None else per_point * n
+        units = (targets.offset.cpu(), targets.scale.cpu())
+        return conditioned(
+            f, network, data, final, index=index, units=units, kind=self.rows, device=self.device
+        )
+
+    def _refresh(self, f: KernelMap, samples: Samples) -> refresh.Refresh:
+        """Return the policy that keeps the statistics up to date."""
+        if self.statistics == "running":
+            return refresh.Running(_sums(f, samples), self.window)
+        if self.statistics == "batch":
+            return refresh.Batch(_sums(f, samples))
+        bound = self.norm * max(1.0, self.slope)  # of every entry while the mixer is the identity
+        rows = RowStore((len(samples.v), f.shape.n_groups, f.shape.dim), self.rows, bound)
+        return refresh.Stored(_sums(f, samples, rows), rows)
+
+    def _schedule(self) -> Schedule:
+        """Return how long and how fast to train."""
+        return Schedule(
+            n_steps=self.n_steps,
+            second_steps=self.second_steps,
+            updates=self.updates,
+            batch_size=self.batch_size,
+            n_refreshed=self.n_refreshed,
+            learning_rate=self.learning_rate,
+            trunk_learning_rate=self.trunk_learning_rate,
+            is_decaying=self.decay,
+            perturbation=self.perturbation,
+            objective=self.objective,
+        )
+
+    def _key(self, model: Model, data: Dataset, seed: int) -> Tensor:
+        """Return a hash of all that a fit depends on: a checkpoint must share it with the fit that goes on from it."""
+        digest = hashlib.sha256(repr((FORMAT, type(self).__name__, astuple(self), seed)).encode())
+        for tensor in (*model.state_dict().values(), data.train.x):
+            digest.update(tensor.detach().cpu().contiguous().view(-1).numpy())
+        return torch.tensor([*digest.digest()], dtype=torch.uint8)
+
+
+def _sums(f: KernelMap, samples: Samples, rows: RowStore | None = None) -> posterior.Statistics:
+    """Return the statistics of the inducing points in one pass that keeps no embedding but in `rows`.
+
+    With `rows` they are those of the embeddings as they are stored.
+    """
+
+    def blocks() -> Iterator[tuple[Tensor, Tensor]]:
+        start = 0
+        v = posterior.grouped(samples.v, f.shape.n_groups)
+        for x, targets in zip(samples.inducing.split(CHUNK), v.split(CHUNK), strict=True):
+            with torch.no_grad():
+                u = f(x)
+            if rows is not None:
+                here = slice(start, start + len(u))
+                rows[here] = u
+                u = rows[here].to(u)
+            start += len(x)
+            yield u, targets
+
+    return streamed(blocks())

@@ -1,0 +1,120 @@
+"""The first layers of a kernel network: a copy of the explained network's own, or a trunk that knows nothing of it.
+
+Batch norm is fixed while a kernel network is trained (see `kernel_map`), so that a trunk with new weights needs fixed
+statistics that suit it: they are measured once, on training samples, before the training.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gpex_bench.types import Dataset, Model
+
+Trunk = Literal["network", "reset", "thin_resnet", "resnet18", "mlp"]
+WIDTHS = {
+    "thin_resnet": 8,
+    "resnet18": 64,
+}  # channels of a ResNet's first stage; 64 is the ResNet-18 of he2016deep
+HIDDEN = 512  # units of each of the two layers of the perceptron
+N_MEASURED = 512  # training samples on which the statistics of new batch-norm layers are measured
+
+
+def trunk(model: Model, data: Dataset, kind: Trunk) -> nn.Module:
+    """Return a trunk on the CPU in eval mode; new weights come from torch's current random state.
+
+    network: a copy of `model.trunk`. reset: the same with new weights. thin_resnet, resnet18: a ResNet-18 for small
+    images (3 x 3 stem without pooling). mlp: two dense layers, without locations.
+
+    Raises:
+        ValueError: the network has no module `trunk`, its trunk returns something else than [batch, channel, height,
+            width] or [batch, feature], or a ResNet is asked for a table.
+    """
+    if kind in WIDTHS and not data.is_image:
+        raise ValueError(
+            f"trunk {kind!r} takes images, but {data.name!r} is a table; choose network, reset or mlp."
+        )
+    made: nn.Module
+    if kind in WIDTHS:
+        made = _resnet(data.train.x.shape[1], WIDTHS[kind])
+    elif kind == "mlp":
+        made = _mlp(data.baseline.numel())
+    else:
+        made = _copy(model, data, kind)
+    if kind != "network":
+        _measure(made, data.train.x[:N_MEASURED])
+    return made.eval().requires_grad_(True)
+
+
+def _copy(model: Model, data: Dataset, kind: Trunk) -> nn.Module:
+    """Return the network's own trunk, or the same with new weights."""
+    own, name = getattr(model, "trunk", None), type(model).__name__
+    shape = (
+        "[batch, channel, height, width] or [batch, feature]"
+        if data.is_image
+        else "[batch, feature]"
+    )
+    if not isinstance(own, nn.Module):
+        raise ValueError(
+            f"{name} must have a module `trunk` that returns {shape}; GPEX's kernel map starts from it. "
+            "Or choose a trunk of its own: thin_resnet, resnet18 or mlp."
+        )
+    made = deepcopy(own).cpu().eval()
+    if kind == "reset":
+        for module in made.modules():
+            if callable(reset := getattr(module, "reset_parameters", None)):
+                reset()
+    with torch.no_grad():
+        found = made(data.train.x[:1]).shape
+    if len(found) not in ((2, 4) if data.is_image else (2,)):
+        raise ValueError(f"{name}.trunk must return {shape}, got shape {tuple(found)}.")
+    return made
+
+
+def _resnet(n_channels: int, width: int) -> nn.Sequential:
+    """Return a ResNet-18 up to its map, an eighth of the image's height and width."""
+    from torchvision.models.resnet import BasicBlock, conv1x1, conv3x3
+
+    layers: list[nn.Module] = [conv3x3(n_channels, width), nn.BatchNorm2d(width), nn.ReLU()]
+    n_in = width
+    for stage in range(4):
+        n_out = width * 2**stage
+        stride = 1 if stage == 0 else 2
+        shortcut = None
+        if n_in != n_out:
+            shortcut = nn.Sequential(conv1x1(n_in, n_out, stride), nn.BatchNorm2d(n_out))
+        layers += [BasicBlock(n_in, n_out, stride, shortcut), BasicBlock(n_out, n_out)]
+        n_in = n_out
+    made = nn.Sequential(*layers)
+    for module in made.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return made
+
+
+def _mlp(n_features: int) -> nn.Sequential:
+    """Return two dense layers."""
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(n_features, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU()
+    )
+
+
+def _measure(module: nn.Module, x: Float[Tensor, "n *feature"]) -> None:
+    """Set the running statistics of batch-norm layers to those of these inputs."""
+    norms = [
+        layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)
+    ]
+    if not norms or len(x) < 2:
+        return
+    momenta = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.reset_running_stats()
+        layer.momentum = None  # the plain mean over batches
+    with torch.no_grad():
+        module.train()(x)
+    for layer, momentum in zip(norms, momenta, strict=True):
+        layer.momentum = momentum

@@ -1,0 +1,1 @@
+"""Frames: their columns, their order, and how they are written."""

@@ -1,0 +1,124 @@
+"""Frames as text: CSV for machines, Markdown for pull requests, LaTeX (booktabs) for papers.
+
+All three are functions of the frame's content alone: rows are sorted by their keys, so the order in which cells were
+computed never shows. A cell without a number says why instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from gpex_bench.tables.frames import (
+    OUTCOMES,
+    Record,
+    groups,
+    interval,
+    method_order,
+    metric_order,
+    ordered,
+    partial,
+    records,
+    require,
+    wording,
+)
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+}
+
+
+def csv(frame: pd.DataFrame) -> str:
+    """Return the frame as CSV: key columns first, rows sorted by them, eight significant digits, LF line ends."""
+    return ordered(frame).to_csv(index=False, float_format="%.8g", lineterminator="\n")
+
+
+def cell_text(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what a reader sees of one outcome, and its mark: "best" alone, "tied" with the best, or nothing."""
+    if row["state"] != "ok":
+        return wording(row["state"], row["reason"]), ""
+    note = f" ({partial(row)})" if partial(row) else ""
+    text = " ".join(interval(row["mean"], row["low"], row["high"])) + note
+    return text, row["mark"]
+
+
+def wide(
+    outcomes: pd.DataFrame, methods: Sequence[Record], metrics: Sequence[Record], headline: str
+) -> dict[tuple[str, str], pd.DataFrame]:
+    """Return, by dataset and model, a frame method x metric of (text, mark); best first by the headline metric."""
+    require(outcomes, OUTCOMES, "outcomes")
+    tables = {}
+    for (dataset, model), block in groups(ordered(outcomes), ["dataset", "model"]):
+        cells = block.assign(cell=pd.Series(map(cell_text, records(block)), index=block.index))
+        table = cells.pivot(index="method", columns="metric", values="cell")
+        rows = method_order(block, methods, metrics, headline)
+        tables[str(dataset), str(model)] = table.loc[rows, metric_order(block, metrics, headline)]
+    return tables
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Return a wide table of (text, mark) as aligned Markdown: best in bold, ties with an equals sign."""
+    style = {"best": "**{}**", "tied": "{} ="}
+    shown = table.map(lambda cell: style.get(cell[1], "{}").format(cell[0])).reset_index()
+    return plain_markdown(shown)
+
+
+def plain_markdown(frame: pd.DataFrame) -> str:
+    """Return a frame of text as aligned Markdown."""
+    cells = [
+        [str(name) for name in frame.columns],
+        *(map(str, row) for row in frame.itertuples(index=False)),
+    ]
+    lines = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in cells]
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    padded = (
+        " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in lines
+    )
+    return "".join(f"| {line} |\n" for line in padded)
+
+
+def latex(table: pd.DataFrame, caption: str, label: str) -> str:
+    """Return a wide table of (text, mark) for LaTeX with booktabs; bold where the best is told from all others."""
+    style = {"best": r"\textbf{{{}}}", "tied": r"{}$^{{=}}$"}
+    body = table.map(lambda cell: style.get(cell[1], "{}").format(escape(cell[0]))).reset_index()
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escape(caption)}}}",
+        rf"\label{{{label}}}",
+        rf"\begin{{tabular}}{{{'l' * len(body.columns)}}}",
+        r"\toprule",
+        " & ".join(escape(str(name)) for name in body.columns) + r" \\",
+        r"\midrule",
+        *(
+            " & ".join([escape(str(row[0])), *row[1:]]) + r" \\"
+            for row in body.itertuples(index=False)
+        ),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def escape(text: str) -> str:
+    """Return text as LaTeX shows it literally."""
+    return re.sub(
+        r"(?<![\w.])-(?=\d)", "$-$", "".join(LATEX.get(character, character) for character in text)
+    )

@@ -1,0 +1,354 @@
+"""The nouns: what travels between the stages, and the contracts that plug-ins fulfil.
+
+Everything here is either a frozen value or an abstract class. An object's fields are its hyperparameters (plug-ins)
+or its content (values); nothing is learned into them. Shapes are jaxtyping annotations and are enforced in the tests.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from gpex_bench.types.values import (
+    Attribution,
+    Axiom,
+    Dataset,
+    Examples,
+    Explanation,
+    Need,
+    Posterior,
+    Prototype,
+    Query,
+    Removal,
+    Split,
+    Truth,
+    settings,
+    value,
+)
+
+__all__ = [
+    "Architecture",
+    "Attribution",
+    "Axiom",
+    "Case",
+    "Dataset",
+    "Examples",
+    "Explainer",
+    "Explanation",
+    "Measurement",
+    "Metric",
+    "Model",
+    "Need",
+    "Posterior",
+    "Progress",
+    "Prototype",
+    "Query",
+    "Recipe",
+    "Removal",
+    "Source",
+    "Split",
+    "Study",
+    "Surrogate",
+    "Task",
+    "Truth",
+    "settings",
+    "value",
+]
+
+
+@value
+class Task:
+    """All an explainer may look at."""
+
+    model: Model
+    data: Dataset
+    surrogate: Surrogate | None
+    seed: int
+
+    def seeded(self, sample: int) -> int:
+        """Return a seed in [1, 2**31) that depends on (seed, sample) only; never 0, which some libraries ignore."""
+        state = np.random.SeedSequence([self.seed, int(sample)]).generate_state(1, np.uint32)
+        return int(state[0]) % (2**31 - 1) + 1
+
+    def generator(self, sample: int) -> torch.Generator:
+        """Return a CPU generator seeded from (seed, sample), so that no result depends on the batch."""
+        return torch.Generator().manual_seed(self.seeded(sample))
+
+
+@value
+class Case:
+    """All a metric may look at: one method's explanations of some queries."""
+
+    task: Task
+    query: Query
+    explanation: Explanation
+    explainer: Explainer
+    measured: Mapping[Measurement, Any] = field(
+        default_factory=dict
+    )  # what its metrics ask for, each made once
+
+    def read(self, measurement: Measurement) -> Any:
+        """Return what was measured; raises ValueError if it was not."""
+        if measurement not in self.measured:
+            raise ValueError(
+                f"case.measured lacks {measurement}, which this metric reads; "
+                "name it in Metric.measurements and make the case with `measurements.measured`."
+            )
+        return self.measured[measurement]
+
+
+# --- contracts ------------------------------------------------------------------------------------------------------
+
+
+class Progress:
+    """Hears how far a long fit is, and keeps what it needs to go on after it was killed; this one forgets both."""
+
+    def __call__(self, text: str) -> None:
+        """Hear one line."""
+
+    def keep(self, state: Mapping[str, Tensor]) -> None:
+        """Keep all that is needed to go on from here, in place of what was kept before."""
+
+    def kept(self) -> Mapping[str, Tensor] | None:
+        """Return what was kept last, or None at a fresh start."""
+        return None
+
+
+class Model(nn.Module, ABC):
+    """A network whose outputs are linear in its embedding: forward = head(embed(x))."""
+
+    head: nn.Linear
+
+    @abstractmethod
+    def embed(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch width"]:
+        """Return the penultimate features."""
+
+    def forward(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch head"]:
+        """Return the logits."""
+        return self.head(self.embed(x))
+
+    def explained(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch head"]:
+        """Return the outputs that a surrogate stands in for: the logits, unless a network says otherwise."""
+        return self(x)
+
+    def explained_features(
+        self, x: Float[Tensor, "batch *feature"]
+    ) -> Float[Tensor, "batch group width"]:
+        """Return the features that the explained outputs are affine in: one group for all heads, or one per head."""
+        return self.embed(x)[:, None]
+
+    def grid(self, x: Float[Tensor, "batch *feature"]) -> tuple[int, int] | None:
+        """Return height and width of the map whose places the explained outputs are, row by row, or None."""
+        return None
+
+
+class Surrogate(nn.Module, ABC):
+    """A fitted stand-in for a network, conditioned on inducing points; its state_dict is its artefact."""
+
+    @abstractmethod
+    def posterior(self, x: Float[Tensor, "batch *feature"]) -> Posterior:
+        """Return the posterior of every head."""
+
+    def similarity(
+        self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
+    ) -> Float[Tensor, "batch n_train"]:
+        """Return how near each inducing point is in the kernel space of the target's head."""
+        raise self._lacks("similarity to training samples")
+
+    def contribution(
+        self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
+    ) -> Float[Tensor, "batch n_train"]:
+        """Return the share of each inducing point in the posterior mean; the shares and `offset` sum to it."""
+        raise self._lacks("contributions of training samples")
+
+    def neighbours(
+        self,
+        x: Float[Tensor, "batch *feature"],
+        target: Int[Tensor, "batch"],
+        k: int,
+        by: str = "similarity",
+    ) -> Examples:
+        """Return the k inducing points with the largest similarity or contribution.
+
+        Raises:
+            ValueError: k is not in [1, n_train], or `by` is neither "similarity" nor "contribution".
+        """
+        if by not in ("similarity", "contribution"):
+            raise ValueError(f"by must be 'similarity' or 'contribution', got {by!r}.")
+        found = (self.similarity if by == "similarity" else self.contribution)(x, target)
+        if not 1 <= k <= found.shape[1]:
+            raise ValueError(
+                f"k must be between 1 and the {found.shape[1]} training samples, got {k}."
+            )
+        weight, index = found.topk(k, dim=1)
+        return Examples(index=index, weight=weight)
+
+    @abstractmethod
+    def offset(self, target: Int[Tensor, "batch"]) -> Float[Tensor, "batch"]:
+        """Return the prior mean of each target's head."""
+
+    def relevance(
+        self, x: Float[Tensor, "batch channel height width"], target: Int[Tensor, "batch"]
+    ) -> Float[Tensor, "batch height width"] | None:
+        """Return where in an image the posterior mean comes from (summing to mean - offset), or None."""
+        return None
+
+    def effective_rank(self, is_centred: bool = False) -> Float[Tensor, "group"] | None:
+        """Return how many directions each kernel uses on the training samples, or None without a weight space.
+
+        The exponential of the entropy of the eigenvalues' shares in the trace of A = U'U, in [1, dim]
+        (roy2007effective); `is_centred`: of embeddings minus their mean. A kernel serves head / group successive heads.
+        """
+        return None
+
+    def _lacks(self, what: str) -> NotImplementedError:
+        """Return the error of a surrogate that cannot say this."""
+        return NotImplementedError(
+            f"{type(self).__name__} has no {what}; choose a surrogate that has, such as gpex."
+        )
+
+
+class Source(ABC):
+    """A dataset that can be loaded or generated. Concrete classes are `settings` in `data/<name>.py`."""
+
+    offers: ClassVar[frozenset[Need]]
+
+    @abstractmethod
+    def load(self) -> Dataset:
+        """Return the dataset; the same settings give the same bits."""
+
+
+class Architecture(ABC):
+    """A kind of network and how it is trained. Concrete classes are `settings` in `models/<name>.py`."""
+
+    offers: ClassVar[frozenset[Need]] = frozenset({Need.GRADIENT, Need.MODULES})
+    takes: ClassVar[frozenset[Need]]  # the kind of feature tensor it takes: IMAGE or TABLE
+    explained: ClassVar[str] = (
+        "logits"  # what surrogates stand in for (`Model.explained`): logits or attention
+    )
+
+    @abstractmethod
+    def build(self, data: Dataset) -> Model:
+        """Return an untrained network for this dataset; weights come from torch's current random state."""
+
+    @abstractmethod
+    def train(self, data: Dataset, seed: int, progress: Callable[[str], None]) -> Model:
+        """Return a network in eval mode, trained on data.train alone."""
+
+
+class Recipe(ABC):
+    """How a surrogate is fitted. Concrete classes are `settings` in `surrogates/<name>.py`."""
+
+    takes_explained: ClassVar[frozenset[str]] = frozenset(
+        {"logits", "attention"}
+    )  # `Architecture.explained`
+    exact: ClassVar[bool] = (
+        False  # holds the network's logits by construction, so that a good match is no finding
+    )
+
+    @abstractmethod
+    def fit(self, model: Model, data: Dataset, seed: int, progress: Progress) -> Surrogate:
+        """Return a fitted surrogate in eval mode; looks at data.train alone."""
+
+    @abstractmethod
+    def restore(self, model: Model, data: Dataset, state: Mapping[str, Tensor]) -> Surrogate:
+        """Return the fitted surrogate whose state_dict this is."""
+
+
+class Explainer(ABC):
+    """One way to explain a network. Concrete classes are `settings` in `methods/<name>.py`, one per file."""
+
+    reference: ClassVar[str]  # BibTeX key in docs/references.bib
+    kind: str  # gradient, propagation, perturbation, evolutionary, surrogate, examples, control; a wrapper: its other
+    explains: ClassVar[type] = Attribution
+    needs: frozenset[Need] = frozenset()  # a class attribute, or a property of a wrapper
+    offers: frozenset[Need] = frozenset()  # to metrics: RESIDUAL, if its attributions have one
+    surrogate: str | None = (
+        None  # run id of the fitted thing it uses; a class attribute or a hyperparameter
+    )
+    axioms: ClassVar[frozenset[Axiom]] = frozenset()
+
+    @abstractmethod
+    def explain(self, task: Task, query: Query) -> Explanation:
+        """Return an explanation of each query; rows do not influence one another."""
+
+
+class Measurement(ABC):
+    """What metrics learn from a network or an explainer, made once per cell and read by every metric that names it.
+
+    Concrete classes are `settings` in `measurements/`; equal ones are one measurement. What it gives is a `value`.
+    """
+
+    re_explains: ClassVar[bool] = False  # calls the explainer again
+    changes_network: ClassVar[bool] = (
+        False  # explains another network than the one that a surrogate was fitted to
+    )
+
+    @abstractmethod
+    def measure(self, case: Case) -> Any:
+        """Return the value; rows do not influence one another, and draws depend on (purpose, seed, sample) only."""
+
+
+class Metric(ABC):
+    """One number per explained sample. Concrete classes are `settings` in `metrics/<name>.py`, one per file."""
+
+    reference: ClassVar[str]
+    measures: ClassVar[
+        str
+    ]  # faithfulness, truth, robustness, randomisation, complexity, axiom or examples
+    higher_is_better: ClassVar[bool]
+    range: ClassVar[tuple[float, float]]  # closed interval of possible scores; may be infinite
+    chance: ClassVar[
+        float | None
+    ]  # expected score of a random explanation; None where it depends on the data
+    caveat: ClassVar[str | None] = (
+        None  # why a better map need not score better than its negation; printed on the page
+    )
+    scores: ClassVar[type] = Attribution
+    needs: ClassVar[frozenset[Need]] = frozenset()
+
+    def measurements(self) -> tuple[Measurement, ...]:
+        """Return what must be measured before it can score."""
+        return ()
+
+    @property
+    def re_explains(self) -> bool:
+        """Whether it calls the explainer again: it then sees fewer samples."""
+        return any(measurement.re_explains for measurement in self.measurements())
+
+    @abstractmethod
+    def score(self, case: Case) -> Float[Tensor, "batch"]:
+        """Return one number per sample, nothing else."""
+
+
+class Study(ABC):
+    """A question that a run of the benchmark does not answer by itself.
+
+    Concrete classes are `settings` in `studies/<name>/plan.py`; their fields are the section of a config that has
+    the study's name. A config has one study at most.
+    """
+
+    question: str  # heads the page of the answer; a class attribute, or a hyperparameter
+    reference: ClassVar[str]  # BibTeX key in docs/references.bib of what it repeats
+    needs: ClassVar[frozenset[str]] = frozenset()  # sections of the config that it asks for
+    refuses: ClassVar[frozenset[str]] = frozenset()  # sections that would be without effect
+    has_report: ClassVar[bool] = True  # whether the run's report is made beside the study's page
+
+    def expand(self, sections: Mapping[str, Any], networks: Sequence[Any]) -> tuple[Any, Any]:
+        """Return the plug-in sections and the networks that the run is made of; a study may put a grid in place."""
+        return sections, networks
+
+    def check(self, config: Any) -> None:
+        """Check the study against the config that it stands in.
+
+        Raises:
+            ValueError: names the key of the section, the value and what is known.
+        """
+        return

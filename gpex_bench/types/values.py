@@ -1,0 +1,146 @@
+"""The nouns that are frozen values: what travels between the stages. `types` has them all, and the contracts.
+
+Shapes are jaxtyping annotations and are enforced in the tests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeVar, dataclass_transform
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, eq_default=False)
+def value(cls: type[T]) -> type[T]:
+    """Make a class a frozen, keyword-only value; compared by identity, because tensors have no truth value."""
+    return dataclass(frozen=True, kw_only=True, eq=False, slots=True)(cls)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
+def settings(cls: type[T]) -> type[T]:
+    """Make a class a frozen, keyword-only set of hyperparameters; equal when its fields are equal."""
+    return dataclass(frozen=True, kw_only=True)(cls)
+
+
+class Need(StrEnum):
+    """What an explainer or a metric needs from the dataset, the network, the run or (a metric) the explainer."""
+
+    GRADIENT = "gradient"  # the network is differentiable
+    MODULES = (
+        "modules"  # the network is built of registered modules whose order is their execution order
+    )
+    IMAGE = "image"  # a feature tensor [channel, height, width]
+    TABLE = "table"  # a feature tensor [feature]
+    TRUTH = "truth"  # planted relevance is known
+    RESIDUAL = "residual"  # the explainer says what its map should sum to
+
+
+class Axiom(StrEnum):
+    """A promise of an explainer that the contract tests on a network with known attributions."""
+
+    COMPLETENESS = "completeness"  # the attribution sums to f(x) - f(baseline)
+    DUMMY = "dummy"  # a feature that the network ignores gets zero
+
+
+@value
+class Split:
+    """Rows of a dataset."""
+
+    x: Float[Tensor, "n *feature"]
+    y: Int[Tensor, "n"]
+    sample: Int[Tensor, "n"]  # row in the raw data: the identity of a sample everywhere
+
+
+@value
+class Truth:
+    """Planted truth of a generated dataset."""
+
+    mask: Bool[
+        Tensor, "n_test *feature"
+    ]  # True where the evidence for the class of a test sample lies
+    train_group: Int[
+        Tensor, "n_train"
+    ]  # what decides the class of a sample; a test sample is supported by
+    test_group: Int[Tensor, "n_test"]  # the training samples of its own group
+
+
+@value
+class Dataset:
+    """A dataset with its fixed split."""
+
+    name: str
+    train: Split
+    test: Split
+    classes: tuple[str, ...]
+    features: tuple[str, ...]  # names of the columns of a table; empty for images
+    baseline: Float[Tensor, "*feature"]  # what an absent feature looks like
+    truth: Truth | None = None
+
+    @property
+    def is_image(self) -> bool:
+        """Whether a sample is [channel, height, width]."""
+        return self.train.x.ndim == 4
+
+
+@value
+class Posterior:
+    """Gaussian predictions of a surrogate, in the units of the network's outputs."""
+
+    mean: Float[Tensor, "batch head"]
+    variance: Float[Tensor, "batch head"]  # predictive: latent variance plus noise
+
+
+@value
+class Query:
+    """Why does the network give these samples this score for this target?"""
+
+    x: Float[Tensor, "batch *feature"]
+    target: Int[Tensor, "batch"]  # the head that is explained
+    sample: Int[Tensor, "batch"]
+
+
+@value
+class Attribution:
+    """Relevance of each input entry; positive speaks for the target."""
+
+    values: Float[Tensor, "batch *feature"]
+    residual: Float[Tensor, "batch"] | None = (
+        None  # what the values should sum to, minus their sum; None: unknown
+    )
+
+
+@value
+class Examples:
+    """Training samples that explain an output, strongest first."""
+
+    index: Int[Tensor, "batch k"]  # row in data.train
+    weight: Float[Tensor, "batch k"]  # non-increasing along k
+
+
+@value
+class Prototype:
+    """Inputs that stand for a class."""
+
+    x: Float[Tensor, "class restart *feature"]
+
+
+Explanation = Attribution | Examples | Prototype
+
+
+@value
+class Removal:
+    """One output of a network while parts of the input are replaced, one group after the other.
+
+    Both curves share one ordering and include both ends.
+    """
+
+    fraction: Float[
+        Tensor, "point"
+    ]  # share of the parts that are gone, from 0 to 1; float64, as steps may differ
+    most_first: Float[Tensor, "batch point"]  # most relevant first (MoRF, MIF)
+    least_first: Float[Tensor, "batch point"]  # least relevant first (LeRF, LIF)

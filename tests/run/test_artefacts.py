@@ -1,0 +1,158 @@
+"""Artefacts are whole or absent, the same bytes every time, and refused when they are not what was written."""
+
+import json
+import resource
+import signal
+
+import pandas as pd
+import pytest
+import torch
+
+from gpex_bench.contract import calls
+from gpex_bench.run import artefacts
+from gpex_bench.types import Attribution, Dataset, Query, Split, Truth
+
+
+@pytest.fixture
+def stored(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "cell" / "a.safetensors"
+    artefacts.write_tensors(
+        path, {"b": torch.arange(3.0), "a": torch.ones(2)}, {"status": "ok", "reason": ""}
+    )
+    artefacts.describe(path, kind="explanation", key={"seed": "1"}, seed=1, fingerprint="abc")
+    return path
+
+
+def test_tensors_come_back(stored):
+    tensors, note = artefacts.read_tensors(stored)
+    assert tensors["b"].tolist() == [0, 1, 2]
+    assert note == {"status": "ok", "reason": ""}
+
+
+def test_the_same_content_gives_the_same_bytes(stored):
+    first = stored.read_bytes()
+    artefacts.write_tensors(
+        stored, {"a": torch.ones(2), "b": torch.arange(3.0)}, {"reason": "", "status": "ok"}
+    )
+    assert stored.read_bytes() == first
+
+
+def test_no_tensors_is_a_valid_artefact(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "failed.safetensors"
+    artefacts.write_tensors(path, {}, {"status": "failed", "reason": "boom"})
+    artefacts.describe(path, kind="explanation")
+    assert artefacts.read_explanation(path) == (None, {"status": "failed", "reason": "boom"})
+
+
+def test_sidecar_says_where_it_came_from(stored, tmp_path):
+    other = tmp_path / "b.parquet"
+    artefacts.write_table(other, pd.DataFrame({"x": [1]}))
+    artefacts.describe(other, kind="scores", inputs=[stored], seed=3)
+    record = artefacts.read_sidecar(other)
+    assert list(record["inputs"]) == ["cell/a.safetensors"]
+    assert (
+        record["environment"]["torch"] == torch.__version__.split("+")[0]
+        or record["environment"]["torch"]
+    )
+    assert record["seed"] == 3
+    assert "commit" in record["code"]
+    assert str(tmp_path) not in json.dumps(record)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:20]), "has 20 bytes, its sidecar says"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"!"), "content differs"),
+        (lambda path: path.unlink(), "cannot be read"),
+        (lambda path: artefacts.sidecar(path).unlink(), "sidecar a.json cannot be read"),
+        (lambda path: artefacts.sidecar(path).write_text("{"), "sidecar a.json cannot be read"),
+    ],
+    ids=["cut", "changed", "missing", "no sidecar", "damaged sidecar"],
+)
+def test_damage_is_refused(stored, damage, message):
+    damage(stored)
+    with pytest.raises(artefacts.DamagedFile, match=f"{message}.*Delete it and run again"):
+        artefacts.read_tensors(stored)
+
+
+def test_no_space_left_leaves_nothing_behind_and_keeps_the_old_file(tmp_path):
+    path = tmp_path / "big.bin"
+    artefacts.write_bytes(path, b"old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(
+            OSError, match=r"cannot write .*big\.bin \(100,000 bytes\).*free some space"
+        ):
+            artefacts.write_bytes(path, b"x" * 100_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, previous)
+    assert path.read_bytes() == b"old"
+    assert [file.name for file in tmp_path.iterdir()] == ["big.bin"]
+
+
+def test_datasets_come_back(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def part(n, start):
+        return Split(
+            x=torch.rand(n, 1, 4, 4), y=torch.arange(n) % 2, sample=torch.arange(start, start + n)
+        )
+
+    truth = Truth(
+        mask=torch.rand(3, 1, 4, 4) > 0.5, train_group=torch.arange(5), test_group=torch.arange(3)
+    )
+    data = Dataset(
+        name="d",
+        train=part(5, 0),
+        test=part(3, 5),
+        classes=("a", "b"),
+        features=(),
+        baseline=torch.zeros(1, 4, 4),
+        truth=truth,
+    )
+    path = tmp_path / "data.safetensors"
+    artefacts.write_dataset(path, data)
+    artefacts.describe(path, kind="dataset")
+    back = artefacts.read_dataset(path)
+    assert torch.equal(back.test.x, data.test.x)
+    assert torch.equal(back.truth.mask, truth.mask)
+    assert (back.name, back.classes, back.features) == ("d", ("a", "b"), ())
+
+
+def test_explanations_come_back(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "e.safetensors"
+    query = Query(x=torch.rand(2, 3), target=torch.tensor([1, 0]), sample=torch.tensor([7, 8]))
+    artefacts.write_explanation(
+        path, query, {"values": torch.rand(2, 3)}, {"status": "ok", "explains": "Attribution"}
+    )
+    artefacts.describe(path, kind="explanation")
+    explanation, note = artefacts.read_explanation(path)
+    assert isinstance(explanation, Attribution)
+    assert explanation.residual is None  # not known
+    assert note["status"] == "ok"
+    artefacts.check_same_query(path, query)
+    other = Query(x=query.x, target=query.target, sample=query.sample + 1)
+    with pytest.raises(artefacts.DamagedFile, match="another query \\(its sample differs"):
+        artefacts.check_same_query(path, other)
+
+
+def test_what_an_attribution_leaves_over_comes_back(tmp_path, monkeypatch):
+    """As the stage hands it on: the fields that are there, as tensors."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "e.safetensors"
+    query = Query(x=torch.rand(2, 3), target=torch.tensor([1, 0]), sample=torch.tensor([7, 8]))
+    gave = Attribution(values=torch.rand(2, 3), residual=torch.tensor([0.5, -2.0]))
+    artefacts.write_explanation(
+        path, query, calls.tensors(gave), {"status": "ok", "explains": "Attribution"}
+    )
+    artefacts.describe(path, kind="explanation")
+    explanation, _ = artefacts.read_explanation(path)
+    assert torch.equal(explanation.values, gave.values)
+    assert torch.equal(explanation.residual, gave.residual)

@@ -1,0 +1,88 @@
+"""A fingerprint covers the code that decides the numbers, and the code only."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gpex_bench.plugins import registry
+from gpex_bench.run import provenance
+
+STAGES = registry.PACKAGE / "stages"
+
+
+def names(*paths):
+    return {path.relative_to(registry.ROOT).as_posix() for path in provenance.sources(*paths)}
+
+
+@pytest.mark.parametrize(
+    ("stage", "plugins", "wanted"),
+    [
+        ("prepare", ["data/shapes.py"], ["data/scenes.py", "data/glyphs.py", "data/splits.py"]),
+        ("train", ["models/resnet.py"], ["models/residual.py", "models/fit.py", "stages/train.py"]),
+        (
+            "fit",
+            ["surrogates/gpex.py"],
+            ["surrogates/posterior.py", "surrogates/matching.py"],
+        ),
+        (
+            "agree",
+            ["surrogates/gpex.py"],
+            ["surrogates/agreement.py", "surrogates/weight_space.py"],
+        ),
+        (
+            "explain",
+            [],
+            ["guard.py", "promises.py", "isolation.py", "budget.py", "stages/queries.py"],
+        ),
+        (
+            "score",
+            ["metrics/infidelity.py"],
+            ["measurements/subsets.py", "removal.py", "draws.py", "guard.py"],
+        ),
+        ("aggregate", [], ["statistics.py", "tables.py", "frames.py"]),
+        ("draw", [], ["plots/ranking.py", "plots/maps.py", "frames.py"]),
+        ("report", [], ["report/verdict.py", "report/sections.py"]),
+    ],
+)
+def test_what_a_stage_runs_is_covered(stage, plugins, wanted):
+    found = names(STAGES / f"{stage}.py", *(registry.PACKAGE / plugin for plugin in plugins))
+    assert {f"gpex_bench/{name}" for name in wanted} <= found
+    assert "gpex_bench/types.py" in found
+
+
+@pytest.mark.parametrize("stage", ["prepare", "train", "fit", "explain", "score"])
+def test_other_plugins_and_the_wiring_are_not_covered(stage):
+    found = names(STAGES / f"{stage}.py")
+    assert not {
+        name
+        for name in found
+        if name.startswith(("gpex_bench/jobs", "gpex_bench/plots", "gpex_bench/report"))
+    }
+    assert (
+        not {"gpex_bench/run/artefacts.py", "gpex_bench/config.py", "gpex_bench/metrics/srg.py"}
+        & found
+    )
+
+
+def test_a_fingerprint_follows_the_content(tmp_path):
+    one, other = tmp_path / "one.py", tmp_path / "two" / "one.py"
+    other.parent.mkdir()
+    one.write_text("x = 1\n")
+    shutil.copy(one, other)
+    assert provenance.fingerprint(one) == provenance.fingerprint(other)
+    other.write_text("x = 2\n")
+    provenance.fingerprint.cache_clear()
+    assert provenance.fingerprint(one) != provenance.fingerprint(other)
+
+
+def test_a_file_that_is_not_python_still_has_a_fingerprint(tmp_path):
+    path = tmp_path / "broken.py"
+    path.write_text("import (\n")
+    assert len(provenance.fingerprint(path)) == 16
+
+
+def test_nothing_in_the_environment_names_this_machine():
+    text = str(provenance.environment())
+    assert str(Path.home()) not in text
+    assert provenance.platform.node() not in text or len(provenance.platform.node()) < 4

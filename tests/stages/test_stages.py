@@ -1,0 +1,165 @@
+"""Stages: the recorded curves are those behind the scores, whatever the number of positions."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import stats
+
+from gpex_bench.contract.toys import Smooth, tasks
+from gpex_bench.measurements import measured
+from gpex_bench.measurements.curves import Curves, Removals
+from gpex_bench.metrics.max_sensitivity import MaxSensitivity
+from gpex_bench.metrics.seed_consistency import SeedConsistency
+from gpex_bench.metrics.sparseness import Sparseness
+from gpex_bench.metrics.srg import SRG
+from gpex_bench.plots import removal
+from gpex_bench.stages.curves import Recorded, summarise_curves
+from gpex_bench.stages.draw.galleries import draw_explanations
+from gpex_bench.stages.draw.neighbours import chosen
+from gpex_bench.stages.draw.shown import Shown
+from gpex_bench.stages.score import Limits, score
+from gpex_bench.tables import frames
+from gpex_bench.tables.frames import number
+from gpex_bench.types import (
+    Attribution,
+    Case,
+    Dataset,
+    Examples,
+    Explainer,
+    Query,
+    Split,
+    Task,
+    settings,
+)
+
+
+@settings
+class Fixed(Explainer):
+    """Says where the map of this test comes from; nobody calls it."""
+
+    reference = "none"
+    kind = "gradient"
+
+    def explain(self, task, query):
+        raise NotImplementedError
+
+
+def table_case(n_columns: int) -> Case:
+    x = torch.randn(4, n_columns, generator=torch.Generator().manual_seed(n_columns))
+    split = Split(x=x, y=torch.zeros(4, dtype=torch.long), sample=torch.arange(4))
+    names = tuple(f"f{number}" for number in range(n_columns))
+    data = Dataset(
+        name="d",
+        train=split,
+        test=split,
+        classes=("a", "b"),
+        features=names,
+        baseline=torch.zeros(n_columns),
+    )
+    task = Task(model=Smooth((n_columns,)).eval(), data=data, surrogate=None, seed=1)
+    query = Query(x=x, target=torch.zeros(4, dtype=torch.long), sample=split.sample)
+    return Case(
+        task=task, query=query, explanation=Attribution(values=x.abs() + x), explainer=Fixed()
+    )
+
+
+@pytest.mark.parametrize("n_columns", [30, 61])
+def test_the_stored_curves_give_the_score_and_enclose_it(n_columns: int) -> None:
+    case, srg = table_case(n_columns), SRG()
+    found = score({}, srg.measurements(), case, Limits(4, 2, ["zero", "noise"], 60.0))
+    assert not found.failed and found.scores.empty and len(found.curves) == 3
+    steps = found.curves[srg.measurements()[0]].fraction.numpy() * n_columns
+    assert steps == pytest.approx(steps.round(), abs=1e-9)  # whole columns are gone at every point
+    key = {"dataset": "d", "model": "m", "seed": 1, "method": "f"}
+    whole = summarise_curves({"srg": srg}, [Recorded(key, found.curves, case.query.sample)])
+    expected = srg.score(measured(case, [srg]))
+    assert whole.scores["score"].to_numpy() == pytest.approx(expected.numpy(), abs=1e-12)
+    assert removal.area(frames.main_curves(whole.means)) == pytest.approx(
+        expected.mean().item(), abs=1e-6
+    )
+    main = whole.variants.query("fill == 'baseline' and output == 'probability'")
+    assert main["score"].to_numpy() == pytest.approx(expected[:2].numpy(), abs=1e-12)
+    assert set(map(tuple, whole.variants[["fill", "output"]].to_numpy())) == {
+        (fill, output)
+        for fill in ("baseline", "zero", "noise")
+        for output in ("probability", "logit")
+    }
+
+
+@settings
+class Narrow(Explainer):
+    """Knows the samples of the test and fails near them."""
+
+    reference = "none"
+    kind = "gradient"
+
+    def explain(self, task, query):
+        if not torch.isin(query.x, task.data.test.x).all():
+            raise ValueError("never seen")
+        return Attribution(values=query.x + task.seed)
+
+
+def test_a_measurement_that_fails_takes_only_its_own_metrics_along() -> None:
+    case = replace(table_case(30), explainer=Narrow())
+    metrics = {"near": MaxSensitivity(), "seeds": SeedConsistency(), "plain": Sparseness()}
+    found = score(metrics, [], case, Limits(2, 1, [], 60.0))
+    assert found.failed == {"near": "failed: ValueError: never seen"}
+    assert found.scores.groupby("metric").size().to_dict() == {"plain": 4, "seeds": 2}
+
+
+def test_means_of_curves_by_hand() -> None:
+    row = torch.tensor([0.2, 0.4, 0.9])[:, None].expand(-1, 2)
+    curves = Removals(
+        fraction=torch.tensor([0.0, 1]).double(),
+        most_first=row.repeat(3, 1, 1),
+        least_first=row.repeat(3, 1, 1),
+    )
+    key = {"dataset": "d", "model": "m", "seed": 1, "method": "f"}
+    means = summarise_curves({}, [Recorded(key, {Curves(): curves}, torch.arange(3))]).means
+    low, high = stats.t.interval(0.95, 2, 0.5, stats.sem([0.2, 0.4, 0.9]))
+    found = means[["mean", "low", "high"]].to_numpy()
+    assert found == pytest.approx(np.array([[0.5, low, high]] * len(means)), abs=1e-6)
+
+
+@pytest.mark.parametrize("rank", ["similarity", "contribution"])
+def test_a_sheet_shows_similarities_whatever_the_examples_are_ranked_by(rank: str) -> None:
+    surrogate_tasks = {
+        kind: (task, query) for kind, task, query in tasks(Smooth, has_surrogate=True)
+    }
+    task, query = surrogate_tasks["table"]
+    weight, index = getattr(task.surrogate, rank)(query.x, query.target).sort(
+        dim=1, descending=True
+    )
+    examples = Examples(index=index[:, :3], weight=weight[:, :3])
+    shown = Shown(
+        dataset="d",
+        model_name="m",
+        data=task.data,
+        model=task.model,
+        query=query,
+        explanations={"near": examples},
+        surrogates={"near": task.surrogate},
+    )
+    methods = [{"method": "near", "kind": "examples", "class": "Near"}]
+    empty = pd.DataFrame(columns=["metric", "method", "sample", "score"])
+    (_, _, _, drawing), (_, _, _, beside) = draw_explanations(shown, empty, methods, "srg")
+    texts = [text.get_text() for text in drawing.figure.axes[0].texts]
+    mean, prior = task.surrogate.posterior(query.x).mean, task.surrogate.offset(query.target)
+    rows, why = zip(*chosen(shown, task.surrogate), strict=True)
+    total, first = (
+        number(mean[rows[0], query.target[rows[0]]].item()),
+        number(prior[rows[0]].item()),
+    )
+    assert any(
+        text.startswith(why[0]) and f"GP mean {total}, prior mean {first}" in text for text in texts
+    )
+    rows = list(rows)
+    assert len(beside.data) == 2 * len(drawing.data)
+    for name in ("similarity", "contribution"):
+        expected = getattr(task.surrogate, name)(query.x, query.target)
+        assert drawing.data[name].tolist() == pytest.approx(
+            expected[rows].gather(1, index[rows, :3]).flatten().tolist(), abs=1e-6
+        )

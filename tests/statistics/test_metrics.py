@@ -1,0 +1,395 @@
+"""What the scores say about the metrics: informative or not, planted truth, trust, variance, variants."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from gpex_bench.plugins.registry import load
+from gpex_bench.statistics import TABLES, components, conclude, informative, pairs, trust, variants
+from gpex_bench.statistics.units import Units, units
+from gpex_bench.tables.frames import VARIANT_SCORES
+
+scores = load(Path(__file__).parent / "scores.py", "scores")
+QUALITY = {
+    "ig": 0.6,
+    "gxi": 0.5,
+    "random": 0.0,
+    "edges": 0.2,
+    "oracle": 0.9,
+    "inverted_oracle": -0.9,
+}
+NO_VARIANTS = pd.DataFrame(columns=list(VARIANT_SCORES))
+
+
+def block(made: dict[str, np.ndarray], up: bool = True) -> Units:
+    controls = [name for name in made if name in scores.CLASSES]
+    (found,) = units(scores.table(made), {"srg": up}, controls)
+    return found
+
+
+def judged(made: dict[str, np.ndarray]) -> tuple[bool, str]:
+    here = block(made)
+    return informative.judge(
+        here, pairs.compare(here), informative.roles(scores.methods(list(made)))
+    )
+
+
+def rows(made: dict[str, np.ndarray], name: str) -> pd.DataFrame:
+    return conclude(
+        scores.table(made, "mass"),
+        NO_VARIANTS,
+        scores.methods(list(made)),
+        scores.metrics(mass=True),
+    )[name]
+
+
+# --- informative ----------------------------------------------------------------------------------------------------
+
+
+def test_a_metric_that_tells_oracle_and_methods_from_blind_controls_is_informative() -> None:
+    found, reason = judged(scores.made(QUALITY))
+    assert (
+        found
+        and reason
+        == "The planted oracle and at least one method are better than edges, random (40 samples)."
+    )
+
+
+def test_the_oracle_must_be_told_from_every_blind_control() -> None:
+    found, reason = judged(scores.made(QUALITY | {"edges": 0.89}))
+    assert not found and reason == "The planted oracle is not better than edges (40 samples)."
+
+
+def test_some_method_must_be_told_from_every_blind_control() -> None:
+    fewer = {name: level for name, level in QUALITY.items() if "oracle" not in name}
+    assert judged(scores.made(fewer))[0]
+    found, reason = judged(scores.made(fewer | {"edges": 0.7}))
+    assert not found and reason == "No method is better than edges (40 samples)."
+
+
+@pytest.mark.parametrize(("n_samples", "n_methods"), [(5, 1), (6, 2), (10, 26)])
+def test_samples_too_few_for_any_verdict_are_named(n_samples: int, n_methods: int) -> None:
+    for more, expected in (
+        (0, False),
+        (1, True),
+    ):  # one sample more, and clear differences are enough
+        made = {f"m{at}": 9.0 - at for at in range(n_methods)} | {"random": 0.0}
+        found, reason = judged(scores.made(made, n_samples + more))
+        assert found == expected
+        assert (
+            found
+            or reason
+            == f"No method is better than random ({n_samples} samples), too few for any verdict."
+        )
+    assert "too few" not in judged(scores.made({"ig": 0.0, "random": 0.0}, 40))[1]
+
+
+def test_constant_maps_make_a_stability_metric_uninformative() -> None:
+    made = {
+        name: -np.abs(values) for name, values in scores.made({"ig": 0.1, "random": 0.5}).items()
+    }
+    found, reason = judged(made | {"constant": np.zeros((40, 3))})
+    assert not found and reason == "No method is better than constant (40 samples)."
+
+
+def test_without_blind_controls_nothing_is_tested() -> None:
+    found, reason = judged(scores.made({"ig": 0.6, "gxi": 0.5}))
+    assert found and "was not tested" in reason
+
+
+def test_a_metric_that_scores_no_control_of_the_run_is_not_trusted() -> None:
+    made = scores.made({"ig": 0.6, "gxi": 0.5, "random": 0.0})
+    long = pd.concat(
+        [
+            scores.table(made, "srg"),
+            scores.table({n: made[n] for n in ("ig", "gxi")}, "conservation"),
+        ]
+    )
+    methods, metrics = scores.methods(list(made)), scores.metrics(srg=True, conservation=True)
+    found = conclude(long, NO_VARIANTS, methods, metrics)["informative"].set_index("metric")
+    assert found["is_informative"].to_dict() == {"srg": True, "conservation": False}
+    assert "was not tested" in found.loc["conservation", "reason"]
+
+
+def test_uninformative_pairs_are_in_no_ranking() -> None:
+    good, bad = scores.made(QUALITY), scores.made(QUALITY | {"edges": 0.95}, seed=5)
+    long = pd.concat([scores.table(good, "srg"), scores.table(bad, "sparseness")])
+    found = conclude(
+        long, NO_VARIANTS, scores.methods(list(good)), scores.metrics(srg=True, sparseness=True)
+    )
+    assert found["informative"].set_index("metric")["is_informative"].to_dict() == {
+        "srg": True,
+        "sparseness": False,
+    }
+    assert set(found["ranking"]["metric"]) == set(found["power"]["metric"]) == {"srg"}
+    assert set(found["pairs"]["metric"]) == {"srg", "sparseness"}
+    ranked = found["ranking"]
+    assert set(ranked.loc[~ranked["is_control"], "method"]) == {"ig", "gxi"}
+
+
+def test_controls_are_named_by_what_they_are_for() -> None:
+    made = scores.made(QUALITY)
+    records = scores.methods(list(made))
+    records += [
+        {
+            "method": "flipped",
+            "class": "Inverted",
+            "kind": "control",
+            "hyperparameters": {"of": "Ig()"},
+        },
+        {
+            "method": "soft",
+            "class": "Smoothed",
+            "kind": "gradient",
+            "hyperparameters": {"sigma": "2", "of": "Ig()"},
+        },
+    ]
+    made |= scores.made({"flipped": -0.6, "soft": 0.55}, seed=3)
+    found = conclude(scores.table(made), NO_VARIANTS, records, scores.metrics(srg=True))["pairs"]
+    words = found.set_index(["method", "other"])["relation"]
+    assert words[("ig", "random")] == "random" and words[("gxi", "edges")] == "edge detector"
+    assert words[("ig", "flipped")] == "inverted self" and words[("gxi", "flipped")] == "inverted"
+    assert (
+        words[("ig", "soft")] == "blurred self"
+        and words[("gxi", "ig")] == words[("gxi", "soft")] == ""
+    )
+
+
+# --- planted truth --------------------------------------------------------------------------------------------------
+
+
+def test_planted_truth_against_the_edge_detector() -> None:
+    made = scores.made(QUALITY | {"worse": 0.1})
+    found = rows(made, "planted").set_index("method")
+    assert set(found.index[found["beats_edge_detector"]]) == {"ig", "gxi", "oracle"}
+    assert found.loc["ig", "mean"] == pytest.approx(made["ig"].mean())
+    assert found.loc["ig", "low"] < found.loc["ig", "mean"] < found.loc["ig", "high"]
+    assert found.loc["ig", "edge_difference"] == pytest.approx(
+        np.median((made["ig"] - made["edges"]).mean(1))
+    )
+    expected = stats.wilcoxon((made["worse"] - made["edges"]).mean(1)).pvalue
+    assert found.loc["worse", "p_holm"] == pytest.approx(
+        expected, rel=1e-6
+    )  # the largest of the family
+    assert np.isnan(
+        rows({n: v for n, v in made.items() if n != "edges"}, "planted")["edge_difference"]
+    ).all()
+
+
+# --- trust ----------------------------------------------------------------------------------------------------------
+
+
+def test_planted_order_is_one_when_right_and_zero_when_reversed() -> None:
+    quality = {"oracle": 4.0, "ig": 3.0, "gxi": 2.9, "random": 1.0, "inverted_oracle": 0.0}
+    made = scores.made(quality)
+    known = informative.roles(scores.methods(list(made)))
+    assert trust.planted_order(block(made), known) == (1.0, 1.0, 1.0)
+    assert trust.planted_order(block({name: -values for name, values in made.items()}), known) == (
+        0.0,
+        0.0,
+        0.0,
+    )
+    alike = {name: np.ones((40, 3)) for name in quality}
+    assert trust.planted_order(block(alike), known)[0] == 0.5
+    assert trust.planted_order(block({"ig": made["ig"]}), known) is None
+
+
+def test_kendalls_w_by_hand_and_from_friedman() -> None:
+    ranks = stats.rankdata(np.random.default_rng(0).normal(size=(5, 7)), axis=1)
+    assert trust.kendalls_w(ranks) == pytest.approx(
+        stats.friedmanchisquare(*ranks.T).statistic / (5 * 6)
+    )
+    tied = stats.rankdata(np.random.default_rng(1).integers(0, 3, (5, 7)), axis=1)
+    assert trust.kendalls_w(tied) == pytest.approx(
+        stats.friedmanchisquare(*tied.T).statistic / (5 * 6)
+    )
+    assert trust.kendalls_w(np.tile(np.arange(1.0, 5), (3, 1))) == 1.0
+    assert np.isnan(trust.kendalls_w(np.full((3, 4), 2.5)))
+
+
+def test_random_control_at_chance() -> None:
+    made = scores.made(QUALITY, n_samples=200)
+    found = rows(made, "trust").set_index("property")
+    assert found.loc["random minus chance", "value"] == pytest.approx(made["random"].mean())
+    assert found.loc["random minus chance", "low"] < 0 < found.loc["random minus chance", "high"]
+    assert found.loc["separation", "value"] == 1.0 and found.loc["seed agreement", "value"] == 1.0
+
+
+def perturbed(made: dict[str, np.ndarray], minor: float, disruptive: float) -> pd.DataFrame:
+    parts = []
+    for strength, shift in (("minor", minor), ("disruptive", disruptive)):
+        for number in range(3):
+            rng = np.random.default_rng(number)
+            moved = {
+                name: values + shift + rng.normal(0, 0.001, values.shape)
+                for name, values in made.items()
+            }
+            parts.append(scores.table(moved).assign(strength=strength, perturbation=number))
+    return pd.concat(parts)
+
+
+def test_meta_consistency_of_a_good_and_of_a_useless_metric() -> None:
+    made = scores.made({"a": 3.0, "b": 2.0, "c": 1.0})
+    base = scores.table(made)
+    good, useless = (
+        trust.meta_consistency(base, perturbed(made, *shifts), {"srg": True}).set_index("property")[
+            "value"
+        ]
+        for shifts in ((0.0, -0.5), (-0.5, 0.0))
+    )
+    assert good["noise resilience (ranks)"] == good["adversary reactivity (ranks)"] == 1.0
+    assert (
+        good["adversary reactivity (scores)"] > 0.999
+        and useless["noise resilience (scores)"] < 0.001
+    )
+    parts = [name for name in good.index if name != "meta-consistency"]
+    assert len(parts) == 4 and good["meta-consistency"] == pytest.approx(good[parts].mean())
+    assert good["meta-consistency"] > 0.8 > 0.6 > useless["meta-consistency"]
+    low = trust.meta_consistency(base, perturbed(made, 0.0, -0.5), {"srg": False}).set_index(
+        "property"
+    )["value"]
+    assert low["adversary reactivity (ranks)"] == 0.0
+
+
+def test_unknown_strength_is_named() -> None:
+    made = scores.made({"a": 1.0, "b": 0.0})
+    bad = perturbed(made, 0, 0).assign(strength="huge")
+    with pytest.raises(ValueError, match=r"perturbed.strength must be one of .*, got \['huge'\]"):
+        trust.meta_consistency(scores.table(made), bad, {"srg": True})
+
+
+# --- variance components --------------------------------------------------------------------------------------------
+
+
+def test_components_of_a_two_way_table_by_hand() -> None:
+    table = np.random.default_rng(0).normal(size=(6, 9)) + np.arange(6)[:, None]
+    found = components.components(table, ("row", "column"))
+    row = 9 * table.mean(1).var(ddof=1)
+    rest = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
+    error = (rest**2).sum() / (5 * 8)
+    assert found["residual"] == pytest.approx((error, 40))
+    assert found["row"] == pytest.approx(((row - error) / 9, 5))
+
+
+def test_components_are_recovered_from_a_planted_model() -> None:
+    rng = np.random.default_rng(1)
+    truth = {
+        "method": 4.0,
+        "sample": 2.0,
+        "training seed": 1.0,
+        "method x sample": 3.0,
+        "residual": 0.5,
+    }
+    draws = []
+    for _ in range(60):
+        table = np.sqrt(4.0) * rng.normal(size=(20, 1, 1)) + np.sqrt(2.0) * rng.normal(
+            size=(1, 20, 1)
+        )
+        table = table + rng.normal(size=(1, 1, 10)) + np.sqrt(3.0) * rng.normal(size=(20, 20, 1))
+        table = table + np.sqrt(0.5) * rng.normal(size=(20, 20, 10))
+        draws.append(
+            {
+                name: number
+                for name, (number, _) in components.components(table, components.FACTORS).items()
+            }
+        )
+    means = pd.DataFrame(draws).mean()
+    for name, number in truth.items():
+        assert means[name] == pytest.approx(number, rel=0.2)
+    assert means[["method x training seed", "sample x training seed"]].max() < 0.02
+
+
+def test_shares_sum_to_one_and_one_seed_has_no_seed_component() -> None:
+    three, one = (rows(scores.made(QUALITY, n_seeds=n_seeds), "variance") for n_seeds in (3, 1))
+    assert three["share"].sum() == pytest.approx(1) and one["share"].sum() == pytest.approx(1)
+    assert three.set_index("component").loc["training seed", "dof"] == 2
+    assert set(one["component"]) == {"method", "sample", "residual"}
+
+
+# --- variants and runs ----------------------------------------------------------------------------------------------
+
+
+def variant_scores() -> pd.DataFrame:
+    levels = {
+        "zero": {"a": 0.9, "b": 0.5, "c": 0.1, "random": 0.0},
+        "blur": {"a": 0.1, "b": 0.5, "c": 0.9, "random": 0.0},
+    }
+    return pd.concat(
+        scores.table(scores.made(quality)).assign(fill=fill, output=output)
+        for fill, quality in levels.items()
+        for output in ("logit", "probability")
+    )
+
+
+def test_rank_agreement_of_variants() -> None:
+    found = variants.summarise(variant_scores())
+    assert (
+        len(found) == 16
+        and (found["low"] < found["mean"]).all()
+        and (found["mean"] < found["high"]).all()
+    )
+    taus = variants.agreement(found, ["random"]).set_index(
+        ["fill", "output", "other_fill", "other_output"]
+    )
+    assert len(taus) == 6 and set(taus["n_methods"]) == {3} and set(taus["n_with_controls"]) == {4}
+    assert taus.loc[("blur", "logit", "blur", "probability"), "tau"] == 1
+    assert taus.loc[("blur", "logit", "zero", "logit"), "tau"] == -1
+    assert taus.loc[("blur", "logit", "zero", "logit"), "tau_with_controls"] == pytest.approx(0)
+    two = variants.agreement(found[found["method"].isin(["a", "c"])])
+    assert set(two["tau"]) == {-1.0, 1.0}
+    assert (
+        variants.summarise(NO_VARIANTS).empty
+        and variants.agreement(variants.summarise(NO_VARIANTS)).empty
+    )
+
+
+def test_compare_two_runs() -> None:
+    a = pd.DataFrame(
+        [
+            (name, 1.0, 0.9, 1.1, "ok", "")
+            for name in ("same", "little", "far", "mark", "lost", "broken")
+        ],
+        columns=["method", "mean", "low", "high", "state", "mark"],
+    ).assign(dataset="d", model="m", metric="srg")
+    b = a[a["method"] != "lost"].copy().set_index("method")
+    b.loc["little", "mean"], b.loc["far", "mean"], b.loc["mark", "mark"] = 1.1, 1.2, "best"
+    b.loc["broken", ["mean", "low", "high"]] = np.nan
+    b.loc["broken", "state"] = "failed"
+    found = variants.compare(a, b.reset_index()).set_index("method")
+    assert found["kind"].to_dict() == {
+        "little": "number",
+        "far": "number",
+        "mark": "mark",
+        "lost": "only_a",
+        "broken": "state",
+    }
+    assert found["is_beyond_intervals"].to_dict() == {name: name == "far" for name in found.index}
+    assert variants.compare(a, a).empty
+
+
+def test_conclusions_have_their_columns_also_when_empty() -> None:
+    full = conclude(
+        scores.table(scores.made(QUALITY)),
+        variant_scores(),
+        scores.methods(list(QUALITY)),
+        scores.metrics(srg=True),
+    )
+    empty = conclude(scores.table({}), NO_VARIANTS, [], [])
+    for name, columns in TABLES.items():
+        assert tuple(full[name].columns) == tuple(empty[name].columns) == tuple(columns)
+    assert not any(len(table) for table in empty.values())
+    assert all(len(full[name]) for name in TABLES if name not in ("overall", "planted"))
+
+
+def test_order_of_rows_does_not_matter() -> None:
+    long = scores.table(scores.made(QUALITY))
+    records, known = scores.methods(list(QUALITY)), scores.metrics(srg=True)
+    one, other = (
+        conclude(frame, NO_VARIANTS, records, known)
+        for frame in (long, long.sample(frac=1, random_state=0))
+    )
+    for name in TABLES:
+        pd.testing.assert_frame_equal(one[name], other[name])

@@ -1,0 +1,345 @@
+"""What a study says: its table, its figure, and sentences that follow from the numbers alone."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from scipy import stats
+
+from gpex_bench import config, plots
+from gpex_bench.plugins import registry
+from gpex_bench.stages.agree import agree
+from gpex_bench.stages.prepare import prepare
+from gpex_bench.stages.train import train
+from gpex_bench.statistics.seeds import difference, settings_differ, trend
+from gpex_bench.studies.grid.answer import answer
+from gpex_bench.studies.grid.expansion import Setting
+from gpex_bench.studies.grid.plan import Grid
+from gpex_bench.types import Progress
+
+ROOT = Path(__file__).parent.parent
+STUDIES = [
+    path
+    for path in sorted((ROOT / "config/studies").glob("*.yaml"))
+    if "study:" in path.read_text()
+]
+
+
+def asked(**changes):
+    settings = {
+        "question": "Why?",
+        "axes": [],
+        "x": "m",
+        "statistics": ["mean_r2"],
+        "splits": ["test"],
+    }
+    return Grid.model_validate(settings | changes)
+
+
+def grid(places, hues=("a",)):
+    return [
+        Setting(
+            "d",
+            "n",
+            f"g_{m}_{h}",
+            {"dataset": "d", "model": "n", "surrogate": "g", "m": m, "kind": h},
+        )
+        for h in hues
+        for m in places
+    ]
+
+
+def measured(settings, numbers, n_seeds=3, spread=0.01):
+    """Return the agreement tables of settings whose means are these numbers; seeds differ by -spread, 0, +spread, in an
+    order that depends on the setting."""
+    offsets = spread * (np.arange(n_seeds) - (n_seeds - 1) / 2)
+    rows = [
+        {
+            "dataset": at.dataset,
+            "model": at.model,
+            "seed": seed,
+            "surrogate": at.surrogate,
+            "split": "test",
+            "head": head,
+        }
+        | {"statistic": statistic, "value": value}
+        for place, (at, number) in enumerate(zip(settings, numbers, strict=True))
+        if number is not None
+        for seed, offset in enumerate(np.roll(offsets, place))
+        for head, statistic, value in (
+            ("all", "mean_r2", number + offset),
+            ("h1", "bias", 1 + offset),
+            ("h2", "bias", 3.0),
+        )
+    ]
+    return [pd.DataFrame(rows)]
+
+
+def costs(settings, n_seeds=3):
+    rows = [
+        (at.dataset, at.model, seed, at.surrogate, 2.0, 5)
+        for at in settings
+        for seed in range(n_seeds)
+    ]
+    return pd.DataFrame(
+        rows, columns=["dataset", "model", "seed", "surrogate", "wall_seconds", "peak_bytes"]
+    )
+
+
+def found(places, numbers, hues=("a",), n_seeds=3, spread=0.01, reasons=None, **changes):
+    settings = grid(places, hues)
+    return answer(
+        asked(**changes),
+        settings,
+        agreement=measured(settings, numbers, n_seeds, spread),
+        costs=costs(settings, n_seeds),
+        reasons=reasons or {},
+        n_seeds=n_seeds,
+    )
+
+
+def test_the_table_has_mean_and_interval_over_seeds():
+    table = found([1, 4], [0.5, 0.9], statistics=["mean_r2", "bias", "fit_seconds"]).table
+    assert table["id"].tolist() == ["d/n/g_1_a"] * 3 + ["d/n/g_4_a"] * 3
+    row = table.iloc[0]
+    assert (row["mean"], row["sd"], row["n_seeds"]) == (pytest.approx(0.5), pytest.approx(0.01), 3)
+    assert row["high"] - row["mean"] == pytest.approx(
+        4.302653 * 0.01 / np.sqrt(3)
+    )  # Student's t, two degrees
+    assert table.iloc[1]["mean"] == pytest.approx(
+        (1 + 3) / 2
+    )  # a statistic of heads is averaged over them
+    assert (table.iloc[2]["statistic"], table.iloc[2]["split"], table.iloc[2]["mean"]) == (
+        "fit_seconds",
+        "",
+        2.0,
+    )
+
+
+def test_markdown_has_a_line_for_each_point_and_says_what_failed():
+    text = found([1, 4], [0.5, None], reasons={"d/n/g_4_a": "Error: boom"}).markdown
+    first, second = text.splitlines()[2:]
+    assert "0.500 [0.475, 0.525]" in first
+    assert "failed: Error: boom" in second
+
+
+@pytest.mark.parametrize(
+    ("numbers", "verb", "spread"),
+    [
+        ([0.5, 0.7, 0.9], "it rises from", 0.01),
+        ([0.9, 0.7, 0.5], "it falls from", 0.01),
+        ([0.5, 0.505, 0.51], "no trend", 0.01),
+    ],
+)
+def test_sentences_tell_a_trend_from_none(numbers, verb, spread):
+    text = found([1, 4, 16], numbers, spread=spread).sentences
+    assert verb in text
+    is_clear = verb != "no trend"
+    assert ("the 3 settings differ (Friedman's test" in text) == is_clear
+    assert ("the 3 settings cannot be told apart" in text) != is_clear
+    best, worst = (1, 16) if numbers[0] > numbers[-1] else (16, 1)
+    assert f"best with m {best} " in text
+    assert f"worst with m {worst} " in text
+
+
+def test_a_peak_is_no_trend_but_is_told():
+    text = found([1, 4, 16], [0.5, 0.9, 0.505]).sentences
+    assert "shows no trend from 0.500 at m 1 to 0.505 at 16" in text
+    assert "0.900 at 4" in text
+
+
+def test_a_noisy_setting_does_not_hide_what_the_others_tell():
+    settings = grid(["first", "less", "noisy"])
+    seeds = {
+        "first": [0.9993, 0.999, 0.9987],
+        "less": [0.972, 0.970, 0.968],
+        "noisy": [0.1, 0.9, 0.5],
+    }
+    parts = [measured(settings[i : i + 1], [0.0])[0].query("head == 'all'") for i in range(3)]
+    tables = [
+        part.assign(value=seeds[at.labels["m"]]) for part, at in zip(parts, settings, strict=True)
+    ]
+    how = {"agreement": tables, "costs": costs(settings), "reasons": {}, "n_seeds": 3}
+    text = answer(asked(), settings, **how).sentences
+    assert "less (0.029) is worse and noisy cannot be told from it" in text
+
+
+def test_pairs_of_seeds_agree_with_scipy():
+    draw = np.random.default_rng(0)
+    a, b = (pd.Series(draw.normal(size=5), index=range(start, start + 5)) for start in (0, 0))
+    ours, theirs = difference(a, b), stats.ttest_rel(a, b)
+    assert ours.p_value == pytest.approx(theirs.pvalue)
+    assert (ours.low, ours.high) == pytest.approx(tuple(theirs.confidence_interval()))
+    b.index = range(10, 15)
+    ours, theirs = difference(a, b), stats.ttest_ind(a, b, equal_var=False)
+    assert not ours.is_paired
+    assert ours.p_value == pytest.approx(theirs.pvalue)
+    assert (ours.low, ours.high) == pytest.approx(tuple(theirs.confidence_interval()))
+    assert np.isnan(difference(a[:1], b).p_value)
+
+
+def test_settings_differ_by_ranks_within_seeds():
+    draw = np.random.default_rng(2)
+    numbers = draw.normal(size=(5, 4)) + np.arange(4)
+    samples = [pd.Series(column) for column in numbers.T]
+    ranks = stats.rankdata(numbers, axis=1).sum(0)
+    statistic = 12 / (5 * 4 * 5) * (ranks**2).sum() - 3 * 5 * 5
+    assert settings_differ(samples) == pytest.approx(stats.chi2.sf(statistic, 3))
+    assert settings_differ([samples[0]] * 3) == 1.0
+    assert np.isnan(settings_differ([sample[:1] for sample in samples]))
+
+
+def test_a_trend_is_the_slope_of_each_seed():
+    draw = np.random.default_rng(1)
+    numbers = draw.normal(size=(4, 5)) + np.arange(5)
+    long = [{"seed": s, "place": 10**p, "value": numbers[s, p]} for s in range(4) for p in range(5)]
+    slopes = [stats.theilslopes(row).slope for row in numbers]
+    found = trend(pd.DataFrame([*long, {"seed": 9, "place": 1, "value": 99.0}]))
+    assert (found.mean, found.n_seeds) == (pytest.approx(np.mean(slopes)), 4)
+    assert found.p_value == pytest.approx(stats.ttest_1samp(slopes, 0).pvalue)
+
+
+def test_lower_may_be_better():
+    text = found([1, 4], [0.5, 0.9], better="lower").sentences
+    assert "best with m 1 (0.500) and worst with m 4 (0.900)" in text
+
+
+def test_each_line_has_its_own_trend():
+    text = found([1, 4], [0.5, 0.9, 0.9, 0.5], hues=("a", "b"), hue="kind").sentences
+    assert "with kind a it rises from 0.500" in text
+    assert "with kind b it falls from 0.900" in text
+
+
+def test_choices_have_no_direction():
+    text = found(["all", "less", "same", "more"], [0.7, 0.5, 0.701, 0.9]).sentences
+    assert "rises" not in text
+    assert (
+        "against m all (0.700) less (0.200) is worse, more (0.200) is better and same cannot be told"
+        in text
+    )
+    assert "from it (1 of 3 others)" in text
+
+
+def test_one_seed_has_no_yardstick():
+    one = found([1, 4], [0.5, 0.9], n_seeds=1)
+    assert "with one seed, whether they differ is not known" in one.sentences
+    assert "One training seed" in one.sentences
+    assert "rises" not in one.sentences  # it goes up, but nothing says whether that means anything
+    assert "[one seed]" in one.markdown
+    choices = found(["x", "y"], [0.5, 0.9], n_seeds=1).sentences
+    assert "is better" not in choices
+
+
+def test_failed_points_are_named_and_left_out():
+    reasons = {"d/n/g_4_a": "Error: boom"}
+    text = found([1, 4, 16], [0.5, None, 0.9], reasons=reasons).sentences
+    assert "No fit succeeded with m 4." in text
+    assert "it rises from 0.500 at m 1 to 0.900 at 16" in text
+    nothing = found([1, 4], [None, None], reasons={"d/n/g_1_a": "x", "d/n/g_4_a": "x"})
+    assert "is not known: every fit failed" in nothing.sentences
+    assert plots.to_png(nothing.drawing)
+
+
+def test_an_unknown_statistic_is_named_with_those_that_are_known():
+    with pytest.raises(
+        ValueError, match=r"'r3' is not known on the split 'test'\. Known: .*mean_r2 \(test\)"
+    ):
+        found([1, 4], [0.5, 0.9], statistics=["r3"])
+
+
+@pytest.mark.parametrize("places", [[1, 4, 16], ["one", "two", "three"]], ids=["numbers", "names"])
+def test_the_figure_has_a_panel_for_each_statistic_and_its_numbers(places):
+    shown, again = (
+        found(
+            places,
+            [0.5, 0.7, 0.9] * 2,
+            hues=("a", "b"),
+            hue="kind",
+            statistics=["mean_r2", "fit_seconds"],
+        )
+        for _ in range(2)
+    )
+    svg = plots.to_svg(shown.drawing, "study")
+    assert "Why?" in svg
+    assert svg == plots.to_svg(again.drawing, "study")
+    assert len(shown.drawing.figure.axes) == 2
+    assert len(shown.drawing.data) == 12
+    assert "0.500 to 0.900" in shown.drawing.alt
+
+
+QUICK = {
+    "n_steps": 3,
+    "second_steps": 2,
+    "n_landmarks": 16,
+    "n_points": 32,
+    "n_tuned": 20,
+    "prior_steps": 2,
+    "dim": 8,
+}
+
+
+def reduced(raw):
+    """Return a study's config as a test can run it: the ends of each axis, one seed, a small table, short fits."""
+    axes = {}
+    for axis in raw["study"].get("axes", []):
+        of = axis["of"].replace("mnist5k", "breast_cancer").replace("cnn", "mlp")
+        kind = "values" if axis.get("values") else "points"
+        every = list(axis[kind])
+        ends = list(dict.fromkeys([every[0], every[-1]]))
+        if axis["of"].endswith("n_inducing"):
+            ends = [
+                min(n, number) for n, number in zip(ends, (256, 400), strict=True)
+            ]  # the table has 455 samples
+        kept = ends if kind == "values" else {name: axis[kind][name] for name in ends}
+        axes[axis["name"], of] = axis | {"of": of, kind: kept}
+    surrogates = sorted({name for network in raw["networks"] for name in network["surrogates"]})
+    plugins = {name: registry.plugins("surrogate")[name].cls for name in surrogates}
+    return raw | {
+        "seeds": [1],
+        "study": raw["study"] | {"axes": list(axes.values())},
+        "datasets": {"breast_cancer": None},
+        "models": {"mlp": {"wide": 16, "training": {"epochs": 1}}},
+        "surrogates": {
+            name: {
+                key: value
+                for key, value in QUICK.items()
+                if key in {field.name for field in fields(cls)}
+            }
+            for name, cls in plugins.items()
+        },
+        "networks": [{"dataset": "breast_cancer", "model": "mlp", "surrogates": surrogates}],
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings(
+    "ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
+)
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_the_quick_form_of_every_study_answers(path):
+    parsed = config.parse(reduced(yaml.safe_load(path.read_text())))
+    data = {name: prepare(parsed.dataset(name)) for name in parsed.entries["dataset"]}
+    found_tables, seconds = [], []
+    for at in parsed.grid:
+        torch.manual_seed(0)
+        model, _ = train(parsed.model(at.model), data[at.dataset], 1, lambda text: None)
+        surrogate = parsed.surrogate(at.surrogate).fit(model, data[at.dataset], 1, Progress())
+        table = agree(model, surrogate, data[at.dataset], 1)[0]
+        key = {"dataset": at.dataset, "model": at.model, "seed": 1, "surrogate": at.surrogate}
+        found_tables.append(table.assign(**key))
+        seconds.append(key | {"wall_seconds": 1.0, "peak_bytes": 1})
+    shown = answer(
+        parsed.study,
+        parsed.grid,
+        agreement=found_tables,
+        costs=pd.DataFrame(seconds),
+        reasons={},
+        n_seeds=1,
+    )
+    assert np.isfinite(shown.table["mean"]).all()
+    assert shown.sentences.count("On breast_cancer (mlp)") == 2
+    assert plots.to_png(shown.drawing)

@@ -1,0 +1,83 @@
+"""Made-up scores of one network for the tests of what can be concluded from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from gpex_bench.tables.frames import SCORES
+
+KINDS = {
+    "RandomMap": "control",
+    "Constant": "control",
+    "EdgeDetector": "control",
+    "InputItself": "control",
+    "Oracle": "control",
+    "Inverted": "control",
+}
+CLASSES = {
+    "random": "RandomMap",
+    "constant": "Constant",
+    "edges": "EdgeDetector",
+    "oracle": "Oracle",
+    "inverted_oracle": "Inverted",
+}
+
+
+def table(
+    scores: Mapping[str, np.ndarray], metric: str = "srg", dataset: str = "d", model: str = "m"
+) -> pd.DataFrame:
+    """Return the long frame of [sample, seed] arrays by method."""
+    rows = [
+        (dataset, model, seed, method, metric, sample, value)
+        for method, values in scores.items()
+        for (sample, seed), value in np.ndenumerate(values)
+    ]
+    return pd.DataFrame(rows, columns=list(SCORES))
+
+
+def methods(names: list[str]) -> list[dict]:
+    """Return the records of methods; the names in CLASSES are controls, all others are gradient methods."""
+    records = []
+    for name in names:
+        cls = CLASSES.get(name, name.title())
+        made = {"of": "Oracle()"} if name == "inverted_oracle" else {}
+        records.append(
+            {
+                "method": name,
+                "class": cls,
+                "kind": KINDS.get(cls, "gradient"),
+                "hyperparameters": made,
+            }
+        )
+    return records
+
+
+def metrics(**higher_is_better: bool) -> list[dict]:
+    """Return the records of metrics with a chance value of 0; `mass` is the share inside the planted truth."""
+    return [
+        {
+            "metric": name,
+            "class": "MassAccuracy" if name == "mass" else name,
+            "higher_is_better": up,
+            "chance": 0.0,
+        }
+        for name, up in higher_is_better.items()
+    ]
+
+
+def made(
+    quality: Mapping[str, float], n_samples: int = 40, n_seeds: int = 3, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Return scores [sample, seed] of some quality: samples differ, methods on a sample differ, seeds a little."""
+    rng = np.random.default_rng(seed)
+    sample = rng.normal(0, 0.2, (n_samples, 1))
+    return {
+        name: level
+        + sample
+        + rng.normal(0, 0.1, (n_samples, 1))
+        + rng.normal(0, 0.05, (n_samples, n_seeds))
+        for name, level in quality.items()
+    }

@@ -1,0 +1,218 @@
+# Names and helpers of the rules: the only Python in them.
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from gpex_bench.run import server
+from gpex_bench.config import ConfigError, parse as checked
+from gpex_bench.measurements.curves import CurveMetric
+from gpex_bench.run.provenance import fingerprint, sha256
+from gpex_bench.plugins.registry import PACKAGE
+
+try:
+    CONFIG = checked(config)
+except ConfigError as error:
+    raise WorkflowError(f"The config cannot be used. {error}")
+
+# Activations of tens of megabytes come and go with every batch. glibc hands them back to the kernel each time and takes them
+# anew; this makes it keep them. Other C libraries ignore these names.
+for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_"):
+    os.environ.setdefault(name, str(100 * 2**20))
+
+SCRIPT = "../scripts/run.py"
+STUDY_SCRIPT = "../../../workflow/scripts/run.py"  # from the folder of a study
+RUN = f"results/{CONFIG.run}"
+CELL = "{dataset}/{model}/seed-{seed}"
+# The study of the config, by the name of its folder; a run without methods, or whose study does without, has no report.
+STUDY = CONFIG.study_name
+HAS_REPORT = bool(CONFIG.entries["method"]) and (
+    STUDY is None or CONFIG.study.has_report
+)
+SHOWN = [f"{RUN}/report.html"] * HAS_REPORT
+if STUDY:
+    SHOWN.append(f"{RUN}/sentences.md")
+CONCLUSIONS = (
+    "ranking",
+    "pairs",
+    "overall",
+    "informative",
+    "variance",
+    "power",
+    "second_opinion",
+    "trust",
+    "planted",
+    "variants",
+    "fill_agreement",
+)
+TABLES = (
+    *CONCLUSIONS,
+    "scores",
+    "curves",
+    "variant_scores",
+    "cells",
+    "skipped",
+    "outcomes",
+    "agreement",
+    "predictions",
+    "networks",
+    "surrogates",
+)
+CONFIGFILE = os.path.relpath(
+    workflow.configfiles[0] if workflow.configfiles else "config/default.yaml"
+)
+NETWORKS = {(network.dataset, network.model): network for network in CONFIG.networks}
+
+
+wildcard_constraints:
+    dataset="[a-z0-9_]+",
+    model="[a-z0-9_]+",
+    seed="[0-9]+",
+    surrogate="|".join(CONFIG.entries["surrogate"]) or "[a-z0-9_]+",
+    method="[a-z0-9_]+",
+
+
+def per_seed(name):
+    """The pattern of one file for each training seed; the other wildcards stay."""
+    cell = CELL.replace("{dataset}", "{{dataset}}").replace("{model}", "{{model}}")
+    return expand(f"{RUN}/{cell}/{name}", seed=CONFIG.seeds)
+
+
+def code(module, *entries):
+    """A hash of the source code that decides what a module, such as stages/fit, does with these plug-ins (None: no plug-in)."""
+    plugins = [path for entry in entries if entry is not None for path in entry.sources]
+    return fingerprint(PACKAGE / f"{module}.py", *plugins)
+
+
+def settings(kind, run_id):
+    """The hyperparameters of a plug-in, as text."""
+    entry = CONFIG.entry(kind, run_id)
+    return repr(entry.settings) if entry.settings is not None else entry.written
+
+
+def entry(kind, wildcards):
+    return CONFIG.entry(kind, wildcards[kind])
+
+
+def surrogate_of(method):
+    explainer = CONFIG.method(method)
+    return None if explainer is None else explainer.surrogate
+
+
+def surrogates(wildcards):
+    """The fitted surrogates that a method looks at, one for each seed; most look at none."""
+    name = surrogate_of(wildcards.method)
+    if name is None:
+        return []
+    return [
+        file.format(**wildcards) for file in per_seed(f"surrogates/{name}.safetensors")
+    ]
+
+
+def surrogate_entry(method):
+    """The entry of the surrogate that a method looks at, or None."""
+    return CONFIG.entries["surrogate"].get(surrogate_of(method))
+
+
+def methods(network):
+    """The methods that apply to a network; decided from what they declare, before any job runs."""
+    return [
+        method
+        for method in CONFIG.entries["method"]
+        if CONFIG.not_applicable(network, method) is None
+    ]
+
+
+def applying(wildcards):
+    """The metrics that apply to a method on a network: those that read stored curves, and the others."""
+    network = NETWORKS[wildcards.dataset, wildcards.model]
+    every = [
+        metric
+        for metric in sorted(CONFIG.entries["metric"])
+        if CONFIG.skipped(network, wildcards.method, metric) is None
+    ]
+    of_curves = [m for m in every if isinstance(CONFIG.metric(m), CurveMetric)]
+    return of_curves, [m for m in every if m not in of_curves]
+
+
+def metrics(wildcards):
+    """The metrics that a score job computes."""
+    return applying(wildcards)[1]
+
+
+def curves(wildcards):
+    """The removal curves that a score job records."""
+    keys = [asdict(CONFIG.metric(m).measurements()[0]) for m in applying(wildcards)[0]]
+    return [key for place, key in enumerate(keys) if key not in keys[:place]]
+
+
+def each_cell(name):
+    """One file for each network, method and seed."""
+    return [
+        f"{RUN}/{network.dataset}/{network.model}/seed-{seed}/{name.format(method=method)}"
+        for network in CONFIG.networks
+        for method in methods(network)
+        for seed in CONFIG.seeds
+    ]
+
+
+def each_surrogate(name):
+    """One file for each network, surrogate and seed."""
+    return [
+        f"{RUN}/{network.dataset}/{network.model}/seed-{seed}/{name.format(surrogate=surrogate)}"
+        for network in CONFIG.networks
+        for surrogate in network.surrogates
+        for seed in CONFIG.seeds
+    ]
+
+
+def plan():
+    """Which methods and metrics apply to which network, and why the others do not."""
+    return [
+        [
+            network.dataset,
+            network.model,
+            method,
+            CONFIG.not_applicable(network, method) or "applies",
+        ]
+        for network in CONFIG.networks
+        for method in CONFIG.entries["method"]
+    ]
+
+
+def page_sources():
+    """Hashes of the report's template, style and script, which no import leads to."""
+    return [
+        sha256(path)
+        for path in sorted((PACKAGE / "report").iterdir())
+        if path.suffix in (".j2", ".css", ".js")
+    ]
+
+
+def study_code(module, *entries):
+    """The same for a module of the study, such as measure."""
+    return code(f"studies/{STUDY}/{module}", *entries)
+
+
+def answer_code():
+    """What decides how the study answers: its code, and the template of its page, which no import leads to."""
+    template = PACKAGE / "studies" / STUDY / "sentences.md.j2"
+    return [
+        study_code("answer"),
+        *(sha256(path) for path in [template] if path.is_file()),
+    ]
+
+
+def answer_files(tables=(), figures=()):
+    """The files that every study leaves beside table.csv, which its rule names itself: tables, figures and the page."""
+    return [
+        f"{RUN}/table.json",
+        f"{RUN}/sentences.md",
+        *(f"{RUN}/{name}.csv" for name in tables),
+        *(
+            f"{RUN}/{stem}.{ending}"
+            for stem in figures
+            for ending in ("svg", "png", "csv")
+        ),
+    ]

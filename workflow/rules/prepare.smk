@@ -1,0 +1,13 @@
+rule prepare:
+    output:
+        data=f"{RUN}/{{dataset}}/data.safetensors",
+        sidecar=f"{RUN}/{{dataset}}/data.json",
+    log:
+        f"{RUN}/logs/prepare/{{dataset}}.log",
+    params:
+        settings=lambda w: settings("dataset", w.dataset),
+        code=lambda w: code("stages/prepare", entry("dataset", w)),
+    message:
+        "Preparing {wildcards.dataset}"
+    script:
+        SCRIPT
