@@ -35,6 +35,7 @@ from gpex_bench.types import (
     Split,
     Truth,
 )
+from gpex_bench.types.demands import DamagedCheckpoint
 
 FORMAT = 1
 
@@ -175,7 +176,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor] | None:
     """Return the state of unfinished work, or None if there is none.
 
     Raises:
-        DamagedFile: if the file is not what was written. Writing is atomic, so that a killed process is no cause of it.
+        DamagedCheckpoint: the file is not what was written. Writing is atomic, so that a killed
+            process is not the cause.
     """
     if not path.exists():
         return None
@@ -184,9 +186,9 @@ def read_checkpoint(path: Path) -> dict[str, Tensor] | None:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
             note = json.loads((file.metadata() or {}).get("note", "{}"))
     except (SafetensorError, OSError, ValueError) as error:
-        raise DamagedFile(_advice(path, f"it is not a checkpoint ({error})")) from error
+        raise DamagedCheckpoint(_advice(path, f"it is not a checkpoint ({error})")) from error
     if note.get("checksum") != _checksum(tensors):
-        raise DamagedFile(_advice(path, "its content differs from its checksum"))
+        raise DamagedCheckpoint(_advice(path, "its content differs from its checksum"))
     return tensors
 
 

@@ -11,6 +11,18 @@ from torch import Tensor, nn
 M = TypeVar("M", bound=nn.Module)
 
 
+class UnusableCheckpoint(ValueError):
+    """The checkpoint of an unfinished fit cannot be resumed; this is no result of the fit itself."""
+
+
+class ForeignCheckpoint(UnusableCheckpoint):
+    """The checkpoint belongs to another fit: other settings, network, seed or data."""
+
+
+class DamagedCheckpoint(UnusableCheckpoint):
+    """The checkpoint is not what was written, or lacks a part."""
+
+
 def at_least(recipe: object, least: int, *names: str) -> None:
     """Raise ValueError for a setting below `least`."""
     for name in names:

@@ -16,6 +16,7 @@ from gpex_bench.surrogates.gpex_fit.mixing import drawn, mixed
 from gpex_bench.surrogates.gpex_fit.observation import Held
 from gpex_bench.surrogates.gpex_paper import GpexPaper
 from gpex_bench.types import Progress
+from gpex_bench.types.demands import DamagedCheckpoint, ForeignCheckpoint
 
 SMALL = {"dim": 5, "width": 32, "batch_size": 32, "n_refreshed": 24}
 LONG = Gpex(n_steps=12, **SMALL)
@@ -113,16 +114,12 @@ def test_a_foreign_checkpoint_is_refused(tiny, tmp_path, always_kept):
         lambda said: Gpex(n_steps=13, **SMALL).fit(model, data, 3, said),
     ]
     for fit in fits:
-        with pytest.raises(
-            ValueError, match="made with other settings, another network, seed or data; .* delete"
-        ):
+        with pytest.raises(ForeignCheckpoint):
             fit(Said("test", output))
     kept = artefacts.read_checkpoint(Said("test", output).checkpoint)
     del kept["map.readout.weight"]
     artefacts.write_checkpoint(Said("test", output).checkpoint, kept)
-    with pytest.raises(
-        ValueError, match=r"The checkpoint of this fit is not whole: .*readout.weight"
-    ):
+    with pytest.raises(DamagedCheckpoint, match=r"readout\.weight"):
         LONG.fit(model, data, 3, Said("test", output))
 
 
@@ -135,16 +132,9 @@ def test_a_damaged_checkpoint_is_refused(tiny, tmp_path, always_kept):
     good = path.read_bytes()
     flipped = bytearray(good)
     flipped[-9] ^= 1
-    for bad, reason in (
-        (good[:-5], "is not a checkpoint"),
-        (b"{", "is not a checkpoint"),
-        (bytes(flipped), "checksum"),
-    ):
+    for bad in (good[:-5], b"{", bytes(flipped)):
         path.write_bytes(bad)
-        with pytest.raises(
-            artefacts.DamagedFile,
-            match=f"checkpoint is damaged: .*{reason}.*Delete it and run again",
-        ):
+        with pytest.raises(DamagedCheckpoint, match=str(path)):
             LONG.fit(model, data, 3, Said("test", output))
 
 
@@ -179,9 +169,7 @@ def test_a_bad_checkpoint_ends_the_job_and_is_no_result(tiny, tmp_path, always_k
     path = Said("test", output).checkpoint
     if is_damaged:
         path.write_bytes(b"{")
-    with pytest.raises(
-        ValueError, match="checkpoint is damaged" if is_damaged else "go back to these, or delete"
-    ):
+    with pytest.raises(ValueError, match=str(path)):
         cells.fit(Fit(LONG, problem, output))
     assert not output.exists() and path.exists()
     path.unlink()

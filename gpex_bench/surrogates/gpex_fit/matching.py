@@ -23,7 +23,7 @@ from gpex_bench.surrogates.gpex_fit.mixing import mixed, sent
 from gpex_bench.surrogates.gpex_fit.observation import Held
 from gpex_bench.surrogates.gpex_fit.refresh import Refresh
 from gpex_bench.surrogates.gpex_fit.step import Objective, Queries, Rows, step
-from gpex_bench.types import Progress, settings, value
+from gpex_bench.types import Progress, demands, settings, value
 
 LINES = 20  # of progress
 N_CHECK = 500  # mixed inputs on which the progress is judged
@@ -124,7 +124,7 @@ class Training:
 
         Raises:
             FloatingPointError: the loss is not a number; seen when the next line is said.
-            ValueError: what was kept belongs to another fit.
+            ForeignCheckpoint, DamagedCheckpoint: what was kept cannot be resumed.
         """
         kept = progress.kept()
         if kept is not None:
@@ -188,10 +188,11 @@ class Training:
         """Go on from what was kept.
 
         Raises:
-            ValueError: it belongs to another fit, or lacks something.
+            ForeignCheckpoint: it belongs to another fit.
+            DamagedCheckpoint: it lacks something.
         """
         if "key" not in kept or not torch.equal(kept["key"], key):
-            raise ValueError(
+            raise demands.ForeignCheckpoint(
                 "The checkpoint of this fit was made with other settings, another network, seed or data; go back to "
                 "these, or delete the checkpoint to start afresh."
             )
@@ -209,7 +210,7 @@ class Training:
             self.done = int(kept["done"])
         except (KeyError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())
-            raise ValueError(
+            raise demands.DamagedCheckpoint(
                 f"The checkpoint of this fit is not whole: {reason} Delete it to start afresh."
             ) from error
 
