@@ -106,9 +106,11 @@ def test_runs_without_progress_stop(search, planted):
 
 def image_task(formula, task, weight, x, scale=1.0):
     """A network whose log-odds are scale * (weight . x - 1)."""
-    logits = lambda x: torch.stack(
-        [scale * ((x * weight).flatten(1).sum(1) - 1), 0 * x[:, 0, 0, 0]], 1
-    )  # noqa: E731
+
+    def logits(x):
+        first = scale * ((x * weight).flatten(1).sum(1) - 1)
+        return torch.stack([first, 0 * x[:, 0, 0, 0]], 1)
+
     return task(formula(logits, 2), x)
 
 
