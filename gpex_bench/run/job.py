@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import torch
@@ -22,9 +22,10 @@ from gpex_bench.config import Config, parse
 from gpex_bench.plugins.registry import study_names
 from gpex_bench.run import artefacts
 from gpex_bench.tables.frames import wording
-from gpex_bench.types import Dataset, Model, Progress, Surrogate, Task
+from gpex_bench.types import Dataset, Model, Progress, Study, Surrogate, Task
 
 log = logging.getLogger("gpex_bench")
+S = TypeVar("S", bound=Study)
 
 
 class NotFitted(Exception):
@@ -80,6 +81,20 @@ class Job:
     def surrogate(self, path: Path, run_id: str, model: Model) -> Surrogate:
         """Return a fitted surrogate; raises NotFitted if its fit failed."""
         return load_surrogate(self.config, run_id, model, self.data, path)
+
+    def study(self, kind: type[S]) -> S:
+        """Return the study of the config.
+
+        Raises:
+            ValueError: the config has no section of this study.
+        """
+        study = self.config.study
+        if not isinstance(study, kind):
+            raise ValueError(
+                f"This config must have the section of the study {kind.__name__} for the rule "
+                f"{self.snakemake.rule}, got {self.config.study_name or 'none'}; add it."
+            )
+        return study
 
     def progress(self, seed: int, output: Path | None = None) -> Said:
         """Return what reports the progress of one seed, and keeps a checkpoint beside the output, if it is named."""

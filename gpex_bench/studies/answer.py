@@ -1,8 +1,9 @@
-"""What a study found, and the one place where it is written: every study leaves the same kinds of files."""
+"""The answer of a study, and where it is written: every study leaves the same files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from gpex_bench import plots
 from gpex_bench.plots import Drawing
 from gpex_bench.run import artefacts
 from gpex_bench.run.job import Job, log
-from gpex_bench.tables.render import csv
+from gpex_bench.tables.frames import interval, number, records
+from gpex_bench.tables.render import csv, plain_markdown
 from gpex_bench.types import value
 
 HERE = Path(__file__).parent
@@ -24,17 +26,25 @@ HERE = Path(__file__).parent
 class Answer:
     """The answer to a study's question."""
 
-    table: pd.DataFrame  # the numbers of the answer, rows in the order in which they are written
-    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)  # others, by file name
-    drawings: Mapping[str, Drawing] = field(default_factory=dict)  # by file name
-    sentences: str  # the page: answer, table, figure, how it was done
+    # the numbers of the answer, in the order in which they are written
+    table: pd.DataFrame
+    # other tables, by file name
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    # figures, by file name
+    drawings: Mapping[str, Drawing] = field(default_factory=dict)
+    # the page: the answer in one sentence, a small table, the figure, how it was done
+    sentences: str
 
 
 def page(study: str, **content: Any) -> str:
     """Return a study's page: its template `sentences.md.j2`, filled with frames and values.
 
+    A template decides nothing: what is significant, best or missing is a column of its frames. It
+    formats with the filters `number`, `estimate`, `percent`, `listed`, `records` and `markdown`,
+    and shows a figure with `image`.
+
     Raises:
-        jinja2.UndefinedError: the template asks for something that was not given.
+        jinja2.UndefinedError: the template uses a name that was not given.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE / study),
@@ -44,11 +54,15 @@ def page(study: str, **content: Any) -> str:
         keep_trailing_newline=True,
         autoescape=False,  # Markdown
     )
-    return environment.get_template("sentences.md.j2").render(**content)
+    environment.filters |= FILTERS
+    environment.globals["image"] = image
+
+    text = environment.get_template("sentences.md.j2").render(**content)
+    return _without_gaps(text)
 
 
 def write(this: Job, answer: Answer) -> None:
-    """Write an answer beside the rule's output `table`: CSV files, every figure with its numbers, and the page."""
+    """Write tables, figures and the page next to the rule's output `table`."""
     folder = this.path("table").parent
 
     for name, table in {"table": answer.table, **answer.tables}.items():
@@ -63,3 +77,48 @@ def write(this: Job, answer: Answer) -> None:
     artefacts.write_bytes(folder / "sentences.md", answer.sentences.encode())
     this.describe(folder / "table.csv", kind=f"study {this.config.study_name}")
     log.info("%s", answer.sentences)
+
+
+# --- how templates write numbers, names, tables and figures ---
+
+
+def estimate(row: Mapping[str, Any], name: str = "mean") -> str:
+    """Write a number of a row with its interval, such as "0.812 [0.790, 0.831]".
+
+    Args:
+        row: of a frame; the ends are in `low` and `high`, or in `{name}_low` and `{name}_high`.
+        name: the column of the number.
+    """
+    prefix = "" if name == "mean" else f"{name}_"
+    return " ".join(interval(row[name], row[f"{prefix}low"], row[f"{prefix}high"]))
+
+
+def percent(share: float, places: int = 0) -> str:
+    """Write a share in percent, such as "12 %"."""
+    return f"{100 * share:.{places}f} %"
+
+
+def listed(names: Sequence[Any], word: str = "and") -> str:
+    """Write names as a list: "a", "a and b", "a, b and c"."""
+    *others, last = [str(name) for name in names]
+    return f"{', '.join(others)} {word} {last}" if others else last
+
+
+def image(stem: str, title: str) -> str:
+    """Return the Markdown of a figure in the same folder."""
+    return f"![{title}]({stem}.svg)"
+
+
+def _without_gaps(text: str) -> str:
+    """Return Markdown with one empty line between paragraphs, and one line end at the end."""
+    return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n"
+
+
+FILTERS = {
+    "number": number,
+    "estimate": estimate,
+    "percent": percent,
+    "listed": listed,
+    "records": records,
+    "markdown": plain_markdown,
+}
