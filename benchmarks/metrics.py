@@ -60,7 +60,7 @@ CURVES = {
     "pixels, noise": (Curves(fill="noise"), 56),
     "pixels, painted over": (Curves(fill="inpaint", n_steps=10), 20),
     "patches": (Curves(unit="patch", n_steps=14), 28),
-    "segments": (Curves(unit="segment", fill="mean"), 32),
+    "segments": (Curves(unit="segment", fill="train_mean"), 32),
 }  # and their forward rows per image
 SET = ("deletion", "insertion", "srg", "aopc", "comprehensiveness", "sufficiency", "irof")
 MEMORY = ("srg", "road", "sensitivity_n", "monotonicity_nguyen")

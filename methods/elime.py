@@ -21,8 +21,9 @@ import torch
 from torch import Tensor
 
 from gpex_bench.masking.answers import ask, groups, pad, probe
-from gpex_bench.masking.choices import Fill, Segmentation, check_budget, check_settings
-from gpex_bench.masking.regions import Regions, regions
+from gpex_bench.masking.choices import check_budget, check_settings
+from gpex_bench.masking.fills import MethodFill
+from gpex_bench.masking.regions import Regions, Segmentation, regions
 from gpex_bench.types import Attribution, Explainer, Query, Task, settings
 
 DIGITS = 5  # decimals of an answer; smaller differences are rounding errors of the network
@@ -60,7 +61,7 @@ class ELime(Explainer):
     patience: int = 0  # generations without improvement after which a run stops; 0: it never does
     segmentation: Segmentation = "slic"  # images only
     n_segments: int = 50  # segments aimed at; images only
-    fill: Fill = "baseline"
+    fill: MethodFill = "baseline"
 
     def __post_init__(self) -> None:
         """Refuse settings without evolution."""

@@ -8,8 +8,9 @@ spread evenly over its entries. Cost: one forward row per region, plus one.
 import torch
 
 from gpex_bench.masking.answers import ask, probe
-from gpex_bench.masking.choices import Fill, Output, Segmentation, check_settings
-from gpex_bench.masking.regions import regions
+from gpex_bench.masking.choices import Output, check_settings
+from gpex_bench.masking.fills import MethodFill
+from gpex_bench.masking.regions import Segmentation, regions
 from gpex_bench.types import Attribution, Explainer, Query, Task, settings
 
 
@@ -22,7 +23,7 @@ class FeatureAblation(Explainer):
 
     segmentation: Segmentation = "slic"  # images only
     n_segments: int = 50  # segments aimed at; images only
-    fill: Fill = "baseline"
+    fill: MethodFill = "baseline"
     output: Output = "logit"
 
     def __post_init__(self) -> None:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from gpex_bench.families.sobol_indices import is_constant
 from gpex_bench.masking.answers import CHUNK, ask, groups, probe
-from gpex_bench.masking.choices import Fill, Output, check_settings
+from gpex_bench.masking.choices import Output, check_settings
+from gpex_bench.masking.fills import MethodFill
 from gpex_bench.masking.regions import grid
 from gpex_bench.types import Attribution, Explainer, Query, Task, settings
 
@@ -29,7 +30,7 @@ class Hsic(Explainer):
 
     budget: int = 1024  # forward rows per sample; powers of two balance the coins
     grid: int = 7  # regions along each side of an image
-    fill: Fill = "baseline"
+    fill: MethodFill = "baseline"
     output: Output = "logit"
 
     def __post_init__(self) -> None:

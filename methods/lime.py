@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from gpex_bench.masking.answers import CHUNK
-from gpex_bench.masking.choices import Segmentation, check_settings
-from gpex_bench.masking.regions import FEWEST_REGIONS, regions
+from gpex_bench.masking.choices import check_settings
+from gpex_bench.masking.regions import FEWEST_REGIONS, Segmentation, regions
 from gpex_bench.types import Attribution, Explainer, Query, Task, settings
 
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from gpex_bench.masking.answers import CHUNK, ask, groups, on_scale, pad, probe
-from gpex_bench.masking.choices import Fill, Output, Segmentation, check_settings
-from gpex_bench.masking.fills import absent
-from gpex_bench.masking.regions import Regions, regions
+from gpex_bench.masking.choices import Output, check_settings
+from gpex_bench.masking.fills import MethodFill, make_fill
+from gpex_bench.masking.regions import Regions, Segmentation, regions
 from gpex_bench.types import Attribution, Explainer, Query, Task, settings
 
 IMAGE_WIDTH, TABLE_WIDTH = 0.25, 0.75  # kernel widths of the package
@@ -30,7 +30,7 @@ class LimeFast(Explainer):
     budget: int = 1000  # forward rows per sample
     segmentation: Segmentation = "slic"  # images only
     n_segments: int = 50  # segments aimed at; images only
-    fill: Fill = "baseline"  # what tables are compared with, too
+    fill: MethodFill = "baseline"  # what tables are compared with, too
     output: Output = "probability"
     ridge: float = 1.0  # strength of the penalty
 
@@ -77,7 +77,8 @@ class LimeFast(Explainer):
         distance = noise.to(y).norm(dim=2)
         weight = (-((distance / (TABLE_WIDTH * x.shape[1] ** 0.5)) ** 2) / 2).exp()
         slope = weighted_ridge(design, y, weight, self.ridge)[0]
-        return (slope * (x - absent(task, x, self.fill)) / scale).to(query.x)
+        absent = make_fill(self.fill, task.data, query).double()
+        return (slope * (x - absent) / scale).to(query.x)
 
     def _noise(self, generator: torch.Generator, n_columns: int) -> Tensor:
         """Return standard normal steps; the first is none, so that the first row is the explained one."""

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from gpex_bench.masking.answers import probe
-from gpex_bench.masking.choices import Fill, Output, check_settings
+from gpex_bench.masking.choices import Output, check_settings
+from gpex_bench.masking.fills import MethodFill
 from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
 
 
@@ -27,7 +28,7 @@ class Occlusion(Explainer):
     stride: int = (
         2  # pixels from one window to the next; at most the window, or pixels would be left out
     )
-    fill: Fill = "baseline"
+    fill: MethodFill = "baseline"
     output: Output = "logit"
 
     def __post_init__(self) -> None:

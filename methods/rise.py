@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from gpex_bench.masking.answers import groups, probe
-from gpex_bench.masking.choices import Fill, Output, check_settings
+from gpex_bench.masking.choices import Output, check_settings
+from gpex_bench.masking.fills import MethodFill
 from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
 
 
@@ -27,7 +28,7 @@ class Rise(Explainer):
     grid: int = 7  # cells along a side of the coarse mask
     probability: float = 0.5  # that a cell is shown
     centre: bool = False  # subtract the mean answer first
-    fill: Fill = "baseline"
+    fill: MethodFill = "baseline"
     output: Output = "probability"
 
     def __post_init__(self) -> None:

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gpex_bench.masking.answers import probe
-from gpex_bench.masking.choices import Fill, Output, check_settings
+from gpex_bench.masking.choices import Output, check_settings
+from gpex_bench.masking.fills import MethodFill
 from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
 
 
@@ -34,7 +35,7 @@ class Sise(Explainer):
     needs = frozenset({Need.IMAGE, Need.GRADIENT, Need.MODULES})
 
     adaptive: bool = False  # Ada-SISE: fewer maps, by Otsu's threshold
-    fill: Fill = "baseline"
+    fill: MethodFill = "baseline"
     output: Output = "probability"
 
     def __post_init__(self) -> None:

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from gpex_bench.families.sobol_indices import base_points, design, indices, mixed
 from gpex_bench.masking.answers import by_region, groups, probe
-from gpex_bench.masking.choices import Fill, Output, check_settings
+from gpex_bench.masking.choices import Output, check_settings
+from gpex_bench.masking.fills import MethodFill
 from gpex_bench.masking.regions import grid
 from gpex_bench.types import Attribution, Explainer, Query, Task, settings
 
@@ -35,7 +36,7 @@ class Sobol(Explainer):
     budget: int = 1632  # forward rows per sample, at most
     grid: int = 7  # regions along each side of an image
     order: Literal["total", "first"] = "total"
-    fill: Fill = "baseline"
+    fill: MethodFill = "baseline"
     output: Output = "logit"
 
     def __post_init__(self) -> None:

@@ -29,7 +29,8 @@ from gpex_bench.families.sobol_indices import (
     rows_each,
 )
 from gpex_bench.masking.answers import by_region, groups, probe
-from gpex_bench.masking.choices import Fill, Output, check_settings
+from gpex_bench.masking.choices import Output, check_settings
+from gpex_bench.masking.fills import MethodFill
 from gpex_bench.masking.regions import Regions, grid, slic
 from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
 
@@ -53,7 +54,7 @@ class SobolSbsa(Explainer):
     n_regions: int = 9  # of a grid: the nearest square number
     order: Order = "total"
     mask: Mask = "continuous"
-    fill: Fill = "baseline"
+    fill: MethodFill = "baseline"
     output: Output = "logit"
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gpex_bench.masking.fills import Fill
+from gpex_bench.masking.fills import CurveFill
 from gpex_bench.plugins.registry import NAME
 
 Id = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
@@ -32,11 +32,8 @@ class Explain(_Strict):
     robustness_samples: Count = (
         16  # how many of them are explained again; fewer cannot tell 40 methods apart
     )
-    fills: tuple[Fill, ...] = (
-        "zero",
-        "blur",
-        "noise",
-    )  # of removal, besides the dataset's baseline
+    # of removal, besides the dataset's baseline
+    fills: tuple[CurveFill, ...] = ("zero", "blur", "noise")
     fill_samples: Count = 16  # how many samples' removal curves are measured under them
     timeout_s: Annotated[float, Field(gt=0)] = (
         900.0  # seconds one explainer may take for one network and seed

@@ -10,8 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gpex_bench.masking.answers import Probe, groups, probe
-from gpex_bench.masking.choices import Fill, Output, Segmentation, check_settings
-from gpex_bench.masking.regions import Regions, regions
+from gpex_bench.masking.choices import Output, check_settings
+from gpex_bench.masking.fills import MethodFill
+from gpex_bench.masking.regions import Regions, Segmentation, regions
 from gpex_bench.types import Attribution, Axiom, Explainer, Query, Task, settings
 
 
@@ -25,7 +26,7 @@ class ShapleyValues(Explainer):
     budget: int = 1000  # forward rows per sample, at most
     segmentation: Segmentation = "slic"  # images only
     n_segments: int = 50  # segments aimed at; images only
-    fill: Fill = "baseline"
+    fill: MethodFill = "baseline"
     output: Output = "logit"
 
     def __post_init__(self) -> None:

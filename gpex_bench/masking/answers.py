@@ -15,8 +15,8 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gpex_bench.masking.choices import Fill, Output
-from gpex_bench.masking.fills import absent
+from gpex_bench.masking.choices import Output
+from gpex_bench.masking.fills import MethodFill, make_fill
 from gpex_bench.masking.regions import Regions
 from gpex_bench.types import Query, Task, value
 
@@ -113,9 +113,11 @@ def _channels_last(x: Float[Tensor, "row channel height width"]) -> Tensor:
     )  # contiguous() ignores it
 
 
-def probe(task: Task, query: Query, how: Fill, output: Output, cut: Regions | None = None) -> Probe:
+def probe(
+    task: Task, query: Query, fill: MethodFill, output: Output, cut: Regions | None = None
+) -> Probe:
     """Return the probe of a query."""
-    shown = absent(task, query.x, how, cut)
+    shown = make_fill(fill, task.data, query, cut=cut)
     return Probe(model=task.model, x=query.x, target=query.target, absent=shown, output=output)
 
 

@@ -1,15 +1,16 @@
-"""What may be chosen about masks: the scale of the answers, what stands for absence, how images are segmented."""
+"""What may be chosen about masks: the scale of the answers, the fill, how images are segmented."""
 
 from __future__ import annotations
 
 from typing import Literal, get_args
 
+from gpex_bench.masking.fills import METHOD_FILLS
+from gpex_bench.masking.regions import Segmentation
+
 Output = Literal["logit", "probability", "log_odds"]
-Fill = Literal["baseline", "mean", "segment_mean", "blur"]
-Segmentation = Literal["slic", "quickshift", "grid"]
 CHOICES = {
     "output": get_args(Output),
-    "fill": get_args(Fill),
+    "fill": METHOD_FILLS,
     "segmentation": get_args(Segmentation),
 }
 

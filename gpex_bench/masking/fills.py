@@ -1,7 +1,7 @@
-"""What stands where something was removed from an input.
+"""What is shown where something was removed from an input: the one vocabulary of fills, and how each is made.
 
-A score that is based on removal is a statement about a network and a fill: `baseline` (the dataset's) is the run's main
-one, and the others show how much a ranking hangs on it.
+A score or a map that is based on removal is a statement about a network and a fill: `baseline` (the dataset's) is the
+main one, and the others show how much a result depends on it.
 """
 
 from __future__ import annotations
@@ -14,23 +14,114 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from gpex_bench.masking import choices
 from gpex_bench.masking.inpainting import inpainted, noise
 from gpex_bench.masking.regions import Regions
-from gpex_bench.types import Case, Task
+from gpex_bench.types import Case, Dataset, Query
 from gpex_bench.types.draws import uniform
 
-Fill = Literal["baseline", "zero", "mean", "blur", "noise", "inpaint"]
-FILLS = get_args(Fill)
+Fill = Literal[
+    "baseline",  # the dataset's baseline
+    "zero",  # 0
+    "image_mean",  # the mean colour of the image
+    "segment_mean",  # the mean colour of the segment
+    "train_mean",  # the mean of the training inputs, entry by entry
+    "blur",  # a box blur of the image over a quarter of its shorter side
+    "noise",  # another training sample, drawn for each query
+    "inpaint",  # means of the neighbours, with noise
+]
+# What methods may show in place of a masked region; a method knows no other sample than the one it explains.
+MethodFill = Literal["baseline", "image_mean", "segment_mean", "blur"]
+# What removal curves and the like may show.
+CurveFill = Literal["baseline", "zero", "train_mean", "blur", "noise", "inpaint"]
+METHOD_FILLS = get_args(MethodFill)
+CURVE_FILLS = get_args(CurveFill)
 
 
-def filler(case: Case, fill: Fill) -> Callable[[Tensor, Tensor], Tensor]:
+def make_fill(
+    fill: Fill, data: Dataset, query: Query, *, cut: Regions | None = None, draw: int = 0
+) -> Float[Tensor, "batch *feature"]:
+    """Return what every entry of the queries is replaced by when it is removed.
+
+    Args:
+        fill: any but `inpaint`, which depends on what else is removed; see `filler`.
+        data: has the baseline and the training inputs.
+        query: what is explained.
+        cut: the segments of each image, for `segment_mean`.
+        draw: which of the training samples that are drawn for each query, for `noise`.
+
+    Raises:
+        ValueError: the fill is unknown, is one of an image and this is a table, or lacks segments.
+    """
+    x, train = query.x, data.train.x
+    if fill == "baseline":
+        return data.baseline.to(x).expand_as(x)
+    if fill == "zero":
+        return torch.zeros_like(x)
+    if fill == "train_mean":
+        return train.mean(0).to(x).expand_as(x)
+    if fill == "noise":
+        drawn = (uniform("fill", 0, query.sample, draw + 1)[:, draw] * len(train)).long()
+        return train[drawn].to(x)
+    return _fill_of_image(fill, x, cut)
+
+
+def _fill_of_image(
+    fill: Fill, x: Float[Tensor, "batch *feature"], cut: Regions | None
+) -> Float[Tensor, "batch *feature"]:
+    """Return a fill that is made of the image itself."""
+    if x.ndim == 2:
+        raise ValueError(
+            f"fill must be 'baseline' for tables, got {fill!r}: columns have no mean colour."
+        )
+    if fill == "image_mean":
+        return x.mean((2, 3), keepdim=True).expand_as(x)
+    if fill == "blur":
+        return _blurred(x)
+    if fill != "segment_mean":
+        raise ValueError(f"fill must be one of {', '.join(get_args(Fill))}, got {fill!r}.")
+    if cut is None:
+        raise ValueError(
+            "fill must not be 'segment_mean' where there are no segments; "
+            "choose baseline, image_mean or blur."
+        )
+    return _segment_means(x, cut)
+
+
+def _blurred(x: Float[Tensor, "batch channel height width"]) -> Tensor:
+    """Return images after a box blur over a quarter of their shorter side."""
+    reach = max(1, min(x.shape[2:]) // 8)
+    padded = functional.pad(x, (reach,) * 4, mode="replicate")
+    return functional.avg_pool2d(padded, 2 * reach + 1, stride=1)
+
+
+def _segment_means(x: Float[Tensor, "batch channel height width"], cut: Regions) -> Tensor:
+    """Return images whose segments have their mean colour."""
+    index = cut.index.flatten(1)[:, None].expand(-1, x.shape[1], -1)
+    total = x.new_zeros(*x.shape[:2], cut.most).scatter_add_(2, index, x.flatten(2))
+    size = x.new_zeros(total.shape).scatter_add_(2, index, torch.ones_like(x).flatten(2))
+    means = total / size.clamp(min=1)
+    return means.gather(2, index).view(x.shape)
+
+
+def stand_in(case: Case, fill: CurveFill, draw: int = 0) -> Float[Tensor, "batch *feature"]:
+    """Return what each entry of each query is replaced by; `blur` and `inpaint` of a table are `train_mean`.
+
+    Raises:
+        ValueError: the fill is unknown.
+    """
+    query = case.query
+    if query.x.ndim != 4 and fill in ("blur", "inpaint"):
+        fill = "train_mean"
+    return make_fill(fill, case.task.data, query, draw=draw)
+
+
+def filler(case: Case, fill: CurveFill) -> Callable[[Tensor, Tensor], Tensor]:
     """Return the function that removes positions: (query of each row, which positions go) → inputs.
 
     Args:
         case: what is explained, and the dataset.
         fill: `inpaint` makes removed pixels means of their neighbours, with noise; an image of which nothing is left is
-            the baseline. The others, and `inpaint` on tables, show what `stand_in` says.
+            the baseline. The others, and `inpaint` on tables, show what `stand_in` returns.
 
     Raises:
         ValueError: the fill is unknown.
@@ -38,85 +129,27 @@ def filler(case: Case, fill: Fill) -> Callable[[Tensor, Tensor], Tensor]:
     x = case.query.x
     if fill != "inpaint" or x.ndim != 4:
         other = stand_in(case, fill)
-        return lambda image, gone: replaced(x[image], other[image], gone)
-    grain, nothing = noise(case.query), case.task.data.baseline.to(x).expand_as(x)
+        return lambda image, gone: remove_positions(x[image], other[image], gone)
+
+    grain = noise(case.query)
+    nothing = stand_in(case, "baseline")
 
     def paint(
         image: Int[Tensor, "row"], gone: Bool[Tensor, "row position"]
     ) -> Float[Tensor, "row *feature"]:
         smooth = inpainted(x[image], gone, nothing[image])
-        noisy = (gone & ~gone.all(1, keepdim=True)).view(len(image), 1, *x.shape[2:])
-        return torch.where(noisy, smooth + grain[image], smooth)
+        # An image of which nothing is left is the plain baseline.
+        noisy = gone & ~gone.all(1, keepdim=True)
+        return torch.where(noisy.view(len(image), 1, *x.shape[2:]), smooth + grain[image], smooth)
 
     return paint
 
 
-def stand_in(case: Case, fill: Fill, draw: int = 0) -> Float[Tensor, "batch *feature"]:
-    """Return what each entry of each query is replaced by.
-
-    Args:
-        case: what is explained, and the dataset.
-        fill: `baseline` is the dataset's; `zero` is 0; `mean` the mean of the training inputs, entry by entry; `blur` a
-            box blur of the image over a quarter of its shorter side; `noise` another training sample, drawn for each
-            query; `blur` and `inpaint` of a table are its mean.
-        draw: which of the drawn training samples.
-
-    Raises:
-        ValueError: the fill is unknown.
-    """
-    x, train = case.query.x, case.task.data.train.x
-    if fill == "baseline":
-        return case.task.data.baseline.to(x).expand_as(x)
-    if fill == "zero":
-        return torch.zeros_like(x)
-    if fill == "mean" or (fill in ("blur", "inpaint") and x.ndim != 4):
-        return train.mean(0).to(x).expand_as(x)
-    if fill == "blur":
-        return absent(case.task, x, "blur")
-    if fill == "noise":
-        drawn = (uniform("fill", 0, case.query.sample, draw + 1)[:, draw] * len(train)).long()
-        return train[drawn].to(x)
-    raise ValueError(f"fill must be one of {', '.join(FILLS)}, got {fill!r}.")
-
-
-def replaced(
+def remove_positions(
     x: Float[Tensor, "row *feature"],
-    other: Float[Tensor, "row *feature"],
+    other: Float[Tensor, "#row *feature"],
     gone: Bool[Tensor, "row position"],
 ) -> Float[Tensor, "row *feature"]:
     """Return inputs with the positions that are gone replaced by those of other inputs."""
     shape = (len(x), 1, *x.shape[2:]) if x.ndim == 4 else x.shape
     return torch.where(gone.view(shape), other, x)
-
-
-def absent(
-    task: Task, x: Float[Tensor, "batch *feature"], how: choices.Fill, cut: Regions | None = None
-) -> Tensor:
-    """Return what every entry of x looks like when it is absent.
-
-    `baseline` is the dataset's; `mean` the mean colour of the image; `segment_mean` that of the segment; `blur` a box
-    blur over a quarter of the shorter side.
-
-    Raises:
-        ValueError: for tables, if it is not the baseline; for `segment_mean`, if there are no segments.
-    """
-    if how == "baseline":
-        return task.data.baseline.to(x).expand_as(x)
-    if x.ndim == 2:
-        raise ValueError(
-            f"fill must be 'baseline' for tables, got {how!r}: columns have no mean colour."
-        )
-    if how == "mean":
-        return x.mean((2, 3), keepdim=True).expand_as(x)
-    if how == "blur":
-        reach = max(1, min(x.shape[2:]) // 8)
-        padded = functional.pad(x, (reach,) * 4, mode="replicate")
-        return functional.avg_pool2d(padded, 2 * reach + 1, stride=1)
-    if cut is None:
-        raise ValueError(
-            "fill must not be 'segment_mean' where there are no segments; choose baseline, mean or blur."
-        )
-    index = cut.index.flatten(1)[:, None].expand(-1, x.shape[1], -1)
-    total = x.new_zeros(*x.shape[:2], cut.most).scatter_add_(2, index, x.flatten(2))
-    size = x.new_zeros(total.shape).scatter_add_(2, index, torch.ones_like(x).flatten(2))
-    return (total / size.clamp(min=1)).gather(2, index).view(x.shape)

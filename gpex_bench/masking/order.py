@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from gpex_bench.types.draws import uniform
@@ -34,16 +34,6 @@ def per_position(values: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batc
         )
     summed = values.double().sum(1) if values.ndim == 4 else values.double()
     return summed.flatten(1)
-
-
-def fill(
-    x: Float[Tensor, "row *feature"],
-    baseline: Float[Tensor, "*feature"],
-    removed: Bool[Tensor, "row position"],
-) -> Float[Tensor, "row *feature"]:
-    """Return the inputs with the removed positions replaced by the baseline."""
-    shape = (len(x), 1, *x.shape[2:]) if x.ndim == 4 else x.shape
-    return torch.where(removed.view(shape), baseline.to(x), x)
 
 
 def in_chunks(compute: Callable[[Int[Tensor, "row"]], Tensor], n_rows: int, chunk: int) -> Tensor:

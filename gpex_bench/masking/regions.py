@@ -5,14 +5,16 @@ SLIC: achanta2012slic; quickshift: vedaldi2008quick; both through scikit-image.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gpex_bench.masking.choices import Segmentation
 from gpex_bench.types import value
 
+Segmentation = Literal["slic", "quickshift", "grid"]
 FEWEST_REGIONS = 8  # fewer segments of an image cannot localise anything
 COMPACTNESS = 1.0  # SLIC: space against colour
 REACH = 0.75  # quickshift: furthest step between pixels of a segment, in sides of a segment of the wished size

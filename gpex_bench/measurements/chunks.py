@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.masking.fills import FILLS, Fill, replaced, stand_in
+from gpex_bench.masking.fills import CURVE_FILLS, CurveFill, remove_positions, stand_in
 from gpex_bench.masking.order import step_sizes, ties_broken
 from gpex_bench.measurements.answers import answers
 from gpex_bench.measurements.maps import relevance
@@ -30,7 +30,7 @@ class Removed:
 
 @settings
 class Chunks(Measurement):
-    """Chunks of the descending order, each replaced alone; n_chunks * n_draws + 1 forward rows per sample.
+    """Chunks of the descending order, each remove_positionsd alone; n_chunks * n_draws + 1 forward rows per sample.
 
     Attributes:
         n_chunks: chunks of a sample, equally large up to one position; fewer than 2 * n_chunks positions go one by one.
@@ -41,7 +41,7 @@ class Chunks(Measurement):
 
     n_chunks: int = 12
     by: By = "relevance"
-    fill: Fill = "baseline"
+    fill: CurveFill = "baseline"
     n_draws: int = 1
 
     def __post_init__(self) -> None:
@@ -49,8 +49,9 @@ class Chunks(Measurement):
             raise ValueError(f"n_chunks must be at least 2, got {self.n_chunks}.")
         if self.by not in get_args(By):
             raise ValueError(f"by must be relevance or magnitude, got {self.by!r}.")
-        if self.fill not in FILLS or self.fill == "inpaint":
-            raise ValueError(f"fill must be one of {', '.join(FILLS[:-1])}, got {self.fill!r}.")
+        known = [fill for fill in CURVE_FILLS if fill != "inpaint"]
+        if self.fill not in known:
+            raise ValueError(f"fill must be one of {', '.join(known)}, got {self.fill!r}.")
         if self.n_draws < 1 or (self.n_draws > 1 and self.fill != "noise"):
             raise ValueError(
                 f"n_draws must be 1, or more for the fill 'noise'; got {self.n_draws} for {self.fill!r}."
@@ -71,7 +72,7 @@ class Chunks(Measurement):
             gone = (
                 chunk[image] == (number // self.n_draws)[:, None]
             )  # the last number is the intact input
-            return replaced(query.x[image], others[number % self.n_draws, image], gone)
+            return remove_positions(query.x[image], others[number % self.n_draws, image], gone)
 
         found = answers(case, n_chunks * self.n_draws + 1, removed)
         without = found[..., :-1].unflatten(2, (n_chunks, self.n_draws))

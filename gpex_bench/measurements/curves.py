@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gpex_bench.masking.fills import Fill, filler
+from gpex_bench.masking.fills import CURVE_FILLS, CurveFill, filler
 from gpex_bench.masking.order import N_STEPS, step_sizes, ties_broken
 from gpex_bench.masking.regions import slic
 from gpex_bench.measurements.answers import OUTPUTS, answers
@@ -63,12 +63,14 @@ class Curves(Measurement):
     """
 
     unit: Unit = "position"
-    fill: Fill = "baseline"
+    fill: CurveFill = "baseline"
     n_steps: int = N_STEPS
 
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
             raise ValueError(f"unit must be one of {', '.join(UNITS)}, got {self.unit!r}.")
+        if self.fill not in CURVE_FILLS:
+            raise ValueError(f"fill must be one of {', '.join(CURVE_FILLS)}, got {self.fill!r}.")
         step_sizes(1, self.n_steps)
 
     def measure(self, case: Case) -> Removals:
@@ -138,7 +140,7 @@ class CurveMetric(Metric):
     """
 
     unit: Unit = "position"  # a class attribute or a hyperparameter, like the next two
-    fill: Fill | None = None
+    fill: CurveFill | None = None
     n_steps: int | None = None  # None: that of the unit
     output: ClassVar[str] = "probability"
 

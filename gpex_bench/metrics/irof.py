@@ -4,7 +4,7 @@ IROF = 1 - area under f(x_k) / f(x), where x_k lacks the k SLIC segments of the 
 target's probability. Deviations: the area is over the share of segments that are gone, by the trapezoid rule, so the
 score is at most 1 (Quantus sums unit steps, and gives about the number of segments times as much); 16 steps of equal
 shares; segments become the mean training input, entry by entry. Columns of tables are segments of their own.
-Cost: none of its own, reads the removal curve of segments under the mean fill (32 forward rows).
+Cost: none of its own, reads the removal curve of segments under the fill `train_mean` (32 forward rows).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class IROF(CurveMetric):
     range = (float("-inf"), 1.0)
     chance = None
     unit = "segment"
-    fill = "mean"
+    fill = "train_mean"
 
     def summarise(self, removal: Removal) -> Float[Tensor, "batch"]:
         """Return the area of each sample; a probability below 1e-12 counts as that much."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gpex_bench.contract import calls, isolation
-from gpex_bench.masking.fills import Fill
+from gpex_bench.masking.fills import CurveFill
 from gpex_bench.measurements import asked, first, measured, with_measured
 from gpex_bench.measurements.curves import Curves, Removals
 from gpex_bench.types import Attribution, Case, Measurement, Metric
@@ -42,7 +42,7 @@ class Limits:
 
     robustness_samples: int  # samples that are explained again
     fill_samples: int  # samples whose curves are measured under the other fills
-    fills: Sequence[Fill]  # the other fills
+    fills: Sequence[CurveFill]  # the other fills
     timeout_seconds: float  # for each measurement that explains again; the explainer may fail there, the suite may not
 
 

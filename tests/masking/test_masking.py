@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from gpex_bench.masking import answers, fills, regions
+from gpex_bench.masking import answers, choices, fills, regions
 from gpex_bench.masking.regions import Regions
 from gpex_bench.types import Dataset, Model, Query, Split, Task
 
@@ -115,10 +115,12 @@ def test_regions_spread_and_paint():
 def test_fills_by_hand():
     x = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     task, cut = task_of(x, baseline=0.25), regions.grid(x, 2)
-    assert torch.equal(fills.absent(task, x, "baseline"), torch.full_like(x, 0.25))
-    mean = fills.absent(task, x, "mean")
-    segment = fills.absent(task, x, "segment_mean", cut)
-    blur = fills.absent(task, x, "blur")
+    assert torch.equal(
+        fills.make_fill("baseline", task.data, query_of(x)), torch.full_like(x, 0.25)
+    )
+    mean = fills.make_fill("image_mean", task.data, query_of(x))
+    segment = fills.make_fill("segment_mean", task.data, query_of(x), cut=cut)
+    blur = fills.make_fill("blur", task.data, query_of(x))
     for row in range(2):
         for channel in range(3):
             torch.testing.assert_close(mean[row, channel], x[row, channel].mean().expand(8, 8))
@@ -134,12 +136,12 @@ def test_fills_by_hand():
 
 def test_fills_that_make_no_sense_are_refused():
     table, image = torch.zeros(2, 4), torch.zeros(1, 1, 8, 8)
-    with pytest.raises(ValueError, match="fill must be 'baseline' for tables, got 'mean'"):
-        fills.absent(task_of(table), table, "mean")
+    with pytest.raises(ValueError, match="fill must be 'baseline' for tables, got 'image_mean'"):
+        fills.make_fill("image_mean", task_of(table).data, query_of(table))
     with pytest.raises(
         ValueError, match="fill must not be 'segment_mean' where there are no segments"
     ):
-        fills.absent(task_of(image), image, "segment_mean")
+        fills.make_fill("segment_mean", task_of(image).data, query_of(image))
 
 
 def test_output_scales():
@@ -239,12 +241,12 @@ def test_unknown_settings_are_refused():
     with pytest.raises(
         ValueError, match="output must be one of logit, probability, log_odds, got 'logits'"
     ):
-        answers.check_settings(Settings())
+        choices.check_settings(Settings())
     Settings.output = "logit"
     with pytest.raises(ValueError, match="n must be at least 4, got 3"):
-        answers.check_settings(Settings(), n=4)
+        choices.check_settings(Settings(), n=4)
     with pytest.raises(
         ValueError,
         match="budget must be at least 9 rows for 3 regions, got 8; raise it or cut fewer",
     ):
-        answers.check_budget(8, 9, "3 regions")
+        choices.check_budget(8, 9, "3 regions")

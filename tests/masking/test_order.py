@@ -1,18 +1,15 @@
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from gpex_bench.contract.cost import counted
-from gpex_bench.masking.order import area, fill, in_chunks, per_position, step_sizes, ties_broken
+from gpex_bench.masking.fills import remove_positions
+from gpex_bench.masking.order import area, in_chunks, per_position, step_sizes, ties_broken
 from gpex_bench.measurements import answers
-from gpex_bench.plugins.registry import load
 from gpex_bench.types import Query
-
-removals = load(Path(__file__).parent / "removals.py", "removals")
-removal_curves = removals.removal_curves
+from tests.vocabulary.removals import removal_curves
 
 
 @pytest.fixture
@@ -123,7 +120,7 @@ def test_order_depends_on_the_sample_alone():
 def test_whole_pixels_move(query):
     removed = torch.zeros(6, 25, dtype=torch.bool)
     removed[:, 7] = True
-    changed = fill(query.x, BASELINE, removed) != query.x
+    changed = remove_positions(query.x, BASELINE[None], removed) != query.x
     assert changed.flatten(2).sum(2).tolist() == [[1, 1]] * 6
     assert changed[:, :, 1, 2].all()
 

@@ -209,7 +209,7 @@ def test_settings_that_make_no_sense_are_refused(task, query, method, small, nor
         (
             "feature_ablation",
             {"fill": "grey"},
-            "fill must be one of baseline, mean, segment_mean, blur, got 'grey'",
+            "fill must be one of baseline, image_mean, segment_mean, blur, got 'grey'",
         ),
         (
             "feature_ablation",
@@ -234,11 +234,11 @@ def test_settings_that_make_no_sense_are_refused(task, query, method, small, nor
 @pytest.mark.parametrize("name", sorted({*REGIONED, *SAMPLED} - {"lime", "rise"}))
 def test_tables_have_no_mean_colour(formula, task, query, method, normal, name):
     x = normal(2, 9)
-    with pytest.raises(ValueError, match="fill must be 'baseline' for tables, got 'mean'"):
-        method(name, fill="mean").explain(task(formula(lambda x: x, 9), x), query(x))
+    with pytest.raises(ValueError, match="fill must be 'baseline' for tables, got 'image_mean'"):
+        method(name, fill="image_mean").explain(task(formula(lambda x: x, 9), x), query(x))
 
 
-@pytest.mark.parametrize("fill", ["mean", "segment_mean", "blur"])
+@pytest.mark.parametrize("fill", ["image_mean", "segment_mean", "blur"])
 @pytest.mark.parametrize("name", [*REGIONED[:1], *REGIONED[2:]])
 def test_every_fill_works_on_images(task, query, method, small, normal, name, fill):
     x = normal(2, 3, 12, 12)

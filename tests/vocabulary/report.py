@@ -138,7 +138,7 @@ def _of_metrics(
         for at, name in enumerate(names)
     ]
     removal = [place for place in places if place[2] in ("srg", "deletion", "insertion")]
-    fills, outputs = ("mean", "blur", "noise"), ("probability", "logit")
+    fills, outputs = ("train_mean", "blur", "noise"), ("probability", "logit")
     kinds = [(fill, output) for fill in fills for output in outputs]
     variants = [
         (dataset, model, method, metric, fill, output, 0.5, 0.4, 0.6)

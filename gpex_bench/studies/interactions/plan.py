@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from gpex_bench.config.resolve import unknown
-from gpex_bench.masking.choices import Fill, Output
+from gpex_bench.masking.choices import Output
+from gpex_bench.masking.fills import METHOD_FILLS, MethodFill
 from gpex_bench.types import Study, settings
 
-FILLS = tuple(
-    fill for fill in get_args(Fill) if fill != "segment_mean"
-)  # which would tell regions by their colour
+# without `segment_mean`, which would tell regions by their colour
+FILLS = tuple(fill for fill in METHOD_FILLS if fill != "segment_mean")
 MASKS = ("binary", "continuous")
 
 
@@ -32,7 +32,7 @@ class Interactions(Study):
     )
     points: int = 64  # base points of the design of continuous masks, a power of two
     sides: int = 2  # the planted object, and all else, are cut into sides x sides regions each
-    fills: tuple[Fill, ...] = ("baseline", "blur")
+    fills: tuple[MethodFill, ...] = ("baseline", "blur")
     outputs: tuple[Output, ...] = ("logit", "probability")
     masks: tuple[str, ...] = MASKS
 

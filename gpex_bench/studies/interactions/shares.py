@@ -20,10 +20,10 @@ from torch import Tensor
 from gpex_bench.families import sobol_indices
 from gpex_bench.masking.answers import CHUNK, on_scale
 from gpex_bench.masking.choices import Output
-from gpex_bench.masking.fills import absent
+from gpex_bench.masking.fills import make_fill
 from gpex_bench.studies.interactions.plan import Interactions
 from gpex_bench.studies.interactions.planted import Scene, scene
-from gpex_bench.types import Dataset, Model, Task
+from gpex_bench.types import Dataset, Model, Query, Task
 from gpex_bench.types.passes import in_chunks
 
 COLUMNS = (
@@ -72,11 +72,12 @@ def shares(task: Task, rows: Int[Tensor, "image"], plan: Interactions) -> pd.Dat
         )
     x, target, sample = test.x[rows], test.y[rows], test.sample[rows]
     cut = scene(truth.mask[rows], plan.sides)
+    query = Query(x=x, target=target, sample=sample)
     sure = on_scale(in_chunks(task.model, x), target, "probability")
     whole = {"sample": sample.numpy(), "probability": sure.numpy()}
     frames = []
     for fill in plan.fills:
-        gone = absent(task, x, fill)
+        gone = make_fill(fill, task.data, query)
         for kind in plan.masks:
             masks = _masks(task, sample, (kind, len(cut.is_background), plan.points))
             answers = _answers(task, (x, gone, target), cut.index, masks, plan.outputs)

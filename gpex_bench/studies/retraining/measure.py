@@ -23,7 +23,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gpex_bench.contract import calls
-from gpex_bench.masking.order import fill, per_position, ties_broken
+from gpex_bench.masking.fills import remove_positions
+from gpex_bench.masking.order import per_position, ties_broken
 from gpex_bench.metrics.mprt import likeness
 from gpex_bench.stages.queries import queries, some
 from gpex_bench.stages.train import predicted, train
@@ -181,10 +182,10 @@ def _changed(data: Dataset, ranks: Mapping[str, Ranks], measure: str, share: flo
         n, gone = rank.shape[1], round(share * rank.shape[1])
         removed = rank >= n - gone if measure == "kar" else rank < gone
         if measure == "masks":
-            return replace(
-                split, x=fill(torch.ones_like(split.x), torch.zeros_like(data.baseline), removed)
-            )
-        return replace(split, x=fill(split.x, data.baseline, removed))
+            shown = torch.ones_like(split.x)
+            return replace(split, x=remove_positions(shown, shown.new_zeros(()), removed))
+        baseline = data.baseline.to(split.x)
+        return replace(split, x=remove_positions(split.x, baseline[None], removed))
 
     return replace(
         data, train=part(data.train, ranks["train"]), test=part(data.test, ranks["test"])

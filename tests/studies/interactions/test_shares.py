@@ -218,7 +218,7 @@ def test_only_images_that_all_classify_correctly_are_asked():
         ({"sides": 3}, "sides must be at most 2, got 3"),
         (
             {"fills": ("baseline", "baseline")},
-            "fills must be different ones of baseline, mean, blur",
+            "fills must be different ones of baseline, image_mean, blur",
         ),
         (
             {"masks": ("soft",)},
