@@ -94,12 +94,11 @@ def _show(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     """Print what differs between two runs: beyond the intervals first, then states and marks; count the rest."""
-    from gpex_bench.report.compare import sentences
-    from gpex_bench.statistics.variants import compare
+    from gpex_bench.report.compare import compare, page
 
-    found = compare(_outcomes(options.run_a), _outcomes(options.run_b))
-    sys.stdout.write("\n".join(sentences(found, options.run_a, options.run_b)) + "\n")
-    return int(bool(len(found)))
+    differences = compare(_outcomes(options.run_a), _outcomes(options.run_b))
+    sys.stdout.write(page(differences, options.run_a, options.run_b))
+    return int(bool(len(differences)))
 
 
 def _outcomes(run: str) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""How far a metric's answer depends on its fill and its output, and what changed between two runs."""
+"""How far a metric's answer depends on its fill and its output."""
 
 from __future__ import annotations
 
@@ -75,34 +75,3 @@ def _tau(one: np.ndarray, other: np.ndarray) -> float:
     if len(one) < 2 or (one == one[0]).all() or (other == other[0]).all():
         return float("nan")
     return float(stats.kendalltau(one, other).statistic)
-
-
-def compare(outcomes_a: pd.DataFrame, outcomes_b: pd.DataFrame) -> pd.DataFrame:
-    """Return what differs between two runs: one row for each number, state or mark that is not the same in both.
-
-    `change` is b - a; `is_beyond_intervals` says whether it is more than the two intervals explain together, that is
-    more than the root of the sum of their squared half widths, as for independent samples. Two runs on the same samples
-    move less than that by chance. `kind` is number, state, mark, only_a or only_b; a number counts as moved from a
-    relative change of 1e-6 on.
-    """
-    key = ["dataset", "model", "method", "metric"]
-    needed = [*key, "mean", "low", "high", "state", "mark"]
-    a, b = (
-        require(frame, needed, name)[needed]
-        for frame, name in ((outcomes_a, "a"), (outcomes_b, "b"))
-    )
-    both = a.merge(b, on=key, how="outer", suffixes=("_a", "_b"), indicator=True)
-    change = both["mean_b"] - both["mean_a"]
-    half_a, half_b = ((both[f"high_{run}"] - both[f"low_{run}"]) / 2 for run in "ab")
-    both["change"] = change
-    both["is_beyond_intervals"] = change.abs() > np.sqrt(half_a**2 + half_b**2)
-    moved = ~np.isclose(both["mean_a"], both["mean_b"], rtol=1e-6, atol=1e-12, equal_nan=True)
-    kinds = [
-        both["_merge"] == "left_only",
-        both["_merge"] == "right_only",
-        both["state_a"] != both["state_b"],
-        moved,
-    ]
-    both["kind"] = np.select(kinds, ["only_a", "only_b", "state", "number"], default="")
-    both.loc[(both["kind"] == "") & (both["mark_a"] != both["mark_b"]), "kind"] = "mark"
-    return both[both["kind"] != ""].drop(columns="_merge").reset_index(drop=True)

@@ -346,30 +346,6 @@ def test_rank_agreement_of_variants() -> None:
     )
 
 
-def test_compare_two_runs() -> None:
-    a = pd.DataFrame(
-        [
-            (name, 1.0, 0.9, 1.1, "ok", "")
-            for name in ("same", "little", "far", "mark", "lost", "broken")
-        ],
-        columns=["method", "mean", "low", "high", "state", "mark"],
-    ).assign(dataset="d", model="m", metric="srg")
-    b = a[a["method"] != "lost"].copy().set_index("method")
-    b.loc["little", "mean"], b.loc["far", "mean"], b.loc["mark", "mark"] = 1.1, 1.2, "best"
-    b.loc["broken", ["mean", "low", "high"]] = np.nan
-    b.loc["broken", "state"] = "failed"
-    found = variants.compare(a, b.reset_index()).set_index("method")
-    assert found["kind"].to_dict() == {
-        "little": "number",
-        "far": "number",
-        "mark": "mark",
-        "lost": "only_a",
-        "broken": "state",
-    }
-    assert found["is_beyond_intervals"].to_dict() == {name: name == "far" for name in found.index}
-    assert variants.compare(a, a).empty
-
-
 def test_conclusions_have_their_columns_also_when_empty() -> None:
     full = conclude(
         scores.table(scores.made(QUALITY)),
