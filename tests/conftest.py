@@ -1,8 +1,18 @@
 """Every test runs with one thread and with the shapes in the type hints checked."""
 
-import torch
-from jaxtyping import install_import_hook
+import random
 
+# The runtime type checker looks at one random item of each container. It takes the function that draws it from `random`
+# when it is imported; a generator of its own keeps it from moving Python's random state, which tests watch.
+shared, random.getrandbits = random.getrandbits, random.Random(0).getrandbits
+import beartype  # noqa: E402
+
+random.getrandbits = shared
+
+import torch  # noqa: E402
+from jaxtyping import install_import_hook  # noqa: E402
+
+assert beartype
 hook = install_import_hook("gpex_bench", "beartype.beartype")
 torch.set_num_threads(1)
 

@@ -1,10 +1,12 @@
 """The house stays in order: sizes, names and borders that the linters do not check."""
 
 import ast
+import random
 import re
 import subprocess
 from pathlib import Path
 
+import beartype
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -90,3 +92,15 @@ def test_the_lock_names_versions_and_hashes_only():
     for block in blocks:
         assert re.match(r"[A-Za-z0-9._-]+(\[[a-z,]+\])?==\S+", block), block[:80]
         assert "--hash=sha256:" in block, block[:80]
+
+
+def test_the_type_checker_of_the_tests_leaves_pythons_random_state_alone():
+    before = random.getstate()
+
+    @beartype.beartype
+    def total(numbers: list[float]) -> float:
+        return sum(numbers)
+
+    for _ in range(3):
+        total([1.0, 2.0, 3.0])
+    assert random.getstate() == before

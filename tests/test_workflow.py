@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gpex_bench.plugins.registry import load
+from tests.vocabulary.clone import Clone
 
-Clone = load(Path(__file__).parent / "clone.py", "clone").Clone
 pytestmark = pytest.mark.slow
 NETWORKS = 3  # one of them with an attention that the surrogate stands in for
 DOWNSTREAM = {"aggregate": 1, "draw": 1, "report": 1, "all": 1}

@@ -8,7 +8,7 @@ import yaml
 from gpex_bench import config
 from gpex_bench.plugins import registry
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

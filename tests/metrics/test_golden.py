@@ -1,7 +1,5 @@
 """Values that other libraries (Quantus, captum) gave for one recipe; see the fixture for the recipe."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -18,10 +16,8 @@ from gpex_bench.metrics.localisation_auc import roc_area
 from gpex_bench.metrics.mass_accuracy import mass_inside
 from gpex_bench.metrics.rank_accuracy import top_inside
 from gpex_bench.metrics.sparseness import gini
-from gpex_bench.plugins.registry import load
 from gpex_bench.types import Query
-
-removals = load(Path(__file__).parent.parent / "removals.py", "removals")
+from tests.vocabulary import removals
 
 TOLERANCE = 1e-6  # the golden values have six digits
 

@@ -5,7 +5,6 @@ import io
 import re
 import xml.etree.ElementTree as ElementTree
 from functools import cache
-from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -17,11 +16,10 @@ from gpex_bench import plots
 from gpex_bench.plots import removal
 from gpex_bench.plots.compact import compact
 from gpex_bench.plots.neighbours import overlaid
-from gpex_bench.plugins.registry import load
 from gpex_bench.statistics.outcomes import agreement_summary, cost_summary, outcome_table, summarise
 from gpex_bench.tables import frames
+from tests.vocabulary import frames as synthetic
 
-synthetic = load(Path(__file__).parent / "synthetic.py", "synthetic")
 METHODS, METRICS = synthetic.methods(), synthetic.metrics()
 CONTROLS = frames.controls(METHODS)
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from gpex_bench import plots, report
-from gpex_bench.plugins.registry import load
 from gpex_bench.statistics.outcomes import agreement_summary, cost_summary, outcome_table, summarise
 from gpex_bench.tables import frames
+from tests.vocabulary import frames as synthetic
+from tests.vocabulary import report as made_up
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
 WebDriverWait = pytest.importorskip(
@@ -28,8 +29,6 @@ pytestmark = [
     ),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:selenium", "ignore::ResourceWarning"),
 ]
-synthetic = load(Path(__file__).parents[1] / "synthetic.py", "synthetic")
-made_up = load(Path(__file__).parent / "made_up.py", "made_up")
 METHODS, METRICS = synthetic.methods(), synthetic.metrics()
 SIZES = {"phone": 390, "laptop": 1280, "wide": 1920}
 

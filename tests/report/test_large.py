@@ -1,16 +1,13 @@
 """The report of 45 methods, 33 metrics and 4 networks: small enough to send, and still in order."""
 
 import re
-from pathlib import Path
 
 import pandas as pd
 
 from gpex_bench import report
-from gpex_bench.plugins.registry import load
 from gpex_bench.report import scores
 from gpex_bench.tables import frames
-
-made_up = load(Path(__file__).parent / "made_up.py", "made_up_large")
+from tests.vocabulary import report as made_up
 
 
 def test_a_run_of_many_methods_and_metrics_stays_small() -> None:

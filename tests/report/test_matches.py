@@ -2,17 +2,15 @@
 
 import math
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from gpex_bench.plugins.registry import load
 from gpex_bench.report import match_tables, matches
 from gpex_bench.statistics.outcomes import agreement_summary
 from gpex_bench.tables import frames
+from tests.vocabulary import frames as synthetic
 
-synthetic = load(Path(__file__).parents[1] / "synthetic.py", "synthetic")
 NO_COSTS = pd.DataFrame(columns=list(frames.SURROGATE_COSTS))
 EXACT = [
     {"surrogate": "linear", "exact": True},

@@ -3,17 +3,14 @@
 import re
 from functools import cache
 from html import unescape
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from gpex_bench import report
-from gpex_bench.plugins.registry import load
 from gpex_bench.tables import frames
-
-case = load(Path(__file__).parent / "test_report.py", "case_of_numbers")
+from tests.report import test_report as case
 
 
 @cache

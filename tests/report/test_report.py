@@ -4,7 +4,6 @@ import re
 from functools import cache
 from html import unescape
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,14 +11,13 @@ import pytest
 
 from gpex_bench import plots, report
 from gpex_bench.plots import style
-from gpex_bench.plugins.registry import load
 from gpex_bench.report import bibliography, sections, verdict
 from gpex_bench.report.scaling import scaled, shade
 from gpex_bench.statistics.outcomes import agreement_summary, cost_summary, outcome_table, summarise
 from gpex_bench.tables import frames
+from tests.vocabulary import frames as synthetic
+from tests.vocabulary import report as made_up
 
-synthetic = load(Path(__file__).parents[1] / "synthetic.py", "synthetic")
-made_up = load(Path(__file__).parent / "made_up.py", "made_up")
 METHODS, METRICS = synthetic.methods(), synthetic.metrics()
 CONTROLS = frames.controls(METHODS)
 BIBTEX = """@article{sundararajan2017axiomatic,

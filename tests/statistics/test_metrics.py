@@ -1,18 +1,15 @@
 """What the scores say about the metrics: informative or not, planted truth, trust, variance, variants."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from gpex_bench.plugins.registry import load
 from gpex_bench.statistics import TABLES, components, conclude, informative, pairs, trust, variants
 from gpex_bench.statistics.units import Units, units
 from gpex_bench.tables.frames import VARIANT_SCORES
+from tests.vocabulary import scores
 
-scores = load(Path(__file__).parent / "scores.py", "scores")
 QUALITY = {
     "ig": 0.6,
     "gxi": 0.5,

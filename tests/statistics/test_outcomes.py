@@ -1,16 +1,13 @@
 """Statistics: hand-checked values, marks, and independence from order and company; `inference` has its own tests."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from gpex_bench.plugins.registry import load
 from gpex_bench.statistics.outcomes import agreement_summary, cost_summary, outcome_table, summarise
 from gpex_bench.tables import frames
+from tests.vocabulary import frames as synthetic
 
-synthetic = load(Path(__file__).parent / "synthetic.py", "synthetic")
 UP = {record["metric"]: record["higher_is_better"] for record in synthetic.metrics()}
 CONTROLS = frames.controls(synthetic.methods())
 

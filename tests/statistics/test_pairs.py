@@ -1,7 +1,6 @@
 """Paired verdicts: textbook twins, other libraries, and what copies, controls and names may not change."""
 
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,11 +8,10 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from gpex_bench.plugins.registry import load
 from gpex_bench.statistics import pairs
 from gpex_bench.statistics.units import RESOLUTION, Units, same, units
+from tests.vocabulary import scores
 
-scores = load(Path(__file__).parent / "scores.py", "scores")
 QUALITY = {"ig": 0.60, "gxi": 0.59, "lrp": 0.5, "lime": 0.3, "random": 0.0, "edges": 0.2}
 
 

@@ -1,17 +1,13 @@
 """Power: the formula against simulation, and what is said."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from gpex_bench.plugins.registry import load
 from gpex_bench.statistics import pairs, power, ranking
 from gpex_bench.statistics.units import units
-
-scores = load(Path(__file__).parent / "scores.py", "scores")
+from tests.vocabulary import scores
 
 
 def row(made: dict[str, np.ndarray]) -> pd.Series:

@@ -1,18 +1,15 @@
 """Rankings: published critical differences, Friedman by hand and by SciPy, copies, and the table over networks."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 import scikit_posthocs
 from scipy import stats
 
-from gpex_bench.plugins.registry import load
 from gpex_bench.statistics import ranking
 from gpex_bench.statistics.units import Units, units
+from tests.vocabulary import scores
 
-scores = load(Path(__file__).parent / "scores.py", "scores")
 QUALITY = {"ig": 0.60, "gxi": 0.58, "lrp": 0.5, "lime": 0.3, "random": 0.9}
 # Demsar 2006 (demsar2006statistical), table 5 (a): critical values of the two-tailed Nemenyi test, alpha = 0.05
 NEMENYI = {

@@ -2,17 +2,14 @@
 
 import io
 import re
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from gpex_bench.plugins.registry import load
 from gpex_bench.statistics.outcomes import outcome_table, summarise
 from gpex_bench.tables import frames, render
-
-synthetic = load(Path(__file__).parent / "synthetic.py", "synthetic")
+from tests.vocabulary import frames as synthetic
 
 
 def outcomes(shuffle: int | None = None) -> pd.DataFrame:

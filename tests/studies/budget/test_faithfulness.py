@@ -9,7 +9,7 @@ from gpex_bench.studies.budget import faithfulness
 from gpex_bench.studies.budget.plan import Budget
 
 BUDGETS = (10, 100, 1000)
-PLAN = Budget(budgets=BUDGETS, reference="slow", reference_budget=1000, tolerance=0.1)
+PLAN = Budget(budgets=BUDGETS, reference_method="slow", reference_budget=1000, tolerance=0.1)
 N = 12
 HARD = np.linspace(-0.05, 0.05, N)  # what every method finds hard, alike
 
@@ -72,7 +72,7 @@ def test_the_first_budget_within_the_tolerance_is_the_answer():
 def test_the_tolerance_decides():
     means = {"slow": (0.1, 0.75, 0.8)}
     assert answered(means)[1].loc["slow", "needed"] == 100
-    strict = Budget(budgets=BUDGETS, reference="slow", reference_budget=1000, tolerance=0.0)
+    strict = Budget(budgets=BUDGETS, reference_method="slow", reference_budget=1000, tolerance=0.0)
     assert answered(means, strict)[1].loc["slow", "needed"] == 1000
 
 

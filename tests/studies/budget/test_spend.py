@@ -14,7 +14,7 @@ from gpex_bench.studies.budget.measure import spend
 from gpex_bench.studies.budget.plan import OWN_COST, Budget
 from gpex_bench.types import Dataset, Model, Split, Task
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CONFIG = yaml.safe_load((ROOT / "config/studies/budget.yaml").read_text())
 PLAN = Budget(
     budgets=(16, 64, 128),

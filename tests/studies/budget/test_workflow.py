@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
-from gpex_bench.plugins.registry import load
+from tests.vocabulary.clone import Clone
 
-Clone = load(Path(__file__).parent / "clone.py", "clone").Clone
 pytestmark = pytest.mark.slow
 TINY = {
     "run": "tiny",

@@ -10,7 +10,7 @@ from gpex_bench.studies.debugging.measure import curves
 from gpex_bench.studies.debugging.plan import RANKINGS, Debugging
 from gpex_bench.types import Progress
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CONFIG = yaml.safe_load((ROOT / "config/studies/debugging.yaml").read_text())
 
 

@@ -8,7 +8,7 @@ import yaml
 from gpex_bench import config
 from gpex_bench.studies.grid import plan
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 
 
 def raw(**study):

@@ -21,7 +21,7 @@ from gpex_bench.studies.grid.expansion import Setting
 from gpex_bench.studies.grid.plan import Grid
 from gpex_bench.types import Progress
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 STUDIES = [
     path
     for path in sorted((ROOT / "config/studies").glob("*.yaml"))

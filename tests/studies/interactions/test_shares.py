@@ -241,7 +241,7 @@ def test_impossible_plans_are_refused(settings, message):
 
 def test_the_section_of_a_config_is_checked():
     written = yaml.safe_load(
-        (Path(__file__).parents[2] / "config/studies/interactions.yaml").read_text()
+        (Path(__file__).parents[3] / "config/studies/interactions.yaml").read_text()
     )
     assert parse(written).interactions.ladder == ("alexnet", "vgg", "resnet", "densenet")
     for change, message in (

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 import pytest
 import yaml
 
-from gpex_bench.plugins.registry import load
+from tests.vocabulary.clone import Clone
 
-Clone = load(Path(__file__).parent / "clone.py", "clone").Clone
 pytestmark = pytest.mark.slow
 TRAINING = {"epochs": 4, "batch_size": 20, "shift": 0, "occluded": 0.0}
 TINY = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,13 +13,12 @@ import yaml
 from scipy import stats
 
 from gpex_bench.config import ConfigError, parse
-from gpex_bench.plugins.registry import load
 from gpex_bench.studies.retraining.answer import compared, retraining
 from gpex_bench.studies.retraining.measure import relabel, retrain
 from gpex_bench.studies.retraining.plan import Retraining
 from gpex_bench.types import Attribution, Dataset, Explainer, Split
+from tests.vocabulary.clone import Clone
 
-Clone = load(Path(__file__).parent / "clone.py", "clone").Clone
 PLAN = Retraining(shares=(0.25, 0.5), train_samples=80, test_samples=100, map_samples=20)
 TINY = {
     "run": "tiny",
