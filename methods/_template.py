@@ -1,6 +1,6 @@
 """NAME: one line on what the numbers are.
 
-Reference: AUTHORS YEAR (key in docs/references.bib). Say what is yours and not the paper's, and what it costs in rows.
+Reference: AUTHORS YEAR (key in docs/references.bib). Say what is yours and not the paper's.
 Copy this file to methods/<name>.py: <name> is then its name in the config. `gpex-bench check <name>` tests it.
 """
 
@@ -15,6 +15,7 @@ class Template(Explainer):
 
     reference = "montavon2018methods"
     kind = "gradient"  # gradient, propagation, perturbation, evolutionary, surrogate, examples or control
+    cost = "`n_draws` forward and backward rows per sample"
     needs = frozenset({Need.GRADIENT})  # what the dataset and the network must offer
 
     n_draws: int = 4  # a hyperparameter: the config can set it

@@ -1,7 +1,7 @@
 """Absolute: the size of each value of another explainer's map, whatever it speaks for.
 
-The gradient's size as a map: Simonyan, Vedaldi, Zisserman 2014 (simonyan2014deep); this does it to any explainer. Cost:
-that of the other.
+The gradient's size as a map: Simonyan, Vedaldi, Zisserman 2014 (simonyan2014deep); this does it to
+any explainer.
 """
 
 from torch import Tensor
@@ -15,6 +15,7 @@ class Absolute(Wrapper):
     """Absolute value of another explainer's attribution."""
 
     reference = "simonyan2014deep"
+    cost = "that of the other"
 
     def change(self, values: Tensor) -> Tensor:
         """Return the sizes."""

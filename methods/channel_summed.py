@@ -1,7 +1,7 @@
 """Channel-summed: the relevance of a pixel, which is the sum over its channels, spread evenly over them.
 
-Montavon, Samek, Mueller 2018 (montavon2018methods) pool relevance over the channels of a pixel; a wrapper keeps the
-shape of the input. The sum of the map stays. Cost: that of the other explainer.
+Montavon, Samek, Mueller 2018 (montavon2018methods) pool relevance over the channels of a pixel; a
+wrapper keeps the shape of the input. The sum of the map stays.
 """
 
 from torch import Tensor
@@ -17,6 +17,7 @@ class ChannelSummed(Wrapper):
     reference = "montavon2018methods"
     asks = frozenset({Need.IMAGE})
     keeps_sum = True
+    cost = "that of the other explainer"
 
     def change(self, values: Tensor) -> Tensor:
         """Return the mean over the channels, for every channel."""

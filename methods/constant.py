@@ -15,6 +15,7 @@ class Constant(Explainer):
 
     reference = "samek2017evaluating"
     kind = "control"
+    cost = "none"
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return ones."""

@@ -6,9 +6,8 @@ residual network) and averages share by positive summands, which is z+ for them,
 reading; the paper has no residual networks). Biases take nothing, so that the relevance sums to the logit; the paper
 asks for biases that are never positive, which guarantees the roots.
 
-`auto`: images are boxed by the range of the training data (per channel), tables are unbounded. Start value: the logit;
-where it is negative, so is the map. `residual` is the logit minus the sum. Cost: one forward and one backward row
-per sample are counted; the passes inside the rules are not.
+`auto`: images are boxed by the range of the training data (per channel), tables are unbounded.
+Start value: the logit; where it is negative, so is the map. `residual` is the logit minus the sum.
 """
 
 from typing import Literal
@@ -26,6 +25,10 @@ class DeepTaylor(Explainer):
     kind = "propagation"
     needs = frozenset({Need.GRADIENT, Need.MODULES})
     offers = frozenset({Need.RESIDUAL})
+    cost = (
+        "one forward and one backward row per sample are counted; the passes inside the rules "
+        "are not"
+    )
 
     domain: Literal["auto", "box", "unbounded", "positive"] = "auto"  # of the input
 

@@ -1,11 +1,11 @@
 """DeepLift: the difference of the target's logit from that of the baseline, handed down by differences of activations.
 
-Shrikumar, Greenside, Kundaje 2017 (shrikumar2017learning), with the rescale rule, as captum computes it
-(kokhlikyan2020captum), on a copy of the network; the baseline is the dataset's. Captum knows non-linear modules
-(activations, max pooling), each used once, and takes everything else as linear, which products of signals are not: such
-networks do not offer modules. The values sum to f(x) - f(baseline), except through max pooling, where captum's rule
-loses or adds some (shown in the tests), so that no completeness is claimed; `residual` is what is missing. Cost: two
-forward and two backward rows per sample; half are the baseline.
+Shrikumar, Greenside, Kundaje 2017 (shrikumar2017learning), with the rescale rule, as captum
+computes it (kokhlikyan2020captum), on a copy of the network; the baseline is the dataset's. Captum
+knows non-linear modules (activations, max pooling), each used once, and takes everything else as
+linear, which products of signals are not: such networks do not offer modules. The values sum to
+f(x) - f(baseline), except through max pooling, where captum's rule loses or adds some (shown in the
+tests), so that no completeness is claimed; `residual` is what is missing.
 """
 
 from gpex_bench.families.gradients import hooked
@@ -21,6 +21,7 @@ class DeepLift(Explainer):
     needs = frozenset({Need.GRADIENT, Need.MODULES})
     offers = frozenset({Need.RESIDUAL})
     axioms = frozenset({Axiom.DUMMY})
+    cost = "two forward and two backward rows per sample; half are the baseline"
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the contributions of the differences."""

@@ -1,10 +1,10 @@
 """DeepLiftShap: DeepLift averaged over baselines from the training data.
 
-Lundberg and Lee 2017 (lundberg2017unified); DeepLift with the rescale rule (shrikumar2017learning) by captum
-(kokhlikyan2020captum), on a copy of the network: methods/deeplift.py says for which networks. Captum's own DeepLiftShap
-gives all samples the same baselines; here each sample draws its own. The values sum to f(x) minus the mean logit of the
-sample's baselines, except through max pooling; `residual` is what is missing. Cost: `budget` forward and backward rows
-per sample; half are baselines.
+Lundberg and Lee 2017 (lundberg2017unified); DeepLift with the rescale rule (shrikumar2017learning)
+by captum (kokhlikyan2020captum), on a copy of the network: methods/deeplift.py says for which
+networks. Captum's own DeepLiftShap gives all samples the same baselines; here each sample draws its
+own. The values sum to f(x) minus the mean logit of the sample's baselines, except through max
+pooling; `residual` is what is missing.
 """
 
 import torch
@@ -24,6 +24,7 @@ class DeepLiftShap(Explainer):
     needs = frozenset({Need.GRADIENT, Need.MODULES})
     offers = frozenset({Need.RESIDUAL})
     axioms = frozenset({Axiom.DUMMY})
+    cost = "`budget` forward and backward rows per sample; half are baselines"
 
     budget: int = 40  # forward rows per sample: twice the number of baselines
 

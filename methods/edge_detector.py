@@ -18,6 +18,7 @@ class EdgeDetector(Explainer):
     reference = "adebayo2018sanity"
     kind = "control"
     needs = frozenset({Need.IMAGE})
+    cost = "none"
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the edges of each image."""

@@ -8,9 +8,9 @@ operators, rates, segmentation, fill. Ours altogether: the fitness `log_odds` (a
 segment is kept in the final populations. It lies in [0, 1], ranks segments, and does not say by how much they matter;
 where all answers are equal it is noise around `density`.
 
-Binary tournaments, uniform crossover, bit flips, elitism; a mask is evaluated once per run. A generation of all images
-is one batch, each image with a generator of its own. Answers are rounded to DIGITS, so that images without a
-difference tie on every machine. Cost: at most `budget` forward rows per sample, fewer when masks recur.
+Binary tournaments, uniform crossover, bit flips, elitism; a mask is evaluated once per run. A
+generation of all images is one batch, each image with a generator of its own. Answers are rounded
+to DIGITS, so that images without a difference tie on every machine.
 """
 
 from collections.abc import Callable, Sequence
@@ -48,6 +48,7 @@ class ELime(Explainer):
 
     reference = "wang2022explaining"
     kind = "evolutionary"
+    cost = "at most `budget` forward rows per sample, fewer when masks recur"
 
     budget: int = 1000  # forward rows per sample, at most: restarts * population * generations
     population: int = 50  # subsets per generation

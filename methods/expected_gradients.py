@@ -1,9 +1,9 @@
 """Expected gradients: integrated gradients averaged over baselines from the training data, one random point a path.
 
-Erion, Janizek, Sturmfels, Lundberg, Lee 2021 (erion2021improving), their sampling estimator: the mean over draws of (x
-- x') df/dx(x' + a (x - x')) with a training sample x' and a uniform a in [0, 1]. In expectation the values sum to f(x)
-minus the mean logit of the training samples, for one draw they do not. Captum's GradientShap adds noise and draws from
-numpy's global state; it is not used. Cost: `budget` forward and backward rows per sample.
+Erion, Janizek, Sturmfels, Lundberg, Lee 2021 (erion2021improving), their sampling estimator: the
+mean over draws of (x - x') df/dx(x' + a (x - x')) with a training sample x' and a uniform a in [0,
+1]. In expectation the values sum to f(x) minus the mean logit of the training samples, for one draw
+they do not. Captum's GradientShap adds noise and draws from numpy's global state; it is not used.
 """
 
 import torch
@@ -21,6 +21,7 @@ class ExpectedGradients(Explainer):
     kind = "gradient"
     needs = frozenset({Need.GRADIENT})
     axioms = frozenset({Axiom.DUMMY})
+    cost = "`budget` forward and backward rows per sample"
 
     budget: int = 200  # forward rows per sample: random points
 

@@ -1,8 +1,8 @@
 """Feature ablation: how much the target's output drops when one segment (images) or one column (tables) is absent.
 
-Leave one out, as in Zeiler and Fergus 2014 (zeiler2014visualizing) with segments for windows. What two regions do only
-together is credited to both, what either does alone to neither, so the sum means nothing. The drop of a segment is
-spread evenly over its entries. Cost: one forward row per region, plus one.
+Leave one out, as in Zeiler and Fergus 2014 (zeiler2014visualizing) with segments for windows. What
+two regions do only together is credited to both, what either does alone to neither, so the sum
+means nothing. The drop of a segment is spread evenly over its entries.
 """
 
 import torch
@@ -20,6 +20,7 @@ class FeatureAblation(Explainer):
 
     reference = "zeiler2014visualizing"
     kind = "perturbation"
+    cost = "one forward row per region, plus one"
 
     segmentation: Segmentation = "slic"  # images only
     n_segments: int = 50  # segments aimed at; images only

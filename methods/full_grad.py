@@ -6,10 +6,10 @@ piecewise linear, g(z) - g'(z) z is a bias (their implicit bias). The terms sum 
 something else, such as products of signals or layers that are not known here (tested; the map below sums to nothing
 known).
 
-The map is theirs: the size of each term, scaled to [0, 1] within each layer and sample, enlarged (bilinear), summed
-over the channels of a layer and over layers; biases of dense layers have no place in an image and are left out, so the
-map does not sum to the logit. Shared evenly between the channels. Works on a copy of the network. Cost: one forward and
-one backward row per sample.
+The map is theirs: the size of each term, scaled to [0, 1] within each layer and sample, enlarged
+(bilinear), summed over the channels of a layer and over layers; biases of dense layers have no
+place in an image and are left out, so the map does not sum to the logit. Shared evenly between the
+channels. Works on a copy of the network.
 """
 
 import copy
@@ -44,6 +44,7 @@ class FullGrad(Explainer):
     reference = "srinivas2019full"
     kind = "gradient"
     needs = frozenset({Need.GRADIENT, Need.MODULES, Need.IMAGE})
+    cost = "one forward and one backward row per sample"
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the summed maps of each image."""

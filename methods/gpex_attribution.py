@@ -5,9 +5,8 @@ Images: the embedding is a mean over the locations of a feature map, so the post
 divided evenly over the channels. Tables have no locations: integrated gradients of the posterior mean, from the
 dataset's baseline (sundararajan2017axiomatic).
 
-The values sum to a difference of the *surrogate* (mean minus prior mean, or mean at x minus mean at the baseline), not
-of the network, so that no completeness is claimed. Cost: no rows of the network; one row of the
-surrogate per sample, and for tables `n_steps` forward and backward rows of it.
+The values sum to a difference of the *surrogate* (mean minus prior mean, or mean at x minus mean at
+the baseline), not of the network, so that no completeness is claimed.
 """
 
 from torch import Tensor
@@ -21,6 +20,10 @@ class GpexAttribution(Explainer):
 
     reference = "akbarnejad2023gpex"
     kind = "surrogate"
+    cost = (
+        "no rows of the network; one row of the surrogate per sample, and for tables `n_steps`"
+        " forward and backward rows of it"
+    )
 
     n_steps: int = 50  # points on the path (tables)
     surrogate: str = "gpex"  # run id of the surrogate

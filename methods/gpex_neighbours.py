@@ -1,10 +1,9 @@
 """GPEX neighbours: the training samples that a fitted Gaussian process holds responsible for an output.
 
-Akbarnejad et al. 2023 (akbarnejad2023gpex), section 4.2: the training samples nearest in the kernel space of the
-target's head. Differences: the paper ranks by the raw inner product, we by the surrogate's similarity, which is
-centred because learned kernels nearly have rank one; and `rank: contribution` ranks by the share in the posterior
-mean instead. Cost: no rows of the network; one row of the
-surrogate per sample.
+Akbarnejad et al. 2023 (akbarnejad2023gpex), section 4.2: the training samples nearest in the kernel
+space of the target's head. Differences: the paper ranks by the raw inner product, we by the
+surrogate's similarity, which is centred because learned kernels nearly have rank one; and `rank:
+contribution` ranks by the share in the posterior mean instead.
 """
 
 from typing import Literal
@@ -19,6 +18,7 @@ class GpexNeighbours(Explainer):
     reference = "akbarnejad2023gpex"
     kind = "examples"
     explains = Examples
+    cost = "no rows of the network; one row of the surrogate per sample"
 
     k: int = 10  # examples per explained sample (paper: 10)
     rank: Literal["similarity", "contribution"] = "similarity"

@@ -1,8 +1,8 @@
 """Grad-CAM: the positive part of the last feature maps, weighted by the mean gradient of the target's logit.
 
-Selvaraju et al. 2017 (selvaraju2017grad). The last maps are those before the last pooling; they are enlarged to the
-size of the image (bilinear) and shared evenly between the channels. Captum's LayerGradCam gives the same values and
-needs the layer; it is the twin in the tests. Cost: one forward and one backward row per sample.
+Selvaraju et al. 2017 (selvaraju2017grad). The last maps are those before the last pooling; they are
+enlarged to the size of the image (bilinear) and shared evenly between the channels. Captum's
+LayerGradCam gives the same values and needs the layer; it is the twin in the tests.
 """
 
 from gpex_bench.families.cam import class_activation
@@ -16,6 +16,7 @@ class GradCam(Explainer):
     reference = "selvaraju2017grad"
     kind = "gradient"
     needs = frozenset({Need.GRADIENT, Need.IMAGE})
+    cost = "one forward and one backward row per sample"
 
     layer: str = ""  # name of the module whose maps are used; empty: the last maps before pooling
 

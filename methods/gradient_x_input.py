@@ -1,8 +1,8 @@
 """Gradient x input: x_i * df/dx_i of the target's logit.
 
-The first-order Taylor term towards the root at zero; for a bias-free ReLU network it sums to the logit exactly.
-Shrikumar, Greenside, Shcherbina, Kundaje 2016 (shrikumar2016not). Cost: one forward and one backward row per sample.
-Zero means zero in the units of the data, whatever the baseline of the dataset is.
+The first-order Taylor term towards the root at zero; for a bias-free ReLU network it sums to the
+logit exactly. Shrikumar, Greenside, Shcherbina, Kundaje 2016 (shrikumar2016not). Zero means zero in
+the units of the data, whatever the baseline of the dataset is.
 """
 
 from gpex_bench.families.gradients import logit_gradient
@@ -17,6 +17,7 @@ class GradientXInput(Explainer):
     kind = "gradient"
     needs = frozenset({Need.GRADIENT})
     axioms = frozenset({Axiom.DUMMY})
+    cost = "one forward and one backward row per sample"
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the partial derivatives times the input."""

@@ -1,9 +1,9 @@
 """Guided backpropagation: the gradient of the target's logit, with negative gradients cut at every ReLU on the way.
 
 Springenberg, Dosovitskiy, Brox, Riedmiller 2015 (springenberg2015striving), as captum computes it
-(kokhlikyan2020captum), on a copy of the network. It cuts at modules of type ReLU; other activations, and calls of
-functional.relu, keep their gradient, so that a network without ReLU modules gets the plain gradient. Cost: one forward
-and one backward row per sample.
+(kokhlikyan2020captum), on a copy of the network. It cuts at modules of type ReLU; other
+activations, and calls of functional.relu, keep their gradient, so that a network without ReLU
+modules gets the plain gradient.
 """
 
 from gpex_bench.families.gradients import hooked
@@ -18,6 +18,7 @@ class GuidedBackprop(Explainer):
     kind = "gradient"
     needs = frozenset({Need.GRADIENT, Need.MODULES})
     axioms = frozenset({Axiom.DUMMY})
+    cost = "one forward and one backward row per sample"
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the guided gradient."""

@@ -1,9 +1,10 @@
 """Guided Grad-CAM: guided backpropagation times Grad-CAM, fine detail where the class is.
 
-Selvaraju et al. 2017 (selvaraju2017grad): the product of the guided gradient (springenberg2015striving), as captum
-computes it (kokhlikyan2020captum), and the enlarged Grad-CAM map. Captum's GuidedGradCam gives the same values but
-enlarges by nearest pixels unless told otherwise. Works on a copy of the network; where guided backpropagation cuts
-stands in methods/guided_backprop.py. Cost: two forward and two backward rows per sample.
+Selvaraju et al. 2017 (selvaraju2017grad): the product of the guided gradient
+(springenberg2015striving), as captum computes it (kokhlikyan2020captum), and the enlarged Grad-CAM
+map. Captum's GuidedGradCam gives the same values but enlarges by nearest pixels unless told
+otherwise. Works on a copy of the network; where guided backpropagation cuts stands in
+methods/guided_backprop.py.
 """
 
 from gpex_bench.families.cam import class_activation
@@ -19,6 +20,7 @@ class GuidedGradCam(Explainer):
     kind = "gradient"
     needs = frozenset({Need.GRADIENT, Need.MODULES, Need.IMAGE})
     axioms = frozenset({Axiom.DUMMY})
+    cost = "two forward and two backward rows per sample"
 
     layer: str = ""  # name of the module whose maps are used; empty: the last maps before pooling
 

@@ -6,8 +6,8 @@ kernel is the median distance between outputs (the authors' code takes the media
 unaffected by adding a constant). Masks are coin flips on a grid from a scrambled Sobol sequence; tables have one coin
 per column. The measure of a region is spread evenly over its entries (ours).
 
-Unsigned: it says how much a region matters, not for or against what; an output that is constant up to rounding gives
-zeros. Cost: `budget` forward rows per sample, and budget^2 * regions multiplications.
+Unsigned: it says how much a region matters, not for or against what; an output that is constant up
+to rounding gives zeros.
 """
 
 import torch
@@ -27,6 +27,7 @@ class Hsic(Explainer):
 
     reference = "novello2022making"
     kind = "perturbation"
+    cost = "`budget` forward rows per sample, and budget^2 * regions multiplications"
 
     budget: int = 1024  # forward rows per sample; powers of two balance the coins
     grid: int = 7  # regions along each side of an image

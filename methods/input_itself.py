@@ -12,6 +12,7 @@ class InputItself(Explainer):
 
     reference = "adebayo2018sanity"
     kind = "control"
+    cost = "none"
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the differences."""

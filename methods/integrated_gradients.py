@@ -1,8 +1,8 @@
 """Integrated gradients: (x_i - b_i) times the mean gradient of the logit on the line from the baseline b to x.
 
-Sundararajan, Taly, Yan 2017 (sundararajan2017axiomatic), as captum computes it with Gauss-Legendre points; b is the
-dataset's baseline. The values sum to f(x) - f(b) up to the error of the quadrature. Cost: `budget` forward and backward
-rows per sample.
+Sundararajan, Taly, Yan 2017 (sundararajan2017axiomatic), as captum computes it with Gauss-Legendre
+points; b is the dataset's baseline. The values sum to f(x) - f(b) up to the error of the
+quadrature.
 """
 
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
@@ -18,6 +18,7 @@ class IntegratedGradients(Explainer):
     kind = "gradient"
     needs = frozenset({Need.GRADIENT})
     axioms = frozenset({Axiom.COMPLETENESS, Axiom.DUMMY})
+    cost = "`budget` forward and backward rows per sample"
 
     budget: int = 50  # forward rows per sample: points on the path
 

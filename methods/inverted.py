@@ -1,7 +1,7 @@
 """Inverted: the sign-flipped map of another explainer, the control that every good explainer must beat.
 
-Comparing with the inverse is more telling than comparing with a random map: Eiras-Franco, Hedstroem, Hoehne 2025
-(eirasfranco2025evaluate). Cost: that of the other explainer.
+Comparing with the inverse is more telling than comparing with a random map: Eiras-Franco,
+Hedstroem, Hoehne 2025 (eirasfranco2025evaluate).
 """
 
 from torch import Tensor
@@ -16,6 +16,7 @@ class Inverted(Wrapper):
 
     reference = "eirasfranco2025evaluate"
     kind = "control"
+    cost = "that of the other explainer"
 
     def change(self, values: Tensor) -> Tensor:
         """Return the map with its sign flipped."""

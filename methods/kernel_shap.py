@@ -1,11 +1,11 @@
 """KernelSHAP: Shapley values of regions or columns by a weighted regression on coalitions, solved in closed form.
 
-Lundberg and Lee 2017 (lundberg2017unified); coalitions are drawn in pairs with their complements, and the sum is held
-by a constraint instead of a large weight, as Covert and Lee 2021 (covert2021improving) do. If the budget pays for all
-subsets they are all evaluated, and the values are the exact Shapley values. The game is the target's output with
-absent regions filled (not the conditional expectation); a region's value is spread evenly over its entries. The values
-sum to f(x) - f(all absent) with any budget, which is completeness for the default output and fill. Cost: `budget`
-forward rows per sample, or 2^regions where that is less; at least 2 * regions.
+Lundberg and Lee 2017 (lundberg2017unified); coalitions are drawn in pairs with their complements,
+and the sum is held by a constraint instead of a large weight, as Covert and Lee 2021
+(covert2021improving) do. If the budget pays for all subsets they are all evaluated, and the values
+are the exact Shapley values. The game is the target's output with absent regions filled (not the
+conditional expectation); a region's value is spread evenly over its entries. The values sum to f(x)
+- f(all absent) with any budget, which is completeness for the default output and fill.
 """
 
 import math
@@ -29,6 +29,7 @@ class KernelShap(ShapleyValues):
     """Shapley values by weighted least squares."""
 
     reference = "lundberg2017unified"
+    cost = "`budget` forward rows per sample, or 2^regions where that is less; at least 2 * regions"
 
     def estimate(self, asked: Probe, cut: Regions, generators: list[Any]) -> Tensor:
         """Return the values of each sample's regions [sample, region]."""

@@ -3,11 +3,12 @@
 Ribeiro, Singh, Guestrin 2016 (ribeiro2016why), through the authors' `lime` package with its kernels and regression. It
 explains the probability, as the authors do, not the logit.
 
-Images: SLIC or quickshift segments; an absent segment shows the dataset's baseline. The weight of a segment is spread
-evenly over its input entries, so the sum over a segment is its weight. Grey images are copied to three channels for
-the package. Tables: continuous features as they are (no quartiles), Gaussian samples around the explained row. The
-regression lives in units of the training standard deviation s, and the relevance is weight_i * (x_i - baseline_i) /
-s_i (ours; the package reports the weight alone). Cost: `budget` forward rows per sample.
+Images: SLIC or quickshift segments; an absent segment shows the dataset's baseline. The weight of a
+segment is spread evenly over its input entries, so the sum over a segment is its weight. Grey
+images are copied to three channels for the package. Tables: continuous features as they are (no
+quartiles), Gaussian samples around the explained row. The regression lives in units of the training
+standard deviation s, and the relevance is weight_i * (x_i - baseline_i) / s_i (ours; the package
+reports the weight alone).
 """
 
 from unittest import mock
@@ -27,6 +28,7 @@ class Lime(Explainer):
 
     reference = "ribeiro2016why"
     kind = "perturbation"
+    cost = "`budget` forward rows per sample"
 
     budget: int = 1000  # forward rows per sample: perturbed copies of it
     segmentation: Segmentation = "slic"  # images only

@@ -1,11 +1,12 @@
 """LIME, vectorised: the regression of `lime` without its package, all images of a query in shared batches.
 
-Ribeiro, Singh, Guestrin 2016 (ribeiro2016why). As in the authors' package 0.2: fair coin masks with the whole image
-first, weights sqrt(exp(-d^2 / width^2)) of the cosine distance d to it (width 0.25), and a ridge regression with
-strength 1 and a free intercept; tables take Gaussian samples around the row and the Euclidean distance (width 0.75
-sqrt(columns)), in units of the training standard deviation. With the package's masks it gives the package's weights (a
-test says so). Ours: the closed form, and `output` and `fill`. What the values mean stands in `lime`. A constant output
-gives zeros. Cost: `budget` forward rows per sample.
+Ribeiro, Singh, Guestrin 2016 (ribeiro2016why). As in the authors' package 0.2: fair coin masks with
+the whole image first, weights sqrt(exp(-d^2 / width^2)) of the cosine distance d to it (width
+0.25), and a ridge regression with strength 1 and a free intercept; tables take Gaussian samples
+around the row and the Euclidean distance (width 0.75 sqrt(columns)), in units of the training
+standard deviation. With the package's masks it gives the package's weights (a test says so). Ours:
+the closed form, and `output` and `fill`. What the values mean stands in `lime`. A constant output
+gives zeros.
 """
 
 import torch
@@ -26,6 +27,7 @@ class LimeFast(Explainer):
 
     reference = "ribeiro2016why"
     kind = "perturbation"
+    cost = "`budget` forward rows per sample"
 
     budget: int = 1000  # forward rows per sample
     segmentation: Segmentation = "slic"  # images only

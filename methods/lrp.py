@@ -19,12 +19,12 @@ zB takes the range of the training data (per channel, or per column). Networks o
 hidden dense layers take their rule and only the head is epsilon (our reading). Sums and average pooling share in
 proportion to signed summands.
 
-Start value: the logit of the target, so the map carries its sign and size. Biases: `absorbs` (as zennit's default; the
-values sum to the logit only without biases), `ignored` (the values sum to the logit; epsilon then divides by sums that
-may cancel and is not for residual networks), `spread` (what the bias and the stabiliser would take goes to the
-contributions by size; sums to the logit, stable). `residual` is the logit minus the sum. With `through` and `channels`
-only relevance that passes these channels of a module is handed on (filtering; the rest is in the residual). Cost: one
-forward and one backward row per sample are counted; the passes inside the rules are not.
+Start value: the logit of the target, so the map carries its sign and size. Biases: `absorbs` (as
+zennit's default; the values sum to the logit only without biases), `ignored` (the values sum to the
+logit; epsilon then divides by sums that may cancel and is not for residual networks), `spread`
+(what the bias and the stabiliser would take goes to the contributions by size; sums to the logit,
+stable). `residual` is the logit minus the sum. With `through` and `channels` only relevance that
+passes these channels of a module is handed on (filtering; the rest is in the residual).
 """
 
 from typing import Literal, get_args
@@ -56,6 +56,10 @@ class LRP(Explainer):
     kind = "propagation"
     needs = frozenset({Need.GRADIENT, Need.MODULES})
     offers = frozenset({Need.RESIDUAL})
+    cost = (
+        "one forward and one backward row per sample are counted; the passes inside the rules "
+        "are not"
+    )
 
     composite: Name = "epsilon_plus"
     epsilon: float = (

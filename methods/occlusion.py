@@ -1,10 +1,9 @@
 """Occlusion: how much the target's output drops when a square window shows the dataset's baseline.
 
-Zeiler and Fergus 2014 (zeiler2014visualizing). The window slides with a stride; the last one may hang over the edge. A
-pixel gets the mean drop over the windows that cover it, as in captum; all channels share it evenly (ours), so that
-windows without overlap give drops that sum over a window to its drop times its size. Tables: see `feature_ablation`.
-Cost: one forward row per window, plus one (default on 28 x 28: 14 * 14 + 1 = 197; with a stride s along a side of n
-pixels there are 1 + ceil((n - window) / s) windows).
+Zeiler and Fergus 2014 (zeiler2014visualizing). The window slides with a stride; the last one may
+hang over the edge. A pixel gets the mean drop over the windows that cover it, as in captum; all
+channels share it evenly (ours), so that windows without overlap give drops that sum over a window
+to its drop times its size. Tables: see `feature_ablation`.
 """
 
 import torch
@@ -23,6 +22,10 @@ class Occlusion(Explainer):
     reference = "zeiler2014visualizing"
     kind = "perturbation"
     needs = frozenset({Need.IMAGE})
+    cost = (
+        "one forward row per window, plus one (default on 28 x 28: 14 * 14 + 1 = 197; with a "
+        "stride s along a side of n pixels there are 1 + ceil((n - window) / s) windows)"
+    )
 
     window: int = 4  # pixels along a side of the window
     stride: int = (

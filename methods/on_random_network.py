@@ -1,8 +1,9 @@
 """On random network: the map that another explainer makes of the network with all its weights drawn anew.
 
-The control of adebayo2018sanity: whoever does not score better than on a network that has learnt nothing shows the
-input, or the method, and not what was learnt. The weights are those of the metrics of randomisation, and follow the
-seed. Explainers of a surrogate are refused: it stands in for the trained network. Cost: that of the other explainer.
+The control of adebayo2018sanity: whoever does not score better than on a network that has learnt
+nothing shows the input, or the method, and not what was learnt. The weights are those of the
+metrics of randomisation, and follow the seed. Explainers of a surrogate are refused: it stands in
+for the trained network.
 """
 
 import dataclasses
@@ -20,6 +21,7 @@ class OnRandomNetwork(Wrapper):
 
     reference = "adebayo2018sanity"
     kind = "control"
+    cost = "that of the other explainer"
 
     def __post_init__(self) -> None:
         """Refuse explainers that look at a surrogate."""

@@ -14,6 +14,7 @@ class Oracle(Explainer):
     reference = "arras2022clevr"
     kind = "control"
     needs = frozenset({Need.TRUTH})
+    cost = "none"
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Look the mask of each test sample up by its identity."""

@@ -16,6 +16,7 @@ class RandomExamples(Explainer):
     reference = "bareeva2024quanda"
     kind = "control"
     explains = Examples
+    cost = "none"
 
     k: int = 10  # examples per explained sample
 

@@ -1,9 +1,9 @@
 """Reseeded: another explainer's map when it draws other random numbers; all else is equal.
 
-Perturbation explainers give another map each time (visani2022statistical counts how far). As a run id of its own a draw
-is scored like every method, so that the part of the explainer's own seed in a score can be split off
-(`benchmarks/variance_components.py`). An explainer without random numbers gives the same map. Cost: that of the other
-explainer.
+Perturbation explainers give another map each time (visani2022statistical counts how far). As a run
+id of its own a draw is scored like every method, so that the part of the explainer's own seed in a
+score can be split off (`benchmarks/variance_components.py`). An explainer without random numbers
+gives the same map.
 """
 
 import dataclasses
@@ -20,6 +20,7 @@ class Reseeded(Wrapper):
 
     reference = "visani2022statistical"
     keeps_sum = True
+    cost = "that of the other explainer"
 
     draw: int = 1  # which other seed; the explainer by itself is draw 0
 

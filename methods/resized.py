@@ -1,7 +1,7 @@
 """Resized: another explainer's map averaged over the cells of a grid, as coarse as the maps of region-based methods.
 
-Relevance pooling, R_cell = sum of R_i in the cell (montavon2018methods), with each cell's relevance spread evenly over
-its pixels, channel by channel, so that the sum of the map stays. Cost: that of the other explainer.
+Relevance pooling, R_cell = sum of R_i in the cell (montavon2018methods), with each cell's relevance
+spread evenly over its pixels, channel by channel, so that the sum of the map stays.
 """
 
 import torch
@@ -18,6 +18,7 @@ class Resized(Wrapper):
     reference = "montavon2018methods"
     asks = frozenset({Need.IMAGE})
     keeps_sum = True
+    cost = "that of the other explainer"
 
     grid: int = 7  # cells along each side of the image
 

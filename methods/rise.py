@@ -1,9 +1,10 @@
 """RISE: the mean of random smooth masks, weighted by the target's output on the masked image.
 
-Petsiuk, Das, Saenko 2018 (petsiuk2018rise): coin flips on a coarse grid, enlarged bilinearly and shifted at random;
-the value of a pixel is sum_n f(x_n) m_n / (N p). Differences: the absent part shows the dataset's baseline (the
-paper's is black), channels share a pixel's value evenly, and `centre` (ours, off) weighs by f(x_n) minus its mean over
-the masks, which has the same order in expectation, a sign, and less noise. Cost: `budget` forward rows per sample.
+Petsiuk, Das, Saenko 2018 (petsiuk2018rise): coin flips on a coarse grid, enlarged bilinearly and
+shifted at random; the value of a pixel is sum_n f(x_n) m_n / (N p). Differences: the absent part
+shows the dataset's baseline (the paper's is black), channels share a pixel's value evenly, and
+`centre` (ours, off) weighs by f(x_n) minus its mean over the masks, which has the same order in
+expectation, a sign, and less noise.
 """
 
 import torch
@@ -23,6 +24,7 @@ class Rise(Explainer):
     reference = "petsiuk2018rise"
     kind = "perturbation"
     needs = frozenset({Need.IMAGE})
+    cost = "`budget` forward rows per sample"
 
     budget: int = 2000  # masks, one forward row each (paper: 4000 to 8000)
     grid: int = 7  # cells along a side of the coarse mask

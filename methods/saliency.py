@@ -1,7 +1,7 @@
 """Saliency: the size of the gradient of the target's logit, |df/dx_i|.
 
-Simonyan, Vedaldi, Zisserman 2014 (simonyan2014deep). They show the maximum over the channels; values are kept per input
-entry here. Cost: one forward and one backward row per sample.
+Simonyan, Vedaldi, Zisserman 2014 (simonyan2014deep). They show the maximum over the channels;
+values are kept per input entry here.
 """
 
 from gpex_bench.families.gradients import logit_gradient
@@ -16,6 +16,7 @@ class Saliency(Explainer):
     kind = "gradient"
     needs = frozenset({Need.GRADIENT})
     axioms = frozenset({Axiom.DUMMY})
+    cost = "one forward and one backward row per sample"
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the size of the partial derivatives at the input."""

@@ -1,8 +1,8 @@
 """Sensitivity analysis: the squared gradient of the target's logit, (df/dx_i)^2.
 
-It says what would change the score, not what the score is made of: the values sum to the squared gradient norm.
-Montavon, Samek, Mueller 2018 (montavon2018methods), section on sensitivity analysis. Cost: one forward and one
-backward row per sample. Values are kept per input entry; they are not summed over channels here.
+It says what would change the score, not what the score is made of: the values sum to the squared
+gradient norm. Montavon, Samek, Mueller 2018 (montavon2018methods), section on sensitivity analysis.
+Values are kept per input entry; they are not summed over channels here.
 """
 
 from gpex_bench.families.gradients import logit_gradient
@@ -17,6 +17,7 @@ class Sensitivity(Explainer):
     kind = "gradient"
     needs = frozenset({Need.GRADIENT})
     axioms = frozenset({Axiom.DUMMY})
+    cost = "one forward and one backward row per sample"
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the squared partial derivatives at the input."""

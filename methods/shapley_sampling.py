@@ -1,10 +1,9 @@
 """Shapley sampling: what a region or column adds to those before it, averaged over random orders and their reverses.
 
-Castro, Gomez, Tejada 2009 (castro2009polynomial); orders in antithetic pairs: Mitchell, Cooper, Frank, Holmes 2022
-(mitchell2022sampling). The game is that of `kernel_shap`. Unbiased with any budget, and the values sum to f(x) - f(all
-absent) for each order, which is completeness for the default output and fill. A region's value is spread evenly over
-its entries. Cost: 2 + n_orders * (regions - 1) forward rows per sample, n_orders being the largest even number that
-`budget` pays for.
+Castro, Gomez, Tejada 2009 (castro2009polynomial); orders in antithetic pairs: Mitchell, Cooper,
+Frank, Holmes 2022 (mitchell2022sampling). The game is that of `kernel_shap`. Unbiased with any
+budget, and the values sum to f(x) - f(all absent) for each order, which is completeness for the
+default output and fill. A region's value is spread evenly over its entries.
 """
 
 from typing import Any
@@ -24,6 +23,10 @@ class ShapleySampling(ShapleyValues):
     """Mean marginal contribution over sampled orders."""
 
     reference = "castro2009polynomial"
+    cost = (
+        "2 + n_orders * (regions - 1) forward rows per sample, n_orders being the largest even"
+        " number that `budget` pays for"
+    )
 
     def estimate(self, asked: Probe, cut: Regions, generators: list[Any]) -> Tensor:
         """Return the values of each sample's regions [sample, region]."""

@@ -5,8 +5,7 @@ dataset's baseline: the first change of sign among equidistant points, then bise
 its sign, the point with the smallest one (ours). `baseline` takes the baseline, whatever the logit there. For a
 bias-free ReLU network and a root near zero it is gradient x input, which is a method of its own.
 
-`residual` is f(x) minus the sum: the logit left at the root, and all terms of higher order. Cost: `budget` forward rows
-for the search, one forward and one backward row at the root, one forward row at x.
+`residual` is f(x) minus the sum: the logit left at the root, and all terms of higher order.
 """
 
 from typing import Literal
@@ -29,6 +28,10 @@ class SimpleTaylor(Explainer):
     needs = frozenset({Need.GRADIENT})
     offers = frozenset({Need.RESIDUAL})
     axioms = frozenset({Axiom.DUMMY})
+    cost = (
+        "`budget` forward rows for the search, one forward and one backward row at the root, "
+        "one forward row at x"
+    )
 
     root: Literal["search", "baseline"] = "search"
     budget: int = 24  # forward rows per sample of the search

@@ -7,9 +7,8 @@ enlarge them to the image, scale them to [0, 1], and sum them with weights f(mas
 layers' maps, scaled to [0, 1], are fused: add the next, multiply by its region above Otsu's threshold
 (otsu1979threshold). The absent part shows the dataset's baseline. Channels share a pixel's value evenly.
 
-Layers are modules of `trunk` (else of the network) that give maps and do not pool. Never negative; a network without a
-kept map gives zeros. Cost: one forward and one backward row, and one forward row per kept map (`cnn`: at most 112,
-`resnet`: at most 120).
+Layers are modules of `trunk` (else of the network) that give maps and do not pool. Never negative;
+a network without a kept map gives zeros.
 """
 
 from collections.abc import Iterator
@@ -33,6 +32,10 @@ class Sise(Explainer):
     reference = "sattarzadeh2021explaining"
     kind = "perturbation"
     needs = frozenset({Need.IMAGE, Need.GRADIENT, Need.MODULES})
+    cost = (
+        "one forward and one backward row, and one forward row per kept map (`cnn`: at most "
+        "112, `resnet`: at most 120)"
+    )
 
     adaptive: bool = False  # Ada-SISE: fewer maps, by Otsu's threshold
     fill: MethodFill = "baseline"

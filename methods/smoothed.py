@@ -1,9 +1,9 @@
 """Smoothed: another explainer's map after a Gaussian blur; of a control, the blurred copy that is a control itself.
 
-Blurring maps is common and changes scores, which is why it is a method of its own and no flag: pixel-wise noise costs
-scores that remove patches (samek2017evaluating removes 9 x 9 regions for this reason). Each pixel spreads all of its
-relevance within the image, so that the sum of the map stays (ours; a usual blur loses some at the border). Cost: that
-of the other explainer.
+Blurring maps is common and changes scores, which is why it is a method of its own and no flag:
+pixel-wise noise costs scores that remove patches (samek2017evaluating removes 9 x 9 regions for
+this reason). Each pixel spreads all of its relevance within the image, so that the sum of the map
+stays (ours; a usual blur loses some at the border).
 """
 
 import torch
@@ -20,6 +20,7 @@ class Smoothed(Wrapper):
     reference = "samek2017evaluating"
     asks = frozenset({Need.IMAGE})
     keeps_sum = True
+    cost = "that of the other explainer"
 
     width: float = 1.5  # s.d. of the blur in pixels
 

@@ -1,8 +1,8 @@
 """SmoothGrad: the mean gradient of the target's logit at noisy copies of the input.
 
-Smilkov, Thorat, Kim, Viegas, Wattenberg 2017 (smilkov2017smoothgrad): Gaussian noise whose s.d. is a share of the range
-(largest minus smallest entry) of the sample. They show its size; the sign is kept here (`absolute` drops it). Cost:
-`budget` forward and backward rows per sample.
+Smilkov, Thorat, Kim, Viegas, Wattenberg 2017 (smilkov2017smoothgrad): Gaussian noise whose s.d. is
+a share of the range (largest minus smallest entry) of the sample. They show its size; the sign is
+kept here (`absolute` drops it).
 """
 
 import torch
@@ -20,6 +20,7 @@ class SmoothGrad(Explainer):
     kind = "gradient"
     needs = frozenset({Need.GRADIENT})
     axioms = frozenset({Axiom.DUMMY})
+    cost = "`budget` forward and backward rows per sample"
 
     budget: int = 50  # forward rows per sample: noisy copies
     noise: float = 0.15  # s.d. of the noise as a share of the sample's range (paper: 0.1 to 0.2)

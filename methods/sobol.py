@@ -6,10 +6,9 @@ them (iwanaga2022salib; on the same answers ours give its numbers); as an explai
 sample's own. Images: a grid of regions, looked up by pixel without smoothing; the index of a region is spread evenly
 over its input entries (both ours). Tables: one factor per feature.
 
-Unsigned: it says how much a region matters, not for or against what. `total` counts interactions once for each region
-that takes part, so it sums to 1 or more; `first` leaves them out, may be slightly negative from noise, and needs many
-more samples. A constant output gives zeros. Cost: n * (factors + 2) forward rows per sample, n being the largest power
-of two that `budget` pays for (default on images: 32 * 51 = 1632).
+Unsigned: it says how much a region matters, not for or against what. `total` counts interactions
+once for each region that takes part, so it sums to 1 or more; `first` leaves them out, may be
+slightly negative from noise, and needs many more samples. A constant output gives zeros.
 """
 
 from typing import Literal
@@ -32,6 +31,10 @@ class Sobol(Explainer):
 
     reference = "fel2021look"
     kind = "perturbation"
+    cost = (
+        "n * (factors + 2) forward rows per sample, n being the largest power of two that "
+        "`budget` pays for (default on images: 32 * 51 = 1632)"
+    )
 
     budget: int = 1632  # forward rows per sample, at most
     grid: int = 7  # regions along each side of an image

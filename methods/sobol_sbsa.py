@@ -6,12 +6,11 @@ SLIC superpixels merged by colour until `n_regions` are left; they know nothing 
 of the regions, uniform in [0, 1] or fair coins, and x(m) = m x + (1 - m) absent; design and estimators are those of
 SALib (iwanaga2022salib). Few regions, because first-order and pair indices of many are noise at any budget of use.
 
-Unsigned: an index says how much a region matters, not for or against what. `order` chooses what the attribution holds:
-`total`, `first`, or `interaction` (total minus first: what a region does only together with others). The index of a
-region is spread evenly over its entries. `decompose` returns all orders with their intervals. A single region has an
-index of about 1; an output that is constant up to rounding gives zeros. Cost: n * (regions + 2) forward rows per
-sample, n being the largest power of two that `budget` pays for (default: 128 * 11 = 1408); `decompose` with pairs:
-n * (2 * regions + 2).
+Unsigned: an index says how much a region matters, not for or against what. `order` chooses what the
+attribution holds: `total`, `first`, or `interaction` (total minus first: what a region does only
+together with others). The index of a region is spread evenly over its entries. `decompose` returns
+all orders with their intervals. A single region has an index of about 1; an output that is constant
+up to rounding gives zeros.
 """
 
 from typing import Literal, get_args
@@ -48,6 +47,11 @@ class SobolSbsa(Explainer):
     reference = "anonymous2022sbsa"
     kind = "perturbation"
     needs = frozenset({Need.IMAGE})
+    cost = (
+        "n * (regions + 2) forward rows per sample, n being the largest power of two that "
+        "`budget` pays for (default: 128 * 11 = 1408); `decompose` with pairs: n * (2 * "
+        "regions + 2)"
+    )
 
     budget: int = 1408  # forward rows per sample, at most
     regions: Cut = "superpixels"

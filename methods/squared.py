@@ -1,6 +1,6 @@
 """Squared: the square of each value of another explainer's map, so that sign is dropped and large values stand out.
 
-Sensitivity analysis squares the gradient (montavon2018methods); this does it to any explainer. Cost: that of the other.
+Sensitivity analysis squares the gradient (montavon2018methods); this does it to any explainer.
 """
 
 from torch import Tensor
@@ -14,6 +14,7 @@ class Squared(Wrapper):
     """Square of another explainer's attribution."""
 
     reference = "montavon2018methods"
+    cost = "that of the other"
 
     def change(self, values: Tensor) -> Tensor:
         """Return the squares."""

@@ -1,9 +1,9 @@
 """Translation-averaged: the mean of another explainer's maps of shifted copies of the image, each shifted back.
 
-The translation trick of Montavon, Samek, Mueller 2018 (montavon2018methods), against noise from strides and pooling;
-shifts in {-reach ... reach} on both axes are ours. What comes into the image is the baseline; what left it has no
-relevance for that shift. Explainers that draw at random draw alike for every shift, so that their noise stays. Cost:
-(2 reach / step + 1)^2 times that of the other explainer (default: 25).
+The translation trick of Montavon, Samek, Mueller 2018 (montavon2018methods), against noise from
+strides and pooling; shifts in {-reach ... reach} on both axes are ours. What comes into the image
+is the baseline; what left it has no relevance for that shift. Explainers that draw at random draw
+alike for every shift, so that their noise stays.
 """
 
 from itertools import product
@@ -21,6 +21,7 @@ class TranslationAveraged(Wrapper):
 
     reference = "montavon2018methods"
     asks = frozenset({Need.IMAGE})
+    cost = "(2 reach / step + 1)^2 times that of the other explainer (default: 25)"
 
     reach: int = 4  # largest shift in pixels
     step: int = 2  # pixels between shifts; must divide reach

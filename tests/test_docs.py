@@ -77,8 +77,9 @@ def test_generated_pages_are_current(kind):
 def test_every_metric_says_what_it_costs_and_why_an_order_does_not_show():
     text = (ROOT / cards.PAGES["metric"]).read_text()
     for name, plugin in registry.plugins("metric").items():
-        assert cards.cost(plugin.cls) != "not stated", name
+        assert plugin.cls.cost, name
         section = text.split(f"\n## {name}\n")[1].split("\n## ")[0]
+        assert f"\nCost: {plugin.cls.cost}.\n" in section, name
         assert (plugin.cls.caveat is None) == ("\nCaveat: " not in section), name
 
 

@@ -107,6 +107,7 @@ class {name}(Explainer):
 
     reference = "none"
     kind = "control"
+    cost = "none"
 
     def explain(self, task, query):
         values = torch.ones_like(query.x)

@@ -1,12 +1,12 @@
 """Area over the perturbation curve: how far the output falls, on average, along a removal.
 
-AOPC = mean over k = 0 ... L of f(x) - f(x_k), where x_k lacks the k most relevant units (samek2017evaluating). The
-units are patches of 4 x 4 pixels ordered by their summed relevance (9 x 9 on large images in the paper); `position`
-takes pixels. Deviations: f is the target's probability, removal goes on until nothing is left (the paper stops after
-100 patches, 16 % of the image), and what is removed becomes the dataset's baseline (uniform noise there). Quantus gives
-the list of differences and declares that lower is better; with most relevant first, higher is.
-Patches go in 14 steps of three or four (28 or more patches). Cost: none of its own, reads the removal curve of its unit
-(28 forward rows for patches, 56 for pixels).
+AOPC = mean over k = 0 ... L of f(x) - f(x_k), where x_k lacks the k most relevant units
+(samek2017evaluating). The units are patches of 4 x 4 pixels ordered by their summed relevance (9 x
+9 on large images in the paper); `position` takes pixels. Deviations: f is the target's probability,
+removal goes on until nothing is left (the paper stops after 100 patches, 16 % of the image), and
+what is removed becomes the dataset's baseline (uniform noise there). Quantus gives the list of
+differences and declares that lower is better; with most relevant first, higher is. Patches go in 14
+steps of three or four (28 or more patches).
 """
 
 from __future__ import annotations
@@ -26,11 +26,16 @@ class AOPC(CurveMetric):
         unit: what goes at once: `position`, `patch` or `segment`.
     """
 
+    title = "area over the perturbation curve"
     reference = "samek2017evaluating"
     measures = "faithfulness"
     higher_is_better = True
     range = (-1.0, 1.0)
     chance = None
+    cost = (
+        "none of its own, reads the removal curve of its unit (28 forward rows for patches, 56"
+        " for pixels)"
+    )
 
     unit: Unit = "patch"
 

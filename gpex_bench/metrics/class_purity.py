@@ -1,8 +1,8 @@
 """Class purity: which share of the training examples given as an explanation bears the explained class.
 
-The identical-class test of hanawa2021evaluation, with all given examples instead of the first one. A network's errors
-are counted too: the target is the class that is explained, the label is the one in the training data.
-Cost: none.
+The identical-class test of hanawa2021evaluation, with all given examples instead of the first one.
+A network's errors are counted too: the target is the class that is explained, the label is the one
+in the training data.
 """
 
 from __future__ import annotations
@@ -48,12 +48,14 @@ class ClassPurity(Metric):
         weighted: count each example by its positive weight.
     """
 
+    title = "class purity"
     reference = "hanawa2021evaluation"
     measures = "examples"
     higher_is_better = True
     range = (0.0, 1.0)
     chance = None  # the share of the class in the training data
     scores = Examples
+    cost = "none"
 
     weighted: bool = False
 

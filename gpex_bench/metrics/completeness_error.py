@@ -1,10 +1,10 @@
 """Completeness error: how far a map is from summing to f(x) - f(baseline) (sundararajan2017axiomatic).
 
-|sum a - (f(x) - f(b))| / |f(x) - f(b)| with the logit f of the target and the dataset's baseline b. Unlike
-`conservation_error` it asks every method for the same sum, also those that promise another one, or none: a number well
-above 0 is no fault of theirs, but their maps cannot be read as shares of the logit. A map of zeros scores 1. The
-difference counts as at least 1e-6 logits (ours), and the mean over samples is ruled by those where it is near zero.
-Units of the map count. Cost: 1 forward row a sample and 1 for the baseline.
+|sum a - (f(x) - f(b))| / |f(x) - f(b)| with the logit f of the target and the dataset's baseline b.
+Unlike `conservation_error` it asks every method for the same sum, also those that promise another
+one, or none: a number well above 0 is no fault of theirs, but their maps cannot be read as shares
+of the logit. A map of zeros scores 1. The difference counts as at least 1e-6 logits (ours), and the
+mean over samples is ruled by those where it is near zero. Units of the map count.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from gpex_bench.types import Case, Metric, settings
 class CompletenessError(Metric):
     """Size of what is missing from the map's sum, as a share of f(x) - f(baseline)."""
 
+    title = "completeness error"
     reference = "sundararajan2017axiomatic"
     measures = "axiom"
     higher_is_better = False
     range = (0.0, float("inf"))
     chance = None
+    cost = "1 forward row a sample and 1 for the baseline"
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the error of each sample."""

@@ -1,8 +1,8 @@
 """Complexity: the entropy of the shares that positions have in the relevance (bhatt2020evaluating).
 
-H = -sum p_i ln p_i with p_i = |a_i| / sum |a|, in nats: 0 for one position, ln n for n equal ones. Taken over whole
-pixels (sum over the channels, then the magnitude). A map of zeros scores ln n, like every constant map. Says nothing
-about faithfulness. Cost: none.
+H = -sum p_i ln p_i with p_i = |a_i| / sum |a|, in nats: 0 for one position, ln n for n equal ones.
+Taken over whole pixels (sum over the channels, then the magnitude). A map of zeros scores ln n,
+like every constant map. Says nothing about faithfulness.
 """
 
 from __future__ import annotations
@@ -35,11 +35,13 @@ def entropy(values: Float[Tensor, "batch position"]) -> Float[Tensor, "batch"]:
 class Complexity(Metric):
     """Entropy of the shares of the relevance."""
 
+    title = "complexity"
     reference = "bhatt2020evaluating"
     measures = "complexity"
     higher_is_better = False
     range = (0.0, float("inf"))
     chance = None  # depends on the number of positions
+    cost = "none"
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the entropy of each sample."""

@@ -1,11 +1,11 @@
 """Conservation error: how far a map is from summing to what its own method says it should sum to.
 
-Montavon, Samek, Mueller 2018 (montavon2018methods) ask that the relevance of the inputs sums to the explained output,
-|f - sum| / |f|. What a map should sum to is the method's own claim (the logit, or its change from a baseline), which it
-gives as `Attribution.residual`; methods without one have nothing to conserve and get no score. A check of the rule and
-not of the map: the output spread evenly over all pixels scores 0. The mean over samples is ruled by outputs near zero,
-which the error is a share of; SMALLEST (ours) keeps it finite.
-Cost: none.
+Montavon, Samek, Mueller 2018 (montavon2018methods) ask that the relevance of the inputs sums to the
+explained output, |f - sum| / |f|. What a map should sum to is the method's own claim (the logit, or
+its change from a baseline), which it gives as `Attribution.residual`; methods without one have
+nothing to conserve and get no score. A check of the rule and not of the map: the output spread
+evenly over all pixels scores 0. The mean over samples is ruled by outputs near zero, which the
+error is a share of; SMALLEST (ours) keeps it finite.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ SMALLEST = (
 class ConservationError(Metric):
     """Size of what is missing from the map's sum, as a share of what it should sum to."""
 
+    title = "conservation error"
     reference = "montavon2018methods"
     measures = "axiom"
     higher_is_better = False
     range = (0.0, float("inf"))
     chance = None
     needs = frozenset({Need.RESIDUAL})
+    cost = "none"
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the error of each sample; raises ValueError for an explanation without a residual."""

@@ -1,10 +1,10 @@
 """Explanation continuity: the largest change of a map while its image slides over the baseline.
 
-montavon2018methods: max over pairs of ||R(x) - R(x')||_1 / ||x - x'||_2, estimated where an image is moved pixel by
-pixel and its relevance should move along: the pairs are the neighbouring stops. Deviation: R is divided by ||R(x)||_1
-of the first stop, so that units do not count. In units of 1 / input. A stop that is equal to the one before is left
-out; an image without any other stop, a map that is zero everywhere and one that ignores x score 0. Cost: n_steps
-explanations (2).
+montavon2018methods: max over pairs of ||R(x) - R(x')||_1 / ||x - x'||_2, estimated where an image
+is moved pixel by pixel and its relevance should move along: the pairs are the neighbouring stops.
+Deviation: R is divided by ||R(x)||_1 of the first stop, so that units do not count. In units of 1 /
+input. A stop that is equal to the one before is left out; an image without any other stop, a map
+that is zero everywhere and one that ignores x score 0.
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ class Continuity(Metric):
         n_steps: steps of one pixel to the right; each costs one more explanation.
     """
 
+    title = "explanation continuity"
     reference = "montavon2018methods"
     measures = "robustness"
     higher_is_better = False
     range = (0.0, float("inf"))
     chance = 0.0  # a random map that does not look at x never changes
     needs = frozenset({Need.IMAGE})
+    cost = "n_steps explanations (2)"
 
     n_steps: int = 2
 

@@ -1,10 +1,11 @@
 """Dummy error: the share of the relevance that goes to inputs which the network cannot see.
 
-The axiom (friedman2004paths; sensitivity (b) of sundararajan2017axiomatic): an input that the function does not depend
-on gets no relevance. On a trained network no input is quite without effect, so the same weights are explained with a
-quarter of the input blinded (drawn by cells of 4 x 4 pixels, set to zero before the first layer): sum of |a| there over
-the sum of |a|, in [0, 1]. A random map scores about a quarter, a map of zeros 0: it gives the blind part nothing. Read
-from the map of the blinded network, so the scored map itself does not count. Cost: 1 explanation.
+The axiom (friedman2004paths; sensitivity (b) of sundararajan2017axiomatic): an input that the
+function does not depend on gets no relevance. On a trained network no input is quite without
+effect, so the same weights are explained with a quarter of the input blinded (drawn by cells of 4 x
+4 pixels, set to zero before the first layer): sum of |a| there over the sum of |a|, in [0, 1]. A
+random map scores about a quarter, a map of zeros 0: it gives the blind part nothing. Read from the
+map of the blinded network, so the scored map itself does not count.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ from gpex_bench.types import Case, Metric, settings
 class DummyError(Metric):
     """Share of the absolute relevance on what a blinded network does not look at."""
 
+    title = "dummy error"
     reference = "friedman2004paths"
     measures = "axiom"
     higher_is_better = False
     range = (0.0, 1.0)
     chance = None  # the share of the input that is blinded: a quarter, up to whole cells
+    cost = "1 explanation"
 
     def measurements(self) -> tuple[Altered]:
         """Return the maps of the blinded network."""

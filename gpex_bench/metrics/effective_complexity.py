@@ -1,9 +1,10 @@
 """Effective complexity: how many positions have more than a trace of relevance (nguyen2020quantitative).
 
-The number of positions with |a_i| > threshold * max |a| of the same map. This is the form that Quantus took from the
-paper, which asks for the smallest set of features that keeps the network's output; Quantus divides by the largest
-relevance of all samples together, so that a score depends on the batch (here: of the sample). Taken over whole pixels.
-A map of zeros has no largest relevance: all its positions count, as in every constant map. Cost: none.
+The number of positions with |a_i| > threshold * max |a| of the same map. This is the form that
+Quantus took from the paper, which asks for the smallest set of features that keeps the network's
+output; Quantus divides by the largest relevance of all samples together, so that a score depends on
+the batch (here: of the sample). Taken over whole pixels. A map of zeros has no largest relevance:
+all its positions count, as in every constant map.
 """
 
 from __future__ import annotations
@@ -30,11 +31,13 @@ class EffectiveComplexity(Metric):
         threshold: share of the largest relevance that counts as a trace, in [0, 1).
     """
 
+    title = "effective complexity"
     reference = "nguyen2020quantitative"
     measures = "complexity"
     higher_is_better = False
     range = (0.0, float("inf"))
     chance = None  # depends on the number of positions
+    cost = "none"
 
     threshold: float = 0.1
 

@@ -1,9 +1,9 @@
 """Faithfulness correlation: do subsets of features with more relevance matter more to the network?
 
 bhatt2020evaluating: Pearson's correlation, over random subsets of equal size, between the summed
-attribution and the fall of the target's logit when the subset is replaced by the baseline. The subsets consist of
-square cells on images (a deviation: single pixels in the paper), because pixels spread evenly hardly move a network.
-Cost: `n_subsets` + 1 forward rows per sample, shared with `infidelity` and `sensitivity_n`.
+attribution and the fall of the target's logit when the subset is replaced by the baseline. The
+subsets consist of square cells on images (a deviation: single pixels in the paper), because pixels
+spread evenly hardly move a network.
 """
 
 from __future__ import annotations
@@ -38,11 +38,13 @@ class FaithfulnessCorrelation(Metric):
         patch: side of a cell of an image, pixels.
     """
 
+    title = "faithfulness correlation"
     reference = "bhatt2020evaluating"
     measures = "faithfulness"
     higher_is_better = True
     range = (-1.0, 1.0)
     chance = 0.0
+    cost = "`n_subsets` + 1 forward rows per sample, shared with `infidelity` and `sensitivity_n`"
 
     n_subsets: int = 24
     share: float = 0.25

@@ -1,10 +1,10 @@
 """Faithfulness estimate: do parts with more relevance matter more, each removed alone (alvarez2018towards)?
 
-Pearson's correlation, over consecutive chunks of the descending order, between the summed attribution of a chunk and
-the fall of the target's logit when that chunk alone becomes the baseline. The chunks (12, each a twelfth of the pixels,
-or single columns of a small table) are Quantus' convention; the paper removes single features. With probabilities in
-place of logits even an exact map of a linear network falls short of 1.
-Cost: `n_chunks` + 1 forward rows per sample.
+Pearson's correlation, over consecutive chunks of the descending order, between the summed
+attribution of a chunk and the fall of the target's logit when that chunk alone becomes the
+baseline. The chunks (12, each a twelfth of the pixels, or single columns of a small table) are
+Quantus' convention; the paper removes single features. With probabilities in place of logits even
+an exact map of a linear network falls short of 1.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ class FaithfulnessEstimate(Metric):
         n_chunks: chunks per sample, each one forward row.
     """
 
+    title = "faithfulness estimate"
     reference = "alvarez2018towards"
     measures = "faithfulness"
     higher_is_better = True
     range = (-1.0, 1.0)
     chance = 0.0
+    cost = "`n_chunks` + 1 forward rows per sample"
 
     n_chunks: int = 12
 

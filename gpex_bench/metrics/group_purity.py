@@ -1,8 +1,7 @@
 """Group purity: which share of the training examples given as an explanation was planted to support the sample.
 
-The identical-subclass test of hanawa2021evaluation on generated data, where the group that decides the class of a
-sample is known; with all given examples instead of the first one.
-Cost: none.
+The identical-subclass test of hanawa2021evaluation on generated data, where the group that decides
+the class of a sample is known; with all given examples instead of the first one.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ class GroupPurity(Metric):
         weighted: count each example by its positive weight.
     """
 
+    title = "group purity"
     reference = "hanawa2021evaluation"
     measures = "examples"
     higher_is_better = True
@@ -30,6 +30,7 @@ class GroupPurity(Metric):
     chance = None  # the share of the group in the training data
     scores = Examples
     needs = frozenset({Need.TRUTH})
+    cost = "none"
 
     weighted: bool = False
 

@@ -5,13 +5,13 @@ are global, that is already multiplied by x - baseline (integrated gradients, LR
 attribution over the removed entries.
 
 Two deviations, so that maps in different units can be compared:
-- The map is scaled by the best non-negative factor. The authors' code uses the best factor of any sign, which forgives
-  a map whose sign is flipped.
-- The error is divided by E[(f(x) - f(x - I))^2], the error of a map of zeros. The score is then 1 - max(0, cos)^2 with
-  the cosine between forecasts and drops: 0 is a perfect forecast, 1 is no better than zeros.
-`squared_error` and `best_scale` are the definition without the deviations; the tests hold them against captum.
-`infidelity_raw` scores the definition itself.
-Cost: `n_subsets` + 1 forward rows per sample, shared with `faithfulness_correlation` and `sensitivity_n`.
+- The map is scaled by the best non-negative factor. The authors' code uses the best factor of any
+  sign, which forgives a map whose sign is flipped.
+- The error is divided by E[(f(x) - f(x - I))^2], the error of a map of zeros. The score is then
+  1 - max(0, cos)^2 with the cosine between forecasts and drops: 0 is a perfect forecast, 1 is no
+  better than zeros.
+`squared_error` and `best_scale` are the definition without the deviations; the tests hold them
+against captum. `infidelity_raw` scores the definition itself.
 """
 
 from __future__ import annotations
@@ -63,11 +63,16 @@ class Infidelity(Metric):
         patch: side of a cell of an image, pixels.
     """
 
+    title = "infidelity"
     reference = "yeh2019fidelity"
     measures = "faithfulness"
     higher_is_better = False
     range = (0.0, 1.0)
     chance = None
+    cost = (
+        "`n_subsets` + 1 forward rows per sample, shared with `faithfulness_correlation` and "
+        "`sensitivity_n`"
+    )
 
     n_subsets: int = 24
     share: float = 0.25

@@ -1,10 +1,10 @@
 """Iterative removal of features: how far the output falls when segments go, most relevant first (rieger2020irof).
 
-IROF = 1 - area under f(x_k) / f(x), where x_k lacks the k SLIC segments of the largest mean relevance and f is the
-target's probability. Deviations: the area is over the share of segments that are gone, by the trapezoid rule, so the
-score is at most 1 (Quantus sums unit steps, and gives about the number of segments times as much); 16 steps of equal
-shares; segments become the mean training input, entry by entry. Columns of tables are segments of their own.
-Cost: none of its own, reads the removal curve of segments under the fill `train_mean` (32 forward rows).
+IROF = 1 - area under f(x_k) / f(x), where x_k lacks the k SLIC segments of the largest mean
+relevance and f is the target's probability. Deviations: the area is over the share of segments that
+are gone, by the trapezoid rule, so the score is at most 1 (Quantus sums unit steps, and gives about
+the number of segments times as much); 16 steps of equal shares; segments become the mean training
+input, entry by entry. Columns of tables are segments of their own.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from gpex_bench.types import Removal, settings
 class IROF(CurveMetric):
     """Area over the relative probability while the most relevant segments are replaced first."""
 
+    title = "iterative removal of features"
     reference = "rieger2020irof"
     measures = "faithfulness"
     higher_is_better = True
@@ -28,6 +29,7 @@ class IROF(CurveMetric):
     chance = None
     unit = "segment"
     fill = "train_mean"
+    cost = "none of its own, reads the removal curve of segments under the fill `train_mean` (32 forward rows)"
 
     def summarise(self, removal: Removal) -> Float[Tensor, "batch"]:
         """Return the area of each sample; a probability below 1e-12 counts as that much."""

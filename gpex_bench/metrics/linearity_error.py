@@ -1,9 +1,9 @@
 """Linearity error: is the map of a sum of two outputs the sum of their maps? (sundararajan2017axiomatic).
 
-||a[f + g] - a[f] - a[g]|| / (||a[f]|| + ||a[g]||), where f is the logit of the target and g that of the other class of
-`random_logit`; f + g is the logit of a network whose last layer holds the sums of the rows of weights. 0 if the maps
-are all zero. A map that ignores the network scores 0.5: twice the same is not the same. The explainer keeps its seed.
-Cost: 1 explanation, and 1 shared with `random_logit`.
+||a[f + g] - a[f] - a[g]|| / (||a[f]|| + ||a[g]||), where f is the logit of the target and g that of
+the other class of `random_logit`; f + g is the logit of a network whose last layer holds the sums
+of the rows of weights. 0 if the maps are all zero. A map that ignores the network scores 0.5: twice
+the same is not the same. The explainer keeps its seed.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from gpex_bench.types import Case, Metric, settings
 class LinearityError(Metric):
     """Relative difference between the map of a sum and the sum of the maps."""
 
+    title = "linearity error"
     reference = "sundararajan2017axiomatic"
     measures = "axiom"
     higher_is_better = False
     range = (0.0, float("inf"))
     chance = 0.5  # a random map that does not look at the network is the same three times
+    cost = "1 explanation, and 1 shared with `random_logit`"
 
     def measurements(self) -> tuple[OtherTarget, Altered]:
         """Return the maps of the other class, and of the sum of both."""

@@ -1,9 +1,9 @@
 """Localisation AUC: how well the relevance separates planted evidence from the rest.
 
-Area under the ROC curve of the relevances against the mask: the probability that a position of the evidence has more
-relevance than one outside, ties counting half (Mann-Whitney; hanley1982meaning). Taken over whole pixels, with sign. A
-constant map scores 0.5, as a random one does; where all positions are evidence there is nothing to separate, and every
-map scores 0.5. Cost: none.
+Area under the ROC curve of the relevances against the mask: the probability that a position of the
+evidence has more relevance than one outside, ties counting half (Mann-Whitney; hanley1982meaning).
+Taken over whole pixels, with sign. A constant map scores 0.5, as a random one does; where all
+positions are evidence there is nothing to separate, and every map scores 0.5.
 """
 
 from __future__ import annotations
@@ -32,12 +32,14 @@ def roc_area(
 class LocalisationAUC(Metric):
     """Area under the ROC curve of the relevance against the evidence."""
 
+    title = "localisation AUC"
     reference = "hanley1982meaning"
     measures = "truth"
     higher_is_better = True
     range = (0.0, 1.0)
     chance = 0.5
     needs = frozenset({Need.TRUTH})
+    cost = "none"
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the area of each sample."""

@@ -1,8 +1,7 @@
 """Relevance mass accuracy: which share of the positive relevance lies on the planted evidence (arras2022clevr).
 
-Taken over whole pixels. Only relevance in favour of the target counts: with signed sums, as some libraries do it, the
-share leaves [0, 1] and may reach any value.
-Cost: none.
+Taken over whole pixels. Only relevance in favour of the target counts: with signed sums, as some
+libraries do it, the share leaves [0, 1] and may reach any value.
 """
 
 from __future__ import annotations
@@ -37,12 +36,14 @@ def mass_inside(
 class MassAccuracy(Metric):
     """Share of the positive relevance on the evidence; 0 for a map without positive relevance."""
 
+    title = "relevance mass accuracy"
     reference = "arras2022clevr"
     measures = "truth"
     higher_is_better = True
     range = (0.0, 1.0)
     chance = None  # the share of the input that the evidence covers
     needs = frozenset({Need.TRUTH})
+    cost = "none"
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the share of each sample."""

@@ -1,10 +1,10 @@
 """Monotonicity of Nguyen and Martinez: does more relevance, of either sign, mean more change (nguyen2020quantitative)?
 
-Spearman's correlation, over chunks of the order of |a|, between the summed |a| of a chunk and E[(f(x) - f(x'))^2] /
-f(x)^2, where x' has the chunk replaced at random and f is the target's probability (the factor 1 / f(x)^2 does not move
-ranks). A random replacement is the same part of another training sample (uniform noise in Quantus). Chunks are of equal
-size (single features in the paper).
-Cost: `n_chunks` x `n_draws` + 1 forward rows per sample.
+Spearman's correlation, over chunks of the order of |a|, between the summed |a| of a chunk and
+E[(f(x) - f(x'))^2] / f(x)^2, where x' has the chunk replaced at random and f is the target's
+probability (the factor 1 / f(x)^2 does not move ranks). A random replacement is the same part of
+another training sample (uniform noise in Quantus). Chunks are of equal size (single features in the
+paper).
 """
 
 from __future__ import annotations
@@ -28,12 +28,14 @@ class MonotonicityNguyen(Metric):
         n_draws: random replacements of each chunk.
     """
 
+    title = "monotonicity of Nguyen and Martinez"
     reference = "nguyen2020quantitative"
     measures = "faithfulness"
     higher_is_better = True
     range = (-1.0, 1.0)
     chance = 0.0
     caveat = "It reads the size of the relevance: a map and its negation score the same."
+    cost = "`n_chunks` x `n_draws` + 1 forward rows per sample"
 
     n_chunks: int = 8
     n_draws: int = 2

@@ -1,11 +1,12 @@
 """Model parameter randomisation test, bottom-up: does the map change as the network forgets what it has learnt?
 
-adebayo2018sanity: mean Spearman's correlation between the map and those of networks whose layers are drawn anew one
-after the other. Layers go from the input upwards and maps keep their sign; the paper goes from the output downwards,
-which keeps the evidence of the early layers in the map by construction (binder2023shortcomings). `absolute` compares
-sizes, as the paper's other version: then maps that are multiplied by the input look alike because of the input. 0 is
-what one wishes for; a map that ignores the network scores 1, and so does a map that is constant before and after (0 if
-constant only before or after). Cost: n_stages explanations (2), shared with `mprt_full` and `mprt_entropy`.
+adebayo2018sanity: mean Spearman's correlation between the map and those of networks whose layers
+are drawn anew one after the other. Layers go from the input upwards and maps keep their sign; the
+paper goes from the output downwards, which keeps the evidence of the early layers in the map by
+construction (binder2023shortcomings). `absolute` compares sizes, as the paper's other version: then
+maps that are multiplied by the input look alike because of the input. 0 is what one wishes for; a
+map that ignores the network scores 1, and so does a map that is constant before and after (0 if
+constant only before or after).
 """
 
 from __future__ import annotations
@@ -38,11 +39,13 @@ class MPRT(Metric):
         absolute: compare the sizes of the relevances.
     """
 
+    title = "model parameter randomisation test, bottom-up"
     reference = "adebayo2018sanity"
     measures = "randomisation"
     higher_is_better = False
     range = (-1.0, 1.0)
     chance = 1.0  # a random map that does not look at the network stays the same
+    cost = "n_stages explanations (2), shared with `mprt_full` and `mprt_entropy`"
 
     n_stages: int = 2
     absolute: bool = False

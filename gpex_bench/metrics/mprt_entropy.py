@@ -1,9 +1,9 @@
 """Efficient MPRT: does the map get more complex when the network is fully random? (hedstroem2023sanity).
 
-(H(random) - H(trained)) / H(trained), where H is the entropy of the histogram of a map's relevances in 100 bins between
-its smallest and largest one. It needs no measure of similarity, and one random network. Taken over whole pixels, with
-sign. A constant map has entropy 0: it scores 0, whatever comes after, and so does a map that ignores the network. Cost:
-none beyond `mprt`, whose last stage it reads (n_stages explanations, 2).
+(H(random) - H(trained)) / H(trained), where H is the entropy of the histogram of a map's relevances
+in 100 bins between its smallest and largest one. It needs no measure of similarity, and one random
+network. Taken over whole pixels, with sign. A constant map has entropy 0: it scores 0, whatever
+comes after, and so does a map that ignores the network.
 """
 
 from __future__ import annotations
@@ -37,11 +37,13 @@ class MPRTEntropy(Metric):
         n_stages: of `mprt`, whose measurement it shares.
     """
 
+    title = "efficient MPRT"
     reference = "hedstroem2023sanity"
     measures = "randomisation"
     higher_is_better = True
     range = (-1.0, float("inf"))
     chance = 0.0  # a random map that does not look at the network stays the same
+    cost = "none beyond `mprt`, whose last stage it reads (n_stages explanations, 2)"
 
     n_stages: int = 2
 

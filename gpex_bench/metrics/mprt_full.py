@@ -1,8 +1,7 @@
 """Model parameter randomisation test, fully random: is the map of a network with random weights another one?
 
-adebayo2018sanity: Spearman's correlation between the map and that of the network with all layers drawn anew. Maps keep
-their sign unless `absolute`. Conventions and degenerate maps as in `mprt`. Cost: none beyond `mprt`, whose last stage
-it reads (n_stages explanations, 2).
+adebayo2018sanity: Spearman's correlation between the map and that of the network with all layers
+drawn anew. Maps keep their sign unless `absolute`. Conventions and degenerate maps as in `mprt`.
 """
 
 from __future__ import annotations
@@ -25,11 +24,13 @@ class MPRTFull(Metric):
         absolute: compare the sizes of the relevances.
     """
 
+    title = "model parameter randomisation test, fully random"
     reference = "adebayo2018sanity"
     measures = "randomisation"
     higher_is_better = False
     range = (-1.0, 1.0)
     chance = 1.0  # a random map that does not look at the network stays the same
+    cost = "none beyond `mprt`, whose last stage it reads (n_stages explanations, 2)"
 
     n_stages: int = 2
     absolute: bool = False

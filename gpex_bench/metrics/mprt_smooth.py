@@ -1,9 +1,9 @@
 """Smooth MPRT: the randomisation test on maps that are averaged over noisy inputs first (hedstroem2023sanity).
 
-Spearman's correlation between mean_i a(x + noise_i) of the network and of the fully random one, with the same noise:
-averaging takes noise out of both maps that would make them look different. Deviations: uniform noise, that of the
-robustness metrics, and as few draws as they have, where the paper takes 50; only the fully random network. Degenerate
-maps as in `mprt`. Cost: 2 n_draws explanations (8), half of them shared with `max_sensitivity`.
+Spearman's correlation between mean_i a(x + noise_i) of the network and of the fully random one,
+with the same noise: averaging takes noise out of both maps that would make them look different.
+Deviations: uniform noise, that of the robustness metrics, and as few draws as they have, where the
+paper takes 50; only the fully random network. Degenerate maps as in `mprt`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ class MPRTSmooth(Metric):
         absolute: compare the sizes of the relevances.
     """
 
+    title = "smooth MPRT"
     reference = "hedstroem2023sanity"
     measures = "randomisation"
     higher_is_better = False
     range = (-1.0, 1.0)
     chance = 1.0  # a random map that does not look at the network stays the same
+    cost = "2 n_draws explanations (8), half of them shared with `max_sensitivity`"
 
     n_draws: int = 4
     radius: float = 0.02

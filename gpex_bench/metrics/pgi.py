@@ -1,9 +1,9 @@
 """Prediction gap on important features: noise on the strongest positions alone (agarwal2022openxai).
 
-E|f(x) - f(x')|, where x' has Gaussian noise (sigma 0.1) on the positions of the largest |a|; mean over the strongest 10
-and 25 % (area over k = 1 ... 25 % in the paper, with 100 draws). f is the target's probability (the first output in
-OpenXAI). Noise this small probes the slope around x: where the softmax is saturated the gaps are tiny, but comparable.
-Cost: 4 x `n_draws` + 1 forward rows per sample for two shares, shared with `pgu`.
+E|f(x) - f(x')|, where x' has Gaussian noise (sigma 0.1) on the positions of the largest |a|; mean
+over the strongest 10 and 25 % (area over k = 1 ... 25 % in the paper, with 100 draws). f is the
+target's probability (the first output in OpenXAI). Noise this small probes the slope around x:
+where the softmax is saturated the gaps are tiny, but comparable.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ class PGI(Metric):
         sigma: standard deviation of the noise, in units of the input.
     """
 
+    title = "prediction gap on important features"
     reference = "agarwal2022openxai"
     measures = "faithfulness"
     higher_is_better = True
     range = (0.0, 1.0)
     chance = None
     caveat = "It reads the size of the relevance: a map and its negation score the same."
+    cost = "4 x `n_draws` + 1 forward rows per sample for two shares, shared with `pgu`"
 
     shares: tuple[float, ...] = (0.1, 0.25)
     n_draws: int = 2

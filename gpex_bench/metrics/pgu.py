@@ -1,8 +1,7 @@
 """Prediction gap on unimportant features: noise on all but the strongest positions (agarwal2022openxai).
 
-E|f(x) - f(x')| as in `pgi`, where x' has the noise on all other positions. Lower is better: what the map calls
-unimportant should not move the network.
-Cost: shared with `pgi`.
+E|f(x) - f(x')| as in `pgi`, where x' has the noise on all other positions. Lower is better: what
+the map calls unimportant should not move the network.
 """
 
 from __future__ import annotations
@@ -24,12 +23,14 @@ class PGU(Metric):
         sigma: standard deviation of the noise, in units of the input.
     """
 
+    title = "prediction gap on unimportant features"
     reference = "agarwal2022openxai"
     measures = "faithfulness"
     higher_is_better = False
     range = (0.0, 1.0)
     chance = None
     caveat = "It reads the size of the relevance: a map and its negation score the same."
+    cost = "shared with `pgi`"
 
     shares: tuple[float, ...] = (0.1, 0.25)
     n_draws: int = 2

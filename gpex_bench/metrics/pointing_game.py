@@ -1,8 +1,8 @@
 """Pointing game: is the most relevant position on the planted evidence? (zhang2018top).
 
-1 if it is and 0 if not; where several positions share the largest relevance, the share of them that is inside, so that
-a constant map scores what a random one does. The paper allows for 15 pixels around the object, which planted masks do
-not need. Taken over whole pixels, with sign. Cost: none.
+1 if it is and 0 if not; where several positions share the largest relevance, the share of them that
+is inside, so that a constant map scores what a random one does. The paper allows for 15 pixels
+around the object, which planted masks do not need. Taken over whole pixels, with sign.
 """
 
 from __future__ import annotations
@@ -27,12 +27,14 @@ def hit(
 class PointingGame(Metric):
     """Whether the most relevant position is on the evidence."""
 
+    title = "pointing game"
     reference = "zhang2018top"
     measures = "truth"
     higher_is_better = True
     range = (0.0, 1.0)
     chance = None  # the share of the input that the evidence covers
     needs = frozenset({Need.TRUTH})
+    cost = "none"
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the hit of each sample."""

@@ -1,10 +1,11 @@
 """Random logit test: is the map for another class another one? (sixt2020explanations).
 
-Spearman's correlation between the maps for the target and for another class, over whole pixels; the paper takes SSIM
-(a deviation: ranks do not depend on windows and constants). The other class is the target plus a step that the seed of
-the cell draws, the same for all samples. Maps keep their sign unless `absolute`. A map that does not look at the class
-scores 1, and so does a map that is constant for both (0 if constant for one). With two classes the logits are nearly
-opposite and so should the maps be: compare methods, not numbers. Cost: 1 explanation, shared with `linearity_error`.
+Spearman's correlation between the maps for the target and for another class, over whole pixels; the
+paper takes SSIM (a deviation: ranks do not depend on windows and constants). The other class is the
+target plus a step that the seed of the cell draws, the same for all samples. Maps keep their sign
+unless `absolute`. A map that does not look at the class scores 1, and so does a map that is
+constant for both (0 if constant for one). With two classes the logits are nearly opposite and so
+should the maps be: compare methods, not numbers.
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ class RandomLogit(Metric):
         absolute: compare the sizes of the relevances.
     """
 
+    title = "random logit test"
     reference = "sixt2020explanations"
     measures = "randomisation"
     higher_is_better = False
     range = (-1.0, 1.0)
     chance = 1.0  # a random map that does not look at the class stays the same
+    cost = "1 explanation, shared with `linearity_error`"
 
     absolute: bool = False
 

@@ -1,8 +1,7 @@
 """Relevance rank accuracy: which share of the K most relevant pixels is planted evidence (arras2022clevr).
 
-K is the number of evidence pixels. Ties at the border of the top K count by their expectation under a random order, so
-a constant map scores what a random one does.
-Cost: none.
+K is the number of evidence pixels. Ties at the border of the top K count by their expectation under
+a random order, so a constant map scores what a random one does.
 """
 
 from __future__ import annotations
@@ -30,12 +29,14 @@ def top_inside(
 class RankAccuracy(Metric):
     """Share of the most relevant positions that is evidence."""
 
+    title = "relevance rank accuracy"
     reference = "arras2022clevr"
     measures = "truth"
     higher_is_better = True
     range = (0.0, 1.0)
     chance = None  # the share of the input that the evidence covers
     needs = frozenset({Need.TRUTH})
+    cost = "none"
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the share of each sample."""

@@ -1,11 +1,11 @@
 """Relative input stability (RIS): the relative change of a map per relative change of the input.
 
-agarwal2022rethinking: the maximum over neighbours x' of ||(a(x') - a(x)) / a(x)|| / ||(x' - x) / x||, the inner
-divisions entry by entry, Euclidean. Only neighbours that the network puts into the class of x count; if there is none,
-all do (ours: the paper has no value then). Entries near zero would decide alone: an entry is divided by no less than
-FLOOR of the largest of its row (ours; the paper adds a fixed small number, whose meaning depends on the units). A map
-that ignores x scores 0, and so does one that is zero everywhere. Cost: n_draws explanations (4), shared by all metrics
-that look at neighbours.
+agarwal2022rethinking: the maximum over neighbours x' of ||(a(x') - a(x)) / a(x)|| / ||(x' - x) /
+x||, the inner divisions entry by entry, Euclidean. Only neighbours that the network puts into the
+class of x count; if there is none, all do (ours: the paper has no value then). Entries near zero
+would decide alone: an entry is divided by no less than FLOOR of the largest of its row (ours; the
+paper adds a fixed small number, whose meaning depends on the units). A map that ignores x scores 0,
+and so does one that is zero everywhere.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def stability(
 class RelativeInputStability(NoisyMetric):
     """Largest relative change of the map per relative change of the input."""
 
+    title = "relative input stability (RIS)"
     reference = "agarwal2022rethinking"
+    cost = "n_draws explanations (4), shared by all metrics that look at neighbours"
 
     def change(self, case: Case, before: Tensor, near: Neighbours) -> Float[Tensor, "batch draw"]:
         """Return the quotient for each neighbour."""

@@ -1,9 +1,8 @@
 """ROAD in both orders: half the gap in probability between removing the least and the most relevant pixels.
 
-Mean over p = 10, 20, ... 90 % of (f(x without the least relevant p) - f(x without the most relevant p)) / 2, painted
-over as in rong2022consistent. The combination is that of the pytorch-grad-cam library (gildenblat2021pytorch), with the
-target's probability. A random order cancels, as in `srg`.
-Cost: none of its own, reads the curve of `road`.
+Mean over p = 10, 20, ... 90 % of (f(x without the least relevant p) - f(x without the most relevant
+p)) / 2, painted over as in rong2022consistent. The combination is that of the pytorch-grad-cam
+library (gildenblat2021pytorch), with the target's probability. A random order cancels, as in `srg`.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from gpex_bench.types import Need, Removal, settings
 class RoadCombined(CurveMetric):
     """Half the gap in probability between both orders of painting over."""
 
+    title = "ROAD in both orders"
     reference = "gildenblat2021pytorch"
     measures = "faithfulness"
     higher_is_better = True
@@ -27,6 +27,7 @@ class RoadCombined(CurveMetric):
     needs = frozenset({Need.IMAGE})
     fill = "inpaint"
     n_steps = 10
+    cost = "none of its own, reads the curve of `road`"
 
     def summarise(self, removal: Removal) -> Float[Tensor, "batch"]:
         """Return the mean over the inner points of each sample."""

@@ -1,9 +1,9 @@
 """Consistency over explainer seeds: is the order of the relevances the same when the explainer draws other numbers?
 
-Mean Spearman's correlation between the map and those of other seeds, over whole pixels. Visani et al. ask the same of
-the features that LIME selects (visani2022statistical); the rank correlation is ours. An explainer without random
-numbers scores 1. A constant map has no order: it scores 1 if the other maps are constant too, else 0. Cost: n_draws
-explanations (1).
+Mean Spearman's correlation between the map and those of other seeds, over whole pixels. Visani et
+al. ask the same of the features that LIME selects (visani2022statistical); the rank correlation is
+ours. An explainer without random numbers scores 1. A constant map has no order: it scores 1 if the
+other maps are constant too, else 0.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ class SeedConsistency(Metric):
         n_draws: other seeds; each costs one more explanation.
     """
 
+    title = "consistency over explainer seeds"
     reference = "visani2022statistical"
     measures = "robustness"
     higher_is_better = True
     range = (-1.0, 1.0)
     chance = 0.0
+    cost = "n_draws explanations (1)"
 
     n_draws: int = 1
 

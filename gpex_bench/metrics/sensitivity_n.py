@@ -1,12 +1,10 @@
 """Sensitivity-n: does the relevance of n features sum to what their removal does, for several n (ancona2018towards)?
 
-For each n, Pearson's correlation over random subsets of n features between the summed attribution and the fall of the
-target's logit when the subset becomes the baseline; the score is the mean over n = 10, 25 and 50 % of the cells (the
-paper plots it against n from 1 to 80 %, with 100 subsets, the class score, and zeros). Features are square cells of
-images. A method that keeps sensitivity-n for all n sums to every change of the output, which only a linear network
-allows.
-Cost: `n_subsets` + 1 forward rows per sample and size, the 25 % shared with `infidelity` and
-`faithfulness_correlation`.
+For each n, Pearson's correlation over random subsets of n features between the summed attribution
+and the fall of the target's logit when the subset becomes the baseline; the score is the mean over
+n = 10, 25 and 50 % of the cells (the paper plots it against n from 1 to 80 %, with 100 subsets, the
+class score, and zeros). Features are square cells of images. A method that keeps sensitivity-n for
+all n sums to every change of the output, which only a linear network allows.
 """
 
 from __future__ import annotations
@@ -30,11 +28,16 @@ class SensitivityN(Metric):
         patch: side of a cell of an image, pixels.
     """
 
+    title = "sensitivity-n"
     reference = "ancona2018towards"
     measures = "faithfulness"
     higher_is_better = True
     range = (-1.0, 1.0)
     chance = 0.0
+    cost = (
+        "`n_subsets` + 1 forward rows per sample and size, the 25 % shared with `infidelity` "
+        "and `faithfulness_correlation`"
+    )
 
     shares: tuple[float, ...] = (0.1, 0.25, 0.5)
     n_subsets: int = 24

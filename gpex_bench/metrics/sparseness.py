@@ -1,8 +1,7 @@
 """Sparseness: is the relevance on few features or spread over all? Gini index of the magnitudes (chalasani2020concise).
 
-Taken over whole pixels (sum over the channels, then the magnitude). Says nothing about faithfulness: one arbitrary
-pixel is the sparsest map of all.
-Cost: none.
+Taken over whole pixels (sum over the channels, then the magnitude). Says nothing about
+faithfulness: one arbitrary pixel is the sparsest map of all.
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ def gini(values: Float[Tensor, "batch position"]) -> Float[Tensor, "batch"]:
 class Sparseness(Metric):
     """Gini index of the relevance; 0 for a constant map and for a map of zeros."""
 
+    title = "sparseness"
     reference = "chalasani2020concise"
     measures = "complexity"
     higher_is_better = True
@@ -37,6 +37,7 @@ class Sparseness(Metric):
     chance = (
         math.sqrt(2) - 1
     )  # of independent normal values, as the control `random_map` draws them
+    cost = "none"
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the Gini index of each sample."""

@@ -1,8 +1,8 @@
 """Symmetric relevance gain: insertion minus deletion, both from one ordering (bluecher2024decoupling).
 
-The area of a random order cancels, so a random map scores 0 in expectation for every network and baseline. The paper
-removes superpixels with several imputers; here single pixels are replaced by the dataset's baseline.
-Cost: none of its own, reads the removal curve of pixels.
+The area of a random order cancels, so a random map scores 0 in expectation for every network and
+baseline. The paper removes superpixels with several imputers; here single pixels are replaced by
+the dataset's baseline.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from gpex_bench.types import Removal, settings
 class SRG(CurveMetric):
     """Area between the two removal curves."""
 
+    title = "symmetric relevance gain"
     reference = "bluecher2024decoupling"
     measures = "faithfulness"
     higher_is_better = True
     range = (-1.0, 1.0)
     chance = 0.0
+    cost = "none of its own, reads the removal curve of pixels"
 
     def summarise(self, removal: Removal) -> Float[Tensor, "batch"]:
         """Return the area between the curves of each sample."""

@@ -1,11 +1,12 @@
 """Symmetry error: do inputs that play the same role get the same relevance? (sundararajan2017axiomatic).
 
-Symmetry-preserving: if exchanging two inputs does not change the function, and they have equal values in the input and
-in the baseline, they get equal relevance. Networks are not symmetric, so one is made: g(x) = (f(x) + f(mirrored x)) / 2
-with left and right exchanged (columns of a table: in reverse order), explained at (x + mirrored x) / 2. The score is
-||a - mirrored a|| / (2 ||a||), in [0, 1]: 0 is symmetric, 1 antisymmetric; 0 for a map of zeros. Methods that cut the
-image into segments or draw at random break it by their own means, which is what it shows. Read from the map of that
-network, so the scored map itself does not count. Cost: 1 explanation, of a network of twice the size.
+Symmetry-preserving: if exchanging two inputs does not change the function, and they have equal
+values in the input and in the baseline, they get equal relevance. Networks are not symmetric, so
+one is made: g(x) = (f(x) + f(mirrored x)) / 2 with left and right exchanged (columns of a table: in
+reverse order), explained at (x + mirrored x) / 2. The score is ||a - mirrored a|| / (2 ||a||), in
+[0, 1]: 0 is symmetric, 1 antisymmetric; 0 for a map of zeros. Methods that cut the image into
+segments or draw at random break it by their own means, which is what it shows. Read from the map of
+that network, so the scored map itself does not count.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ from gpex_bench.types import Case, Metric, settings
 class SymmetryError(Metric):
     """Asymmetry of the map of a symmetric network at a symmetric input."""
 
+    title = "symmetry error"
     reference = "sundararajan2017axiomatic"
     measures = "axiom"
     higher_is_better = False
     range = (0.0, 1.0)
     chance = None  # about 0.71: two halves with independent values
+    cost = "1 explanation, of a network of twice the size"
 
     def measurements(self) -> tuple[Altered]:
         """Return the maps of the symmetric network."""

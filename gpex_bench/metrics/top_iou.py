@@ -1,8 +1,9 @@
 """Top-K IoU: overlap of the K most relevant positions with the planted evidence, over their union.
 
-K is the number of evidence positions (as in arras2022clevr), so that IoU = r / (2 - r) with the rank accuracy r: the
-same ranking of methods for each sample, on the scale that detection papers use. Ties at the border count through r; a
-constant map scores what r of a random one gives. Taken over whole pixels, with sign. Cost: none.
+K is the number of evidence positions (as in arras2022clevr), so that IoU = r / (2 - r) with the
+rank accuracy r: the same ranking of methods for each sample, on the scale that detection papers
+use. Ties at the border count through r; a constant map scores what r of a random one gives. Taken
+over whole pixels, with sign.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from gpex_bench.types import Case, Metric, Need, settings
 class TopIoU(Metric):
     """Intersection over union of the most relevant positions and the evidence."""
 
+    title = "top-K IoU"
     reference = "arras2022clevr"
     measures = "truth"
     higher_is_better = True
     range = (0.0, 1.0)
     chance = None  # depends on the share of the input that the evidence covers
     needs = frozenset({Need.TRUTH})
+    cost = "none"
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the overlap of each sample."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import re
 import sys
 from dataclasses import MISSING, fields
 from typing import Any
@@ -69,14 +68,7 @@ def summary(plugin: Plugin) -> str:
     text = f"{first_line(cls)} ({hyperparameters(cls) or 'no hyperparameters'})"
     if not issubclass(cls, Explainer):
         return text
-    return f"{text} Kind: {_kind(cls)}. Needs: {_needs(cls)}. Reference: {cls.reference}. Cost: {cost(cls)}."
-
-
-def cost(cls: Any) -> str:
-    """Return what the top of a method's file says after "Cost:", up to the end of the sentence."""
-    text = " ".join((sys.modules[cls.__module__].__doc__ or "").split())
-    found = re.search(r"Cost: (.+?)\.(?= [A-Z]|$)", text)
-    return found[1] if found else "none" if getattr(cls, "kind", "") == "control" else "not stated"
+    return f"{text} Kind: {_kind(cls)}. Needs: {_needs(cls)}. Reference: {cls.reference}. Cost: {cls.cost}."
 
 
 def _kind(cls: Any) -> str:
@@ -105,14 +97,14 @@ def _row(kind: str, name: str, cls: Any) -> tuple[str, ...]:
             _kind(cls),
             cls.explains.__name__.lower(),
             _needs(cls),
-            cost(cls),
+            cls.cost,
         )
     else:
         direction = "higher" if cls.higher_is_better else "lower"
         chance = "depends on the data" if cls.chance is None else f"{cls.chance:g}"
         again = "yes" if cls().re_explains else "no"
         needs = ", ".join(sorted(need.value for need in cls.needs)) or "–"
-        middle = (cls.measures, direction, _interval(cls), chance, cost(cls), again, needs)
+        middle = (cls.measures, direction, _interval(cls), chance, cls.cost, again, needs)
     return (
         f"`{name}`",
         first_line(cls),
@@ -151,9 +143,12 @@ HEADS = {
 
 
 def _definition(name: str, cls: Any) -> str:
-    """Return the section on a metric: the top of its file, and why the planted order need not show in it."""
+    """Return the section on a metric: the top of its file, its cost, and its caveat if it has one."""
     text = (sys.modules[cls.__module__].__doc__ or "").strip()
-    return f"\n## {name}\n\n{text}\n" + (f"\nCaveat: {cls.caveat}\n" if cls.caveat else "")
+    section = f"\n## {name}\n\n{text}\n\nCost: {cls.cost}.\n"
+    if cls.caveat is not None:
+        section += f"\nCaveat: {cls.caveat}\n"
+    return section
 
 
 def page(kind: str) -> str:

@@ -25,8 +25,8 @@ ROOT = PACKAGE.parent
 STUDIES = PACKAGE / "studies"
 ENTRY_POINTS = "gpex_bench.explainers"
 DECLARED = {
-    "method": ("reference", "kind"),
-    "metric": ("reference", "measures", "higher_is_better", "range", "chance"),
+    "method": ("reference", "kind", "cost"),
+    "metric": ("title", "reference", "measures", "higher_is_better", "range", "chance", "cost"),
 }
 NAME = re.compile(r"[a-z0-9_]+")
 

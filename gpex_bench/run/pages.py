@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from itertools import chain
@@ -31,9 +30,6 @@ class Run:
             cards["metrics"],
             cards["surrogates"],
         )
-
-
-N_TITLE = 60  # characters
 
 
 @job
@@ -142,7 +138,7 @@ def report(this: Job) -> None:
         ),
         efficiency=efficiency(run.tables, run.methods, run.metrics, headline),
         methods=run.methods,
-        metrics=[{**card, "title": titled(config.metric(card["metric"]))} for card in run.metrics],
+        metrics=run.metrics,
         datasets=[
             described("dataset", name, config.dataset(name)) for name in config.entries["dataset"]
         ],
@@ -161,13 +157,6 @@ def report(this: Job) -> None:
     artefacts.write_bytes(this.path("ranking"), made.latex.encode())
     for name, frame in made.shown.items():
         artefacts.write_bytes(this.path("shown") / f"{name}.csv", csv(frame).encode())
-
-
-def titled(plugin: Any) -> str:
-    """Return what the run id of a plug-in stands for: the words before the colon in the first line of its module."""
-    line = (sys.modules[type(plugin).__module__].__doc__ or "").strip().split("\n", 1)[0]
-    words = line.partition(":")[0]
-    return words[:1].lower() + words[1:] if ":" in line and len(words) < N_TITLE else ""
 
 
 def described(kind: str, run_id: str, plugin: Any) -> dict[str, Any]:

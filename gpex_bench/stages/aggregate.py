@@ -167,6 +167,7 @@ def metric_record(run_id: str, metric: Metric) -> dict[str, Any]:
         "metric",
         run_id,
         metric,
+        title=cls.title,
         reference=cls.reference,
         measures=cls.measures,
         higher_is_better=cls.higher_is_better,

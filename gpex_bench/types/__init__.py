@@ -266,6 +266,7 @@ class Explainer(ABC):
     """One way to explain a network. Concrete classes are `settings` in `methods/<name>.py`, one per file."""
 
     reference: ClassVar[str]  # BibTeX key in docs/references.bib
+    cost: ClassVar[str]  # what an explanation costs, in rows that go through the network
     kind: str  # gradient, propagation, perturbation, evolutionary, surrogate, examples, control; a wrapper: its other
     explains: ClassVar[type] = Attribution
     needs: frozenset[Need] = frozenset()  # a class attribute, or a property of a wrapper
@@ -299,7 +300,9 @@ class Measurement(ABC):
 class Metric(ABC):
     """One number per explained sample. Concrete classes are `settings` in `metrics/<name>.py`, one per file."""
 
+    title: ClassVar[str]  # the name that people know it by
     reference: ClassVar[str]
+    cost: ClassVar[str]  # what a score costs, in rows that go through the network or explanations
     measures: ClassVar[
         str
     ]  # faithfulness, truth, robustness, randomisation, complexity, axiom or examples

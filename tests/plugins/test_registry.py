@@ -16,6 +16,7 @@ from gpex_bench.types import Attribution, Explainer, settings
 class Zero(Explainer):
     reference = "none"
     kind = "control"
+    cost = "none"
 
     def explain(self, task, query):
         return Attribution(values=query.x * 0)
