@@ -23,8 +23,8 @@ from gpex_bench import plots
 from gpex_bench.config import Config, parse
 from gpex_bench.run import artefacts
 from gpex_bench.run.provenance import fingerprint
-from gpex_bench.statistics.components import REPEATED
 from gpex_bench.studies.variance.answer import repetition
+from gpex_bench.tables.columns import REPEATED
 from gpex_bench.tables.render import csv
 
 LOG = logging.getLogger("variance_components")

@@ -11,15 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from gpex_bench.plots.style import BLUE, GREY, INK, ORANGE, Drawing, plain_numbers, shorten, styled
-from gpex_bench.tables.frames import (
-    PREDICTIONS,
-    SPLITS,
-    below_one,
-    natural,
-    ordered,
-    require,
-    surrogate_order,
-)
+from gpex_bench.tables.columns import PREDICTIONS, require
+from gpex_bench.tables.order import natural, ordered, surrogate_order
+from gpex_bench.tables.words import SPLITS, below_one
 
 SUMMARY = (
     "dataset",

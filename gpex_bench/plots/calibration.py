@@ -13,7 +13,9 @@ from scipy import stats
 
 from gpex_bench.plots.agreement import where
 from gpex_bench.plots.style import COLOURS, GREY, MARKERS, Drawing, plain_numbers, styled
-from gpex_bench.tables.frames import PREDICTIONS, SPLITS, records, require
+from gpex_bench.tables.columns import PREDICTIONS, require
+from gpex_bench.tables.order import records
+from gpex_bench.tables.words import SPLITS
 
 LEVELS = np.array([0.05, *np.arange(0.1, 1, 0.1), 0.95, 0.99])
 N_BINS = 10  # of equal size, from the least to the largest variance

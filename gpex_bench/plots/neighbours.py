@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 
 from gpex_bench.plots.maps import picture, unit
 from gpex_bench.plots.style import BLUE, DIVERGING, ORANGE, Drawing, blank, shorten, styled
-from gpex_bench.tables.frames import below_one, number
+from gpex_bench.tables.words import below_one, number
 from gpex_bench.types import value
 
 SAME = "training sample of the predicted class"

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from scikit_posthocs import critical_difference_diagram
 
 from gpex_bench.plots.style import GREY, INK, Drawing, shorten, styled
-from gpex_bench.tables.frames import records, require
+from gpex_bench.tables.columns import require
+from gpex_bench.tables.order import records
 
 RANKS = ("method", "mean_rank", "rank_low", "rank_high", "critical_difference")
 CORRELATIONS = ("metric", "other", "correlation", "n_networks")

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gpex_bench.plots.style import BLUE, GREY, INK, ORANGE, Drawing, styled
-from gpex_bench.tables.frames import RANDOM, Record, controls, ordered, require
+from gpex_bench.tables.columns import DRAWN_CURVES, require
+from gpex_bench.tables.order import RANDOM, Record, control_ids, ordered
 
-COLUMNS = ("dataset", "model", "method", "order", "fraction", "mean", "low", "high")
 LINES = {
     "most_first": (BLUE, "-", "most relevant first"),
     "least_first": (ORANGE, "--", "least relevant first"),
@@ -31,12 +31,12 @@ def removal_curves(curves: pd.DataFrame, methods: Sequence[Record]) -> Drawing:
     """Draw one small panel per method of one dataset and model; the random control is repeated in grey in each.
 
     Args:
-        curves: the frame of `frames.main_curves`, of one dataset and model.
+        curves: the frame of `order.main_curves`, of one dataset and model.
         methods: what is known about the methods.
     """
-    curves = ordered(require(curves, COLUMNS, "curves")).sort_values("fraction", kind="stable")
-    ours = controls(methods)
-    reference = min(controls(methods, RANDOM) & set(curves["method"]), default="")
+    curves = ordered(require(curves, DRAWN_CURVES, "curves")).sort_values("fraction", kind="stable")
+    ours = control_ids(methods)
+    reference = min(control_ids(methods, RANDOM) & set(curves["method"]), default="")
     areas = {str(name): area(part) for name, part in curves.groupby("method")}
     names = sorted(areas, key=lambda name: (name in ours, -areas[name], name))
     n_columns = min(

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gpex_bench.plots.style import BLUE, GREY, INK, Drawing, styled
-from gpex_bench.tables.frames import require
+from gpex_bench.tables.columns import require
 
 COST = (
     "dataset",

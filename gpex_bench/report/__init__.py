@@ -30,16 +30,8 @@ from gpex_bench.report import (
     trust,
     verdict,
 )
-from gpex_bench.tables.frames import (
-    CELLS,
-    COSTS,
-    OUTCOMES,
-    SURROGATE_COSTS,
-    Record,
-    ordered,
-    records,
-    require,
-)
+from gpex_bench.tables.columns import CELLS, COSTS, OUTCOMES, SURROGATE_COSTS, require
+from gpex_bench.tables.order import Record, ordered, records
 from gpex_bench.types import value
 
 PLACE = ("dataset", "model", "surrogate", "split", "head", "statistic")
@@ -136,8 +128,8 @@ class Results:
     costs: pd.DataFrame  # measured seconds and bytes
     agreement: pd.DataFrame  # statistics.agreement_summary; may be empty
     surrogates: Sequence[Record] = ()  # cards
-    fits: pd.DataFrame | None = None  # frames.SURROGATES: what became of each fit
-    surrogate_costs: pd.DataFrame | None = None  # frames.SURROGATE_COSTS
+    fits: pd.DataFrame | None = None  # columns.SURROGATES: what became of each fit
+    surrogate_costs: pd.DataFrame | None = None  # columns.SURROGATE_COSTS
     efficiency: pd.DataFrame  # statistics.cost_summary for the headline metric
     methods: Sequence[Record]
     metrics: Sequence[Record]

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from gpex_bench.tables.frames import Record, groups, interval, number, records, wording
+from gpex_bench.tables.order import Record, groups, records
+from gpex_bench.tables.words import interval, number, wording
 from gpex_bench.types import value
 
 

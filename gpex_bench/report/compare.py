@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 
 from gpex_bench.report import templates
-from gpex_bench.tables.frames import Record, number, records, require
+from gpex_bench.tables.columns import require
+from gpex_bench.tables.order import Record, records
 from gpex_bench.tables.render import plain_markdown
+from gpex_bench.tables.words import number
 
 KEY = ("dataset", "model", "method", "metric")
 NUMBERS = ("mean", "low", "high")

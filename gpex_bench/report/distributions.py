@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from gpex_bench.tables.frames import groups
+from gpex_bench.tables.columns import PLACE
+from gpex_bench.tables.order import groups
 
 N_BINS, HEIGHT, WIDTH = 16, 20, 4  # of a histogram, its bars in units of its view box
-PLACE = ("dataset", "model", "metric")
 COLUMNS = (
     *PLACE,
     "method",

@@ -9,16 +9,9 @@ from typing import Any
 import pandas as pd
 
 from gpex_bench.report.matches import seconds
-from gpex_bench.tables.frames import (
-    SPLITS,
-    SURROGATES,
-    below_one,
-    groups,
-    number,
-    records,
-    surrogate_order,
-    wording,
-)
+from gpex_bench.tables.columns import SURROGATES
+from gpex_bench.tables.order import groups, records, surrogate_order
+from gpex_bench.tables.words import SPLITS, below_one, number, wording
 
 # name of a column, statistic over all heads, splits, whether its best is the largest (None: no best)
 Columns = tuple[tuple[str, str, tuple[str, ...], bool | None], ...]

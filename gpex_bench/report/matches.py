@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from gpex_bench.report.verdict import listed
-from gpex_bench.tables.frames import SPLITS, Record, below_one, groups, number, records
+from gpex_bench.tables.order import Record, groups, records
+from gpex_bench.tables.words import SPLITS, below_one, number
 from gpex_bench.types import value
 
 GOOD = (0.85, 0.97)  # shares of outputs in a 90 % interval that count as fitting

@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from gpex_bench.tables.frames import Record, controls, interval, number, records, wording
+from gpex_bench.tables.order import Record, control_ids, records
+from gpex_bench.tables.words import interval, number, wording
 from gpex_bench.types import value
 
 N_FIRST = 10  # methods on the first screen; the others are one click away
@@ -50,7 +51,7 @@ def ranking_table(
     efficiency, groups, blank = ranked.efficiency, ranked.groups, ranked.blank
     known = ranks(ranked.overall, headline)
     place = {row["method"]: row for row in records(known)}
-    ours, kinds = controls(methods), {record["method"]: record["kind"] for record in methods}
+    ours, kinds = control_ids(methods), {record["method"]: record["kind"] for record in methods}
     where = networks(outcomes)
     chosen = outcomes[outcomes["metric"] == headline]
     scores = {(row["method"], row["dataset"], row["model"]): row for row in records(chosen)}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from gpex_bench.tables.frames import RANDOM, Record, controls
+from gpex_bench.tables.order import RANDOM, Record, control_ids
 
 COLUMNS = ("scaled", "scaled_low", "scaled_high")
 N_SHADES = 5  # of a colour, from the random control to the upper end
@@ -25,7 +25,9 @@ def scaled(
     columns: dict[str, Any] = dict.fromkeys(COLUMNS, float("nan"))
     result = pd.DataFrame({**columns, "reference": ""}, index=outcomes.index)
     cards = {record["metric"]: record for record in metrics}
-    random, ours, oracles = (controls(methods, classes) for classes in (RANDOM, None, ("Oracle",)))
+    random, ours, oracles = (
+        control_ids(methods, classes) for classes in (RANDOM, None, ("Oracle",))
+    )
     for (_, _, metric), part in outcomes[outcomes["state"] == "ok"].groupby(
         ["dataset", "model", "metric"]
     ):

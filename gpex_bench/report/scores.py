@@ -9,18 +9,8 @@ import pandas as pd
 
 from gpex_bench.report.distributions import outline
 from gpex_bench.report.scaling import shade
-from gpex_bench.tables.frames import (
-    Record,
-    controls,
-    groups,
-    interval,
-    method_order,
-    metric_order,
-    number,
-    partial,
-    records,
-    wording,
-)
+from gpex_bench.tables.order import Record, control_ids, groups, method_order, metric_order, records
+from gpex_bench.tables.words import interval, number, partial, wording
 from gpex_bench.types import value
 
 N_DETAILED = 1500  # cells with a distribution behind them; the rest have theirs in a CSV
@@ -136,7 +126,7 @@ def _table(
         {record[key]: record for record in known}
         for key, known in (("metric", beside.metrics), ("method", beside.methods))
     )
-    ours = controls(beside.methods)
+    ours = control_ids(beside.methods)
     table = {(row["method"], row["metric"]): row for row in records(part)}
     place = (str(part["dataset"].iloc[0]), str(part["model"].iloc[0]))
     heads = [

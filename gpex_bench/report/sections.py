@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from gpex_bench.tables.frames import groups, interval, number, records, wording
+from gpex_bench.tables.order import groups, records
+from gpex_bench.tables.words import interval, number, wording
 
 
 def counts(cells: pd.DataFrame, outcomes: pd.DataFrame) -> dict[str, int]:

@@ -13,8 +13,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from gpex_bench.tables.frames import below_one, number
 from gpex_bench.tables.render import escape
+from gpex_bench.tables.words import below_one, number
 
 N_NAMED = 4  # names in one list; of a longer one three are named, the others are counted
 

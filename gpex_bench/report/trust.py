@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from gpex_bench.tables.frames import Record, groups, interval, number, records
+from gpex_bench.tables.order import Record, groups, records
+from gpex_bench.tables.words import interval, number
 
 Tables = Mapping[str, pd.DataFrame]
-PLACE = ["dataset", "model", "metric"]
 
 
 def trust(tables: Tables, metrics: Sequence[Record], headline: str) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from gpex_bench.tables import frames
-from gpex_bench.tables.frames import Record, below_one, controls, groups, interval, number, records
+from gpex_bench.tables.order import Record, blind_ids, control_ids, groups, records
+from gpex_bench.tables.words import below_one, interval, number
 from gpex_bench.types import value
 
 LEVEL = 0.05
@@ -47,7 +47,7 @@ class Finding:
     rows: str  # through the network per sample, by the leader
     cheapest: str  # among leader and tied
     cheapest_rows: str
-    blind: str  # the best of the controls `frames.BLIND`, with its mean; empty without one
+    blind: str  # the best of the controls `BLIND`, with its mean; empty without one
     behind: tuple[str, ...]  # methods (no controls) with a worse mean than that
     matches: tuple[Match, ...]  # empty without a surrogate
 
@@ -61,7 +61,7 @@ def findings(
 ) -> list[Finding]:
     """Return one finding for each dataset, model and metric."""
     up = {record["metric"]: record["higher_is_better"] for record in metrics}
-    ours, blind = controls(methods), frames.blind(methods)
+    ours, blind = control_ids(methods), blind_ids(methods)
     several = outcomes.groupby("dataset")["model"].nunique()
     explaining = explained_with(methods, agreement)
     found = []

@@ -13,7 +13,7 @@ import torch
 
 from gpex_bench.run import artefacts
 from gpex_bench.run.job import Job, NotFitted, Said, job, log, write_cell_table
-from gpex_bench.tables.frames import wording
+from gpex_bench.tables.words import wording
 from gpex_bench.types import Surrogate
 
 CHECKPOINT = re.compile(

@@ -21,7 +21,7 @@ from torch import Tensor
 from gpex_bench.config import Config, parse
 from gpex_bench.plugins.registry import study_names
 from gpex_bench.run import artefacts
-from gpex_bench.tables.frames import wording
+from gpex_bench.tables.words import wording
 from gpex_bench.types import Dataset, Model, Progress, Study, Surrogate, Task
 
 log = logging.getLogger("gpex_bench")

@@ -15,7 +15,8 @@ from gpex_bench.config.schema import Network
 from gpex_bench.run import artefacts, provenance
 from gpex_bench.run.aggregate import FINE, fits
 from gpex_bench.run.job import Job, NotFitted, job, load_model, load_surrogate, log
-from gpex_bench.tables import frames
+from gpex_bench.tables.columns import COSTS, SURROGATE_COSTS
+from gpex_bench.tables.order import records
 
 
 class Run:
@@ -129,12 +130,12 @@ def report(this: Job) -> None:
         headline=headline,
         outcomes=run.tables["outcomes"],
         cells=run.tables["cells"],
-        costs=pd.DataFrame(artefacts.read_json(this.path("costs")), columns=list(frames.COSTS)),
+        costs=pd.DataFrame(artefacts.read_json(this.path("costs")), columns=list(COSTS)),
         agreement=agreement(run.tables["agreement"]),
         surrogates=run.surrogates,
         fits=run.tables["surrogates"],
         surrogate_costs=pd.DataFrame(
-            artefacts.read_json(this.path("surrogate_costs")), columns=list(frames.SURROGATE_COSTS)
+            artefacts.read_json(this.path("surrogate_costs")), columns=list(SURROGATE_COSTS)
         ),
         efficiency=efficiency(run.tables, run.methods, run.metrics, headline),
         methods=run.methods,
@@ -170,7 +171,7 @@ def described(kind: str, run_id: str, plugin: Any) -> dict[str, Any]:
 def strict(this: Job) -> None:
     """Surrogates, tables → an error if a fit, a cell or a metric failed; what shows the run is there already."""
     rows = [
-        row for path in this.paths("tables") for row in frames.records(artefacts.read_table(path))
+        row for path in this.paths("tables") for row in records(artefacts.read_table(path))
     ] + fits(this)[0]
     failed = [f"{_words(row)}: {row['reason']}" for row in rows if row["status"] not in FINE]
     if failed:

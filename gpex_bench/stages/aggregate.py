@@ -13,7 +13,18 @@ from gpex_bench.families.wrapper import Wrapper
 from gpex_bench.measurements.curves import CurveMetric
 from gpex_bench.stages.curves import Recorded, summarise_curves
 from gpex_bench.statistics.outcomes import agreement_summary, outcome_table, summarise
-from gpex_bench.tables import frames
+from gpex_bench.tables.columns import (
+    AGREEMENT,
+    CELLS,
+    COSTS,
+    PLACE,
+    PREDICTIONS,
+    SCORES,
+    SKIPPED,
+    SURROGATE_COSTS,
+    SURROGATES,
+)
+from gpex_bench.tables.order import Record, control_ids, ordered
 from gpex_bench.tables.render import csv, latex, markdown, wide
 from gpex_bench.types import Explainer, Metric, Recipe
 
@@ -42,7 +53,7 @@ class Tables:
 def stack(parts: Iterable[pd.DataFrame], columns: Iterable[str]) -> pd.DataFrame:
     """Return the parts below one another, in the order of their keys; an empty table if there are none."""
     full = [part for part in parts if len(part)]
-    return frames.ordered(
+    return ordered(
         pd.concat(full, ignore_index=True) if full else pd.DataFrame(columns=list(columns))
     )
 
@@ -59,7 +70,7 @@ def aggregate(
     recorded: Iterable[Recorded],
     records: dict[str, list[dict[str, Any]]],
     metrics: dict[str, Metric],
-    methods: Sequence[frames.Record],
+    methods: Sequence[Record],
 ) -> Tables:
     """Join what the cells wrote.
 
@@ -73,22 +84,22 @@ def aggregate(
         metrics: by run id.
         methods: what is known about each method, which says what the controls are for.
     """
-    without = stack([pd.DataFrame(records["skipped"])], frames.SKIPPED)
+    without = stack([pd.DataFrame(records["skipped"])], SKIPPED)
     summaries = summarise_curves(
         {n: m for n, m in metrics.items() if isinstance(m, CurveMetric)}, recorded
     )
-    scores = _kept(stack([*parts["scores"], summaries.scores], frames.SCORES), without)
-    cells = stack([pd.DataFrame(records["cells"])], frames.CELLS)
+    scores = _kept(stack([*parts["scores"], summaries.scores], SCORES), without)
+    cells = stack([pd.DataFrame(records["cells"])], CELLS)
     known = [metric_record(name, metric) for name, metric in metrics.items()]
     found = statistics.conclude(scores, summaries.variants, methods, known)
     judged = found["informative"]
     blank = set(
-        judged.loc[~judged["is_informative"].astype(bool), statistics.PLACE].itertuples(
+        judged.loc[~judged["is_informative"].astype(bool), list(PLACE)].itertuples(
             index=False, name=None
         )
     )
     better = {name: metric.higher_is_better for name, metric in metrics.items()}
-    summary = summarise(scores, better, frames.controls(methods), blank)
+    summary = summarise(scores, better, control_ids(methods), blank)
     return Tables(
         scores=scores,
         curves=summaries.means,
@@ -96,20 +107,20 @@ def aggregate(
         cells=cells,
         skipped=without,
         outcomes=outcome_table(summary, cells, without),
-        agreement=stack(parts["agreement"], frames.AGREEMENT),
-        predictions=stack(parts["predictions"], frames.PREDICTIONS),
-        costs=stack([pd.DataFrame(records["costs"])], frames.COSTS),
+        agreement=stack(parts["agreement"], AGREEMENT),
+        predictions=stack(parts["predictions"], PREDICTIONS),
+        costs=stack([pd.DataFrame(records["costs"])], COSTS),
         networks=stack([pd.DataFrame(records["networks"])], ["dataset", "model", "seed"]),
-        surrogates=stack([pd.DataFrame(records["surrogates"])], frames.SURROGATES),
-        surrogate_costs=stack([pd.DataFrame(records["surrogate_costs"])], frames.SURROGATE_COSTS),
+        surrogates=stack([pd.DataFrame(records["surrogates"])], SURROGATES),
+        surrogate_costs=stack([pd.DataFrame(records["surrogate_costs"])], SURROGATE_COSTS),
         conclusions=found,
     )
 
 
 def texts(
     tables: Tables,
-    methods: Sequence[frames.Record],
-    metrics: Sequence[frames.Record],
+    methods: Sequence[Record],
+    metrics: Sequence[Record],
     headline: str,
 ) -> dict[str, str]:
     """Return the tables that people read, by file name: CSV, and Markdown and LaTeX for each network."""

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from gpex_bench.contract import calls
 from gpex_bench.measurements.curves import OUTPUTS, CurveMetric, Curves, Removals
-from gpex_bench.tables.frames import CURVE_MEANS, SCORES, VARIANT_SCORES, ordered
+from gpex_bench.tables.columns import CURVE_MEANS, SCORES, VARIANT_SCORES
+from gpex_bench.tables.order import ordered
 
 VARIED = ("probability", "logit")  # outputs of a curve whose summaries are compared
 CONFIDENCE = 0.95

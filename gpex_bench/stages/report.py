@@ -9,7 +9,7 @@ import pandas as pd
 
 from gpex_bench.report import AGREEMENT
 from gpex_bench.statistics.outcomes import agreement_summary, cost_summary
-from gpex_bench.tables import frames
+from gpex_bench.tables.order import Record, control_ids
 
 
 def agreement(table: pd.DataFrame) -> pd.DataFrame:
@@ -19,15 +19,13 @@ def agreement(table: pd.DataFrame) -> pd.DataFrame:
 
 def efficiency(
     tables: Mapping[str, pd.DataFrame],
-    methods: Sequence[frames.Record],
-    metrics: Sequence[frames.Record],
+    methods: Sequence[Record],
+    metrics: Sequence[Record],
     headline: str,
 ) -> pd.DataFrame:
     """Return cost beside the headline score."""
     better = next(record["higher_is_better"] for record in metrics if record["metric"] == headline)
-    return cost_summary(
-        tables["cells"], tables["outcomes"], headline, better, frames.controls(methods)
-    )
+    return cost_summary(tables["cells"], tables["outcomes"], headline, better, control_ids(methods))
 
 
 def facts(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:

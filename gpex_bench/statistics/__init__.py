@@ -7,23 +7,26 @@ from collections.abc import Sequence
 import pandas as pd
 
 from gpex_bench.statistics import components, informative, pairs, power, ranking, trust, variants
-from gpex_bench.statistics.units import PLACE, Units, units
-from gpex_bench.tables.frames import SCORES, VARIANT_SCORES, Record, controls, require
+from gpex_bench.statistics.units import Units, units
+from gpex_bench.tables import columns
+from gpex_bench.tables.columns import SCORES, VARIANT_SCORES, require
+from gpex_bench.tables.order import Record, control_ids
 
-__all__ = ["PLACE", "TABLES", "conclude"]
+__all__ = ["TABLES", "conclude"]
 
-TABLES = {  # columns of each table
-    "ranking": ranking.RANKING,
-    "pairs": pairs.PAIRS,
-    "overall": ranking.OVERALL,
-    "informative": informative.COLUMNS,
-    "variance": components.COLUMNS,
-    "power": power.COLUMNS,
-    "second_opinion": pairs.OPINION,
-    "trust": trust.COLUMNS,
-    "planted": informative.PLANTED,
-    "variants": variants.VARIANTS,
-    "fill_agreement": variants.AGREEMENT,
+# The columns of each table.
+TABLES = {
+    "ranking": columns.RANKING,
+    "pairs": columns.PAIRS,
+    "overall": columns.OVERALL,
+    "informative": columns.INFORMATIVE,
+    "variance": columns.VARIANCE,
+    "power": columns.POWER,
+    "second_opinion": columns.SECOND_OPINION,
+    "trust": columns.TRUST,
+    "planted": columns.PLANTED,
+    "variants": columns.VARIANTS,
+    "fill_agreement": columns.FILL_AGREEMENT,
 }
 
 
@@ -46,7 +49,7 @@ def conclude(
     """
     require(scores, SCORES, "scores")
     require(variant_scores, VARIANT_SCORES, "variant_scores")
-    known, ours = informative.roles(methods), controls(methods)
+    known, ours = informative.roles(methods), control_ids(methods)
     up = {record["metric"]: record["higher_is_better"] for record in metrics}
     chance = {record["metric"]: record["chance"] for record in metrics}
     truth = {record["metric"] for record in metrics if record["class"] == informative.TRUTH}
@@ -71,16 +74,16 @@ def conclude(
     parts["overall"] = [ranking.overall(every) for every in told_by.values()]
     parts["variants"] = [variants.summarise(variant_scores)]
     parts["fill_agreement"] = [variants.agreement(parts["variants"][0], ours)]
-    found = {name: _stack(parts[name], columns) for name, columns in TABLES.items()}
+    found = {name: _stack(parts[name], names) for name, names in TABLES.items()}
     found["pairs"]["relation"] = informative.relations(found["pairs"], known)
     return found
 
 
-def _stack(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+def _stack(parts: Sequence[pd.DataFrame], names: Sequence[str]) -> pd.DataFrame:
     """Return the parts below one another; an empty table if there are none."""
     full = [part for part in parts if len(part)]
     return (
-        pd.concat(full, ignore_index=True)[list(columns)]
+        pd.concat(full, ignore_index=True)[list(names)]
         if full
-        else pd.DataFrame(columns=list(columns))
+        else pd.DataFrame(columns=list(names))
     )

@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from gpex_bench.statistics.units import PLACE, Units
-from gpex_bench.tables.frames import groups, require
+from gpex_bench.statistics.units import Units
+from gpex_bench.tables.columns import REPEATED, VARIANCE, require
+from gpex_bench.tables.order import groups
 
 FACTORS = ("method", "sample", "training seed")
-COLUMNS = (*PLACE, "component", "share", "variance", "dof")
 SOURCES = (
     "data seed",
     "training seed",
@@ -29,7 +29,6 @@ SOURCES = (
     "residual",
     "explainer seed",
 )  # in the order of `nested`
-REPEATED = ("dataset", "model", "metric", "method", "data_seed", "seed", "draw", "sample", "score")
 
 
 def components(
@@ -81,14 +80,14 @@ def table(units: Units) -> pd.DataFrame:
     """
     scores = units.distinct[units.ranked] if units.n_groups else units.scores
     if scores.size < 2 or not len(scores):
-        return pd.DataFrame(columns=list(COLUMNS))
+        return pd.DataFrame(columns=list(VARIANCE))
     found = components(scores, FACTORS)
     total = sum(variance for variance, _ in found.values())
     rows = [
         (*units.place, name, variance / total if total > 0 else float("nan"), variance, dof)
         for name, (variance, dof) in found.items()
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=list(VARIANCE))
 
 
 def nested(scores: Float[np.ndarray, "data training sample draw"]) -> dict[str, tuple[float, int]]:

@@ -14,22 +14,11 @@ import pandas as pd
 
 from gpex_bench.statistics.intervals import intervals
 from gpex_bench.statistics.pairs import LEVEL, Comparison, families, holm
-from gpex_bench.statistics.units import PLACE, Units
-from gpex_bench.tables.frames import Record, blind, controls
+from gpex_bench.statistics.units import Units
+from gpex_bench.tables.columns import INFORMATIVE, PLANTED
+from gpex_bench.tables.order import Record, blind_ids, control_ids
 from gpex_bench.types import value
 
-COLUMNS = (*PLACE, "is_informative", "reason")
-PLANTED = (
-    "dataset",
-    "model",
-    "method",
-    "mean",
-    "low",
-    "high",
-    "edge_difference",
-    "p_holm",
-    "beats_edge_detector",
-)
 TRUTH = (
     "MassAccuracy"  # class of the metric that is the share of relevance inside the planted truth
 )
@@ -71,7 +60,7 @@ def roles(methods: Sequence[Record]) -> Roles:
         words={
             name: WORDS.get(record["class"], "control")
             for record in methods
-            if (name := record["method"]) in controls(methods)
+            if (name := record["method"]) in control_ids(methods)
         },
         made_of={
             record["method"]: (
@@ -81,7 +70,7 @@ def roles(methods: Sequence[Record]) -> Roles:
             for record in methods
             if record["class"] in WRAPPED
         },
-        blind=blind(methods),
+        blind=blind_ids(methods),
     )
 
 
@@ -93,7 +82,7 @@ def table(units: Units, told: Comparison, known: Roles) -> pd.DataFrame:
     """Return one row: whether the metric is informative on this network, and why or why not."""
     is_informative, reason = judge(units, told, known)
     row = (*units.place, is_informative, reason)
-    return pd.DataFrame([row], columns=list(COLUMNS))
+    return pd.DataFrame([row], columns=list(INFORMATIVE))
 
 
 def judge(units: Units, told: Comparison, known: Roles) -> tuple[bool, str]:

@@ -12,8 +12,7 @@ from gpex_bench.statistics.bootstrap import (
     resampled_means,
 )
 from gpex_bench.statistics.units import Units, sample_means
-
-COLUMNS = ("method", "mean", "low", "high", "seed_sd", "n_samples", "n_seeds")
+from gpex_bench.tables.columns import INTERVALS
 
 
 def intervals(units: Units, n_resamples: int = N_RESAMPLES) -> pd.DataFrame:
@@ -36,4 +35,4 @@ def intervals(units: Units, n_resamples: int = N_RESAMPLES) -> pd.DataFrame:
     rows["seed_sd"] = [
         float(each.std(ddof=1)) if len(each) > 1 else float("nan") for each in by_seed
     ]
-    return rows.assign(n_samples=known.sum(1), n_seeds=list(map(len, by_seed)))[list(COLUMNS)]
+    return rows.assign(n_samples=known.sum(1), n_seeds=list(map(len, by_seed)))[list(INTERVALS)]

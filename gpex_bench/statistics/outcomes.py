@@ -19,21 +19,20 @@ import pandas as pd
 
 from gpex_bench.statistics.intervals import intervals
 from gpex_bench.statistics.pairs import compare, families, verdicts
-from gpex_bench.statistics.units import PLACE, Units, sample_means, units
-from gpex_bench.tables.frames import (
+from gpex_bench.statistics.units import Units, sample_means, units
+from gpex_bench.tables.columns import (
     AGREEMENT,
     CELLS,
     MARKS,
     OUTCOMES,
+    PLACE,
     SCORES,
     SKIPPED,
     SUMMARY,
-    groups,
-    ordered,
-    records,
     require,
-    wording,
 )
+from gpex_bench.tables.order import groups, ordered, records
+from gpex_bench.tables.words import wording
 
 
 def mark(block: Units, rows: pd.DataFrame) -> pd.DataFrame:

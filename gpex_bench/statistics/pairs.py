@@ -16,7 +16,8 @@ import pandas as pd
 from jaxtyping import Float
 from scipy import stats
 
-from gpex_bench.statistics.units import PLACE, RESOLUTION, Units, sample_means
+from gpex_bench.statistics.units import RESOLUTION, Units, sample_means
+from gpex_bench.tables.columns import PLACE, SECOND_OPINION
 from gpex_bench.types import value
 
 LEVEL = 0.05
@@ -24,9 +25,6 @@ EXACT = (
     50  # up to so many differences the exact distribution is used, with zeros and ties as they came
 )
 TOGETHER = 2000  # pairs whose distributions are held at a time
-FOUND = ("median_difference", "effect_size", "p_value", "p_holm", "verdict")
-PAIRS = (*PLACE, "method", "other", *FOUND, "is_control", "relation", "n_units", "seeds_agreeing")
-OPINION = (*PLACE, "first", "second", "rope", "p_first", "p_equal", "p_second")
 ROPE = 0.1  # of the standard deviation of the two methods' scores: differences below it count as practically none
 
 
@@ -235,4 +233,4 @@ def second_opinion(
         chances = baycomp.SignedRankTest.probs(b, a, rope, nsamples=n_draws, random_state=seed)
         names = (units.label(leaders[0]), units.label(other))
         rows.append((*units.place, *names, rope, chances[2], chances[1], chances[0]))
-    return pd.DataFrame(rows, columns=list(OPINION))
+    return pd.DataFrame(rows, columns=list(SECOND_OPINION))

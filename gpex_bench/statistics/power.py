@@ -16,11 +16,11 @@ from scipy import stats
 
 from gpex_bench.statistics.pairs import LEVEL, Comparison, families, verdicts
 from gpex_bench.statistics.ranking import Ranks
-from gpex_bench.statistics.units import PLACE, Units, sample_means
+from gpex_bench.statistics.units import Units, sample_means
+from gpex_bench.tables import columns
 
 POWER = 0.8
 LIMIT = 10_000  # samples; beyond it only "more than" is said
-COLUMNS = (*PLACE, "first", "second", "third", "n_images", "sentence")
 
 
 def leaders(found: Ranks, n: int = 3) -> list[int]:
@@ -48,7 +48,7 @@ def table(units: Units, told: Comparison, found: Ranks) -> pd.DataFrame:
     """
     best = leaders(found)
     if len(best) < 2:
-        return pd.DataFrame(columns=list(COLUMNS))
+        return pd.DataFrame(columns=list(columns.POWER))
     verdict = verdicts(told, families(units, told))
     ours = np.array(found.groups)
     n_tied = int((verdict[np.ix_(ours, ours)] == 0).sum() - len(ours)) // 2
@@ -67,7 +67,7 @@ def table(units: Units, told: Comparison, found: Ranks) -> pd.DataFrame:
         n_images if n_images <= LIMIT else math.nan,
     )
     return pd.DataFrame(
-        [(*row, _sentence(names, n_images, n_units, len(open_pairs)))], columns=list(COLUMNS)
+        [(*row, _sentence(names, n_images, n_units, len(open_pairs)))], columns=list(columns.POWER)
     )
 
 

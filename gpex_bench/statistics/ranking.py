@@ -25,14 +25,11 @@ from gpex_bench.statistics.bootstrap import (
     resampled_means,
 )
 from gpex_bench.statistics.pairs import LEVEL
-from gpex_bench.statistics.units import PLACE, Units, sample_means
+from gpex_bench.statistics.units import Units, sample_means
+from gpex_bench.tables.columns import OVERALL, PLACE, RANKING
 from gpex_bench.types import value
 
 N_RESAMPLES = 2000
-SPREAD = ("mean_rank", "rank_low", "rank_high")
-TEST = ("letters", "tied_with_best", "friedman_p", "critical_difference")
-RANKING = (*PLACE, "method", *SPREAD, *TEST, "n_units", "is_control")
-OVERALL = ("metric", "method", *SPREAD, *TEST, "n_networks", "networks")
 
 
 @value

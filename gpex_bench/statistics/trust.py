@@ -28,20 +28,9 @@ from gpex_bench.statistics.informative import Roles
 from gpex_bench.statistics.pairs import Comparison, families, signed_rank, verdicts
 from gpex_bench.statistics.ranking import N_RESAMPLES
 from gpex_bench.statistics.units import Units, sample_means
-from gpex_bench.tables.frames import groups, require
+from gpex_bench.tables.columns import PERTURBED, TRUST, require
+from gpex_bench.tables.order import groups
 
-COLUMNS = ("metric", "dataset", "model", "property", "value", "low", "high")
-PERTURBED = (
-    "dataset",
-    "model",
-    "seed",
-    "method",
-    "metric",
-    "strength",
-    "perturbation",
-    "sample",
-    "score",
-)
 STRENGTHS = ("minor", "disruptive")
 
 
@@ -57,7 +46,7 @@ def table(units: Units, told: Comparison, known: Roles, chance: float | None) ->
     found = [
         (metric, dataset, model, name, *numbers) for name, numbers in rows if numbers is not None
     ]
-    return pd.DataFrame(found, columns=list(COLUMNS))
+    return pd.DataFrame(found, columns=list(TRUST))
 
 
 def planted_order(units: Units, known: Roles) -> tuple[float, float, float] | None:
@@ -192,7 +181,7 @@ def meta_consistency(
             )
             for name, numbers in found.items()
         ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=list(TRUST))
 
 
 def _table(scores: pd.DataFrame, controls: Sequence[str]) -> pd.DataFrame:

@@ -17,10 +17,10 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 from scipy.sparse.csgraph import connected_components
 
-from gpex_bench.tables.frames import groups
+from gpex_bench.tables.columns import PLACE
+from gpex_bench.tables.order import groups
 from gpex_bench.types import value
 
-PLACE = ["dataset", "model", "metric"]
 RESOLUTION = (
     1e-6  # of a typical score: float32 passes leave differences of this size between equal maps
 )

@@ -12,20 +12,8 @@ from scipy import stats
 from gpex_bench.statistics.intervals import intervals
 from gpex_bench.statistics.ranking import N_RESAMPLES
 from gpex_bench.statistics.units import units
-from gpex_bench.tables.frames import VARIANT_SCORES, groups, require
-
-VARIANTS = ("dataset", "model", "method", "metric", "fill", "output", "mean", "low", "high")
-PAIR = ("fill", "output", "other_fill", "other_output")
-AGREEMENT = (
-    "dataset",
-    "model",
-    "metric",
-    *PAIR,
-    "tau",
-    "n_methods",
-    "tau_with_controls",
-    "n_with_controls",
-)
+from gpex_bench.tables.columns import FILL_AGREEMENT, VARIANT_SCORES, VARIANTS, require
+from gpex_bench.tables.order import groups
 
 
 def summarise(scores: pd.DataFrame) -> pd.DataFrame:
@@ -67,7 +55,7 @@ def agreement(variants: pd.DataFrame, controls: Collection[str] = ()) -> pd.Data
                 known.sum(),
             )
             rows.append((*place, *a, *b, *taus))
-    return pd.DataFrame(rows, columns=list(AGREEMENT))
+    return pd.DataFrame(rows, columns=list(FILL_AGREEMENT))
 
 
 def _tau(one: np.ndarray, other: np.ndarray) -> float:

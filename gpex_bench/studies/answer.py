@@ -15,8 +15,9 @@ from gpex_bench import plots
 from gpex_bench.plots import Drawing
 from gpex_bench.run import artefacts
 from gpex_bench.run.job import Job, log
-from gpex_bench.tables.frames import interval, number, records
+from gpex_bench.tables.order import records
 from gpex_bench.tables.render import csv, plain_markdown
+from gpex_bench.tables.words import interval, number
 from gpex_bench.types import value
 
 HERE = Path(__file__).parent

@@ -12,19 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from gpex_bench.tables.frames import (
-    OUTCOMES,
-    Record,
-    groups,
-    interval,
-    method_order,
-    metric_order,
-    ordered,
-    partial,
-    records,
-    require,
-    wording,
-)
+from gpex_bench.tables.columns import OUTCOMES, require
+from gpex_bench.tables.order import Record, groups, method_order, metric_order, ordered, records
+from gpex_bench.tables.words import interval, partial, wording
 
 LATEX = {
     "\\": r"\textbackslash{}",

@@ -12,7 +12,7 @@ from gpex_bench.families.wrapper import Wrapper
 from gpex_bench.models.altered.random_weights import drawn_anew
 from gpex_bench.plugins.registry import plugins
 from gpex_bench.stages.aggregate import method_record
-from gpex_bench.tables import frames
+from gpex_bench.tables.order import BLIND, RANDOM, blind_ids, control_ids
 from gpex_bench.types import Need
 
 
@@ -168,7 +168,7 @@ def test_the_report_knows_which_controls_are_blind():
     blind = {
         cls.__name__ for cls in classes if cls.kind == "control" and Need.TRUTH not in cls.needs
     }
-    assert blind == set(frames.BLIND)
+    assert blind == set(BLIND)
 
 
 def test_a_changed_blind_control_is_blind(method):
@@ -184,7 +184,5 @@ def test_a_changed_blind_control_is_blind(method):
         "lrp": method("lrp"),
     }
     records = [method_record(name, explainer) for name, explainer in used.items()]
-    assert frames.blind(records) == {"edges", "blurred", "inverted_blurred", "blurred_random"}
-    assert (
-        frames.controls(records, frames.RANDOM) == set()
-    )  # a blurred random map is no longer a random one
+    assert blind_ids(records) == {"edges", "blurred", "inverted_blurred", "blurred_random"}
+    assert control_ids(records, RANDOM) == set()  # a blurred random map is no longer a random one

@@ -9,7 +9,6 @@ import pytest
 
 from gpex_bench import plots, report
 from gpex_bench.statistics.outcomes import agreement_summary, cost_summary, outcome_table, summarise
-from gpex_bench.tables import frames
 from tests.vocabulary import frames as synthetic
 from tests.vocabulary import report as made_up
 
@@ -37,7 +36,7 @@ SIZES = {"phone": 390, "laptop": 1280, "wide": 1920}
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report with every kind of section and a real figure."""
     up = {record["metric"]: record["higher_is_better"] for record in METRICS}
-    controls = frames.controls(METHODS)
+    controls = control_ids(METHODS)
     scores, cells = synthetic.scores(8), synthetic.cells()
     outcomes = outcome_table(summarise(scores, up, controls), cells, synthetic.skipped())
     efficiency = cost_summary(cells, outcomes, "srg", True, controls)

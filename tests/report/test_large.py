@@ -6,7 +6,6 @@ import pandas as pd
 
 from gpex_bench import report
 from gpex_bench.report import scores
-from gpex_bench.tables import frames
 from tests.vocabulary import report as made_up
 
 
@@ -14,14 +13,14 @@ def test_a_run_of_many_methods_and_metrics_stays_small() -> None:
     methods, metrics = made_up.large_methods(), made_up.large_metrics()
     parts = made_up.large(6, 2)
     outcomes = made_up.large_outcomes(parts)
-    controls = frames.controls(methods)
+    controls = control_ids(methods)
     page = report.render(
         report.Results(
             run="large",
             headline="srg",
             outcomes=outcomes,
             cells=parts["cells"],
-            costs=pd.DataFrame(columns=list(frames.COSTS)),
+            costs=pd.DataFrame(columns=list(COSTS)),
             agreement=pd.DataFrame(columns=list(report.AGREEMENT)),
             efficiency=outcomes.cost_summary(parts["cells"], outcomes, "srg", True, controls),
             methods=methods,

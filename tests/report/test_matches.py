@@ -8,10 +8,10 @@ import pandas as pd
 
 from gpex_bench.report import match_tables, matches
 from gpex_bench.statistics.outcomes import agreement_summary
-from gpex_bench.tables import frames
+from gpex_bench.tables.columns import SURROGATE_COSTS
 from tests.vocabulary import frames as synthetic
 
-NO_COSTS = pd.DataFrame(columns=list(frames.SURROGATE_COSTS))
+NO_COSTS = pd.DataFrame(columns=list(SURROGATE_COSTS))
 EXACT = [
     {"surrogate": "linear", "exact": True},
     {"surrogate": "gp", "exact": False},
@@ -33,7 +33,7 @@ def summary(values: dict[str, dict[str, list[float]]], statistic: str = "mean_r2
         for split, seeds in splits.items()
         for seed, value in enumerate(seeds)
     ]
-    return agreement_summary(pd.DataFrame(rows, columns=list(frames.AGREEMENT)))
+    return agreement_summary(pd.DataFrame(rows, columns=list(AGREEMENT)))
 
 
 def said(values: dict[str, dict[str, list[float]]], **more: list[dict]) -> str:
@@ -148,7 +148,7 @@ def test_whose_variance_tells_errors_and_whose_fit_is_fast() -> None:
             ("d", "m", 1, "gp", 80.0, 1),
             ("d", "m", 0, "near", 0.25, 1),
         ],
-        columns=list(frames.SURROGATE_COSTS),
+        columns=list(SURROGATE_COSTS),
     )
     text = all_said(frame, [], costs)
     assert (
@@ -185,8 +185,8 @@ def test_tables_hold_the_numbers_best_first() -> None:
         )
         .iloc[0]
     )
-    assert cell["mean"] == frames.below_one(row["mean"])
-    assert cell["ends"] == f"{frames.below_one(row['low'])} to {frames.below_one(row['high'])}"
+    assert cell["mean"] == below_one(row["mean"])
+    assert cell["ends"] == f"{below_one(row['low'])} to {below_one(row['high'])}"
     for place, (title, _) in enumerate(columns):
         best = [row["surrogate"] for row in table["rows"] if row["cells"][place]["is_best"]]
         assert best in ([], ["last_layer"]) or title == "same arg-max", title
@@ -207,7 +207,7 @@ def test_a_missing_surrogate_leaves_an_empty_cell() -> None:
 
 def test_failed_fits_are_listed_with_the_reason() -> None:
     rows = [("d", "m", 1, "svgp", "timeout", "took longer than 9 s"), ("d", "m", 1, "gp", "ok", "")]
-    (found,) = match_tables.failed(pd.DataFrame(rows, columns=list(frames.SURROGATES)))
+    (found,) = match_tables.failed(pd.DataFrame(rows, columns=list(SURROGATES)))
     assert (
         found["surrogate"] == "svgp" and found["text"] == "failed (timeout): took longer than 9 s"
     )

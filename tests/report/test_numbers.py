@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from gpex_bench import report
-from gpex_bench.tables import frames
 from tests.report import test_report as case
 
 
@@ -118,7 +117,7 @@ def test_every_score_stands_in_the_cell_of_its_key() -> None:
                     assert found["state"] != "ok"
                     continue
                 assert float(number) == pytest.approx(found["mean"], rel=1e-6)
-                mean, ends = frames.interval(found["mean"], found["low"], found["high"])
+                mean, ends = interval(found["mean"], found["low"], found["high"])
                 assert f"<b>{mean}</b>" in content and ends in content
                 seen += 1
     assert seen == int((case.inputs()["outcomes"]["state"] == "ok").sum())

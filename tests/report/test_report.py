@@ -14,12 +14,11 @@ from gpex_bench.plots import style
 from gpex_bench.report import bibliography, sections, verdict
 from gpex_bench.report.scaling import scaled, shade
 from gpex_bench.statistics.outcomes import agreement_summary, cost_summary, outcome_table, summarise
-from gpex_bench.tables import frames
 from tests.vocabulary import frames as synthetic
 from tests.vocabulary import report as made_up
 
 METHODS, METRICS = synthetic.methods(), synthetic.metrics()
-CONTROLS = frames.controls(METHODS)
+CONTROLS = control_ids(METHODS)
 BIBTEX = """@article{sundararajan2017axiomatic,
   author = {Sundararajan, Mukund and Yan, Qiqi},
   title = {Axiomatic},
@@ -155,8 +154,8 @@ def test_same_bytes_twice_and_in_any_order() -> None:
 
 def test_every_score_is_in_its_cell() -> None:
     text = html()
-    for row in frames.records(inputs()["outcomes"].query("state == 'ok'")):
-        mean, ends = frames.interval(row["mean"], row["low"], row["high"])
+    for row in records(inputs()["outcomes"].query("state == 'ok'")):
+        mean, ends = interval(row["mean"], row["low"], row["high"])
         assert f'data-v="{row["mean"]:.8g}"' in text
         assert f"<b>{mean}</b>" in text and ends in text
 
@@ -335,7 +334,7 @@ def test_the_verdict_is_about_the_surrogates_that_methods_explain_with() -> None
     chosen = inputs()["agreement"].query(
         "dataset == 'mnist5k' and surrogate == 'gpex' and split == 'test' and statistic == 'pearson' and head != 'all'"
     )
-    assert match.surrogate == "gpex" and match.mean_r == frames.below_one(chosen["mean"].mean())
+    assert match.surrogate == "gpex" and match.mean_r == below_one(chosen["mean"].mean())
     assert f"<b>{match.mean_r}</b> <small>gpex</small>" in html().split('id="ranking"')[0]
     without = [{**record, "needs": []} for record in METHODS]
     every = verdict.explained_with(without, inputs()["agreement"])
@@ -422,7 +421,7 @@ def test_seconds_are_those_of_ok_cells() -> None:
     costs = pd.concat([costs, pd.DataFrame([dead])], ignore_index=True)
     rows = sections.cost_table(inputs()["efficiency"], costs, cells)
     row = next(row for row in rows if all(row[name] == wanted for name, wanted in lime.items()))
-    assert row["seconds"] == frames.number((2 * (0.2 + 500 * 48 / 9000)) / 96)
+    assert row["seconds"] == number((2 * (0.2 + 500 * 48 / 9000)) / 96)
     assert row["memory"] == f"{400 + 500 * 48 * 100 / 1e6:,.0f}"
 
 
@@ -446,9 +445,7 @@ def test_run_ids_of_controls_may_be_any_name() -> None:
 
 
 def test_what_is_not_quite_one_does_not_read_one() -> None:
-    shown = [
-        frames.below_one(value) for value in (0.99968, 0.9999999, 1.0, 0.95, -0.2, float("nan"))
-    ]
+    shown = [below_one(value) for value in (0.99968, 0.9999999, 1.0, 0.95, -0.2, float("nan"))]
     assert shown == ["0.9997", "1.000000", "1.000", "0.950", "-0.200", "undefined"]
     table = inputs()["agreement"].copy()
     here = table["statistic"].isin(["pearson", "mean_pearson"]) & (table["dataset"] == "shapes")
@@ -495,12 +492,12 @@ def test_verdict_follows_the_numbers() -> None:
         == set(rows.loc[rows["is_best_group"], "method"]) - {digits.leader} - CONTROLS
     )
     second = rows[rows["method"] == digits.second]
-    assert digits.ahead == frames.number(rows["mean"].max() - second["mean"].item())
+    assert digits.ahead == number(rows["mean"].max() - second["mean"].item())
     assert digits.matches[0].weakest == "9"
 
 
 def test_scaled_scores_run_from_random_to_the_reference_and_respect_the_direction() -> None:
-    outcomes = frames.ordered(inputs()["outcomes"])
+    outcomes = ordered(inputs()["outcomes"])
     frame = outcomes.join(scaled(outcomes, METHODS, METRICS))
     for (dataset, metric), part in frame[frame["state"] == "ok"].groupby(["dataset", "metric"]):
         by_method = part.set_index("method")["scaled"]

@@ -21,8 +21,8 @@ from gpex_bench.stages.draw.galleries import draw_explanations
 from gpex_bench.stages.draw.neighbours import chosen
 from gpex_bench.stages.draw.shown import Shown
 from gpex_bench.stages.score import Limits, score
-from gpex_bench.tables import frames
-from gpex_bench.tables.frames import number
+from gpex_bench.tables.order import main_curves
+from gpex_bench.tables.words import number
 from gpex_bench.types import (
     Attribution,
     Case,
@@ -77,9 +77,7 @@ def test_the_stored_curves_give_the_score_and_enclose_it(n_columns: int) -> None
     whole = summarise_curves({"srg": srg}, [Recorded(key, found.curves, case.query.sample)])
     expected = srg.score(measured(case, [srg]))
     assert whole.scores["score"].to_numpy() == pytest.approx(expected.numpy(), abs=1e-12)
-    assert removal.area(frames.main_curves(whole.means)) == pytest.approx(
-        expected.mean().item(), abs=1e-6
-    )
+    assert removal.area(main_curves(whole.means)) == pytest.approx(expected.mean().item(), abs=1e-6)
     main = whole.variants.query("fill == 'baseline' and output == 'probability'")
     assert main["score"].to_numpy() == pytest.approx(expected[:2].numpy(), abs=1e-12)
     assert set(map(tuple, whole.variants[["fill", "output"]].to_numpy())) == {

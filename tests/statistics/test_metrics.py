@@ -7,7 +7,7 @@ from scipy import stats
 
 from gpex_bench.statistics import TABLES, components, conclude, informative, pairs, trust, variants
 from gpex_bench.statistics.units import Units, units
-from gpex_bench.tables.frames import VARIANT_SCORES
+from gpex_bench.tables.columns import VARIANT_SCORES
 from tests.vocabulary import scores
 
 QUALITY = {

@@ -5,11 +5,10 @@ import pandas as pd
 import pytest
 
 from gpex_bench.statistics.outcomes import agreement_summary, cost_summary, outcome_table, summarise
-from gpex_bench.tables import frames
 from tests.vocabulary import frames as synthetic
 
 UP = {record["metric"]: record["higher_is_better"] for record in synthetic.metrics()}
-CONTROLS = frames.controls(synthetic.methods())
+CONTROLS = control_ids(synthetic.methods())
 
 
 def table(scores: dict[str, np.ndarray], metric: str = "srg") -> pd.DataFrame:
@@ -19,7 +18,7 @@ def table(scores: dict[str, np.ndarray], metric: str = "srg") -> pd.DataFrame:
         for method, values in scores.items()
         for (sample, seed), value in np.ndenumerate(values)
     ]
-    return pd.DataFrame(rows, columns=list(frames.SCORES))
+    return pd.DataFrame(rows, columns=list(SCORES))
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +91,7 @@ def test_nothing_is_marked_where_a_metric_is_not_informative() -> None:
     rows = summarise(scores, UP, (), {("d", "m", "srg")})
     assert not rows[["is_best", "is_best_group"]].any().any() and rows["p_value"].isna().all()
     marked = summarise(scores, UP)
-    pd.testing.assert_frame_equal(rows[list(frames.SUMMARY)], marked[list(frames.SUMMARY)])
+    pd.testing.assert_frame_equal(rows[list(SUMMARY)], marked[list(SUMMARY)])
 
 
 def test_a_copy_of_the_best_is_tied_with_it_and_changes_nothing_else() -> None:
@@ -214,7 +213,7 @@ def test_a_copy_is_on_the_pareto_front_with_its_original(summary: pd.DataFrame, 
 
 def test_empty_frames_stay_empty() -> None:
     empty = {
-        name: pd.DataFrame(columns=list(getattr(frames, name))) for name in ("SCORES", "AGREEMENT")
+        name: pd.DataFrame(columns=list(getattr(columns, name))) for name in ("SCORES", "AGREEMENT")
     }
     assert summarise(empty["SCORES"], UP).empty
     assert agreement_summary(empty["AGREEMENT"]).empty

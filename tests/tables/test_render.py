@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from gpex_bench.statistics.outcomes import outcome_table, summarise
-from gpex_bench.tables import frames, render
+from gpex_bench.tables import render
 from tests.vocabulary import frames as synthetic
 
 
@@ -22,7 +22,7 @@ def outcomes(shuffle: int | None = None) -> pd.DataFrame:
         (scores["dataset"] != "mnist5k") & scores["metric"].isin(["srg", "class_purity"])
     ]
     skipped = skipped[skipped["metric"].isin(["srg", "class_purity"])]
-    summary = summarise(scores, up, frames.controls(synthetic.methods()))
+    summary = summarise(scores, up, control_ids(synthetic.methods()))
     return outcome_table(summary, cells[cells["dataset"] != "mnist5k"], skipped)
 
 
@@ -55,13 +55,13 @@ def wide(found: pd.DataFrame) -> pd.DataFrame:
     ],
 )
 def test_numbers(value: float, text: str) -> None:
-    assert frames.number(value) == text
+    assert number(value) == text
 
 
 def test_intervals_share_their_decimals() -> None:
-    assert frames.interval(0.0002, -0.0251, 0.026) == ("0.000", "[-0.025, 0.026]")
-    assert frames.interval(-0.0002, -0.0251, 0.026) == ("0.000", "[-0.025, 0.026]")
-    assert frames.interval(0.5, float("nan"), float("nan")) == ("0.500", "[one sample]")
+    assert interval(0.0002, -0.0251, 0.026) == ("0.000", "[-0.025, 0.026]")
+    assert interval(-0.0002, -0.0251, 0.026) == ("0.000", "[-0.025, 0.026]")
+    assert interval(0.5, float("nan"), float("nan")) == ("0.500", "[one sample]")
 
 
 def test_a_cell_without_a_number_says_why(found: pd.DataFrame) -> None:
@@ -73,7 +73,7 @@ def test_a_cell_without_a_number_says_why(found: pd.DataFrame) -> None:
     assert table.loc["sobol", "srg"] == ("failed (timeout): took longer than 900 s", "")
     assert table.loc["lime", "class_purity"] == ("n/a: scores training examples", "")
     with pytest.raises(ValueError, match="'ok' has a number"):
-        frames.wording("ok", "")
+        wording("ok", "")
 
 
 @pytest.mark.parametrize("method", ["sobol", "lrp_epsilon"])
@@ -103,7 +103,7 @@ def test_csv_reads_back(found: pd.DataFrame) -> None:
 
 
 def test_csv_does_not_depend_on_the_order_of_the_columns(found: pd.DataFrame) -> None:
-    keys = [column for column in frames.KEYS if column in found.columns]
+    keys = [column for column in KEYS if column in found.columns]
     assert render.csv(found.sample(frac=1, random_state=3)) == render.csv(found)
     assert render.csv(found[keys[::-1]]).startswith(",".join(keys))
 

@@ -8,7 +8,7 @@ import pandas as pd
 from gpex_bench import plots
 from gpex_bench.surrogates.agreement import statistics
 from gpex_bench.surrogates.agreement.statistics import Outputs
-from gpex_bench.tables.frames import MAIN_CURVE
+from gpex_bench.tables.columns import MAIN_CURVE
 
 NETWORKS = {"breast_cancer": "mlp", "mnist5k": "cnn", "shapes": "thin_resnet"}
 HEADS = {

@@ -9,19 +9,18 @@ import numpy as np
 import pandas as pd
 
 from gpex_bench.statistics.outcomes import outcome_table
-from gpex_bench.tables import frames
-
-PLACE = ["dataset", "model", "metric"]
+from gpex_bench.tables.columns import PLACE, SKIPPED
+from gpex_bench.tables.order import control_ids, groups
 
 
 def statistics_frames(
     outcomes: pd.DataFrame, methods: list[dict[str, Any]], metrics: list[dict[str, Any]]
 ) -> dict[str, pd.DataFrame]:
     """Return all frames that the report shows beside the outcomes; plausible, not computed by the real rules."""
-    ours = frames.controls(methods)
+    ours = control_ids(methods)
     up = {record["metric"]: record["higher_is_better"] for record in metrics}
     ranking, pairs = [], []
-    for key, part in frames.groups(outcomes[outcomes["state"] == "ok"], PLACE):
+    for key, part in groups(outcomes[outcomes["state"] == "ok"], PLACE):
         good = part.set_index("method")["mean"] * (1 if up[key[2]] else -1)
         rank = good.rank(ascending=False)
         best = min(
@@ -97,7 +96,7 @@ def _overall(ranking: pd.DataFrame) -> pd.DataFrame:
 def _of_metrics(
     outcomes: pd.DataFrame, methods: list[dict[str, Any]], metrics: list[dict[str, Any]]
 ) -> dict[str, pd.DataFrame]:
-    places = [key for key, _ in frames.groups(outcomes[outcomes["state"] == "ok"], PLACE)]
+    places = [key for key, _ in groups(outcomes[outcomes["state"] == "ok"], PLACE)]
     bad = {place for place in places if place[0] == "shapes" and place[2] == "infidelity"}
     reason = "the random control cannot be told from the best method (p = 0.41)"
     informative = [(*place, place not in bad, reason if place in bad else "") for place in places]
@@ -108,7 +107,7 @@ def _of_metrics(
         for part, share in zip(parts, (0.6, 0.1, 0.25, 0.05), strict=True)
     ]
     power = []
-    for place, part in frames.groups(outcomes[outcomes["state"] == "ok"], PLACE):
+    for place, part in groups(outcomes[outcomes["state"] == "ok"], PLACE):
         top = part.sort_values("mean", ascending=False)["method"].head(3).tolist()
         if len(top) == 3:
             sentence = f"{top[0]} and {top[1]} need about 210 images to be told apart, {top[1]} and {top[2]} about 90."
@@ -301,14 +300,14 @@ def large(n_samples: int = 24, seeds: int = 3) -> dict[str, pd.DataFrame]:
     return {
         "scores": pd.concat(scores, ignore_index=True),
         "cells": pd.DataFrame(cells, columns=["dataset", "model", "seed", "method", *names]),
-        "skipped": pd.DataFrame(skipped, columns=list(frames.SKIPPED)),
+        "skipped": pd.DataFrame(skipped, columns=list(SKIPPED)),
     }
 
 
 def large_outcomes(parts: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Return the outcomes of the large run, with intervals of two standard errors: a bootstrap would take minutes."""
     up = {record["metric"]: 1 if record["higher_is_better"] else -1 for record in large_metrics()}
-    ours = list(frames.controls(large_methods()))
+    ours = list(control_ids(large_methods()))
     place = ["dataset", "model", "method", "metric"]
     per_seed = (
         parts["scores"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from gpex_bench.tables.frames import SCORES
+from gpex_bench.tables.columns import SCORES
 
 KINDS = {
     "RandomMap": "control",

@@ -10,7 +10,7 @@ import pandas as pd
 from gpex_bench import plots
 from gpex_bench.plots import Drawing, Looks
 from gpex_bench.statistics.outcomes import agreement_summary
-from gpex_bench.tables.frames import Record, natural, surrogate_order
+from gpex_bench.tables.order import Record, natural, surrogate_order
 from gpex_bench.types import Dataset
 
 N_LOOKS = 5

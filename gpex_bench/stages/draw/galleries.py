@@ -12,8 +12,7 @@ from gpex_bench import plots
 from gpex_bench.plots import Drawing, Gallery
 from gpex_bench.stages.draw.neighbours import draw_neighbours
 from gpex_bench.stages.draw.shown import Shown
-from gpex_bench.tables import frames
-from gpex_bench.tables.frames import Record
+from gpex_bench.tables.order import RANDOM, Record, control_ids
 from gpex_bench.types import Attribution, Examples, Explanation
 
 N_SIDE_BY_SIDE = 10  # methods in the first gallery; all of them, by kind, stand in others
@@ -35,7 +34,7 @@ def draw_explanations(
         methods: cards of the methods.
         headline: run id of the metric that decides which samples are best, median and worst.
     """
-    order = _ranked(shown, scores, headline, frames.controls(methods))
+    order = _ranked(shown, scores, headline, control_ids(methods))
     stem = f"{shown.dataset}_{shown.model_name}"
     maps = {
         name: explanation.values.numpy()
@@ -108,7 +107,7 @@ def grouped(
     """
     if len(maps) <= N_SIDE_BY_SIDE + 2:
         return {"": list(maps)}
-    ours = frames.controls(methods)
+    ours = control_ids(methods)
     mean = scores[scores["metric"] == headline].groupby("method")["score"].mean()
     ranked = sorted(
         (name for name in maps if name in mean and name not in ours),
@@ -116,7 +115,7 @@ def grouped(
     )
     middle = len(ranked) // 2
     shown = list(dict.fromkeys([*ranked[:3], *ranked[middle - 1 : middle + 1], *ranked[-2:]]))
-    random = sorted(frames.controls(methods, frames.RANDOM) & set(maps))
+    random = sorted(control_ids(methods, RANDOM) & set(maps))
     rest = [name for name in maps if name in ours and name not in random]
     parts = {
         f"best, median and worst by {headline}, and controls": [*shown, *random[:1], *rest[:2]]
@@ -139,7 +138,7 @@ def _ordered(
     found: Mapping[str, Explanation], methods: Sequence[Record]
 ) -> list[tuple[str, Explanation]]:
     """Return explanations in the order of the config, controls last."""
-    controls = frames.controls(methods)
+    controls = control_ids(methods)
     names = [record["method"] for record in methods if record["method"] in found]
     return [(name, found[name]) for name in sorted(names, key=lambda name: name in controls)]
 

@@ -14,7 +14,7 @@ from gpex_bench.plots import Drawing, Heat, Sheet
 from gpex_bench.stages.draw.shown import Shown
 from gpex_bench.surrogates.gp.effect_maps import effect_maps
 from gpex_bench.surrogates.gp.weight_space import WeightSpaceSurrogate
-from gpex_bench.tables.frames import number
+from gpex_bench.tables.words import number
 from gpex_bench.types import Examples, Surrogate
 from gpex_bench.types.passes import centred_cosine
 

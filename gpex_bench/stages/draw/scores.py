@@ -11,8 +11,7 @@ from gpex_bench import plots
 from gpex_bench.plots import Drawing
 from gpex_bench.stages.draw.agreement import draw_agreement
 from gpex_bench.statistics.outcomes import cost_summary
-from gpex_bench.tables import frames
-from gpex_bench.tables.frames import Record
+from gpex_bench.tables.order import Record, control_ids, groups, main_curves, metric_order
 
 N_METHODS = 5  # scored by two metrics, below which their rank correlation says nothing
 Figures = Iterator[
@@ -34,9 +33,9 @@ def draw_tables(
         metrics: cards of the metrics.
         headline: run id of the metric that the verdict is about.
     """
-    outcomes, curves = tables["outcomes"], frames.main_curves(tables["curves"])
+    outcomes, curves = tables["outcomes"], main_curves(tables["curves"])
     better = next(record["higher_is_better"] for record in metrics if record["metric"] == headline)
-    ours = frames.controls(methods)
+    ours = control_ids(methods)
     cost = cost_summary(tables["cells"], outcomes, headline, better, ours)
     yield from _ranks(tables, ours, headline)
     for dataset, model in sorted(set(zip(outcomes["dataset"], outcomes["model"], strict=True))):
@@ -54,7 +53,7 @@ def draw_tables(
     between = between_metrics(outcomes, methods, metrics, headline)
     if len(between):
         measures = {record["metric"]: record["measures"] for record in metrics}
-        order = frames.metric_order(outcomes, metrics, headline)
+        order = metric_order(outcomes, metrics, headline)
         title = "How alike the metrics rank the methods"
         yield (
             "metric_agreement",
@@ -78,7 +77,7 @@ def _ranks(tables: Mapping[str, pd.DataFrame], controls: frozenset[str], headlin
         )
     if ranking is None:
         return
-    for (dataset, model), part in frames.groups(
+    for (dataset, model), part in groups(
         ranking[ranking["metric"] == headline], ["dataset", "model"]
     ):
         title = f"Mean ranks by {headline} on {dataset} ({model})"
@@ -105,12 +104,12 @@ def between_metrics(
     """
     up = {record["metric"]: 1 if record["higher_is_better"] else -1 for record in metrics}
     scored = outcomes[
-        (outcomes["state"] == "ok") & ~outcomes["method"].isin(list(frames.controls(methods)))
+        (outcomes["state"] == "ok") & ~outcomes["method"].isin(list(control_ids(methods)))
     ]
     scored = scored.assign(good=scored["mean"] * scored["metric"].map(up))
-    order = frames.metric_order(outcomes, metrics, headline)
+    order = metric_order(outcomes, metrics, headline)
     found = []
-    for _, part in frames.groups(scored, ["dataset", "model"]):
+    for _, part in groups(scored, ["dataset", "model"]):
         wide = part.pivot(index="method", columns="metric", values="good")
         table = wide.corr("spearman", min_periods=N_METHODS)
         present = [name for name in order if name in table]

@@ -11,7 +11,7 @@ from gpex_bench.studies.answer import Answer
 from gpex_bench.studies.budget import convergence, faithfulness, sentences, stability
 from gpex_bench.studies.budget.figure import convergence_curves, faithfulness_curves, stability_dots
 from gpex_bench.studies.budget.plan import Budget
-from gpex_bench.tables.frames import ordered
+from gpex_bench.tables.order import ordered
 
 PROTOCOL = (
     "The score is {metric}; evaluations are forward rows per image, counted, and in rows a backward row counts as two. "

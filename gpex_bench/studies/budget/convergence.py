@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from gpex_bench.statistics.bootstrap import interval
-from gpex_bench.tables.frames import groups
+from gpex_bench.tables.order import groups
 
 KEYS = ["dataset", "model", "method"]
 COLUMNS = [

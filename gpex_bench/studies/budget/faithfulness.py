@@ -20,7 +20,7 @@ import pandas as pd
 
 from gpex_bench.statistics.bootstrap import counts, interval, resampled_means, tail
 from gpex_bench.studies.budget.plan import OWN_COST, Budget
-from gpex_bench.tables.frames import groups
+from gpex_bench.tables.order import groups
 
 PLACE = ["dataset", "model"]
 RUN = [*PLACE, "method", "budget"]

@@ -20,7 +20,7 @@ from gpex_bench.plots.style import (
     styled,
 )
 from gpex_bench.studies.budget.plan import OWN_COST, Budget
-from gpex_bench.tables.frames import records
+from gpex_bench.tables.order import records
 
 SIDES = {
     "rows": "rows per image (a backward row counts as two)",

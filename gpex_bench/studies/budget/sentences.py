@@ -10,7 +10,8 @@ import pandas as pd
 
 from gpex_bench.studies.budget.convergence import rows_for
 from gpex_bench.studies.budget.plan import OWN_COST, Budget
-from gpex_bench.tables.frames import groups, interval, number, records
+from gpex_bench.tables.order import groups, records
+from gpex_bench.tables.words import interval, number
 
 CLAIM = 10  # times faster than LIME: wang2022explaining says so of E-LIME
 

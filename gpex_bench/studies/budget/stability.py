@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from gpex_bench.statistics.bootstrap import interval
-from gpex_bench.tables.frames import groups
+from gpex_bench.tables.order import groups
 
 MEASURES = ("jaccard", "spearman")
 

@@ -9,7 +9,7 @@ from gpex_bench.studies.answer import Answer
 from gpex_bench.studies.debugging.figure import debugging_curves
 from gpex_bench.studies.debugging.outcome import MEASURES, PLACE, compared, sentences, summary
 from gpex_bench.studies.debugging.plan import Debugging
-from gpex_bench.tables.frames import ordered
+from gpex_bench.tables.order import ordered
 
 PROTOCOL = (
     "{share:.0%} of the training labels of {first} and of {second} are swapped. A misclassified test sample is taken, "

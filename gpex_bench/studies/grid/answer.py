@@ -13,9 +13,9 @@ from gpex_bench.studies.grid import figure, measure
 from gpex_bench.studies.grid.expansion import Setting, is_number
 from gpex_bench.studies.grid.figure import Scale
 from gpex_bench.studies.grid.plan import Grid
-from gpex_bench.tables import frames
-from gpex_bench.tables.frames import interval, partial, wording
+from gpex_bench.tables.columns import AGREEMENT
 from gpex_bench.tables.render import plain_markdown
+from gpex_bench.tables.words import interval, partial, wording
 
 FEW = '; so few seeds miss differences of the size of that spread, and "cannot be told" does not mean "equal"'
 
@@ -40,7 +40,7 @@ def answer(  # noqa: PLR0913 - the grid, what was found, and what it cost
         n_seeds: training seeds of the run.
     """
     points = [{"ids": (at.dataset, at.model, at.surrogate), "labels": at.labels} for at in grid]
-    found = measure.values(stack(agreement, frames.AGREEMENT), costs)
+    found = measure.values(stack(agreement, AGREEMENT), costs)
     table = measure.summarise(found, points, asked.statistics, asked.splits, n_seeds)
     table["reason"] = [reasons.get(place, "") for place in table["id"]]
     is_ordered = all(is_number(at.labels[asked.x]) for at in grid if asked.x in at.labels)

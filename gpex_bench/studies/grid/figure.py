@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gpex_bench.plots.style import Drawing, shorten, styled
-from gpex_bench.tables.frames import number, require
+from gpex_bench.tables.columns import require
+from gpex_bench.tables.words import number
 
 COLOURS = (
     "#0173b2",

@@ -9,7 +9,7 @@ from gpex_bench.run.aggregate import fits
 from gpex_bench.run.job import Job, job
 from gpex_bench.studies.answer import write
 from gpex_bench.studies.grid.plan import Grid
-from gpex_bench.tables.frames import SURROGATE_COSTS
+from gpex_bench.tables.columns import SURROGATE_COSTS
 
 
 @job

@@ -17,7 +17,8 @@ from scipy import stats
 
 from gpex_bench.statistics.pairs import holm
 from gpex_bench.statistics.seeds import Difference, difference, settings_differ, trend
-from gpex_bench.tables.frames import number, require
+from gpex_bench.tables.columns import require
+from gpex_bench.tables.words import number
 
 CONFIDENCE = 0.95
 SECONDS = "fit_seconds"  # the one statistic that is measured, not calculated; two runs give different ones

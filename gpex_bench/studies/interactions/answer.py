@@ -16,7 +16,8 @@ from gpex_bench.studies.interactions import contrasts
 from gpex_bench.studies.interactions.contrasts import CHOICES, PAIRS, SCORES
 from gpex_bench.studies.interactions.figure import share_rows
 from gpex_bench.studies.interactions.plan import Interactions
-from gpex_bench.tables.frames import number, ordered, records
+from gpex_bench.tables.order import ordered, records
+from gpex_bench.tables.words import number
 
 WORDS = {"interaction": "interaction share", "background": "background's share"}
 PROTOCOL = (

@@ -19,7 +19,7 @@ import pandas as pd
 from gpex_bench.statistics.bootstrap import counts, percentile_interval, resampled_means
 from gpex_bench.statistics.pairs import LEVEL, holm, signed_rank
 from gpex_bench.statistics.seeds import difference
-from gpex_bench.tables.frames import groups
+from gpex_bench.tables.order import groups
 
 SCORES = ("interaction", "background")
 PAIRS = "object_background"  # of the table only: known for binary masks alone

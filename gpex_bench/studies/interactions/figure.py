@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gpex_bench.plots.style import COLOURS, MARKERS, Drawing, shorten, styled
-from gpex_bench.tables.frames import number, records
+from gpex_bench.tables.order import records
+from gpex_bench.tables.words import number
 
 TITLES = {"interaction": "interaction share", "background": "share of the background"}
 APART = 0.34  # height of a network's row that its scales share

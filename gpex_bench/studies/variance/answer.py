@@ -11,7 +11,8 @@ import pandas as pd
 from gpex_bench.plots.style import Drawing
 from gpex_bench.statistics.components import SOURCES, repeated
 from gpex_bench.studies.variance.figure import repetition_bars
-from gpex_bench.tables.frames import number, records
+from gpex_bench.tables.order import records
+from gpex_bench.tables.words import number
 
 MATTERS = 0.1  # share of a single score's variance from which on a source matters
 ERROR = 0.1  # standard error that is aimed at, as a share of the range of the methods' mean scores
@@ -38,7 +39,7 @@ def repetition(scores: pd.DataFrame) -> Repetition:
     """Split the variance of every metric and method.
 
     Args:
-        scores: columns `components.REPEATED`.
+        scores: columns `tables.columns.REPEATED`.
     """
     table = with_design(repeated(scores))
     drawings, said = {}, []

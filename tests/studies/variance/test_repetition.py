@@ -9,8 +9,9 @@ import yaml
 
 from gpex_bench.config import parse
 from gpex_bench.plugins.registry import ROOT, load
-from gpex_bench.statistics.components import REPEATED, SOURCES, nested, repeated
+from gpex_bench.statistics.components import SOURCES, nested, repeated
 from gpex_bench.studies.variance.answer import ERROR, design, repetition
+from gpex_bench.tables.columns import REPEATED
 
 script = load(ROOT / "benchmarks/variance_components.py", "variance_components")
 PLANTED = {

@@ -1,0 +1,125 @@
+"""Which columns each table has: one constant a table, in the order in which the columns are written.
+
+Every frame that travels between two rooms of the package is described here. A table that one module makes and reads
+is described in that module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+# The keys of all tables, in the order in which they are written and sorted by.
+KEYS = (
+    "dataset",
+    "model",
+    "seed",
+    "surrogate",
+    "method",
+    "metric",
+    "split",
+    "head",
+    "sample",
+    "target",
+)
+NETWORK = ("dataset", "model")
+PLACE = (*NETWORK, "metric")  # where methods are compared
+
+# What the cells of a run write.
+SCORES = (*NETWORK, "seed", "method", "metric", "sample", "score")
+VARIANT_SCORES = (*NETWORK, "seed", "method", "metric", "fill", "output", "sample", "score")
+CELLS = (
+    *NETWORK,
+    "seed",
+    "method",
+    "status",
+    "reason",
+    "n_samples",
+    "forward_rows",
+    "backward_rows",
+)
+SKIPPED = (*NETWORK, "method", "metric", "status", "reason")
+COSTS = (*NETWORK, "seed", "method", "wall_seconds", "peak_bytes")
+
+# Surrogates: what became of each fit, what it cost, and how well it agrees with its network.
+SURROGATES = (*NETWORK, "seed", "surrogate", "status", "reason")
+SURROGATE_COSTS = (*NETWORK, "seed", "surrogate", "wall_seconds", "peak_bytes")
+AGREEMENT = (*NETWORK, "seed", "surrogate", "split", "head", "statistic", "value")
+PREDICTIONS = (*NETWORK, "seed", "surrogate", "split", "sample", "head", "network", "mean")
+
+# Mean removal curves, and the kind that the scores are made of.
+CURVE_KIND = ("unit", "fill", "n_steps", "output", "order")
+CURVE_MEANS = (*NETWORK, "method", *CURVE_KIND, "fraction", "mean", "low", "high")
+DRAWN_CURVES = (*NETWORK, "method", "order", "fraction", "mean", "low", "high")
+MAIN_CURVE = {"unit": "position", "fill": "baseline", "n_steps": 28, "output": "probability"}
+
+# Means of the methods, and how they compare with the best one.
+INTERVALS = ("method", "mean", "low", "high", "seed_sd", "n_samples", "n_seeds")
+SUMMARY = (*NETWORK, "method", "metric", *INTERVALS[1:])
+MARKS = ("difference", "p_value", "is_best", "is_best_group")
+OUTCOMES = (*SUMMARY, *MARKS, "mark", "state", "reason", "n_seeds_planned")
+
+# What can be concluded from the scores.
+RANK_SPREAD = ("mean_rank", "rank_low", "rank_high")
+RANK_TEST = ("letters", "tied_with_best", "friedman_p", "critical_difference")
+RANKING = (*PLACE, "method", *RANK_SPREAD, *RANK_TEST, "n_units", "is_control")
+OVERALL = ("metric", "method", *RANK_SPREAD, *RANK_TEST, "n_networks", "networks")
+PAIRS = (
+    *PLACE,
+    "method",
+    "other",
+    "median_difference",
+    "effect_size",
+    "p_value",
+    "p_holm",
+    "verdict",
+    "is_control",
+    "relation",
+    "n_units",
+    "seeds_agreeing",
+)
+SECOND_OPINION = (*PLACE, "first", "second", "rope", "p_first", "p_equal", "p_second")
+INFORMATIVE = (*PLACE, "is_informative", "reason")
+PLANTED = (
+    *NETWORK,
+    "method",
+    "mean",
+    "low",
+    "high",
+    "edge_difference",
+    "p_holm",
+    "beats_edge_detector",
+)
+VARIANCE = (*PLACE, "component", "share", "variance", "dof")
+POWER = (*PLACE, "first", "second", "third", "n_images", "sentence")
+TRUST = ("metric", *NETWORK, "property", "value", "low", "high")
+VARIANTS = (*NETWORK, "method", "metric", "fill", "output", "mean", "low", "high")
+FILL_AGREEMENT = (
+    *PLACE,
+    "fill",
+    "output",
+    "other_fill",
+    "other_output",
+    "tau",
+    "n_methods",
+    "tau_with_controls",
+    "n_with_controls",
+)
+
+# Scores of repeated runs, and of perturbed networks or inputs: what two studies start from.
+REPEATED = (*PLACE, "method", "data_seed", "seed", "draw", "sample", "score")
+PERTURBED = (*NETWORK, "seed", "method", "metric", "strength", "perturbation", "sample", "score")
+
+
+def require(frame: pd.DataFrame, columns: Iterable[str], name: str) -> pd.DataFrame:
+    """Return the frame if it has these columns.
+
+    Raises:
+        ValueError: names the frame and the columns that it lacks.
+    """
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise ValueError(f"{name} lacks the columns {missing}; it has {list(frame.columns)}.")
+
+    return frame

@@ -1,0 +1,72 @@
+"""How numbers, intervals and states are worded for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+# The splits on which a surrogate is compared with its network, as readers know them.
+SPLITS = {"test": "test", "mixed": "mixed", "ood": "out-of-distribution"}
+
+# The states of a cell without a number. Any other state is a kind of failure.
+STATES = {"failed": "failed", "not_applicable": "n/a", "missing": "missing"}
+
+
+def decimals(scale: float) -> int | None:
+    """Return how many decimals a number of this size gets, or None where powers of ten read better."""
+    if scale == 0:
+        return 3
+    if 0.02 <= scale < 1000:
+        return max(0, min(3, 2 - math.floor(math.log10(scale))))
+    return 4 if 0.001 <= scale < 0.02 else None
+
+
+def number(value: float, scale: float | None = None) -> str:
+    """Write a number with about three digits; numbers of one scale get the same decimals."""
+    if not math.isfinite(value):
+        return "not known"
+
+    places = decimals(abs(value) if scale is None else scale)
+    text = f"{value:.2e}" if places is None else f"{value:.{places}f}"
+
+    is_rounded_to_zero = float(text) == 0
+    return text.removeprefix("-") if is_rounded_to_zero else text
+
+
+def below_one(value: float, places: int = 3) -> str:
+    """Write a correlation or the like: up to 6 decimals, so that only 1 reads as 1."""
+    if not math.isfinite(value):
+        return "undefined"
+
+    while places < 6 and value < 1 and float(f"{value:.{places}f}") == 1:
+        places += 1
+    return f"{value:.{places}f}"
+
+
+def interval(mean: float, low: float, high: float) -> tuple[str, str]:
+    """Write a mean and its interval with the same decimals: ("0.812", "[0.790, 0.831]")."""
+    sizes = [abs(end) for end in (mean, low, high) if math.isfinite(end)]
+    scale = max(sizes, default=0.0)
+
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return number(mean, scale), "[one sample]"
+    return number(mean, scale), f"[{number(low, scale)}, {number(high, scale)}]"
+
+
+def wording(status: str, reason: str) -> str:
+    """Say why a cell has no number: "failed: ...", "failed (timeout): ..." or "n/a: ..."."""
+    if status == "ok":
+        raise ValueError(
+            "A cell with the status 'ok' has a number; wording is for cells without one."
+        )
+
+    label = STATES.get(status, f"failed ({status})")
+    return f"{label}: {reason}"
+
+
+def partial(row: Mapping[Any, Any]) -> str:
+    """Say how many training seeds are in a number, if not all: "2 of 3 seeds"."""
+    if row["n_seeds"] < row["n_seeds_planned"]:
+        return f"{row['n_seeds']:.0f} of {row['n_seeds_planned']:.0f} seeds"
+    return ""
