@@ -57,7 +57,10 @@ def main() -> None:
         "epochs": subjects.EPOCHS,
         "samples": subjects.SAMPLES,
     }
-    settings |= {"chunk": answers.CHUNK, "minutes": round((time.perf_counter() - began) / 60, 1)}
+    settings |= {
+        "chunk": answers.CHANGED_ROWS,
+        "minutes": round((time.perf_counter() - began) / 60, 1),
+    }
     write(targets, tables, Path(options.output), settings)
     LOG.info("wrote %s after %s minutes", options.output, settings["minutes"])
 
@@ -190,7 +193,7 @@ def _memory(memory: pd.DataFrame) -> list[dict]:
     batch = row(
         "largest batch of a perturbation explainer, rows",
         memory["largest batch"].max(),
-        answers.CHUNK,
+        answers.CHANGED_ROWS,
         "",
     )
     name = f"MB more with {SIZES[1]} rows than with {SIZES[0]}, at most"

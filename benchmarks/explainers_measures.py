@@ -79,7 +79,7 @@ def sampled(
     for one in every.values():
         one.explain(task, rows(query, 0, 1))  # imports
     seconds = turns(calls) / pd.Series(
-        {PLAIN: 8 * answers.CHUNK, ALIKE: 8 * answers.CHUNK, **shares}
+        {PLAIN: 8 * answers.CHANGED_ROWS, ALIKE: 8 * answers.CHANGED_ROWS, **shares}
     )
     table = []
     for name, one in every.items():

@@ -78,7 +78,7 @@ def _asked(model: torch.nn.Module, data: Dataset, n: int) -> tuple[Task, Query]:
 def rows(query: Query, first: int, last: int) -> Query:
     """Return some of the images."""
     part = slice(first, last)
-    return Query(x=query.x[part], target=query.target[part], sample=query.sample[part])
+    return query.rows(part)
 
 
 # --- by what --------------------------------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ def rows(query: Query, first: int, last: int) -> Query:
 
 def forward(task: Task, query: Query, as_masked: bool, n_chunks: int = 8) -> Call:
     """Return forward passes of some chunks; as_masked: laid out in memory as masked images are."""
-    x = query.x.repeat(-(-answers.CHUNK // len(query.x)), 1, 1, 1)[: answers.CHUNK]
+    x = query.x.repeat(-(-answers.CHANGED_ROWS // len(query.x)), 1, 1, 1)[: answers.CHANGED_ROWS]
     x = answers._channels_last(x) if as_masked else x
 
     def passes() -> None:
@@ -118,11 +118,11 @@ class PackageLime:
     @contextmanager
     def _batches(self, chunk: int) -> Iterator[None]:
         names = source(method("lime"))
-        before, names["CHUNK"] = names["CHUNK"], chunk
+        before, names["CHANGED_ROWS"] = names["CHANGED_ROWS"], chunk
         try:
             yield
         finally:
-            names["CHUNK"] = before
+            names["CHANGED_ROWS"] = before
 
 
 class CaptumShap:

@@ -37,7 +37,6 @@ sys.path.insert(0, str(Path(__file__).parent / "crosscheck"))
 from scale_measures import memory
 from subject import Subject, subject
 
-from gpex_bench.masking.order import CHUNK
 from gpex_bench.measurements import measured
 from gpex_bench.measurements.curves import Curves
 from gpex_bench.models.altered.random_weights import n_layers
@@ -46,6 +45,7 @@ from gpex_bench.run import artefacts
 from gpex_bench.run.provenance import fingerprint
 from gpex_bench.tables.render import plain_markdown
 from gpex_bench.types import Case, Dataset, Metric, Query, Split, Task
+from gpex_bench.types.passes import CHANGED_ROWS
 
 LOG = logging.getLogger("metrics")
 QUIET = {
@@ -97,12 +97,12 @@ def scored(about: Subject, metrics: Iterable[Metric]) -> Call:
 
 def passes(about: Subject, n_each: int) -> Call:
     """Return the network's own passes of so many rows per image."""
-    x = about.query.x.repeat(-(-CHUNK // len(about.query.x)), 1, 1, 1)[:CHUNK]
+    x = about.query.x.repeat(-(-CHANGED_ROWS // len(about.query.x)), 1, 1, 1)[:CHANGED_ROWS]
     n_rows = n_each * len(about.query.x)
 
     def forward() -> None:
         with torch.no_grad():
-            for start in range(0, n_rows, CHUNK):
+            for start in range(0, n_rows, CHANGED_ROWS):
                 about.task.model(x[: n_rows - start])
 
     return forward
@@ -400,7 +400,11 @@ def main() -> None:
         rows += part(about, options.rounds)
         LOG.info("%s", rows)
     tables = {"speed": pd.DataFrame(rows), "memory": memories((64, 512))}
-    write(Path(options.output), tables, about.settings | {"rounds": options.rounds, "chunk": CHUNK})
+    write(
+        Path(options.output),
+        tables,
+        about.settings | {"rounds": options.rounds, "chunk": CHANGED_ROWS},
+    )
 
 
 if __name__ == "__main__":

@@ -11,8 +11,7 @@ import torch
 
 from gpex_bench.families.gradients import hooked
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
-
-CHUNK = 128  # pairs of a sample and a baseline that go through the network together
+from gpex_bench.types.passes import PAIRED_ROWS
 
 
 @settings
@@ -47,7 +46,7 @@ class DeepLiftShap(Explainer):
             ):
                 rows = torch.randint(len(train), (n,), generator=task.generator(sample))
                 total, change = torch.zeros_like(x), x.new_zeros(())
-                for part in rows.split(CHUNK):
+                for part in rows.split(PAIRED_ROWS):
                     point = x.expand(len(part), *x.shape).clone().requires_grad_()
                     baseline = train[part.to(train.device)].to(x)
                     total += lift.attribute(point, baseline, target=target).detach().sum(0)

@@ -9,8 +9,7 @@ they do not. Captum's GradientShap adds noise and draws from numpy's global stat
 import torch
 
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
-
-CHUNK = 256  # rows that go through the network together
+from gpex_bench.types.passes import CHANGED_ROWS
 
 
 @settings
@@ -43,7 +42,7 @@ class ExpectedGradients(Explainer):
         row = torch.randint(len(train), (self.budget,), generator=generator)
         place = torch.rand(self.budget, *[1] * x.ndim, generator=generator)
         total = torch.zeros_like(x)
-        for rows, places in zip(row.split(CHUNK), place.split(CHUNK), strict=True):
+        for rows, places in zip(row.split(CHANGED_ROWS), place.split(CHANGED_ROWS), strict=True):
             step = x - train[rows.to(train.device)].to(x)
             point = (x - (1 - places.to(x)) * step).requires_grad_()
             with torch.enable_grad():

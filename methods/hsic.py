@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from gpex_bench.families.sobol_indices import is_constant
-from gpex_bench.masking.answers import CHUNK, ask, groups, probe
+from gpex_bench.masking.answers import ask, groups, probe
 from gpex_bench.masking.choices import Output, check_settings
 from gpex_bench.masking.fills import MethodFill
 from gpex_bench.masking.regions import grid
 from gpex_bench.types import Attribution, Explainer, Query, Task, settings
+from gpex_bench.types.passes import CHANGED_ROWS
 
 
 @settings
@@ -77,13 +78,13 @@ def dependence(masks: Tensor, y: Tensor) -> Tensor:
     sign = 2 * masks.to(y) - 1
     sign = sign - sign.mean(0)
     total = y.new_zeros(masks.shape[1])
-    for rows in torch.arange(n, device=y.device).split(CHUNK):
+    for rows in torch.arange(n, device=y.device).split(CHANGED_ROWS):
         kernel = (-((y[rows, None] - y) ** 2) / (2 * width**2)).exp()
         total += (sign[rows] * (kernel @ sign)).sum(0)
     return total / (2 * (n - 1) ** 2)
 
 
-def median_distance(y: Tensor, most: int = CHUNK) -> Tensor:
+def median_distance(y: Tensor, most: int = CHANGED_ROWS) -> Tensor:
     """Return the median distance between answers, or their standard deviation if that is 0.
 
     Of the first answers only, `most` of them: they are a balanced sample, and all pairs would grow with the square.

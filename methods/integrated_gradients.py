@@ -6,8 +6,7 @@ quadrature.
 """
 
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
-
-CHUNK = 256  # rows on the path that are evaluated together: bounds the memory
+from gpex_bench.types.passes import CHANGED_ROWS
 
 
 @settings
@@ -37,7 +36,7 @@ class IntegratedGradients(Explainer):
             target=query.target,
             n_steps=self.budget,
             internal_batch_size=max(
-                CHUNK, len(query.x)
+                CHANGED_ROWS, len(query.x)
             ),  # captum cannot split one point of the path
         )
         return Attribution(values=values.detach().to(query.x.dtype))

@@ -16,10 +16,10 @@ from unittest import mock
 import numpy as np
 import torch
 
-from gpex_bench.masking.answers import CHUNK
 from gpex_bench.masking.choices import check_settings
 from gpex_bench.masking.regions import FEWEST_REGIONS, Segmentation, regions
 from gpex_bench.types import Attribution, Explainer, Query, Task, settings
+from gpex_bench.types.passes import CHANGED_ROWS, in_chunks
 
 
 @settings
@@ -75,7 +75,7 @@ class Lime(Explainer):
                 top_labels=None,
                 hide_color=fill.transpose(1, 2, 0),
                 num_samples=self.budget,
-                batch_size=CHUNK,
+                batch_size=CHANGED_ROWS,
                 segmentation_fn=lambda _image: segments,
             )
         weight = np.zeros(explained.segments.max() + 1)
@@ -111,6 +111,5 @@ class Lime(Explainer):
 def _probability(task: Task, x: np.ndarray) -> np.ndarray:
     """Return the network's probabilities [row, head] in float64, evaluated in chunks."""
     rows = torch.from_numpy(np.ascontiguousarray(x)).to(task.data.baseline)
-    with torch.no_grad():
-        logits = torch.cat([task.model(chunk) for chunk in rows.split(CHUNK)])
+    logits = in_chunks(task.model, rows, size=CHANGED_ROWS)
     return logits.double().softmax(1).cpu().numpy()

@@ -12,11 +12,12 @@ gives zeros.
 import torch
 from torch import Tensor
 
-from gpex_bench.masking.answers import CHUNK, ask, groups, on_scale, pad, probe
+from gpex_bench.masking.answers import ask, groups, on_scale, pad, probe
 from gpex_bench.masking.choices import Output, check_settings
 from gpex_bench.masking.fills import MethodFill, make_fill
 from gpex_bench.masking.regions import Regions, Segmentation, regions
 from gpex_bench.types import Attribution, Explainer, Query, Task, settings
+from gpex_bench.types.passes import CHANGED_ROWS
 
 IMAGE_WIDTH, TABLE_WIDTH = 0.25, 0.75  # kernel widths of the package
 
@@ -70,7 +71,9 @@ class LimeFast(Explainer):
         rows = (x[:, None] + noise.to(x) * scale).flatten(0, 1)
         target = query.target.repeat_interleave(self.budget)
         with torch.no_grad():
-            parts = zip(rows.to(query.x).split(CHUNK), target.split(CHUNK), strict=True)
+            parts = zip(
+                rows.to(query.x).split(CHANGED_ROWS), target.split(CHANGED_ROWS), strict=True
+            )
             y = torch.cat(
                 [on_scale(task.model(part), wanted, self.output) for part, wanted in parts]
             )

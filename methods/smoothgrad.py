@@ -8,8 +8,7 @@ kept here (`absolute` drops it).
 import torch
 
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
-
-CHUNK = 256  # rows that go through the network together
+from gpex_bench.types.passes import CHANGED_ROWS
 
 
 @settings
@@ -43,8 +42,8 @@ class SmoothGrad(Explainer):
     def _one(self, task: Task, x: torch.Tensor, target: torch.Tensor, sample: int) -> torch.Tensor:
         generator, scale = task.generator(sample), self.noise * (x.max() - x.min())
         total = torch.zeros_like(x)
-        for start in range(0, self.budget, CHUNK):
-            n = min(CHUNK, self.budget - start)
+        for start in range(0, self.budget, CHANGED_ROWS):
+            n = min(CHANGED_ROWS, self.budget - start)
             point = (
                 x + scale * torch.randn(n, *x.shape, generator=generator).to(x)
             ).requires_grad_()

@@ -66,7 +66,7 @@ def check_explainer(explainer: Explainer) -> None:
             first = explain(explainer, task, query)
             _repeats(first, explain(explainer, task, query), kind)
             for row in range(len(query.x)):
-                alone = explain(explainer, task, _one(query, row))
+                alone = explain(explainer, task, query.rows(slice(row, row + 1)))
                 _same_row(first, alone, row, kind)
             if isinstance(first, Attribution):
                 _residual(explainer, first)
@@ -146,11 +146,6 @@ def _works(kind: str) -> Iterator[None]:
         raise BrokenPromise(
             "works on tiny tasks", f"{type(error).__name__} on {kind}: {error}"
         ) from error
-
-
-def _one(query: Query, row: int) -> Query:
-    part = slice(row, row + 1)
-    return Query(x=query.x[part].clone(), target=query.target[part], sample=query.sample[part])
 
 
 def _repeats(first: Explanation, second: Explanation, kind: str) -> None:
@@ -275,7 +270,9 @@ def _scores(metric: Metric, task: Task, query: Query, explainer: Explainer, kind
     what = f"scores differ between two calls with the same arguments ({kind}); {ADVICE[RANDOM]}."
     require(torch.equal(scores, score(metric, case)), "same call, same bits", what)
     for row in range(len(query.x)):
-        alone = float(score(metric, _case(metric, task, _one(query, row), explainer))[0])
+        alone = float(
+            score(metric, _case(metric, task, query.rows(slice(row, row + 1)), explainer))[0]
+        )
         kept = math.isclose(alone, float(scores[row]), rel_tol=ROWS, abs_tol=ROWS)
         what = f"a row scores {float(scores[row]):.6g} in a batch and {alone:.6g} alone ({kind})."
         require(kept, "rows do not influence one another", what)

@@ -2,7 +2,7 @@
 
 An input is cut into regions: segments of an image, columns of a table. A mask says how much of each region, or of each
 position (a pixel with all its channels, or a column), is present: 1 all, 0 nothing. The blend m x + (1 - m) absent goes
-through the network, at most CHUNK rows at a time, so that memory does not grow with the number of masks except for
+through the network, at most CHANGED_ROWS rows at a time, so that memory does not grow with the number of masks except for
 the masks themselves.
 """
 
@@ -19,8 +19,8 @@ from gpex_bench.masking.choices import Output
 from gpex_bench.masking.fills import MethodFill, make_fill
 from gpex_bench.masking.regions import Regions
 from gpex_bench.types import Query, Task, value
+from gpex_bench.types.passes import CHANGED_ROWS
 
-CHUNK = 256  # rows that go through the network together; larger ones are slower on a CPU
 GROUP = 2**15  # masks that are kept at a time
 
 
@@ -58,14 +58,15 @@ class Probe:
         image: Int[Tensor, "row"],
         present: Callable[[slice], Shaped[Tensor, "part *position"]],
     ) -> Iterator[tuple[slice, Tensor, Float[Tensor, "part"]]]:
-        """Yield (rows, their masks, the network's answers) for at most CHUNK rows at a time.
+        """Yield (rows, their masks, the network's answers) for at most CHANGED_ROWS rows at a time.
 
         Args:
             image: which sample each row masks.
             present: returns the masks of a slice of the rows; called once per chunk, in order.
         """
         quick = layout(self.model, self.x)
-        n_chunks = -(-len(image) // CHUNK)
+        # Not `in_chunks`: these are of equal length, which is part of the stored numbers, and their masks are yielded too.
+        n_chunks = -(-len(image) // CHANGED_ROWS)
         ends = [len(image) * i // n_chunks for i in range(n_chunks + 1)] if n_chunks else []
         for start, end in zip(ends, ends[1:], strict=False):
             rows = slice(start, end)
@@ -151,5 +152,4 @@ def groups(query: Query, masks_each: int) -> Iterator[Query]:
     """Yield the query in parts of so few samples that about GROUP masks, or one sample's, exist at a time."""
     size = max(1, GROUP // masks_each)
     for start in range(0, len(query.x), size):
-        part = slice(start, start + size)
-        yield Query(x=query.x[part], target=query.target[part], sample=query.sample[part])
+        yield query.rows(slice(start, start + size))

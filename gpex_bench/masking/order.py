@@ -10,8 +10,6 @@ bach2015pixel and samek2017evaluating for the order, bluecher2024decoupling for 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -19,7 +17,6 @@ from torch import Tensor
 from gpex_bench.types.draws import uniform
 
 N_STEPS = 28
-CHUNK = 256  # rows per forward pass; larger ones are slower on a CPU and need more memory
 
 
 def per_position(values: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch position"]:
@@ -34,16 +31,6 @@ def per_position(values: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batc
         )
     summed = values.double().sum(1) if values.ndim == 4 else values.double()
     return summed.flatten(1)
-
-
-def in_chunks(compute: Callable[[Int[Tensor, "row"]], Tensor], n_rows: int, chunk: int) -> Tensor:
-    """Return compute(0 ... n_rows - 1), calculated without gradients for at most `chunk` rows at a time."""
-    if chunk < 1:
-        raise ValueError(f"chunk must be at least 1 row, got {chunk}.")
-    with torch.no_grad():
-        return torch.cat(
-            [compute(torch.arange(i, min(i + chunk, n_rows))) for i in range(0, n_rows, chunk)]
-        )
 
 
 def ties_broken(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gpex_bench.types import Attribution, Case, Examples, Explanation, Measurement, Metric, Query
+from gpex_bench.types import Case, Measurement, Metric, Prototype
 
 
 def measured(case: Case, metrics: Iterable[Metric]) -> Case:
@@ -36,19 +36,10 @@ def with_measured(case: Case, found: dict) -> Case:
 
 def first(case: Case, n_samples: int) -> Case:
     """Return the case of the first samples, with nothing measured."""
-    query, rows = case.query, slice(n_samples)
+    rows, explanation = slice(n_samples), case.explanation
     return Case(
         task=case.task,
-        query=Query(x=query.x[rows], target=query.target[rows], sample=query.sample[rows]),
-        explanation=_rows(case.explanation, n_samples),
+        query=case.query.rows(rows),
+        explanation=explanation if isinstance(explanation, Prototype) else explanation.rows(rows),
         explainer=case.explainer,
     )
-
-
-def _rows(explanation: Explanation, n_samples: int) -> Explanation:
-    if isinstance(explanation, Attribution):
-        residual = None if explanation.residual is None else explanation.residual[:n_samples]
-        return Attribution(values=explanation.values[:n_samples], residual=residual)
-    if isinstance(explanation, Examples):
-        return Examples(index=explanation.index[:n_samples], weight=explanation.weight[:n_samples])
-    return explanation

@@ -9,8 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gpex_bench.masking.answers import layout
-from gpex_bench.masking.order import CHUNK, in_chunks
 from gpex_bench.types import Case
+from gpex_bench.types.passes import CHANGED_ROWS, in_chunks
 
 OUTPUTS = ("probability", "logit", "correct")
 Make = Callable[
@@ -24,7 +24,7 @@ def answers(case: Case, n_each: int, make: Make) -> Float[Tensor, "output batch 
     Args:
         case: whose network is asked.
         n_each: rows per query.
-        make: makes at most CHUNK rows at a time, so that memory does not grow with the number of queries.
+        make: makes at most CHANGED_ROWS rows at a time, so that memory does not grow with the number of queries.
     """
     query, quick = case.query, layout(case.task.model, case.query.x)
 
@@ -32,7 +32,7 @@ def answers(case: Case, n_each: int, make: Make) -> Float[Tensor, "output batch 
         image, number = (row // n_each).to(query.x.device), (row % n_each).to(query.x.device)
         return _outputs(case.task.model(quick(make(image, number))), query.target[image])
 
-    found = in_chunks(outputs, len(query.x) * n_each, CHUNK)
+    found = in_chunks(outputs, torch.arange(len(query.x) * n_each), size=CHANGED_ROWS)
     return found.T.reshape(len(OUTPUTS), len(query.x), n_each)
 
 

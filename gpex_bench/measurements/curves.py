@@ -53,7 +53,7 @@ class Removals:
 
 @settings
 class Curves(Measurement):
-    """Removal curves in both orders; about twice `n_steps` forward rows per sample, at most CHUNK in memory.
+    """Removal curves in both orders; about twice `n_steps` forward rows per sample, at most CHANGED_ROWS in memory.
 
     Attributes:
         unit: what goes at once: a `position` (a pixel or a column), a `patch` of 4 x 4 pixels by its summed relevance,

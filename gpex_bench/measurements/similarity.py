@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.stats import rankdata
@@ -22,9 +23,31 @@ def spearman(
     """
     centred = [ranks(row) - (row.shape[-1] + 1) / 2 for row in (a, b)]
     powers = [row.square().sum(-1) for row in centred]
-    size = (
-        powers[0] * powers[1]
-    ).sqrt()  # of equal rows exactly their power: their correlation is 1, not nearly 1
-    found = (centred[0] * centred[1]).sum(-1) / torch.where(size > 0, size, 1.0)
+    # Of equal rows exactly their power: their correlation is 1, not nearly 1.
+    size = (powers[0] * powers[1]).sqrt()
+
+    correlation = (centred[0] * centred[1]).sum(-1) / torch.where(size > 0, size, 1.0)
     both_constant = (powers[0] == 0) & (powers[1] == 0)
-    return torch.where(both_constant, 1.0, found).clamp(-1, 1)
+    return torch.where(both_constant, 1.0, correlation).clamp(-1, 1)
+
+
+def likeness(
+    before: Float[Tensor, "batch position"],
+    after: Float[Tensor, "batch draw position"],
+    absolute: bool = False,
+) -> Float[Tensor, "batch"]:
+    """Return the mean rank correlation of each map with its other ones, of the values or of their sizes."""
+    first = before[:, None]
+    if absolute:
+        first, after = first.abs(), after.abs()
+    return spearman(first, after).mean(1)
+
+
+def unit_ranks(values: Float[np.ndarray, "*row position"]) -> Float[np.ndarray, "*row position"]:
+    """Return centred ranks of length 1, whose products are rank correlations; zeros for a constant row.
+
+    For all pairs of many maps at once, where a correlation of 1 may be off by rounding; else see `spearman`.
+    """
+    centred = rankdata(values, axis=-1) - (values.shape[-1] + 1) / 2
+    size = np.sqrt((centred**2).sum(-1, keepdims=True))
+    return centred / np.where(size > 0, size, 1.0)

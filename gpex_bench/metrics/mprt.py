@@ -16,18 +16,8 @@ from torch import Tensor
 
 from gpex_bench.measurements.maps import positions, relevance
 from gpex_bench.measurements.randomised import Randomised
-from gpex_bench.measurements.similarity import spearman
+from gpex_bench.measurements.similarity import likeness
 from gpex_bench.types import Case, Metric, settings
-
-
-def likeness(
-    before: Float[Tensor, "batch position"],
-    after: Float[Tensor, "batch stage position"],
-    absolute: bool,
-) -> Float[Tensor, "batch"]:
-    """Return the mean rank correlation of each map with its later ones, of the values or of their sizes."""
-    first = before[:, None]
-    return spearman(*((first.abs(), after.abs()) if absolute else (first, after))).mean(1)
 
 
 @settings

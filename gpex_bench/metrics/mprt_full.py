@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gpex_bench.measurements.maps import positions, relevance
 from gpex_bench.measurements.randomised import Randomised
-from gpex_bench.metrics.mprt import likeness
+from gpex_bench.measurements.similarity import likeness
 from gpex_bench.types import Case, Metric, settings
 
 

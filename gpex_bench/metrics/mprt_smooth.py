@@ -14,7 +14,7 @@ from torch import Tensor
 from gpex_bench.measurements.maps import positions, values
 from gpex_bench.measurements.noisy import Noisy
 from gpex_bench.measurements.randomised import NoisyRandomised
-from gpex_bench.metrics.mprt import likeness
+from gpex_bench.measurements.similarity import likeness
 from gpex_bench.types import Case, Metric, settings
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gpex_bench.measurements.maps import positions, relevance
 from gpex_bench.measurements.randomised import OtherTarget
-from gpex_bench.metrics.mprt import likeness
+from gpex_bench.measurements.similarity import likeness
 from gpex_bench.types import Case, Metric, settings
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gpex_bench.measurements.maps import positions, relevance
 from gpex_bench.measurements.randomised import Reseeded
-from gpex_bench.measurements.similarity import spearman
+from gpex_bench.measurements.similarity import likeness
 from gpex_bench.types import Case, Metric, settings
 
 
@@ -45,4 +45,4 @@ class SeedConsistency(Metric):
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the mean correlation of each sample."""
         others = positions(case.read(self.measurements()[0]).values)
-        return spearman(relevance(case)[:, None], others).mean(1)
+        return likeness(relevance(case), others)

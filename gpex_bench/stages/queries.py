@@ -16,10 +16,3 @@ def queries(model: Model, data: Dataset, n_samples: int) -> Query:
     with torch.no_grad():
         target = model(x).argmax(1)
     return Query(x=x, target=target, sample=data.test.sample[:n_samples])
-
-
-def some(query: Query, n_samples: int) -> Query:
-    """Return the first rows of a query."""
-    return Query(
-        x=query.x[:n_samples], target=query.target[:n_samples], sample=query.sample[:n_samples]
-    )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 
 from gpex_bench.types import Architecture, Dataset, Model
+from gpex_bench.types.passes import in_chunks
 
 
 def train(
@@ -22,6 +23,6 @@ def train(
     return model, accuracies
 
 
-def predicted(model: Model, x: torch.Tensor, chunk: int = 500) -> torch.Tensor:
+def predicted(model: Model, x: torch.Tensor) -> torch.Tensor:
     """Return the predicted classes, computed in chunks."""
-    return torch.cat([model(part).argmax(1) for part in x.split(chunk)])
+    return in_chunks(model, x).argmax(1)

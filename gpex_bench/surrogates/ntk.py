@@ -19,12 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gpex_bench.surrogates.gp.tangent import CHUNK, Entries, Projection, Tangent, layers
+from gpex_bench.surrogates.gp.tangent import Entries, Projection, Tangent, layers
 from gpex_bench.surrogates.gp.weight_space import WeightSpaceSurrogate, conditioned, restored
 from gpex_bench.types import Dataset, Model, Progress, Recipe, demands, settings
+from gpex_bench.types.passes import RECORDED_ROWS
 
 OWN = 2018  # keeps the projection's random numbers apart from those of the network's weights
-PILOT = 16  # directions per layer, on CHUNK training samples, that measure the layers' shares of the trace
+PILOT = 16  # directions per layer, on RECORDED_ROWS training samples, that measure the layers' shares of the trace
 
 
 @settings
@@ -50,7 +51,7 @@ class Ntk(Recipe):
         """
         network = deepcopy(model).to(self.device).eval().requires_grad_(False)
         start = int(np.random.SeedSequence([seed, OWN]).generate_state(1)[0])
-        x = data.train.x[:CHUNK].to(self.device)
+        x = data.train.x[:RECORDED_ROWS].to(self.device)
         demands.has_heads(network.explained(x[:1]))
         n_layers, n_groups = len(layers(network)), self._n_groups(model, data)
         pilot = Tangent(network, torch.full((n_layers,), PILOT), n_groups, self._how(start)).to(
@@ -60,7 +61,7 @@ class Ntk(Recipe):
         features = Tangent(
             network, dealt(self.dim, trace.cpu()), n_groups, self._how(start + 1)
         ).to(self.device)
-        squares = torch.cat([features(part).double().square().sum(-1) for part in x.split(CHUNK)])
+        squares = features(x).double().square().sum(-1)
         size = squares.mean(0).sqrt()
         features.size.copy_(torch.where(size > 0, size, 1.0))
         progress(

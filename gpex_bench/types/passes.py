@@ -5,20 +5,40 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Shaped
 from torch import Tensor, nn
 
 from gpex_bench.types import Model
 
-CHUNK = 500  # samples per pass: bounds the memory
+# How many rows go through a network together. They bound the memory; and as they decide the last bits of sums of
+# floats, another size gives slightly other numbers.
+FORWARD_ROWS = 500  # inputs as they are, without gradients
+CHANGED_ROWS = 256  # masked or noisy inputs, points of a path; larger chunks are slower on a CPU
+PAIRED_ROWS = 128  # pairs of an input and a baseline
+EXPLAINED_ROWS = 100  # inputs that are explained at once
+RECORDED_ROWS = 64  # inputs of which the outputs or gradients of every layer are kept
 
 
 def in_chunks(
-    network: Callable[[Tensor], Tensor], x: Float[Tensor, "n *feature"], device: str = "cpu"
+    network: Callable[[Tensor], Tensor],
+    x: Shaped[Tensor, "n *feature"],
+    device: str | None = None,
+    size: int = FORWARD_ROWS,
 ) -> Tensor:
-    """Apply a network on `device` to many samples without gradients; the result is on the CPU."""
+    """Apply a network to many inputs without gradients, at most `size` at a time.
+
+    Args:
+        network: anything that maps rows to rows; also a function of row numbers.
+        x: inputs.
+        device: where the network is; the result is then on the CPU. None: all is where x is.
+        size: rows at a time.
+    """
     with torch.no_grad():
-        return torch.cat([network(part.to(device)).cpu() for part in x.split(CHUNK)])
+        if device is None:
+            parts = [network(part) for part in x.split(size)]
+        else:
+            parts = [network(part.to(device)).cpu() for part in x.split(size)]
+    return torch.cat(parts)
 
 
 def embeddings(model: Model, x: Float[Tensor, "n *feature"]) -> Float64[Tensor, "n width"]:

@@ -103,15 +103,23 @@ class Query:
     target: Int[Tensor, "batch"]  # the head that is explained
     sample: Int[Tensor, "batch"]
 
+    def rows(self, which: slice | Int[Tensor, "row"]) -> Query:
+        """Return the query of some of the rows."""
+        return Query(x=self.x[which], target=self.target[which], sample=self.sample[which])
+
 
 @value
 class Attribution:
     """Relevance of each input entry; positive speaks for the target."""
 
     values: Float[Tensor, "batch *feature"]
-    residual: Float[Tensor, "batch"] | None = (
-        None  # what the values should sum to, minus their sum; None: unknown
-    )
+    # what the values should sum to, minus their sum; None: unknown
+    residual: Float[Tensor, "batch"] | None = None
+
+    def rows(self, which: slice | Int[Tensor, "row"]) -> Attribution:
+        """Return the maps of some of the rows."""
+        residual = None if self.residual is None else self.residual[which]
+        return Attribution(values=self.values[which], residual=residual)
 
 
 @value
@@ -120,6 +128,10 @@ class Examples:
 
     index: Int[Tensor, "batch k"]  # row in data.train
     weight: Float[Tensor, "batch k"]  # non-increasing along k
+
+    def rows(self, which: slice | Int[Tensor, "row"]) -> Examples:
+        """Return the examples of some of the rows."""
+        return Examples(index=self.index[which], weight=self.weight[which])
 
 
 @value

@@ -167,7 +167,7 @@ def test_output_scales():
 
 @pytest.mark.parametrize("shape", [(7,), (1, 6, 4), (3, 6, 4)])
 def test_blends_by_hand_in_bounded_chunks(monkeypatch, shape):
-    monkeypatch.setattr(answers, "CHUNK", 10)
+    monkeypatch.setattr(answers, "CHANGED_ROWS", 10)
     x, n = normal(3, *shape), 17
     task = task_of(x, baseline=0.5)
     positions = shape if len(shape) == 1 else shape[1:]

@@ -6,7 +6,7 @@ import torch
 
 from gpex_bench.contract.cost import counted
 from gpex_bench.masking.fills import remove_positions
-from gpex_bench.masking.order import area, in_chunks, per_position, step_sizes, ties_broken
+from gpex_bench.masking.order import area, per_position, step_sizes, ties_broken
 from gpex_bench.measurements import answers
 from gpex_bench.types import Query
 from tests.vocabulary.removals import removal_curves
@@ -86,7 +86,7 @@ def test_passes_are_shared_and_bounded(network, query, monkeypatch):
     sizes = []
     network.register_forward_hook(lambda module, args, output: sizes.append(len(output)))
     whole = removal_curves(network, query, normal(query), BASELINE, 8)
-    monkeypatch.setattr(answers, "CHUNK", 10)
+    monkeypatch.setattr(answers, "CHANGED_ROWS", 10)
     with counted(network) as rows:
         chunked = removal_curves(network, query, normal(query), BASELINE, 8)
     assert rows.forward == 6 * 2 * 8
@@ -204,5 +204,3 @@ def test_messages(network, query):
         removal_curves(network, query, values, BASELINE)
     with pytest.raises(ValueError, match="n_steps must be at least 1, got 0"):
         removal_curves(network, query, normal(query), BASELINE, 0)
-    with pytest.raises(ValueError, match="chunk must be at least 1 row, got 0"):
-        in_chunks(lambda row: row, 3, 0)

@@ -6,7 +6,6 @@ import pytest
 from torch import nn
 
 from gpex_bench.contract.cost import counted
-from gpex_bench.masking.answers import CHUNK
 from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Need
 
@@ -81,5 +80,5 @@ def test_a_large_budget_is_kept_and_goes_through_in_chunks(
             task(small, x, train=normal(30, 3, 24, 24, seed=1)), query(x)
         )
     handle.remove()
-    assert max(sizes) <= CHUNK
+    assert max(sizes) <= CHANGED_ROWS
     assert 0.4 * budget <= rows.forward / len(x) <= budget + 2

@@ -89,9 +89,7 @@ def test_rows_do_not_depend_on_their_company(asked, method):
     task, query = asked
     for explainer in (method("gpex_attribution"), method("gpex_neighbours")):
         together = explainer.explain(task, query)
-        alone = explainer.explain(
-            task, Query(x=query.x[2:3], target=query.target[2:3], sample=query.sample[2:3])
-        )
+        alone = explainer.explain(task, query.rows(slice(2, 3)))
         name = "values" if hasattr(together, "values") else "weight"
         torch.testing.assert_close(
             getattr(together, name)[2:3], getattr(alone, name), rtol=1e-4, atol=1e-5

@@ -32,7 +32,7 @@ def textbook(coin, y):
 def test_it_is_the_textbook_formula(source, normal, monkeypatch, chunk):
     masks, y = normal(40, 5) > 0, normal(40, seed=1).double()
     y = y + masks[:, 0] + 2 * masks[:, 1] * masks[:, 2]
-    monkeypatch.setitem(source, "CHUNK", chunk)
+    monkeypatch.setitem(source, "CHANGED_ROWS", chunk)
     expected = torch.tensor([textbook(masks[:, i], y) for i in range(5)], dtype=torch.float64)
     torch.testing.assert_close(source["dependence"](masks, y), expected)
 

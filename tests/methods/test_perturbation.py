@@ -154,7 +154,7 @@ def test_masks_are_made_for_few_samples_at_a_time(
 def test_memory_is_bounded_and_the_budget_kept(
     monkeypatch, task, query, method, small, normal, name
 ):
-    monkeypatch.setattr(answers, "CHUNK", 32)
+    monkeypatch.setattr(answers, "CHANGED_ROWS", 32)
     monkeypatch.setattr(answers, "GROUP", 500)
     x, sizes = normal(3, 3, 12, 12), []
     handle = small.register_forward_hook(lambda module, args, output: sizes.append(len(output)))

@@ -75,9 +75,7 @@ class Toy:
 
     def case(self, values, rows=None, explainer=None):
         rows = torch.arange(len(self.query.x)) if rows is None else rows
-        query = Query(
-            x=self.query.x[rows], target=self.query.target[rows], sample=self.query.sample[rows]
-        )
+        query = self.query.rows(rows)
         residual = (self.exact - values)[rows].flatten(1).sum(1)
         explanation = Attribution(values=values[rows], residual=residual)
         explainer = explainer or GradientTimesInput()

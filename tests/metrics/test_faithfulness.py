@@ -378,7 +378,7 @@ def test_inpainting_keeps_a_gradient_inside_and_adds_noise_only_there(toy):
 def test_noise_is_normal_and_a_samples_own(toy):
     drawn = noise(toy.query).double().flatten() / NOISE
     assert stats.kstest(drawn, "norm").pvalue > 0.01
-    other = Query(x=toy.query.x[3:4], target=toy.query.target[3:4], sample=toy.query.sample[3:4])
+    other = toy.query.rows(slice(3, 4))
     assert torch.equal(noise(other)[0], noise(toy.query)[3])
 
 

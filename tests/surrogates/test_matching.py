@@ -237,7 +237,7 @@ def test_calibration_does_not_depend_on_the_chunks(tiny, monkeypatch):
     state, held = matching.unit_state(sums, torch.zeros(3).double()), Held(x=data.train.x, v=v)
     found = []
     for chunk in (500, 7):
-        monkeypatch.setattr(observation, "CHUNK", chunk)
+        monkeypatch.setattr(observation, "FORWARD_ROWS", chunk)
         f.load_state_dict(start)
         observation.calibrate(f, state, held, Held(x=data.test.x, v=v[:40]))
         found.append(f.observation.weight.detach().clone())

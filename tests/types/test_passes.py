@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from gpex_bench.types import Model, passes
+from gpex_bench.types import Model
 from gpex_bench.types.passes import centred_cosine, in_chunks
 
 
@@ -22,15 +22,14 @@ class Plain(Model):
 
 
 @pytest.fixture
-def plain(monkeypatch):
-    monkeypatch.setattr(passes, "CHUNK", 3)
+def plain():
     with torch.random.fork_rng(devices=[]):
         return Plain()
 
 
 def test_chunks_cover_all_samples_without_gradients(plain):
     x = torch.arange(28.0).view(7, 4)
-    found = in_chunks(plain, x)
+    found = in_chunks(plain, x, size=3)
     torch.testing.assert_close(found, plain.head(x))
     assert not found.requires_grad
     assert plain.sizes == [3, 3, 1]

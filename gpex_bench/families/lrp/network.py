@@ -27,6 +27,7 @@ from torch.overrides import TorchFunctionMode
 
 from gpex_bench.families.lrp.layers import NORMS, POOLS, WEIGHTED, Laid
 from gpex_bench.families.lrp.rules import LayerRule
+from gpex_bench.types.passes import RECORDED_ROWS
 
 ACTIVATIONS = (
     nn.ReLU,
@@ -70,7 +71,6 @@ MOVES = JOINS | {
     "Mul",  # a mask (two signals are refused)
 }
 MEANS = frozenset({torch.mean, Tensor.mean, functional.adaptive_avg_pool2d, functional.avg_pool2d})
-CHUNK = 64  # samples that go through the network together
 
 
 class Composite(NamedTuple):
@@ -108,7 +108,7 @@ def propagate(
         ValueError: if the network does something that no rule is known for, or has no module of the kept name.
     """
     network = copy.deepcopy(network).requires_grad_(False)
-    chunks = zip(x.split(CHUNK), target.split(CHUNK), strict=True)
+    chunks = zip(x.split(RECORDED_ROWS), target.split(RECORDED_ROWS), strict=True)
     found = [_propagate(network, *chunk, composite, kept) for chunk in chunks]
     values, residual = (torch.cat(parts) for parts in zip(*found, strict=True))
     return values, residual

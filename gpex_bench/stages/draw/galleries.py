@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from gpex_bench import plots
+from gpex_bench.measurements.similarity import unit_ranks
 from gpex_bench.plots import Drawing, Gallery
 from gpex_bench.stages.draw.neighbours import draw_neighbours
 from gpex_bench.stages.draw.shown import Shown
@@ -90,9 +90,7 @@ def chosen(shown: Shown, order: Sequence[int], maps: Mapping[str, np.ndarray]) -
 def likeness(maps: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return, for each input, the mean rank correlation of the maps of every two methods: low where they disagree."""
     flat = np.stack([values.reshape(len(values), -1) for values in maps.values()])
-    ranks = stats.rankdata(flat, axis=-1) - (flat.shape[-1] + 1) / 2
-    size = np.sqrt((ranks**2).sum(-1, keepdims=True))
-    unit = np.divide(ranks, size, out=np.zeros_like(ranks), where=size > 0)
+    unit = unit_ranks(flat)
     n = len(flat)
     return (((unit.sum(0) ** 2).sum(-1) - (unit**2).sum((0, -1))) / max(n * (n - 1), 1)).round(12)
 

@@ -15,7 +15,7 @@ from gpex_bench.contract.cost import counted
 from gpex_bench.contract.untouched import untouched
 from gpex_bench.masking.answers import on_scale
 from gpex_bench.measurements import measured
-from gpex_bench.stages.queries import queries, some
+from gpex_bench.stages.queries import queries
 from gpex_bench.studies.budget.overlap import agreement
 from gpex_bench.studies.budget.plan import OWN_COST, Budget
 from gpex_bench.types import Attribution, Case, Explainer, Metric, Query, Task
@@ -77,7 +77,7 @@ def spend(  # noqa: PLR0913 - the things that meet here
     for task in tasks:
         query = queries(task.model, task.data, n_samples)
         _tried(
-            explainer, max(budgets), task, some(query, 1)
+            explainer, max(budgets), task, query.rows(slice(1))
         )  # so that no measured call pays for imports
         for budget in budgets:
             said, reason = _tried(explainer, budget, task, query)
@@ -134,10 +134,7 @@ def _parts(query: Query) -> list[Query]:
     """Return the samples in N_PARTS parts of about the same size: no explanation depends on the others in its batch."""
     ends = [len(query.x) * i // N_PARTS for i in range(N_PARTS + 1)]
     rows = [slice(start, end) for start, end in zip(ends, ends[1:], strict=False) if end > start]
-    return [
-        Query(x=query.x[part], target=query.target[part], sample=query.sample[part])
-        for part in rows
-    ]
+    return [query.rows(part) for part in rows]
 
 
 def _scores(
@@ -162,7 +159,7 @@ def _stability(
     if own and explainer.kind != "control":
         return pd.DataFrame(columns=list(COLUMNS["stability"]))
     budget = OWN_COST if own else min(plan.stability_budget, max(budgets))
-    query = some(queries(task.model, task.data, n_samples), plan.stability_samples)
+    query = queries(task.model, task.data, n_samples).rows(slice(plan.stability_samples))
     maps = []
     for seed in range(plan.stability_seeds):
         said, reason = _tried(explainer, budget, replace(task, seed=seed), query)

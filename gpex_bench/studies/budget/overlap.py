@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Bool, Float
-from scipy import stats
 from torch import Tensor
 
 from gpex_bench.masking.order import per_position, ties_broken
+from gpex_bench.measurements.similarity import unit_ranks
 from gpex_bench.types import Query
 
 
@@ -50,10 +50,7 @@ def jaccard(sets: Bool[Tensor, "run position"]) -> Float[np.ndarray, "run run"]:
 
 def spearman(values: Float[np.ndarray, "run position"]) -> Float[np.ndarray, "run run"]:
     """Return the rank correlation of every two maps; 0 where one of them is constant."""
-    ranks = stats.rankdata(values, axis=1)
-    centred = ranks - ranks.mean(1, keepdims=True)
-    size = np.sqrt((centred**2).sum(1, keepdims=True))
-    unit = centred / np.where(size > 0, size, 1)
+    unit = unit_ranks(values)
     return unit @ unit.T
 
 

@@ -18,13 +18,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gpex_bench.families import sobol_indices
-from gpex_bench.masking.answers import CHUNK, on_scale
+from gpex_bench.masking.answers import on_scale
 from gpex_bench.masking.choices import Output
 from gpex_bench.masking.fills import make_fill
 from gpex_bench.studies.interactions.plan import Interactions
 from gpex_bench.studies.interactions.planted import Scene, scene
 from gpex_bench.types import Dataset, Model, Query, Task
-from gpex_bench.types.passes import in_chunks
+from gpex_bench.types.passes import CHANGED_ROWS, in_chunks
 
 COLUMNS = (
     "sample",
@@ -119,7 +119,7 @@ def _answers(
     x, gone, target = asked
     n_rows = masks.shape[1]
     found: list[list[Tensor]] = [[] for _ in outputs]
-    for rows in torch.arange(len(x) * n_rows).split(CHUNK):
+    for rows in torch.arange(len(x) * n_rows).split(CHANGED_ROWS):
         image, row = rows // n_rows, rows % n_rows
         mask = masks[image, row].gather(1, index[image].flatten(1)).view(-1, 1, *index.shape[1:])
         with torch.no_grad():

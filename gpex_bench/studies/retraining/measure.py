@@ -25,8 +25,8 @@ from torch import Tensor
 from gpex_bench.contract import calls
 from gpex_bench.masking.fills import remove_positions
 from gpex_bench.masking.order import per_position, ties_broken
-from gpex_bench.metrics.mprt import likeness
-from gpex_bench.stages.queries import queries, some
+from gpex_bench.measurements.similarity import likeness
+from gpex_bench.stages.queries import queries
 from gpex_bench.stages.train import predicted, train
 from gpex_bench.studies.retraining.plan import Retraining
 from gpex_bench.types import (
@@ -40,10 +40,10 @@ from gpex_bench.types import (
     Task,
 )
 from gpex_bench.types.draws import uniform
+from gpex_bench.types.passes import EXPLAINED_ROWS
 
 NETWORKS = ("original", "sibling", "permuted")
 PATIENCE = 4  # times as many epochs at the next try
-CHUNK = 100  # samples explained at once, to save memory
 Progress = Callable[[str], None]
 Ranks = Int[Tensor, "batch position"]  # 0 is the most relevant position
 
@@ -153,12 +153,9 @@ def _map(explainer: Explainer, task: Task, query: Query) -> Float[Tensor, "batch
 
 def _ranks(explainer: Explainer, task: Task, split: Split) -> Ranks:
     """Return the place of each position of every input of a split."""
-    parts = [
-        Query(x=split.x[i : i + CHUNK], target=target, sample=split.sample[i : i + CHUNK])
-        for i, target in zip(
-            range(0, len(split.y), CHUNK), predicted(task.model, split.x).split(CHUNK), strict=True
-        )
-    ]
+    query = Query(x=split.x, target=predicted(task.model, split.x), sample=split.sample)
+    starts = range(0, len(split.y), EXPLAINED_ROWS)
+    parts = [query.rows(slice(start, start + EXPLAINED_ROWS)) for start in starts]
     return torch.cat([ties_broken(_map(explainer, task, part), part.sample) for part in parts])
 
 
@@ -166,7 +163,7 @@ def _likenesses(
     explainer: Explainer, task: Task, networks: Mapping[str, Model], n_samples: int
 ) -> list[tuple[str, float, float]]:
     """Return the mean rank correlation with the maps of each other network, of what the original predicts."""
-    query = some(queries(task.model, task.data, len(task.data.test.y)), n_samples)
+    query = queries(task.model, task.data, len(task.data.test.y)).rows(slice(n_samples))
     first, rows = _map(explainer, task, query), []
     for name in NETWORKS[1:]:
         other = _map(explainer, replace(task, model=networks[name]), query)[:, None]

@@ -19,7 +19,7 @@ from gpex_bench.surrogates.agreement.items import unfamiliar
 from gpex_bench.surrogates.agreement.statistics import Outputs
 from gpex_bench.surrogates.gpex_fit.mixing import mixed
 from gpex_bench.types import Dataset, Model, Surrogate
-from gpex_bench.types.passes import CHUNK, in_chunks
+from gpex_bench.types.passes import in_chunks
 
 ALL = "all"  # the value of `head` for statistics over heads
 N_KEPT = 500  # items of a split whose predictions are kept, for figures
@@ -112,14 +112,16 @@ def _outputs(
     model: Model, surrogate: Surrogate, x: Float[Tensor, "batch *feature"], device: str
 ) -> Outputs:
     """Return what network and surrogate say, float64."""
-    with torch.no_grad():
-        posterior = [surrogate.posterior(part.to(device)) for part in x.split(CHUNK)]
+
+    def moments(part: Tensor) -> Tensor:
+        posterior = surrogate.posterior(part)
+        return torch.stack([posterior.mean, posterior.variance], 1)
+
     network = in_chunks(model.explained, x, device)
-    mean, variance = (
-        torch.cat([part.mean for part in posterior]),
-        torch.cat([part.variance for part in posterior]),
+    mean, variance = in_chunks(moments, x, device).double().unbind(1)
+    return Outputs(
+        network.double().numpy(), mean.contiguous().numpy(), variance.contiguous().numpy()
     )
-    return Outputs(*(values.cpu().double().numpy() for values in (network, mean, variance)))
 
 
 def _agreement(

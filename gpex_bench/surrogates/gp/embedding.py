@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from copy import deepcopy
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from gpex_bench.surrogates.gp.features import FeatureMap
 from gpex_bench.types import Model, demands
-from gpex_bench.types.passes import CHUNK
+from gpex_bench.types.passes import in_chunks
 
 WIDEST = 2048  # numbers in the embedding vector of a network with features per place
 
@@ -58,12 +57,8 @@ def embedded(
         raise ValueError(f"data.train must have at least 2 samples, got {len(x)}.")
     network = deepcopy(model).to(device).eval()
     features = Embedding(network)
-    parts = []
-    with torch.no_grad():
-        for part in x.split(CHUNK):
-            there = part.to(device)
-            parts.append((features.vector(there).cpu(), network.explained(there).cpu()))
-    u, y = (torch.cat(column) for column in zip(*parts, strict=True))
+    u = in_chunks(features.vector, x, device)
+    y = in_chunks(network.explained, x, device)
     demands.has_heads(y)
     for name, values in (("embedding", u), ("output", y)):
         if not values.isfinite().all():

@@ -25,8 +25,8 @@ from torch import Tensor, nn
 
 from gpex_bench.surrogates.gp.features import FeatureMap
 from gpex_bench.types import Model
+from gpex_bench.types.passes import RECORDED_ROWS
 
-CHUNK = 64  # inputs whose gradients are in memory at a time
 Entries = Literal["rademacher", "gaussian"]
 LAYERS = (nn.Linear, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d)
 
@@ -65,7 +65,8 @@ class Tangent(FeatureMap):
 
     def forward(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch group dim"]:
         """Return the projected gradients over `size`."""
-        parts = [torch.cat(self.by_layer(part), -1) for part in x.split(CHUNK)]
+        # Not `in_chunks`: gradients flow through.
+        parts = [torch.cat(self.by_layer(part), -1) for part in x.split(RECORDED_ROWS)]
         return torch.cat(parts) / self.size[:, None]
 
     def by_layer(self, x: Float[Tensor, "batch *feature"]) -> list[Float[Tensor, "batch group _"]]:

@@ -24,6 +24,7 @@ from gpex_bench.surrogates.gpex_fit.observation import Held
 from gpex_bench.surrogates.gpex_fit.refresh import Refresh
 from gpex_bench.surrogates.gpex_fit.step import Objective, Queries, Rows, step
 from gpex_bench.types import Progress, demands, settings, value
+from gpex_bench.types.passes import in_chunks
 
 LINES = 20  # of progress
 N_CHECK = 500  # mixed inputs on which the progress is judged
@@ -264,7 +265,7 @@ class Training:
     def _line(self, loss: Tensor, sums: Statistics, speed: float) -> str:
         """Return how far the training is, how well it agrees with the network, and how long it will take."""
         state = unit_state(sums, self.log_noise.detach())
-        mean = posterior.mean(state, in_parts(self.kernel_map, self.samples.check.x))
+        mean = posterior.mean(state, in_chunks(self.kernel_map, self.samples.check.x))
         left = (self.schedule.total - self.done) / speed
         return (
             f"step {self.done}/{self.schedule.total}  loss {loss.item():.3f}  "
@@ -276,14 +277,6 @@ def unit_state(sums: Statistics, log_noise: Float64[Tensor, "group"]) -> State:
     """Return the process of standardised targets."""
     head = torch.zeros(sums.c.numel(), dtype=log_noise.dtype, device=log_noise.device)
     return State(statistics=sums, noise=log_noise.exp(), offset=head, scale=head + 1)
-
-
-def in_parts(
-    network: Callable[[Tensor], Tensor], x: Float[Tensor, "n *feature"], size: int = 500
-) -> Tensor:
-    """Apply a network to many samples without gradients, where they are."""
-    with torch.no_grad():
-        return torch.cat([network(part) for part in x.split(size)])
 
 
 def _correlation(mean: Float64[Tensor, "n head"], v: Float64[Tensor, "n head"]) -> str:

@@ -20,7 +20,7 @@ from gpex_bench.surrogates.gp import posterior
 from gpex_bench.surrogates.gp.posterior import State, Statistics
 from gpex_bench.surrogates.gpex_fit.kernel_map import HIGHEST, LOWEST, KernelMap
 from gpex_bench.types import value
-from gpex_bench.types.passes import CHUNK
+from gpex_bench.types.passes import FORWARD_ROWS
 
 Z = 1.6448536269514722  # half-width of a central 90 % interval in standard deviations
 COVERED = 0.92  # of held-out samples by what is called a 90 % interval: other mixtures than these are covered less
@@ -98,7 +98,7 @@ def _judged(
     """
     parts = []
     with torch.no_grad():
-        for x, v in zip(held.x.split(CHUNK), held.v.split(CHUNK), strict=True):
+        for x, v in zip(held.x.split(FORWARD_ROWS), held.v.split(FORWARD_ROWS), strict=True):
             pooled = kernel_map.pooled(x)
             mean, latent = posterior.predict(state, kernel_map.embedded(pooled))
             said = kernel_map.affine_log_variance(pooled).double()

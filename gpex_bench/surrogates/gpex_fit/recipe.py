@@ -24,13 +24,13 @@ from gpex_bench.surrogates.gp.streaming import streamed
 from gpex_bench.surrogates.gp.weight_space import Rows, WeightSpaceSurrogate, conditioned, restored
 from gpex_bench.surrogates.gpex_fit import matching, observation, refresh
 from gpex_bench.surrogates.gpex_fit.kernel_map import KernelMap, Shape, kernel_map
-from gpex_bench.surrogates.gpex_fit.matching import Samples, Schedule, Targets, Training, in_parts
+from gpex_bench.surrogates.gpex_fit.matching import Samples, Schedule, Targets, Training
 from gpex_bench.surrogates.gpex_fit.mixing import mixed
 from gpex_bench.surrogates.gpex_fit.observation import Held
 from gpex_bench.surrogates.gpex_fit.step import Objective
 from gpex_bench.surrogates.gpex_fit.trunks import Trunk
 from gpex_bench.types import Dataset, Model, Progress, Recipe, demands, settings
-from gpex_bench.types.passes import CHUNK
+from gpex_bench.types.passes import FORWARD_ROWS, in_chunks
 
 OWN = 2023  # keeps GPEX's random numbers apart from those that the network's weights came from, also with equal seeds
 FORMAT = 2  # of checkpoints; another number makes the old ones foreign
@@ -146,7 +146,7 @@ class GpexRecipe(Recipe, ABC):
 
         network = deepcopy(model).to(self.device).eval().requires_grad_(False)
         x = data.train.x.to(self.device)
-        y = in_parts(network.explained, x)
+        y = in_chunks(network.explained, x)
         targets = Targets(network=network.explained, **self._units(y))
         f = self._kernel_map(model, data, y.shape[1], seeds[0]).to(self.device)
         v = posterior.standardised(y, targets.offset, targets.scale)
@@ -328,7 +328,9 @@ def _sums(f: KernelMap, samples: Samples, rows: RowStore | None = None) -> poste
     def blocks() -> Iterator[tuple[Tensor, Tensor]]:
         start = 0
         v = posterior.grouped(samples.v, f.shape.n_groups)
-        for x, targets in zip(samples.inducing.split(CHUNK), v.split(CHUNK), strict=True):
+        for x, targets in zip(
+            samples.inducing.split(FORWARD_ROWS), v.split(FORWARD_ROWS), strict=True
+        ):
             with torch.no_grad():
                 u = f(x)
             if rows is not None:

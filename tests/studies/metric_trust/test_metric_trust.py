@@ -51,7 +51,7 @@ def test_inputs_get_noise_within_the_range_of_the_data(strength):
     assert 0 < moved.max() <= SIZES["input", strength] + 1e-6
     alone = perturbed(
         TASK,
-        Query(x=QUERY.x[1:2], target=QUERY.target[1:2], sample=QUERY.sample[1:2]),
+        QUERY.rows(slice(1, 2)),
         "input",
         strength,
         0,
