@@ -14,7 +14,9 @@ class Template(Explainer):
     """What it is, in one line."""
 
     reference = "montavon2018methods"
-    kind = "gradient"  # gradient, propagation, perturbation, evolutionary, surrogate, examples or control
+    # gradient, propagation, perturbation, evolutionary, surrogate, examples, or control; a control
+    # declares its `role` too: Role.RANDOM if it draws its maps and looks at nothing, and so on
+    kind = "gradient"
     cost = "`n_draws` forward and backward rows per sample"
     needs = frozenset({Need.GRADIENT})  # what the dataset and the network must offer
 

@@ -6,7 +6,7 @@ What a score gives to a map without information in it, ties and all; beside the 
 
 import torch
 
-from gpex_bench.types import Attribution, Explainer, Query, Task, settings
+from gpex_bench.types import Attribution, Explainer, Query, Role, Task, settings
 
 
 @settings
@@ -15,6 +15,7 @@ class Constant(Explainer):
 
     reference = "samek2017evaluating"
     kind = "control"
+    role = Role.CONSTANT
     cost = "none"
 
     def explain(self, task: Task, query: Query) -> Attribution:

@@ -8,7 +8,7 @@ every channel gets an equal share.
 import torch
 from torch.nn import functional
 
-from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
+from gpex_bench.types import Attribution, Explainer, Need, Query, Role, Task, settings
 
 
 @settings
@@ -17,6 +17,7 @@ class EdgeDetector(Explainer):
 
     reference = "adebayo2018sanity"
     kind = "control"
+    role = Role.EDGES
     needs = frozenset({Need.IMAGE})
     cost = "none"
 

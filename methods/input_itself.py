@@ -3,7 +3,7 @@
 Maps that multiply by the input show the input, whatever the network does: Adebayo et al. 2018 (adebayo2018sanity).
 """
 
-from gpex_bench.types import Attribution, Explainer, Query, Task, settings
+from gpex_bench.types import Attribution, Explainer, Query, Role, Task, settings
 
 
 @settings
@@ -12,6 +12,7 @@ class InputItself(Explainer):
 
     reference = "adebayo2018sanity"
     kind = "control"
+    role = Role.INPUT
     cost = "none"
 
     def explain(self, task: Task, query: Query) -> Attribution:

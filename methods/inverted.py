@@ -7,7 +7,7 @@ Hedstroem, Hoehne 2025 (eirasfranco2025evaluate).
 from torch import Tensor
 
 from gpex_bench.families.wrapper import Wrapper
-from gpex_bench.types import settings
+from gpex_bench.types import Role, settings
 
 
 @settings
@@ -16,6 +16,7 @@ class Inverted(Wrapper):
 
     reference = "eirasfranco2025evaluate"
     kind = "control"
+    role = Role.INVERTED
     cost = "that of the other explainer"
 
     def change(self, values: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gpex_bench.families.wrapper import Wrapper
 from gpex_bench.models.altered.random_weights import drawn_anew
-from gpex_bench.types import Attribution, Query, Task, settings
+from gpex_bench.types import Attribution, Query, Role, Task, settings
 
 
 @settings
@@ -21,6 +21,7 @@ class OnRandomNetwork(Wrapper):
 
     reference = "adebayo2018sanity"
     kind = "control"
+    role = Role.CONTROL
     cost = "that of the other explainer"
 
     def __post_init__(self) -> None:

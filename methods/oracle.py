@@ -4,7 +4,7 @@ Ground truth by construction: Arras, Osman, Samek 2022 (arras2022clevr). 1 where
 sample was planted, divided by the size of that region; 0 elsewhere. It looks at neither the network nor the target.
 """
 
-from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
+from gpex_bench.types import Attribution, Explainer, Need, Query, Role, Task, settings
 
 
 @settings
@@ -13,6 +13,7 @@ class Oracle(Explainer):
 
     reference = "arras2022clevr"
     kind = "control"
+    role = Role.ORACLE
     needs = frozenset({Need.TRUTH})
     cost = "none"
 

@@ -6,7 +6,7 @@ depend on (seed, sample) alone; the weights are sorted uniform numbers and mean 
 
 import torch
 
-from gpex_bench.types import Examples, Explainer, Query, Task, settings
+from gpex_bench.types import Examples, Explainer, Query, Role, Task, settings
 
 
 @settings
@@ -15,6 +15,7 @@ class RandomExamples(Explainer):
 
     reference = "bareeva2024quanda"
     kind = "control"
+    role = Role.RANDOM
     explains = Examples
     cost = "none"
 

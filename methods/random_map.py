@@ -6,7 +6,7 @@ of the input; the values depend on (seed, sample) alone.
 
 import torch
 
-from gpex_bench.types import Attribution, Explainer, Query, Task, settings
+from gpex_bench.types import Attribution, Explainer, Query, Role, Task, settings
 
 
 @settings
@@ -15,6 +15,7 @@ class RandomMap(Explainer):
 
     reference = "samek2017evaluating"
     kind = "control"
+    role = Role.RANDOM
     cost = "none"
 
     def explain(self, task: Task, query: Query) -> Attribution:

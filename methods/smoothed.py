@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gpex_bench.families.wrapper import Wrapper
-from gpex_bench.types import Need, settings
+from gpex_bench.types import Need, Role, settings
 
 
 @settings
@@ -18,6 +18,7 @@ class Smoothed(Wrapper):
     """Another explainer's attribution after a Gaussian blur."""
 
     reference = "samek2017evaluating"
+    role = Role.BLURRED
     asks = frozenset({Need.IMAGE})
     keeps_sum = True
     cost = "that of the other explainer"

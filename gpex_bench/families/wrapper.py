@@ -9,7 +9,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
+from gpex_bench.types import Attribution, Explainer, Need, Query, Role, Task, settings
 
 
 @settings
@@ -35,6 +35,11 @@ class Wrapper(Explainer):
         return self.of.kind
 
     @property
+    def role(self) -> Role:  # type: ignore[override]
+        """A changed method is a method; a changed control is a control, but no longer that one."""
+        return Role.METHOD if self.of.role is Role.METHOD else Role.CONTROL
+
+    @property
     def needs(self) -> frozenset[Need]:  # type: ignore[override]
         """What it needs, and what the other explainer needs."""
         return self.asks | self.of.needs
@@ -48,6 +53,11 @@ class Wrapper(Explainer):
     def surrogate(self) -> str | None:  # type: ignore[override]
         """The surrogate of the other explainer."""
         return self.of.surrogate
+
+    @property
+    def innermost(self) -> Explainer:
+        """The explainer below all changes, which is no wrapper itself."""
+        return self.of.innermost if isinstance(self.of, Wrapper) else self.of
 
     @abstractmethod
     def change(self, values: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch *feature"]:

@@ -43,6 +43,7 @@ class MassAccuracy(Metric):
     range = (0.0, 1.0)
     chance = None  # the share of the input that the evidence covers
     needs = frozenset({Need.TRUTH})
+    is_share_of_truth = True
     cost = "none"
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from gpex_bench.plots.style import BLUE, GREY, INK, ORANGE, Drawing, styled
 from gpex_bench.tables.columns import DRAWN_CURVES, require
-from gpex_bench.tables.order import RANDOM, Record, control_ids, ordered
+from gpex_bench.tables.order import Record, control_ids, ordered
+from gpex_bench.types import Role
 
 LINES = {
     "most_first": (BLUE, "-", "most relevant first"),
@@ -36,7 +37,7 @@ def removal_curves(curves: pd.DataFrame, methods: Sequence[Record]) -> Drawing:
     """
     curves = ordered(require(curves, DRAWN_CURVES, "curves")).sort_values("fraction", kind="stable")
     ours = control_ids(methods)
-    reference = min(control_ids(methods, RANDOM) & set(curves["method"]), default="")
+    reference = min(control_ids(methods, Role.RANDOM) & set(curves["method"]), default="")
     areas = {str(name): area(part) for name, part in curves.groupby("method")}
     names = sorted(areas, key=lambda name: (name in ours, -areas[name], name))
     n_columns = min(

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from gpex_bench.tables.order import RANDOM, Record, control_ids
+from gpex_bench.tables.order import Record, control_ids
+from gpex_bench.types import Role
 
 COLUMNS = ("scaled", "scaled_low", "scaled_high")
 N_SHADES = 5  # of a colour, from the random control to the upper end
@@ -25,9 +26,8 @@ def scaled(
     columns: dict[str, Any] = dict.fromkeys(COLUMNS, float("nan"))
     result = pd.DataFrame({**columns, "reference": ""}, index=outcomes.index)
     cards = {record["metric"]: record for record in metrics}
-    random, ours, oracles = (
-        control_ids(methods, classes) for classes in (RANDOM, None, ("Oracle",))
-    )
+    ours = control_ids(methods)
+    random, oracles = control_ids(methods, Role.RANDOM), control_ids(methods, Role.ORACLE)
     for (_, _, metric), part in outcomes[outcomes["state"] == "ok"].groupby(
         ["dataset", "model", "metric"]
     ):

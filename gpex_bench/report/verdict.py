@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from gpex_bench.tables.order import Record, blind_ids, control_ids, groups, records
+from gpex_bench.tables.order import Record, blind_ids, control_ids, groups, records, surrogates_used
 from gpex_bench.tables.words import below_one, interval, number
 from gpex_bench.types import value
 
@@ -47,7 +47,7 @@ class Finding:
     rows: str  # through the network per sample, by the leader
     cheapest: str  # among leader and tied
     cheapest_rows: str
-    blind: str  # the best of the controls `BLIND`, with its mean; empty without one
+    blind: str  # the best of the blind controls, with its mean; empty without one
     behind: tuple[str, ...]  # methods (no controls) with a worse mean than that
     matches: tuple[Match, ...]  # empty without a surrogate
 
@@ -104,8 +104,7 @@ def silenced(finding: Finding, blank: Mapping[tuple[str, str, str], str]) -> Fin
 
 def explained_with(methods: Sequence[Record], agreement: pd.DataFrame) -> pd.DataFrame:
     """Return the agreement of the surrogates that methods explain with; of all, where no method names one."""
-    used = {need.removeprefix("surrogate ") for record in methods for need in record["needs"]}
-    here = agreement[agreement["surrogate"].isin(used)]
+    here = agreement[agreement["surrogate"].isin(surrogates_used(methods))]
     return here if len(here) else agreement
 
 

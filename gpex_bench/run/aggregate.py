@@ -12,6 +12,7 @@ from gpex_bench.config import Config
 from gpex_bench.config.schema import Network
 from gpex_bench.run import artefacts
 from gpex_bench.run.job import Job, job, log
+from gpex_bench.types import Role
 
 if TYPE_CHECKING:
     from gpex_bench.stages.curves import Recorded
@@ -31,7 +32,7 @@ def aggregate(this: Job) -> None:
     """Cells → tables."""
     from gpex_bench.stages.aggregate import (
         aggregate,
-        method_record,
+        method_records,
         metric_record,
         surrogate_record,
         texts,
@@ -41,11 +42,10 @@ def aggregate(this: Job) -> None:
     config = this.config
     metrics = {name: config.metric(name) for name in config.entries["metric"]}
     explainers = {name: config.method(name) for name in config.entries["method"]}
+    usable = {name: method for name, method in explainers.items() if method is not None}
+    known = {card["method"]: card for card in method_records(usable)}
     cards = {
-        "methods": [
-            _broken(config, name) if method is None else method_record(name, method)
-            for name, method in explainers.items()
-        ],
+        "methods": [known.get(name) or _broken(config, name) for name in explainers],
         "metrics": [metric_record(name, metric) for name, metric in metrics.items()],
         "surrogates": [
             surrogate_record(name, config.surrogate(name)) for name in config.entries["surrogate"]
@@ -110,11 +110,15 @@ def fits(this: Job) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 def _broken(config: Config, name: str) -> dict[str, Any]:
     """Return the card of a method whose plug-in cannot be used."""
-    empty = {
+    empty: dict[str, Any] = {
         "class": "",
         "kind": "",
         "reference": "",
+        "role": Role.METHOD.value,
+        "of": "",
+        "is_blind": False,
         "needs": [],
+        "surrogate": None,
         "explains": "",
         "hyperparameters": {},
     }

@@ -26,7 +26,7 @@ from gpex_bench.tables.columns import (
 )
 from gpex_bench.tables.order import Record, control_ids, ordered
 from gpex_bench.tables.render import csv, latex, markdown, wide
-from gpex_bench.types import Explainer, Metric, Recipe
+from gpex_bench.types import Explainer, Metric, Recipe, Role
 
 
 @dataclass(frozen=True)
@@ -154,21 +154,38 @@ def record(
     }
 
 
-def method_record(run_id: str, explainer: Explainer) -> dict[str, Any]:
-    """Return the card of a method."""
-    needs = [*sorted(need.value for need in explainer.needs)]
-    if explainer.surrogate is not None:
-        needs.append(f"surrogate {explainer.surrogate}")
-    inner = explainer
-    while isinstance(inner, Wrapper):
-        inner = inner.of
-    more = {
-        "reference": explainer.reference,
-        "kind": explainer.kind,
-        "explains": explainer.explains.__name__,
-    }
-    more["changes"] = "" if inner is explainer else type(inner).__name__
-    return record("method", run_id, explainer, needs=needs, **more)
+def method_records(explainers: Mapping[str, Explainer]) -> list[dict[str, Any]]:
+    """Return the card of each method, by run id."""
+    return [_method_record(run_id, explainers) for run_id in explainers]
+
+
+def _method_record(run_id: str, explainers: Mapping[str, Explainer]) -> dict[str, Any]:
+    """Return the card of one method; a wrapper names the method that it changes, if that is in the run."""
+    explainer, of, innermost = explainers[run_id], "", explainers[run_id]
+    if isinstance(explainer, Wrapper):
+        of = next((name for name, other in explainers.items() if other == explainer.of), "")
+        innermost = explainer.innermost
+
+    return record(
+        "method",
+        run_id,
+        explainer,
+        needs=sorted(need.value for need in explainer.needs),
+        surrogate=explainer.surrogate,
+        reference=explainer.reference,
+        kind=explainer.kind,
+        role=_role(explainer).value,
+        of=of,
+        # a wrapper sees no more than what it changes: a blurred edge map is as blind as the edges
+        is_blind=innermost.role.is_blind,
+        explains=explainer.explains.__name__,
+    )
+
+
+def _role(explainer: Explainer) -> Role:
+    """Return the declared role; a control that declares none is just a control."""
+    is_undeclared = explainer.kind == "control" and explainer.role is Role.METHOD
+    return Role.CONTROL if is_undeclared else explainer.role
 
 
 def metric_record(run_id: str, metric: Metric) -> dict[str, Any]:
@@ -184,6 +201,7 @@ def metric_record(run_id: str, metric: Metric) -> dict[str, Any]:
         higher_is_better=cls.higher_is_better,
         range=list(cls.range),
         chance=cls.chance,
+        is_share_of_truth=cls.is_share_of_truth,
     )
 
 

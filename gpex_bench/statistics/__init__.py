@@ -44,15 +44,16 @@ def conclude(
     Args:
         scores: one row per dataset, model, seed, method, metric, sample (and target); finite.
         variant_scores: the same under every fill and output of the metrics that have some; may be empty.
-        methods: a record of each method: its run id ("method"), kind, class and hyperparameters.
-        metrics: a record of each metric: its run id ("metric"), class, higher_is_better and chance.
+        methods: a record of each method: its run id ("method"), kind, role and what it changes ("of").
+        metrics: a record of each metric: its run id ("metric"), higher_is_better, chance and
+            whether it is the share of relevance inside the planted truth ("is_share_of_truth").
     """
     require(scores, SCORES, "scores")
     require(variant_scores, VARIANT_SCORES, "variant_scores")
     known, ours = informative.roles(methods), control_ids(methods)
     up = {record["metric"]: record["higher_is_better"] for record in metrics}
     chance = {record["metric"]: record["chance"] for record in metrics}
-    truth = {record["metric"] for record in metrics if record["class"] == informative.TRUTH}
+    truth = {record["metric"] for record in metrics if record["is_share_of_truth"]}
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     told_by: dict[str, list[Units]] = {}
     for block in units(scores, up, ours):

@@ -17,65 +17,45 @@ from gpex_bench.statistics.pairs import LEVEL, Comparison, families, holm
 from gpex_bench.statistics.units import Units
 from gpex_bench.tables.columns import INFORMATIVE, PLANTED
 from gpex_bench.tables.order import Record, blind_ids, control_ids
-from gpex_bench.types import value
+from gpex_bench.types import Role, value
 
-TRUTH = (
-    "MassAccuracy"  # class of the metric that is the share of relevance inside the planted truth
-)
-WRAPPED = {"Inverted": "inverted", "Smoothed": "blurred"}
-WORDS = {
-    "RandomMap": "random",
-    "RandomExamples": "random",
-    "EdgeDetector": "edge detector",
-    "Oracle": "oracle",
-}
-WORDS |= WRAPPED | {"Constant": "constant", "InputItself": "input"}
+CHANGED = (Role.INVERTED, Role.BLURRED)  # roles of the wrappers that are compared with their method
 
 
 @value
 class Roles:
     """What the controls of a run are for, by run id."""
 
-    words: Mapping[str, str]  # what each control is called
-    made_of: Mapping[
-        str, tuple[str, str]
-    ]  # what a wrapped method is ("inverted"), and the method that it is made of
+    of_control: Mapping[str, Role]
+    changed: Mapping[tuple[str, str], Role]  # by (method, inverted or blurred copy of that method)
     blind: frozenset[str]  # look neither at the network nor at a truth
 
-    def of(self, *words: str) -> frozenset[str]:
-        """Return the controls that are called so."""
-        return frozenset(name for name, word in self.words.items() if word in words)
+    def of(self, role: Role) -> frozenset[str]:
+        """Return the controls with this role."""
+        return frozenset(name for name, own in self.of_control.items() if own is role)
 
     @property
     def inverted(self) -> frozenset[str]:
         """The worst maps there are: the inverted oracles, or if there is none, the inverted methods."""
-        oracles, every = self.of("oracle"), self.of("inverted")
-        return frozenset(name for name in every if self.made_of[name][1] in oracles) or every
+        oracles, every = self.of(Role.ORACLE), self.of(Role.INVERTED)
+        planted = frozenset(copy for base, copy in self.changed if base in oracles)
+        return every & planted or every
 
 
 def roles(methods: Sequence[Record]) -> Roles:
-    """Return the roles of the controls, from their classes: a run id may be any name."""
-    made = {f"{record['class']}({_settings(record)})": record["method"] for record in methods}
+    """Return the roles of the controls, from what their records declare."""
+    ours = control_ids(methods)
+    role = {record["method"]: Role(record["role"]) for record in methods}
+    changed = {
+        (record["of"], record["method"]): role[record["method"]]
+        for record in methods
+        if role[record["method"]] in CHANGED
+    }
     return Roles(
-        words={
-            name: WORDS.get(record["class"], "control")
-            for record in methods
-            if (name := record["method"]) in control_ids(methods)
-        },
-        made_of={
-            record["method"]: (
-                WRAPPED[record["class"]],
-                made.get(str(record["hyperparameters"].get("of")), ""),
-            )
-            for record in methods
-            if record["class"] in WRAPPED
-        },
+        of_control={name: own for name, own in role.items() if name in ours},
+        changed=changed,
         blind=blind_ids(methods),
     )
-
-
-def _settings(record: Record) -> str:
-    return ", ".join(f"{name}={setting}" for name, setting in record["hyperparameters"].items())
 
 
 def table(units: Units, told: Comparison, known: Roles) -> pd.DataFrame:
@@ -91,7 +71,7 @@ def judge(units: Units, told: Comparison, known: Roles) -> tuple[bool, str]:
     A run without blind controls can test nothing, and nothing speaks against its metrics. Where a run has some, a
     metric without a score of any stays out of rankings.
     """
-    blind, oracle = units.groups_of(known.blind), units.groups_of(known.of("oracle"))
+    blind, oracle = units.groups_of(known.blind), units.groups_of(known.of(Role.ORACLE))
     names, seen = units.members, f" ({units.scores.shape[1]} samples)"
     if not blind and known.blind:
         return (
@@ -155,7 +135,7 @@ def planted(units: Units, told: Comparison, known: Roles) -> pd.DataFrame:
     One row per method and control, of a metric whose scores are that share. `edge_difference` is the median difference
     to the edge detector over samples; it and `p_holm` are NaN without one. Each control is a comparison of its own.
     """
-    edges = units.groups_of(known.of("edge detector"))
+    edges = units.groups_of(known.of(Role.EDGES))
     adjusted = families(units, told)
     rows = intervals(units)
     at = (units.group, edges[0]) if edges else None
@@ -169,7 +149,8 @@ def planted(units: Units, told: Comparison, known: Roles) -> pd.DataFrame:
 
 def relations(pairs: pd.DataFrame, known: Roles) -> pd.Series:
     """Return what the second method of each pair is to the first: random, edge detector, inverted self, or nothing."""
-    made = {(base, name): f"{word} self" for name, (word, base) in known.made_of.items()}
-    each = zip(pairs["method"], pairs["other"], strict=True)
-    words = [made.get(pair, made.get(pair[::-1], known.words.get(pair[1], ""))) for pair in each]
+    words = []
+    for method, other in zip(pairs["method"], pairs["other"], strict=True):
+        changed = known.changed.get((method, other)) or known.changed.get((other, method))
+        words.append(f"{changed} self" if changed else str(known.of_control.get(other, "")))
     return pd.Series(words, index=pairs.index, dtype=str)

@@ -30,6 +30,7 @@ from gpex_bench.statistics.ranking import N_RESAMPLES
 from gpex_bench.statistics.units import Units, sample_means
 from gpex_bench.tables.columns import PERTURBED, TRUST, require
 from gpex_bench.tables.order import groups
+from gpex_bench.types import Role
 
 STRENGTHS = ("minor", "disruptive")
 
@@ -53,9 +54,9 @@ def planted_order(units: Units, known: Roles) -> tuple[float, float, float] | No
     """Return how often the planted order is right, with its interval over samples; None without such controls."""
     scores = sample_means(units.distinct)
     levels = [
-        units.groups_of(known.of("oracle")),
+        units.groups_of(known.of(Role.ORACLE)),
         np.flatnonzero(units.ranked).tolist(),
-        units.groups_of(known.of("random")),
+        units.groups_of(known.of(Role.RANDOM)),
         units.groups_of(known.inverted),
     ]
     if not (levels[0] or levels[2] or levels[3]):
@@ -118,7 +119,7 @@ def separation(units: Units, told: Comparison) -> tuple[float, float, float] | N
 
 def _random(units: Units, known: Roles, chance: float | None) -> tuple[float, float, float] | None:
     """Return how far the random control is from the declared chance value, in units of the score."""
-    found = units.groups_of(known.of("random"))
+    found = units.groups_of(known.of(Role.RANDOM))
     if chance is None or not found:
         return None
     return _over_samples(units, units.sign * sample_means(units.distinct[found]).mean(0) - chance)

@@ -8,23 +8,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from gpex_bench.tables.columns import KEYS, MAIN_CURVE
 
-RANDOM = (
-    "RandomMap",
-    "RandomExamples",
-)  # classes of the controls whose scores mean "no information"
-BLIND = (
-    *RANDOM,
-    "Constant",
-    "EdgeDetector",
-    "InputItself",
-)  # ... that look neither at the network nor at a truth
 Record = Mapping[str, Any]  # what is known about one method or metric
 
 
@@ -94,22 +84,25 @@ def blocks(
     return parts
 
 
-def control_ids(
-    methods: Sequence[Record], classes: Collection[str] | None = None
-) -> frozenset[str]:
-    """Return the run ids of the controls, or of those of some classes: a run id may be any name."""
-    ours = [record for record in methods if record["kind"] == "control"]
+def control_ids(methods: Sequence[Record], role: str | None = None) -> frozenset[str]:
+    """Return the run ids of the controls, or of those with one role: a run id may be any name."""
     return frozenset(
-        record["method"] for record in ours if classes is None or record["class"] in classes
+        record["method"]
+        for record in methods
+        if record["kind"] == "control" and role in (None, record["role"])
     )
 
 
 def blind_ids(methods: Sequence[Record]) -> frozenset[str]:
-    """Return the run ids of the controls `BLIND`, and of wrappers around one: a blurred edge map is as blind."""
-    innermost = [
-        {**record, "class": record.get("changes") or record["class"]} for record in methods
-    ]
-    return control_ids(innermost, BLIND)
+    """Return the run ids of the controls that look neither at the network nor at a truth."""
+    return frozenset(
+        record["method"] for record in methods if record["kind"] == "control" and record["is_blind"]
+    )
+
+
+def surrogates_used(methods: Sequence[Record]) -> frozenset[str]:
+    """Return the run ids of the surrogates that some method explains with."""
+    return frozenset(record["surrogate"] for record in methods if record["surrogate"])
 
 
 def method_order(

@@ -27,6 +27,7 @@ from gpex_bench.types.values import (
     Prototype,
     Query,
     Removal,
+    Role,
     Split,
     Truth,
     settings,
@@ -52,6 +53,7 @@ __all__ = [
     "Query",
     "Recipe",
     "Removal",
+    "Role",
     "Source",
     "Split",
     "Study",
@@ -268,12 +270,12 @@ class Explainer(ABC):
     reference: ClassVar[str]  # BibTeX key in docs/references.bib
     cost: ClassVar[str]  # what an explanation costs, in rows that go through the network
     kind: str  # gradient, propagation, perturbation, evolutionary, surrogate, examples, control; a wrapper: its other
+    role: ClassVar[Role] = Role.METHOD  # of a control: what it is a control of
     explains: ClassVar[type] = Attribution
     needs: frozenset[Need] = frozenset()  # a class attribute, or a property of a wrapper
     offers: frozenset[Need] = frozenset()  # to metrics: RESIDUAL, if its attributions have one
-    surrogate: str | None = (
-        None  # run id of the fitted thing it uses; a class attribute or a hyperparameter
-    )
+    # run id of the surrogate that it explains with; a class attribute or a hyperparameter
+    surrogate: str | None = None
     axioms: ClassVar[frozenset[Axiom]] = frozenset()
 
     @abstractmethod
@@ -315,6 +317,8 @@ class Metric(ABC):
         None  # why a better map need not score better than its negation; printed on the page
     )
     scores: ClassVar[type] = Attribution
+    # whether a score is the share of relevance that lies inside the planted truth
+    is_share_of_truth: ClassVar[bool] = False
     needs: ClassVar[frozenset[Need]] = frozenset()
 
     def measurements(self) -> tuple[Measurement, ...]:

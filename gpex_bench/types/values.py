@@ -47,6 +47,25 @@ class Axiom(StrEnum):
     DUMMY = "dummy"  # a feature that the network ignores gets zero
 
 
+class Role(StrEnum):
+    """What an explainer is to the others of a run; tables and sentences use the value as its word."""
+
+    METHOD = "method"  # one of those that are compared
+    RANDOM = "random"  # scores of no information
+    CONSTANT = "constant"  # the same relevance everywhere
+    EDGES = "edge detector"
+    INPUT = "input"  # shows the input, whatever the network does
+    ORACLE = "oracle"  # the planted truth
+    INVERTED = "inverted"  # another explainer's map with its sign flipped
+    BLURRED = "blurred"  # another explainer's map after a blur
+    CONTROL = "control"  # any other control
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether it looks neither at the network nor at a truth."""
+        return self in (Role.RANDOM, Role.CONSTANT, Role.EDGES, Role.INPUT)
+
+
 @value
 class Split:
     """Rows of a dataset."""

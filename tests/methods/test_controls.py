@@ -11,9 +11,10 @@ from gpex_bench.contract import toys
 from gpex_bench.families.wrapper import Wrapper
 from gpex_bench.models.altered.random_weights import drawn_anew
 from gpex_bench.plugins.registry import plugins
-from gpex_bench.stages.aggregate import method_record
-from gpex_bench.tables.order import BLIND, RANDOM, blind_ids, control_ids
-from gpex_bench.types import Need
+from gpex_bench.stages.aggregate import method_records
+from gpex_bench.statistics import informative
+from gpex_bench.tables.order import blind_ids, control_ids, surrogates_used
+from gpex_bench.types import Need, Role, settings
 
 
 @pytest.fixture
@@ -160,15 +161,15 @@ def test_oracle_refuses_what_has_no_truth(toy, formula, task, query, method, nor
         method("oracle").explain(task(formula(lambda x: x, 3), x), query(x))
 
 
-def test_the_report_knows_which_controls_are_blind():
+def test_controls_that_look_at_nothing_declare_a_blind_role():
     """A control that needs no truth and changes no other map looks at neither the network nor a truth."""
     classes = [
         plugin.cls for plugin in plugins("method").values() if not issubclass(plugin.cls, Wrapper)
     ]
-    blind = {
-        cls.__name__ for cls in classes if cls.kind == "control" and Need.TRUTH not in cls.needs
-    }
-    assert blind == set(BLIND)
+    for cls in classes:
+        looks_at_nothing = cls.kind == "control" and Need.TRUTH not in cls.needs
+        assert cls.role.is_blind == looks_at_nothing, cls
+        assert (cls.role is not Role.METHOD) == (cls.kind == "control"), cls
 
 
 def test_a_changed_blind_control_is_blind(method):
@@ -183,6 +184,53 @@ def test_a_changed_blind_control_is_blind(method):
         "blurred_lrp": method("smoothed", of=method("lrp")),
         "lrp": method("lrp"),
     }
-    records = [method_record(name, explainer) for name, explainer in used.items()]
+    records = method_records(used)
     assert blind_ids(records) == {"edges", "blurred", "inverted_blurred", "blurred_random"}
-    assert control_ids(records, RANDOM) == set()  # a blurred random map is no longer a random one
+    # a blurred random map is no longer a random one
+    assert control_ids(records, Role.RANDOM) == set()
+    assert control_ids(records, Role.BLURRED) == {"blurred", "blurred_random"}
+    changed = {record["method"]: record["of"] for record in records}
+    assert changed["inverted_blurred"] == "blurred" and changed["blurred_lrp"] == "lrp"
+    assert changed["inverted_oracle"] == ""  # the run has no oracle by itself
+
+
+def test_a_renamed_random_control_keeps_its_role(method):
+    """A third party's class has another name; role and result depend on what it declares."""
+
+    @settings
+    class Noise(type(method("random_map"))):
+        draws: int = 1
+
+    theirs, ours = Noise(), method("random_map")
+    used = {
+        "noise": theirs,
+        "blurred": method("smoothed", of=theirs),
+        "absolute": method("absolute", of=theirs),
+        "ours": ours,
+    }
+    records = {record["method"]: record for record in method_records(used)}
+    assert records["noise"]["role"] == records["ours"]["role"] == "random"
+    assert records["noise"]["class"] == "Noise"
+    assert records["blurred"]["role"] == "blurred" and records["blurred"]["of"] == "noise"
+    assert records["absolute"]["role"] == "control"
+    assert all(record["is_blind"] for record in records.values())
+    assert control_ids(list(records.values()), Role.RANDOM) == {"noise", "ours"}
+    assert blind_ids(list(records.values())) == set(used)
+
+
+def test_no_role_depends_on_the_name_of_a_class(method):
+    made = {"oracle": method("oracle"), "edges": method("edge_detector"), "lrp": method("lrp")}
+    made["flipped"] = method("inverted", of=made["oracle"])
+    records = method_records(made)
+    renamed = [{**record, "class": "Renamed", "hyperparameters": {}} for record in records]
+    for known in (informative.roles(records), informative.roles(renamed)):
+        assert known.of(Role.ORACLE) == {"oracle"} and known.of(Role.EDGES) == {"edges"}
+        assert known.inverted == {"flipped"} and known.blind == {"edges"}
+        assert known.changed == {("oracle", "flipped"): Role.INVERTED}
+
+
+def test_the_surrogate_of_a_method_is_a_field_of_its_record(method):
+    explainer = method("gpex_attribution", surrogate="other")
+    records = method_records({"gp": explainer, "lrp": method("lrp")})
+    assert [record["surrogate"] for record in records] == ["other", None]
+    assert surrogates_used(records) == {"other"}

@@ -336,7 +336,7 @@ def test_the_verdict_is_about_the_surrogates_that_methods_explain_with() -> None
     )
     assert match.surrogate == "gpex" and match.mean_r == below_one(chosen["mean"].mean())
     assert f"<b>{match.mean_r}</b> <small>gpex</small>" in html().split('id="ranking"')[0]
-    without = [{**record, "needs": []} for record in METHODS]
+    without = [{**record, "surrogate": None} for record in METHODS]
     every = verdict.explained_with(without, inputs()["agreement"])
     assert set(every["surrogate"]) == set(synthetic.SURROGATES)
 

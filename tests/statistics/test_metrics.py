@@ -22,7 +22,7 @@ NO_VARIANTS = pd.DataFrame(columns=list(VARIANT_SCORES))
 
 
 def block(made: dict[str, np.ndarray], up: bool = True) -> Units:
-    controls = [name for name in made if name in scores.CLASSES]
+    controls = [name for name in made if name in scores.ROLES]
     (found,) = units(scores.table(made), {"srg": up}, controls)
     return found
 
@@ -133,15 +133,17 @@ def test_controls_are_named_by_what_they_are_for() -> None:
     records += [
         {
             "method": "flipped",
-            "class": "Inverted",
             "kind": "control",
-            "hyperparameters": {"of": "Ig()"},
+            "role": "inverted",
+            "of": "ig",
+            "is_blind": False,
         },
         {
             "method": "soft",
-            "class": "Smoothed",
             "kind": "gradient",
-            "hyperparameters": {"sigma": "2", "of": "Ig()"},
+            "role": "blurred",
+            "of": "ig",
+            "is_blind": False,
         },
     ]
     made |= scores.made({"flipped": -0.6, "soft": 0.55}, seed=3)

@@ -16,7 +16,7 @@ QUALITY = {"ig": 0.60, "gxi": 0.59, "lrp": 0.5, "lime": 0.3, "random": 0.0, "edg
 
 
 def block(made: dict[str, np.ndarray], up: bool = True) -> Units:
-    controls = [name for name in made if name in scores.CLASSES]
+    controls = [name for name in made if name in scores.ROLES]
     (found,) = units(scores.table(made), {"srg": up}, controls)
     return found
 

@@ -26,7 +26,7 @@ NEMENYI = {
 
 
 def block(made: dict[str, np.ndarray], model: str = "m") -> Units:
-    controls = [name for name in made if name in scores.CLASSES]
+    controls = [name for name in made if name in scores.ROLES]
     (found,) = units(scores.table(made, model=model), {"srg": True}, controls)
     return found
 

@@ -9,6 +9,7 @@ from gpex_bench import plots
 from gpex_bench.surrogates.agreement import statistics
 from gpex_bench.surrogates.agreement.statistics import Outputs
 from gpex_bench.tables.columns import MAIN_CURVE
+from gpex_bench.types import Role
 
 NETWORKS = {"breast_cancer": "mlp", "mnist5k": "cnn", "shapes": "thin_resnet"}
 HEADS = {
@@ -45,6 +46,18 @@ METRICS = {  # what it measures, direction, scale
     "class_purity": ("examples", True, 1.0),
 }
 EXAMPLES = {"gpex_neighbours", "random_examples"}
+ROLES = {
+    "random_examples": Role.RANDOM,
+    "random_map": Role.RANDOM,
+    "edge_detector": Role.EDGES,
+    "oracle": Role.ORACLE,
+}
+
+
+def role_of(name: str, kind: str) -> str:
+    """Return the role of a method of this run."""
+    other = "control" if kind == "control" else "method"
+    return ROLES.get(name, Role(other)).value
 
 
 def methods() -> list[dict]:
@@ -58,9 +71,11 @@ def methods() -> list[dict]:
             "hyperparameters": {"n_steps": "50", "rule": "'trapezoid'"}
             if kind != "control"
             else {},
-            "needs": {"gradient": ["gradient"]}.get(
-                kind, ["surrogate gpex"] if name.startswith("gpex") else []
-            ),
+            "role": role_of(name, kind),
+            "of": "",
+            "is_blind": Role(role_of(name, kind)).is_blind,
+            "needs": ["gradient"] if kind == "gradient" else [],
+            "surrogate": "gpex" if name.startswith("gpex") else None,
             "explains": "Examples" if name in EXAMPLES else "Attribution",
         }
         for name, (kind, *_) in QUALITY.items()

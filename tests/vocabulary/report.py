@@ -11,6 +11,7 @@ import pandas as pd
 from gpex_bench.statistics.outcomes import outcome_table
 from gpex_bench.tables.columns import PLACE, SKIPPED
 from gpex_bench.tables.order import control_ids, groups
+from gpex_bench.types import Role
 
 
 def statistics_frames(
@@ -204,27 +205,35 @@ MEASURES = {
 def large_methods() -> list[dict[str, Any]]:
     """Return cards of 45 methods, six of them controls."""
     controls = [
-        ("random_map", "RandomMap"),
-        ("edge_detector", "EdgeDetector"),
-        ("oracle", "Oracle"),
-    ]
-    controls += [
-        ("inverted_oracle", "Inverted"),
-        ("input_itself", "InputItself"),
-        ("blurred_self", "Blurred"),
+        ("random_map", Role.RANDOM),
+        ("edge_detector", Role.EDGES),
+        ("oracle", Role.ORACLE),
+        ("inverted_oracle", Role.INVERTED),
+        ("input_itself", Role.INPUT),
+        ("blurred_self", Role.CONTROL),
     ]
     common = {
         "reference": "bach2015pixel",
         "hyperparameters": {"budget": "50"},
+        "class": "Method",
+        "of": "",
         "needs": [],
+        "surrogate": None,
         "explains": "Attribution",
     }
-    named = [(f"{KINDS[at % 5]}_method_{at}", f"Method{at}", KINDS[at % 5]) for at in range(39)]
-    named += [(name, cls, "control") for name, cls in controls]
+    named = [(f"{KINDS[at % 5]}_method_{at}", Role.METHOD, KINDS[at % 5]) for at in range(39)]
+    named += [(name, role, "control") for name, role in controls]
     words = "Says in one line what the method does to the network, and with what."
     return [
-        {"method": name, "class": cls, "kind": kind, "description": words, **common}
-        for name, cls, kind in named
+        {
+            "method": name,
+            "kind": kind,
+            "role": role.value,
+            "is_blind": role.is_blind,
+            "description": words,
+            **common,
+        }
+        for name, role, kind in named
     ]
 
 

@@ -8,21 +8,14 @@ import numpy as np
 import pandas as pd
 
 from gpex_bench.tables.columns import SCORES
+from gpex_bench.types import Role
 
-KINDS = {
-    "RandomMap": "control",
-    "Constant": "control",
-    "EdgeDetector": "control",
-    "InputItself": "control",
-    "Oracle": "control",
-    "Inverted": "control",
-}
-CLASSES = {
-    "random": "RandomMap",
-    "constant": "Constant",
-    "edges": "EdgeDetector",
-    "oracle": "Oracle",
-    "inverted_oracle": "Inverted",
+ROLES = {
+    "random": Role.RANDOM,
+    "constant": Role.CONSTANT,
+    "edges": Role.EDGES,
+    "oracle": Role.ORACLE,
+    "inverted_oracle": Role.INVERTED,
 }
 
 
@@ -39,17 +32,18 @@ def table(
 
 
 def methods(names: list[str]) -> list[dict]:
-    """Return the records of methods; the names in CLASSES are controls, all others are gradient methods."""
+    """Return the records of methods; the names in ROLES are controls, all others are gradient methods."""
     records = []
     for name in names:
-        cls = CLASSES.get(name, name.title())
-        made = {"of": "Oracle()"} if name == "inverted_oracle" else {}
+        is_inverted = name == "inverted_oracle"
+        role = ROLES.get(name, Role.METHOD)
         records.append(
             {
                 "method": name,
-                "class": cls,
-                "kind": KINDS.get(cls, "gradient"),
-                "hyperparameters": made,
+                "kind": "control" if name in ROLES else "gradient",
+                "role": role.value,
+                "of": "oracle" if is_inverted else "",
+                "is_blind": role.is_blind,
             }
         )
     return records
@@ -60,7 +54,7 @@ def metrics(**higher_is_better: bool) -> list[dict]:
     return [
         {
             "metric": name,
-            "class": "MassAccuracy" if name == "mass" else name,
+            "is_share_of_truth": name == "mass",
             "higher_is_better": up,
             "chance": 0.0,
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ import pandas as pd
 from gpex_bench import plots
 from gpex_bench.plots import Drawing, Looks
 from gpex_bench.statistics.outcomes import agreement_summary
-from gpex_bench.tables.order import Record, natural, surrogate_order
+from gpex_bench.tables.order import Record, natural, surrogate_order, surrogates_used
 from gpex_bench.types import Dataset
 
 N_LOOKS = 5
@@ -19,7 +19,7 @@ Figures = Iterator[
 ]  # file stem, section of the report, dataset, drawing
 
 
-def draw_agreement(tables: Mapping[str, pd.DataFrame], methods: Collection[Record]) -> Figures:
+def draw_agreement(tables: Mapping[str, pd.DataFrame], methods: Sequence[Record]) -> Figures:
     """Draw every head of every surrogate, what the variance is worth, and GP against network.
 
     The scatter plots are of the surrogates that some method explains with; of the one with the best match where no
@@ -28,7 +28,7 @@ def draw_agreement(tables: Mapping[str, pd.DataFrame], methods: Collection[Recor
     if tables["agreement"].empty:
         return
     summary = agreement_summary(tables["agreement"])
-    used = {need.removeprefix("surrogate ") for record in methods for need in record["needs"]}
+    used = surrogates_used(methods)
     for (dataset, model), here in summary.groupby(["dataset", "model"]):
         stem, points = f"{dataset}_{model}", tables["predictions"]
         points = points[(points["dataset"] == dataset) & (points["model"] == model)]

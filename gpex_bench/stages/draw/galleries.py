@@ -12,8 +12,8 @@ from gpex_bench.measurements.similarity import unit_ranks
 from gpex_bench.plots import Drawing, Gallery
 from gpex_bench.stages.draw.neighbours import draw_neighbours
 from gpex_bench.stages.draw.shown import Shown
-from gpex_bench.tables.order import RANDOM, Record, control_ids
-from gpex_bench.types import Attribution, Examples, Explanation
+from gpex_bench.tables.order import Record, control_ids
+from gpex_bench.types import Attribution, Examples, Explanation, Role
 
 N_SIDE_BY_SIDE = 10  # methods in the first gallery; all of them, by kind, stand in others
 N_FEW = 3  # inputs in the galleries of all methods
@@ -113,7 +113,7 @@ def grouped(
     )
     middle = len(ranked) // 2
     shown = list(dict.fromkeys([*ranked[:3], *ranked[middle - 1 : middle + 1], *ranked[-2:]]))
-    random = sorted(control_ids(methods, RANDOM) & set(maps))
+    random = sorted(control_ids(methods, Role.RANDOM) & set(maps))
     rest = [name for name in maps if name in ours and name not in random]
     parts = {
         f"best, median and worst by {headline}, and controls": [*shown, *random[:1], *rest[:2]]
