@@ -41,7 +41,7 @@ crosscheck: $(READY) ## compare the metrics with those of Quantus and captum; Qu
 		$$install --target .crosscheck --no-deps --require-hashes -r benchmarks/crosscheck/requirements.lock
 	PYTHONPATH=.crosscheck $(BIN)/python benchmarks/crosscheck/compare.py
 
-lock: ## resolve the dependencies anew (needs uv)
+lock: ## resolve the dependencies again (needs uv)
 	uv pip compile --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --no-annotate --all-extras --quiet pyproject.toml --output-file requirements.lock
 
