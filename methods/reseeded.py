@@ -2,7 +2,7 @@
 
 Perturbation explainers give another map each time (visani2022statistical counts how far). As a run
 id of its own a draw is scored like every method, so that the part of the explainer's own seed in a
-score can be split off (`benchmarks/variance_components.py`). An explainer without random numbers
+score can be split off (the study `variance`). An explainer without random numbers
 gives the same map.
 """
 

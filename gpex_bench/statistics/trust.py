@@ -5,18 +5,9 @@
 - seed agreement: Kendall's W of the methods' mean ranks under the training seeds; 1 is the same ranking under each.
 - separation: share of the pairs of different methods that are told apart.
 - random minus chance: mean score of the random control minus the chance value the metric declares.
-
-Four more are those of MetaQuantus (hedstroem2023meta), where scores under perturbed networks or inputs are given. Each
-method's scores are compared with its own unperturbed ones. Under a minor perturbation a metric should say the same
-(noise resilience: p value of Wilcoxon's test, and share of methods that keep their rank within a sample), under a
-disruptive one something else, and worse (adversary reactivity: 1 - p, and share of scores that get worse). Their mean
-is the meta-consistency. Departure: the authors' code compares the methods at each place of the sorted order; we compare
-each method's rank, which is what their paper defines.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -25,14 +16,11 @@ from scipy import stats
 
 from gpex_bench.statistics.bootstrap import CONFIDENCE, counts, percentile_interval, resampled_means
 from gpex_bench.statistics.informative import Roles
-from gpex_bench.statistics.pairs import Comparison, families, signed_rank, verdicts
+from gpex_bench.statistics.pairs import Comparison, families, verdicts
 from gpex_bench.statistics.ranking import N_RESAMPLES
 from gpex_bench.statistics.units import Units, sample_means
-from gpex_bench.tables.columns import PERTURBED, TRUST, require
-from gpex_bench.tables.order import groups
+from gpex_bench.tables.columns import TRUST
 from gpex_bench.types import Role
-
-STRENGTHS = ("minor", "disruptive")
 
 
 def table(units: Units, told: Comparison, known: Roles, chance: float | None) -> pd.DataFrame:
@@ -123,90 +111,3 @@ def _random(units: Units, known: Roles, chance: float | None) -> tuple[float, fl
     if chance is None or not found:
         return None
     return _over_samples(units, units.sign * sample_means(units.distinct[found]).mean(0) - chance)
-
-
-# --- under perturbation ---------------------------------------------------------------------------------------------
-
-
-def meta_consistency(
-    scores: pd.DataFrame,
-    perturbed: pd.DataFrame,
-    higher_is_better: Mapping[str, bool],
-    controls: Sequence[str] = (),
-) -> pd.DataFrame:
-    """Return noise resilience, adversary reactivity and their mean, of each metric on each network.
-
-    Args:
-        scores: the unperturbed ones.
-        perturbed: the same under perturbed networks or inputs; `strength` is "minor" or "disruptive", `perturbation`
-            counts the repetitions. Samples whose prediction changes under a minor perturbation (or stays under a
-            disruptive one) should not be in it.
-        higher_is_better: direction of each metric.
-        controls: left out.
-
-    Raises:
-        ValueError: a column is missing, or a strength is unknown.
-    """
-    require(perturbed, PERTURBED, "perturbed")
-    unknown = sorted(set(perturbed["strength"]) - set(STRENGTHS))
-    if unknown:
-        raise ValueError(f"perturbed.strength must be one of {STRENGTHS}, got {unknown}.")
-    rows = []
-    for (metric, dataset, model), part in groups(perturbed, ["metric", "dataset", "model"]):
-        here = scores[
-            (scores["dataset"] == dataset)
-            & (scores["model"] == model)
-            & (scores["metric"] == metric)
-        ]
-        base = _table(here, controls)
-        found: dict[str, list[float]] = {}
-        for (strength, _), block in groups(part, ["strength", "perturbation"]):
-            sign = 1 if higher_is_better[metric] else -1
-            for name, number in _reactions(
-                sign * base, sign * _table(block, controls), strength
-            ).items():
-                found.setdefault(name, []).append(number)
-        if len(found) == 4:
-            found["meta-consistency"] = [
-                float(np.mean([np.mean(numbers) for numbers in found.values()]))
-            ]
-        rows += [
-            (
-                metric,
-                dataset,
-                model,
-                name,
-                float(np.mean(numbers)),
-                float(np.min(numbers)),
-                float(np.max(numbers)),
-            )
-            for name, numbers in found.items()
-        ]
-    return pd.DataFrame(rows, columns=list(TRUST))
-
-
-def _table(scores: pd.DataFrame, controls: Sequence[str]) -> pd.DataFrame:
-    """Return a score for each sample and method that is no control, averaged over the seeds."""
-    ours = scores[~scores["method"].isin(list(controls))]
-    by_seed = ours.groupby(["sample", "method", "seed"])["score"].mean()
-    return by_seed.groupby(["sample", "method"]).mean().unstack("method")
-
-
-def _reactions(base: pd.DataFrame, other: pd.DataFrame, strength: str) -> dict[str, float]:
-    """Return the two properties of one perturbation; `low` and `high` of the table are those over perturbations."""
-    before, after = (frame.dropna() for frame in base.align(other, join="inner"))
-    before, after = before.align(after, join="inner")
-    if before.empty:
-        return {}
-    p_value, _ = signed_rank((after - before).to_numpy())
-    if strength == "minor":
-        kept = stats.rankdata(before, axis=1) == stats.rankdata(after, axis=1)
-        return {
-            "noise resilience (scores)": float(p_value.mean()),
-            "noise resilience (ranks)": float(kept.mean()),
-        }
-    worse = (after < before).to_numpy()
-    return {
-        "adversary reactivity (scores)": float(1 - p_value.mean()),
-        "adversary reactivity (ranks)": float(worse.mean()),
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field
@@ -41,8 +42,8 @@ def page(study: str, **content: Any) -> str:
     """Return a study's page: its template `sentences.md.j2`, filled with frames and values.
 
     A template decides nothing: what is significant, best or missing is a column of its frames. It
-    formats with the filters `number`, `estimate`, `percent`, `listed`, `records` and `markdown`,
-    and shows a figure with `image`.
+    formats with the filters `number`, `estimate`, `percent`, `count`, `listed`, `records` and
+    `markdown`, and shows a figure with `image`.
 
     Raises:
         jinja2.UndefinedError: the template uses a name that was not given.
@@ -99,6 +100,11 @@ def percent(share: float, places: int = 0) -> str:
     return f"{100 * share:.{places}f} %"
 
 
+def count(value: float) -> str:
+    """Write a whole number, or a dash where it is not known."""
+    return f"{value:.0f}" if math.isfinite(value) else "–"
+
+
 def listed(names: Sequence[Any], word: str = "and") -> str:
     """Write names as a list: "a", "a and b", "a, b and c"."""
     *others, last = [str(name) for name in names]
@@ -119,6 +125,7 @@ FILTERS = {
     "number": number,
     "estimate": estimate,
     "percent": percent,
+    "count": count,
     "listed": listed,
     "records": records,
     "markdown": plain_markdown,

@@ -107,10 +107,6 @@ FILL_AGREEMENT = (
     "n_with_controls",
 )
 
-# Scores of repeated runs, and of perturbed networks or inputs: what two studies start from.
-REPEATED = (*PLACE, "method", "data_seed", "seed", "draw", "sample", "score")
-PERTURBED = (*NETWORK, "seed", "method", "metric", "strength", "perturbation", "sample", "score")
-
 
 def require(frame: pd.DataFrame, columns: Iterable[str], name: str) -> pd.DataFrame:
     """Return the frame if it has these columns.

@@ -217,49 +217,6 @@ def test_random_control_at_chance() -> None:
     assert found.loc["separation", "value"] == 1.0 and found.loc["seed agreement", "value"] == 1.0
 
 
-def perturbed(made: dict[str, np.ndarray], minor: float, disruptive: float) -> pd.DataFrame:
-    parts = []
-    for strength, shift in (("minor", minor), ("disruptive", disruptive)):
-        for number in range(3):
-            rng = np.random.default_rng(number)
-            moved = {
-                name: values + shift + rng.normal(0, 0.001, values.shape)
-                for name, values in made.items()
-            }
-            parts.append(scores.table(moved).assign(strength=strength, perturbation=number))
-    return pd.concat(parts)
-
-
-def test_meta_consistency_of_a_good_and_of_a_useless_metric() -> None:
-    made = scores.made({"a": 3.0, "b": 2.0, "c": 1.0})
-    base = scores.table(made)
-    good, useless = (
-        trust.meta_consistency(base, perturbed(made, *shifts), {"srg": True}).set_index("property")[
-            "value"
-        ]
-        for shifts in ((0.0, -0.5), (-0.5, 0.0))
-    )
-    assert good["noise resilience (ranks)"] == good["adversary reactivity (ranks)"] == 1.0
-    assert (
-        good["adversary reactivity (scores)"] > 0.999
-        and useless["noise resilience (scores)"] < 0.001
-    )
-    parts = [name for name in good.index if name != "meta-consistency"]
-    assert len(parts) == 4 and good["meta-consistency"] == pytest.approx(good[parts].mean())
-    assert good["meta-consistency"] > 0.8 > 0.6 > useless["meta-consistency"]
-    low = trust.meta_consistency(base, perturbed(made, 0.0, -0.5), {"srg": False}).set_index(
-        "property"
-    )["value"]
-    assert low["adversary reactivity (ranks)"] == 0.0
-
-
-def test_unknown_strength_is_named() -> None:
-    made = scores.made({"a": 1.0, "b": 0.0})
-    bad = perturbed(made, 0, 0).assign(strength="huge")
-    with pytest.raises(ValueError, match=r"perturbed.strength must be one of .*, got \['huge'\]"):
-        trust.meta_consistency(scores.table(made), bad, {"srg": True})
-
-
 # --- variance components --------------------------------------------------------------------------------------------
 
 

@@ -1,19 +1,22 @@
-"""Scores under perturbed networks and inputs: what `inference.trust` judges the metrics by (hedstroem2023meta).
+"""Scores of metrics under perturbed networks and inputs (hedstroem2023meta).
 
-A perturbation is `minor` (the network says the same, so should the metric) or `disruptive` (it says something else, so
-should the metric). Networks: every weight is multiplied by a normal number with mean 1; the methods explain again.
-Inputs: uniform noise, within the range of the training data; the maps stay those of the intact inputs, except for
-metrics that explain again, which would else compare maps of two inputs (a departure). Sizes are those of the authors'
-code. Samples whose prediction changes under a minor perturbation, or stays under a disruptive one, are
-left out, as there.
+A perturbation is minor (the network says the same, so should the metric) or disruptive (it says
+something else, so should the metric).
+
+- Networks: every weight is multiplied by a normal number with mean 1. The methods explain again.
+- Inputs: uniform noise, within the range of the training data. The maps stay those of the intact
+  inputs, except for metrics that explain again: these would compare maps of two inputs (a departure
+  from the authors' code).
+
+Samples whose prediction changes under a minor perturbation, or does not change under a disruptive
+one, are left out, as in the authors' code.
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import torch
@@ -21,137 +24,163 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from gpex_bench.measurements import first, measured
+from gpex_bench.studies.metric_trust.plan import Perturbation, Strength
 from gpex_bench.types import Attribution, Case, Explainer, Metric, Model, Query, Task
 from gpex_bench.types.draws import uniform
 
-Space = Literal["network", "input"]
-Strength = Literal["minor", "disruptive"]
-SIZES = {
-    ("network", "minor"): 0.001,  # standard deviation of the factors
-    ("network", "disruptive"): 2.0,
-    ("input", "minor"): 0.001,  # half the width of the noise, in units of the input
-    ("input", "disruptive"): 5.0,
-}
+SCORES = ("seed", "method", "metric", "sample", "score")
+PERTURBED = ("seed", "method", "metric", "space", "strength", "perturbation", "sample", "score")
 
 
-def perturbed(
-    task: Task, query: Query, space: Space, strength: Strength, number: int
-) -> tuple[Task, Query]:
-    """Return a task with a perturbed network, or a query with perturbed inputs; the other is as it was.
+def disturb(  # noqa: PLR0913 - keyword-only
+    metrics: Mapping[str, Metric],
+    methods: Mapping[str, Explainer],
+    task: Task,
+    query: Query,
+    *,
+    perturbations: Sequence[Perturbation],
+    n_explained_again: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the scores of every method without perturbation (`SCORES`) and with (`PERTURBED`).
 
     Args:
-        task: whose seed the perturbation follows.
+        metrics: by run id; they apply to all the methods.
+        methods: by run id; they give attributions.
+        task: the network of one training seed.
         query: what is explained.
-        space: what is perturbed.
-        strength: how much, see SIZES.
-        number: another number gives another perturbation.
+        perturbations: each is tried on every method.
+        n_explained_again: samples that metrics see which explain again, the first ones.
     """
-    size, purpose = SIZES[space, strength], f"{space} {strength} {number}"
-    if space == "network":
-        return dataclasses.replace(task, model=_noisy(task.model, size, purpose, task.seed)), query
-    x, train = query.x, task.data.train.x
-    noise = size * (2 * uniform(purpose, task.seed, query.sample, x[0].numel()) - 1).view(
-        x.shape
-    ).to(x)
-    moved = (x + noise).clamp(float(train.min()), float(train.max()))
+    plain, perturbed = [], []
+    for method, explainer in methods.items():
+        intact = explained(explainer, task, query)
+        found = scores(metrics, intact, intact, n_explained_again)
+        plain.append(_table(found, method, query, task.seed))
+
+        for perturbation in perturbations:
+            there = perturb(task, query, perturbation)
+            again = explained(explainer, *there)
+            # noise on an input leaves the map that is judged as it was
+            judged = again if perturbation.space == "network" else _seen_at(intact, again)
+            found = scores(metrics, judged, again, n_explained_again)
+
+            table = _table(found, method, query, task.seed)
+            is_kept = kept(*there, perturbation.strength)
+            table = table[table["sample"].isin(query.sample[is_kept].tolist())]
+            perturbed.append(
+                table.assign(
+                    space=perturbation.space,
+                    strength=perturbation.strength,
+                    perturbation=perturbation.number,
+                )
+            )
+
+    return (
+        pd.concat(plain, ignore_index=True)[list(SCORES)],
+        pd.concat(perturbed, ignore_index=True)[list(PERTURBED)],
+    )
+
+
+def perturb(task: Task, query: Query, perturbation: Perturbation) -> tuple[Task, Query]:
+    """Return a task with a perturbed network, or a query with perturbed inputs.
+
+    The other one of the two is as it was. The perturbation depends on the task's seed, and that of
+    an input on the sample.
+    """
+    purpose = f"{perturbation.space} {perturbation.strength} {perturbation.number}"
+    if perturbation.space == "network":
+        noisy = _noisy(task.model, perturbation.size, purpose, task.seed)
+        return dataclasses.replace(task, model=noisy), query
+
+    draws = uniform(purpose, task.seed, query.sample, query.x[0].numel())
+    noise = perturbation.size * (2 * draws - 1).view(query.x.shape).to(query.x)
+    train = task.data.train.x
+    moved = (query.x + noise).clamp(float(train.min()), float(train.max()))
     return task, Query(x=moved, target=query.target, sample=query.sample)
 
 
 def _noisy(network: Model, size: float, purpose: str, seed: int) -> Model:
-    start = int(uniform(purpose, seed, torch.zeros(1, dtype=torch.long), 1) * 2**31)
-    generator = torch.Generator().manual_seed(start)
+    """Return a copy of a network whose weights are multiplied by 1 + size * normal numbers."""
+    start = uniform(purpose, seed, torch.zeros(1, dtype=torch.long), 1)
+    generator = torch.Generator().manual_seed(int(start * 2**31))
+
     twin = copy.deepcopy(network)
     with torch.no_grad():
         for weight in twin.parameters():
-            weight.mul_((1 + size * torch.randn(weight.shape, generator=generator)).to(weight))
+            factors = 1 + size * torch.randn(weight.shape, generator=generator)
+            weight.mul_(factors.to(weight))
     return twin
 
 
 def kept(task: Task, query: Query, strength: Strength) -> Bool[Tensor, "batch"]:
-    """Return which samples count: the network still names the target, or under a disruption does not."""
+    """Return which samples count.
+
+    Under a minor perturbation the network must still predict the target, under a disruptive one it
+    must not.
+    """
     with torch.no_grad():
-        same = task.model(query.x).argmax(1) == query.target
-    return same if strength == "minor" else ~same
+        is_target = task.model(query.x).argmax(1) == query.target
+    return is_target if strength == "minor" else ~is_target
 
 
-def trust_scores(
-    metrics: Mapping[str, Metric], cases: tuple[Case, Case], about: tuple[Task, Query], n_again: int
+def scores(
+    metrics: Mapping[str, Metric], judged: Case, again: Case, n_explained_again: int
 ) -> dict[str, Tensor]:
-    """Return each metric's scores of an explainer, at a network and inputs that may be others than the map's own.
+    """Return each metric's scores, one number a sample.
 
     Args:
         metrics: by run id.
-        cases: whose map metrics that do not explain again judge, and whose map the others do.
-        about: the network and the inputs that the metrics look at.
-        n_again: samples that metrics which explain again see, the first ones.
+        judged: what metrics score that do not explain again.
+        again: what metrics score that explain again.
+        n_explained_again: how many samples of `again`, the first ones.
     """
-    plain, again = (
-        Case(task=about[0], query=about[1], explanation=case.explanation, explainer=case.explainer)
-        for case in cases
-    )
-    whole = measured(plain, [metric for metric in metrics.values() if not metric.re_explains])
-    few = measured(
-        first(again, n_again), [metric for metric in metrics.values() if metric.re_explains]
-    )
+    once = [metric for metric in metrics.values() if not metric.re_explains]
+    repeatedly = [metric for metric in metrics.values() if metric.re_explains]
+    whole = measured(judged, once)
+    few = measured(first(again, n_explained_again), repeatedly)
+
     return {
         name: metric.score(few if metric.re_explains else whole) for name, metric in metrics.items()
     }
 
 
-def trials(
-    metrics: Mapping[str, Metric],
-    methods: Mapping[str, Explainer],
-    about: tuple[Task, Query],
-    sizes: tuple[int, int],
-) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
-    """Return the scores of every method without perturbation, and by space with it.
+def explained(explainer: Explainer, task: Task, query: Query) -> Case:
+    """Return what an explainer says about some samples, ready to be scored.
 
-    Args:
-        metrics: by run id; those that apply to all the methods.
-        methods: by run id; they give attributions.
-        about: the network and the inputs.
-        sizes: perturbations of each kind, and samples of metrics that explain again.
+    Raises:
+        ValueError: it does not give attributions.
     """
-    task, query = about
-    n_perturbations, n_again = sizes
-    plain, others = [], {"network": [], "input": []}  # type: ignore[var-annotated]
-    for method, explainer in methods.items():
-        case = _case(explainer, task, query)
-        plain += _rows(
-            method, trust_scores(metrics, (case, case), about, n_again), query, task.seed
-        )
-        for space, strength in SIZES:
-            for number in range(n_perturbations):
-                there = perturbed(task, query, space, strength, number)  # type: ignore[arg-type]
-                anew = _case(explainer, *there)
-                found = trust_scores(
-                    metrics, (anew if space == "network" else case, anew), there, n_again
-                )
-                rows = pd.DataFrame(_rows(method, found, query, task.seed))
-                counts = set(query.sample[kept(*there, strength)].tolist())  # type: ignore[arg-type]
-                rows = rows[rows["sample"].isin(counts)]
-                others[space].append(rows.assign(strength=strength, perturbation=number))
-    return pd.DataFrame(plain), {space: pd.concat(tables) for space, tables in others.items()}
-
-
-def _case(explainer: Explainer, task: Task, query: Query) -> Case:
-    found = explainer.explain(task, query)
-    if not isinstance(found, Attribution):
+    explanation = explainer.explain(task, query)
+    if not isinstance(explanation, Attribution):
         raise ValueError(
-            f"methods must give attributions, {type(explainer).__name__} gives {type(found).__name__}."
+            f"methods must give attributions, {type(explainer).__name__} gives "
+            f"{type(explanation).__name__}; leave it out."
         )
-    return Case(task=task, query=query, explanation=found, explainer=explainer)
+    return Case(task=task, query=query, explanation=explanation, explainer=explainer)
 
 
-def _rows(method: str, scores: Mapping[str, Tensor], query: Query, seed: int) -> list[dict]:
-    return [
-        {
-            "seed": seed,
-            "method": method,
-            "metric": metric,
-            "sample": int(sample),
-            "score": float(score),
-        }
-        for metric, found in scores.items()
-        for sample, score in zip(query.sample, found, strict=False)
+def _seen_at(case: Case, other: Case) -> Case:
+    """Return a case's explanation at the network and the inputs of another case."""
+    return Case(
+        task=other.task,
+        query=other.query,
+        explanation=case.explanation,
+        explainer=case.explainer,
+    )
+
+
+def _table(scores: Mapping[str, Tensor], method: str, query: Query, seed: int) -> pd.DataFrame:
+    """Return one row for each metric and sample; some metrics score the first samples only."""
+    parts = [
+        pd.DataFrame(
+            {
+                "seed": seed,
+                "method": method,
+                "metric": metric,
+                "sample": query.sample[: len(values)].tolist(),
+                "score": values.double().tolist(),
+            }
+        )
+        for metric, values in scores.items()
     ]
+    return pd.concat(parts, ignore_index=True)

@@ -1,175 +1,158 @@
-"""Scores of runs repeated in all that is random → how much of the variance each source makes, and what to average."""
+"""Variance of each source → what makes most of it, and how much of each source to average."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
-from gpex_bench.plots.style import Drawing
-from gpex_bench.statistics.components import SOURCES, repeated
-from gpex_bench.studies.variance.figure import repetition_bars
-from gpex_bench.tables.order import records
-from gpex_bench.tables.words import number
+from gpex_bench.studies.answer import Answer, page
+from gpex_bench.studies.variance.figure import variance_bars
+from gpex_bench.studies.variance.measure import SOURCES, split
+from gpex_bench.studies.variance.plan import Variance
+from gpex_bench.tables.order import groups, ordered
 
-MATTERS = 0.1  # share of a single score's variance from which on a source matters
-ERROR = 0.1  # standard error that is aimed at, as a share of the range of the methods' mean scores
-PLACE = ["dataset", "model", "metric"]
-WORDS = (
-    "data seed{}",
-    "training{} of each",
-    "sample{} of each",
-    "",
-    "draw{} of each map",
-)  # the residual: none
+NETWORK = ("dataset", "model")
+SCORE = (*NETWORK, "metric")
+ROUNDING = 1e-9  # a number of levels that is so little above a whole number is that number
 
 
-@dataclass(frozen=True)
-class Repetition:
-    """What was found."""
-
-    table: pd.DataFrame  # one row per dataset, model, metric, method and source
-    drawings: dict[str, Drawing]  # by "dataset_model"
-    sentences: str
-
-
-def repetition(scores: pd.DataFrame) -> Repetition:
-    """Split the variance of every metric and method.
+def answer(scores: pd.DataFrame, plan: Variance) -> Answer:
+    """Answer where the variance of every metric and method comes from.
 
     Args:
-        scores: columns `tables.columns.REPEATED`.
+        scores: columns `measure.REPEATED`.
+        plan: the study.
     """
-    table = with_design(repeated(scores))
-    drawings, said = {}, []
-    for (dataset, model), part in table.groupby(PLACE[:2], sort=True):
-        drawings[f"{dataset}_{model}"] = repetition_bars(part)
-        for metric, rows in part.groupby("metric", sort=False):
-            said.append(f"**{metric}** ({dataset}, {model}). {_dominates(rows)} {_averaged(rows)}")
-    return Repetition(table, drawings, "\n\n".join([*said, _how(scores)]) + "\n")
+    table = with_design(split(scores), plan.error)
+    drawings = {
+        "_".join(map(str, network)): variance_bars(part) for network, part in groups(table, NETWORK)
+    }
+
+    text = page(
+        "variance",
+        plan=plan,
+        leading=leading(table),
+        explainer_seeds=explainer_seeds(table, plan.matters),
+        designs=designs(table),
+        figures=[
+            {"stem": stem, "title": drawing.title} for stem, drawing in sorted(drawings.items())
+        ],
+        repeated=_counts(scores),
+    )
+    return Answer(table=ordered(table), drawings=drawings, sentences=text)
 
 
-def with_design(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with `average`: how many levels of each source keep the mean's standard error within `ERROR`.
+def with_design(table: pd.DataFrame, aim: float) -> pd.DataFrame:
+    """Return the table with `error` and `average`.
 
-    Each source gets an equal share of the squared error. A network or a sample belongs to one data seed, so that its
-    number is for each data seed; draws are for each map. The residual is averaged by trainings x samples, and raises
-    the number of samples where these are too few.
+    `error` is the standard error that is aimed at, and `average` says how many levels of each
+    source keep the mean's standard error within it. A network or a sample belongs to one data seed,
+    so that its number is for each data seed; draws are for each map.
+
+    Args:
+        table: of `measure.split`.
+        aim: the standard error, as a share of the range of the methods' mean scores.
     """
     parts = []
-    for _, part in table.groupby(PLACE, sort=True):
-        span = part["mean"].max() - part["mean"].min()
-        for _, rows in part.groupby("method", sort=True):
-            variance = dict(zip(rows["source"], rows["variance"], strict=True))
-            counts = design(variance, ERROR * span)
-            parts.append(
-                rows.assign(
-                    error=ERROR * span, average=[counts[source] for source in rows["source"]]
-                )
-            )
+    for _, part in groups(table, SCORE):
+        error = aim * (part["mean"].max() - part["mean"].min())
+        for _, rows in groups(part, ["method"]):
+            counts = design(dict(zip(rows["source"], rows["variance"], strict=True)), error)
+            parts.append(rows.assign(error=error, average=rows["source"].map(counts)))
     return pd.concat(parts, ignore_index=True)
 
 
 def design(variance: Mapping[str, float], error: float) -> dict[str, float]:
-    """Return how many levels of each source to average; NaN for the residual, and where methods do not differ."""
+    """Return how many levels of each source to average for a standard error.
+
+    Each source gets an equal share of the squared error. The residual has no levels of its own
+    (NaN): it is averaged by trainings x samples, and raises the number of samples where these are
+    too few. All are NaN where the error is 0, because the methods do not differ.
+    """
     if not error > 0:
         return dict.fromkeys(variance, math.nan)
-    each = {
-        source: len(variance) * value / error**2 for source, value in variance.items()
-    }  # levels in all
 
-    def whole(count: float) -> float:
-        return max(1.0, float(math.ceil(count - 1e-9)))  # a hair above a whole number is rounding
+    # levels that a source needs in all, over all data seeds
+    needed = {source: len(variance) * value / error**2 for source, value in variance.items()}
 
-    data = whole(each["data seed"])
-    training = whole(each["training seed"] / data)
-    sample = whole(max(each["sample"] / data, each["residual"] / (data * training)))
-    draw = whole(each.get("explainer seed", 0.0) / (data * training * sample))
-    counts = (data, training, sample, math.nan, draw)
-    return {
-        source: count for source, count in zip(SOURCES, counts, strict=True) if source in variance
+    data = _whole(needed["data seed"])
+    training = _whole(needed["training seed"] / data)
+    sample = _whole(max(needed["sample"] / data, needed["residual"] / (data * training)))
+    draw = _whole(needed.get("explainer seed", 0.0) / (data * training * sample))
+
+    counts = {
+        "data seed": data,
+        "training seed": training,
+        "sample": sample,
+        "residual": math.nan,
+        "explainer seed": draw,
     }
+    return {source: counts[source] for source in variance}
 
 
-def _dominates(rows: pd.DataFrame) -> str:
-    """Say which source makes most of the variance of single scores, and where the explainer's own seed matters."""
-    known = rows.dropna(subset="share")
-    if known.empty:
-        return "No score varies."
-    first = known.loc[known.groupby("method")["share"].idxmax()]
-    leads = []
-    for source in (source for source in SOURCES if source in set(first["source"])):
-        part = first[first["source"] == source]
-        leads.append(f"{_named(source)} for {_listed(part['method'])} ({_percent(part['share'])})")
-    own = known[known["source"] == "explainer seed"].sort_values("share", ascending=False)
-    matters = [
-        f"{row['method']} ({100 * row['share']:.0f} %)"
-        for row in records(own)
-        if row["share"] >= MATTERS
-    ]
-    rest = own[own["share"] < MATTERS]
-    about = (
-        f"matters (at least {100 * MATTERS:.0f} % of the variance) for {_listed(matters)}"
-        if matters
-        else ""
-    )
-    if len(rest):
-        less = f"makes at most {100 * rest['share'].max():.1f} % for {_listed(rest['method'])}"
-        about = f"{about} and {less}" if about else less
-    told = f"; the explainer's own seed {about}" if about else "; explainer seeds were not repeated"
-    return f"Most of the variance of a single score comes from {', '.join(leads)}{told}."
+def _whole(count: float) -> float:
+    """Return the next whole number, at least 1."""
+    return max(1.0, float(math.ceil(count - ROUNDING)))
 
 
-def _averaged(rows: pd.DataFrame) -> str:
-    """Say how many levels of each source suffice for all methods, and which method asks for most."""
-    known = rows.dropna(subset="average")
-    if known.empty:
-        return "The methods' means do not differ, so that no standard error was aimed at."
-    parts = []
-    for source, what in zip(SOURCES, WORDS, strict=True):
-        own = known[known["source"] == source]
-        if len(own):
-            most, least = own["average"].max(), own["average"].min()
-            asks = _listed(own.loc[own["average"] == most, "method"])
-            parts.append(
-                f"{most:.0f} {what.format('' if most == 1 else 's')}"
-                + (f" ({asks})" if most > least else "")
-            )
-    error = number(known["error"].iloc[0])
-    return f"For a standard error of {error} ({ERROR:g} of the range of the methods' means) average {', '.join(parts)}."
+def leading(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each score and source that makes most of the variance of some method.
+
+    Columns: `SCORE`, source, methods (those whose largest source it is), low and high (the smallest
+    and the largest share it makes of their variance). Scores that do not vary have no row.
+    """
+    rows = []
+    for score, part in groups(table.dropna(subset="share"), SCORE):
+        largest = part.loc[part.groupby("method")["share"].idxmax()]
+        for source in SOURCES:
+            here = largest[largest["source"] == source]
+            if len(here):
+                ends = (here["share"].min(), here["share"].max())
+                rows.append((*score, source, here["method"].tolist(), *ends))
+    return pd.DataFrame(rows, columns=[*SCORE, "source", "methods", "low", "high"])
 
 
-def _how(scores: pd.DataFrame) -> str:
-    """Say what was repeated, and what the words mean."""
-    n = {name: scores[name].nunique() for name in ("data_seed", "seed", "draw")}
-    n_samples = scores.groupby(["dataset", "data_seed"])["sample"].nunique().max()
-    return (
-        f"Repeated: {n['data_seed']} data seeds, {n['seed']} training seeds of each, {n_samples} samples of each, "
-        f"up to {n['draw']} explainer seeds of each map. "
-        "Data seed: other training and test images. Training seed: another network on the same images. Sample: one "
-        "image against the others of its data seed. Explainer seed: another map of the same image and network. "
-        "Residual: what a training changes on one image and not on the others. Components by the method of moments; "
-        "negative ones count as 0. "
-        f"Between data seeds there are {n['data_seed'] - 1} degrees of freedom (`dof` in the table), so that this "
-        "component is coarse. The numbers to average are the largest over the methods, with the methods that ask for "
-        "them; the design of each method is in the table. Each source gets an equal share of the squared error. This "
-        "is about a method's own score: differences between methods on the same samples vary less. Written by rule "
-        "from table.csv."
-    )
+def explainer_seeds(table: pd.DataFrame, matters: float) -> pd.DataFrame:
+    """Return one row for each score and method: the share of the explainer's own seed.
+
+    Columns: `SCORE`, method, share, matters (whether the share is at least `matters`). The largest
+    share of a score comes first.
+    """
+    own = table[table["source"] == "explainer seed"].dropna(subset="share")
+    own = own.assign(matters=own["share"] >= matters)
+    own = own.sort_values([*SCORE, "share"], ascending=[True] * 3 + [False], kind="stable")
+    return own[[*SCORE, "method", "share", "matters"]].reset_index(drop=True)
 
 
-def _named(source: str) -> str:
-    """Return a source as it is called in a sentence."""
-    return source if source == "residual" else f"the {source}"
+def designs(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each score: how many levels of each source suffice for every method.
+
+    Columns: `SCORE`, error, asked_by (the methods that need most levels of some source), and the
+    levels of each source (NaN where it was not repeated, or where the methods do not differ).
+    """
+    rows: list[dict[str, Any]] = []
+    for score, part in groups(table, SCORE):
+        row = dict(zip(SCORE, score, strict=True)) | {"error": part["error"].iloc[0]}
+        asked_by: set[str] = set()
+        for source in SOURCES:
+            own = part[part["source"] == source].dropna(subset="average")
+            row[source] = own["average"].max() if len(own) else math.nan
+            # where all methods need the same, none of them decides
+            if own["average"].nunique() > 1:
+                asked_by |= set(own.loc[own["average"] == row[source], "method"])
+        rows.append(row | {"asked_by": sorted(asked_by)})
+    return pd.DataFrame(rows)
 
 
-def _percent(shares: pd.Series) -> str:
-    """Write a range of shares."""
-    low, high = f"{100 * shares.min():.0f}", f"{100 * shares.max():.0f}"
-    return f"{low} %" if low == high else f"{low} to {high} %"
-
-
-def _listed(names: Sequence[str] | pd.Series) -> str:
-    """Return names with commas."""
-    return ", ".join(names)
+def _counts(scores: pd.DataFrame) -> dict[str, int]:
+    """Return how often each source was repeated."""
+    samples: Sequence[int] = scores.groupby(["dataset", "data_seed"])["sample"].nunique().tolist()
+    return {
+        "data_seeds": scores["data_seed"].nunique(),
+        "training_seeds": scores["seed"].nunique(),
+        "samples": max(samples),
+        "draws": scores["draw"].nunique(),
+    }

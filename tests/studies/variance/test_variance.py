@@ -1,4 +1,4 @@
-"""Variance components of runs that are repeated in all that is random: data, training, explainer."""
+"""Variance of runs that are repeated in all that is random: data, training, explainer."""
 
 from itertools import product
 
@@ -7,13 +7,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from gpex_bench.config import parse
-from gpex_bench.plugins.registry import ROOT, load
-from gpex_bench.statistics.components import SOURCES, nested, repeated
-from gpex_bench.studies.variance.answer import ERROR, design, repetition
-from gpex_bench.tables.columns import REPEATED
+from gpex_bench.config import ConfigError, parse
+from gpex_bench.plugins.registry import ROOT
+from gpex_bench.studies.variance import answer, plan
+from gpex_bench.studies.variance.measure import REPEATED, SOURCES, components, split, with_levels
 
-script = load(ROOT / "benchmarks/variance_components.py", "variance_components")
+CONFIG = yaml.safe_load((ROOT / "config/studies/variance.yaml").read_text())
 PLANTED = {
     "data seed": 1.0,
     "training seed": 0.5,
@@ -62,11 +61,11 @@ def frame(
     return pd.DataFrame(rows, columns=list(REPEATED)).sample(frac=1, random_state=0)
 
 
-# --- the split ------------------------------------------------------------------------------------------------------
+# --- the split ---
 
 
 def test_components_are_those_of_the_textbook() -> None:
-    """Uncorrected sums of squares, one loop a term, and the expected mean squares solved as linear equations."""
+    """Uncorrected sums of squares, one loop a term; expected mean squares as linear equations."""
     scores = planted(np.random.default_rng(0), (4, 3, 6, 2), PLANTED) + 5
     d, t, s, e = scores.shape
 
@@ -105,7 +104,7 @@ def test_components_are_those_of_the_textbook() -> None:
     ]
     solved = np.linalg.solve(np.array(expected, float), np.array(squares) / np.array(dofs))
     assert (solved > 0).all()  # nothing is cut off at 0 here
-    found = nested(scores)
+    found = components(scores)
     assert tuple(found) == SOURCES
     assert [variance for variance, _ in found.values()] == pytest.approx(list(solved), rel=1e-9)
     assert [dof for _, dof in found.values()] == dofs
@@ -114,7 +113,7 @@ def test_components_are_those_of_the_textbook() -> None:
 def test_components_are_recovered_from_a_planted_model() -> None:
     rng = np.random.default_rng(1)
     draws = [
-        {n: v for n, (v, _) in nested(planted(rng, (12, 4, 8, 3), PLANTED)).items()}
+        {n: v for n, (v, _) in components(planted(rng, (12, 4, 8, 3), PLANTED)).items()}
         for _ in range(150)
     ]
     means = pd.DataFrame(draws).mean()
@@ -125,7 +124,7 @@ def test_components_are_recovered_from_a_planted_model() -> None:
 @pytest.mark.parametrize("alone", SOURCES)
 def test_one_source_alone_is_told_from_all_others(alone: str) -> None:
     variance = {name: float(name == alone) for name in SOURCES}
-    found = nested(planted(np.random.default_rng(2), (60, 4, 6, 3), variance))
+    found = components(planted(np.random.default_rng(2), (60, 4, 6, 3), variance))
     shares = {
         name: number / sum(v for v, _ in found.values()) for name, (number, _) in found.items()
     }
@@ -134,7 +133,7 @@ def test_one_source_alone_is_told_from_all_others(alone: str) -> None:
 
 def test_without_draws_the_residual_holds_them() -> None:
     scores = planted(np.random.default_rng(3), (200, 3, 5, 1), PLANTED)
-    found = nested(scores)
+    found = components(scores)
     assert "explainer seed" not in found
     assert found["residual"][0] == pytest.approx(
         PLANTED["residual"] + PLANTED["explainer seed"], rel=0.1
@@ -143,7 +142,7 @@ def test_without_draws_the_residual_holds_them() -> None:
 
 def test_equal_draws_have_no_variance() -> None:
     scores = planted(np.random.default_rng(4), (3, 3, 5, 1), PLANTED)
-    once, thrice = nested(scores), nested(scores.repeat(3, axis=3))
+    once, thrice = components(scores), components(scores.repeat(3, axis=3))
     assert thrice["explainer seed"][0] == 0
     for name in SOURCES[:-1]:
         assert thrice[name][0] == pytest.approx(once[name][0])
@@ -154,101 +153,139 @@ def test_a_source_without_repetition_is_refused(axis: int, name: str) -> None:
     shape = [3, 3, 5, 2]
     shape[axis] = 1
     with pytest.raises(ValueError, match=f"at least 2 levels of the {name}, got 1"):
-        nested(np.zeros(shape))
+        components(np.zeros(shape))
 
 
 def test_order_and_sample_ids_do_not_matter_and_a_missing_score_is_refused() -> None:
     scores = planted(np.random.default_rng(5), (3, 3, 5, 2), PLANTED)
     long = frame(scores)
-    found = repeated(long)
+    found = split(long)
     assert found["source"].tolist() == list(SOURCES) and found["share"].sum() == pytest.approx(1)
     assert found["variance"].tolist() == pytest.approx(
-        [variance for variance, _ in nested(scores).values()]
+        [variance for variance, _ in components(scores).values()]
     )
-    pd.testing.assert_frame_equal(found, repeated(frame(scores, first=7).iloc[::-1]))
-    expected = r"scores of lime by srg on shapes \(resnet\) must be complete: 3 data seeds x 3 training seeds "
+    pd.testing.assert_frame_equal(found, split(frame(scores, first=7).iloc[::-1]))
+    expected = (
+        r"scores of lime by srg on shapes \(resnet\) must be complete: "
+        "3 data seeds x 3 training seeds "
+    )
     with pytest.raises(
         ValueError,
         match=expected + r"x 5 samples x 2 draws = 90 finite numbers, got 89\. Unbalanced",
     ):
-        repeated(long.iloc[1:])
+        split(long.iloc[1:])
     with pytest.raises(ValueError, match="got 89"):
-        repeated(long.assign(score=[np.nan, *long["score"][1:]]))
+        split(long.assign(score=[np.nan, *long["score"][1:]]))
 
 
-# --- what to average ------------------------------------------------------------------------------------------------
+# --- what to average ---
 
 
 def test_the_design_keeps_the_standard_error() -> None:
-    """By simulation: the mean over the levels that it asks for has at most the error, and not much less."""
+    """By simulation: the mean over these levels has at most the error, and not much less."""
     variance = {name: 0.01 * number for name, number in PLANTED.items()}
     error = 0.05
-    found = design(variance, error)
+    found = answer.design(variance, error)
     d, t, s, e = (
         int(found[name]) for name in ("data seed", "training seed", "sample", "explainer seed")
     )
     rng = np.random.default_rng(6)
     means = [planted(rng, (d, t, s, e), variance).mean() for _ in range(3000)]
     assert 0.5 * error < np.std(means) < error
-    assert design(variance, error / 2)["data seed"] == 4 * d
+    assert answer.design(variance, error / 2)["data seed"] == 4 * d
 
 
 def test_draws_are_asked_for_where_only_they_vary() -> None:
-    found = design({name: 1e-9 if name != "explainer seed" else 0.5 for name in SOURCES}, 0.5)
+    found = answer.design(
+        {name: 1e-9 if name != "explainer seed" else 0.5 for name in SOURCES}, 0.5
+    )
     assert (
         found["explainer seed"] == 10
         and found["data seed"] == found["training seed"] == found["sample"] == 1
     )
-    assert np.isnan(design(dict.fromkeys(SOURCES, 1.0), 0.0)["sample"])
+    assert np.isnan(answer.design(dict.fromkeys(SOURCES, 1.0), 0.0)["sample"])
 
 
-def test_sentences_name_who_dominates_and_where_the_explainer_counts() -> None:
+@pytest.fixture
+def two_methods() -> pd.DataFrame:
+    """The scores of one method vary with the sample alone, those of the other one with the draw."""
     rng = np.random.default_rng(7)
     quiet = {name: 0.0 for name in SOURCES} | {"sample": 1.0}
     loud = {name: 0.0 for name in SOURCES} | {"explainer seed": 1.0, "sample": 0.2}
     shape = (3, 3, 8, 3)
     made = {"steady": planted(rng, shape, quiet), "drawn": 4 + planted(rng, shape, loud)}
-    found = repetition(pd.concat(frame(scores, name) for name, scores in made.items()))
-    assert "the sample for steady (100 %), the explainer seed for drawn" in found.sentences
-    assert "matters (at least 10 % of the variance) for drawn (8" in found.sentences
-    assert "makes at most 0.0 % for steady" in found.sentences
+    return pd.concat([frame(scores, name) for name, scores in made.items()])
+
+
+def test_it_is_known_which_source_leads_and_where_the_explainer_matters(
+    two_methods: pd.DataFrame,
+) -> None:
+    table = answer.with_design(split(two_methods), 0.1)
+    leading = answer.leading(table).set_index("source")
+    assert leading["methods"].to_dict() == {"sample": ["steady"], "explainer seed": ["drawn"]}
+    assert leading.loc["sample", "low"] == leading.loc["sample", "high"] == pytest.approx(1)
+    assert 0.8 < leading.loc["explainer seed", "low"] < 0.9
+
+    own = answer.explainer_seeds(table, 0.1)
+    assert own["method"].tolist() == ["drawn", "steady"]
+    assert own["matters"].tolist() == [True, False]
+    assert answer.explainer_seeds(table, 0.95)["matters"].tolist() == [False, False]
+
+    (design,) = answer.designs(table).to_dict("records")
+    of_source = table.groupby("source")["average"].max()
+    for source in ("data seed", "sample", "explainer seed"):
+        assert design[source] == of_source[source]
+
+
+def test_the_answer_holds_table_figure_and_page(two_methods: pd.DataFrame) -> None:
+    found = answer.answer(two_methods, plan.Variance())
     assert set(found.drawings) == {"shapes_resnet"} and len(found.table) == 10
-    span = abs(made["drawn"].mean() - made["steady"].mean())
-    assert found.table["error"].tolist() == pytest.approx([ERROR * span] * 10)
-    assert (
-        "Repeated: 3 data seeds, 3 training seeds of each, 8 samples of each, up to 3"
-        in found.sentences
-    )
+    means = two_methods.groupby("method")["score"].mean()
+    error = 0.1 * (means["drawn"] - means["steady"])
+    assert found.table["error"].tolist() == pytest.approx([error] * 10)
+    assert "(shapes_resnet.svg)" in found.sentences
+    assert "3 data seeds, 3 training seeds of each, 8 samples of each" in found.sentences
 
 
-def test_methods_that_do_not_vary_or_differ_are_said_to() -> None:
-    found = repetition(frame(np.ones((2, 2, 3, 1))))
-    assert "No score varies. The methods' means do not differ" in found.sentences
+def test_methods_that_do_not_vary_lead_nothing_and_need_no_average() -> None:
+    found = answer.answer(frame(np.ones((2, 2, 3, 1))), plan.Variance())
+    assert answer.leading(found.table).empty
+    assert found.table["average"].isna().all()
+    assert "**No score varies.**" in found.sentences
 
 
-# --- the study ------------------------------------------------------------------------------------------------------
+# --- the study ---
 
 
 def test_the_study_names_its_data_seeds_and_draws() -> None:
-    config = parse(yaml.safe_load((ROOT / "config/studies/variance.yaml").read_text()))
-    assert [script.data_seed(name, config) for name in config.entries["dataset"]] == [
-        ("shapes", n) for n in (1, 2, 3)
-    ]
-    drawn = [script.draw(name, config) for name in config.entries["method"]]
-    assert (
-        len(set(drawn)) == 12
-        and {at for _, at in drawn} == {0, 1}
-        and len({name for name, _ in drawn}) == 6
-    )
-    long = pd.DataFrame(
-        [(d, "resnet", s, m, "srg", i, 0, 0.5) for d in config.entries["dataset"] for s in (1, 2)
-         for m in ("rise", "rise_1") for i in (3, 4)],
-        columns=["dataset", "model", "seed", "method", "metric", "sample", "target", "score"],
-    )  # fmt: skip
-    placed = script.placed(long, config)
-    assert (
-        set(placed["method"]) == {"rise"}
-        and set(placed["draw"]) == {0, 1}
-        and set(placed["data_seed"]) == {1, 2, 3}
-    )
-    assert repeated(placed)["dof"].tolist() == [2, 3, 3, 3, 12]
+    config = parse(CONFIG)
+    seeds, draws = plan.data_seeds(config), plan.draws(config)
+    assert list(seeds.values()) == [("shapes", n) for n in (1, 2, 3)]
+    assert draws["rise"] == ("rise", 0) and draws["rise_1"] == ("rise", 1)
+    assert len(set(draws.values())) == 12 and len({name for name, _ in draws.values()}) == 6
+    assert list(plan.places(config)) == [("shapes", "resnet")]
+
+    keys = product(config.entries["dataset"], (1, 2), ("rise", "rise_1"), (3, 4))
+    rows = [(d, "resnet", s, m, "srg", i, 0.5) for d, s, m, i in keys]
+    columns = ["dataset", "model", "seed", "method", "metric", "sample", "score"]
+    placed = with_levels(pd.DataFrame(rows, columns=columns), seeds, draws)
+    assert set(placed["method"]) == {"rise"} and set(placed["draw"]) == {0, 1}
+    assert set(placed["data_seed"]) == {1, 2, 3}
+    assert split(placed)["dof"].tolist() == [2, 3, 3, 3, 12]
+
+
+MISTAKES = {
+    "matters": ({"variance": {"matters": 0}}, "variance: matters must be between 0 and 1, got 0"),
+    "seeds": ({"seeds": [1]}, r"variance: seeds must be at least 2 .*, got \[1\]"),
+    "networks": (
+        {"networks": [{"dataset": "shapes_2", "model": "resnet"}]},
+        r"variance: datasets must hold at least 2 seeds of shapes for resnet, got \[2\]",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_study_without_repetition_is_refused(name: str) -> None:
+    change, message = MISTAKES[name]
+    with pytest.raises(ConfigError, match=message):
+        parse(CONFIG | change)
