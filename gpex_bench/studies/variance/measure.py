@@ -65,8 +65,8 @@ def split(scores: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for key, part in groups(require(scores, REPEATED, "scores"), PLACE):
         means = _complete(part, key)
-        levels = [len(level) for level in means.index.levels]
-        found = components(means.to_numpy(float).reshape(levels))
+        shape = [means.index.get_level_values(level).nunique() for level in LEVELS]
+        found = components(means.to_numpy(float).reshape(shape))
 
         total = sum(variance for variance, _ in found.values())
         for source, (variance, dof) in found.items():
