@@ -8,11 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from gpex_bench.tables.columns import LEVEL
 from gpex_bench.tables.order import Record, blind_ids, control_ids, groups, records, surrogates_used
 from gpex_bench.tables.words import below_one, interval, number
 from gpex_bench.types import value
-
-LEVEL = 0.05
 
 
 @value

@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from scipy import stats
 from torch import Tensor
 
 from gpex_bench.contract import calls
 from gpex_bench.measurements.curves import OUTPUTS, CurveMetric, Curves, Removals
+from gpex_bench.statistics.intervals import t_interval
 from gpex_bench.tables.columns import CURVE_MEANS, SCORES, VARIANT_SCORES
 from gpex_bench.tables.order import ordered
 
-VARIED = ("probability", "logit")  # outputs of a curve whose summaries are compared
-CONFIDENCE = 0.95
+# Outputs of a curve whose summaries are compared.
+VARIED = ("probability", "logit")
+ORDERS = ("most_first", "least_first")
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,10 @@ class Summaries:
     """What the stored curves of all cells say."""
 
     scores: pd.DataFrame
-    variants: (
-        pd.DataFrame
-    )  # the same metrics under every fill and output, of the samples that all fills have
-    means: pd.DataFrame  # mean and 95 % interval of each point
+    # The same metrics under every fill and output, of the samples that all fills have.
+    variants: pd.DataFrame
+    # Mean and 95 % interval of each point.
+    means: pd.DataFrame
 
 
 def summarise_curves(metrics: Mapping[str, CurveMetric], recorded: Iterable[Recorded]) -> Summaries:
@@ -51,89 +52,103 @@ def summarise_curves(metrics: Mapping[str, CurveMetric], recorded: Iterable[Reco
     scores, variants = [], []
     places: dict[tuple[Any, ...], list[Recorded]] = {}
     for cell in recorded:
-        places.setdefault(
-            tuple(cell.key[name] for name in ("dataset", "model", "method")), []
-        ).append(cell)
+        place = tuple(cell.key[name] for name in ("dataset", "model", "method"))
+        places.setdefault(place, []).append(cell)
+
         for name, metric in metrics.items():
             own, others = _of_metric(metric, cell)
-            scores += [] if own is None else [_rows(cell, own, metric=name)]
-            variants += [
-                _rows(cell, found, metric=name, fill=fill, output=output)
-                for fill, output, found in others
-            ]
+            if own is not None:
+                scores.append(_rows(cell, own, metric=name))
+            for fill, output, numbers in others:
+                rows = _rows(cell, numbers, metric=name, fill=fill, output=output)
+                variants.append(rows)
+
     means = [_means(place, cells) for place, cells in places.items()]
     return Summaries(
-        _stack(scores, SCORES), _stack(variants, VARIANT_SCORES), _stack(means, CURVE_MEANS)
+        scores=_stack(scores, SCORES),
+        variants=_stack(variants, VARIANT_SCORES),
+        means=_stack(means, CURVE_MEANS),
     )
 
 
 def _of_metric(
     metric: CurveMetric, cell: Recorded
 ) -> tuple[Tensor | None, list[tuple[str, str, Tensor]]]:
-    """Return the scores of a cell (None: its curves were not recorded), and (fill, output, scores) of its variants."""
+    """Return the scores of a cell by one metric, and those of its variants.
+
+    Returns:
+        The scores, or None if the curves were not recorded; and (fill, output, scores) of each
+        variant, of the samples that the curves of all fills have.
+    """
     (own,) = metric.measurements()
     if own not in cell.curves:
         return None, []
-    scores = calls.scores(metric, metric.summarise(cell.curves[own].of(metric.output)), cell.sample)
+
+    numbers = metric.summarise(cell.curves[own].of(metric.output))
+    scores = calls.scores(metric, numbers, cell.sample)
+
+    # The same curves under other fills. A metric that names its fill has no variants.
     alike = {
-        key: found
-        for key, found in cell.curves.items()
+        key: removals
+        for key, removals in cell.curves.items()
         if (key.unit, key.n_steps) == (own.unit, own.n_steps)
     }
     if metric.fill is not None or len(alike) < 2:
         return scores, []
-    n_samples = min(found.most_first.shape[1] for found in alike.values())
-    variants: list[tuple[str, str, Tensor]] = [
-        (key.fill, output, metric.summarise(found.of(output))[:n_samples])
-        for key, found in alike.items()
-        for output in VARIED
-    ]
+
+    n_samples = min(removals.most_first.shape[1] for removals in alike.values())
+    variants: list[tuple[str, str, Tensor]] = []
+    for key, removals in alike.items():
+        for output in VARIED:
+            numbers = metric.summarise(removals.of(output))[:n_samples]
+            variants.append((key.fill, output, numbers))
     return scores, variants
 
 
 def _rows(cell: Recorded, scores: Tensor, **names: str) -> pd.DataFrame:
+    """Return the scores of a cell as rows: one a sample, of the first samples if there are fewer."""
     columns = {"sample": cell.sample[: len(scores)].numpy(), "score": scores.double().numpy()}
     return pd.DataFrame({**cell.key, **names, **columns})
 
 
 def _means(place: tuple[Any, ...], cells: list[Recorded]) -> pd.DataFrame:
-    """Return mean and interval (Student's t over samples, seeds averaged first) of each point of the curves."""
+    """Return mean and 95 % interval of each point of the curves of one network and method.
+
+    Student's t over samples; seeds are averaged first, as the sample is the unit.
+    """
     tables = []
-    for key in dict.fromkeys(key for cell in cells for key in cell.curves):
-        found = [cell.curves[key] for cell in cells if key in cell.curves]
-        for order in ("most_first", "least_first"):
-            curves = torch.stack([getattr(removals, order) for removals in found]).double().mean(0)
-            mean, n_samples = curves.mean(1), curves.shape[1]
-            error = curves.std(1) / n_samples**0.5 if n_samples > 1 else torch.zeros_like(mean)
-            half = float(stats.t.ppf((1 + CONFIDENCE) / 2, max(1, n_samples - 1))) * error
+    kinds = dict.fromkeys(key for cell in cells for key in cell.curves)
+    for key in kinds:
+        seeds = [cell.curves[key] for cell in cells if key in cell.curves]
+        for order in ORDERS:
+            ends = _ends([getattr(removals, order) for removals in seeds])
             for row, output in enumerate(OUTPUTS):
-                names = {
-                    "unit": key.unit,
-                    "fill": key.fill,
-                    "n_steps": key.n_steps,
-                    "output": output,
-                    "order": order,
-                }
-                ends = {
-                    "mean": mean[row],
-                    "low": mean[row] - half[row],
-                    "high": mean[row] + half[row],
-                }
-                numbers = {"fraction": found[0].fraction} | ends
-                arrays = {
-                    name: np.asarray(tensor.double().numpy()) for name, tensor in numbers.items()
-                }
-                table = (
-                    dict(zip(("dataset", "model", "method"), place, strict=True)) | names | arrays
-                )
-                tables.append(pd.DataFrame(table | {"n_samples": n_samples}))
-    return (
-        pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(CURVE_MEANS))
-    )
+                table = dict(zip(("dataset", "model", "method"), place, strict=True))
+                table |= {"unit": key.unit, "fill": key.fill, "n_steps": key.n_steps}
+                table |= {"output": output, "order": order}
+                table |= {"fraction": seeds[0].fraction.double().numpy()}
+                table |= {name: numbers[row] for name, numbers in ends.items()}
+                tables.append(pd.DataFrame(table | {"n_samples": seeds[0].most_first.shape[1]}))
+    return pd.concat(tables, ignore_index=True) if tables else _empty(CURVE_MEANS)
+
+
+def _ends(seeds: list[Tensor]) -> dict[str, np.ndarray]:
+    """Return mean, low and high over samples, each [output, point], of one curve for each seed."""
+    curves = torch.stack(seeds).double().mean(0)
+    mean, n_samples = curves.mean(1), curves.shape[1]
+
+    # One sample has no spread: its interval is a point.
+    error = curves.std(1) / n_samples**0.5 if n_samples > 1 else torch.zeros_like(mean)
+
+    low, high = t_interval(mean.numpy(), error.numpy(), max(1, n_samples - 1))
+    return {"mean": mean.numpy(), "low": low, "high": high}
 
 
 def _stack(parts: list[pd.DataFrame], columns: Iterable[str]) -> pd.DataFrame:
+    """Return the parts below one another, in the order of their keys."""
     full = [part for part in parts if len(part)]
-    return ordered(
-        pd.concat(full, ignore_index=True) if full else pd.DataFrame(columns=list(columns))
-    )
+    return ordered(pd.concat(full, ignore_index=True) if full else _empty(columns))
+
+
+def _empty(columns: Iterable[str]) -> pd.DataFrame:
+    return pd.DataFrame(columns=list(columns))

@@ -19,7 +19,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import stats
 
-CONFIDENCE = 0.95
+from gpex_bench.tables.columns import CONFIDENCE
+
 N_RESAMPLES = 10_000
 BITS = 36  # of a value in steps of its column's spread; up to 2**16 samples their sums are exact
 

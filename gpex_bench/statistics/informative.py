@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from gpex_bench.statistics.intervals import intervals
-from gpex_bench.statistics.pairs import LEVEL, Comparison, families, holm
+from gpex_bench.statistics.pairs import Comparison, families, holm
 from gpex_bench.statistics.units import Units
-from gpex_bench.tables.columns import INFORMATIVE, PLANTED
+from gpex_bench.tables.columns import INFORMATIVE, LEVEL, PLANTED
 from gpex_bench.tables.order import Record, blind_ids, control_ids
 from gpex_bench.types import Role, value
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from gpex_bench.statistics.bootstrap import (
     N_RESAMPLES,
@@ -12,7 +13,31 @@ from gpex_bench.statistics.bootstrap import (
     resampled_means,
 )
 from gpex_bench.statistics.units import Units, sample_means
-from gpex_bench.tables.columns import INTERVALS
+from gpex_bench.tables.columns import CONFIDENCE, INTERVALS
+
+
+def t_interval(
+    mean: float | np.ndarray,
+    error: float | np.ndarray,
+    degrees: float,
+    confidence: float = CONFIDENCE,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of Student's t interval of means, from their standard errors.
+
+    A mean with an error of 0 is its own interval; an error of NaN gives NaN.
+
+    Args:
+        mean: one or more means.
+        error: their standard errors.
+        degrees: of freedom; at least 1 unless the errors are NaN.
+        confidence: of the interval.
+    """
+    # SciPy knows no distribution without a spread.
+    is_exact = np.equal(error, 0)
+    spread = np.where(is_exact, 1.0, error)
+
+    low, high = stats.t.interval(confidence, degrees, loc=mean, scale=spread)
+    return np.where(is_exact, mean, low), np.where(is_exact, mean, high)
 
 
 def intervals(units: Units, n_resamples: int = N_RESAMPLES) -> pd.DataFrame:

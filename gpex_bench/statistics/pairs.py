@@ -17,10 +17,9 @@ from jaxtyping import Float
 from scipy import stats
 
 from gpex_bench.statistics.units import RESOLUTION, Units, sample_means
-from gpex_bench.tables.columns import PLACE, SECOND_OPINION
+from gpex_bench.tables.columns import LEVEL, PLACE, SECOND_OPINION
 from gpex_bench.types import value
 
-LEVEL = 0.05
 EXACT = (
     50  # up to so many differences the exact distribution is used, with zeros and ties as they came
 )

@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from gpex_bench.statistics.pairs import LEVEL, Comparison, families, verdicts
+from gpex_bench.statistics.pairs import Comparison, families, verdicts
 from gpex_bench.statistics.ranking import Ranks
 from gpex_bench.statistics.units import Units, sample_means
 from gpex_bench.tables import columns
+from gpex_bench.tables.columns import LEVEL
 
 POWER = 0.8
 LIMIT = 10_000  # samples; beyond it only "more than" is said

@@ -18,15 +18,13 @@ from jaxtyping import Bool, Float
 from scipy import stats
 
 from gpex_bench.statistics.bootstrap import (
-    CONFIDENCE,
     counts,
     draws,
     percentile_interval,
     resampled_means,
 )
-from gpex_bench.statistics.pairs import LEVEL
 from gpex_bench.statistics.units import Units, sample_means
-from gpex_bench.tables.columns import OVERALL, PLACE, RANKING
+from gpex_bench.tables.columns import CONFIDENCE, LEVEL, OVERALL, PLACE, RANKING
 from gpex_bench.types import value
 
 N_RESAMPLES = 2000

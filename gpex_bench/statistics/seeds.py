@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from gpex_bench.statistics.intervals import t_interval
+from gpex_bench.tables.columns import CONFIDENCE
 from gpex_bench.types.values import value
-
-CONFIDENCE = 0.95
 
 
 @value
@@ -102,7 +102,13 @@ def _around(
     mean: float, error: float, degrees: float, *, n_seeds: int, is_paired: bool
 ) -> Difference:
     """Return the t interval and p value of a mean with this standard error."""
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees)) * error
+    low, high = t_interval(mean, error, degrees)
     chance = float(2 * stats.t.sf(abs(mean) / error, degrees)) if error > 0 else float(mean == 0)
-    ends = {"low": mean - half, "high": mean + half}
-    return Difference(mean=mean, **ends, p_value=chance, n_seeds=n_seeds, is_paired=is_paired)
+    return Difference(
+        mean=mean,
+        low=float(low),
+        high=float(high),
+        p_value=chance,
+        n_seeds=n_seeds,
+        is_paired=is_paired,
+    )

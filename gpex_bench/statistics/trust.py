@@ -14,12 +14,12 @@ import pandas as pd
 from jaxtyping import Float
 from scipy import stats
 
-from gpex_bench.statistics.bootstrap import CONFIDENCE, counts, percentile_interval, resampled_means
+from gpex_bench.statistics.bootstrap import counts, percentile_interval, resampled_means
 from gpex_bench.statistics.informative import Roles
 from gpex_bench.statistics.pairs import Comparison, families, verdicts
 from gpex_bench.statistics.ranking import N_RESAMPLES
 from gpex_bench.statistics.units import Units, sample_means
-from gpex_bench.tables.columns import TRUST
+from gpex_bench.tables.columns import CONFIDENCE, TRUST
 from gpex_bench.types import Role
 
 

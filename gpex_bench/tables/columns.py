@@ -26,6 +26,11 @@ KEYS = (
 NETWORK = ("dataset", "model")
 PLACE = (*NETWORK, "metric")  # where methods are compared
 
+# What columns of tests and intervals mean: `low` and `high` are the ends of an interval with this
+# confidence, and a p value is significant below this level.
+CONFIDENCE = 0.95
+LEVEL = 0.05
+
 # What the cells of a run write.
 SCORES = (*NETWORK, "seed", "method", "metric", "sample", "score")
 VARIANT_SCORES = (*NETWORK, "seed", "method", "metric", "fill", "output", "sample", "score")

@@ -17,6 +17,7 @@ from gpex_bench.plots import removal
 from gpex_bench.plots.compact import compact
 from gpex_bench.plots.neighbours import overlaid
 from gpex_bench.statistics.outcomes import agreement_summary, cost_summary, outcome_table, summarise
+from gpex_bench.tables.order import control_ids
 from tests.vocabulary import frames as synthetic
 
 METHODS, METRICS = synthetic.methods(), synthetic.metrics()

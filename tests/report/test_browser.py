@@ -9,6 +9,7 @@ import pytest
 
 from gpex_bench import plots, report
 from gpex_bench.statistics.outcomes import agreement_summary, cost_summary, outcome_table, summarise
+from gpex_bench.tables.order import control_ids
 from tests.vocabulary import frames as synthetic
 from tests.vocabulary import report as made_up
 

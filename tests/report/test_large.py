@@ -6,6 +6,8 @@ import pandas as pd
 
 from gpex_bench import report
 from gpex_bench.report import scores
+from gpex_bench.tables.columns import COSTS
+from gpex_bench.tables.order import control_ids
 from tests.vocabulary import report as made_up
 
 

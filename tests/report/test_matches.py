@@ -8,7 +8,8 @@ import pandas as pd
 
 from gpex_bench.report import match_tables, matches
 from gpex_bench.statistics.outcomes import agreement_summary
-from gpex_bench.tables.columns import SURROGATE_COSTS
+from gpex_bench.tables.columns import AGREEMENT, SURROGATE_COSTS, SURROGATES
+from gpex_bench.tables.words import below_one
 from tests.vocabulary import frames as synthetic
 
 NO_COSTS = pd.DataFrame(columns=list(SURROGATE_COSTS))

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from gpex_bench import report
+from gpex_bench.tables.words import interval
 from tests.report import test_report as case
 
 

@@ -14,6 +14,8 @@ from gpex_bench.plots import style
 from gpex_bench.report import bibliography, sections, verdict
 from gpex_bench.report.scaling import scaled, shade
 from gpex_bench.statistics.outcomes import agreement_summary, cost_summary, outcome_table, summarise
+from gpex_bench.tables.order import control_ids, ordered, records
+from gpex_bench.tables.words import below_one, interval, number
 from tests.vocabulary import frames as synthetic
 from tests.vocabulary import report as made_up
 

@@ -5,6 +5,9 @@ import pandas as pd
 import pytest
 
 from gpex_bench.statistics.outcomes import agreement_summary, cost_summary, outcome_table, summarise
+from gpex_bench.tables import columns
+from gpex_bench.tables.columns import SCORES, SUMMARY
+from gpex_bench.tables.order import control_ids
 from tests.vocabulary import frames as synthetic
 
 UP = {record["metric"]: record["higher_is_better"] for record in synthetic.metrics()}

@@ -9,6 +9,9 @@ import pytest
 
 from gpex_bench.statistics.outcomes import outcome_table, summarise
 from gpex_bench.tables import render
+from gpex_bench.tables.columns import KEYS
+from gpex_bench.tables.order import control_ids
+from gpex_bench.tables.words import interval, number, wording
 from tests.vocabulary import frames as synthetic
 
 

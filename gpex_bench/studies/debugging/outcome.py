@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+
+from gpex_bench.statistics.intervals import t_interval
+from gpex_bench.tables.columns import CONFIDENCE, LEVEL
 
 MEASURES = {
     "found": "share of the wrong labels found",
     "accuracy": "test accuracy",
 }  # in the order of the sentences
 CHANCE = "random"
-CONFIDENCE = 0.95
 PLACE = ("dataset", "model")
 SUMMARY = (*PLACE, "ranking", "shown", "measure", "mean", "low", "high", "n_trainings")
 COMPARED = (
@@ -58,9 +59,7 @@ def compared(curves: pd.DataFrame) -> pd.DataFrame:
             for ranking in means.columns:
                 own, gain = means[ranking].to_numpy(), (np.nan, np.nan, np.nan)
                 if ranking != CHANCE and CHANCE in means:
-                    gain = interval(
-                        own - means[CHANCE].to_numpy(), 1 - (1 - CONFIDENCE) / n_compared
-                    )
+                    gain = interval(own - means[CHANCE].to_numpy(), 1 - LEVEL / n_compared)
                 rows.append((*place, ranking, measure, *interval(own), *gain, len(own)))
     return pd.DataFrame(rows, columns=list(COMPARED))
 
@@ -70,12 +69,9 @@ def interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float,
     mean = float(values.mean())
     if len(values) < 2:
         return mean, np.nan, np.nan
-    half = (
-        stats.t.ppf(0.5 + confidence / 2, len(values) - 1)
-        * values.std(ddof=1)
-        / np.sqrt(len(values))
-    )
-    return mean, mean - float(half), mean + float(half)
+    error = float(values.std(ddof=1)) / np.sqrt(len(values))
+    low, high = t_interval(mean, error, len(values) - 1, confidence)
+    return mean, float(low), float(high)
 
 
 def sentences(comparison: pd.DataFrame) -> list[str]:

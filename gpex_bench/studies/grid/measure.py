@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from gpex_bench.statistics.intervals import t_interval
 from gpex_bench.statistics.pairs import holm
 from gpex_bench.statistics.seeds import Difference, difference, settings_differ, trend
-from gpex_bench.tables.columns import require
+from gpex_bench.tables.columns import LEVEL, require
 from gpex_bench.tables.words import number
 
-CONFIDENCE = 0.95
 SECONDS = "fit_seconds"  # the one statistic that is measured, not calculated; two runs give different ones
 KEYS = ("dataset", "model", "seed", "surrogate")
 PLACES = ("dataset", "model", "surrogate")  # entries as written; the run ids stand in `id`
@@ -96,8 +95,8 @@ def _moments(sample: np.ndarray) -> dict[str, float]:
     n = len(sample)
     mean = float(sample.mean()) if n else math.nan
     sd = float(sample.std(ddof=1)) if n > 1 else math.nan
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, max(n - 1, 1))) * sd / math.sqrt(max(n, 1))
-    return {"mean": mean, "low": mean - half, "high": mean + half, "sd": sd, "n_seeds": n}
+    low, high = t_interval(mean, sd / math.sqrt(max(n, 1)), n - 1)
+    return {"mean": mean, "low": float(low), "high": float(high), "sd": sd, "n_seeds": n}
 
 
 def sentences(  # noqa: PLR0913 - the numbers, and how they are compared
@@ -168,7 +167,7 @@ def _seeds(chosen: pd.DataFrame, found: pd.DataFrame) -> list[pd.Series]:
 
 
 def _is_told(p_value: float) -> bool:
-    return p_value < 1 - CONFIDENCE
+    return p_value < LEVEL
 
 
 def _evidence(told: Difference, sign: float = 1.0) -> str:

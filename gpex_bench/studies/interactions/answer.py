@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from gpex_bench.plots import Drawing
-from gpex_bench.statistics.pairs import LEVEL
 from gpex_bench.statistics.seeds import Difference, difference
 from gpex_bench.studies.answer import Answer
 from gpex_bench.studies.interactions import contrasts
 from gpex_bench.studies.interactions.contrasts import CHOICES, PAIRS, SCORES
 from gpex_bench.studies.interactions.figure import share_rows
 from gpex_bench.studies.interactions.plan import Interactions
+from gpex_bench.tables.columns import LEVEL
 from gpex_bench.tables.order import ordered, records
 from gpex_bench.tables.words import number
 

@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 
 from gpex_bench.statistics.bootstrap import counts, percentile_interval, resampled_means
-from gpex_bench.statistics.pairs import LEVEL, holm, signed_rank
+from gpex_bench.statistics.pairs import holm, signed_rank
 from gpex_bench.statistics.seeds import difference
+from gpex_bench.tables.columns import LEVEL
 from gpex_bench.tables.order import groups
 
 SCORES = ("interaction", "background")

@@ -19,11 +19,11 @@ from gpex_bench.statistics.seeds import difference
 from gpex_bench.studies.answer import Answer
 from gpex_bench.studies.retraining.figure import retraining_panels
 from gpex_bench.studies.retraining.plan import Retraining
+from gpex_bench.tables.columns import LEVEL
 from gpex_bench.tables.order import groups, ordered, records
 from gpex_bench.tables.words import interval
 
 PLACE = ["dataset", "model"]
-LEVEL = 0.05
 ACCURACIES = ("roar", "kar", "masks")  # compared with chance
 CHANGES = {
     "permuted": "sibling",
