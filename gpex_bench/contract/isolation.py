@@ -54,7 +54,10 @@ def _failure(error: BaseException) -> Outcome:
     return Outcome(status, reason=f"{type(error).__name__}: {message}"[:500], trace=trace[-4000:])
 
 
-def _child(function: Callable[[], Any], pipe: Connection) -> None:
+def _child(
+    function: Callable[[], Any], fatal: tuple[type[Exception], ...], pipe: Connection
+) -> None:
+    """Call the function and send its outcome to the parent, or the error if it is fatal."""
     os.setsid()  # a group of its own, so that nothing it starts outlives it
     with suppress(OSError, AttributeError):  # Linux: end with the parent, however that ends
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -64,28 +67,43 @@ def _child(function: Callable[[], Any], pipe: Connection) -> None:
     start, before = time.perf_counter(), _resident()
     try:
         outcome = Outcome(OK, function())
+    except fatal as error:
+        pipe.send(error)
+        pipe.close()
+        return
     except BaseException as error:
         outcome = _failure(error)
+
     wall = time.perf_counter() - start
     peak = max(0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
     pipe.send(Outcome(outcome.status, outcome.value, outcome.reason, outcome.trace, wall, peak))
     pipe.close()
 
 
-def run(function: Callable[[], Any], timeout_seconds: float | None) -> Outcome:
+def run(
+    function: Callable[[], Any],
+    timeout_seconds: float | None,
+    *,
+    fatal: tuple[type[Exception], ...] = (),
+) -> Outcome:
     """Call a function in a forked child.
 
     Args:
         function: takes nothing; its value must survive pickling.
         timeout_seconds: the child is killed after this long; None waits for as long as it takes.
+        fatal: errors that are no outcome of the function. They are raised here, so they must
+            survive pickling.
 
     Returns:
-        The outcome; never raises for a fault of the function. A child that dies of SIGKILL counts as out of memory,
-        because that is how the kernel ends a process that takes too much.
+        The outcome. A child that dies of SIGKILL counts as out of memory, because that is how the
+        kernel ends a process that takes too much.
+
+    Raises:
+        Exception: the function raised one of the `fatal` errors; no other fault of it raises here.
     """
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_child, args=(function, sender))
+    child = context.Process(target=_child, args=(function, fatal, sender))
     start = time.perf_counter()
     child.start()
     sender.close()
@@ -102,6 +120,9 @@ def run(function: Callable[[], Any], timeout_seconds: float | None) -> Outcome:
     finally:  # also when the parent is interrupted, which would otherwise wait for the child
         receiver.close()
         _end(child)
+
+    if isinstance(outcome, Exception):
+        raise outcome
     if outcome is None:
         reason = f"took longer than explain.timeout_s = {timeout_seconds:g} seconds"
         outcome = Outcome(TIMEOUT, reason=reason, wall_seconds=timeout_seconds or 0.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -11,7 +10,8 @@ import pandas as pd
 from gpex_bench.config import Config
 from gpex_bench.config.schema import Network
 from gpex_bench.run import artefacts
-from gpex_bench.run.job import Job, job, log
+from gpex_bench.run.dispatch import job
+from gpex_bench.run.job import Job, log
 from gpex_bench.types import Role
 
 if TYPE_CHECKING:
@@ -75,33 +75,23 @@ def _recorded(this: Job) -> Iterator[Recorded]:
 
     for path in this.paths("curves"):
         curves, sample = artefacts.read_curves(path)
-        yield Recorded(_key(path), curves, sample)
+        yield Recorded(artefacts.read_key(path), curves, sample)
 
 
 def _networks(this: Job) -> list[dict[str, Any]]:
     """Return the accuracies of every network."""
-    found = []
+    records = []
     for path in this.paths("models"):
         _, accuracies = artefacts.read_tensors(path)
-        dataset, model, seed = path.parts[-4:-1]
-        found.append(
-            {"dataset": dataset, "model": model, "seed": int(seed.removeprefix("seed-"))}
-            | accuracies
-        )
-    return found
+        records.append({**artefacts.read_key(path), **accuracies})
+    return records
 
 
 def fits(this: Job) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return what became of every fit, and what it cost."""
     fates, costs = [], []
     for path in this.paths("surrogates"):
-        dataset, model, seed = path.parts[-5:-2]
-        key = {
-            "dataset": dataset,
-            "model": model,
-            "seed": int(seed.removeprefix("seed-")),
-            "surrogate": path.stem,
-        }
+        key = artefacts.read_key(path)
         record = artefacts.read_sidecar(path)
         fates.append(key | {name: record[name] for name in ("status", "reason")})
         costs.append(key | {name: record["cost"][name] for name in MEASURED})
@@ -129,8 +119,8 @@ def _cells(this: Job) -> dict[str, list[dict[str, Any]]]:
     """Return a record of every cell and what it cost, in the order of the input files; then those that do not apply."""
     cells, costs = [], []
     for path in this.paths("explanations"):
-        key = _key(path)
-        _, note = artefacts.read_explanation(path)
+        key = artefacts.read_key(path)
+        note = artefacts.read_explanation(path).note
         cost = artefacts.read_sidecar(path)["cost"]
         cells.append(key | {name: note[name] for name in COUNTED})
         costs.append(key | {name: cost[name] for name in MEASURED})
@@ -144,17 +134,6 @@ def _cells(this: Job) -> dict[str, list[dict[str, Any]]]:
                 _place(network, method) | {"seed": seed} | blank for seed in this.config.seeds
             ]
     return {"cells": cells, "costs": costs}
-
-
-def _key(path: Path) -> dict[str, Any]:
-    """Return the key of an explanation from its path: .../dataset/model/seed-1/explanations/method.safetensors."""
-    dataset, model, seed = path.parts[-5:-2]
-    return {
-        "dataset": dataset,
-        "model": model,
-        "seed": int(seed.removeprefix("seed-")),
-        "method": path.stem,
-    }
 
 
 def _place(network: Network, method: str) -> dict[str, Any]:
@@ -176,7 +155,7 @@ def _skipped(this: Job) -> list[dict[str, Any]]:
                     )
     known: set[tuple[Any, ...]] = set()
     for path in this.paths("scores"):
-        key = _key(path)
+        key = artefacts.read_key(path)
         seed = key.pop("seed")
         for metric, reason in artefacts.read_sidecar(path)["failed_metrics"].items():
             if (*key.values(), metric) not in known:

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from gpex_bench.measurements.curves import Curves, Removals
 from gpex_bench.run import provenance
+from gpex_bench.tables.columns import KEYS
 from gpex_bench.types import (
     Attribution,
     Dataset,
@@ -34,6 +35,7 @@ from gpex_bench.types import (
     Query,
     Split,
     Truth,
+    value,
 )
 from gpex_bench.types.demands import DamagedCheckpoint
 
@@ -120,6 +122,23 @@ def read_sidecar(path: Path) -> dict[str, Any]:
         raise DamagedFile(
             _advice(path, f"its sidecar {sidecar(path).name} cannot be read ({error})")
         ) from error
+
+
+def read_key(path: Path) -> dict[str, Any]:
+    """Return what an artefact belongs to, from its sidecar: dataset, model, seed, method, ...
+
+    Raises:
+        DamagedFile: the sidecar is missing, is not JSON or has no key.
+    """
+    key = read_sidecar(path).get("key")
+    if key is None:
+        raise DamagedFile(_advice(path, f"its sidecar {sidecar(path).name} has no key"))
+
+    first = {name: key[name] for name in KEYS if name in key}
+    ordered = {**first, **key}  # the sidecar sorts its entries by name
+    if "seed" in ordered:
+        ordered["seed"] = int(ordered["seed"])
+    return ordered
 
 
 def _advice(path: Path, reason: str) -> str:
@@ -237,7 +256,7 @@ def read_table(path: Path) -> pd.DataFrame:
     return pd.read_parquet(io.BytesIO(_checked(path).read_bytes()))
 
 
-ASKED = ("sample", "target")  # what of a query is stored with its explanation
+QUERY_PARTS = ("sample", "target")  # what of a query is stored with its explanation
 _EXPLANATIONS: dict[str, type] = {cls.__name__: cls for cls in (Attribution, Examples, Prototype)}
 
 
@@ -283,26 +302,40 @@ def write_explanation(
     path: Path, query: Query, tensors: Mapping[str, Tensor], note: Mapping[str, Any]
 ) -> None:
     """Write what an explain cell gave: the explanation's tensors (none, if it failed), what was asked, and a note."""
-    write_tensors(
-        path, {**tensors, **{f"query.{name}": getattr(query, name) for name in ASKED}}, note
-    )
+    parts = {f"query.{name}": getattr(query, name) for name in QUERY_PARTS}
+    write_tensors(path, {**tensors, **parts}, note)
 
 
-def check_same_query(path: Path, query: Query) -> None:
-    """Check that an explanation answers this query; raises DamagedFile if it was made for other samples or targets."""
-    tensors, _ = read_tensors(path)
-    for name in ASKED:
-        if not torch.equal(tensors[f"query.{name}"], getattr(query, name)):
-            raise DamagedFile(_advice(path, f"it was made for another query (its {name} differs)"))
+@value
+class StoredExplanation:
+    """What an explain cell wrote."""
+
+    path: Path
+    explanation: Explanation | None  # None if the cell failed
+    note: Mapping[str, Any]  # status, reason, rows and the kind of explanation
+    query: Mapping[str, Tensor]  # sample and target of the query that it answers
+
+    def check_query(self, query: Query) -> None:
+        """Check that the explanation answers this query.
+
+        Raises:
+            DamagedFile: it was made for other samples or targets.
+        """
+        for name, tensor in self.query.items():
+            if not torch.equal(tensor, getattr(query, name)):
+                reason = f"it was made for another query (its {name} differs)"
+                raise DamagedFile(_advice(self.path, reason))
 
 
-def read_explanation(path: Path) -> tuple[Explanation | None, dict[str, Any]]:
-    """Return the explanation of a cell (None if it failed) and its note: kind, status, reason; raises DamagedFile."""
+def read_explanation(path: Path) -> StoredExplanation:
+    """Return what an explain cell wrote; raises DamagedFile."""
     tensors, note = read_tensors(path)
-    if note["status"] != "ok":
-        return None, note
-    fields = {name: tensor for name, tensor in tensors.items() if not name.startswith("query.")}
-    return _EXPLANATIONS[note["explains"]](**fields), note
+    query = {name: tensors.pop(f"query.{name}") for name in QUERY_PARTS}
+
+    explanation = None
+    if note["status"] == "ok":
+        explanation = _EXPLANATIONS[note["explains"]](**tensors)
+    return StoredExplanation(path=path, explanation=explanation, note=note, query=query)
 
 
 ORDERS = ("most_first", "least_first")
@@ -310,7 +343,7 @@ ORDERS = ("most_first", "least_first")
 
 def write_curves(path: Path, curves: Mapping[Curves, Removals], query: Query | None) -> None:
     """Write the removal curves of a cell (none, if it has none) and the samples they belong to."""
-    tensors = {} if query is None else {name: getattr(query, name) for name in ASKED}
+    tensors = {} if query is None else {name: getattr(query, name) for name in QUERY_PARTS}
     for number, removals in enumerate(curves.values()):
         tensors |= {f"{number}.{name}": getattr(removals, name) for name in ("fraction", *ORDERS)}
     write_tensors(path, tensors, {"curves": [asdict(key) for key in curves]})

@@ -12,13 +12,11 @@ import numpy as np
 import torch
 
 from gpex_bench.run import artefacts
-from gpex_bench.run.job import Job, NotFitted, Said, job, log, write_cell_table
+from gpex_bench.run.dispatch import job
+from gpex_bench.run.job import Job, LoggedProgress, NotFitted, log, write_cell_table
 from gpex_bench.tables.words import wording
 from gpex_bench.types import Surrogate
-
-CHECKPOINT = re.compile(
-    r"^\w+: (The checkpoint of this fit|.+\.checkpoint is damaged)"
-)  # reasons of `matching`, `io`
+from gpex_bench.types.demands import UnusableCheckpoint
 
 
 @job
@@ -37,10 +35,11 @@ def train(this: Job) -> None:
     """Data → network."""
     from gpex_bench.stages.train import train
 
-    seed, path = int(this.wildcards["seed"]), this.path("network")
-    model, accuracies = train(
-        this.config.model(this.wildcards["model"]), this.data, seed, this.progress(seed)
-    )
+    seed = int(this.wildcards["seed"])
+    architecture = this.config.model(this.wildcards["model"])
+    model, accuracies = train(architecture, this.data, seed, this.progress(seed))
+
+    path = this.path("network")
     artefacts.write_tensors(path, model.state_dict(), accuracies)
     this.describe(path, kind="model", seed=seed, accuracies=accuracies)
     log.info("%s seed %s: test accuracy %.4f", this.name, seed, accuracies["test_accuracy"])
@@ -51,37 +50,49 @@ def fit(this: Job) -> None:
     """Data, networks → surrogates of every seed. A fit that fails leaves the reason and no tensors.
 
     Raises:
-        ValueError: a checkpoint is damaged or foreign. That is no result of the fit: were it stored as one, deleting
-            the checkpoint, as the message says, would not make the job run again.
+        UnusableCheckpoint: a checkpoint is damaged or belongs to another fit.
     """
+    done = []
+    for number, seed in enumerate(this.config.seeds):
+        progress = _fit_seed(this, number, seed)
+        if progress is not None:
+            done.append(progress)
+
+    # A killed job loses the outputs of all seeds and goes on from the checkpoints, so that none
+    # is removed before all seeds are done.
+    for progress in done:
+        progress.forget()
+
+
+def _fit_seed(this: Job, number: int, seed: int) -> LoggedProgress | None:
+    """Fit the surrogate of one seed; return its progress if it succeeded."""
     from gpex_bench.stages.fit import fit
 
     run_id = this.wildcards["surrogate"]
-    recipe = this.config.surrogate(run_id)
-    done: list[Said] = []
-    for seed, model, path in zip(
-        this.config.seeds, this.paths("models"), this.paths("surrogates"), strict=True
-    ):
-        store = partial(artefacts.write_tensors, path, note={"status": "ok", "reason": ""})
-        progress = this.progress(seed, path)
+    path = this.paths("surrogates")[number]
+    progress = this.progress(seed, path)
+    try:
         outcome = fit(
-            recipe, this.model(model), this.data, seed=seed, progress=progress, store=store
+            this.config.surrogate(run_id),
+            this.model(this.paths("models")[number]),
+            this.data,
+            seed=seed,
+            progress=progress,
+            store=partial(artefacts.write_tensors, path, note={"status": "ok", "reason": ""}),
         )
-        note = {"status": outcome.status, "reason": _portable(outcome.reason)}
-        if CHECKPOINT.search(outcome.reason):
-            raise ValueError(f"{outcome.reason} It is {progress.checkpoint}.")
-        if outcome.status != "ok":
-            artefacts.write_tensors(path, {}, note)
-            log.warning("%s %s seed %s %s", this.name, run_id, seed, wording(**note))
-        cost = {"wall_seconds": outcome.wall_seconds, "peak_bytes": outcome.peak_bytes}
-        this.describe(
-            path, seed=seed, kind="surrogate", cost=cost, trace=_portable(outcome.trace), **note
-        )
-        done += [progress] if outcome.status == "ok" else []
-    for progress in (
-        done
-    ):  # not before: a killed job loses the outputs of all seeds, and goes on from the checkpoints
-        progress.forget()
+    except UnusableCheckpoint as error:
+        raise type(error)(f"{error} It is {progress.checkpoint}.") from error
+
+    note: dict[str, Any] = {"status": outcome.status, "reason": _portable(outcome.reason)}
+    is_fitted = outcome.status == "ok"
+    if not is_fitted:
+        artefacts.write_tensors(path, {}, note)
+        log.warning("%s %s seed %s %s", this.name, run_id, seed, wording(**note))
+
+    cost = {"wall_seconds": outcome.wall_seconds, "peak_bytes": outcome.peak_bytes}
+    trace = _portable(outcome.trace)
+    this.describe(path, seed=seed, kind="surrogate", cost=cost, trace=trace, **note)
+    return progress if is_fitted else None
 
 
 @job
@@ -91,19 +102,18 @@ def agree(this: Job) -> None:
 
     run_id = this.wildcards["surrogate"]
     device = getattr(this.config.surrogate(run_id), "device", "cpu")  # where its recipe fits it
+
     for number, seed in enumerate(this.config.seeds):
         model = this.model(this.paths("models")[number])
+        surrogate: Surrogate | None = None
         try:
-            surrogate: Surrogate | None = this.surrogate(
-                this.paths("surrogates")[number], run_id, model
-            )
+            surrogate = this.surrogate(this.paths("surrogates")[number], run_id, model)
         except NotFitted as error:
-            log.info(
-                "%s %s seed %s: nothing to compare, the fit %s", this.name, run_id, seed, error
-            )
-            surrogate = None
-        found = agree(model, surrogate, this.data, seed, device)
-        for name, table in zip(("agreement", "predictions"), found, strict=True):
+            message = "%s %s seed %s: nothing to compare, the fit %s"
+            log.info(message, this.name, run_id, seed, error)
+
+        tables = agree(model, surrogate, this.data, seed, device)
+        for name, table in zip(("agreement", "predictions"), tables, strict=True):
             table.insert(0, "surrogate", run_id)
             write_cell_table(this, this.paths(name)[number], table, seed, kind=name)
 
@@ -115,37 +125,37 @@ def explain(this: Job) -> None:
 
     method, limits = this.wildcards["method"], this.config.explain
     entry, explainer = this.config.entry("method", method), this.config.method(method)
-    for (seed, task, problem), path in zip(this.tasks(), this.paths("explanations"), strict=True):
-        result = explain(None if problem else explainer, task, limits.samples, limits.timeout_s)
+
+    for number, one in enumerate(this.tasks()):
+        usable = None if one.problem else explainer
+        result = explain(usable, one.task, limits.samples, limits.timeout_s)
         outcome = result.outcome
+
+        reason = _portable(entry.reason or one.problem or outcome.reason)
+        status: dict[str, Any] = {"status": outcome.status, "reason": reason}
         rows = {
-            key: getattr(result, key) for key in ("forward_rows", "backward_rows", "surrogate_rows")
+            "n_samples": len(result.query.x),
+            "forward_rows": result.forward_rows,
+            "backward_rows": result.backward_rows,
+            "surrogate_rows": result.surrogate_rows,
         }
-        rows["n_samples"] = len(result.query.x)
-        reason = _portable(entry.reason or problem or outcome.reason)
-        note: dict[str, Any] = {"status": outcome.status, "reason": reason, **rows}
+        note = {**status, **rows}
+        if explainer is not None:
+            note["explains"] = explainer.explains.__name__
+
         tensors = {
             name: torch.from_numpy(np.array(array)) for name, array in (outcome.value or {}).items()
         }
-        if explainer is not None:
-            note["explains"] = explainer.explains.__name__
+        path = this.paths("explanations")[number]
         artefacts.write_explanation(path, result.query, tensors, note)
+
         cost = {"wall_seconds": outcome.wall_seconds, "peak_bytes": outcome.peak_bytes, **rows}
-        this.describe(
-            path,
-            seed=seed,
-            kind="explanation",
-            cost=cost,
-            trace=_portable(outcome.trace),
-            **_status(note),
-        )
-        done = "ok" if outcome.value is not None else f"{outcome.status}: {note['reason']}"
-        log.info("%s %s seed %s: %s, %.1f s", this.name, method, seed, done, outcome.wall_seconds)
+        trace = _portable(outcome.trace)
+        this.describe(path, seed=one.seed, kind="explanation", cost=cost, trace=trace, **status)
 
-
-def _status(note: dict[str, Any]) -> dict[str, Any]:
-    """Return what the sidecar repeats of an explanation's note."""
-    return {key: note[key] for key in ("status", "reason")}
+        result_word = "ok" if outcome.value is not None else f"{outcome.status}: {reason}"
+        message = "%s %s seed %s: %s, %.1f s"
+        log.info(message, this.name, method, one.seed, result_word, outcome.wall_seconds)
 
 
 def _portable(text: str) -> str:
@@ -162,45 +172,37 @@ def score(this: Job) -> None:
     from gpex_bench.stages.score import Limits, Scored, empty, score
     from gpex_bench.types import Case
 
-    method, limits = this.wildcards["method"], this.config.explain
-    explainer, names = this.config.method(method), list(this.snakemake.params.metrics)
-    metrics = {name: this.config.metric(name) for name in names}
+    method, settings = this.wildcards["method"], this.config.explain
+    explainer = this.config.method(method)
+    metrics = {name: this.config.metric(name) for name in this.snakemake.params.metrics}
     curves = [Curves(**key) for key in this.snakemake.params.curves]
-    costly = Limits(limits.robustness_samples, limits.fill_samples, limits.fills, limits.timeout_s)
-    for number, (seed, task, _) in enumerate(this.tasks()):
-        path = this.paths("explanations")[number]
-        explanation, note = artefacts.read_explanation(path)
-        if explanation is None or explainer is None:
-            query, found = None, Scored(empty(), {}, {})
-            log.info(
-                "%s %s seed %s: nothing to score, the method %s",
-                this.name,
-                method,
-                seed,
-                note["status"],
-            )
+    limits = Limits(
+        settings.robustness_samples, settings.fill_samples, settings.fills, settings.timeout_s
+    )
+
+    for number, one in enumerate(this.tasks()):
+        stored = artefacts.read_explanation(this.paths("explanations")[number])
+        query = None
+        if stored.explanation is None or explainer is None:
+            scored = Scored(empty(), {}, {})
+            message = "%s %s seed %s: nothing to score, the method %s"
+            log.info(message, this.name, method, one.seed, stored.note["status"])
         else:
-            query = queries(task.model, task.data, limits.samples)
-            artefacts.check_same_query(path, query)
-            case = Case(task=task, query=query, explanation=explanation, explainer=explainer)
-            found = score(metrics, curves, case, costly)
-            log.info(
-                "%s %s seed %s: %s scores, %s curves",
-                this.name,
-                method,
-                seed,
-                len(found.scores),
-                len(found.curves),
+            query = queries(one.task.model, one.task.data, settings.samples)
+            stored.check_query(query)
+            case = Case(
+                task=one.task, query=query, explanation=stored.explanation, explainer=explainer
             )
-        found.scores.insert(0, "method", method)
-        failed = {name: _portable(reason) for name, reason in found.failed.items()}
-        write_cell_table(
-            this,
-            this.paths("scores")[number],
-            found.scores,
-            seed,
-            kind="scores",
-            failed_metrics=failed,
-        )
-        artefacts.write_curves(this.paths("curves")[number], found.curves, query)
-        this.describe(this.paths("curves")[number], seed=seed, kind="curves")
+            scored = score(metrics, curves, case, limits)
+            counts = f"{len(scored.scores)} scores, {len(scored.curves)} curves"
+            log.info("%s %s seed %s: %s", this.name, method, one.seed, counts)
+
+        table = scored.scores
+        table.insert(0, "method", method)
+        failed = {name: _portable(reason) for name, reason in scored.failed.items()}
+        path = this.paths("scores")[number]
+        write_cell_table(this, path, table, one.seed, kind="scores", failed_metrics=failed)
+
+        path = this.paths("curves")[number]
+        artefacts.write_curves(path, scored.curves, query)
+        this.describe(path, seed=one.seed, kind="curves")

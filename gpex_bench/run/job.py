@@ -1,15 +1,13 @@
-"""The jobs of the workflow: read a rule's inputs, call one function of `gpex_bench.stages`, write its outputs.
+"""A job of the workflow: the files of a Snakemake job, read on demand, and the sidecars of what it writes.
 
-All paths, wildcards and sidecars are handled in this package, and only here. A rule runs the function of its name.
+Paths and wildcards are handled in `gpex_bench.run`, and only here: the stages get values.
 """
 
 from __future__ import annotations
 
-import importlib
 import logging
-import random
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +17,6 @@ import torch
 from torch import Tensor
 
 from gpex_bench.config import Config, parse
-from gpex_bench.plugins.registry import study_names
 from gpex_bench.run import artefacts
 from gpex_bench.tables.words import wording
 from gpex_bench.types import Dataset, Model, Progress, Study, Surrogate, Task
@@ -32,6 +29,15 @@ class NotFitted(Exception):
     """A surrogate whose fit failed; the message has the status and the reason."""
 
 
+@dataclass(frozen=True)
+class SeedTask:
+    """What a method is given on the network of one training seed."""
+
+    seed: int
+    task: Task
+    problem: str = ""  # why the surrogate that the method uses is missing
+
+
 class Job:
     """A Snakemake job with its files read on demand."""
 
@@ -39,30 +45,26 @@ class Job:
         self.snakemake = snakemake
         self.wildcards: dict[str, str] = dict(snakemake.wildcards.items())
         self.config: Config = parse(snakemake.config)
-        words = [
-            snakemake.rule,
-            *(self.wildcards[key] for key in ("dataset", "model") if key in self.wildcards),
-        ]
-        self.name = " ".join(words)
+
+        place = [self.wildcards[key] for key in ("dataset", "model") if key in self.wildcards]
+        self.name = " ".join([snakemake.rule, *place])
 
     def path(self, name: str) -> Path:
         """Return the only input or output of this name."""
-        files = (
-            self.snakemake.output
-            if name in self.snakemake.output.keys()  # noqa: SIM118
-            else self.snakemake.input
-        )
-        return Path(files[name])
+        return Path(self._files(name))
 
     def paths(self, name: str) -> list[Path]:
-        """Return all inputs or outputs of this name, one a seed."""
-        files = (
-            self.snakemake.output
-            if name in self.snakemake.output.keys()  # noqa: SIM118
-            else self.snakemake.input
-        )
-        found = files[name]
-        return [Path(found)] if isinstance(found, str) else [Path(file) for file in found]
+        """Return all inputs or outputs of this name, in the order of the rule."""
+        files = self._files(name)
+        if isinstance(files, str):
+            return [Path(files)]
+        return [Path(file) for file in files]
+
+    def _files(self, name: str) -> Any:
+        """Return the output of this name, or the input if there is no such output."""
+        outputs = self.snakemake.output
+        is_output = name in outputs.keys()  # noqa: SIM118 - Snakemake's list of files, not a dict
+        return outputs[name] if is_output else self.snakemake.input[name]
 
     @cached_property
     def inputs(self) -> list[Path]:
@@ -96,48 +98,62 @@ class Job:
             )
         return study
 
-    def progress(self, seed: int, output: Path | None = None) -> Said:
-        """Return what reports the progress of one seed, and keeps a checkpoint beside the output, if it is named."""
-        return Said(f"{self.name} seed {seed}", output)
+    def progress(self, seed: int, output: Path | None = None) -> LoggedProgress:
+        """Return the progress of one seed; its checkpoints are kept beside the output, if one is given."""
+        return LoggedProgress(f"{self.name} seed {seed}", output)
 
-    def describe(self, path: Path, *, seed: int | None = None, **entries: Any) -> None:
-        """Write the sidecar of an output."""
-        key = dict(self.wildcards) | ({} if seed is None else {"seed": str(seed)})
+    def describe(
+        self,
+        path: Path,
+        *,
+        seed: int | None = None,
+        key: Mapping[str, Any] | None = None,
+        **entries: Any,
+    ) -> None:
+        """Write the sidecar of an output.
+
+        Args:
+            path: the output.
+            seed: the training seed that it belongs to; None if it belongs to all.
+            key: what else tells it apart from the other outputs, besides the wildcards and the seed.
+            entries: kind, cost, status, ...
+        """
+        full_key: dict[str, Any] = {**self.wildcards, **(key or {})}
+        inputs = self.inputs
+        if seed is not None:
+            full_key["seed"] = seed
+            inputs = [file for file in inputs if artefacts.read_key(file).get("seed", seed) == seed]
+
         params = {
             name: str(value) for name, value in self.snakemake.params.items() if name != "code"
         }
-        code = self.snakemake.params.get("code")
-        others = (
-            {f"seed-{other}" for other in self.config.seeds} - {f"seed-{seed}"}
-            if seed is not None
-            else set()
-        )
-        inputs = [file for file in self.inputs if not others & set(file.parts)]
         artefacts.describe(
-            path, key=key, params=params, inputs=inputs, seed=seed, fingerprint=code, **entries
+            path,
+            key=full_key,
+            params=params,
+            inputs=inputs,
+            seed=seed,
+            fingerprint=self.snakemake.params.get("code"),
+            **entries,
         )
 
-    def tasks(self) -> list[tuple[int, Task, str]]:
-        """Return the task of every training seed, with the surrogate that the method uses, or why it is not there."""
+    def tasks(self) -> list[SeedTask]:
+        """Return the task of every training seed, with the surrogate that the method uses, if any."""
         explainer = self.config.method(self.wildcards["method"])
         name = None if explainer is None else explainer.surrogate
-        surrogates = (
-            self.paths("surrogates") if name is not None else [None] * len(self.config.seeds)
-        )
+
         tasks = []
-        for seed, model_path, surrogate_path in zip(
-            self.config.seeds, self.paths("models"), surrogates, strict=True
-        ):
-            model = self.model(model_path)
+        for number, seed in enumerate(self.config.seeds):
+            model = self.model(self.paths("models")[number])
             surrogate, problem = None, ""
-            if name is not None and surrogate_path is not None:
+            if name is not None:
                 try:
-                    surrogate = self.surrogate(surrogate_path, name, model)
+                    surrogate = self.surrogate(self.paths("surrogates")[number], name, model)
                 except NotFitted as error:
                     problem = f"its surrogate {name} {error}"
-            tasks.append(
-                (seed, Task(model=model, data=self.data, surrogate=surrogate, seed=seed), problem)
-            )
+
+            task = Task(model=model, data=self.data, surrogate=surrogate, seed=seed)
+            tasks.append(SeedTask(seed, task, problem))
         return tasks
 
 
@@ -160,16 +176,16 @@ def load_surrogate(
     return config.surrogate(run_id).restore(model, data, tensors)
 
 
-class Said(Progress):
-    """Progress that is said on the screen and in the log; checkpoints are in `<output>.checkpoint`."""
+class LoggedProgress(Progress):
+    """Progress that is logged; checkpoints are in `<output>.checkpoint`."""
 
-    def __init__(self, who: str, output: Path | None = None) -> None:
-        self.who = who
+    def __init__(self, name: str, output: Path | None = None) -> None:
+        self.name = name
         self.checkpoint = None if output is None else output.with_name(f"{output.name}.checkpoint")
 
     def __call__(self, text: str) -> None:
-        """Say one line."""
-        log.info("%s: %s", self.who, text)
+        """Log one line."""
+        log.info("%s: %s", self.name, text)
 
     def keep(self, state: Mapping[str, Tensor]) -> None:
         """Write a checkpoint in place of the last one."""
@@ -177,11 +193,14 @@ class Said(Progress):
             artefacts.write_checkpoint(self.checkpoint, state)
 
     def kept(self) -> Mapping[str, Tensor] | None:
-        """Return the last checkpoint; raises DamagedFile if it cannot be trusted."""
-        found = None if self.checkpoint is None else artefacts.read_checkpoint(self.checkpoint)
-        if found is not None:
+        """Return the last checkpoint; raises DamagedCheckpoint if it is not what was written."""
+        if self.checkpoint is None:
+            return None
+
+        state = artefacts.read_checkpoint(self.checkpoint)
+        if state is not None:
             self(f"found the checkpoint {self.checkpoint}")
-        return found
+        return state
 
     def forget(self) -> None:
         """Remove the checkpoint of work that is done."""
@@ -189,46 +208,11 @@ class Said(Progress):
             self.checkpoint.unlink(missing_ok=True)
 
 
-JOBS: dict[str, Callable[[Job], None]] = {}
-
-
-def job(function: Callable[[Job], None]) -> Callable[[Job], None]:
-    """Register a function as the job of the rule of the same name."""
-    JOBS[function.__name__] = function
-    return function
-
-
-def run(snakemake: Any) -> None:
-    """Run the job of a rule: one thread count, a log file, and the progress on the screen."""
-    torch.set_num_threads(snakemake.threads)
-    torch.manual_seed(0)  # nothing may depend on it; set so that a fault shows the same way twice
-    random.seed(0)
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    if snakemake.log:
-        handlers.append(logging.FileHandler(snakemake.log[0], mode="w"))
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
-    logging.captureWarnings(True)
-    logging.getLogger("py.warnings").propagate = False
-    for module in ("run.aggregate", "run.cells", "run.pages"):
-        importlib.import_module(f"gpex_bench.{module}")  # they register their jobs
-    for name in study_names():
-        importlib.import_module(f"gpex_bench.studies.{name}.jobs")
-
-    this = Job(snakemake)
-    try:
-        JOBS[snakemake.rule](this)
-    except Exception as error:
-        log.error("%s failed: %s: %s", this.name, type(error).__name__, error)
-        raise
-
-
 def write_cell_table(this: Job, path: Path, table: pd.DataFrame, seed: int, **entries: Any) -> None:
     """Write a table of one seed with its key columns first."""
-    for name, value in (
-        ("seed", seed),
-        ("model", this.wildcards["model"]),
-        ("dataset", this.wildcards["dataset"]),
-    ):
-        table.insert(0, name, value)
+    table.insert(0, "seed", seed)
+    table.insert(0, "model", this.wildcards["model"])
+    table.insert(0, "dataset", this.wildcards["dataset"])
+
     artefacts.write_table(path, table)
     this.describe(path, seed=seed, **entries)

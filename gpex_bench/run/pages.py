@@ -14,7 +14,8 @@ import pandas as pd
 from gpex_bench.config.schema import Network
 from gpex_bench.run import artefacts, provenance
 from gpex_bench.run.aggregate import FINE, fits
-from gpex_bench.run.job import Job, NotFitted, job, load_model, load_surrogate, log
+from gpex_bench.run.dispatch import job
+from gpex_bench.run.job import Job, NotFitted, load_model, load_surrogate, log
 from gpex_bench.tables.columns import COSTS, SURROGATE_COSTS
 from gpex_bench.tables.order import records
 
@@ -89,7 +90,8 @@ def _shown(this: Job, network: Network, seed: int) -> Any:
     explanations, surrogates = {}, {}
     for method in config.entries["method"]:
         if config.not_applicable(network, method) is None:
-            explanation, _ = artefacts.read_explanation(cell / f"explanations/{method}.safetensors")
+            path = cell / f"explanations/{method}.safetensors"
+            explanation = artefacts.read_explanation(path).explanation
             explainer = config.method(method)
             if explanation is not None and explainer is not None:
                 explanations[method] = explanation

@@ -73,9 +73,9 @@ def run(snakemake: Any) -> None:
             if answer != b"\0":
                 sys.exit(answer[0] if answer else 1)
             return
-    from gpex_bench.run import job
+    from gpex_bench.run import dispatch
 
-    job.run(snakemake)
+    dispatch.run(snakemake)
 
 
 def serve(listener: socket.socket, parent: int) -> None:
@@ -161,10 +161,10 @@ def _job(asked: bytes, streams: Sequence[int]) -> int:
     os.chdir(folder)
     _take(environment)
     sys.path[:] = path
-    from gpex_bench.run import job
+    from gpex_bench.run import dispatch
 
     try:
-        job.run(snakemake)
+        dispatch.run(snakemake)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
     except BaseException:

@@ -9,6 +9,7 @@ from torch import Tensor
 from gpex_bench.contract import isolation
 from gpex_bench.contract.isolation import Outcome
 from gpex_bench.types import Dataset, Model, Progress, Recipe
+from gpex_bench.types.demands import UnusableCheckpoint
 
 Store = Callable[[dict[str, Tensor]], None]
 
@@ -28,7 +29,14 @@ def fit(  # noqa: PLR0913 - the pieces of one fit, each named
 
     Returns:
         The outcome, without a value.
+
+    Raises:
+        UnusableCheckpoint: the checkpoint of an earlier, unfinished fit cannot be resumed. That is
+            no result of the fit: stored as one, it would stay after the checkpoint is deleted.
     """
-    return isolation.run(
-        lambda: store(recipe.fit(model, data, seed, progress).eval().state_dict()), None
-    )
+
+    def fit_and_store() -> None:
+        surrogate = recipe.fit(model, data, seed, progress)
+        store(surrogate.eval().state_dict())
+
+    return isolation.run(fit_and_store, None, fatal=(UnusableCheckpoint,))

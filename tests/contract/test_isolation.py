@@ -57,6 +57,24 @@ def test_failures_are_outcomes(function, status, reason):
     assert "\n" not in outcome.reason
 
 
+class Fatal(ValueError):
+    """An error that ends the job."""
+
+
+class MoreFatal(Fatal):
+    """A kind of it."""
+
+
+def test_a_fatal_error_is_raised_with_its_class():
+    def break_down():
+        raise MoreFatal("what to do")
+
+    with pytest.raises(MoreFatal, match="what to do"):
+        isolation.run(break_down, 20.0, fatal=(Fatal,))
+    assert isolation.run(break_down, 20.0).status == "failed"
+    assert isolation.run(fail, 20.0, fatal=(Fatal,)).status == "failed"
+
+
 def test_a_hang_is_ended():
     start = time.perf_counter()
     outcome = isolation.run(lambda: time.sleep(60), 0.5)

@@ -43,7 +43,10 @@ def test_no_tensors_is_a_valid_artefact(tmp_path, monkeypatch):
     path = tmp_path / "failed.safetensors"
     artefacts.write_tensors(path, {}, {"status": "failed", "reason": "boom"})
     artefacts.describe(path, kind="explanation")
-    assert artefacts.read_explanation(path) == (None, {"status": "failed", "reason": "boom"})
+    with pytest.raises(artefacts.DamagedFile, match="key"):
+        artefacts.read_key(path)
+    tensors, note = artefacts.read_tensors(path)
+    assert (tensors, note) == ({}, {"status": "failed", "reason": "boom"})
 
 
 def test_sidecar_says_where_it_came_from(stored, tmp_path):
@@ -133,14 +136,59 @@ def test_explanations_come_back(tmp_path, monkeypatch):
         path, query, {"values": torch.rand(2, 3)}, {"status": "ok", "explains": "Attribution"}
     )
     artefacts.describe(path, kind="explanation")
-    explanation, note = artefacts.read_explanation(path)
-    assert isinstance(explanation, Attribution)
-    assert explanation.residual is None  # not known
-    assert note["status"] == "ok"
-    artefacts.check_same_query(path, query)
+    stored = artefacts.read_explanation(path)
+    assert isinstance(stored.explanation, Attribution)
+    assert stored.explanation.residual is None  # not known
+    assert stored.note["status"] == "ok"
+    stored.check_query(query)
     other = Query(x=query.x, target=query.target, sample=query.sample + 1)
-    with pytest.raises(artefacts.DamagedFile, match="another query \\(its sample differs"):
-        artefacts.check_same_query(path, other)
+    with pytest.raises(artefacts.DamagedFile, match="sample"):
+        stored.check_query(other)
+
+
+def test_an_explanation_that_failed_comes_back_as_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "e.safetensors"
+    query = Query(x=torch.rand(2, 3), target=torch.tensor([1, 0]), sample=torch.tensor([7, 8]))
+    artefacts.write_explanation(path, query, {}, {"status": "failed", "reason": "boom"})
+    artefacts.describe(path, kind="explanation")
+    stored = artefacts.read_explanation(path)
+    assert stored.explanation is None
+    assert stored.note == {"status": "failed", "reason": "boom"}
+    stored.check_query(query)
+
+
+def test_an_explanation_is_read_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "e.safetensors"
+    query = Query(x=torch.rand(2, 3), target=torch.tensor([1, 0]), sample=torch.tensor([7, 8]))
+    note = {"status": "ok", "explains": "Attribution"}
+    artefacts.write_explanation(path, query, {"values": torch.rand(2, 3)}, note)
+    artefacts.describe(path, kind="explanation")
+
+    hashed = []
+    sha256 = artefacts.provenance.sha256
+    monkeypatch.setattr(
+        artefacts.provenance, "sha256", lambda file: hashed.append(file) or sha256(file)
+    )
+    artefacts.read_explanation(path).check_query(query)
+    assert hashed == [path]
+
+
+def test_a_key_comes_from_the_sidecar_and_not_from_the_path(tmp_path, monkeypatch):
+    """Whatever the folders are called; in the order of the tables, with the seed as a number."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "some" / "seed-9" / "explanations" / "other.safetensors"
+    artefacts.write_tensors(path, {})
+    key = {"seed": "2", "method": "lrp", "model": "cnn", "dataset": "shapes"}
+    artefacts.describe(path, kind="explanation", key=key)
+    found = artefacts.read_key(path)
+    assert list(found.items()) == [
+        ("dataset", "shapes"),
+        ("model", "cnn"),
+        ("seed", 2),
+        ("method", "lrp"),
+    ]
 
 
 def test_what_an_attribution_leaves_over_comes_back(tmp_path, monkeypatch):
@@ -153,6 +201,6 @@ def test_what_an_attribution_leaves_over_comes_back(tmp_path, monkeypatch):
         path, query, calls.tensors(gave), {"status": "ok", "explains": "Attribution"}
     )
     artefacts.describe(path, kind="explanation")
-    explanation, _ = artefacts.read_explanation(path)
+    explanation = artefacts.read_explanation(path).explanation
     assert torch.equal(explanation.values, gave.values)
     assert torch.equal(explanation.residual, gave.residual)

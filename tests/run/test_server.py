@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from gpex_bench.run import job, server
+from gpex_bench.run import dispatch, server
 
 FORK = multiprocessing.get_context("fork")
 
 
-def pretend(told):
+def pretend(order):
     """Do what the test says in place of a job."""
-    what, path = told
+    what, path = order
     if what == "say":
         Path(path).write_text(f"{os.getcwd()} {os.environ['TOLD']} {os.getpid()}")
         print("heard", flush=True)
@@ -40,7 +40,7 @@ def serve(listener, parent):
 
 @pytest.fixture
 def running(tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "run", pretend)
+    monkeypatch.setattr(dispatch, "run", pretend)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(tmp_path / "jobs"))
     listener.listen(4)
@@ -72,11 +72,11 @@ def written(path, seconds=10.0):
 def test_a_job_runs_elsewhere_with_the_scripts_folder_environment_and_streams(
     running, tmp_path, monkeypatch, capfd
 ):
-    monkeypatch.setenv("TOLD", "something")
+    monkeypatch.setenv("GREETING", "something")
     monkeypatch.chdir(tmp_path)
-    server.run(("say", str(tmp_path / "said")))
-    folder, told, pid = (tmp_path / "said").read_text().split()
-    assert (folder, told) == (str(tmp_path), "something")
+    server.run(("say", str(tmp_path / "report")))
+    folder, greeting, pid = (tmp_path / "report").read_text().split()
+    assert (folder, greeting) == (str(tmp_path), "something")
     assert int(pid) not in (os.getpid(), running.pid)
     assert capfd.readouterr().out == "heard\n"
 
@@ -90,7 +90,7 @@ def test_a_failing_job_is_a_failing_script(running, what, code, capfd):
     server.run(("nothing", ""))  # the server goes on
 
 
-def test_a_job_ends_with_its_script(server, tmp_path):
+def test_a_job_ends_with_its_script(running, tmp_path):
     script = FORK.Process(target=server.run, args=(("sleep", str(tmp_path / "pid")),))
     script.start()
     pid = int(written(tmp_path / "pid"))
@@ -104,11 +104,11 @@ def test_a_job_ends_with_its_script(server, tmp_path):
 
 
 def test_without_a_server_the_script_does_the_job(tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "run", pretend)
-    monkeypatch.setenv("TOLD", "something")
+    monkeypatch.setattr(dispatch, "run", pretend)
+    monkeypatch.setenv("GREETING", "something")
     for address in (None, str(tmp_path / "nobody")):
         monkeypatch.delenv(server.ADDRESS, raising=False)
         if address is not None:
             monkeypatch.setenv(server.ADDRESS, address)
-        server.run(("say", str(tmp_path / "said")))
-        assert (tmp_path / "said").read_text().split()[2] == str(os.getpid())
+        server.run(("say", str(tmp_path / "report")))
+        assert (tmp_path / "report").read_text().split()[2] == str(os.getpid())

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gpex_bench.run import artefacts, cells
-from gpex_bench.run.job import Job, Said
+from gpex_bench.run.job import Job, LoggedProgress
 from gpex_bench.surrogates.gp import posterior
 from gpex_bench.surrogates.gpex import Gpex
 from gpex_bench.surrogates.gpex_fit import matching, observation
@@ -27,7 +27,7 @@ class Killed(BaseException):
     """Stands for a kill: nothing catches it."""
 
 
-class Fragile(Said):
+class Fragile(LoggedProgress):
     """A progress with a file that is killed after some checkpoints."""
 
     def __init__(self, output, after):
@@ -59,7 +59,7 @@ def test_a_killed_fit_resumes_to_the_same_bytes(name, recipe, tiny, tmp_path, al
     for after in (3, 4):  # killed after the third step, and after the fourth of those that are left
         with pytest.raises(Killed):
             recipe.fit(model, data, 3, Fragile(output, after))
-    progress = Said("test", output)
+    progress = LoggedProgress("test", output)
     resumed = recipe.fit(model, data, 3, progress).state_dict()
     assert resumed.keys() == whole.keys()
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
@@ -76,10 +76,10 @@ def test_a_process_that_is_killed_leaves_a_checkpoint_that_goes_on(tiny, tmp_pat
     model, data = tiny.table()
     recipe, output = Gpex(n_steps=3000, **SMALL), tmp_path / "fit.safetensors"
     child = multiprocessing.get_context("fork").Process(
-        target=recipe.fit, args=(model, data, 3, Said("child", output))
+        target=recipe.fit, args=(model, data, 3, LoggedProgress("child", output))
     )
     child.start()
-    checkpoint = Said("test", output).checkpoint
+    checkpoint = LoggedProgress("test", output).checkpoint
     while child.is_alive() and not checkpoint.exists():
         child.join(0.02)
     os.kill(child.pid, signal.SIGKILL)
@@ -89,7 +89,7 @@ def test_a_process_that_is_killed_leaves_a_checkpoint_that_goes_on(tiny, tmp_pat
     assert 0 < done < 3000
     lines = []
 
-    class Heard(Said):
+    class Heard(LoggedProgress):
         def __call__(self, text):
             lines.append(text)
             if not text.startswith(("found", "resumed")):
@@ -115,12 +115,12 @@ def test_a_foreign_checkpoint_is_refused(tiny, tmp_path, always_kept):
     ]
     for fit in fits:
         with pytest.raises(ForeignCheckpoint):
-            fit(Said("test", output))
-    kept = artefacts.read_checkpoint(Said("test", output).checkpoint)
+            fit(LoggedProgress("test", output))
+    kept = artefacts.read_checkpoint(LoggedProgress("test", output).checkpoint)
     del kept["map.readout.weight"]
-    artefacts.write_checkpoint(Said("test", output).checkpoint, kept)
+    artefacts.write_checkpoint(LoggedProgress("test", output).checkpoint, kept)
     with pytest.raises(DamagedCheckpoint, match=r"readout\.weight"):
-        LONG.fit(model, data, 3, Said("test", output))
+        LONG.fit(model, data, 3, LoggedProgress("test", output))
 
 
 def test_a_damaged_checkpoint_is_refused(tiny, tmp_path, always_kept):
@@ -128,14 +128,14 @@ def test_a_damaged_checkpoint_is_refused(tiny, tmp_path, always_kept):
     output = tmp_path / "fit.safetensors"
     with pytest.raises(Killed):
         LONG.fit(model, data, 3, Fragile(output, 2))
-    path = Said("test", output).checkpoint
+    path = LoggedProgress("test", output).checkpoint
     good = path.read_bytes()
     flipped = bytearray(good)
     flipped[-9] ^= 1
     for bad in (good[:-5], b"{", bytes(flipped)):
         path.write_bytes(bad)
         with pytest.raises(DamagedCheckpoint, match=str(path)):
-            LONG.fit(model, data, 3, Said("test", output))
+            LONG.fit(model, data, 3, LoggedProgress("test", output))
 
 
 class Fit(Job):
@@ -155,7 +155,7 @@ class Fit(Job):
         return [self.output]
 
     def progress(self, seed, output):
-        return Said("fit", output)
+        return LoggedProgress("fit", output)
 
     def describe(self, path, **entries):
         self.described.append(entries)
@@ -166,7 +166,7 @@ def test_a_bad_checkpoint_ends_the_job_and_is_no_result(tiny, tmp_path, always_k
     problem, output = tiny.table(), tmp_path / "fit.safetensors"
     with pytest.raises(Killed):
         LONG.fit(*problem, 4, Fragile(output, 2))  # another seed
-    path = Said("test", output).checkpoint
+    path = LoggedProgress("test", output).checkpoint
     if is_damaged:
         path.write_bytes(b"{")
     with pytest.raises(ValueError, match=str(path)):

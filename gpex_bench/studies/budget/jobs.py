@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from gpex_bench.run import artefacts
-from gpex_bench.run.job import Job, job, log
+from gpex_bench.run.dispatch import job
+from gpex_bench.run.job import Job, log
 from gpex_bench.studies.answer import write
 from gpex_bench.studies.budget.plan import Budget
 
@@ -29,7 +30,7 @@ def spend(this: Job) -> None:
         )
     found = spend(
         explainer,
-        [task for _, task, _ in this.tasks()],
+        [one.task for one in this.tasks()],
         config.metric(config.headline),
         plan=plan,
         budgets=plan.budgets_of(method, explainer, this.wildcards["model"]),
@@ -80,6 +81,6 @@ def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
 
 def _seconds(path: Path) -> list[dict[str, Any]]:
     """Return the measured seconds of one method on one network, from the sidecar of its runs."""
-    dataset, model, _, method = path.parts[-5:-1]
+    key = artefacts.read_key(path)
     rows = artefacts.read_sidecar(path)["cost"]["runs"]
-    return [{"dataset": dataset, "model": model, "method": method} | row for row in rows]
+    return [{**key, **row} for row in rows]

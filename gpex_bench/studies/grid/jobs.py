@@ -6,7 +6,8 @@ import pandas as pd
 
 from gpex_bench.run import artefacts
 from gpex_bench.run.aggregate import fits
-from gpex_bench.run.job import Job, job
+from gpex_bench.run.dispatch import job
+from gpex_bench.run.job import Job
 from gpex_bench.studies.answer import write
 from gpex_bench.studies.grid.plan import Grid
 from gpex_bench.tables.columns import SURROGATE_COSTS

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from gpex_bench.run import artefacts
-from gpex_bench.run.job import Job, job, load_model, write_cell_table
+from gpex_bench.run.dispatch import job
+from gpex_bench.run.job import Job, load_model, write_cell_table
 from gpex_bench.studies.answer import write
 from gpex_bench.studies.interactions.plan import Interactions
 

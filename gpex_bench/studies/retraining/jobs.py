@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from gpex_bench.run import artefacts
-from gpex_bench.run.job import Job, job, log, write_cell_table
+from gpex_bench.run.dispatch import job
+from gpex_bench.run.job import Job, log, write_cell_table
 from gpex_bench.studies.answer import write
 from gpex_bench.studies.retraining.plan import Retraining
 
@@ -21,7 +22,8 @@ def relabel(this: Job) -> None:
         architecture, this.data, _plan(this), seed, this.progress(seed)
     ).items():
         artefacts.write_tensors(this.path(name), model.state_dict(), notes)
-        this.describe(this.path(name), kind="model", seed=seed, accuracies=notes)
+        key = {"network": name}
+        this.describe(this.path(name), kind="model", seed=seed, key=key, accuracies=notes)
 
 
 @job
@@ -56,14 +58,8 @@ def retraining(this: Job) -> None:
     )
     notes = []
     for path in this.paths("networks"):
-        dataset, model, seed, _, name = path.with_suffix("").parts[-5:]
-        key = {
-            "dataset": dataset,
-            "model": model,
-            "seed": int(seed.removeprefix("seed-")),
-            "network": name,
-        }
-        notes.append(key | dict(artefacts.read_tensors(path)[1]))
+        _, accuracies = artefacts.read_tensors(path)
+        notes.append({**artefacts.read_key(path), **accuracies})
     found = retraining(cells, pd.DataFrame(notes), _plan(this))
     write(this, found)
 

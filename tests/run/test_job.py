@@ -1,0 +1,81 @@
+"""A job says what its outputs belong to, and what they were made from."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from gpex_bench.run import aggregate, artefacts, job
+from gpex_bench.run.job import Job
+
+
+class Files(dict):
+    """Named files of a rule: iterating gives the files, as Snakemake's do."""
+
+    def __iter__(self):
+        for files in self.values():
+            yield from [files] if isinstance(files, str) else files
+
+
+def snakemake(inputs, outputs, **wildcards):
+    return SimpleNamespace(
+        rule="explain",
+        wildcards=wildcards,
+        config={},
+        input=Files(inputs),
+        output=Files(outputs),
+        params={"code": "abc", "settings": 3},
+    )
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Three networks of two seeds in one folder, named as nothing else in the house."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(job, "parse", lambda config: SimpleNamespace(seeds=(1, 2)))
+    for seed in (1, 2):
+        path = tmp_path / f"{'ab'[seed - 1]}.safetensors"
+        artefacts.write_tensors(path, {"x": torch.zeros(1)}, {"accuracy": seed / 10})
+        key = {"dataset": "shapes", "model": "cnn", "seed": seed, "surrogate": "gpex"}
+        cost = {"wall_seconds": 1.0 * seed, "peak_bytes": seed}
+        artefacts.describe(path, kind="model", key=key, cost=cost, status="ok", reason="")
+    return tmp_path
+
+
+def test_a_sidecar_names_the_inputs_of_its_seed_wherever_they_are(folder):
+    files = {"models": ["a.safetensors", "b.safetensors"]}
+    this = Job(
+        snakemake(files, {"explanations": ["out"]}, dataset="shapes", model="cnn", method="lrp")
+    )
+    path = folder / "seed-1" / "lrp.safetensors"
+    artefacts.write_tensors(path, {})
+    this.describe(path, seed=2, kind="explanation")
+    record = artefacts.read_sidecar(path)
+    assert list(record["inputs"]) == ["b.safetensors"]
+    assert record["key"] == {"dataset": "shapes", "model": "cnn", "method": "lrp", "seed": 2}
+    assert record["params"] == {"settings": "3"}
+    assert record["code"]["fingerprint"] == "abc"
+
+    this.describe(path, kind="explanation", key={"network": "sibling"})
+    record = artefacts.read_sidecar(path)
+    assert list(record["inputs"]) == ["a.safetensors", "b.safetensors"]
+    assert artefacts.read_key(path)["network"] == "sibling"
+    assert "seed" not in record["key"]
+
+
+def test_fits_and_networks_are_told_apart_by_their_keys(folder):
+    files = {"surrogates": ["b.safetensors", "a.safetensors"], "models": "a.safetensors"}
+    this = Job(snakemake(files, {}))
+    fates, costs = aggregate.fits(this)
+    assert [fate["seed"] for fate in fates] == [2, 1]
+    assert list(fates[0]) == ["dataset", "model", "seed", "surrogate", "status", "reason"]
+    assert costs[1]["wall_seconds"] == 1.0
+    (network,) = aggregate._networks(this)
+    assert (network["dataset"], network["seed"], network["accuracy"]) == ("shapes", 1, 0.1)
+
+
+def test_paths_are_outputs_first(folder):
+    this = Job(snakemake({"data": "in", "models": ["a", "b"]}, {"data": "out"}))
+    assert this.path("data").name == "out"
+    assert [path.name for path in this.paths("models")] == ["a", "b"]
+    assert [path.name for path in this.paths("data")] == ["out"]
