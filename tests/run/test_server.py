@@ -19,7 +19,7 @@ def pretend(order):
     """Do what the test says in place of a job."""
     what, path = order
     if what == "say":
-        Path(path).write_text(f"{os.getcwd()} {os.environ['TOLD']} {os.getpid()}")
+        Path(path).write_text(f"{os.getcwd()} {os.environ['GREETING']} {os.getpid()}")
         print("heard", flush=True)
     elif what == "fail":
         raise ValueError("it failed")
