@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from gpex_bench.run import artefacts
-from gpex_bench.run.job import Job, job, log
+from gpex_bench.run.dispatch import job
+from gpex_bench.run.job import Job, log
 from gpex_bench.studies.answer import write
 from gpex_bench.studies.metric_trust.plan import MetricTrust, methods_on, metrics_on
 from gpex_bench.types import Task

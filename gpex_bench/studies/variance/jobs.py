@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gpex_bench.run import artefacts
-from gpex_bench.run.job import Job, job
+from gpex_bench.run.dispatch import job
+from gpex_bench.run.job import Job
 from gpex_bench.studies.answer import write
 from gpex_bench.studies.variance.plan import Variance, data_seeds, draws
 
