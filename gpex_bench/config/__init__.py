@@ -192,7 +192,8 @@ def _check_what_is_asked(layout: Layout, study: Study | None, name: str | None) 
                 f"{section}: the study {name} has no use for it; leave the section out."
             )
     needed = {"methods", "metrics"}
-    if study is not None and not (layout.methods and layout.metrics):
+    is_scored = bool(layout.methods or layout.metrics)
+    if study is not None and not (is_scored and study.has_report):
         needed = set(study.needs)
     for section in sorted(needed):
         if not getattr(layout, section):

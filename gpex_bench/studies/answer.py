@@ -87,12 +87,16 @@ def write(this: Job, answer: Answer) -> None:
 def estimate(row: Mapping[str, Any], name: str = "mean") -> str:
     """Write a number of a row with its interval, such as "0.812 [0.790, 0.831]".
 
+    The number alone where the interval is not known, as with one seed.
+
     Args:
         row: of a frame; the ends are in `low` and `high`, or in `{name}_low` and `{name}_high`.
         name: the column of the number.
     """
     prefix = "" if name == "mean" else f"{name}_"
-    return " ".join(interval(row[name], row[f"{prefix}low"], row[f"{prefix}high"]))
+    low, high = row[f"{prefix}low"], row[f"{prefix}high"]
+    text, ends = interval(row[name], low, high)
+    return f"{text} {ends}" if math.isfinite(low) and math.isfinite(high) else text
 
 
 def percent(share: float, places: int = 0) -> str:

@@ -1,95 +1,109 @@
-"""Agreement of a grid of settings → the study's table, figure and sentences."""
+"""Agreement of a grid of settings → the study's table, figure and page."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from gpex_bench.stages.aggregate import stack
 from gpex_bench.statistics.seeds import needed
-from gpex_bench.studies.answer import Answer
-from gpex_bench.studies.grid import figure, measure
+from gpex_bench.studies.answer import Answer, page
+from gpex_bench.studies.grid import comparisons, measure
 from gpex_bench.studies.grid.expansion import Setting, is_number
-from gpex_bench.studies.grid.figure import Scale
+from gpex_bench.studies.grid.figure import Scale, panels
 from gpex_bench.studies.grid.plan import Grid
-from gpex_bench.tables.columns import AGREEMENT
-from gpex_bench.tables.render import plain_markdown
+from gpex_bench.tables import columns
+from gpex_bench.tables.order import records
 from gpex_bench.tables.words import interval, partial, wording
 
-FEW = '; so few seeds miss differences of the size of that spread, and "cannot be told" does not mean "equal"'
+FEW_SEEDS = 3  # so few miss differences of the size of the seeds' spread
 
 
-def answer(  # noqa: PLR0913 - the grid, what was found, and what it cost
-    asked: Grid,
+def answer(  # noqa: PLR0913 - keyword-only
+    plan: Grid,
     grid: Sequence[Setting],
     *,
     agreement: Iterable[pd.DataFrame],
     costs: pd.DataFrame,
-    reasons: dict[str, str],
+    reasons: Mapping[str, str],
     n_seeds: int,
 ) -> Answer:
     """Answer a study's question.
 
     Args:
-        asked: the question, what to show, and how.
+        plan: the question, what to show, and how.
         grid: every surrogate on every network.
         agreement: tables of single cells.
         costs: wall_seconds of every fit that succeeded.
-        reasons: why a fit failed, by "dataset/model/surrogate" of its run ids.
+        reasons: why a fit failed, by the `id` of its setting.
         n_seeds: training seeds of the run.
     """
-    points = [{"ids": (at.dataset, at.model, at.surrogate), "labels": at.labels} for at in grid]
-    found = measure.values(stack(agreement, AGREEMENT), costs)
-    table = measure.summarise(found, points, asked.statistics, asked.splits, n_seeds)
+    found = measure.values(stack(agreement, columns.AGREEMENT), costs)
+    table = measure.summarise(
+        found, grid, statistics=plan.statistics, splits=plan.splits, n_seeds=n_seeds
+    )
     table["reason"] = [reasons.get(place, "") for place in table["id"]]
-    is_ordered = all(is_number(at.labels[asked.x]) for at in grid if asked.x in at.labels)
-    scale = Scale(asked.question, asked.x, asked.hue, is_ordered, asked.log)
-    said = measure.sentences(
-        table, found, x=asked.x, hue=asked.hue, better=asked.better, is_ordered=is_ordered
-    )
-    return Answer(
-        table=table,
-        drawings={"figure": figure.study(table, scale)},
-        sentences=_page(asked, said, _markdown(table), n_seeds),
+
+    on_x = [setting.labels[plan.x] for setting in grid if plan.x in setting.labels]
+    is_ordered = all(is_number(label) for label in on_x)
+    scale = Scale(plan.question, plan.x, plan.hue, is_ordered, plan.log)
+
+    text = _page(plan, table, found, is_ordered=is_ordered, n_seeds=n_seeds)
+    return Answer(table=table, drawings={"figure": panels(table, scale)}, sentences=text)
+
+
+def _page(
+    plan: Grid, table: pd.DataFrame, found: pd.DataFrame, *, is_ordered: bool, n_seeds: int
+) -> str:
+    """Return the page: the comparisons of the first statistic, and all settings."""
+    rows = comparisons.first_statistic(table, found)
+    trends = choices = pd.DataFrame()
+    if is_ordered:
+        trends = comparisons.trends(rows, plan.x, plan.hue)
+    else:
+        choices = comparisons.choices(rows, plan.x, plan.hue, plan.better)
+
+    first = table.iloc[0]
+    return page(
+        "grid",
+        plan=plan,
+        what=_heading(first.to_dict()),
+        verdicts=comparisons,
+        extremes=comparisons.extremes(rows, plan.better),
+        trends=trends,
+        choices=choices,
+        settings=settings_table(table),
+        n_seeds=n_seeds,
+        needed=needed(n_seeds) if n_seeds > 1 else None,
+        is_few=n_seeds <= FEW_SEEDS,
     )
 
 
-def _markdown(table: pd.DataFrame) -> str:
-    """Return one line per grid point, one column per statistic: mean and interval, or why there is no number."""
+def settings_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one row of text per setting: its labels, and each statistic or why there is none."""
+    labels = list(table.columns[: list(table.columns).index("id")])
     rows = []
     for _, block in table.groupby("id", sort=False):
-        labels = block.iloc[0][list(table.columns[: list(table.columns).index("id")])].dropna()
-        row = {name: str(label) for name, label in labels.items()}
-        for cell in block.to_dict("records"):
-            name = f"{cell['statistic']} ({cell['split']})" if cell["split"] else cell["statistic"]
-            row[name] = _cell(cell)
+        place = block.iloc[0][labels].dropna()
+        row = {str(name): str(label) for name, label in place.items()}
+        for cell in records(block):
+            row[_heading(cell)] = _cell(cell)
         rows.append(row)
-    return plain_markdown(pd.DataFrame(rows).fillna(""))
+    return pd.DataFrame(rows).fillna("")
 
 
-def _cell(cell: dict) -> str:
+def _heading(cell: Mapping[str, Any]) -> str:
+    """Return what a statistic is called."""
+    return f"{cell['statistic']} ({cell['split']})" if cell["split"] else str(cell["statistic"])
+
+
+def _cell(cell: Mapping[str, Any]) -> str:
+    """Return a mean with its interval, or why there is none."""
     if cell["reason"] and not cell["n_seeds"]:
         return wording("failed", cell["reason"])
+
     mean, ends = interval(cell["mean"], cell["low"], cell["high"])
-    note = f" ({partial(cell)})" if partial(cell) else ""
-    return f"{mean} {ends if cell['n_seeds'] > 1 else '[one seed]'}{note}"
-
-
-def _page(asked: Grid, said: Sequence[str], table: str, n_seeds: int) -> str:
-    """Return the sentences as a page."""
-    how = (
-        f"Means over {n_seeds} training seeds. Settings are compared seed by seed at the 5 % level (all together by "
-        "Friedman's test; choices with the first by paired t tests with Holm's correction); intervals are at "
-        f"95 %, not corrected. With {n_seeds} seeds a single difference counts when its mean is more than "
-        f"{needed(n_seeds):.1f} times the standard deviation of the seeds' differences, and more after correction"
-        f"{FEW if n_seeds <= 3 else ''}."
-        if n_seeds > 1
-        else "One training seed: there is no spread to compare a difference with."
-    )
-    return (
-        "\n\n".join(
-            [f"**{asked.question}**", *said, table, f"{how} Written from table.csv by rule."]
-        )
-        + "\n"
-    )
+    text = f"{mean} {ends if cell['n_seeds'] > 1 else '[one seed]'}"
+    return f"{text} ({partial(cell)})" if partial(cell) else text

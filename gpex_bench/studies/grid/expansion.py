@@ -1,7 +1,8 @@
-"""Expands a grid of settings over plug-in entries into run ids, by rule.
+"""Expands a grid of settings over plug-in entries into run ids.
 
-An axis changes one entry. An entry with axes is replaced by one entry for each point of their grid, whose run id is
-the entry's own, then for each axis its name and value (`gpex_m256`) or its point (`gpex_m256_fixed`).
+An axis changes one entry. An entry with axes is replaced by one entry for each point of their grid.
+Its run id is the entry's own, then for each axis its name and value (`gpex_m256`) or its point
+(`gpex_m256_fixed`).
 """
 
 from __future__ import annotations
@@ -19,24 +20,29 @@ from gpex_bench.config.resolve import ConfigError, unknown
 from gpex_bench.plugins.registry import NAME
 from gpex_bench.types import settings
 
-SECTIONS = {"datasets": "dataset", "models": "model", "surrogates": "surrogate"}  # what may vary
-PLACES = tuple(
-    SECTIONS.values()
-)  # columns that always stand in a study's table: the entries as written
+# the sections whose entries may vary, and what one of their entries is called
+SECTIONS = {"datasets": "dataset", "models": "model", "surrogates": "surrogate"}
+# columns that every table of a grid has: the entries as written
+PLACES = tuple(SECTIONS.values())
+
 Id = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
 Number = bool | int | float | str | None
-Points = dict[str, dict[str, list["Point"]]]  # by section and by entry as written
-Written = Mapping[str, dict[str, Any] | None]  # a plug-in section: run id → hyperparameters
+# by section, and by entry as written
+Points = dict[str, dict[str, list["Point"]]]
+# a plug-in section: hyperparameters by run id
+Written = Mapping[str, dict[str, Any] | None]
 
 
 @settings
 class Axis:
-    """What one axis of the grid changes: values of one hyperparameter, or named points of several."""
+    """What an axis of the grid changes: values of one hyperparameter, or named groups of them."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    name: Id  # column in the table, and part of the run ids of values
-    of: str  # what it changes: surrogates.gpex.dim, or surrogates.gpex for points
+    # column in the table, and part of the run ids of values
+    name: Id
+    # what it changes: surrogates.gpex.dim, or surrogates.gpex for points
+    of: str
     values: tuple[Number, ...] = ()
     points: dict[Id, dict[str, Any] | None] = field(default_factory=dict)
 
@@ -46,20 +52,26 @@ class Point:
     """One entry of an expanded section."""
 
     id: str
-    entry: str  # run id of the entry it was made from
-    labels: Mapping[str, Number]  # its place on each axis, by the axis's name
+    # run id of the entry it was made from
+    entry: str
+    # its place on each axis, by the axis's name
+    labels: Mapping[str, Number]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One surrogate on one network of a study: what its run ids are, and where it stands in the grid."""
+    """One surrogate on one network: its run ids, and its place in the grid."""
 
     dataset: str
     model: str
     surrogate: str
-    labels: Mapping[
-        str, Number
-    ]  # dataset, model and surrogate as written in the config, then the axes
+    # dataset, model and surrogate as written in the config, then the axes
+    labels: Mapping[str, Number]
+
+    @property
+    def id(self) -> str:
+        """Its run ids as one text."""
+        return f"{self.dataset}/{self.model}/{self.surrogate}"
 
     @classmethod
     def of(cls, *points: Point) -> Setting:
@@ -73,7 +85,7 @@ class Setting:
 def expand(
     axes: Sequence[Axis], sections: Mapping[str, Written]
 ) -> tuple[dict[str, Written], Points]:
-    """Return the sections with every entry that has axes replaced by its grid, and the points by section and entry.
+    """Return the sections with the grids of their entries in place, and the points of every entry.
 
     Args:
         axes: what varies.
@@ -84,32 +96,37 @@ def expand(
     """
     for number, axis in enumerate(axes):
         _check_axis(f"grid.axes.{number}", axis, sections)
+
     expanded: dict[str, Written] = dict(sections)
     points: Points = {}
-    for name in SECTIONS:
+    for section, kind in SECTIONS.items():
         made: dict[str, dict[str, Any] | None] = {}
-        points[name] = {}
-        for entry, written in sections[name].items():
-            own = [axis for axis in axes if axis.of.split(".")[:2] == [name, entry]]
-            points[name][entry] = []
-            for point, changed in _grid(SECTIONS[name], entry, written, own):
+        points[section] = {}
+        for entry, written in sections[section].items():
+            own = [axis for axis in axes if axis.of.split(".")[:2] == [section, entry]]
+            steps = list(_grid(kind, entry, written, own))
+            points[section][entry] = [point for point, _ in steps]
+
+            for point, changed in steps:
                 if point.id in made:
                     raise ConfigError(
-                        f"grid.axes: two points of {name} have the run id {point.id!r}; rename one."
+                        f"grid.axes: run ids of {section} must be distinct, got {point.id!r} for "
+                        "two points; rename one."
                     )
                 made[point.id] = changed
-                points[name][entry].append(point)
-        expanded[name] = made
+        expanded[section] = made
     return expanded, points
 
 
 def _check_axis(where: str, axis: Axis, sections: Mapping[str, Written]) -> None:
+    """Raise ConfigError if an axis changes nothing that is there."""
     section, *rest = axis.of.split(".")
     if section not in SECTIONS:
         raise unknown(f"{where}.of", "section", section, SECTIONS)
     entry = rest[0] if rest else ""
     if entry not in sections[section]:
         raise unknown(f"{where}.of", f"run id of a {SECTIONS[section]}", entry, sections[section])
+
     if bool(axis.values) == bool(axis.points):
         raise ConfigError(
             f"{where}: give either values (of one hyperparameter) or points (named groups of them)."
@@ -118,6 +135,7 @@ def _check_axis(where: str, axis: Axis, sections: Mapping[str, Written]) -> None
         raise ConfigError(
             f"{where}.of: values need a hyperparameter, such as {axis.of}.seed; got {axis.of!r}."
         )
+
     if axis.name in PLACES:
         raise ConfigError(
             f"{where}.name: {axis.name!r} is a column of its own; choose another name."
@@ -133,31 +151,35 @@ def _grid(
     kind: str, entry: str, written: dict[str, Any] | None, axes: Sequence[Axis]
 ) -> Iterator[tuple[Point, Any]]:
     """Yield the points of one entry's axes with their hyperparameters, the last axis fastest."""
-    for chosen in product(*([*_steps(axis)] for axis in axes)):
+    steps = [list(_steps(axis)) for axis in axes]
+    for chosen in product(*steps):
         changed = deepcopy(written) if written or not axes else {}
-        run_id = entry
         if changed is not None and axes:
-            changed.setdefault(kind, entry)
+            changed.setdefault(kind, entry)  # the plug-in keeps its name under the new run id
+
+        run_id = entry
         for suffix, _, change in chosen:
             run_id += f"_{suffix}"
             changed = merged(changed or {}, change)
+
         labels = {axis.name: label for axis, (_, label, _) in zip(axes, chosen, strict=True)}
         yield Point(run_id, entry, labels), changed
 
 
 def _steps(axis: Axis) -> Iterator[tuple[str, Number, dict[str, Any]]]:
-    """Yield the suffix of the run id, the label in the table, and the change of each step of an axis."""
+    """Yield the suffix of the run id, the label in the table, and the change of each step."""
     _, _, *path = axis.of.split(".")
     for value in axis.values:
-        change: Any = value
-        for key in reversed(path):
-            change = {key: change}
-        yield f"{axis.name}{_word(value)}", value, change
-    for name, changed in axis.points.items():
-        change = changed or {}
-        for key in reversed(path):
-            change = {key: change}
-        yield name, name, change
+        yield f"{axis.name}{_word(value)}", value, _nested(path, value)
+    for name, change in axis.points.items():
+        yield name, name, _nested(path, change or {})
+
+
+def _nested(path: Sequence[str], change: Any) -> Any:
+    """Return a change of the hyperparameter at a path: dim → {"dim": change}."""
+    for key in reversed(path):
+        change = {key: change}
+    return change
 
 
 def _word(value: Number) -> str:
@@ -170,10 +192,9 @@ def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """Return nested hyperparameters with some of them changed."""
     result = dict(old)
     for key, item in new.items():
+        if not isinstance(item, Mapping):
+            result[key] = item
+            continue
         inner = result.get(key)
-        result[key] = (
-            merged(inner if isinstance(inner, Mapping) else {}, item)
-            if isinstance(item, Mapping)
-            else item
-        )
+        result[key] = merged(inner if isinstance(inner, Mapping) else {}, item)
     return result

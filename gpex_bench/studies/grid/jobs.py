@@ -1,4 +1,4 @@
-"""The job that answers a study's question."""
+"""The job that answers a grid's question."""
 
 from __future__ import annotations
 
@@ -15,26 +15,28 @@ from gpex_bench.tables.columns import SURROGATE_COSTS
 
 @job
 def grid(this: Job) -> None:
-    """Agreement of every setting → table, figure and sentences."""
+    """Agreement of every setting → table, figure and page."""
     from gpex_bench.studies.grid.answer import answer
 
-    asked = this.config.study
-    if not isinstance(asked, Grid):
-        raise ValueError(
-            "This config has no section `grid`; add one, or run it without the rule `grid`."
-        )
-    fates, costs = fits(this)
-    failed = [fate for fate in fates if fate["status"] != "ok"]
-    costs = [cost for cost, fate in zip(costs, fates, strict=True) if fate["status"] == "ok"]
+    config = this.config
+    plan = this.study(Grid)
+    settings = plan.places(config.written_sections, config.written_networks)
+
+    # a fit that failed is a setting without numbers, with the reason
+    costs, reasons = [], {}
+    for fate, cost in zip(*fits(this), strict=True):
+        if fate["status"] == "ok":
+            costs.append(cost)
+        else:
+            place = f"{fate['dataset']}/{fate['model']}/{fate['surrogate']}"
+            reasons[place] = fate["reason"]
+
     found = answer(
-        asked,
-        asked.places(this.config.written_sections, this.config.written_networks),
+        plan,
+        settings,
         agreement=[artefacts.read_table(path) for path in this.paths("agreement")],
         costs=pd.DataFrame(costs, columns=list(SURROGATE_COSTS)),
-        reasons={
-            f"{fate['dataset']}/{fate['model']}/{fate['surrogate']}": fate["reason"]
-            for fate in failed
-        },
-        n_seeds=len(this.config.seeds),
+        reasons=reasons,
+        n_seeds=len(config.seeds),
     )
     write(this, found)

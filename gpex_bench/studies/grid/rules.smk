@@ -1,4 +1,4 @@
-# Only for configs with a section `study`: the agreement of every setting becomes a table, a figure and sentences.
+# Only for configs with a section `grid`: the agreement of every setting becomes a table, a figure and a page.
 rule grid:
     input:
         agreement=each_surrogate("agreement/{surrogate}.parquet"),
@@ -12,8 +12,8 @@ rule grid:
     log:
         f"{RUN}/logs/grid.log",
     params:
-        study=repr(CONFIG.study),
-        question=CONFIG.study.question if CONFIG.study else "",
+        plan=repr(CONFIG.study),
+        question=CONFIG.study.question,
         code=answer_code(),
     message:
         "Answering: {params.question}"

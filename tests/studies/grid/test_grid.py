@@ -1,14 +1,13 @@
-"""The study section: run ids by rule, settings in their place, and mistakes named with what is known."""
+"""The section `grid`: run ids, settings in their place, and mistakes that are named."""
 
-from pathlib import Path
+from dataclasses import fields
 
 import pytest
-import yaml
 
 from gpex_bench import config
-from gpex_bench.studies.grid import plan
-
-ROOT = Path(__file__).parents[3]
+from gpex_bench.plugins.registry import ROOT, study_names
+from gpex_bench.studies.grid import expansion
+from gpex_bench.studies.grid.plan import Grid
 
 
 def raw(**study):
@@ -19,8 +18,12 @@ def raw(**study):
         "models": {"mlp": {"wide": 32, "training": {"epochs": 2}}},
         "surrogates": {"gpex": {"n_steps": 5}, "other": {"surrogate": "gpex", "norm": 0.1}},
         "networks": [{"dataset": "breast_cancer", "model": "mlp", "surrogates": ["gpex"]}],
-        "study": {"question": "Why?", "x": "d", "statistics": ["mean_r2"], "axes": [], **study},
+        "grid": {"question": "Why?", "x": "d", "statistics": ["mean_r2"], "axes": [], **study},
     }
+
+
+def places(parsed):
+    return parsed.study.places(parsed.written_sections, parsed.written_networks)
 
 
 D = {"name": "d", "of": "surrogates.gpex.dim", "values": [2, 8]}
@@ -50,8 +53,8 @@ def test_run_ids_and_settings_follow_the_rule():
     bare = parsed.surrogate("gpex_d8_bare")
     assert (bare.dim, bare.norm, bare.held_out, bare.n_steps) == (8, 0.5, 0.2, 5)
     assert parsed.entry("surrogate", "gpex_d8_bare").plugin.name == "gpex"
-    assert [point.labels["d"] for point in parsed.grid] == [2, 2, 8, 8]
-    assert parsed.grid[1].labels == {
+    assert [point.labels["d"] for point in places(parsed)] == [2, 2, 8, 8]
+    assert places(parsed)[1].labels == {
         "dataset": "breast_cancer", "model": "mlp", "surrogate": "gpex", "d": 2, "start": "bare"
     }  # fmt: skip
 
@@ -59,7 +62,7 @@ def test_run_ids_and_settings_follow_the_rule():
 def test_axes_of_networks_multiply_and_keep_what_is_written_beside_them():
     parsed = config.parse(raw(axes=[EPOCHS, D], hue="epochs"))
     assert [network.model for network in parsed.networks] == ["mlp_epochs1", "mlp_epochs3"]
-    assert len(parsed.grid) == 4
+    assert len(places(parsed)) == 4
     model = parsed.model("mlp_epochs3")
     assert (model.wide, model.training.epochs) == (32, 3)
 
@@ -67,7 +70,7 @@ def test_axes_of_networks_multiply_and_keep_what_is_written_beside_them():
 def test_a_surrogate_can_be_what_is_compared():
     networks = [{"dataset": "breast_cancer", "model": "mlp", "surrogates": ["gpex", "other"]}]
     parsed = config.parse(raw(x="surrogate") | {"networks": networks})
-    assert [point.surrogate for point in parsed.grid] == ["gpex", "other"]
+    assert [point.surrogate for point in places(parsed)] == ["gpex", "other"]
 
 
 @pytest.mark.parametrize(
@@ -75,65 +78,65 @@ def test_a_surrogate_can_be_what_is_compared():
     [(0.01, "0p01"), (-1, "m1"), (1e-5, "1em05"), (True, "true"), (None, "none"), ("Ab c", "ab_c")],
 )
 def test_values_become_parts_of_run_ids(value, word):
-    assert plan._word(value) == word
+    assert expansion._word(value) == word
 
 
 MISTAKES = {
-    "unknown key": ({"axis": []}, r"study\.axis: unknown key 'axis'\. Did you mean 'axes'"),
+    "unknown key": ({"axis": []}, r"grid\.axis: unknown parameter 'axis'\. Did you mean 'axes'"),
     "unknown key of an axis": (
         {"axes": [D | {"value": 3}]},
-        r"study\.axes\.0\.value: .*Did you mean 'values'",
+        r"grid\.axes\.0\.value: .*, got 3",
     ),
     "unknown section": (
         {"axes": [D | {"of": "surrogate.gpex.dim"}]},
-        r"study\.axes\.0\.of: unknown section 'surrogate'\. Did you mean 'surrogates'.*Known: datasets, models",
+        r"grid\.axes\.0\.of: unknown section 'surrogate'\. Did you mean 'surrogates'.*Known: data",
     ),
     "unknown entry": (
         {"axes": [D | {"of": "surrogates.gepx.dim"}]},
-        r"study\.axes\.0\.of: unknown run id of a surrogate 'gepx'\. Did you mean 'gpex'",
+        r"grid\.axes\.0\.of: unknown run id of a surrogate 'gepx'\. Did you mean 'gpex'",
     ),
     "unknown parameter": (
         {"axes": [D | {"of": "surrogates.gpex.dims"}]},
-        r"study\.axes: surrogates\.gpex_d2\.dims: unknown parameter 'dims'\. Did you mean 'dim'\? Known: .*held_out",
+        r"grid: surrogates\.gpex_d2\.dims: unknown parameter 'dims'\. Did you mean 'dim'\?",
     ),
     "parameter out of range": (
         {"axes": [D | {"values": [2, 0]}]},
-        r"study\.axes: surrogates\.gpex_d0: dim must be",
+        r"grid: surrogates\.gpex_d0: dim must be",
     ),
     "neither values nor points": (
         {"axes": [D | {"values": []}]},
-        r"study\.axes\.0: give either values .* or points",
+        r"grid\.axes\.0: give either values .* or points",
     ),
     "values of nothing": (
         {"axes": [D | {"of": "surrogates.gpex"}]},
-        r"study\.axes\.0\.of: values need a hyperparameter, such as surrogates\.gpex\.seed",
+        r"grid\.axes\.0\.of: values need a hyperparameter, such as surrogates\.gpex\.seed",
     ),
     "name of a column": (
         {"axes": [D | {"name": "model"}]},
-        r"study\.axes\.0\.name: 'model' is a column of its own",
+        r"grid\.axes\.0\.name: 'model' is a column of its own",
     ),
-    "unknown x": ({"axes": [D], "x": "dd"}, r"study\.x: unknown axis 'dd'\. Did you mean 'd'"),
+    "unknown x": ({"axes": [D], "x": "dd"}, r"grid\.x: unknown axis 'dd'\. Did you mean 'd'"),
     "unknown hue": (
         {"axes": [D], "hue": "e"},
-        r"study\.hue: unknown axis 'e'.*Known: d, dataset, model, surrogate",
+        r"grid\.hue: unknown axis 'e'.*Known: d, dataset, model, surrogate",
     ),
     "logarithm of names": (
         {"axes": [START], "x": "start", "log": True},
-        r"study\.log: needs positive numbers along x",
+        r"grid\.log: needs positive numbers along x",
     ),
     "logarithm of zero": (
-        {"axes": [D | {"values": [0, 1]}], "log": True},
-        r"study\.log: needs positive numbers",
+        {"axes": [D | {"of": "surrogates.gpex.perturbation", "values": [0, 1]}], "log": True},
+        r"grid\.log: needs positive numbers",
     ),
     "one place for two": (
         {"axes": [D, START]},
-        r"study\.hue: .*gpex_d2_full and .*gpex_d2_bare would stand at",
+        r"grid\.hue: .*gpex_d2_full and .*gpex_d2_bare would have the same place",
     ),
     "one id for two": (
         {"axes": [D | {"values": [2, 2.0]}]},
-        r"two points of surrogates have the run id 'gpex_d2'",
+        r"run ids of surrogates must be distinct, got 'gpex_d2'",
     ),
-    "no statistic": ({"axes": [D], "statistics": []}, r"study\.statistics: .*at least 1"),
+    "no statistic": ({"axes": [D], "statistics": []}, "grid: statistics must hold at least 1"),
 }
 
 
@@ -159,9 +162,9 @@ def test_a_study_needs_a_surrogate():
 
 def test_only_a_study_does_without_methods_and_metrics():
     written = raw(axes=[D])
-    del written["study"]
+    del written["grid"]
     with pytest.raises(
-        config.ConfigError, match="methods: at least 1 is needed, got none; only a study"
+        config.ConfigError, match="methods: at least 1 is needed, got none; only some studies"
     ):
         config.parse(written)
     with pytest.raises(config.ConfigError, match="metrics: at least 1 is needed"):
@@ -170,9 +173,9 @@ def test_only_a_study_does_without_methods_and_metrics():
 
 def test_every_key_is_documented():
     text = (ROOT / "config/README.md").read_text()
-    for model in (plan.Study, plan.Axis):
-        for key in model.model_fields:
-            assert f"`{key}`" in text or f"`study.{key}`" in text, key
+    for kind in (Grid, expansion.Axis):
+        for field in fields(kind):
+            assert f"`{field.name}`" in text or f"`grid.{field.name}`" in text, field.name
 
 
 @pytest.mark.parametrize(
@@ -180,7 +183,5 @@ def test_every_key_is_documented():
 )
 def test_the_studies_that_ship_pass(path):
     parsed = config.load(path)
-    others = {"debugging", "budget", "interactions", "retraining"}
-    written = yaml.safe_load(path.read_text())
-    assert parsed.run == (f"study_{path.stem}" if "study" in written else path.stem)
-    assert "study" in written or others & set(written) or written["methods"]
+    assert parsed.study_name in study_names()
+    assert parsed.run == (f"study_{path.stem}" if parsed.study_name == "grid" else path.stem)

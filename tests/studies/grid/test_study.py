@@ -1,7 +1,6 @@
-"""What a study says: its table, its figure, and sentences that follow from the numbers alone."""
+"""The answer of a grid: its table, its figure, and decisions that follow from the numbers."""
 
 from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,28 +15,22 @@ from gpex_bench.stages.agree import agree
 from gpex_bench.stages.prepare import prepare
 from gpex_bench.stages.train import train
 from gpex_bench.statistics.seeds import difference, settings_differ, trend
-from gpex_bench.studies.grid.answer import answer
+from gpex_bench.studies.grid import comparisons, measure
+from gpex_bench.studies.grid.answer import answer, settings_table
 from gpex_bench.studies.grid.expansion import Setting
 from gpex_bench.studies.grid.plan import Grid
 from gpex_bench.types import Progress
 
-ROOT = Path(__file__).parents[3]
 STUDIES = [
     path
-    for path in sorted((ROOT / "config/studies").glob("*.yaml"))
-    if "study:" in path.read_text()
+    for path in sorted((registry.ROOT / "config/studies").glob("*.yaml"))
+    if "grid" in yaml.safe_load(path.read_text())
 ]
 
 
-def asked(**changes):
-    settings = {
-        "question": "Why?",
-        "axes": [],
-        "x": "m",
-        "statistics": ["mean_r2"],
-        "splits": ["test"],
-    }
-    return Grid.model_validate(settings | changes)
+def plan(**changes):
+    settings = {"question": "Why?", "x": "m", "statistics": ("mean_r2",), "splits": ("test",)}
+    return Grid(**settings | changes)
 
 
 def grid(places, hues=("a",)):
@@ -54,8 +47,10 @@ def grid(places, hues=("a",)):
 
 
 def measured(settings, numbers, n_seeds=3, spread=0.01):
-    """Return the agreement tables of settings whose means are these numbers; seeds differ by -spread, 0, +spread, in an
-    order that depends on the setting."""
+    """Return the agreement tables of settings whose means are these numbers.
+
+    Seeds differ by -spread, 0, +spread, in an order that depends on the setting.
+    """
     offsets = spread * (np.arange(n_seeds) - (n_seeds - 1) / 2)
     rows = [
         {
@@ -93,7 +88,7 @@ def costs(settings, n_seeds=3):
 def found(places, numbers, hues=("a",), n_seeds=3, spread=0.01, reasons=None, **changes):
     settings = grid(places, hues)
     return answer(
-        asked(**changes),
+        plan(**changes),
         settings,
         agreement=measured(settings, numbers, n_seeds, spread),
         costs=costs(settings, n_seeds),
@@ -102,8 +97,17 @@ def found(places, numbers, hues=("a",), n_seeds=3, spread=0.01, reasons=None, **
     )
 
 
+def rows(places, numbers, hues=("a",), n_seeds=3, spread=0.01):
+    """Return what the comparisons start from."""
+    settings = grid(places, hues)
+    table = found(places, numbers, hues, n_seeds, spread).table
+    agreement = pd.concat(measured(settings, numbers, n_seeds, spread))
+    values = measure.values(agreement, costs(settings, n_seeds))
+    return comparisons.first_statistic(table, values)
+
+
 def test_the_table_has_mean_and_interval_over_seeds():
-    table = found([1, 4], [0.5, 0.9], statistics=["mean_r2", "bias", "fit_seconds"]).table
+    table = found([1, 4], [0.5, 0.9], statistics=("mean_r2", "bias", "fit_seconds")).table
     assert table["id"].tolist() == ["d/n/g_1_a"] * 3 + ["d/n/g_4_a"] * 3
     row = table.iloc[0]
     assert (row["mean"], row["sd"], row["n_seeds"]) == (pytest.approx(0.5), pytest.approx(0.01), 3)
@@ -120,52 +124,56 @@ def test_the_table_has_mean_and_interval_over_seeds():
     )
 
 
-def test_markdown_has_a_line_for_each_point_and_says_what_failed():
-    text = found([1, 4], [0.5, None], reasons={"d/n/g_4_a": "Error: boom"}).markdown
-    first, second = text.splitlines()[2:]
-    assert "0.500 [0.475, 0.525]" in first
-    assert "failed: Error: boom" in second
+def test_the_page_has_a_row_for_each_setting_and_the_reason_of_a_failure():
+    shown = found([1, 4], [0.5, None], reasons={"d/n/g_4_a": "Error: boom"})
+    settings = settings_table(shown.table)
+    assert settings["m"].tolist() == ["1", "4"]
+    assert settings["mean_r2 (test)"].tolist() == ["0.500 [0.475, 0.525]", "failed: Error: boom"]
+    assert "failed: Error: boom" in shown.sentences
+    assert "(figure.svg)" in shown.sentences
 
 
 @pytest.mark.parametrize(
-    ("numbers", "verb", "spread"),
+    ("numbers", "trend", "verdict"),
     [
-        ([0.5, 0.7, 0.9], "it rises from", 0.01),
-        ([0.9, 0.7, 0.5], "it falls from", 0.01),
-        ([0.5, 0.505, 0.51], "no trend", 0.01),
+        ([0.5, 0.7, 0.9], comparisons.RISES, comparisons.DIFFERENT),
+        ([0.9, 0.7, 0.5], comparisons.FALLS, comparisons.DIFFERENT),
+        ([0.5, 0.505, 0.51], comparisons.NO_TREND, comparisons.NOT_DIFFERENT),
     ],
 )
-def test_sentences_tell_a_trend_from_none(numbers, verb, spread):
-    text = found([1, 4, 16], numbers, spread=spread).sentences
-    assert verb in text
-    is_clear = verb != "no trend"
-    assert ("the 3 settings differ (Friedman's test" in text) == is_clear
-    assert ("the 3 settings cannot be told apart" in text) != is_clear
+def test_a_trend_is_significant_or_not(numbers, trend, verdict):
+    compared = rows([1, 4, 16], numbers)
+    (ends,) = comparisons.extremes(compared, "higher").to_dict("records")
     best, worst = (1, 16) if numbers[0] > numbers[-1] else (16, 1)
-    assert f"best with m {best} " in text
-    assert f"worst with m {worst} " in text
+    assert (ends["best"], ends["worst"]) == (f"m {best}", f"m {worst}")
+    assert (ends["verdict"], ends["test"]) == (verdict, "Friedman's test")
+    assert ends["difference"] == pytest.approx(abs(numbers[0] - numbers[-1]))
+
+    (line,) = comparisons.trends(compared, "m", None).to_dict("records")
+    assert line["verdict"] == trend
+    assert (line["first"], line["last"]) == (1, 16)
+    assert line["first_mean"] == pytest.approx(numbers[0])
 
 
-def test_a_peak_is_no_trend_but_is_told():
-    text = found([1, 4, 16], [0.5, 0.9, 0.505]).sentences
-    assert "shows no trend from 0.500 at m 1 to 0.505 at 16" in text
-    assert "0.900 at 4" in text
+def test_a_peak_is_no_trend_but_is_significant():
+    (line,) = comparisons.trends(rows([1, 4, 16], [0.5, 0.9, 0.505]), "m", None).to_dict("records")
+    assert line["verdict"] == comparisons.NO_TREND and line["has_peak"]
+    assert (line["highest_at"], line["highest"]) == (4, pytest.approx(0.9))
+    flat = comparisons.trends(rows([1, 4, 16], [0.5, 0.505, 0.51]), "m", None)
+    assert not flat["has_peak"].any()
 
 
-def test_a_noisy_setting_does_not_hide_what_the_others_tell():
-    settings = grid(["first", "less", "noisy"])
+def test_a_noisy_setting_does_not_hide_what_the_others_show():
     seeds = {
         "first": [0.9993, 0.999, 0.9987],
         "less": [0.972, 0.970, 0.968],
         "noisy": [0.1, 0.9, 0.5],
     }
-    parts = [measured(settings[i : i + 1], [0.0])[0].query("head == 'all'") for i in range(3)]
-    tables = [
-        part.assign(value=seeds[at.labels["m"]]) for part, at in zip(parts, settings, strict=True)
-    ]
-    how = {"agreement": tables, "costs": costs(settings), "reasons": {}, "n_seeds": 3}
-    text = answer(asked(), settings, **how).sentences
-    assert "less (0.029) is worse and noisy cannot be told from it" in text
+    compared = rows(list(seeds), [0.9, 0.8, 0.7])
+    compared["seeds"] = [pd.Series(numbers) for numbers in seeds.values()]
+    verdicts = comparisons.choices(compared, "m", None, "higher").set_index("choice")["verdict"]
+    assert verdicts["less"] == comparisons.WORSE
+    assert verdicts["noisy"] == comparisons.NOT_DIFFERENT
 
 
 def test_pairs_of_seeds_agree_with_scipy():
@@ -204,51 +212,62 @@ def test_a_trend_is_the_slope_of_each_seed():
 
 
 def test_lower_may_be_better():
-    text = found([1, 4], [0.5, 0.9], better="lower").sentences
-    assert "best with m 1 (0.500) and worst with m 4 (0.900)" in text
+    (ends,) = comparisons.extremes(rows([1, 4], [0.5, 0.9]), "lower").to_dict("records")
+    assert (ends["best"], ends["worst"]) == ("m 1", "m 4")
+    assert ends["difference"] == pytest.approx(0.4) and ends["difference_low"] > 0
+    assert ends["test"] == "t test, paired by seed"
 
 
 def test_each_line_has_its_own_trend():
-    text = found([1, 4], [0.5, 0.9, 0.9, 0.5], hues=("a", "b"), hue="kind").sentences
-    assert "with kind a it rises from 0.500" in text
-    assert "with kind b it falls from 0.900" in text
+    compared = rows([1, 4], [0.5, 0.9, 0.9, 0.5], hues=("a", "b"))
+    verdicts = comparisons.trends(compared, "m", "kind").set_index("line")["verdict"]
+    assert verdicts.to_dict() == {"a": comparisons.RISES, "b": comparisons.FALLS}
 
 
 def test_choices_have_no_direction():
-    text = found(["all", "less", "same", "more"], [0.7, 0.5, 0.701, 0.9]).sentences
-    assert "rises" not in text
-    assert (
-        "against m all (0.700) less (0.200) is worse, more (0.200) is better and same cannot be told"
-        in text
-    )
-    assert "from it (1 of 3 others)" in text
+    compared = rows(["all", "less", "same", "more"], [0.7, 0.5, 0.701, 0.9])
+    table = comparisons.choices(compared, "m", None, "higher").set_index("choice")
+    assert table["verdict"].to_dict() == {
+        "less": comparisons.WORSE,
+        "same": comparisons.NOT_DIFFERENT,
+        "more": comparisons.BETTER,
+    }
+    assert table["difference"].tolist() == pytest.approx([-0.2, 0.001, 0.2])
+    lower = comparisons.choices(compared, "m", None, "lower").set_index("choice")
+    assert lower.loc["less", "verdict"] == comparisons.BETTER
 
 
-def test_one_seed_has_no_yardstick():
-    one = found([1, 4], [0.5, 0.9], n_seeds=1)
-    assert "with one seed, whether they differ is not known" in one.sentences
-    assert "One training seed" in one.sentences
-    assert "rises" not in one.sentences  # it goes up, but nothing says whether that means anything
-    assert "[one seed]" in one.markdown
-    choices = found(["x", "y"], [0.5, 0.9], n_seeds=1).sentences
-    assert "is better" not in choices
+def test_with_one_seed_nothing_is_known_to_differ():
+    one = rows([1, 4], [0.5, 0.9], n_seeds=1)
+    assert comparisons.extremes(one, "higher")["verdict"].tolist() == [comparisons.UNKNOWN]
+    assert comparisons.trends(one, "m", None)["verdict"].tolist() == [comparisons.UNKNOWN]
+    names = rows(["x", "y"], [0.5, 0.9], n_seeds=1)
+    assert comparisons.choices(names, "m", None, "higher")["verdict"].tolist() == [
+        comparisons.UNKNOWN
+    ]
+    text = found([1, 4], [0.5, 0.9], n_seeds=1).sentences
+    assert "One training seed" in text and "[one seed]" in text and "nan" not in text
 
 
-def test_failed_points_are_named_and_left_out():
-    reasons = {"d/n/g_4_a": "Error: boom"}
-    text = found([1, 4, 16], [0.5, None, 0.9], reasons=reasons).sentences
-    assert "No fit succeeded with m 4." in text
-    assert "it rises from 0.500 at m 1 to 0.900 at 16" in text
-    nothing = found([1, 4], [None, None], reasons={"d/n/g_1_a": "x", "d/n/g_4_a": "x"})
-    assert "is not known: every fit failed" in nothing.sentences
-    assert plots.to_png(nothing.drawing)
+def test_failed_settings_are_named_and_left_out():
+    compared = rows([1, 4, 16], [0.5, None, 0.9])
+    (ends,) = comparisons.extremes(compared, "higher").to_dict("records")
+    assert ends["failed"] == ["m 4"] and ends["n_settings"] == 2
+    (line,) = comparisons.trends(compared, "m", None).to_dict("records")
+    assert line["verdict"] == comparisons.RISES
+    assert (line["first"], line["last"]) == (1, 16)
+
+    reasons = {"d/n/g_1_a": "x", "d/n/g_4_a": "x"}
+    nothing = found([1, 4], [None, None], reasons=reasons)
+    assert "every fit failed" in nothing.sentences
+    assert plots.to_png(nothing.drawings["figure"])
 
 
 def test_an_unknown_statistic_is_named_with_those_that_are_known():
     with pytest.raises(
         ValueError, match=r"'r3' is not known on the split 'test'\. Known: .*mean_r2 \(test\)"
     ):
-        found([1, 4], [0.5, 0.9], statistics=["r3"])
+        found([1, 4], [0.5, 0.9], statistics=("r3",))
 
 
 @pytest.mark.parametrize("places", [[1, 4, 16], ["one", "two", "three"]], ids=["numbers", "names"])
@@ -259,16 +278,16 @@ def test_the_figure_has_a_panel_for_each_statistic_and_its_numbers(places):
             [0.5, 0.7, 0.9] * 2,
             hues=("a", "b"),
             hue="kind",
-            statistics=["mean_r2", "fit_seconds"],
+            statistics=("mean_r2", "fit_seconds"),
         )
         for _ in range(2)
     )
-    svg = plots.to_svg(shown.drawing, "study")
+    svg = plots.to_svg(shown.drawings["figure"], "study")
     assert "Why?" in svg
-    assert svg == plots.to_svg(again.drawing, "study")
-    assert len(shown.drawing.figure.axes) == 2
-    assert len(shown.drawing.data) == 12
-    assert "0.500 to 0.900" in shown.drawing.alt
+    assert svg == plots.to_svg(again.drawings["figure"], "study")
+    assert len(shown.drawings["figure"].figure.axes) == 2
+    assert len(shown.drawings["figure"].data) == 12
+    assert "0.500 to 0.900" in shown.drawings["figure"].alt
 
 
 QUICK = {
@@ -283,9 +302,9 @@ QUICK = {
 
 
 def reduced(raw):
-    """Return a study's config as a test can run it: the ends of each axis, one seed, a small table, short fits."""
+    """Return a quick form of a grid: the ends of each axis, one seed, a small table, short fits."""
     axes = {}
-    for axis in raw["study"].get("axes", []):
+    for axis in raw["grid"].get("axes", []):
         of = axis["of"].replace("mnist5k", "breast_cancer").replace("cnn", "mlp")
         kind = "values" if axis.get("values") else "points"
         every = list(axis[kind])
@@ -300,7 +319,7 @@ def reduced(raw):
     plugins = {name: registry.plugins("surrogate")[name].cls for name in surrogates}
     return raw | {
         "seeds": [1],
-        "study": raw["study"] | {"axes": list(axes.values())},
+        "grid": raw["grid"] | {"axes": list(axes.values())},
         "datasets": {"breast_cancer": None},
         "models": {"mlp": {"wide": 16, "training": {"epochs": 1}}},
         "surrogates": {
@@ -324,7 +343,8 @@ def test_the_quick_form_of_every_study_answers(path):
     parsed = config.parse(reduced(yaml.safe_load(path.read_text())))
     data = {name: prepare(parsed.dataset(name)) for name in parsed.entries["dataset"]}
     found_tables, seconds = [], []
-    for at in parsed.grid:
+    settings = parsed.study.places(parsed.written_sections, parsed.written_networks)
+    for at in settings:
         torch.manual_seed(0)
         model, _ = train(parsed.model(at.model), data[at.dataset], 1, lambda text: None)
         surrogate = parsed.surrogate(at.surrogate).fit(model, data[at.dataset], 1, Progress())
@@ -334,12 +354,12 @@ def test_the_quick_form_of_every_study_answers(path):
         seconds.append(key | {"wall_seconds": 1.0, "peak_bytes": 1})
     shown = answer(
         parsed.study,
-        parsed.grid,
+        settings,
         agreement=found_tables,
         costs=pd.DataFrame(seconds),
         reasons={},
         n_seeds=1,
     )
     assert np.isfinite(shown.table["mean"]).all()
-    assert shown.sentences.count("On breast_cancer (mlp)") == 2
-    assert plots.to_png(shown.drawing)
+    assert "On breast_cancer (mlp)" in shown.sentences
+    assert plots.to_png(shown.drawings["figure"])

@@ -1,4 +1,4 @@
-"""A study as its users meet it: its jobs, its files, a fit that fails, strict; in a copy of the tree."""
+"""A grid as its users meet it: its jobs, its files, a fit that fails, strict."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TINY = {
     "run": "tiny",
     "seeds": [1, 2],
     "strict": True,
-    "study": {
+    "grid": {
         "question": "What does the learning rate do?",
         "axes": [
             {"name": "rate", "of": "surrogates.gpex.learning_rate", "values": [0.005, 1.0e30]}
@@ -43,7 +43,7 @@ REPORT = {"aggregate": 1, "draw": 1, "report": 1}
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """Run a study of which one of two points diverges; strict turns that into an error at the end."""
+    """Run a grid of which one of two points diverges; strict makes that an error at the end."""
     clone = Clone(tmp_path_factory.mktemp("clone"))
     (clone.folder / "config/tiny.yaml").write_text(yaml.safe_dump(TINY))
     clone.planned_first = clone.planned("config/tiny.yaml")
@@ -52,32 +52,21 @@ def clone(tmp_path_factory):
 
 
 def test_one_fit_and_one_comparison_for_each_point_whatever_the_seeds(clone):
-    jobs = {"prepare": 1, "train": 2, "fit": 2, "agree": 2, "study": 1, "strict": 1, "all": 1}
+    jobs = {"prepare": 1, "train": 2, "fit": 2, "agree": 2, "grid": 1, "strict": 1, "all": 1}
     assert clone.planned_first == jobs | REPORT | {"explain": 2, "score": 2}
 
 
 def test_the_answer_is_there_although_a_fit_failed(clone):
-    folder = clone.folder / "results/tiny/study"
-    names = [
-        "figure.csv",
-        "figure.png",
-        "figure.svg",
-        "sentences.md",
-        "table.csv",
-        "table.json",
-        "table.md",
-    ]
-    assert sorted(path.name for path in folder.iterdir()) == names
+    folder = clone.folder / "results/tiny"
+    figure = {"figure.csv", "figure.png", "figure.svg"}
+    files = {path.name for path in folder.iterdir() if path.is_file()}
+    assert figure | {"sentences.md", "table.csv", "table.json"} <= files
     table = pd.read_csv(folder / "table.csv")
     assert table.groupby("rate")["n_seeds"].max().tolist() == [2, 0]
     failed = table[(table["rate"] > 1) & (table["statistic"] == "mean_r2")]
     assert failed["mean"].isna().all()
     assert failed["reason"].str.contains("Error: ").all()
-    assert f"failed: {failed['reason'].iloc[0]}" in (folder / "table.md").read_text()
-    assert (
-        f"No fit succeeded with rate {TINY['study']['axes'][0]['values'][1]}"
-        in (folder / "sentences.md").read_text()
-    )
+    assert f"failed: {failed['reason'].iloc[0]}" in (folder / "sentences.md").read_text()
 
 
 def test_strict_names_the_failed_fit(clone):
@@ -118,12 +107,12 @@ def test_costs_of_fits_stand_in_the_sidecars_and_beside_the_tables(clone):
 
 
 def test_another_point_runs_its_own_jobs_only(clone):
-    axes = [TINY["study"]["axes"][0] | {"values": [0.005, 0.01, 1.0e30]}]
+    axes = [TINY["grid"]["axes"][0] | {"values": [0.005, 0.01, 1.0e30]}]
     more = TINY | {
         "strict": False,
-        "study": TINY["study"] | {"axes": axes},
+        "grid": TINY["grid"] | {"axes": axes},
         "methods": {},
         "metrics": {},
     }
     (clone.folder / "config/more.yaml").write_text(yaml.safe_dump(more))
-    assert clone.planned("config/more.yaml") == {"fit": 1, "agree": 1, "study": 1, "all": 1}
+    assert clone.planned("config/more.yaml") == {"fit": 1, "agree": 1, "grid": 1, "all": 1}

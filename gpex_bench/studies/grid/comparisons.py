@@ -1,0 +1,259 @@
+"""What differs between the settings of a grid: best and worst, trends along x, and choices.
+
+Settings are compared seed by seed (`statistics.seeds`) at the 5 % level. All together are compared
+by Friedman's test, because best and worst are picked after looking; choices are compared with the
+first one, with Holm's correction. Every comparison is a row with a `verdict`, which is UNKNOWN with
+one seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from gpex_bench.statistics.pairs import holm
+from gpex_bench.statistics.seeds import Difference, difference, settings_differ, trend
+from gpex_bench.studies.grid.expansion import PLACES
+from gpex_bench.tables.columns import LEVEL
+from gpex_bench.tables.order import records
+
+NETWORK = ["dataset", "model"]
+
+# verdicts
+DIFFERENT = "different"
+NOT_DIFFERENT = "not significantly different"
+BETTER = "better"
+WORSE = "worse"
+RISES = "rises"
+FALLS = "falls"
+NO_TREND = "no significant trend"
+UNKNOWN = "unknown: too few seeds"
+ONE_SETTING = "only one setting"
+ALL_FAILED = "all fits failed"
+
+Better = Literal["higher", "lower"]
+
+
+def first_statistic(table: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the first statistic on its first split, which the comparisons are about.
+
+    Added columns: `seeds` (a series of the setting's numbers by training seed) and `name` (what
+    distinguishes the setting from the others on its network).
+
+    Args:
+        table: of `measure.summarise`.
+        found: of `measure.values`.
+    """
+    first = table.iloc[0]
+    is_first = (table["split"] == first["split"]) & (table["statistic"] == first["statistic"])
+    is_found = (found["split"] == first["split"]) & (found["statistic"] == first["statistic"])
+
+    by_setting = found[is_found].groupby(list(PLACES))
+    seeds = {"/".join(key): part.set_index("seed")["value"] for key, part in by_setting}
+    empty = pd.Series(dtype=float)
+
+    rows = table[is_first]
+    names = _names(rows)
+    return rows.assign(seeds=[seeds.get(place, empty) for place in rows["id"]], name=names)
+
+
+def _names(rows: pd.DataFrame) -> list[str]:
+    """Return what each setting is called: its labels that are not the same for all."""
+    labels = list(rows.columns[: list(rows.columns).index("id")])
+    varying = [
+        name for name in labels if name not in NETWORK and rows[name].nunique(dropna=False) > 1
+    ]
+    return [
+        " ".join(f"{name} {row[name]}" for name in varying if not pd.isna(row[name]))
+        for row in records(rows)
+    ]
+
+
+# --- best and worst ---
+
+
+def extremes(rows: pd.DataFrame, better: Better) -> pd.DataFrame:
+    """Return one row for each network: the best and the worst setting, and whether settings differ.
+
+    Columns: dataset, model, failed (names of settings without a fit), n_settings, best, best_mean,
+    worst, worst_mean, difference (best from worst; positive where higher is better, with its
+    interval), p_value, test, verdict.
+
+    Args:
+        rows: of `first_statistic`.
+        better: direction of the statistic.
+    """
+    found = []
+    for (dataset, model), part in rows.groupby(NETWORK, sort=False):
+        known = part[part["n_seeds"] > 0]
+        failed = part.loc[part["n_seeds"] == 0, "name"].tolist()
+        row = {"dataset": dataset, "model": model, "failed": failed, "n_settings": len(known)}
+        found.append(row | _ends(known, better))
+    return pd.DataFrame(found)
+
+
+def _ends(known: pd.DataFrame, better: Better) -> dict[str, Any]:
+    """Return the best and the worst of some settings, and whether the settings differ."""
+    if known.empty:
+        return {"verdict": ALL_FAILED}
+
+    order = known.sort_values("mean", ascending=better == "lower", kind="stable")
+    best = order.iloc[0]
+    worst = order.iloc[-1]
+    row = {
+        "best": best["name"],
+        "best_mean": best["mean"],
+        "worst": worst["name"],
+        "worst_mean": worst["mean"],
+    }
+    if len(order) == 1:
+        return row | {"verdict": ONE_SETTING}
+
+    gap = difference(best["seeds"], worst["seeds"])
+    row |= _interval(gap, "difference", sign=-1 if better == "lower" else 1)
+    test = "t test, paired by seed" if gap.is_paired else "Welch's t test"
+    p_value = gap.p_value
+    # the two ends of more settings were picked after looking: only all together can be tested
+    if len(order) > 2 and not math.isnan(p_value):
+        test = "Friedman's test"
+        p_value = settings_differ(list(order["seeds"]))
+    return row | {"p_value": p_value, "test": test, "verdict": _verdict(p_value, DIFFERENT)}
+
+
+def _verdict(p_value: float, significant: str, otherwise: str = NOT_DIFFERENT) -> str:
+    """Return what a p value says."""
+    if math.isnan(p_value):
+        return UNKNOWN
+    return significant if p_value < LEVEL else otherwise
+
+
+def _interval(step: Difference, name: str, sign: int = 1) -> dict[str, float]:
+    """Return a difference, or minus the difference, with its interval, as columns."""
+    low, high = sorted((sign * step.low, sign * step.high))
+    mean = sign * step.mean
+    return {name: mean, f"{name}_low": low, f"{name}_high": high, "n_seeds": step.n_seeds}
+
+
+# --- along x ---
+
+
+def _lines(rows: pd.DataFrame, hue: str | None) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Yield the settings of each line of the figure that have a number, with the line's key."""
+    known = rows[rows["n_seeds"] > 0]
+    keys = NETWORK if hue is None else list(dict.fromkeys([*NETWORK, hue]))
+    for key, line in known.groupby(keys, sort=False, dropna=False):
+        place = dict(zip(keys, key, strict=True))
+        yield (
+            {
+                "dataset": place["dataset"],
+                "model": place["model"],
+                "line": "" if hue is None else place[hue],
+            },
+            line,
+        )
+
+
+def trends(rows: pd.DataFrame, x: str, hue: str | None) -> pd.DataFrame:
+    """Return one row for each network and line: which way the statistic goes along numbers.
+
+    Columns: dataset, model, line, first and last (the ends of x), first_mean, last_mean, step (the
+    median change from one x to the next, with its interval), p_value, verdict, and for lines
+    without a trend has_peak: whether the lowest and the highest point differ significantly
+    (Bonferroni over all pairs of the line); then lowest_at, lowest, highest_at, highest.
+
+    Args:
+        rows: of `first_statistic`.
+        x: the column along which settings are compared.
+        hue: the column that is held fixed meanwhile, or None.
+    """
+    found = []
+    for key, part in _lines(rows, hue):
+        line = part.dropna(subset=[x]).sort_values(x, kind="stable")
+        if line.empty:
+            continue
+        first = line.iloc[0]
+        last = line.iloc[-1]
+        row = key | {
+            "has_peak": False,
+            "first": first[x],
+            "first_mean": first["mean"],
+            "last": last[x],
+            "last_mean": last["mean"],
+        }
+        found.append(row | _trend(line, x))
+    return pd.DataFrame(found)
+
+
+def _trend(line: pd.DataFrame, x: str) -> dict[str, Any]:
+    """Return the step of one line with its verdict, and its extremes if it has no trend."""
+    if len(line) < 2:
+        return {"verdict": ONE_SETTING}
+
+    points = [
+        pd.DataFrame({"seed": seeds.index, "place": place, "value": seeds.to_numpy()})
+        for place, seeds in zip(line[x], line["seeds"], strict=True)
+    ]
+    along = trend(pd.concat(points))
+    verdict = _verdict(along.p_value, RISES if along.mean > 0 else FALLS, NO_TREND)
+    row = _interval(along, "step") | {"p_value": along.p_value, "verdict": verdict}
+    return row | (_peak(line, x) if verdict == NO_TREND else {})
+
+
+def _peak(line: pd.DataFrame, x: str) -> dict[str, Any]:
+    """Return the lowest and the highest point of a line, if they differ significantly."""
+    order = line.sort_values("mean")
+    low = order.iloc[0]
+    high = order.iloc[-1]
+    n_pairs = len(line) * (len(line) - 1) / 2
+    if not difference(high["seeds"], low["seeds"]).p_value * n_pairs < LEVEL:
+        return {}
+    return {
+        "has_peak": True,
+        "lowest_at": low[x],
+        "lowest": low["mean"],
+        "highest_at": high[x],
+        "highest": high["mean"],
+    }
+
+
+def choices(rows: pd.DataFrame, x: str, hue: str | None, better: Better) -> pd.DataFrame:
+    """Return one row for each network, line and choice: does it differ from the first choice?
+
+    Columns: dataset, model, line, first, first_mean, choice, mean, difference (from the first, with
+    its interval, not corrected), p_value (Holm's correction over the line), verdict.
+
+    Args:
+        rows: of `first_statistic`.
+        x: the column along which settings are compared.
+        hue: the column that is held fixed meanwhile, or None.
+        better: direction of the statistic.
+    """
+    found = []
+    for key, line in _lines(rows, hue):
+        first = line.iloc[0]
+        others = line.iloc[1:]
+        steps = [difference(seeds, first["seeds"]) for seeds in others["seeds"]]
+        p_values = _corrected([step.p_value for step in steps])
+
+        for choice, mean, step, p_value in zip(
+            others[x], others["mean"], steps, p_values, strict=True
+        ):
+            is_better = step.mean > 0 if better == "higher" else step.mean < 0
+            verdict = _verdict(p_value, BETTER if is_better else WORSE)
+            start = {"first": first[x], "first_mean": first["mean"]}
+            row = key | start | {"choice": choice, "mean": mean} | _interval(step, "difference")
+            found.append(row | {"p_value": p_value, "verdict": verdict})
+    return pd.DataFrame(found)
+
+
+def _corrected(p_values: list[float]) -> np.ndarray:
+    """Return p values after Holm's correction over those that are known."""
+    corrected = np.array(p_values, dtype=float)
+    is_known = np.isfinite(corrected)
+    if is_known.any():
+        corrected[is_known] = holm(corrected[is_known])
+    return corrected
