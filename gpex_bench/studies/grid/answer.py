@@ -65,11 +65,10 @@ def _page(
     else:
         choices = comparisons.choices(rows, plan.x, plan.hue, plan.better)
 
-    first = table.iloc[0]
     return page(
         "grid",
         plan=plan,
-        what=_heading(first.to_dict()),
+        what=_heading(records(table.head(1))[0]),
         verdicts=comparisons,
         extremes=comparisons.extremes(rows, plan.better),
         trends=trends,
