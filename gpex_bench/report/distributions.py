@@ -1,8 +1,9 @@
-"""How the scores of single samples lie: a small histogram and quantiles for each cell of the score tables."""
+"""The scores of single samples: a small histogram and quantiles for each cell of the tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,53 +11,59 @@ import pandas as pd
 from gpex_bench.tables.columns import PLACE
 from gpex_bench.tables.order import groups
 
-N_BINS, HEIGHT, WIDTH = 16, 20, 4  # of a histogram, its bars in units of its view box
-COLUMNS = (
-    *PLACE,
-    "method",
-    "n_samples",
-    "minimum",
-    "q10",
-    "median",
-    "q90",
-    "maximum",
-    "left",
-    "right",
-    "bins",
-)
+# Of a histogram: its bins, and its height and the width of a bar in units of its view box.
+N_BINS = 16
+HEIGHT = 20
+WIDTH = 4
+
+QUANTILES = {"minimum": 0.0, "q10": 0.1, "median": 0.5, "q90": 0.9, "maximum": 1.0}
+COLUMNS = (*PLACE, "method", "n_samples", *QUANTILES, "left", "right", "bins")
 
 
 def distributions(scores: pd.DataFrame, wanted: Iterable[tuple[str, str, str]]) -> pd.DataFrame:
-    """Return quantiles and counts of the samples' scores (seeds averaged) for each method of some metrics.
+    """Return quantiles and a histogram of the samples' scores for each method of some metrics.
 
-    Histograms of one metric on one network share their range, from the 1 % to the 99 % quantile of all its scores;
-    what lies outside is counted at the ends.
+    Scores are averaged over seeds. Histograms of one metric on one network share their range, from
+    the 1 % to the 99 % quantile of all its scores; what is outside is counted at the ends.
 
     Args:
         scores: one row per dataset, model, seed, method, metric, sample (and target).
         wanted: dataset, model and metric of the cells.
     """
-    keys = pd.MultiIndex.from_frame(scores[list(PLACE)])
-    chosen = scores[keys.isin(list(wanted))]
-    mean = chosen.groupby([*PLACE, "method", "sample"])["score"].mean().reset_index()
+    places = pd.MultiIndex.from_frame(scores[list(PLACE)])
+    chosen = scores[places.isin(list(wanted))]
+    means = chosen.groupby([*PLACE, "method", "sample"])["score"].mean().reset_index()
+
     rows = []
-    for place, part in groups(mean, PLACE):
+    for place, part in groups(means, PLACE):
         left, right = np.quantile(part["score"], [0.01, 0.99])
         for (method,), cell in groups(part, ["method"]):
-            values = cell["score"].to_numpy()
-            counts, _ = np.histogram(
-                values.clip(left, right), bins=N_BINS, range=(left, right or left + 1)
-            )
-            marks = np.quantile(values, [0, 0.1, 0.5, 0.9, 1])
-            rows.append(
-                (*place, method, len(values), *marks, left, right, " ".join(map(str, counts)))
-            )
+            key = {**dict(zip(PLACE, place, strict=True)), "method": method}
+            rows.append(key | _distribution(cell["score"].to_numpy(), left, right))
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _distribution(values: np.ndarray, left: float, right: float) -> dict[str, Any]:
+    """Return quantiles and counts of some scores."""
+    # A range that ends at 0 is taken one wide: as it is, it may be empty.
+    ends = (left, right or left + 1)
+    counts, _ = np.histogram(values.clip(left, right), bins=N_BINS, range=ends)
+    quantiles = np.quantile(values, list(QUANTILES.values()))
+
+    return {
+        "n_samples": len(values),
+        **dict(zip(QUANTILES, quantiles, strict=True)),
+        "left": left,
+        "right": right,
+        "bins": " ".join(map(str, counts)),
+    }
 
 
 def outline(bins: str) -> str:
     """Return the outline of a histogram as an SVG path, from the counts of its bins."""
     counts = [int(count) for count in bins.split()]
-    most = max(*counts, 1)
-    heights = [HEIGHT - round(HEIGHT * count / most) for count in counts]
-    return f"M0 {HEIGHT}" + "".join(f"V{height}h{WIDTH}" for height in heights) + f"V{HEIGHT}z"
+    largest = max(*counts, 1)
+
+    tops = [HEIGHT - round(HEIGHT * count / largest) for count in counts]
+    bars = "".join(f"V{top}h{WIDTH}" for top in tops)
+    return f"M0 {HEIGHT}{bars}V{HEIGHT}z"

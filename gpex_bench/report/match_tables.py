@@ -1,4 +1,4 @@
-"""The tables that compare surrogates: how well each matches a network, and what its variance is worth."""
+"""The tables that compare surrogates: how well each matches a network, and its variance."""
 
 from __future__ import annotations
 
@@ -9,115 +9,151 @@ from typing import Any
 import pandas as pd
 
 from gpex_bench.report.matches import seconds
-from gpex_bench.tables.columns import SURROGATES
+from gpex_bench.report.templates import percent
 from gpex_bench.tables.order import groups, records, surrogate_order
 from gpex_bench.tables.words import SPLITS, below_one, number, wording
+from gpex_bench.types import value
 
-# name of a column, statistic over all heads, splits, whether its best is the largest (None: no best)
-Columns = tuple[tuple[str, str, tuple[str, ...], bool | None], ...]
+
+@value
+class Column:
+    """One statistic over all heads; a column of a table for each split."""
+
+    title: str
+    statistic: str
+    splits: tuple[str, ...] = ("test",)
+    # whether the best surrogate has the largest value; None if none is best
+    is_largest: bool | None = None
+
+
 EVERY = tuple(SPLITS)
-MATCH: Columns = (
-    ("R²", "mean_r2", EVERY, True),
-    ("r", "mean_pearson", ("test",), True),
-    ("same arg-max", "argmax_agreement", EVERY, True),
-    ("near the boundary", "boundary_argmax_agreement", ("test",), True),
-    ("KL (nats)", "kl", ("test",), False),
-    ("accuracy", "accuracy_surrogate", ("test",), None),
+MATCH = (
+    Column(title="R²", statistic="mean_r2", splits=EVERY, is_largest=True),
+    Column(title="r", statistic="mean_pearson", is_largest=True),
+    Column(title="same arg-max", statistic="argmax_agreement", splits=EVERY, is_largest=True),
+    Column(title="near the boundary", statistic="boundary_argmax_agreement", is_largest=True),
+    Column(title="KL (nats)", statistic="kl", is_largest=False),
+    Column(title="accuracy", statistic="accuracy_surrogate"),
 )
-DOUBT: Columns = (
-    ("in 90 % interval", "mean_coverage_90", EVERY, None),
-    ("NLL (sd)", "mean_nll", EVERY, False),
-    ("AUROC of variance", "mean_auroc", EVERY, True),
-    ("rank r of sd, error", "mean_spearman", ("test",), True),
-    ("rank of kernel", "mean_effective_rank", ("test",), None),
-    ("centred", "mean_effective_rank_centred", ("test",), None),
+DOUBT = (
+    Column(title="in 90 % interval", statistic="mean_coverage_90", splits=EVERY),
+    Column(title="NLL (sd)", statistic="mean_nll", splits=EVERY, is_largest=False),
+    Column(title="AUROC of variance", statistic="mean_auroc", splits=EVERY, is_largest=True),
+    Column(title="rank r of sd, error", statistic="mean_spearman", is_largest=True),
+    Column(title="rank of kernel", statistic="mean_effective_rank"),
+    Column(title="centred", statistic="mean_effective_rank_centred"),
 )
 CORRELATIONS = ("mean_r2", "mean_pearson")
+SHARES = (
+    "argmax_agreement",
+    "boundary_argmax_agreement",
+    "accuracy_network",
+    "accuracy_surrogate",
+)
+
+# Surrogate, split and statistic → the row over all heads.
+Rows = Mapping[tuple[str, str, str], Mapping[str, Any]]
 
 
 def tables(agreement: pd.DataFrame, costs: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return for each network the table of the match and that of the doubt: surrogates below one another."""
-    made = []
+    """Return two tables for each network, with one row a surrogate: match and doubt.
+
+    Args:
+        agreement: the frame of `statistics.outcomes.agreement_summary`.
+        costs: seconds of each fit; may be empty.
+    """
+    result = []
     for (dataset, model), here in groups(agreement, ["dataset", "model"]):
-        whole = {
+        over_heads: Rows = {
             (row["surrogate"], row["split"], row["statistic"]): row
             for row in records(here[here["head"] == "all"])
         }
-        common = {"dataset": dataset, "model": model, "constant": constant(here)}
-        network = whole.get((surrogate_order(here)[0], "test", "accuracy_network"))
-        accuracy = f"{100 * network['mean']:.1f}\u00a0%" if network else ""
-        made.append(common | {"kind": "match", "accuracy": accuracy, **_table(here, whole, MATCH)})
-        made.append(common | {"kind": "doubt", "accuracy": accuracy, **_table(here, whole, DOUBT)})
-        fitted, weak = seconds(costs, dataset, model), weakest(here)
-        for row in made[-2]["rows"]:
-            row["weakest"] = weak.get(row["surrogate"], {})
-            row["seconds"] = number(fitted[row["surrogate"]]) if row["surrogate"] in fitted else ""
-    return made
+        names = surrogate_order(here)
+        network = over_heads.get((names[0], "test", "accuracy_network"))
+
+        common = {
+            "dataset": dataset,
+            "model": model,
+            "constant": constant(here),
+            "accuracy": percent(network["mean"]) if network else "",
+        }
+        match = {**common, "kind": "match", **_table(names, over_heads, MATCH)}
+        doubt = {**common, "kind": "doubt", **_table(names, over_heads, DOUBT)}
+        _add_heads_and_seconds(match["rows"], here, seconds(costs, dataset, model))
+        result += [match, doubt]
+    return result
 
 
-def _table(
-    here: pd.DataFrame, whole: Mapping[Any, Mapping[str, Any]], columns: Columns
-) -> dict[str, Any]:
+def _add_heads_and_seconds(
+    rows: Sequence[dict[str, Any]], here: pd.DataFrame, fitted: Mapping[str, float]
+) -> None:
+    """Add to each surrogate its weakest head and the seconds of its fit."""
+    heads = weakest(here)
+    for row in rows:
+        name = row["surrogate"]
+        row["weakest"] = heads.get(name, {})
+        row["seconds"] = number(fitted[name]) if name in fitted else ""
+
+
+def _table(names: Sequence[str], over_heads: Rows, columns: Sequence[Column]) -> dict[str, Any]:
     """Return heads and rows of one table; columns that nothing is known of are left out."""
-    names = surrogate_order(here)
-    known = {(split, statistic) for _, split, statistic in whole}
+    known = {(split, statistic) for _, split, statistic in over_heads}
     heads: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = [{"surrogate": name, "cells": []} for name in names]
-    for title, statistic, wanted, is_largest in columns:
-        splits = [split for split in wanted if (split, statistic) in known]
-        if not splits:
-            continue
-        heads.append({"title": title, "splits": splits})
+
+    for column in columns:
+        splits = [split for split in column.splits if (split, column.statistic) in known]
+        if splits:
+            heads.append({"title": column.title, "splits": splits})
+
         for split in splits:
-            found = [whole.get((name, split, statistic)) for name in names]
-            best = _best(found, is_largest)
+            found = [over_heads.get((name, split, column.statistic)) for name in names]
+            best = _best(found, column.is_largest)
             for row, cell in zip(rows, found, strict=True):
-                row["cells"].append(
-                    _cell(cell, statistic, cell is not None and cell["mean"] == best)
-                )
+                row["cells"].append(_cell(cell, column.statistic, best))
+
     return {"heads": heads, "rows": rows}
 
 
 def _best(found: Sequence[Mapping[str, Any] | None], is_largest: bool | None) -> float | None:
-    """Return the best mean of a column, if it has one and there is something to compare."""
+    """Return the best mean of a column; None if it has no best, or nothing to compare."""
     means = [cell["mean"] for cell in found if cell is not None and math.isfinite(cell["mean"])]
     if is_largest is None or len(means) < 2:
         return None
     return max(means) if is_largest else min(means)
 
 
-def _cell(cell: Mapping[str, Any] | None, statistic: str, is_best: bool) -> dict[str, Any]:
+def _cell(cell: Mapping[str, Any] | None, statistic: str, best: float | None) -> dict[str, Any]:
     """Return mean and range over seeds as text."""
     if cell is None:
         return {"mean": "", "ends": "", "value": "", "is_best": False}
     if not math.isfinite(cell["mean"]):
         return {"mean": "undefined", "ends": "", "value": "", "is_best": False}
-    write = below_one if statistic in CORRELATIONS else _percent if _is_share(statistic) else number
-    ends = f"{write(cell['low'])} to {write(cell['high'])}" if cell["n_seeds"] > 1 else ""
+
+    low = _text(cell["low"], statistic)
+    high = _text(cell["high"], statistic)
     return {
-        "mean": write(cell["mean"]),
-        "ends": ends,
+        "mean": _text(cell["mean"], statistic),
+        "ends": f"{low} to {high}" if cell["n_seeds"] > 1 else "",
         "value": f"{cell['mean']:.8g}",
-        "is_best": is_best,
+        "is_best": cell["mean"] == best,
     }
 
 
-def _is_share(statistic: str) -> bool:
-    """Return whether a statistic is a share of items."""
-    return statistic.endswith("argmax_agreement") or statistic.startswith("accuracy")
-
-
-def _percent(share: float) -> str:
-    """Write a share."""
-    return f"{100 * share:.1f}\u00a0%"
+def _text(mean: float, statistic: str) -> str:
+    """Write a value of a statistic."""
+    if statistic in CORRELATIONS:
+        return below_one(mean)
+    return percent(mean) if statistic in SHARES else number(mean)
 
 
 def weakest(here: pd.DataFrame) -> dict[str, dict[str, str]]:
     """Return the head with the lowest r on test items of each surrogate, with its r and R²."""
-    chosen = here[here["is_weakest"].astype(bool) & (here["split"] == "test")]
-    r2 = here[(here["statistic"] == "r2") & (here["split"] == "test")].set_index(
-        ["surrogate", "head"]
-    )["mean"]
+    on_test = here[here["split"] == "test"]
+    chosen = on_test[on_test["is_weakest"].astype(bool)]
+    is_r2 = on_test["statistic"] == "r2"
+    r2 = on_test[is_r2].set_index(["surrogate", "head"])["mean"]
+
     return {
         row["surrogate"]: {
             "head": str(row["head"]),
@@ -128,23 +164,18 @@ def weakest(here: pd.DataFrame) -> dict[str, dict[str, str]]:
     }
 
 
-def constant(here: pd.DataFrame) -> str:
-    """Name the heads without a Pearson r, by split."""
-    without = here[(here["head"] != "all") & (here["statistic"] == "pearson") & here["mean"].isna()]
-    parts = [
-        f"{split}: {', '.join(sorted(set(part['head'])))}"
-        for (split,), part in groups(without, ["split"])
-    ]
-    return "; ".join(parts)
+def constant(here: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the heads without a Pearson r, by split."""
+    is_r_of_head = here["statistic"].eq("pearson") & here["head"].ne("all")
+    without = here[is_r_of_head & here["mean"].isna()]
+    return {split: sorted(set(part["head"])) for (split,), part in groups(without, ["split"])}
 
 
 def failed(fits: pd.DataFrame) -> list[dict[str, str]]:
     """List the fits that failed, with the reason."""
-    bad = fits[fits["status"] != "ok"].sort_values(["dataset", "model", "surrogate", "seed"])
+    key = ["dataset", "model", "surrogate", "seed"]
+    bad = fits[fits["status"] != "ok"].sort_values(key)
     return [
-        {
-            **{key: str(row[key]) for key in SURROGATES[:4]},
-            "text": wording(row["status"], row["reason"]),
-        }
+        {name: str(row[name]) for name in key} | {"text": wording(row["status"], row["reason"])}
         for row in records(bad)
     ]

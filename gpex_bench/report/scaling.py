@@ -1,78 +1,100 @@
-"""Scores on one scale: 0 is the random control, 1 the planted oracle or, where there is none, the best method."""
+"""Scores on one scale: 0 is the random control, 1 the planted oracle or else the best method."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
+from gpex_bench.tables.columns import PLACE
 from gpex_bench.tables.order import Record, control_ids
 from gpex_bench.types import Role
 
 COLUMNS = ("scaled", "scaled_low", "scaled_high")
-N_SHADES = 5  # of a colour, from the random control to the upper end
+
+# Shades of a colour, from the random control to the upper end.
+N_SHADES = 5
 
 
 def scaled(
     outcomes: pd.DataFrame, methods: Sequence[Record], metrics: Sequence[Record]
 ) -> pd.DataFrame:
-    """Return mean and interval of each score between the random control (0) and the reference (1), and the reference.
+    """Return each score and its interval between the random control (0) and a reference (1).
 
-    The reference is the planted oracle for metrics of the planted truth (elsewhere it is not the upper end: it ranks
-    all pixels of a part alike), and the best method that is no control for all others. The direction is respected:
-    below 0 is worse than random. NaN without a score, without a random control, and where nothing is better than it.
+    The reference is the planted oracle for metrics of the planted truth. For others it is the best
+    method that is no control: the oracle gives all pixels of a part the same rank, so that it is
+    not their upper end. The direction is respected: below 0 is worse than random. NaN without a
+    score, without a random control, and where nothing is better than it.
+
+    Returns:
+        The columns `COLUMNS` and the name of the `reference`, with the index of `outcomes`.
     """
-    columns: dict[str, Any] = dict.fromkeys(COLUMNS, float("nan"))
-    result = pd.DataFrame({**columns, "reference": ""}, index=outcomes.index)
+    result = pd.DataFrame(float("nan"), index=outcomes.index, columns=list(COLUMNS))
+    result["reference"] = ""
+
     cards = {record["metric"]: record for record in metrics}
-    ours = control_ids(methods)
-    random, oracles = control_ids(methods, Role.RANDOM), control_ids(methods, Role.ORACLE)
-    for (_, _, metric), part in outcomes[outcomes["state"] == "ok"].groupby(
-        ["dataset", "model", "metric"]
-    ):
+    random = control_ids(methods, Role.RANDOM)
+    controls = control_ids(methods)
+    oracles = control_ids(methods, Role.ORACLE)
+
+    for (_, _, metric), part in outcomes[outcomes["state"] == "ok"].groupby(list(PLACE)):
         sign = 1 if cards[metric]["higher_is_better"] else -1
+        is_of_truth = cards[metric]["measures"] == "truth"
+
         chance = part.loc[part["method"].isin(list(random)), "mean"]
-        planted = (
-            part[part["method"].isin(list(oracles))]
-            if cards[metric]["measures"] == "truth"
-            else part[:0]
-        )
-        pool = planted if len(planted) else part[~part["method"].isin(list(ours))]
-        if chance.empty or pool.empty:
+        candidates = _candidates(part, controls, oracles if is_of_truth else ())
+        if chance.empty or candidates.empty:
             continue
-        best = (
-            pool.assign(good=sign * pool["mean"])
-            .sort_values(["good", "method"], ascending=[False, True])
-            .iloc[0]
-        )
-        size = float(best["good"] - sign * chance.mean())
+
+        best = _best(candidates, sign)
+        size = float(sign * best["mean"] - sign * chance.mean())
         if size <= 0:
             continue
-        ends = [sign * (part[name] - chance.mean()) / size for name in ("mean", "low", "high")]
-        low, high = (ends[1], ends[2]) if sign > 0 else (ends[2], ends[1])
-        for column, numbers in zip(COLUMNS, (ends[0], low, high), strict=True):
-            result.loc[part.index, column] = numbers
+
+        mean, low, high = (
+            sign * (part[name] - chance.mean()) / size for name in ("mean", "low", "high")
+        )
+        result.loc[part.index, "scaled"] = mean
+        result.loc[part.index, "scaled_low"] = low if sign > 0 else high
+        result.loc[part.index, "scaled_high"] = high if sign > 0 else low
         result.loc[part.index, "reference"] = best["method"]
     return result
 
 
-def shade(value: float) -> str:
-    """Return the name of the colour of a scaled score: "u0" to "u4" above the random control, "d0" to "d2" below it."""
-    if value != value:
+def _candidates(
+    part: pd.DataFrame, controls: Collection[str], oracles: Collection[str]
+) -> pd.DataFrame:
+    """Return the rows of the oracles; of the methods that are no controls where there are none."""
+    planted = part[part["method"].isin(list(oracles))]
+    return planted if len(planted) else part[~part["method"].isin(list(controls))]
+
+
+def _best(rows: pd.DataFrame, sign: int) -> pd.Series:
+    """Return the best row; the first by name among equals."""
+    ranked = rows.assign(good=sign * rows["mean"])
+    return ranked.sort_values(["good", "method"], ascending=[False, True]).iloc[0]
+
+
+def shade(scaled_score: float) -> str:
+    """Return the colour of a scaled score.
+
+    Returns:
+        "u0" to "u4" above the random control, "d0" to "d2" below it, nothing for NaN.
+    """
+    if scaled_score != scaled_score:
         return ""
-    if value < 0:
-        return f"d{min(2, int(-value * 3))}"
-    return f"u{min(N_SHADES - 1, int(value * N_SHADES))}"
+    if scaled_score < 0:
+        return f"d{min(2, int(-scaled_score * 3))}"
+    return f"u{min(N_SHADES - 1, int(scaled_score * N_SHADES))}"
 
 
 def by_group(
-    outcomes: pd.DataFrame, blank: frozenset[tuple[str, str, str]], metrics: Sequence[Record]
+    outcomes: pd.DataFrame, blank: Collection[tuple[str, str, str]], metrics: Sequence[Record]
 ) -> pd.DataFrame:
-    """Return the mean scaled score of each method over the informative metrics of a group and all networks.
+    """Return the mean scaled score of each method over the informative metrics of a group.
 
-    A method has a number only where it has a score for every network and metric that another one has in this group:
-    a mean over easier cells would mislead.
+    The mean is over all networks. `n_cells` of `n_planned` network and metric pairs have a score: a
+    mean over fewer of them than another method has would mislead.
 
     Args:
         outcomes: with the columns of `scaled`.
@@ -80,10 +102,13 @@ def by_group(
         metrics: cards, for the groups.
     """
     measures = {record["metric"]: record["measures"] for record in metrics}
+
     known = outcomes[outcomes["scaled"].notna()]
-    keys = pd.MultiIndex.from_frame(known[["dataset", "model", "metric"]])
-    known = known[~keys.isin(list(blank))].assign(group=known["metric"].map(measures))
+    places = pd.MultiIndex.from_frame(known[list(PLACE)])
+    known = known[~places.isin(list(blank))]
+    known = known.assign(group=known["metric"].map(measures))
+
     cells = known.groupby(["group", "method"])["scaled"].agg(["mean", "size"]).reset_index()
-    planned = known.drop_duplicates(["dataset", "model", "metric"]).groupby("group").size()
+    planned = known.drop_duplicates(list(PLACE)).groupby("group").size()
     cells["n_planned"] = cells["group"].map(planned)
     return cells.rename(columns={"mean": "scaled", "size": "n_cells"})

@@ -1,4 +1,4 @@
-"""The tables of the report: frames turned into the rows and cells that the template writes out."""
+"""The tables of the report: frames turned into the rows that the templates write out."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ import pandas as pd
 from gpex_bench.tables.order import groups, records
 from gpex_bench.tables.words import interval, number, wording
 
+CELL = ["dataset", "model", "method"]
+
 
 def counts(cells: pd.DataFrame, outcomes: pd.DataFrame) -> dict[str, int]:
     """Count what was run."""
-    status = cells["status"].value_counts()
-    bad = {
-        str(name): int(number)
-        for name, number in status.items()
-        if name not in ("ok", "not_applicable")
-    }
+    n_ok = int((cells["status"] == "ok").sum())
+    n_inapplicable = int((cells["status"] == "not_applicable").sum())
+
     return {
         "datasets": cells["dataset"].nunique(),
         "networks": len(cells[["dataset", "model", "seed"]].drop_duplicates()),
@@ -26,9 +25,9 @@ def counts(cells: pd.DataFrame, outcomes: pd.DataFrame) -> dict[str, int]:
         "methods": cells["method"].nunique(),
         "metrics": outcomes["metric"].nunique(),
         "cells": len(cells),
-        "ok": int(status.get("ok", 0)),
-        "failed": sum(bad.values()),
-        "not_applicable": int(status.get("not_applicable", 0)),
+        "ok": n_ok,
+        "failed": len(cells) - n_ok - n_inapplicable,
+        "not_applicable": n_inapplicable,
         "pairs": len(outcomes),
         "pairs_not_applicable": int((outcomes["state"] == "not_applicable").sum()),
         "missing": int((outcomes["state"] == "missing").sum()),
@@ -36,29 +35,30 @@ def counts(cells: pd.DataFrame, outcomes: pd.DataFrame) -> dict[str, int]:
 
 
 def failures(cells: pd.DataFrame) -> list[dict[str, str]]:
-    """List failed cells, seeds with the same fate together."""
-    bad = cells[~cells["status"].isin(["ok", "not_applicable"])].assign(
-        reason=lambda frame: frame["reason"].fillna("")
-    )
-    listed = []
-    for (dataset, model, method, status, reason), part in groups(
-        bad, ["dataset", "model", "method", "status", "reason"]
-    ):
-        seeds = ", ".join(str(seed) for seed in sorted(part["seed"]))
-        text = wording(status, reason)
-        listed.append(
-            {"dataset": dataset, "model": model, "method": method, "seeds": seeds, "text": text}
+    """List failed cells; seeds that failed for the same reason share a row."""
+    failed = cells[~cells["status"].isin(["ok", "not_applicable"])]
+    failed = failed.assign(reason=failed["reason"].fillna(""))
+
+    return [
+        {
+            "dataset": dataset,
+            "model": model,
+            "method": method,
+            "seeds": ", ".join(str(seed) for seed in sorted(part["seed"])),
+            "text": wording(status, reason),
+        }
+        for (dataset, model, method, status, reason), part in groups(
+            failed, [*CELL, "status", "reason"]
         )
-    return listed
+    ]
 
 
 def failed_metrics(cells: pd.DataFrame, outcomes: pd.DataFrame) -> list[dict[str, Any]]:
-    """List metrics that failed on a method whose cells did not, with the same reason together."""
-    place = ["dataset", "model", "method"]
-    fine = cells.loc[cells["status"] == "ok", place].drop_duplicates()
-    bad = outcomes[~outcomes["state"].isin(["ok", "not_applicable", "missing"])].merge(
-        fine, on=place
-    )
+    """List metrics that failed on a method with ok cells; those with one reason share a row."""
+    with_cells = cells.loc[cells["status"] == "ok", CELL].drop_duplicates()
+    failed = outcomes[~outcomes["state"].isin(["ok", "not_applicable", "missing"])]
+    failed = failed.merge(with_cells, on=CELL)
+
     return [
         {
             "dataset": dataset,
@@ -68,69 +68,73 @@ def failed_metrics(cells: pd.DataFrame, outcomes: pd.DataFrame) -> list[dict[str
             "text": wording(state, reason),
         }
         for (dataset, model, method, state, reason), part in groups(
-            bad, [*place, "state", "reason"]
+            failed, [*CELL, "state", "reason"]
         )
     ]
 
 
 def inapplicable(outcomes: pd.DataFrame) -> list[dict[str, Any]]:
-    """List pairs that do not apply by reason: which methods with which metrics, where, and how many pairs."""
+    """List pairs of method and metric that do not apply, by reason; the largest row first."""
     pairs = outcomes[outcomes["state"] == "not_applicable"]
     if pairs.empty:
         return []
-    every = {name: set(outcomes[name]) for name in ("method", "metric")}
-    pairs = pairs.assign(
-        networks=pairs["dataset"] + " (" + pairs["model"] + ")", pairs=1
-    ).sort_values("networks")
-    for keys, joined in (
-        (("method", "metric", "reason"), "networks"),
-        (("method", "networks", "reason"), "metric"),
-    ):
-        pairs = (
-            pairs.sort_values(joined)
-            .groupby(list(keys))
-            .agg({joined: ", ".join, "pairs": "sum"})
-            .reset_index()
-        )
-    rows = [
-        {
-            "reason": reason,
-            "networks": networks,
-            "metric": metric,
-            "pairs": int(part["pairs"].sum()),
-        }
-        | {"method": ", ".join(sorted(part["method"]))}
-        for (reason, networks, metric), part in groups(pairs, ["reason", "networks", "metric"])
-    ]
-    for row in rows:
-        row |= {name: "all" for name, known in every.items() if set(row[name].split(", ")) == known}
-    return sorted(
-        rows, key=lambda row: (-row["pairs"], row["reason"], row["networks"], row["metric"])
+
+    # Pairs that differ in one column only are joined: first in the network, then in the metric,
+    # then in the method. A row then stands for all combinations of its three lists.
+    pairs = pairs.assign(networks=pairs["dataset"] + " (" + pairs["model"] + ")", pairs=1)
+    pairs = _joined(pairs, "networks", ["method", "metric", "reason"])
+    pairs = _joined(pairs, "metric", ["method", "networks", "reason"])
+    pairs = _joined(pairs, "method", ["reason", "networks", "metric"])
+
+    for column in ("method", "metric"):
+        every = set(outcomes[column])
+        is_every = pairs[column].map(lambda names, every=every: set(names.split(", ")) == every)
+        pairs[column] = pairs[column].mask(is_every, "all")
+
+    pairs = pairs.sort_values(
+        ["pairs", "reason", "networks", "metric"], ascending=[False, True, True, True]
     )
+    return records(pairs)
+
+
+def _joined(pairs: pd.DataFrame, column: str, keys: list[str]) -> pd.DataFrame:
+    """Return the pairs with the entries of one column joined where all keys are the same."""
+    ordered = pairs.sort_values(column)
+    joined = ordered.groupby(keys).agg({column: ", ".join, "pairs": "sum"})
+    return joined.reset_index()
 
 
 def cost_table(
     efficiency: pd.DataFrame, costs: pd.DataFrame, cells: pd.DataFrame
 ) -> list[dict[str, Any]]:
-    """Return rows per sample, seconds per sample and peak memory of each method's ok cells, cheapest first."""
-    place = ["dataset", "model", "method"]
-    is_ok = costs.merge(cells.loc[cells["status"] == "ok", [*place, "seed"]], on=[*place, "seed"])
-    measured = is_ok.groupby(place).agg(seconds=("wall_seconds", "sum"), peak=("peak_bytes", "max"))
-    samples = cells[cells["status"] == "ok"].groupby(place)["n_samples"].sum()
+    """Return rows per sample, seconds per sample and peak memory of each method, cheapest first.
+
+    Seconds and memory are those of cells that are ok.
+    """
+    ok = cells[cells["status"] == "ok"]
+    ok_costs = costs.merge(ok[[*CELL, "seed"]], on=[*CELL, "seed"])
+    measured = ok_costs.groupby(CELL).agg(
+        seconds=("wall_seconds", "sum"), peak=("peak_bytes", "max")
+    )
+    n_samples = ok.groupby(CELL)["n_samples"].sum()
+
     rows = []
     for row in records(efficiency.sort_values(["dataset", "model", "rows_per_sample", "method"])):
         key = (row["dataset"], row["model"], row["method"])
         mean, ends = interval(row["mean"], row["low"], row["high"])
-        known = key in measured.index
-        seconds = measured.loc[key, "seconds"] / samples.loc[key] if known else float("nan")
-        memory = f"{measured.loc[key, 'peak'] / 1e6:,.0f}" if known else ""
-        shown = {
-            "rows": f"{row['rows_per_sample']:,.4g}",
-            "seconds": number(seconds) if known else "",
-            "memory": memory,
-        }
-        rows.append(row | shown | {"score": mean, "ends": ends})
+        row |= {"rows": f"{row['rows_per_sample']:,.4g}", "score": mean, "ends": ends}
+        row |= {"seconds": "", "memory": ""}
+
+        if key in measured.index:
+            row["seconds"] = number(measured.loc[key, "seconds"] / n_samples.loc[key])
+            row["memory"] = f"{measured.loc[key, 'peak'] / 1e6:,.0f}"
+        rows.append(row)
     return rows
+
+
+def total_seconds(costs: pd.DataFrame) -> str:
+    """Return the sum of measured seconds as text; empty if nothing was measured."""
+    return number(float(costs["wall_seconds"].sum())) if len(costs) else ""
 
 
 def by_section(
@@ -141,13 +145,12 @@ def by_section(
     return {name: [picture for picture in order if picture["section"] == name] for name in names}
 
 
-def listed(provenance: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
-    """Return provenance as (name, text, is_long), mappings written one entry a line."""
+def provenance_rows(provenance: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return name and text of each entry; a mapping is written one entry a line."""
     rows = []
     for name, content in provenance.items():
-        is_mapping = isinstance(content, Mapping)
-        text = (
-            "\n".join(f"{key}: {content[key]}" for key in content) if is_mapping else str(content)
-        )
-        rows.append((str(name), text, "\n" in text))
+        text = str(content)
+        if isinstance(content, Mapping):
+            text = "\n".join(f"{key}: {entry}" for key, entry in content.items())
+        rows.append({"name": str(name), "text": text, "is_long": "\n" in text})
     return rows

@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from gpex_bench.tables.render import escape
-from gpex_bench.tables.words import below_one, number
+from gpex_bench.tables.words import below_one, interval, number
 
 N_NAMED = 4  # names in one list; of a longer one three are named, the others are counted
 
@@ -61,6 +61,7 @@ def _environment(is_tex: bool) -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
         **(TEX_DELIMITERS if is_tex else {}),
     )
     environment.filters |= {
@@ -70,8 +71,10 @@ def _environment(is_tex: bool) -> jinja2.Environment:
         "below_one": below_one,
         "rows": rows,
         "p_value": p_value,
+        "percent": percent,
         "tex": escape,
     }
+    environment.globals["estimate"] = estimate
     return environment
 
 
@@ -91,6 +94,16 @@ def some(names: Sequence[str]) -> str:
 def rows(count: float) -> str:
     """Write a number of rows through a network: whole from 10 on."""
     return f"{count:,.0f}" if count >= 10 or count == int(count) else f"{count:.1f}"
+
+
+def estimate(mean: float, low: float, high: float) -> str:
+    """Write a mean and its interval, such as "0.812 [0.790, 0.831]"."""
+    return " ".join(interval(mean, low, high))
+
+
+def percent(share: float, places: int = 1) -> str:
+    """Write a share in percent, such as "97.8 %"."""
+    return f"{100 * share:.{places}f}\N{NO-BREAK SPACE}%"
 
 
 def p_value(chance: float) -> str:

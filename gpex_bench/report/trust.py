@@ -1,20 +1,30 @@
-"""Which metrics can be trusted, and what else the statistics say: one row a metric, and short tables behind it."""
+"""Which metrics can be trusted: one row a metric, and short tables behind it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from gpex_bench.report.templates import percent
 from gpex_bench.tables.order import Record, groups, records
 from gpex_bench.tables.words import interval, number
+
+NETWORK = ["dataset", "model"]
 
 Tables = Mapping[str, pd.DataFrame]
 
 
 def trust(tables: Tables, metrics: Sequence[Record], headline: str) -> dict[str, Any]:
-    """Return everything about metrics; parts without a frame are empty."""
+    """Return everything about metrics; parts without a frame are empty.
+
+    Args:
+        tables: the tables of conclusions, by name.
+        metrics: cards.
+        headline: run id of the metric that the tables behind are about.
+    """
     return {
         "metrics": metric_rows(tables, metrics),
         "properties": _properties(tables),
@@ -28,66 +38,93 @@ def trust(tables: Tables, metrics: Sequence[Record], headline: str) -> dict[str,
     }
 
 
-def _frame(tables: Tables, name: str) -> pd.DataFrame | None:
-    """Return a frame that has rows."""
+def _frame(tables: Tables, name: str, headline: str = "") -> pd.DataFrame | None:
+    """Return a frame, or its rows of the headline metric; None where it has none."""
     frame = tables.get(name)
+    if frame is not None and headline and len(frame):
+        frame = frame[frame["metric"] == headline]
     return None if frame is None or frame.empty else frame
 
 
 def _properties(tables: Tables) -> list[str]:
+    """Return the properties of metrics that were measured."""
     frame = _frame(tables, "trust")
     return [] if frame is None else sorted(set(frame["property"]))
 
 
 def metric_rows(tables: Tables, metrics: Sequence[Record]) -> list[dict[str, Any]]:
-    """Return for each metric: on how many networks it is informative, its properties, its agreement over fills."""
-    informative, found, fill = (
-        _frame(tables, name) for name in ("informative", "trust", "fill_agreement")
-    )
-    if informative is None and found is None:
+    """Return for each metric where it is informative, its properties, and its τ over fills.
+
+    The median of each number is over networks, its ends are the lowest and the highest.
+    """
+    informative = _frame(tables, "informative")
+    properties = _frame(tables, "trust")
+    agreement = _frame(tables, "fill_agreement")
+    if informative is None and properties is None:
         return []
-    rows = []
-    for record in sorted(metrics, key=lambda record: (record["measures"], record["metric"])):
-        name = record["metric"]
-        row: dict[str, Any] = {
-            "metric": name,
+
+    return [
+        {
+            "metric": record["metric"],
             "measures": record["measures"],
-            "informative": "",
-            "tau": "",
+            "informative": _informative(informative, record["metric"]),
+            "properties": [
+                _property(properties, record["metric"], name) for name in _properties(tables)
+            ],
+            **_tau_over_fills(agreement, record["metric"]),
         }
-        if informative is not None:
-            here = informative[informative["metric"] == name]
-            row["informative"] = (
-                f"{int(here['is_informative'].sum())} of {len(here)}" if len(here) else "not scored"
-            )
-        row["properties"] = [_over(found, name, wanted) for wanted in _properties(tables)]
-        if fill is not None and len(part := fill.loc[fill["metric"] == name, "tau"].dropna()):
-            row["tau"] = f"{part.median():.2f}"
-            row["tau_ends"] = f"{part.min():.2f} to {part.max():.2f}"
-        rows.append(row)
-    return rows
+        for record in sorted(metrics, key=lambda record: (record["measures"], record["metric"]))
+    ]
 
 
-def _over(found: pd.DataFrame | None, metric: str, wanted: str) -> dict[str, str]:
-    """Return the median of a property over networks, with its range."""
-    if found is None:
+def _known(frame: pd.DataFrame, metric: str, column: str) -> pd.Series:
+    """Return the numbers of one metric in a column."""
+    return frame.loc[frame["metric"] == metric, column].dropna()
+
+
+def _tau_over_fills(agreement: pd.DataFrame | None, metric: str) -> dict[str, str]:
+    """Return the median of Kendall's τ between two variants of a metric, with its range."""
+    if agreement is None:
+        return {"tau": "", "tau_ends": ""}
+
+    taus = _known(agreement, metric, "tau")
+    if taus.empty:
+        return {"tau": "", "tau_ends": ""}
+    return {"tau": f"{taus.median():.2f}", "tau_ends": f"{taus.min():.2f} to {taus.max():.2f}"}
+
+
+def _informative(informative: pd.DataFrame | None, metric: str) -> dict[str, int] | None:
+    """Return on how many of its networks a metric is informative; None if that is not known."""
+    if informative is None:
+        return None
+
+    here = informative[informative["metric"] == metric]
+    return {"count": int(here["is_informative"].sum()), "of": len(here)}
+
+
+def _property(properties: pd.DataFrame | None, metric: str, name: str) -> dict[str, str]:
+    """Return the median of a property of a metric over networks, with its range."""
+    if properties is None:
         return {"text": "", "ends": ""}
-    part = found.loc[(found["metric"] == metric) & (found["property"] == wanted), "value"].dropna()
-    if part.empty:
+
+    known = _known(properties[properties["property"] == name], metric, "value")
+    if known.empty:
         return {"text": "", "ends": ""}
-    ends = (
-        f"{number(float(part.min()), 1.0)} to {number(float(part.max()), 1.0)}"
-        if len(part) > 1
-        else ""
-    )
-    return {"text": number(float(part.median()), 1.0), "ends": ends}
+
+    low = number(float(known.min()), 1.0)
+    high = number(float(known.max()), 1.0)
+    return {
+        "text": number(float(known.median()), 1.0),
+        "ends": f"{low} to {high}" if len(known) > 1 else "",
+    }
 
 
 def uninformative(tables: Tables) -> list[dict[str, str]]:
-    """List metrics that say nothing on a network, with the reason; networks with the same reason together."""
+    """List metrics that are not informative on a network; those with the same reason together."""
     frame = _frame(tables, "informative")
     if frame is None:
         return []
+
     bad = frame[~frame["is_informative"].astype(bool)]
     bad = bad.assign(
         network=bad["dataset"] + " (" + bad["model"] + ")",
@@ -101,104 +138,109 @@ def uninformative(tables: Tables) -> list[dict[str, str]]:
 
 def fills(tables: Tables, headline: str) -> list[dict[str, Any]]:
     """Return Kendall's tau between every two variants of the headline metric, by network."""
-    frame = _frame(tables, "fill_agreement")
+    frame = _frame(tables, "fill_agreement", headline)
     if frame is None:
         return []
-    made = []
-    for (dataset, model), part in groups(frame[frame["metric"] == headline], ["dataset", "model"]):
-        pairs = [
-            (row, f"{row['fill']}, {row['output']}", f"{row['other_fill']}, {row['other_output']}")
-            for row in records(part)
-        ]
-        names = sorted({name for pair in pairs for name in pair[1:]})
-        known = {(a, b): row["tau"] for row, a, b in pairs} | {
-            (b, a): row["tau"] for row, a, b in pairs
-        }
+
+    result = []
+    for (dataset, model), part in groups(frame, NETWORK):
+        taus: dict[tuple[str, str], float] = {}
+        for row in records(part):
+            one = f"{row['fill']}, {row['output']}"
+            other = f"{row['other_fill']}, {row['other_output']}"
+            taus[one, other] = row["tau"]
+            taus[other, one] = row["tau"]
+
+        names = sorted({name for pair in taus for name in pair})
         rows = [
-            {"name": one, "cells": [_tau(known.get((one, other)), one == other) for other in names]}
-            for one in names
+            {"name": name, "cells": [_tau(taus, name, other) for other in names]} for name in names
         ]
-        made.append(
-            {
-                "dataset": dataset,
-                "model": model,
-                "names": names,
-                "rows": rows,
-                "n": int(part["n_methods"].max()),
-            }
+        n_methods = int(part["n_methods"].max())
+        result.append(
+            {"dataset": dataset, "model": model, "names": names, "rows": rows, "n": n_methods}
         )
-    return made
+    return result
 
 
-def _tau(tau: float | None, is_same: bool) -> str:
-    return "–" if is_same else "" if tau is None or tau != tau else f"{tau:.2f}"
+def _tau(taus: Mapping[tuple[str, str], float], one: str, other: str) -> str:
+    """Write the tau of two variants; a dash for a variant and itself."""
+    if one == other:
+        return "–"
+    tau = taus.get((one, other), math.nan)
+    return f"{tau:.2f}" if math.isfinite(tau) else ""
 
 
 def variants(tables: Tables, headline: str) -> list[dict[str, Any]]:
-    """Return the scores of each method under each variant of the headline metric, by network."""
-    frame = _frame(tables, "variants")
+    """Return the scores of each method under each variant of the headline metric, by network.
+
+    Methods are in the order of the first variant.
+    """
+    frame = _frame(tables, "variants", headline)
     if frame is None:
         return []
-    made = []
-    for (dataset, model), part in groups(frame[frame["metric"] == headline], ["dataset", "model"]):
+
+    result = []
+    for (dataset, model), part in groups(frame, NETWORK):
         part = part.assign(variant=part["fill"] + ", " + part["output"])
         names = sorted(set(part["variant"]))
         cells = {
             (row["method"], row["variant"]): interval(row["mean"], row["low"], row["high"])
             for row in records(part)
         }
-        first = part[part["variant"] == names[0]].set_index("method")["mean"]
-        order = sorted(
-            set(part["method"]), key=lambda name: (-first.get(name, float("-inf")), name)
-        )
+
+        order = _best_first(part[part["variant"] == names[0]], set(part["method"]))
         rows = [
-            {"method": name, "cells": [cells.get((name, variant), ("", "")) for variant in names]}
-            for name in order
+            {"method": method, "cells": [cells.get((method, name), ("", "")) for name in names]}
+            for method in order
         ]
-        made.append({"dataset": dataset, "model": model, "names": names, "rows": rows})
-    return made
+        result.append({"dataset": dataset, "model": model, "names": names, "rows": rows})
+    return result
+
+
+def _best_first(scored: pd.DataFrame, methods: set[str]) -> list[str]:
+    """Return methods by their mean, largest first; those without one last."""
+    means = dict(zip(scored["method"], scored["mean"], strict=True))
+    return sorted(methods, key=lambda name: (-means.get(name, -math.inf), name))
 
 
 def variance(tables: Tables, headline: str) -> dict[str, Any]:
     """Return the shares of the variance of the headline score, by network."""
-    frame = _frame(tables, "variance")
-    if frame is None or (frame := frame[frame["metric"] == headline]).empty:
+    frame = _frame(tables, "variance", headline)
+    if frame is None:
         return {"components": [], "rows": []}
+
     names = sorted(set(frame["component"]))
     rows = []
-    for (dataset, model), part in groups(frame, ["dataset", "model"]):
-        share = dict(zip(part["component"], part["share"], strict=True))
-        cells = [
-            f"{100 * share[name]:.1f}\u00a0%"
-            if share.get(name) == share.get(name, 0) and name in share
-            else ""
-            for name in names
-        ]
+    for (dataset, model), part in groups(frame, NETWORK):
+        shares = dict(zip(part["component"], part["share"], strict=True))
+        cells = [_share(shares.get(name, math.nan)) for name in names]
         rows.append({"dataset": dataset, "model": model, "cells": cells})
     return {"components": names, "rows": rows}
 
 
-def power(tables: Tables, headline: str) -> list[dict[str, str]]:
-    """Return how many images would separate the top three, in words, by network."""
-    frame = _frame(tables, "power")
-    if frame is None:
-        return []
-    return records(frame[frame["metric"] == headline].sort_values(["dataset", "model"]))
+def _share(share: float) -> str:
+    """Write a share in percent; empty if it is not known."""
+    return "" if math.isnan(share) else percent(share)
+
+
+def power(tables: Tables, headline: str) -> list[dict[str, Any]]:
+    """Return how many images would separate the top three, by network."""
+    frame = _frame(tables, "power", headline)
+    return [] if frame is None else records(frame.sort_values(NETWORK))
 
 
 def opinions(tables: Tables, headline: str) -> list[dict[str, Any]]:
-    """Return the Bayesian second opinion on the leaders, by network."""
-    frame = _frame(tables, "second_opinion")
+    """Return the Bayesian signed-rank test of the leaders, by network."""
+    frame = _frame(tables, "second_opinion", headline)
     if frame is None:
         return []
-    rows = records(
-        frame[frame["metric"] == headline].sort_values(["dataset", "model", "first", "second"])
-    )
-    shares = ("p_first", "p_equal", "p_second")
-    return [
-        row | {name: f"{row[name]:.3f}" for name in shares} | {"rope": number(row["rope"])}
-        for row in rows
-    ]
+
+    rows = records(frame.sort_values([*NETWORK, "first", "second"]))
+    for row in rows:
+        row["rope"] = number(row["rope"])
+        for name in ("p_first", "p_equal", "p_second"):
+            row[name] = f"{row[name]:.3f}"
+    return rows
 
 
 def planted(tables: Tables) -> list[dict[str, Any]]:
@@ -206,22 +248,30 @@ def planted(tables: Tables) -> list[dict[str, Any]]:
     frame = _frame(tables, "planted")
     if frame is None:
         return []
-    made = []
-    for (dataset, model), part in groups(frame, ["dataset", "model"]):
-        rows = []
-        for row in records(part.assign(key=-part["mean"]).sort_values(["key", "method"])):
-            mean, ends = interval(row["mean"], row["low"], row["high"])
-            known = row["edge_difference"] == row["edge_difference"]
-            rows.append(
-                {
-                    "method": row["method"],
-                    "value": f"{row['mean']:.8g}",
-                    "mean": mean,
-                    "ends": ends,
-                    "difference": number(row["edge_difference"], 1.0) if known else "",
-                    "p": f"{row['p_holm']:.3f}" if row["p_holm"] == row["p_holm"] else "",
-                    "beats": "yes" if row["beats_edge_detector"] == True else "no" if known else "",  # noqa: E712 - may be NA
-                }
-            )
-        made.append({"dataset": dataset, "model": model, "rows": rows})
-    return made
+
+    result = []
+    for (dataset, model), part in groups(frame, NETWORK):
+        ranked = part.sort_values(["mean", "method"], ascending=[False, True])
+        rows = [_planted_row(row) for row in records(ranked)]
+        result.append({"dataset": dataset, "model": model, "rows": rows})
+    return result
+
+
+def _planted_row(row: Record) -> dict[str, Any]:
+    """Return the share of relevance on the planted truth, and how it compares with edges."""
+    mean, ends = interval(row["mean"], row["low"], row["high"])
+    is_compared = not pd.isna(row["edge_difference"])
+    is_better = row["beats_edge_detector"]
+    verdict = "no" if is_compared else ""
+    if not pd.isna(is_better) and is_better:
+        verdict = "yes"
+
+    return {
+        "method": row["method"],
+        "value": f"{row['mean']:.8g}",
+        "mean": mean,
+        "ends": ends,
+        "difference": number(row["edge_difference"], 1.0) if is_compared else "",
+        "p": "" if pd.isna(row["p_holm"]) else f"{row['p_holm']:.3f}",
+        "beats": verdict,
+    }

@@ -30,18 +30,21 @@ def efficiency(
 
 def facts(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
     """Return a row on each network: accuracies over the seeds and how much was explained."""
+    cells = tables["cells"]
+
     rows = []
-    for (dataset, model), block in tables["networks"].groupby(["dataset", "model"]):
-        cells = tables["cells"]
-        here = cells[(cells["dataset"] == dataset) & (cells["model"] == model)]
-        accuracy = 100 * block["test_accuracy"]
+    for (dataset, model), networks in tables["networks"].groupby(["dataset", "model"]):
+        accuracy = 100 * networks["test_accuracy"]
+        lowest, highest = accuracy.min(), accuracy.max()
+        is_here = (cells["dataset"] == dataset) & (cells["model"] == model)
+
         rows.append(
             {
                 "dataset": dataset,
                 "network": model,
-                "training seeds": len(block),
-                "test accuracy": f"{accuracy.mean():.1f} % ({accuracy.min():.1f} to {accuracy.max():.1f})",
-                "samples explained": int(here["n_samples"].max()),
+                "training seeds": len(networks),
+                "test accuracy": f"{accuracy.mean():.1f} % ({lowest:.1f} to {highest:.1f})",
+                "samples explained": int(cells.loc[is_here, "n_samples"].max()),
             }
         )
     return rows

@@ -7,8 +7,7 @@ from torch import nn
 from gpex_bench.contract import calls
 from gpex_bench.metrics.conservation_error import SMALLEST, ConservationError
 from gpex_bench.plugins.registry import plugins
-from gpex_bench.types import Attribution, Case, Model, Need, Query, Split, Task
-from tests.vocabulary import datasets
+from gpex_bench.types import Attribution, Case, Dataset, Model, Need, Query, Split, Task
 
 METHODS = {name: plugin.cls for name, plugin in plugins("method").items()}
 ERROR = ConservationError()
@@ -31,7 +30,15 @@ class Maximum(Model):
 
 def score(model, x, name, **parameters):
     split = Split(x=x, y=torch.zeros(len(x), dtype=torch.int64), sample=torch.arange(len(x)))
-    data = datasets.dataset(split, classes=1)
+    data = Dataset(
+        name="pair",
+        train=split,
+        test=split,
+        classes=("a",),
+        features=(),
+        baseline=torch.zeros_like(x[0]),
+        truth=None,
+    )
     task = Task(model=model.eval(), data=data, surrogate=None, seed=0)
     query, explainer = Query(x=x, target=split.y, sample=split.sample), METHODS[name](**parameters)
     case = Case(

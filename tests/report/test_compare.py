@@ -63,7 +63,7 @@ def test_what_moved_beyond_its_interval_is_named_and_the_rest_counted(
 
 
 @pytest.mark.usefixtures("runs")
-def test_states_marks_and_new_methods_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_states_marks_and_new_methods_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     other = outcomes()
     other.loc[0, "mark"] = "tied"
     other.loc[1, "state"] = "failed"

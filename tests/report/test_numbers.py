@@ -1,4 +1,4 @@
-"""Every number of the report stands in the tables beside it: looked up by its key, or in its section's tables."""
+"""Every number of the report is in the tables next to it: by its key, or in those of its section."""
 
 import re
 from functools import cache
@@ -10,7 +10,8 @@ import pytest
 
 from gpex_bench import report
 from gpex_bench.tables.words import interval
-from tests.report import test_report as case
+from tests.vocabulary import frames as synthetic
+from tests.vocabulary import report as case
 
 
 @cache
@@ -53,7 +54,7 @@ def is_there(text: str, numbers: np.ndarray) -> bool:
 
 
 def tables_of(name: str) -> list[pd.DataFrame]:
-    inputs, found, shown = case.inputs(), case.statistics_frames(), made().shown
+    inputs, found, shown = case.inputs(), case.conclusions(), made().shown
     cost = inputs["costs"].merge(inputs["cells"], on=["dataset", "model", "seed", "method"])
     place = ["dataset", "model", "method"]
     measured = (
@@ -64,7 +65,7 @@ def tables_of(name: str) -> list[pd.DataFrame]:
     measured = measured.assign(
         per_sample=measured["seconds"] / measured["n"], megabytes=measured["peak"] / 1e6
     )
-    fits = case.synthetic.surrogate_costs()
+    fits = synthetic.surrogate_costs()
     agreement = inputs["agreement"]
     heads = agreement[(agreement["statistic"] == "pearson") & (agreement["head"] != "all")]
     mean = heads.groupby(["dataset", "model", "surrogate", "split"])["mean"].mean().reset_index()
@@ -126,7 +127,7 @@ def test_every_score_stands_in_the_cell_of_its_key() -> None:
 
 def test_what_stands_behind_a_cell_is_the_distribution_of_its_samples() -> None:
     shown = made().shown["distributions"].set_index(["dataset", "model", "method", "metric"])
-    scores = case.synthetic.scores(12)
+    scores = synthetic.scores(12)
     key = ("mnist5k", "cnn", "integrated_gradients", "srg")
     here = scores.query(
         "dataset == 'mnist5k' and method == 'integrated_gradients' and metric == 'srg'"

@@ -1,23 +1,93 @@
-"""Statistics frames of a made-up run, as `inference` gives them, and a run larger than the default one."""
+"""A made-up run as the report takes it, and one larger than the default run."""
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from gpex_bench.statistics.outcomes import outcome_table
+from gpex_bench import report
+from gpex_bench.statistics.outcomes import agreement_summary, cost_summary, outcome_table, summarise
 from gpex_bench.tables.columns import PLACE, SKIPPED
 from gpex_bench.tables.order import control_ids, groups
 from gpex_bench.types import Role
+from tests.vocabulary import frames as synthetic
+
+METHODS = synthetic.methods()
+METRICS = synthetic.metrics()
+CONTROLS = control_ids(METHODS)
+IS_HIGHER_BETTER = {record["metric"]: record["higher_is_better"] for record in METRICS}
+BIBTEX = """@article{sundararajan2017axiomatic,
+  author = {Sundararajan, Mukund and Yan, Qiqi},
+  title = {Axiomatic},
+  year = {2017}
+}
+"""
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" role="img"><title>t</title><desc>d</desc></svg>'
+
+
+@cache
+def agreement() -> pd.DataFrame:
+    """Return the agreement of every surrogate, one row a seed."""
+    predictions = synthetic.predictions(60, 3, tuple(synthetic.SURROGATES))
+    return synthetic.agreement(predictions)
+
+
+@cache
+def inputs() -> dict[str, pd.DataFrame]:
+    """Return the frames of the made-up run; do not change them."""
+    cells = synthetic.cells()
+    summary = summarise(synthetic.scores(12), IS_HIGHER_BETTER, CONTROLS)
+    outcomes = outcome_table(summary, cells, synthetic.skipped())
+    return {
+        "outcomes": outcomes,
+        "cells": cells,
+        "costs": synthetic.costs(),
+        "agreement": agreement_summary(agreement()),
+        "efficiency": cost_summary(cells, outcomes, "srg", True, CONTROLS),
+    }
+
+
+@cache
+def conclusions() -> dict[str, pd.DataFrame]:
+    """Return the tables of conclusions of the made-up run; do not change them."""
+    return statistics_frames(inputs()["outcomes"], METHODS, METRICS)
+
+
+def results(**changes: Any) -> report.Results:
+    """Return everything that a report of the made-up run shows, with some fields changed."""
+    picture = report.Picture(
+        section="cost", dataset="shapes", title="A cost", svg=SVG, data="figures/x.csv"
+    )
+    fields = {
+        **inputs(),
+        "scores": synthetic.scores(12),
+        "statistics": conclusions(),
+        "bibliography": BIBTEX,
+        "run": "smoke",
+        "headline": "srg",
+        "methods": METHODS,
+        "metrics": METRICS,
+        "surrogates": synthetic.surrogates(),
+        "surrogate_costs": synthetic.surrogate_costs(),
+        "pictures": [picture],
+        "facts": [{"dataset": "shapes", "network": "thin_resnet", "train": 10}],
+        "provenance": {
+            "command": "snakemake",
+            "versions": {"torch": "2"},
+            "config": "run: x\nseeds: [1]",
+        },
+    }
+    return report.Results(**{**fields, **changes})
 
 
 def statistics_frames(
     outcomes: pd.DataFrame, methods: list[dict[str, Any]], metrics: list[dict[str, Any]]
 ) -> dict[str, pd.DataFrame]:
-    """Return all frames that the report shows beside the outcomes; plausible, not computed by the real rules."""
+    """Return the tables of conclusions: plausible, not computed by the real rules."""
     ours = control_ids(methods)
     up = {record["metric"]: record["higher_is_better"] for record in metrics}
     ranking, pairs = [], []
@@ -99,7 +169,7 @@ def _of_metrics(
 ) -> dict[str, pd.DataFrame]:
     places = [key for key, _ in groups(outcomes[outcomes["state"] == "ok"], PLACE)]
     bad = {place for place in places if place[0] == "shapes" and place[2] == "infidelity"}
-    reason = "the random control cannot be told from the best method (p = 0.41)"
+    reason = "the best method is not significantly better than the random control (p = 0.41)"
     informative = [(*place, place not in bad, reason if place in bad else "") for place in places]
     parts = ["sample", "training seed", "method x sample", "explainer seed"]
     variance = [
@@ -111,7 +181,7 @@ def _of_metrics(
     for place, part in groups(outcomes[outcomes["state"] == "ok"], PLACE):
         top = part.sort_values("mean", ascending=False)["method"].head(3).tolist()
         if len(top) == 3:
-            sentence = f"{top[0]} and {top[1]} need about 210 images to be told apart, {top[1]} and {top[2]} about 90."
+            sentence = f"{', '.join(top)}: about 210 samples are needed to separate them."
             power.append((*place, *top, 210, sentence))
     networks = sorted({place[:2] for place in places})
     scored = sorted(set(outcomes.loc[outcomes["state"] == "ok", "method"]))
@@ -314,7 +384,10 @@ def large(n_samples: int = 24, seeds: int = 3) -> dict[str, pd.DataFrame]:
 
 
 def large_outcomes(parts: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return the outcomes of the large run, with intervals of two standard errors: a bootstrap would take minutes."""
+    """Return the outcomes of the large run.
+
+    Intervals are two standard errors wide: a bootstrap would take minutes.
+    """
     up = {record["metric"]: 1 if record["higher_is_better"] else -1 for record in large_metrics()}
     ours = list(control_ids(large_methods()))
     place = ["dataset", "model", "method", "metric"]
