@@ -19,6 +19,7 @@ from gpex_bench.contract import toys
 from gpex_bench.contract.calls import explain, score, tensors
 from gpex_bench.contract.untouched import ADVICE, RANDOM, BrokenPromise, require
 from gpex_bench.measurements import measured
+from gpex_bench.tables.order import METRIC_KINDS
 from gpex_bench.types import (
     Attribution,
     Axiom,
@@ -217,10 +218,10 @@ def check_metric(metric: Metric) -> None:
     Raises:
         BrokenPromise: at the first promise it breaks.
     """
-    known = ", ".join(BETTER_AND_WORSE)
+    known = ", ".join(METRIC_KINDS)
     measures = getattr(metric, "measures", "")
     require(
-        measures in BETTER_AND_WORSE,
+        measures in METRIC_KINDS,
         "declared measure",
         f"measures must be one of {known}, got {measures!r}.",
     )

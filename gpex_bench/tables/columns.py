@@ -51,7 +51,18 @@ COSTS = (*NETWORK, "seed", "method", "wall_seconds", "peak_bytes")
 SURROGATES = (*NETWORK, "seed", "surrogate", "status", "reason")
 SURROGATE_COSTS = (*NETWORK, "seed", "surrogate", "wall_seconds", "peak_bytes")
 AGREEMENT = (*NETWORK, "seed", "surrogate", "split", "head", "statistic", "value")
-PREDICTIONS = (*NETWORK, "seed", "surrogate", "split", "sample", "head", "network", "mean")
+PREDICTIONS = (
+    *NETWORK,
+    "seed",
+    "surrogate",
+    "split",
+    "sample",
+    "head",
+    "row",  # of a head that is a place of a map, from 1; missing where heads are something else
+    "column",
+    "network",
+    "mean",
+)
 
 # Mean removal curves, and the kind that the scores are made of.
 CURVE_KIND = ("unit", "fill", "n_steps", "output", "order")

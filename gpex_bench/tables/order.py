@@ -15,6 +15,17 @@ import pandas as pd
 
 from gpex_bench.tables.columns import KEYS, MAIN_CURVE
 
+# What a metric measures, in the order of all tables and pages.
+METRIC_KINDS = (
+    "faithfulness",
+    "truth",
+    "robustness",
+    "randomisation",
+    "complexity",
+    "axiom",
+    "examples",
+)
+
 Record = Mapping[str, Any]  # what is known about one method or metric
 
 
@@ -125,8 +136,7 @@ def metric_order(outcomes: pd.DataFrame, metrics: Sequence[Record], key: str) ->
     """Return the metrics of these outcomes: `key` first, then by what they measure and by name."""
     measures = {record["metric"]: record["measures"] for record in metrics}
     first = measures.get(key, "")
-    order = ["faithfulness", "truth", "robustness", "complexity", "axiom", "examples"]
-    rank = {kind: place for place, kind in enumerate(order)}
+    rank = {kind: place for place, kind in enumerate(METRIC_KINDS)}
 
     def place(name: str) -> tuple[bool, bool, int, str]:
         kind = measures.get(name, "")

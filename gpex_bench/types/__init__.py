@@ -305,9 +305,7 @@ class Metric(ABC):
     title: ClassVar[str]  # the name that people know it by
     reference: ClassVar[str]
     cost: ClassVar[str]  # what a score costs, in rows that go through the network or explanations
-    measures: ClassVar[
-        str
-    ]  # faithfulness, truth, robustness, randomisation, complexity, axiom or examples
+    measures: ClassVar[str]  # one of `tables.order.METRIC_KINDS`
     higher_is_better: ClassVar[bool]
     range: ClassVar[tuple[float, float]]  # closed interval of possible scores; may be infinite
     chance: ClassVar[

@@ -234,6 +234,8 @@ def test_heads_of_a_map_keep_their_places() -> None:
     heads = [f"row {row}, column {column}" for row in range(1, 4) for column in range(1, 12)]
     part = matched()[0].query("head == 'cross'")
     predictions = pd.concat([part.assign(head=head) for head in heads])
+    place = predictions["head"].str.extract(r"row (?P<row>\d+), column (?P<column>\d+)")
+    predictions = predictions.assign(**place.astype("Int64"))
     agreement = matched()[1].query("head == 'cross'")
     agreement = pd.concat([agreement.assign(head=head, is_weakest=False) for head in heads])
     drawing = plots.agreement_scatter(predictions, agreement)

@@ -52,7 +52,10 @@ def test_the_table_holds_the_statistics_of_the_predictions(tiny):
     model, data = tiny.table()
     frame, points = compare(model, Known(model, 0.2, 0.04), data, seed=0, n_mixed=100)
     assert list(frame.columns) == ["split", "head", "statistic", "value"]
-    assert list(points.columns) == ["split", "sample", "head", "network", "mean", "variance"]
+    places = ["row", "column"]
+    values = ["network", "mean", "variance"]
+    assert list(points.columns) == ["split", "sample", "head", *places, *values]
+    assert points[places].isna().all(axis=None)
     for split in SPLITS:
         found = Outputs(*(of(points, split, column) for column in ("network", "mean", "variance")))
         table = per_head(found)
@@ -205,6 +208,14 @@ def test_heads_of_a_map_are_places_even_where_there_are_as_many_classes(tiny):
     assert set(frame["head"]) == {"row 1, column 1", "row 1, column 2", "row 1, column 3", "all"}
     assert not {"accuracy_network", "kl", "boundary_r2"} & set(frame.statistic)
     assert "argmax_agreement" in set(frame.statistic)  # of the place that is looked at most
+
+
+def test_predictions_hold_the_places_of_a_map(tiny):
+    model, data = tiny.images()
+    model.grid = lambda x: (1, 3)
+    points = predictions(model, Known(model, 0.1), data, seed=0, n_mixed=20)
+    places = points[["head", "row", "column"]].drop_duplicates().to_numpy().tolist()
+    assert places == [[f"row 1, column {column}", 1, column] for column in (1, 2, 3)]
 
 
 def test_effective_ranks_stand_with_the_test_split_one_kernel_for_successive_heads(tiny):

@@ -206,6 +206,7 @@ def predictions(
     n_samples: int = 300, seeds: int = 3, surrogates: tuple[str, ...] = ("gpex",)
 ) -> pd.DataFrame:
     rng = np.random.default_rng(1)
+    no_place = pd.array([pd.NA] * n_samples, dtype="Int64")
     frames = []
     for dataset, model in NETWORKS.items():
         for seed in range(seeds):
@@ -223,7 +224,8 @@ def predictions(
                             "surrogate": name,
                             "split": split,
                         }
-                        frame = {"sample": np.arange(n_samples), "head": head, "network": network}
+                        frame = {"sample": np.arange(n_samples), "head": head}
+                        frame |= {"row": no_place, "column": no_place, "network": network}
                         means = {"mean": network + size * error, "variance": (size * doubt) ** 2}
                         frames.append(pd.DataFrame({**key, **frame, **means}))
     return pd.concat(frames, ignore_index=True)

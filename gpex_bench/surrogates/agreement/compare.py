@@ -49,7 +49,7 @@ def compare(  # noqa: PLR0913 - one option by keyword
     model.cpu()
     surrogate.cpu()
     heads = head_names(model, data, found["test"].network.shape[1])
-    return _agreement(model, surrogate, data, found, heads), _predictions(data, found, heads)
+    return _agreement(model, surrogate, data, found, heads), _predictions(model, data, found, heads)
 
 
 def agreement(
@@ -67,7 +67,10 @@ def agreement(
 def predictions(
     model: Model, surrogate: Surrogate, data: Dataset, seed: int, n_mixed: int = 2000
 ) -> pd.DataFrame:
-    """Return a long table with the columns split, sample, head, network, mean and variance, of N_KEPT items a split.
+    """Return a long table of the outputs of the first N_KEPT items of each split.
+
+    The columns are split, sample, head, row, column, network, mean and variance. `row` and `column` are the place of a
+    head in a map, from 1; they are missing where the heads are no places.
 
     `sample` is the sample's id on the test split, on the out-of-distribution one that of the sample an item was made
     from (of a table: in whose place it stands), and the number of the mixture on the mixed one.
@@ -170,8 +173,21 @@ def _accuracies(found: Outputs, y: np.ndarray) -> dict[str, float]:
     }
 
 
-def _predictions(data: Dataset, found: Mapping[str, Outputs], heads: Sequence[str]) -> pd.DataFrame:
+def _places(model: Model, data: Dataset, n_heads: int) -> pd.DataFrame:
+    """Return row and column of each head in a map, from 1; missing where the heads are no places."""
+    grid = model.grid(data.test.x[:1])
+    if grid is None:
+        return pd.DataFrame({"row": [pd.NA] * n_heads, "column": [pd.NA] * n_heads}, dtype="Int64")
+
+    row, column = np.indices(grid)
+    return pd.DataFrame({"row": row.ravel() + 1, "column": column.ravel() + 1}, dtype="Int64")
+
+
+def _predictions(
+    model: Model, data: Dataset, found: Mapping[str, Outputs], heads: Sequence[str]
+) -> pd.DataFrame:
     """Return the long table of predictions."""
+    places = _places(model, data, len(heads))
     parts = []
     for split, outputs in found.items():
         kept = min(N_KEPT, len(outputs.network))
@@ -180,6 +196,8 @@ def _predictions(data: Dataset, found: Mapping[str, Outputs], heads: Sequence[st
             "split": split,
             "sample": np.repeat(sample, len(heads)),
             "head": np.tile(heads, kept),
+            "row": pd.concat([places["row"]] * kept, ignore_index=True),
+            "column": pd.concat([places["column"]] * kept, ignore_index=True),
         }
         part |= {
             name: getattr(outputs, name)[:kept].ravel() for name in ("network", "mean", "variance")
