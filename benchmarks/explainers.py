@@ -1,10 +1,13 @@
-"""How fast the explainers are, and what their evaluations buy: one command, one table of targets and its details.
+"""How fast the explainers are, and what their evaluations buy.
+
+One command, one table of targets and its details.
 
     python benchmarks/explainers.py [--output results/published/explainers] [--scale 1.0]
 
-64 training images of mnist5k on a trained `cnn`, and 8 images of 64 x 64 (shapes, enlarged) on an untrained one, where
-only speed is looked at. One thread; everything that is compared takes turns in this one run. Nothing here touches the
-test split. The number of evaluations of E-LIME is chosen on half of the images and measured on the other half.
+64 training images of mnist5k on a trained `cnn`, and 8 images of 64 x 64 (shapes, enlarged) on an
+untrained one, where only speed is looked at. One thread; everything that is compared takes turns in
+this one run. Nothing here touches the test split. The number of evaluations of E-LIME is chosen on
+half of the images and measured on the other half.
 """
 
 from __future__ import annotations
@@ -107,7 +110,10 @@ def _sampled(seconds: pd.DataFrame, speed: pd.DataFrame) -> list[dict]:
     three = 3 if setting == SMALL else None  # asked of small images only
     for name, target in (("lime_fast", 1.3), ("sobol", 1.2), ("rise", 1.2)):
         for column in ("over its forward rows", "over its rows laid out alike"):
-            detail = f"{table['rows an image'][name]:.0f} rows, {table['milliseconds an image'][name]:.0f} ms an image"
+            detail = (
+                f"{table['rows an image'][name]:.0f} rows, "
+                f"{table['milliseconds an image'][name]:.0f} ms an image"
+            )
             found.append(row(f"{name} {column}, {setting}", table[column][name], target, detail))
     pairs = (
         ("lime_fast", measures.PACKAGE, three),
@@ -117,7 +123,10 @@ def _sampled(seconds: pd.DataFrame, speed: pd.DataFrame) -> list[dict]:
     )
     for ours, theirs, target in pairs:
         ratio = (seconds[theirs] / seconds[ours]).median()
-        detail = f"{1e3 * seconds[theirs].median():.0f} against {1e3 * seconds[ours].median():.0f} ms an image"
+        detail = (
+            f"{1e3 * seconds[theirs].median():.0f} against {1e3 * seconds[ours].median():.0f} ms "
+            "an image"
+        )
         found.append(
             row(
                 f"{ours} times faster than {theirs}, {setting}",
@@ -135,7 +144,10 @@ def _quality(fits: dict[str, torch.Tensor], errors: dict[str, float]) -> list[di
     gain = fits["lime_fast"] - fits["lime"]
     error = float(gain.std() / len(gain) ** 0.5)
     means = [float(fits[name].mean()) for name in ("lime_fast", "lime")]
-    detail = f"mean of {len(gain)} images: {means[0]:.4f} against {means[1]:.4f}, standard error {error:.4f}"
+    detail = (
+        f"mean of {len(gain)} images: {means[0]:.4f} against {means[1]:.4f}, standard error "
+        f"{error:.4f}"
+    )
     name = "weighted R2 on 1,000 fresh masks, lime_fast minus the package, in standard errors"
     ratio = f"{errors['ours']:.3f} and {errors['captum']:.3f} of the norm of the values, 4 images"
     off = "error against 20,000 rows of Shapley sampling, kernel_shap over captum's"
@@ -171,7 +183,10 @@ def _evolved(small: tuple, curve: pd.DataFrame) -> list[dict]:
     detail = (
         f"{variant}, {budget} evaluations: {words} LIME's SRG ({lime:.3f}) on the choosing half"
     )
-    name = "E-LIME with the evaluations that it needs for LIME's SRG, times faster than the lime package"
+    name = (
+        "E-LIME with the evaluations that it needs for LIME's SRG, times faster than the lime "
+        "package"
+    )
     gain = f"mean over the other half, standard error {found['error']:.3f}"
     return [
         row(name, found["faster"] if has_enough else None, 5, detail, at_least=True),
@@ -189,7 +204,10 @@ def _evolved(small: tuple, curve: pd.DataFrame) -> list[dict]:
 def _memory(memory: pd.DataFrame) -> list[dict]:
     """Return what bounds the memory."""
     first, last = (memory[f"MB, {size} rows"] for size in SIZES)
-    detail = f"peak beyond the start, one image of 64 x 64: {first.max():.0f} MB at most with {SIZES[0]} rows"
+    detail = (
+        f"peak beyond the start, one image of 64 x 64: {first.max():.0f} MB at most with "
+        f"{SIZES[0]} rows"
+    )
     batch = row(
         "largest batch of a perturbation explainer, rows",
         memory["largest batch"].max(),

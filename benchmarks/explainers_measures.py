@@ -1,4 +1,7 @@
-"""What `explainers` measures: speed against forward rows and other implementations, and what the numbers are worth."""
+"""What `explainers` measures.
+
+Speed against forward rows and other implementations, and what the numbers are worth.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,7 @@ POLICIES = ("ignored", "spread")
 def sampled(
     setting: str, task: Task, query: Query, n_turns: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return seconds per image of sampled explainers in each turn [turn, what], and a table of them.
+    """Return seconds per image of sampled explainers, [turn, what], and a table of them.
 
     A turn takes its share of the images; all but the two fastest a quarter of that (at least one).
     """
@@ -126,11 +129,11 @@ def propagated(setting: str, task: Task, query: Query, n_turns: int) -> pd.DataF
     return pd.DataFrame(table)
 
 
-# --- what they find -------------------------------------------------------------------------------------------------
+# --- what they find -------------------------------------------------------------------------------
 
 
 def local_fits(task: Task, query: Query) -> dict[str, torch.Tensor]:
-    """Return the weighted R2 of each image's segment weights on 1,000 masks that neither was fitted to."""
+    """Return the weighted R2 of each image's segment weights on 1,000 masks not fitted to."""
     ours = method("lime_fast", budget=SAMPLES)
     cut, names = answers.regions(query.x, "slic", 50), source(ours)
     generators = [torch.Generator().manual_seed(10**6 + i) for i in range(len(query.x))]
@@ -158,7 +161,7 @@ def local_fits(task: Task, query: Query) -> dict[str, torch.Tensor]:
 
 
 def srg(task: Task, query: Query, explainer: Explainer) -> tuple[torch.Tensor, float]:
-    """Return the symmetric relevance gain of each image, and the forward rows an image that the explanation took."""
+    """Return the symmetric relevance gain of each image, and the forward rows it took."""
     metric = plugins("metric")["srg"].cls()
     with counted(task.model) as spent:
         found = explainer.explain(task, query)
@@ -174,7 +177,7 @@ def population(budget: int) -> int:
 
 
 def evolution(task: Task, query: Query) -> pd.DataFrame:
-    """Return faithfulness over evaluations, on the half of the images that settings are chosen on and on the other."""
+    """Return faithfulness over evaluations, on the choosing half of the images and the other."""
     half = len(query.x) // 2
     runs = {("lime package", SAMPLES): method("lime", budget=SAMPLES)}
     for budget in EVOLVED:
@@ -196,7 +199,9 @@ def evolution(task: Task, query: Query) -> pd.DataFrame:
 
 
 def chosen(curve: pd.DataFrame) -> tuple[str, int, bool]:
-    """Return a variant of E-LIME, its evaluations, and whether it has LIME's SRG on the choosing half.
+    """Return a variant of E-LIME, its evaluations, and whether it reaches LIME's SRG.
+
+    Chosen on the choosing half of the images.
 
     The one with the fewest evaluations that has; without one, the one with the largest SRG.
     """
@@ -211,7 +216,7 @@ def chosen(curve: pd.DataFrame) -> tuple[str, int, bool]:
 
 
 def race(task: Task, query: Query, explainer: Explainer, n_turns: int) -> dict[str, float]:
-    """Return how many times faster an explainer is than the lime package, and its gain of SRG, on the other half."""
+    """Return the speed against the lime package, and the gain of SRG, on the other half."""
     half = len(query.x) // 2
     size = half // n_turns
     parts = [rows(query, half + i * size, half + (i + 1) * size) for i in range(n_turns)]
@@ -235,7 +240,7 @@ def race(task: Task, query: Query, explainer: Explainer, n_turns: int) -> dict[s
 
 
 def shapley_errors(task: Task, query: Query) -> dict[str, float]:
-    """Return how far both KernelSHAPs are from long sampled values, relative to the norm of these."""
+    """Return how far both KernelSHAPs are from long sampled values, relative to their norm."""
     true = method("shapley_sampling", budget=20_000).explain(task, query).values
     found = {"ours": method("kernel_shap", budget=SAMPLES), "captum": CaptumShap(250)}
     off = {

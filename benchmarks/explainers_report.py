@@ -71,12 +71,18 @@ def markdown(
     code, machine = record["code"], record["environment"]
     dirty = ", with uncommitted changes" if code["dirty"] else ""
     origin = (
-        f"`{record['command']}`, one thread of {machine['processor']} ({machine['cores']} cores, shared with other "
-        f"work), Python {machine['python']}, torch {machine['torch']}, lime {machine['lime']}, captum "
-        f"{machine['captum']}; commit {str(code['commit'])[:12]}{dirty}, code {code['fingerprint']}. Seconds are those "
-        "of the processor; what is compared takes turns, a ratio is taken within a turn, and the median over the turns "
-        "is shown. Forward rows are timed in the same turns, in batches of 256: as the network gets them from a loader "
-        "and laid out in memory as masked images are, which suits this network's pooling. All images are training "
+        f"`{record['command']}`, one thread of {machine['processor']} ({machine['cores']} cores, "
+        "shared with other "
+        f"work), Python {machine['python']}, torch {machine['torch']}, lime {machine['lime']}, "
+        "captum "
+        f"{machine['captum']}; commit {str(code['commit'])[:12]}{dirty}, code "
+        f"{code['fingerprint']}. Seconds are those "
+        "of the processor; what is compared takes turns, a ratio is taken within a turn, and the "
+        "median over the turns "
+        "is shown. Forward rows are timed in the same turns, in batches of 256: as the network "
+        "gets them from a loader "
+        "and laid out in memory as masked images are, which suits this network's pooling. All "
+        "images are training "
         "images; the network for 64 x 64 is untrained."
     )
     page = "\n".join([*lines, "", origin, ""])

@@ -1,4 +1,7 @@
-"""What `explainers` explains, by which methods, and how it measures: processor seconds in turns, peaks of memory."""
+"""What `explainers` explains, by which methods, and how it measures.
+
+Processor seconds in turns, peaks of memory.
+"""
 
 from __future__ import annotations
 
@@ -34,11 +37,11 @@ def source(explainer: Explainer) -> dict[str, Any]:
     return vars(sys.modules[type(explainer).__module__])
 
 
-# --- what is explained ----------------------------------------------------------------------------------------------
+# --- what is explained ----------------------------------------------------------------------------
 
 
 def digits(n: int) -> tuple[Task, Query]:
-    """Return a trained network for digits, and the first training images with their predicted classes."""
+    """Return a trained network for digits, the first training images, their predicted classes."""
     data = plugins("dataset")["mnist5k"].cls().load()
     architecture = plugins("model")["cnn"].cls()
     architecture = replace(architecture, training=replace(architecture.training, epochs=EPOCHS))
@@ -81,7 +84,7 @@ def rows(query: Query, first: int, last: int) -> Query:
     return query.rows(part)
 
 
-# --- by what --------------------------------------------------------------------------------------------------------
+# --- by what --------------------------------------------------------------------------------------
 
 
 def forward(task: Task, query: Query, as_masked: bool, n_chunks: int = 8) -> Call:
@@ -155,13 +158,13 @@ class CaptumShap:
         return Attribution(values=torch.cat(found).float() / size[:, None] / query.x.shape[1])
 
 
-# --- time and memory ------------------------------------------------------------------------------------------------
+# --- time and memory ------------------------------------------------------------------------------
 
 
 def turns(calls: Mapping[str, list[Call]]) -> pd.DataFrame:
-    """Return processor seconds [turn, what] of calls that take turns, so that a busy machine hurts all alike.
+    """Return processor seconds, [turn, what], of calls that take turns.
 
-    Each turn starts with another one.
+    A busy machine then hurts all alike. Each turn starts with another call.
     """
     names, found = list(calls), []
     for turn in range(len(calls[names[0]])):
@@ -183,7 +186,7 @@ def memory(what: str) -> int:
 
 
 def peaks(sizes: tuple[int, int]) -> list[dict[str, Any]]:
-    """Return the largest batch and the peak memory beyond what was there, explaining an image with so many rows."""
+    """Return the largest batch and the additional peak memory of one image with so many rows."""
     task, query = large(1)
     found = []
     for name in ("lime_fast", "kernel_shap", "shapley_sampling", "rise", "sobol", "hsic", "elime"):

@@ -1,6 +1,9 @@
-"""How often 95 % intervals of a mean hold the mean: the table of docs/statistics.md. About a minute on one core.
+"""How often 95 % intervals of a mean hold the mean: the table of docs/statistics.md.
 
-`python benchmarks/interval_coverage.py` prints one row for each number of samples and distribution of scores.
+About a minute on one core.
+
+`python benchmarks/interval_coverage.py` prints one row for each number of samples and distribution
+of scores.
 """
 
 import numpy as np

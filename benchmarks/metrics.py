@@ -1,11 +1,13 @@
 """How fast the metrics are, beside Quantus and captum on the same maps: one command, one table.
 
-    make crosscheck && PYTHONPATH=.crosscheck python benchmarks/metrics.py [--output results/published/metrics_speed]
+    make crosscheck
+    PYTHONPATH=.crosscheck python benchmarks/metrics.py [--output results/published/metrics_speed]
 
-Processor seconds of one process on one thread, the best of rounds in which all calls take turns. 48 training images
-of mnist5k on a small trained `cnn`; the network and the maps are those of the cross-check. The passes are the network's
-own, in batches of 256 rows as they come; our measurements can be faster than that, since they lay rows out in memory as
-max pooling on a CPU likes it. Memory: what scoring adds at its peak to a fresh process, for few and for many images.
+Processor seconds of one process on one thread, the best of rounds in which all calls take turns. 48
+training images of mnist5k on a small trained `cnn`; the network and the maps are those of the
+cross-check. The passes are the network's own, in batches of 256 rows as they come; our measurements
+can be faster than that, since they lay rows out in memory as max pooling on a CPU likes it. Memory:
+what scoring adds at its peak to a fresh process, for few and for many images.
 """
 
 from __future__ import annotations
@@ -73,7 +75,10 @@ def metric(name: str, **settings: Any) -> Metric:
 
 
 def fastest(calls: dict[str, Call], rounds: int) -> dict[str, float]:
-    """Return processor seconds of each call: the best of several, in turn, so that a busy machine hurts all alike."""
+    """Return processor seconds of each call.
+
+    The best of several, in turn, so that a busy machine hurts all alike.
+    """
     best = dict.fromkeys(calls, float("inf"))
     for _ in range(rounds):
         for name, call in calls.items():
@@ -108,7 +113,7 @@ def passes(about: Subject, n_each: int) -> Call:
     return forward
 
 
-# --- the other libraries --------------------------------------------------------------------------------------------
+# --- the other libraries --------------------------------------------------------------------------
 
 
 def quantus_call(about: Subject, name: str, sign: int = 1, **settings: Any) -> Call:
@@ -156,7 +161,7 @@ def saliency(about: Subject) -> Call:
     return explain
 
 
-# --- rows of the table ----------------------------------------------------------------------------------------------
+# --- rows of the table ----------------------------------------------------------------------------
 
 
 def of_curves(about: Subject, rounds: int) -> list[dict[str, Any]]:
@@ -181,7 +186,7 @@ def of_curves(about: Subject, rounds: int) -> list[dict[str, Any]]:
 
 
 def line(what: str, ours: float, other: float, beside: str, target: str = "") -> dict[str, Any]:
-    """Return a row: a curve is judged by what it costs over its passes, anything else by how much faster it is."""
+    """Return a row: curves are judged by cost over their passes, others by speed."""
     at_most = target.startswith("<=")
     ratio = ours / other if at_most else other / ours
     names = {
@@ -305,7 +310,10 @@ def of_others(about: Subject, rounds: int) -> list[dict[str, Any]]:
 
 
 def peak(name: str, n_images: int) -> dict[str, float]:
-    """Return the megabytes that scoring adds to this process at its peak, and its seconds; for a fresh process."""
+    """Return the megabytes that scoring adds to this process at its peak, and its seconds.
+
+    For a fresh process.
+    """
     torch.manual_seed(0)
     x, y = torch.rand(n_images, 1, 28, 28), torch.arange(n_images) % 10
     split = Split(x=x, y=y, sample=torch.arange(n_images))
@@ -333,7 +341,7 @@ def peak(name: str, n_images: int) -> dict[str, float]:
 
 
 def memories(sizes: tuple[int, int]) -> pd.DataFrame:
-    """Return what each metric adds to the memory of a fresh process, and its time, for few and for many images."""
+    """Return memory that each metric adds to a fresh process, and time, for few and many images."""
     rows = []
     for name in MEMORY:
         found = []

@@ -1,10 +1,13 @@
-"""Our metrics beside those of Quantus and captum: the same network, images and maps, one row per comparison.
+"""Our metrics beside those of Quantus and captum.
+
+The same network, images and maps, one row per comparison.
 
     make crosscheck
 
-Quantus 0.6.0 needs an older numpy than ours, so its packages are laid over the environment in a folder of their own
-(`requirements.lock` beside this file). 16 training images of mnist5k on a small trained `cnn`; the maps are gradient x
-input with noise, so that no two pixels are equal. What differs says why; what cannot be compared says so.
+Quantus 0.6.0 needs an older numpy than ours, so its packages are laid over the environment in a
+folder of their own (`requirements.lock` beside this file). 16 training images of mnist5k on a small
+trained `cnn`; the maps are gradient x input with noise, so that no two pixels are equal. What
+differs says why; what cannot be compared says so.
 """
 
 from __future__ import annotations
@@ -58,7 +61,8 @@ def row(comparison: Comparison) -> dict[str, object]:
     same = difference < SAME
     if not same and not comparison.why:
         raise RuntimeError(
-            f"{comparison.metric} against {comparison.library}: differs by {difference:.3g}, unexplained."
+            f"{comparison.metric} against {comparison.library}: differs by {difference:.3g}, "
+            "unexplained."
         )
     return names | {
         "difference": difference,
@@ -106,7 +110,8 @@ def main() -> None:
     )
     page = (
         "# Our metrics beside other libraries\n\n" + (__doc__ or "").split("\n\n", 2)[2] + "\n"
-        f"`difference`: the largest, as a share of the library's largest number; `same` below {SAME:g}. "
+        "`difference`: the largest, as a share of the library's largest number; `same` below "
+        f"{SAME:g}. "
         + ", ".join(f"{counts.get(word, 0)} {word}" for word in ("same", "differs", "not compared"))
         + ".\n\n"
         + plain_markdown(shown)

@@ -74,7 +74,10 @@ def comparisons(about: Subject) -> Iterator[Comparison]:
     yield Comparison(
         "infidelity", library, "`best_scale` of either sign, normalize=True", best, scaled
     )
-    why = "Ours is divided by the error of a map of zeros and takes no negative scale: 0 ... 1 on every network."
+    why = (
+        "Ours is divided by the error of a map of zeros and takes no negative scale: 0 ... 1 on "
+        "every network."
+    )
     relative = about.score(Infidelity(n_subsets=N))
     yield Comparison("infidelity", library, "the score, normalize=True", relative, scaled, why)
     largest, theirs = about.score(MaxSensitivity()), of_sensitivity(about)

@@ -1,4 +1,7 @@
-"""Comparisons with Quantus 0.6.0: the sound part of it in the same conventions, and a line on what is not sound."""
+"""Comparisons with Quantus 0.6.0.
+
+The sound part of it in the same conventions, and a line on what is not sound.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +70,8 @@ UNSOUND = {
     "dummy_error": ("NonSensitivity", "Raises for steps of more than one pixel in 0.6.0."),
     "relative_input_stability": (
         "RelativeInputStability",
-        "Noise on one side only, no value if one neighbour changes class, and another floor of the divisors.",
+        "Noise on one side only, no value if one neighbour changes class, and another floor of "
+        "the divisors.",
     ),
     "mprt": (
         "MPRT",
@@ -92,7 +96,10 @@ def theirs(about: Subject, name: str, softmax: bool | None = None, **settings: A
 
 
 def removal(about: Subject) -> Iterator[Comparison]:
-    """Yield what comes of removal curves; Quantus' fill `black` is the least value of an image, here 0 as ours."""
+    """Yield what comes of removal curves.
+
+    Quantus' fill `black` is the least value of an image, here 0 as ours.
+    """
     ours = Curves().measure(about.case).of("probability")
     flipped = theirs(about, "PixelFlipping", softmax=True, features_in_step=28)
     yield Comparison(
@@ -101,7 +108,10 @@ def removal(about: Subject) -> Iterator[Comparison]:
     flipped = theirs(
         about, "PixelFlipping", softmax=True, features_in_step=28, return_auc_per_sample=True
     )
-    why = "Theirs leaves out the intact input and takes steps of length 1: the area grows with their number."
+    why = (
+        "Theirs leaves out the intact input and takes steps of length 1: the area grows with "
+        "their number."
+    )
     share = area(ours.most_first, ours.fraction)
     yield Comparison("deletion", "Quantus", "PixelFlipping, the area", share, flipped, why)
     unit = torch.trapezoid(ours.most_first[:, 1:].double())
@@ -114,7 +124,10 @@ def removal(about: Subject) -> Iterator[Comparison]:
     yield Comparison(
         "aopc", "Quantus", "RegionPerturbation, the falls", curve[:, :1] - curve[:, 1:], falls
     )
-    why = "Ours goes in 14 steps and counts the intact input, whose fall is 0: 15 points, theirs has 49."
+    why = (
+        "Ours goes in 14 steps and counts the intact input, whose fall is 0: 15 points, theirs "
+        "has 49."
+    )
     yield Comparison(
         "aopc", "Quantus", "RegionPerturbation, their mean", about.score(AOPC()), falls.mean(1), why
     )
@@ -123,14 +136,17 @@ def removal(about: Subject) -> Iterator[Comparison]:
     yield Comparison(
         "selectivity", "Quantus", "Selectivity of logits, the curve", chosen[:, 1:], logits
     )
-    why = "Ours goes in 14 steps; theirs leaves out the intact input, and its area has steps of length 1."
+    why = (
+        "Ours goes in 14 steps; theirs leaves out the intact input, and its area has steps of "
+        "length 1."
+    )
     yield Comparison(
         "selectivity", "Quantus", "the area", about.score(Selectivity()), np.trapezoid(logits), why
     )
 
 
 def segments(about: Subject) -> Iterator[Comparison]:
-    """Yield the comparison of IROF on 16 squares, which both sides are given as segments, filled with 0."""
+    """Yield the comparison of IROF: 16 squares are the segments on both sides, filled with 0."""
     rows = torch.arange(28) // SIDE
     square = (rows[:, None] * (28 // SIDE) + rows).numpy()
     with mock.patch(
@@ -142,7 +158,10 @@ def segments(about: Subject) -> Iterator[Comparison]:
     ratio = ours.most_first.double() / ours.most_first[:, :1]
     unit = 16 - torch.trapezoid(ratio[:, 1:])
     yield Comparison("irof", "Quantus", "IROF, same segments, in their convention", unit, found)
-    why = "Theirs leaves out the intact input, and its area has steps of length 1: about n_segments times as much."
+    why = (
+        "Theirs leaves out the intact input, and its area has steps of length 1: about n_segments "
+        "times as much."
+    )
     yield Comparison(
         "irof", "Quantus", "IROF, same segments, the score", IROF().summarise(ours), found, why
     )
@@ -177,7 +196,10 @@ def road(about: Subject) -> Iterator[Comparison]:
         .mean(0)
     )
     their_curve = np.array([accuracy[p] for p in sorted(accuracy)])
-    why = "Other noise, and theirs rounds the number of pixels down; one image in 16 is a step of 0.06."
+    why = (
+        "Other noise, and theirs rounds the number of pixels down; one image in 16 is a step of "
+        "0.06."
+    )
     yield Comparison("road", "Quantus", "ROAD, accuracy at 10 ... 90 %", curve, their_curve, why)
     score = about.score(ROAD())[None].mean(1)
     yield Comparison(
@@ -235,7 +257,10 @@ def replayed(about: Subject) -> Tensor:
 
 
 def of_maps(about: Subject) -> Iterator[Comparison]:
-    """Yield the comparisons of metrics that look at the map alone, or at a mask: the brightest pixels."""
+    """Yield the comparisons of metrics that look at the map alone, or at a mask.
+
+    The brightest pixels.
+    """
     values = relevance(about.case)
     yield Comparison(
         "complexity",
@@ -260,7 +285,10 @@ def of_maps(about: Subject) -> Iterator[Comparison]:
         counts,
         effective,
     )
-    why = "Theirs divides by the largest relevance of all images given, so that a score depends on its batch."
+    why = (
+        "Theirs divides by the largest relevance of all images given, so that a score depends on "
+        "its batch."
+    )
     yield Comparison(
         "effective_complexity", "Quantus", "the score", n_above(values, 0.1), effective, why
     )
@@ -276,7 +304,10 @@ def of_maps(about: Subject) -> Iterator[Comparison]:
     yield Comparison(
         "mass_accuracy", "Quantus", "signed mass", mass_inside(values, inside, signed=True), mass
     )
-    why = "Theirs sums signed relevance, so that the share can leave [0, 1]; ours counts what speaks for the target."
+    why = (
+        "Theirs sums signed relevance, so that the share can leave [0, 1]; ours counts what "
+        "speaks for the target."
+    )
     yield Comparison(
         "mass_accuracy", "Quantus", "RelevanceMassAccuracy", mass_inside(values, inside), mass, why
     )

@@ -57,7 +57,7 @@ class Subject:
 
 
 def subject(n_images: int = N_IMAGES) -> Subject:
-    """Return a trained network, its first training images with their predicted classes, and noisy maps."""
+    """Return a trained network, its first training images, their predicted classes, noisy maps."""
     whole = plugins("dataset")["mnist5k"].cls().load()
     split = Split(
         x=whole.train.x[:N_TRAIN], y=whole.train.y[:N_TRAIN], sample=whole.train.sample[:N_TRAIN]
