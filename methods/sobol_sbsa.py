@@ -23,15 +23,15 @@ from gpex_bench.families.sobol_indices import (
     Indices,
     base_points,
     decompose,
-    design,
-    mixed,
     rows_each,
+    sampled_rows,
 )
 from gpex_bench.masking.answers import by_region, groups, probe
 from gpex_bench.masking.choices import Output, check_settings
 from gpex_bench.masking.fills import MethodFill
 from gpex_bench.masking.regions import Regions, grid, slic
 from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
+from gpex_bench.types.demands import one_of
 
 Order = Literal["total", "first", "interaction"]
 Cut = Literal["grid", "superpixels"]
@@ -64,36 +64,33 @@ class SobolSbsa(Explainer):
     def __post_init__(self) -> None:
         """Refuse unknown settings."""
         check_settings(self, budget=2, n_regions=1)
-        for name, known in (("regions", Cut), ("order", Order), ("mask", Mask)):
-            if getattr(self, name) not in get_args(known):
-                raise ValueError(
-                    f"{name} must be one of {', '.join(get_args(known))}, got {getattr(self, name)!r}."
-                )
+        one_of(self, regions=get_args(Cut), order=get_args(Order), mask=get_args(Mask))
         if self.n_regions > MOST_REGIONS:
             raise ValueError(
-                f"n_regions must be at most {MOST_REGIONS}, got {self.n_regions}; use sobol for more."
+                f"n_regions must be at most {MOST_REGIONS}, got {self.n_regions}; "
+                "use sobol for more."
             )
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Explain a bounded number of samples at a time, each with a design of its own."""
-        return Attribution(
-            values=torch.cat([self._part(task, part) for part in groups(query, self.budget)])
-        )
+        parts = [self._explain(task, part) for part in groups(query, self.budget)]
+        return Attribution(values=torch.cat(parts))
 
-    def _part(self, task: Task, query: Query) -> Tensor:
+    def _explain(self, task: Task, query: Query) -> Tensor:
         cut = self.cut(query.x)
-        found = self._indices(task, query, cut, has_pairs=False, has_intervals=False)
-        values = {
-            "first": found.first,
-            "total": found.total,
-            "interaction": found.total - found.first,
-        }
-        return cut.spread(values[self.order], query.x)
+        indices = self._indices(task, query, cut, has_pairs=False, has_intervals=False)
+        if self.order == "first":
+            values = indices.first
+        elif self.order == "total":
+            values = indices.total
+        else:
+            values = indices.total - indices.first
+        return cut.spread(values, query.x)
 
     def decompose(
         self, task: Task, query: Query, has_pairs: bool = True
     ) -> tuple[Regions, Indices]:
-        """Return the regions of the samples and their indices of all orders, with half-widths of 95 % intervals.
+        """Return the regions of the samples and their indices of all orders, with 95 % intervals.
 
         Regions that a sample lacks (its superpixels were fewer) have zeros.
         """
@@ -103,33 +100,35 @@ class SobolSbsa(Explainer):
     def _indices(
         self, task: Task, query: Query, cut: Regions, *, has_pairs: bool, has_intervals: bool
     ) -> Indices:
-        n_factors = (
-            self._n_factors()
-        )  # of all samples alike: a sample must not depend on the others' superpixels
-        n_points, each = (
-            base_points(self.budget, n_factors, has_pairs),
-            rows_each(n_factors, has_pairs),
-        )
+        # the same for all samples: a sample must not depend on the others' superpixels
+        n_factors = self._n_factors()
+        n_points = base_points(self.budget, n_factors, has_pairs)
+        each = rows_each(n_factors, has_pairs)
         seeds = [task.seeded(sample) for sample in query.sample.tolist()]
-        points = torch.from_numpy(
-            np.stack([design(n_factors, n_points, seed) for seed in seeds])
-        ).to(query.x)
+
+        designs = [sampled_rows(n_factors, n_points, seed, has_pairs) for seed in seeds]
+        masks = torch.from_numpy(np.concatenate(designs)).to(query.x)
         if self.mask == "binary":
-            points = (points < 0.5).to(query.x)
+            masks = (masks < 0.5).to(query.x)
+
         image = torch.arange(len(query.x), device=query.x.device).repeat_interleave(n_points * each)
         asked = probe(task, query, self.fill, self.output, cut)
-        y = asked.answers(image, by_region(cut, image, mixed(points.flatten(0, 1), has_pairs)))
-        return decompose(
-            y.view(len(query.x), n_points, each), has_pairs, seeds if has_intervals else None
-        )
+        y = asked.answers(image, by_region(cut, image, lambda rows: masks[rows]))
+        by_point = y.view(len(query.x), n_points, each)
+        return decompose(by_point, has_pairs, seeds if has_intervals else None)
 
     def _n_factors(self) -> int:
-        return round(self.n_regions**0.5) ** 2 if self.regions == "grid" else self.n_regions
+        if self.regions == "grid":
+            return self._grid_side() ** 2
+        return self.n_regions
+
+    def _grid_side(self) -> int:
+        return round(self.n_regions**0.5)
 
     def cut(self, x: Tensor) -> Regions:
         """Return the regions of images."""
         if self.regions == "grid":
-            return grid(x, round(self.n_regions**0.5))
+            return grid(x, self._grid_side())
         maps = [merged(image, self.n_regions) for image in x.detach().cpu().double().numpy()]
         index = torch.from_numpy(np.stack(maps)).to(x.device)
         return Regions(index=index, count=index.flatten(1).amax(1).cpu() + 1)
@@ -145,14 +144,21 @@ def merged(image: np.ndarray, n_regions: int) -> np.ndarray:
 
     fine = slic(image, FINER * n_regions)
     n_fine = int(fine.max()) + 1
-    if n_regions == 1 or n_fine <= n_regions:
-        return np.zeros_like(fine) if n_regions == 1 else fine
+    if n_regions == 1:
+        return np.zeros_like(fine)
+    if n_fine <= n_regions:
+        return fine
+
     size = np.bincount(fine.ravel(), minlength=n_fine)
-    colour = np.stack(
-        [np.bincount(fine.ravel(), channel.ravel(), n_fine) / size for channel in image], 1
-    )
-    one, other = grid_to_graph(*fine.shape).nonzero()
+    sums = [np.bincount(fine.ravel(), channel.ravel(), n_fine) for channel in image]
+    colour = np.stack([of_channel / size for of_channel in sums], 1)
+
+    # superpixels are neighbours where pixels of theirs are
+    pixel, neighbour = grid_to_graph(*fine.shape).nonzero()
     touches = np.zeros((n_fine, n_fine), dtype=bool)
-    touches[fine.ravel()[one], fine.ravel()[other]] = True
-    joined = AgglomerativeClustering(n_regions, connectivity=touches).fit_predict(colour)
-    return np.unique(joined[fine], return_inverse=True)[1].reshape(fine.shape)
+    touches[fine.ravel()[pixel], fine.ravel()[neighbour]] = True
+
+    clustering = AgglomerativeClustering(n_regions, connectivity=touches)
+    region = clustering.fit_predict(colour)
+    # numbered without gaps, in the order of their labels
+    return np.unique(region[fine], return_inverse=True)[1].reshape(fine.shape)

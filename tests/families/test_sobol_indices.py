@@ -1,4 +1,4 @@
-"""Sobol indices of all orders: SALib's numbers, closed forms, sampled against enumerated, answers without variance."""
+"""Sobol indices: SALib's numbers, closed forms, sampled against enumerated, constant answers."""
 
 import numpy as np
 import pytest
@@ -19,10 +19,9 @@ def ishigami(u):
 
 def asked(f, n_factors, n_points, seed=1, is_binary=False):
     """Answers of a function to a design with pairs [1, point, row]."""
-    points = torch.from_numpy(sobol_indices.design(n_factors, n_points, seed))
-    points = (points < 0.5).double() if is_binary else points
-    each = sobol_indices.rows_each(n_factors, True)
-    return f(sobol_indices.mixed(points, True)(slice(0, n_points * each))).view(1, n_points, each)
+    rows = torch.from_numpy(sobol_indices.sampled_rows(n_factors, n_points, seed, has_pairs=True))
+    rows = (rows < 0.5).double() if is_binary else rows
+    return f(rows).view(1, n_points, sobol_indices.rows_each(n_factors, True))
 
 
 @pytest.mark.parametrize("n_factors", [2, 5])
@@ -55,14 +54,37 @@ def test_rows_and_indices_of_all_orders_are_those_of_salib(n_factors):
         np.testing.assert_allclose(found, wanted, rtol=0.4, atol=0.02)  # both from few resamples
 
 
+@pytest.mark.parametrize("has_pairs", [False, True])
+@pytest.mark.parametrize("n_factors", [1, 3, 9])
+def test_rows_from_base_points_are_the_sampled_rows(n_factors, has_pairs):
+    rows = sobol_indices.sampled_rows(n_factors, 8, 5, has_pairs)
+    points = torch.from_numpy(sobol_indices.design(n_factors, 8, 5))
+    every = slice(0, 8 * sobol_indices.rows_each(n_factors, has_pairs))
+    np.testing.assert_array_equal(sobol_indices.mixed(points, has_pairs)(every).numpy(), rows)
+
+
+def test_many_functions_get_what_each_gets_alone_and_no_global_draw_is_made(capsys):
+    np.random.seed(4)
+    before = np.random.get_state()[1].copy()
+    rows = torch.from_numpy(sobol_indices.sampled_rows(3, 32, 2))
+    y = torch.stack([ishigami(rows), rows[:, 0] ** 3, 0 * rows[:, 0] + 2]).view(3, 32, 5)
+    together = sobol_indices.decompose(y, False, [1, 2, 3])
+    for one in range(3):
+        alone = sobol_indices.decompose(y[one : one + 1], False, [one + 1])
+        torch.testing.assert_close(together.first[one], alone.first[0])
+        torch.testing.assert_close(together.halves[1][one], alone.halves[1][0])
+    assert not together.total[2].any() and together.total[:2].any(1).all()
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+    assert capsys.readouterr().out == ""
+
+
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
     held = []
     for seed in range(60):
         found = sobol_indices.decompose(asked(ishigami, 3, 64, seed), True, [seed])
         held.append((found.total[0] - torch.tensor(TOTAL)).abs() <= found.halves[1][0])
-    assert (
-        float(torch.stack(held).double().mean()) > 0.8
-    )  # scrambled points are better than independent ones
+    # scrambled points are better than independent ones
+    assert float(torch.stack(held).double().mean()) > 0.8
 
 
 def test_ishigami():

@@ -145,9 +145,9 @@ def test_cost_and_seeds(formula, task, query, method):
     [
         ({"n_regions": 13}, "n_regions must be at most 12, got 13; use sobol"),
         ({"n_regions": 0}, "n_regions must be at least 1, got 0"),
-        ({"order": "second"}, "order must be one of total, first, interaction, got 'second'"),
-        ({"mask": "soft"}, "mask must be one of continuous, binary, got 'soft'"),
-        ({"regions": "slic"}, "regions must be one of grid, superpixels, got 'slic'"),
+        ({"order": "second"}, "order must be one of 'total', 'first', 'interaction', got 'second'"),
+        ({"mask": "soft"}, "mask must be one of 'continuous', 'binary', got 'soft'"),
+        ({"regions": "slic"}, "regions must be one of 'grid', 'superpixels', got 'slic'"),
         ({"fill": "noise"}, "fill must be one of baseline"),
     ],
 )
