@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gpex_bench import config
 from gpex_bench.plugins import cards, registry
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--markdown", action="store_true", help="print the generated page of methods or metrics"
     )
     command.set_defaults(run=_list)
-    command = commands.add_parser("check", help="hold an explainer or a metric to the contract")
+    command = commands.add_parser("check", help="hold a plug-in of any kind to the contract")
     command.add_argument("name")
     command.set_defaults(run=_check)
     command = commands.add_parser("show", help="print where the report is, or the checked config")
@@ -58,24 +58,29 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from gpex_bench.contract import checks
+    from gpex_bench.contract.checks import CHECKS, BrokenPromise
 
-    known_checks: dict[str, Any] = {"method": checks.check_explainer, "metric": checks.check_metric}
-    for kind, check in known_checks.items():
-        plugin = registry.plugins(kind).get(options.name)
-        if plugin is None:
-            continue
+    found = {
+        kind: plugin
+        for kind in CHECKS
+        if (plugin := registry.plugins(kind).get(options.name)) is not None
+    }
+    if not found:
+        known = ", ".join(sorted({name for kind in CHECKS for name in registry.plugins(kind)}))
+        raise ValueError(f"unknown plug-in {options.name!r}; known: {known}.")
+
+    status = 0
+    for kind, plugin in found.items():
         if plugin.cls is None:
             raise ValueError(f"{plugin.path.name} {plugin.reason}.")
         try:
-            check(checks.example(plugin.cls) if kind == "method" else plugin.cls())
-        except checks.BrokenPromise as broken:
+            CHECKS[kind](plugin.cls)
+        except BrokenPromise as broken:
             sys.stderr.write(f"{kind} {options.name} {broken}\n")
-            return 1
-        sys.stdout.write(f"{kind} {options.name} keeps every promise.\n")
-        return 0
-    known = ", ".join(sorted({*registry.plugins("method"), *registry.plugins("metric")}))
-    raise ValueError(f"unknown method or metric {options.name!r}; known: {known}.")
+            status = 1
+        else:
+            sys.stdout.write(f"{kind} {options.name} keeps every promise.\n")
+    return status
 
 
 def _show(options: argparse.Namespace) -> int:

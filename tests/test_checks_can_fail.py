@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gpex_bench.contract import checks, toys
+from gpex_bench.contract import calls, checks, toys
 from gpex_bench.contract.checks import BrokenPromise, check_explainer, check_metric
 from gpex_bench.types import (
     Attribution,
@@ -242,7 +242,7 @@ def test_random_states_and_train_mode_are_put_back(crash):
     _, task, query = next(toys.tasks(toys.Smooth))
     before = random_states()
     with pytest.raises(OSError if crash else BrokenPromise):
-        checks.explain(explainer(and_then(meddle)), task, query)
+        calls.explain(explainer(and_then(meddle)), task, query)
     assert random_states() == before
     assert not task.model.training
 
@@ -250,7 +250,7 @@ def test_random_states_and_train_mode_are_put_back(crash):
 def test_explain_returns_the_explanation_of_an_honest_explainer():
     _, task, query = next(toys.tasks(toys.Smooth))
     assert torch.equal(
-        checks.explain(explainer(lambda t, q: change(q)), task, query).values, change(query)
+        calls.explain(explainer(lambda t, q: change(q)), task, query).values, change(query)
     )
 
 

@@ -143,7 +143,7 @@ def test_every_word_of_the_design_is_in_the_glossary():
         (["list"], 0, "integrated_gradients: "),
         (["list", "dataset"], 0, "shapes: "),
         (["check", "sparseness"], 0, "keeps every promise"),
-        (["check", "nothing"], 2, "unknown method or metric 'nothing'; known: "),
+        (["check", "nothing"], 2, "unknown plug-in 'nothing'; known: "),
         (
             ["show", "config", "--config", str(ROOT / "config/smoke.yaml")],
             0,

@@ -9,8 +9,8 @@ from captum.metrics import infidelity, sensitivity_max
 from subject import Comparison, Subject
 
 from gpex_bench.measurements.noisy import Noisy
-from gpex_bench.measurements.subsets import Subsets, cells, draw
-from gpex_bench.metrics.infidelity import Infidelity, best_scale, squared_error
+from gpex_bench.measurements.subsets import Subsets, cells, draw, squared_error
+from gpex_bench.metrics.infidelity import Infidelity, best_scale
 from gpex_bench.metrics.infidelity_raw import InfidelityRaw
 from gpex_bench.metrics.max_sensitivity import MaxSensitivity
 from gpex_bench.plugins.registry import plugins

@@ -23,12 +23,12 @@ from gpex_bench.measurements.chunks import Chunks
 from gpex_bench.measurements.curves import Curves
 from gpex_bench.measurements.maps import relevance
 from gpex_bench.measurements.noisy import Noisy
-from gpex_bench.measurements.similarity import spearman
+from gpex_bench.measurements.planted import top_inside
+from gpex_bench.measurements.similarity import pearson, spearman
 from gpex_bench.metrics.aopc import AOPC
 from gpex_bench.metrics.average_sensitivity import AverageSensitivity
 from gpex_bench.metrics.complexity import entropy
 from gpex_bench.metrics.effective_complexity import n_above
-from gpex_bench.metrics.faithfulness_correlation import pearson
 from gpex_bench.metrics.faithfulness_estimate import FaithfulnessEstimate
 from gpex_bench.metrics.irof import IROF
 from gpex_bench.metrics.local_lipschitz import LocalLipschitz
@@ -36,7 +36,6 @@ from gpex_bench.metrics.localisation_auc import roc_area
 from gpex_bench.metrics.mass_accuracy import mass_inside
 from gpex_bench.metrics.max_sensitivity import MaxSensitivity
 from gpex_bench.metrics.pointing_game import hit
-from gpex_bench.metrics.rank_accuracy import top_inside
 from gpex_bench.metrics.road import ROAD
 from gpex_bench.metrics.selectivity import Selectivity
 from gpex_bench.metrics.sparseness import gini

@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.contract.untouched import BrokenPromise, require, untouched
+from gpex_bench.contract.promises import BrokenPromise, require
+from gpex_bench.contract.untouched import untouched
 from gpex_bench.types import (
     Attribution,
     Case,

@@ -55,18 +55,25 @@ def ignored(shape: tuple[int, ...]) -> Bool[Tensor, "*feature"]:
     return mask
 
 
-def dataset(kind: str) -> Dataset:
-    """Return the planted dataset of a kind (a key of SHAPES); sample ids do not start at 0."""
-    shape = SHAPES[kind]
+def dataset(kind: str, shape: tuple[int, ...] | None = None, n_train: int = N_TRAIN) -> Dataset:
+    """Return the planted dataset of a kind (a key of SHAPES); sample ids do not start at 0.
+
+    Args:
+        kind: of sample.
+        shape: of an input, in place of that of its kind.
+        n_train: training samples.
+    """
+    shape = shape or SHAPES[kind]
     generator = torch.Generator().manual_seed(1)
-    n = N_TRAIN + N_TEST
+    n = n_train + N_TEST
     y = torch.arange(n) % N_CLASSES
     mask = evidence(shape)
     x = 0.3 * torch.rand(n, *shape, generator=generator)
     x = x + mask[y] * (0.5 + 0.5 * torch.rand(n, *shape, generator=generator))
+
     train, test = (
         Split(x=x[rows].clone(), y=y[rows], sample=100 + torch.arange(n)[rows])
-        for rows in (slice(N_TRAIN), slice(N_TRAIN, n))
+        for rows in (slice(n_train), slice(n_train, n))
     )
     return Dataset(
         name=f"toy {kind}",
@@ -79,6 +86,12 @@ def dataset(kind: str) -> Dataset:
     )
 
 
+def query(data: Dataset) -> Query:
+    """Return a query of the first test samples, each explained for its own class."""
+    test = data.test
+    return Query(x=test.x, target=test.y, sample=test.sample).rows(slice(N_QUERIES))
+
+
 class Smooth(Model):
     """A small network of smooth units that does not look at `ignored`."""
 
@@ -87,9 +100,8 @@ class Smooth(Model):
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.register_buffer("seen", (~ignored(shape)).float())
-        with torch.random.fork_rng(
-            devices=[]
-        ):  # layers draw their first weights from the global state
+        # Layers draw their first weights from the global state.
+        with torch.random.fork_rng(devices=[]):
             if len(shape) == 1:
                 self.trunk = nn.Sequential(nn.Linear(shape[0], 16), nn.Softplus())
             else:
@@ -162,11 +174,10 @@ class StandIn(Surrogate):
         self, x: Float[Tensor, "batch channel height width"], target: Int[Tensor, "batch"]
     ) -> Float[Tensor, "batch height width"] | None:
         """Return where the posterior mean comes from: x times the summed training samples."""
-        return (
-            (x * torch.einsum("nb,n...->b...", self.alpha[:, target], self.x)).sum(1)
-            if x.ndim == 4
-            else None
-        )
+        if x.ndim != 4:
+            return None
+        weighted = torch.einsum("nb,n...->b...", self.alpha[:, target], self.x)
+        return (x * weighted).sum(1)
 
 
 def _fix_weights(model: nn.Module) -> None:
@@ -185,12 +196,13 @@ def tasks(
         data = dataset(kind)
         surrogate = StandIn(data).eval() if has_surrogate else None
         task = Task(model=network(shape).eval(), data=data, surrogate=surrogate, seed=5)
-        test = data.test
-        yield (
-            kind,
-            task,
-            Query(x=test.x[:N_QUERIES], target=test.y[:N_QUERIES], sample=test.sample[:N_QUERIES]),
-        )
+        yield kind, task, query(data)
+
+
+def applies(needs: frozenset[Need], task: Task) -> bool:
+    """Return whether a task has the form of input that an explainer or a metric needs."""
+    missing = Need.TABLE if task.data.is_image else Need.IMAGE
+    return missing not in needs
 
 
 @settings

@@ -13,21 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gpex_bench.contract.promises import BrokenPromise, require
 from gpex_bench.types import Query, Task
-
-
-class BrokenPromise(Exception):
-    """A plug-in did what the contract forbids; the message names the promise, what came and what to do."""
-
-    def __init__(self, promise: str, what: str) -> None:
-        super().__init__(f"broke the promise '{promise}': {what}")
-        self.promise = promise
-
-
-def require(kept: bool, promise: str, what: str) -> None:
-    """Raise BrokenPromise unless the promise was kept."""
-    if not kept:
-        raise BrokenPromise(promise, what)
 
 
 def _digest(tensor: Tensor) -> int:
@@ -36,11 +23,10 @@ def _digest(tensor: Tensor) -> int:
 
 
 def _random_states() -> dict[str, Any]:
+    """Return the states of all global random generators by name, to be compared."""
     name, key, *rest = np.random.get_state()
-    states: dict[str, Any] = {
-        "python": random.getstate(),
-        "numpy": (name, np.asarray(key).tobytes(), *rest),
-    }
+    states: dict[str, Any] = {"python": random.getstate()}
+    states["numpy"] = (name, np.asarray(key).tobytes(), *rest)
     states["torch"] = _digest(torch.get_rng_state())
     if torch.cuda.is_initialized():
         states["torch.cuda"] = [_digest(state) for state in torch.cuda.get_rng_state_all()]
@@ -48,39 +34,48 @@ def _random_states() -> dict[str, Any]:
 
 
 def _networks(task: Task) -> dict[str, nn.Module]:
-    return {"model": task.model} | (
-        {"surrogate": task.surrogate} if task.surrogate is not None else {}
-    )
+    """Return the networks of a task by name."""
+    networks: dict[str, nn.Module] = {"model": task.model}
+    if task.surrogate is not None:
+        networks["surrogate"] = task.surrogate
+    return networks
 
 
 def _contents(task: Task, query: Query) -> dict[tuple[str, str], Any]:
     """Return what must not change, by (promise, name)."""
-    found: dict[tuple[str, str], Any] = {}
+    contents: dict[tuple[str, str], Any] = {}
     for name in ("x", "target", "sample"):
         tensor = getattr(query, name)
-        found["inputs untouched", f"query.{name}"] = (_digest(tensor), tensor.requires_grad)
+        state = (_digest(tensor), tensor.requires_grad)
+        contents["inputs untouched", f"query.{name}"] = state
+
     for part in ("train", "test"):
         split = getattr(task.data, part)
         for name in ("x", "y", "sample"):
-            found["data untouched", f"task.data.{part}.{name}"] = _digest(getattr(split, name))
-    found["data untouched", "task.data.baseline"] = _digest(task.data.baseline)
+            digest = _digest(getattr(split, name))
+            contents["data untouched", f"task.data.{part}.{name}"] = digest
+    contents["data untouched", "task.data.baseline"] = _digest(task.data.baseline)
+
     for owner, network in _networks(task).items():
-        for name, tensor in (*network.named_parameters(), *network.named_buffers()):
-            found["weights untouched", f"{owner}.{name}"] = _digest(tensor)
-        for name, weight in network.named_parameters():
-            found["requires_grad untouched", f"{owner}.{name}"] = weight.requires_grad
-            found["no gradients left behind", f"{owner}.{name}"] = (
-                None if weight.grad is None else _digest(weight.grad)
-            )
-        for name, module in network.named_modules():
-            where = f"{owner}.{name}" if name else owner
-            found["train mode untouched", where] = module.training
-            found["hooks removed", where] = sum(
-                len(hooks)
-                for key, hooks in vars(module).items()
-                if key.endswith("_hooks") and hooks
-            )
-    return found
+        contents |= _of_network(owner, network)
+    return contents
+
+
+def _of_network(owner: str, network: nn.Module) -> dict[tuple[str, str], Any]:
+    """Return what must not change of a network, by (promise, name)."""
+    contents: dict[tuple[str, str], Any] = {}
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        contents["weights untouched", f"{owner}.{name}"] = _digest(tensor)
+    for name, weight in network.named_parameters():
+        gradient = None if weight.grad is None else _digest(weight.grad)
+        contents["requires_grad untouched", f"{owner}.{name}"] = weight.requires_grad
+        contents["no gradients left behind", f"{owner}.{name}"] = gradient
+    for name, module in network.named_modules():
+        where = f"{owner}.{name}" if name else owner
+        hooks = [held for key, held in vars(module).items() if key.endswith("_hooks") and held]
+        contents["train mode untouched", where] = module.training
+        contents["hooks removed", where] = sum(map(len, hooks))
+    return contents
 
 
 RANDOM = "global random state untouched"
@@ -97,34 +92,38 @@ ADVICE = {
 
 
 @contextmanager
-def untouched(task: Task, query: Query) -> Iterator[None]:
-    """Raise BrokenPromise if the block changes the world; random states and train modes are put back in any case."""
-    before, states, n_imported = _contents(task, query), _random_states(), len(sys.modules)
-    python, numpy_state, torch_state = (
-        random.getstate(),
-        np.random.get_state(),
-        torch.get_rng_state(),
-    )
-    modules = [module for network in _networks(task).values() for module in network.modules()]
-    modes = [module.training for module in modules]
+def random_states_kept() -> Iterator[None]:
+    """Raise BrokenPromise if the block moves a global random state; the states are put back in any case."""
+    states, n_imported = _random_states(), len(sys.modules)
+    python, numpy_state = random.getstate(), np.random.get_state()
+    torch_state = torch.get_rng_state()
     try:
         yield
-        after = _contents(task, query)
-        for key in (*before, *after):
-            if before.get(key) != after.get(key):
-                raise BrokenPromise(key[0], f"{key[1]} has changed; {ADVICE[key[0]]}.")
         now = _random_states()
-        if (
-            len(sys.modules) > n_imported
-        ):  # some libraries draw while they are imported; the next call shows
+        if len(sys.modules) > n_imported:
+            # Some libraries draw while they are imported; whether the plug-in does shows in the next call.
             states.pop("python")
-        moved = [name for name, state in states.items() if now[name] != state]
-        require(
-            not moved, RANDOM, f"the generator of {', '.join(moved)} has moved; {ADVICE[RANDOM]}."
-        )
+        moved = ", ".join(name for name, state in states.items() if now[name] != state)
+        require(not moved, RANDOM, f"the generator of {moved} has moved; {ADVICE[RANDOM]}.")
     finally:
         random.setstate(python)
         np.random.set_state(numpy_state)
         torch.set_rng_state(torch_state)
+
+
+@contextmanager
+def untouched(task: Task, query: Query) -> Iterator[None]:
+    """Raise BrokenPromise if the block changes the world; random states and train modes are put back in any case."""
+    before = _contents(task, query)
+    modules = [module for network in _networks(task).values() for module in network.modules()]
+    modes = [module.training for module in modules]
+    try:
+        with random_states_kept():
+            yield
+            after = _contents(task, query)
+            for promise, name in (*before, *after):
+                if before.get((promise, name)) != after.get((promise, name)):
+                    raise BrokenPromise(promise, f"{name} has changed; {ADVICE[promise]}.")
+    finally:
         for module, mode in zip(modules, modes, strict=True):
             module.training = mode

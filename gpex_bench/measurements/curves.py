@@ -1,7 +1,7 @@
 """Removal curves: what a network says while parts of an input are replaced, the most or the least relevant first.
 
 One set of passes gives three outputs at once, and every summary of a curve reads the same ones. They are stored, so a
-new summary needs no pass. The order is that of `removal.removal_rank`: equal relevances fall in a random order.
+new summary needs no pass. The order is that of `masking.order.ties_broken`: equal relevances fall in a random order.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ STEPS = {
 }  # of curves that nobody asked finer of
 N_SEGMENTS = 50
 SEGMENT_STEPS = 16
+# Shares of the positions that are taken away or kept (deyoung2020eraser).
+ERASED_SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
 
 
 @value
@@ -59,7 +61,7 @@ class Curves(Measurement):
         unit: what goes at once: a `position` (a pixel or a column), a `patch` of 4 x 4 pixels by its summed relevance,
             or a `segment` (about 50 by SLIC) by its mean relevance; columns of a table in each case.
         fill: what is shown in its place.
-        n_steps: steps per curve, equally long up to one unit; see `removal.step_sizes` for few units.
+        n_steps: steps per curve, equally long up to one unit; see `masking.order.step_sizes` for few units.
     """
 
     unit: Unit = "position"

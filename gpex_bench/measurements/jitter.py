@@ -6,10 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gpex_bench.masking.fills import remove_positions
 from gpex_bench.masking.order import ties_broken
 from gpex_bench.measurements.answers import OUTPUTS, answers
 from gpex_bench.measurements.maps import relevance
-from gpex_bench.types import Case, Measurement, settings, value
+from gpex_bench.types import Case, Measurement, Metric, settings, value
 from gpex_bench.types.draws import uniform
 
 
@@ -33,10 +34,7 @@ class Jitter(Measurement):
         sigma: standard deviation of the noise, in units of the input.
     """
 
-    shares: tuple = (
-        0.1,
-        0.25,
-    )  # not tuple[float, ...]: checking that hint draws from Python's random state
+    shares: tuple[float, ...] = (0.1, 0.25)
     n_draws: int = 2
     sigma: float = 0.1
 
@@ -53,30 +51,57 @@ class Jitter(Measurement):
         query, device = case.query, case.query.x.device
         size = relevance(case).abs()
         rank, n = ties_broken(size, query.sample), size.shape[1]
-        top = torch.tensor(
-            [min(max(1, round(share * n)), max(1, n - 1)) for share in self.shares], device=device
-        )
-        draws = uniform(
-            "jitter", case.task.seed, query.sample, self.n_draws * query.x[0].numel()
-        ).clamp(min=2.0**-54)
-        noise = (
-            (self.sigma * torch.special.ndtri(draws))
-            .to(query.x)
-            .view(-1, self.n_draws, *query.x.shape[1:])
-        )
+        counts = [min(max(1, round(share * n)), max(1, n - 1)) for share in self.shares]
+        top = torch.tensor(counts, device=device)
+        noise = self._noise(case)
 
+        # Inputs of a sample: noise on the strongest of each share, then on the rest of each share, then none.
         def noisy(image: Tensor, number: Tensor) -> Tensor:
-            x, kind = (
-                query.x[image],
-                number // self.n_draws,
-            )  # the strongest by share, the rest by share, intact
-            strongest = rank[image] < top[kind % len(top)][:, None]
-            hit = torch.where(kind[:, None] < len(top), strongest, ~strongest) & (
-                kind[:, None] < 2 * len(top)
-            )
-            shape = (len(x), 1, *x.shape[2:]) if x.ndim == 4 else x.shape
-            return torch.where(hit.view(shape), x + noise[image, number % self.n_draws], x)
+            x, kind = query.x[image], number // self.n_draws
+            is_strongest = rank[image] < top[kind % len(top)][:, None]
+            is_hit = torch.where(kind[:, None] < len(top), is_strongest, ~is_strongest)
+            is_hit = is_hit & (kind[:, None] < 2 * len(top))
+            return remove_positions(x, x + noise[image, number % self.n_draws], is_hit)
 
-        found = answers(case, 2 * len(top) * self.n_draws + 1, noisy)[OUTPUTS.index("probability")]
-        gap = (found[:, :-1] - found[:, -1:]).abs().view(len(rank), 2, -1).mean(2)
+        outputs = answers(case, 2 * len(top) * self.n_draws + 1, noisy)
+        probability = outputs[OUTPUTS.index("probability")]
+        change = (probability[:, :-1] - probability[:, -1:]).abs()
+        gap = change.view(len(rank), 2, -1).mean(2)
         return Gaps(important=gap[:, 0], unimportant=gap[:, 1])
+
+    def _noise(self, case: Case) -> Float[Tensor, "batch draw *feature"]:
+        """Return the noise of each sample; the same on whatever positions it is shown."""
+        query = case.query
+        n_numbers = self.n_draws * query.x[0].numel()
+        # ndtri(0) is infinite, and 2^-54 is below the smallest other number that is drawn.
+        draws = uniform("jitter", case.task.seed, query.sample, n_numbers).clamp(min=2.0**-54)
+        noise = (self.sigma * torch.special.ndtri(draws)).to(query.x)
+        return noise.view(-1, self.n_draws, *query.x.shape[1:])
+
+
+@settings
+class JitterMetric(Metric):
+    """Mean change of the probability under noise on some of the positions.
+
+    Attributes:
+        shares: parts of the positions that are taken as the strongest, each in (0, 1).
+        n_draws: noises per sample.
+        sigma: standard deviation of the noise, in units of the input.
+    """
+
+    reference = "agarwal2022openxai"
+    measures = "faithfulness"
+    range = (0.0, 1.0)
+    chance = None
+    caveat = "It reads the size of the relevance: a map and its negation score the same."
+
+    shares: tuple[float, ...] = (0.1, 0.25)
+    n_draws: int = 2
+    sigma: float = 0.1
+
+    def __post_init__(self) -> None:
+        self.measurements()  # checks the settings
+
+    def measurements(self) -> tuple[Jitter]:
+        """Return the noisy inputs, which `pgi` and `pgu` share."""
+        return (Jitter(shares=tuple(self.shares), n_draws=self.n_draws, sigma=self.sigma),)

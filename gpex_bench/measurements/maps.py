@@ -12,6 +12,9 @@ from torch import Tensor
 from gpex_bench.masking.order import per_position
 from gpex_bench.types import Attribution, Case, Explanation, Query
 
+# Size that an output is taken to have at least, in logits: the rounding of float32 sums.
+SMALLEST = 1e-6
+
 
 def values(explanation: Explanation) -> Float[Tensor, "batch *feature"]:
     """Return the map of an attribution.

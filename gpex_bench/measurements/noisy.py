@@ -12,6 +12,9 @@ from gpex_bench.measurements.maps import explained_again, values
 from gpex_bench.types import Case, Measurement, Metric, Query, settings, value
 from gpex_bench.types.draws import uniform
 
+FLOOR = 0.01  # share of the largest entry that each entry is taken to have at least
+LEAST = 1e-5  # smallest relative change of what a map follows: rounding of float32
+
 
 @value
 class Neighbours:
@@ -87,6 +90,32 @@ def relative_change(
     return (after - before).norm(dim=1) / torch.where(size > 0, size, 1.0)
 
 
+def relative_changes(
+    before: Float[Tensor, "batch *feature"], after: Float[Tensor, "batch draw *feature"]
+) -> Float[Tensor, "batch draw"]:
+    """Return the relative change of the map from each query to each of its neighbours."""
+    return torch.stack([relative_change(before, one) for one in after.unbind(1)], 1)
+
+
+def relative(
+    before: Float[Tensor, "batch *feature"], after: Float[Tensor, "batch draw *feature"]
+) -> Float[Tensor, "batch draw"]:
+    """Return ||(after - before) / before|| with floored divisors; only the numerator if before is all zero."""
+    first, others = before.flatten(1).double(), after.flatten(2).double()
+    size = torch.maximum(first.abs(), FLOOR * first.abs().amax(1, keepdim=True))
+    return ((others - first[:, None]) / torch.where(size > 0, size, 1.0)[:, None]).norm(dim=2)
+
+
+def relative_stability(
+    maps: Float[Tensor, "batch draw"], reason: Float[Tensor, "batch draw"], near: Neighbours
+) -> Float[Tensor, "batch draw"]:
+    """Return the change of the maps per change of what they follow, 0 for neighbours that do not count.
+
+    What they follow is taken to have changed by LEAST at least.
+    """
+    return torch.where(near.keeps_class, maps / reason.clamp(min=LEAST), 0.0)
+
+
 @settings
 class NoisyMetric(Metric):
     """A change of the map under small changes of the input; lower is steadier.
@@ -120,6 +149,5 @@ class NoisyMetric(Metric):
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the largest change of each sample."""
-        return self.change(case, values(case.explanation), case.read(self.measurements()[0])).amax(
-            1
-        )
+        near = case.read(self.measurements()[0])
+        return self.change(case, values(case.explanation), near).amax(1)

@@ -9,7 +9,7 @@ from torch import Tensor
 from gpex_bench.measurements.maps import explained_again
 from gpex_bench.measurements.noisy import Noisy
 from gpex_bench.models.altered.random_weights import cascade, drawn_anew, n_layers
-from gpex_bench.types import Case, Measurement, settings, value
+from gpex_bench.types import Case, Measurement, Metric, settings, value
 from gpex_bench.types.draws import uniform
 
 
@@ -49,6 +49,30 @@ class Randomised(Measurement):
         )
         maps = [explained_again(case, model=twin) for twin in cascade(model, seed, stages)]
         return RandomisedMaps(share=torch.tensor(stages) / total, values=torch.stack(maps, 1))
+
+
+@settings
+class RandomisedMetric(Metric):
+    """How much the map changes when the weights of the network are random.
+
+    Attributes:
+        n_stages: networks, the last one fully random; each costs one more explanation.
+    """
+
+    measures = "randomisation"
+
+    n_stages: int = 2
+
+    def __post_init__(self) -> None:
+        self.measurements()  # checks the settings
+
+    def measurements(self) -> tuple[Randomised]:
+        """Return the maps of the random networks."""
+        return (Randomised(n_stages=self.n_stages),)
+
+    def maps(self, case: Case) -> Float[Tensor, "batch stage *feature"]:
+        """Return the maps under ever more random weights."""
+        return case.read(self.measurements()[0]).values
 
 
 @value

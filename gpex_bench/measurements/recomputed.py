@@ -30,7 +30,7 @@ class Recomputed(Measurement):
     Patches of 4 x 4 pixels by their summed relevance, or columns, become the baseline. The target stays fixed.
 
     Attributes:
-        n_steps: steps per curve, equally long up to one patch; see `removal.step_sizes` for few patches.
+        n_steps: steps per curve, equally long up to one patch; see `masking.order.step_sizes` for few patches.
     """
 
     n_steps: int = 6

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -9,7 +11,7 @@ from torch import Tensor
 from gpex_bench.masking.fills import stand_in
 from gpex_bench.measurements.answers import OUTPUTS, answers
 from gpex_bench.measurements.maps import relevance
-from gpex_bench.types import Case, Measurement, settings, value
+from gpex_bench.types import Case, Measurement, Metric, settings, value
 
 
 @value
@@ -33,7 +35,26 @@ class Masked(Measurement):
         shape = (len(x), 1, *x.shape[2:]) if x.ndim == 4 else x.shape
         blend = torch.lerp(stand_in(case, "baseline"), x, mask.view(shape))
         both = torch.stack([x, blend])
-        found = answers(case, 2, lambda image, number: both[number, image])[
-            OUTPUTS.index("probability")
-        ]
-        return Seen(intact=found[:, 0], masked=found[:, 1])
+        outputs = answers(case, 2, lambda image, number: both[number, image])
+        probability = outputs[OUTPUTS.index("probability")]
+        return Seen(intact=probability[:, 0], masked=probability[:, 1])
+
+
+class MaskedMetric(Metric):
+    """What becomes of the probability when the input is seen through its map."""
+
+    measures = "faithfulness"
+    range = (0.0, 1.0)
+    chance = None
+
+    def measurements(self) -> tuple[Masked]:
+        """Return the input seen through its map."""
+        return (Masked(),)
+
+    @abstractmethod
+    def compare(self, seen: Seen) -> Float[Tensor, "batch"]:
+        """Return one number per sample."""
+
+    def score(self, case: Case) -> Float[Tensor, "batch"]:
+        """Return the comparison of each sample."""
+        return self.compare(case.read(Masked()))

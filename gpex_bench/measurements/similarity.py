@@ -1,4 +1,4 @@
-"""How alike two maps are: the rank correlation of their positions."""
+"""How alike two rows of numbers are: correlations of values and of ranks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,19 @@ import torch
 from jaxtyping import Float
 from scipy.stats import rankdata
 from torch import Tensor
+
+# A spread below this part of the largest value is rounding in float64 sums.
+CONSTANT = 1e-9
+
+
+def pearson(a: Float[Tensor, "batch n"], b: Float[Tensor, "batch n"]) -> Float[Tensor, "batch"]:
+    """Return the correlation of each pair of rows, in [-1, 1]; 0 if one of them is constant."""
+    a, b = a.double(), b.double()
+    spread = [row - row.mean(1, keepdim=True) for row in (a, b)]
+    norms = [row.norm(dim=1) for row in spread]
+    varies = (norms[0] > CONSTANT * a.norm(dim=1)) & (norms[1] > CONSTANT * b.norm(dim=1))
+    correlation = (spread[0] * spread[1]).sum(1) / torch.where(varies, norms[0] * norms[1], 1.0)
+    return torch.where(varies, correlation.clamp(-1, 1), 0.0)
 
 
 def ranks(values: Float[Tensor, "*row position"]) -> Float[Tensor, "*row position"]:

@@ -6,6 +6,8 @@ depends on (purpose, seed, sample) only.
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -13,7 +15,7 @@ from torch import Tensor
 from gpex_bench.masking.fills import filler
 from gpex_bench.measurements.answers import OUTPUTS, answers
 from gpex_bench.measurements.maps import relevance
-from gpex_bench.types import Case, Measurement, settings, value
+from gpex_bench.types import Case, Measurement, Metric, settings, value
 from gpex_bench.types.draws import uniform
 
 GROUP = 64  # samples whose random numbers are in memory together
@@ -91,3 +93,47 @@ class Subsets(Measurement):
         logits = found[OUTPUTS.index("logit")]
         worth = torch.einsum("bsc,bc->bs", removed.double(), by_cell)
         return Effects(relevance=worth, drop=logits[:, :1] - logits[:, 1:])
+
+
+@settings
+class SubsetsMetric(Metric):
+    """How well the worth of subsets to the map foretells what their removal does to the network.
+
+    Attributes:
+        n_subsets: random subsets per sample, each one forward row.
+        share: part of the cells in a subset, in (0, 1).
+        patch: side of a cell of an image, pixels.
+    """
+
+    measures = "faithfulness"
+
+    n_subsets: int = 24
+    share: float = 0.25
+    patch: int = 4
+
+    def __post_init__(self) -> None:
+        self.measurements()  # checks the settings
+
+    def measurements(self) -> tuple[Subsets]:
+        """Return the removals, which all metrics with the same settings share."""
+        return (Subsets(n_subsets=self.n_subsets, share=self.share, patch=self.patch),)
+
+    @abstractmethod
+    def compare(
+        self, relevance: Float[Tensor, "batch subset"], drop: Float[Tensor, "batch subset"]
+    ) -> Float[Tensor, "batch"]:
+        """Return one number per sample from the relevance of subsets and the fall of the logit without them."""
+
+    def score(self, case: Case) -> Float[Tensor, "batch"]:
+        """Return the comparison of each sample."""
+        effects = case.read(self.measurements()[0])
+        return self.compare(effects.relevance, effects.drop)
+
+
+def squared_error(
+    relevance: Float[Tensor, "batch n"],
+    drop: Float[Tensor, "batch n"],
+    scale: Float[Tensor, "batch"],
+) -> Float[Tensor, "batch"]:
+    """Return the mean of (scale * relevance - drop)^2; scale 1 is the definition of yeh2019fidelity."""
+    return (scale[:, None] * relevance - drop).pow(2).mean(1)

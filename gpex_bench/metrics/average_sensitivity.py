@@ -7,11 +7,10 @@ not faithful.
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.measurements.noisy import Neighbours, NoisyMetric, relative_change
+from gpex_bench.measurements.noisy import Neighbours, NoisyMetric, relative_changes
 from gpex_bench.types import Case, settings
 
 
@@ -25,5 +24,4 @@ class AverageSensitivity(NoisyMetric):
 
     def change(self, case: Case, before: Tensor, near: Neighbours) -> Float[Tensor, "batch draw"]:
         """Return the mean over the neighbours, as the only column."""
-        changes = [relative_change(before, after) for after in near.values.unbind(1)]
-        return torch.stack(changes, 1).mean(1, keepdim=True)
+        return relative_changes(before, near.values).mean(1, keepdim=True)

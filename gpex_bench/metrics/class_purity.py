@@ -7,60 +7,22 @@ in the training data.
 
 from __future__ import annotations
 
-import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 
-from gpex_bench.types import Case, Examples, Explanation, Metric, settings
-
-
-def examples(explanation: Explanation) -> Examples:
-    """Return the explanation if it is made of examples; raises ValueError otherwise."""
-    if not isinstance(explanation, Examples):
-        raise ValueError(
-            f"This metric scores Examples, got {type(explanation).__name__}; see Metric.scores."
-        )
-    return explanation
-
-
-def purity(
-    same: Bool[Tensor, "batch k"], weight: Float[Tensor, "batch k"], weighted: bool = False
-) -> Float[Tensor, "batch"]:
-    """Return the share of examples that are the same.
-
-    Args:
-        same: whether an example agrees with the query.
-        weight: of each example.
-        weighted: count each example by its positive weight; 0 if no weight is positive.
-    """
-    mass = (
-        weight.double().clamp(min=0) if weighted else torch.ones_like(weight, dtype=torch.float64)
-    )
-    total = mass.sum(1)
-    return (mass * same).sum(1) / torch.where(total > 0, total, 1.0)
+from gpex_bench.measurements.examples import ExamplesMetric
+from gpex_bench.types import Case, Examples, settings
 
 
 @settings
-class ClassPurity(Metric):
-    """Share of the examples whose label is the target.
-
-    Attributes:
-        weighted: count each example by its positive weight.
-    """
+class ClassPurity(ExamplesMetric):
+    """Share of the examples whose label is the target."""
 
     title = "class purity"
     reference = "hanawa2021evaluation"
-    measures = "examples"
-    higher_is_better = True
-    range = (0.0, 1.0)
     chance = None  # the share of the class in the training data
-    scores = Examples
     cost = "none"
 
-    weighted: bool = False
-
-    def score(self, case: Case) -> Float[Tensor, "batch"]:
-        """Return the share of each sample."""
-        given = examples(case.explanation)
-        same = case.task.data.train.y[given.index] == case.query.target[:, None]
-        return purity(same, given.weight, self.weighted)
+    def is_same(self, case: Case, given: Examples) -> Bool[Tensor, "batch k"]:
+        """Return which examples bear the explained class."""
+        return case.task.data.train.y[given.index] == case.query.target[:, None]

@@ -13,8 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.measurements.maps import values
-from gpex_bench.metrics.conservation_error import SMALLEST
+from gpex_bench.measurements.maps import SMALLEST, values
 from gpex_bench.types import Case, Metric, settings
 
 
@@ -35,9 +34,7 @@ class CompletenessError(Metric):
         total = values(case.explanation).double().flatten(1).sum(1)
         query, baseline = case.query, case.task.data.baseline.to(case.query.x)
         with torch.no_grad():
-            here, there = (
-                case.task.model(query.x).double(),
-                case.task.model(baseline[None]).double(),
-            )
+            here = case.task.model(query.x).double()
+            there = case.task.model(baseline[None]).double()
         change = (here - there).gather(1, query.target[:, None])[:, 0]
         return (total - change).abs() / change.abs().clamp(min=SMALLEST)

@@ -11,10 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gpex_bench.masking.order import read_at
-from gpex_bench.measurements.curves import CurveMetric
+from gpex_bench.measurements.curves import ERASED_SHARES, CurveMetric
 from gpex_bench.types import Removal, settings
-
-SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
 
 
 @settings
@@ -31,6 +29,5 @@ class Comprehensiveness(CurveMetric):
 
     def summarise(self, removal: Removal) -> Float[Tensor, "batch"]:
         """Return the mean fall of each sample."""
-        return removal.most_first[:, 0].double() - read_at(
-            removal.most_first, removal.fraction, SHARES
-        ).mean(1)
+        without = read_at(removal.most_first, removal.fraction, ERASED_SHARES)
+        return removal.most_first[:, 0].double() - without.mean(1)

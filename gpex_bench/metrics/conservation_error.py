@@ -13,12 +13,8 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.measurements.maps import values
+from gpex_bench.measurements.maps import SMALLEST, values
 from gpex_bench.types import Attribution, Case, Metric, Need, settings
-
-SMALLEST = (
-    1e-6  # size that an output is taken to have at least, in logits: the rounding of float32 sums
-)
 
 
 @settings

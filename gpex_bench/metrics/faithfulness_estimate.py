@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gpex_bench.measurements.answers import OUTPUTS
 from gpex_bench.measurements.chunks import Chunks
-from gpex_bench.metrics.faithfulness_correlation import pearson
+from gpex_bench.measurements.similarity import pearson
 from gpex_bench.types import Case, Metric, settings
 
 
@@ -45,7 +45,7 @@ class FaithfulnessEstimate(Metric):
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the correlation of each sample."""
-        removed, logit = case.read(self.measurements()[0]), OUTPUTS.index("logit")
-        return pearson(
-            removed.worth, removed.intact[logit][:, None] - removed.without[logit, :, :, 0]
-        )
+        removed = case.read(self.measurements()[0])
+        logit = OUTPUTS.index("logit")
+        drop = removed.intact[logit][:, None] - removed.without[logit, :, :, 0]
+        return pearson(removed.worth, drop)

@@ -20,17 +20,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.measurements.subsets import Subsets
-from gpex_bench.types import Case, Metric, settings
-
-
-def squared_error(
-    relevance: Float[Tensor, "batch n"],
-    drop: Float[Tensor, "batch n"],
-    scale: Float[Tensor, "batch"],
-) -> Float[Tensor, "batch"]:
-    """Return the mean of (scale * relevance - drop)^2; scale 1 is the definition of the paper."""
-    return (scale[:, None] * relevance - drop).pow(2).mean(1)
+from gpex_bench.measurements.subsets import SubsetsMetric, squared_error
+from gpex_bench.types import settings
 
 
 def best_scale(
@@ -54,18 +45,11 @@ def relative_error(
 
 
 @settings
-class Infidelity(Metric):
-    """Error of a map as a forecast of removals, relative to that of a map of zeros.
-
-    Attributes:
-        n_subsets: random removals per sample, each one forward row.
-        share: part of the cells in a removal, in (0, 1).
-        patch: side of a cell of an image, pixels.
-    """
+class Infidelity(SubsetsMetric):
+    """Error of a map as a forecast of removals, relative to that of a map of zeros."""
 
     title = "infidelity"
     reference = "yeh2019fidelity"
-    measures = "faithfulness"
     higher_is_better = False
     range = (0.0, 1.0)
     chance = None
@@ -74,18 +58,6 @@ class Infidelity(Metric):
         "`sensitivity_n`"
     )
 
-    n_subsets: int = 24
-    share: float = 0.25
-    patch: int = 4
-
-    def measurements(self) -> tuple[Subsets]:
-        """Return the removals, which `faithfulness_correlation` shares."""
-        return (Subsets(n_subsets=self.n_subsets, share=self.share, patch=self.patch),)
-
-    def __post_init__(self) -> None:
-        self.measurements()  # checks the settings
-
-    def score(self, case: Case) -> Float[Tensor, "batch"]:
+    def compare(self, relevance: Tensor, drop: Tensor) -> Float[Tensor, "batch"]:
         """Return the relative error of each sample."""
-        effects = case.read(self.measurements()[0])
-        return relative_error(effects.relevance, effects.drop)
+        return relative_error(relevance, drop)

@@ -13,24 +13,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.measurements.subsets import Subsets
-from gpex_bench.metrics.infidelity import squared_error
-from gpex_bench.types import Case, Metric, settings
+from gpex_bench.measurements.subsets import SubsetsMetric, squared_error
+from gpex_bench.types import settings
 
 
 @settings
-class InfidelityRaw(Metric):
-    """Squared error of a map, as it is, as a forecast of removals.
-
-    Attributes:
-        n_subsets: random removals per sample, each one forward row.
-        share: part of the cells in a removal, in (0, 1).
-        patch: side of a cell of an image, pixels.
-    """
+class InfidelityRaw(SubsetsMetric):
+    """Squared error of a map, as it is, as a forecast of removals."""
 
     title = "infidelity as defined"
     reference = "yeh2019fidelity"
-    measures = "faithfulness"
     higher_is_better = False
     range = (0.0, float("inf"))
     chance = None
@@ -40,20 +32,7 @@ class InfidelityRaw(Metric):
         "`faithfulness_correlation` and `sensitivity_n`"
     )
 
-    n_subsets: int = 24
-    share: float = 0.25
-    patch: int = 4
-
-    def measurements(self) -> tuple[Subsets]:
-        """Return the removals."""
-        return (Subsets(n_subsets=self.n_subsets, share=self.share, patch=self.patch),)
-
-    def __post_init__(self) -> None:
-        self.measurements()  # checks the settings
-
-    def score(self, case: Case) -> Float[Tensor, "batch"]:
+    def compare(self, relevance: Tensor, drop: Tensor) -> Float[Tensor, "batch"]:
         """Return the error of each sample."""
-        effects = case.read(self.measurements()[0])
-        return squared_error(
-            effects.relevance, effects.drop, torch.ones(len(effects.drop)).to(effects.drop)
-        )
+        unscaled = torch.ones(len(drop)).to(drop)
+        return squared_error(relevance, drop, unscaled)

@@ -8,11 +8,10 @@ ignores x scores 0, and so does one that is zero everywhere.
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.measurements.noisy import Neighbours, NoisyMetric, relative_change
+from gpex_bench.measurements.noisy import Neighbours, NoisyMetric, relative_changes
 from gpex_bench.types import Case, settings
 
 
@@ -26,8 +25,6 @@ class LocalLipschitz(NoisyMetric):
 
     def change(self, case: Case, before: Tensor, near: Neighbours) -> Float[Tensor, "batch draw"]:
         """Return the relative change of each neighbour over its distance."""
-        changes = torch.stack(
-            [relative_change(before, after) for after in near.values.unbind(1)], 1
-        )
-        distance = (near.x.double() - case.query.x[:, None].double()).flatten(2).norm(dim=2)
-        return changes / distance
+        away = near.x.double() - case.query.x[:, None].double()
+        distance = away.flatten(2).norm(dim=2)
+        return relative_changes(before, near.values) / distance

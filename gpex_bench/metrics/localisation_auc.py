@@ -12,10 +12,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from gpex_bench.measurements.maps import relevance
+from gpex_bench.measurements.planted import TruthMetric
 from gpex_bench.measurements.similarity import ranks
-from gpex_bench.metrics.planted import evidence
-from gpex_bench.types import Case, Metric, Need, settings
+from gpex_bench.types import settings
 
 
 def roc_area(
@@ -29,18 +28,14 @@ def roc_area(
 
 
 @settings
-class LocalisationAUC(Metric):
+class LocalisationAUC(TruthMetric):
     """Area under the ROC curve of the relevance against the evidence."""
 
     title = "localisation AUC"
     reference = "hanley1982meaning"
-    measures = "truth"
-    higher_is_better = True
-    range = (0.0, 1.0)
     chance = 0.5
-    needs = frozenset({Need.TRUTH})
     cost = "none"
 
-    def score(self, case: Case) -> Float[Tensor, "batch"]:
+    def compare(self, values: Tensor, inside: Tensor) -> Float[Tensor, "batch"]:
         """Return the area of each sample."""
-        return roc_area(relevance(case), evidence(case))
+        return roc_area(values, inside)

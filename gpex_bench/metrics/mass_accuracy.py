@@ -10,9 +10,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from gpex_bench.measurements.maps import relevance
-from gpex_bench.metrics.planted import evidence
-from gpex_bench.types import Case, Metric, Need, settings
+from gpex_bench.measurements.planted import TruthMetric
+from gpex_bench.types import settings
 
 
 def mass_inside(
@@ -33,19 +32,15 @@ def mass_inside(
 
 
 @settings
-class MassAccuracy(Metric):
+class MassAccuracy(TruthMetric):
     """Share of the positive relevance on the evidence; 0 for a map without positive relevance."""
 
     title = "relevance mass accuracy"
     reference = "arras2022clevr"
-    measures = "truth"
-    higher_is_better = True
-    range = (0.0, 1.0)
     chance = None  # the share of the input that the evidence covers
-    needs = frozenset({Need.TRUTH})
     is_share_of_truth = True
     cost = "none"
 
-    def score(self, case: Case) -> Float[Tensor, "batch"]:
+    def compare(self, values: Tensor, inside: Tensor) -> Float[Tensor, "batch"]:
         """Return the share of each sample."""
-        return mass_inside(relevance(case), evidence(case))
+        return mass_inside(values, inside)

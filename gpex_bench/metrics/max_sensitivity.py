@@ -9,11 +9,10 @@ ignores x scores 0, and so does a map that is zero everywhere: stable, not faith
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.measurements.noisy import Neighbours, NoisyMetric, relative_change
+from gpex_bench.measurements.noisy import Neighbours, NoisyMetric, relative_changes
 from gpex_bench.types import Case, settings
 
 
@@ -27,4 +26,4 @@ class MaxSensitivity(NoisyMetric):
 
     def change(self, case: Case, before: Tensor, near: Neighbours) -> Float[Tensor, "batch draw"]:
         """Return the relative change of each neighbour."""
-        return torch.stack([relative_change(before, after) for after in near.values.unbind(1)], 1)
+        return relative_changes(before, near.values)

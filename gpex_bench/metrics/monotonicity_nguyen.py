@@ -14,8 +14,7 @@ from torch import Tensor
 
 from gpex_bench.measurements.answers import OUTPUTS
 from gpex_bench.measurements.chunks import Chunks
-from gpex_bench.measurements.similarity import ranks
-from gpex_bench.metrics.faithfulness_correlation import pearson
+from gpex_bench.measurements.similarity import pearson, ranks
 from gpex_bench.types import Case, Metric, settings
 
 
@@ -49,6 +48,7 @@ class MonotonicityNguyen(Metric):
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the correlation of each sample."""
-        replaced, row = case.read(self.measurements()[0]), OUTPUTS.index("probability")
+        replaced = case.read(self.measurements()[0])
+        row = OUTPUTS.index("probability")
         change = replaced.without[row] - replaced.intact[row][:, None, None]
         return pearson(ranks(replaced.worth), ranks(change.square().mean(2)))

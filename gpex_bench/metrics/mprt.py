@@ -15,39 +15,29 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gpex_bench.measurements.maps import positions, relevance
-from gpex_bench.measurements.randomised import Randomised
+from gpex_bench.measurements.randomised import RandomisedMetric
 from gpex_bench.measurements.similarity import likeness
-from gpex_bench.types import Case, Metric, settings
+from gpex_bench.types import Case, settings
 
 
 @settings
-class MPRT(Metric):
+class MPRT(RandomisedMetric):
     """Rank correlation with the maps of ever more random networks, from the input upwards.
 
     Attributes:
-        n_stages: networks, the last one fully random; each costs one more explanation.
         absolute: compare the sizes of the relevances.
     """
 
     title = "model parameter randomisation test, bottom-up"
     reference = "adebayo2018sanity"
-    measures = "randomisation"
     higher_is_better = False
     range = (-1.0, 1.0)
     chance = 1.0  # a random map that does not look at the network stays the same
     cost = "n_stages explanations (2), shared with `mprt_full` and `mprt_entropy`"
 
-    n_stages: int = 2
     absolute: bool = False
-
-    def __post_init__(self) -> None:
-        self.measurements()  # checks the settings
-
-    def measurements(self) -> tuple[Randomised]:
-        """Return the maps of the random networks."""
-        return (Randomised(n_stages=self.n_stages),)
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the mean correlation of each sample."""
-        maps = case.read(self.measurements()[0]).values
-        return likeness(relevance(case), positions(maps), self.absolute)
+        others = positions(self.maps(case))
+        return likeness(relevance(case), others, self.absolute)

@@ -13,8 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gpex_bench.measurements.maps import positions, relevance
-from gpex_bench.measurements.randomised import Randomised
-from gpex_bench.types import Case, Metric, settings
+from gpex_bench.measurements.randomised import RandomisedMetric
+from gpex_bench.types import Case, settings
 
 N_BINS = 100
 
@@ -30,32 +30,18 @@ def histogram_entropy(values: Float[Tensor, "batch position"]) -> Float[Tensor, 
 
 
 @settings
-class MPRTEntropy(Metric):
-    """Relative rise of the histogram's entropy on the fully random network.
-
-    Attributes:
-        n_stages: of `mprt`, whose measurement it shares.
-    """
+class MPRTEntropy(RandomisedMetric):
+    """Relative rise of the histogram's entropy on the fully random network."""
 
     title = "efficient MPRT"
     reference = "hedstroem2023sanity"
-    measures = "randomisation"
     higher_is_better = True
     range = (-1.0, float("inf"))
     chance = 0.0  # a random map that does not look at the network stays the same
     cost = "none beyond `mprt`, whose last stage it reads (n_stages explanations, 2)"
 
-    n_stages: int = 2
-
-    def __post_init__(self) -> None:
-        self.measurements()  # checks the settings
-
-    def measurements(self) -> tuple[Randomised]:
-        """Return the maps of the random networks."""
-        return (Randomised(n_stages=self.n_stages),)
-
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the relative rise of each sample."""
-        last = positions(case.read(self.measurements()[0]).values[:, -1:])[:, 0]
+        last = positions(self.maps(case)[:, -1:])[:, 0]
         before, after = histogram_entropy(relevance(case)), histogram_entropy(last)
         return torch.where(before > 0, (after - before) / torch.where(before > 0, before, 1.0), 0.0)

@@ -10,39 +10,29 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gpex_bench.measurements.maps import positions, relevance
-from gpex_bench.measurements.randomised import Randomised
+from gpex_bench.measurements.randomised import RandomisedMetric
 from gpex_bench.measurements.similarity import likeness
-from gpex_bench.types import Case, Metric, settings
+from gpex_bench.types import Case, settings
 
 
 @settings
-class MPRTFull(Metric):
+class MPRTFull(RandomisedMetric):
     """Rank correlation with the map of the fully random network.
 
     Attributes:
-        n_stages: of `mprt`, whose measurement it shares.
         absolute: compare the sizes of the relevances.
     """
 
     title = "model parameter randomisation test, fully random"
     reference = "adebayo2018sanity"
-    measures = "randomisation"
     higher_is_better = False
     range = (-1.0, 1.0)
     chance = 1.0  # a random map that does not look at the network stays the same
     cost = "none beyond `mprt`, whose last stage it reads (n_stages explanations, 2)"
 
-    n_stages: int = 2
     absolute: bool = False
-
-    def __post_init__(self) -> None:
-        self.measurements()  # checks the settings
-
-    def measurements(self) -> tuple[Randomised]:
-        """Return the maps of the random networks."""
-        return (Randomised(n_stages=self.n_stages),)
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the correlation of each sample."""
-        last = case.read(self.measurements()[0]).values[:, -1:]
-        return likeness(relevance(case), positions(last), self.absolute)
+        last = positions(self.maps(case)[:, -1:])
+        return likeness(relevance(case), last, self.absolute)

@@ -10,9 +10,8 @@ from __future__ import annotations
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from gpex_bench.measurements.maps import relevance
-from gpex_bench.metrics.planted import evidence
-from gpex_bench.types import Case, Metric, Need, settings
+from gpex_bench.measurements.planted import TruthMetric
+from gpex_bench.types import settings
 
 
 def hit(
@@ -24,18 +23,14 @@ def hit(
 
 
 @settings
-class PointingGame(Metric):
+class PointingGame(TruthMetric):
     """Whether the most relevant position is on the evidence."""
 
     title = "pointing game"
     reference = "zhang2018top"
-    measures = "truth"
-    higher_is_better = True
-    range = (0.0, 1.0)
     chance = None  # the share of the input that the evidence covers
-    needs = frozenset({Need.TRUTH})
     cost = "none"
 
-    def score(self, case: Case) -> Float[Tensor, "batch"]:
+    def compare(self, values: Tensor, inside: Tensor) -> Float[Tensor, "batch"]:
         """Return the hit of each sample."""
-        return hit(relevance(case), evidence(case))
+        return hit(values, inside)

@@ -11,8 +11,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.measurements.noisy import Neighbours, NoisyMetric
-from gpex_bench.metrics.relative_input_stability import relative, stability
+from gpex_bench.measurements.noisy import Neighbours, NoisyMetric, relative, relative_stability
 from gpex_bench.types import Case, settings
 
 
@@ -26,6 +25,5 @@ class RelativeRepresentationStability(NoisyMetric):
 
     def change(self, case: Case, before: Tensor, near: Neighbours) -> Float[Tensor, "batch draw"]:
         """Return the quotient for each neighbour."""
-        return stability(
-            relative(before, near.values), relative(near.own_embedding, near.embeddings), near
-        )
+        reason = relative(near.own_embedding, near.embeddings)
+        return relative_stability(relative(before, near.values), reason, near)

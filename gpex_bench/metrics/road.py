@@ -2,7 +2,7 @@
 
 Accuracy over the inputs x_p that lack the most relevant p = 10, 20, ... 90 % of the pixels,
 averaged over p; a pixel that is gone is the weighted mean of its eight neighbours plus noise
-(`measurements/inpainting.py`), which tells the network less about where it was than a constant
+(`masking/inpainting.py`), which tells the network less about where it was than a constant
 does. Per sample it is the share of p at which the network still names the target, which is the
 predicted class (the label in the paper).
 """

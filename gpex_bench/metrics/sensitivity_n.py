@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gpex_bench.measurements.similarity import pearson
 from gpex_bench.measurements.subsets import Subsets
-from gpex_bench.metrics.faithfulness_correlation import pearson
 from gpex_bench.types import Case, Metric, settings
 
 

@@ -29,6 +29,6 @@ class SRG(CurveMetric):
 
     def summarise(self, removal: Removal) -> Float[Tensor, "batch"]:
         """Return the area between the curves of each sample."""
-        return area(removal.least_first, removal.fraction) - area(
-            removal.most_first, removal.fraction
-        )
+        insertion = area(removal.least_first, removal.fraction)
+        deletion = area(removal.most_first, removal.fraction)
+        return insertion - deletion

@@ -12,8 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gpex_bench.masking.order import read_at
-from gpex_bench.measurements.curves import CurveMetric
-from gpex_bench.metrics.comprehensiveness import SHARES
+from gpex_bench.measurements.curves import ERASED_SHARES, CurveMetric
 from gpex_bench.types import Removal, settings
 
 
@@ -31,5 +30,6 @@ class Sufficiency(CurveMetric):
 
     def summarise(self, removal: Removal) -> Float[Tensor, "batch"]:
         """Return the mean fall of each sample."""
-        kept = read_at(removal.least_first, removal.fraction, tuple(1 - share for share in SHARES))
+        shares = tuple(1 - share for share in ERASED_SHARES)
+        kept = read_at(removal.least_first, removal.fraction, shares)
         return removal.least_first[:, 0].double() - kept.mean(1)

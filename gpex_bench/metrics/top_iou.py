@@ -11,26 +11,20 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.measurements.maps import relevance
-from gpex_bench.metrics.planted import evidence
-from gpex_bench.metrics.rank_accuracy import top_inside
-from gpex_bench.types import Case, Metric, Need, settings
+from gpex_bench.measurements.planted import TruthMetric, top_inside
+from gpex_bench.types import settings
 
 
 @settings
-class TopIoU(Metric):
+class TopIoU(TruthMetric):
     """Intersection over union of the most relevant positions and the evidence."""
 
     title = "top-K IoU"
     reference = "arras2022clevr"
-    measures = "truth"
-    higher_is_better = True
-    range = (0.0, 1.0)
     chance = None  # depends on the share of the input that the evidence covers
-    needs = frozenset({Need.TRUTH})
     cost = "none"
 
-    def score(self, case: Case) -> Float[Tensor, "batch"]:
+    def compare(self, values: Tensor, inside: Tensor) -> Float[Tensor, "batch"]:
         """Return the overlap of each sample."""
-        share = top_inside(relevance(case), evidence(case))
+        share = top_inside(values, inside)
         return share / (2 - share)

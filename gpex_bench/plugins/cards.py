@@ -34,7 +34,7 @@ Of `faithfulness` and `truth` the planted evidence must score best, a random map
 the same whatever the input and the network are, and so does a random map unless its seed changes; they score the same,
 best or worst. The rest of `axiom` asks for a sum, which planted evidence does not promise. `complexity` sees sizes
 only, so that a map and its inverse score the same. What all of these must prefer is tested on explainers made for it
-(`gpex_bench/contract/checks.py`). How each reacts to perturbed networks and inputs:
+(`gpex_bench/contract/metrics.py`). How each reacts to perturbed networks and inputs:
 [trust](../results/published/metric_trust/README.md).
 
 This page is generated: `gpex-bench list metric --markdown > docs/metrics.md`.

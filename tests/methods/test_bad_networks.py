@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from gpex_bench.contract import calls
-from gpex_bench.contract.untouched import BrokenPromise
+from gpex_bench.contract.promises import BrokenPromise
 from gpex_bench.families.wrapper import Wrapper
 from gpex_bench.plugins.registry import plugins
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from gpex_bench.contract import calls, toys
 from gpex_bench.contract.cost import counted
-from gpex_bench.contract.untouched import BrokenPromise
+from gpex_bench.contract.promises import BrokenPromise
 from gpex_bench.models.blocks.residual import ResnetModel
 from gpex_bench.models.cnn import CnnModel
 

@@ -6,8 +6,8 @@ from captum.metrics import infidelity as captum_infidelity
 from captum.metrics import sensitivity_max
 
 from gpex_bench.measurements.noisy import Noisy
-from gpex_bench.measurements.subsets import Subsets, cells, draw
-from gpex_bench.metrics.infidelity import best_scale, squared_error
+from gpex_bench.measurements.subsets import Subsets, cells, draw, squared_error
+from gpex_bench.metrics.infidelity import best_scale
 from gpex_bench.metrics.max_sensitivity import MaxSensitivity
 from gpex_bench.types import Attribution, Explainer, Query, settings
 

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from gpex_bench.contract import calls
-from gpex_bench.metrics.conservation_error import SMALLEST, ConservationError
+from gpex_bench.measurements.maps import SMALLEST
+from gpex_bench.metrics.conservation_error import ConservationError
 from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Attribution, Case, Dataset, Model, Need, Query, Split, Task
 

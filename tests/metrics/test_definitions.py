@@ -6,14 +6,16 @@ import pytest
 import torch
 
 from gpex_bench.measurements.noisy import Noisy
+from gpex_bench.measurements.planted import top_inside
+from gpex_bench.measurements.similarity import pearson
 from gpex_bench.measurements.subsets import Subsets, cells, draw
 from gpex_bench.metrics.class_purity import ClassPurity
-from gpex_bench.metrics.faithfulness_correlation import FaithfulnessCorrelation, pearson
+from gpex_bench.metrics.faithfulness_correlation import FaithfulnessCorrelation
 from gpex_bench.metrics.group_purity import GroupPurity
 from gpex_bench.metrics.infidelity import Infidelity, relative_error
 from gpex_bench.metrics.mass_accuracy import MassAccuracy, mass_inside
 from gpex_bench.metrics.max_sensitivity import MaxSensitivity
-from gpex_bench.metrics.rank_accuracy import RankAccuracy, top_inside
+from gpex_bench.metrics.rank_accuracy import RankAccuracy
 from gpex_bench.metrics.sparseness import Sparseness, gini
 from gpex_bench.types import Query
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from gpex_bench.contract.checks import BETTER_AND_WORSE
+from gpex_bench.contract.metrics import BETTER_AND_WORSE
 from gpex_bench.measurements.curves import CurveMetric
 from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Attribution, Examples, Explainer, settings
@@ -101,7 +101,8 @@ def test_rows_do_not_influence_one_another(toy, name):
     torch.testing.assert_close(score(), whole, rtol=0, atol=0)
     order = torch.randperm(12, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(score(order), whole[order], rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(score(order[:1]), whole[order[:1]], rtol=1e-5, atol=1e-6)
+    # Looser: another number of rows is another matrix product, and some scores divide by small changes of the logits.
+    torch.testing.assert_close(score(order[:1]), whole[order[:1]], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", OF_MAPS)

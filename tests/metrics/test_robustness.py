@@ -8,12 +8,12 @@ import torch
 
 from gpex_bench.contract import toys
 from gpex_bench.measurements import measured
-from gpex_bench.measurements.noisy import Neighbours, Noisy
+from gpex_bench.measurements.noisy import Neighbours, Noisy, relative
 from gpex_bench.metrics.average_sensitivity import AverageSensitivity
 from gpex_bench.metrics.continuity import Continuity
 from gpex_bench.metrics.local_lipschitz import LocalLipschitz
 from gpex_bench.metrics.max_sensitivity import MaxSensitivity
-from gpex_bench.metrics.relative_input_stability import RelativeInputStability, relative
+from gpex_bench.metrics.relative_input_stability import RelativeInputStability
 from gpex_bench.metrics.relative_output_stability import RelativeOutputStability
 from gpex_bench.metrics.relative_representation_stability import RelativeRepresentationStability
 from gpex_bench.metrics.seed_consistency import SeedConsistency

@@ -1,12 +1,15 @@
-"""Looks up the planted truth of the queries: the mask of the evidence and the group of the sample."""
+"""The planted truth of the queries: the mask of the evidence, the group of the sample, and metrics that read them."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gpex_bench.types import Case, Truth
+from gpex_bench.measurements.maps import relevance
+from gpex_bench.types import Case, Metric, Need, Truth
 
 
 def _truth(case: Case) -> tuple[Truth, Int[Tensor, "batch"]]:
@@ -46,3 +49,33 @@ def groups(case: Case) -> tuple[Int[Tensor, "batch"], Int[Tensor, "n_train"]]:
     """Return the planted group of each query and of each training sample; raises ValueError like `evidence`."""
     truth, row = _truth(case)
     return truth.test_group[row], truth.train_group
+
+
+class TruthMetric(Metric):
+    """How well the relevance of positions agrees with the planted evidence."""
+
+    measures = "truth"
+    higher_is_better = True
+    range = (0.0, 1.0)
+    needs = frozenset({Need.TRUTH})
+
+    @abstractmethod
+    def compare(
+        self, values: Float[Tensor, "batch position"], inside: Bool[Tensor, "batch position"]
+    ) -> Float[Tensor, "batch"]:
+        """Return one number per sample from the relevance of positions and where the evidence is."""
+
+    def score(self, case: Case) -> Float[Tensor, "batch"]:
+        """Return the agreement of each sample."""
+        return self.compare(relevance(case), evidence(case))
+
+
+def top_inside(
+    values: Float[Tensor, "batch position"], inside: Bool[Tensor, "batch position"]
+) -> Float[Tensor, "batch"]:
+    """Return the expected share of the top K that is inside, with K = inside.sum() >= 1 per row."""
+    k = inside.sum(1, keepdim=True)
+    border = values.sort(1, descending=True).values.gather(1, k - 1)
+    above, tied = values > border, values == border
+    tied_hits = (tied & inside).sum(1) / tied.sum(1) * (k[:, 0] - above.sum(1))
+    return ((above & inside).sum(1) + tied_hits).double() / k[:, 0]

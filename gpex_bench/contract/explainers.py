@@ -1,0 +1,161 @@
+"""The promises that every explainer keeps.
+
+An explainer is tried on tiny tasks with known answers (`toys`), through the same guarded calls as real cells (`calls`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gpex_bench.contract import toys
+from gpex_bench.contract.calls import explain, tensors
+from gpex_bench.contract.promises import (
+    ROWS,
+    require,
+    require_settings,
+    with_defaults,
+    works,
+)
+from gpex_bench.contract.untouched import ADVICE, RANDOM
+from gpex_bench.types import (
+    Attribution,
+    Axiom,
+    Examples,
+    Explainer,
+    Explanation,
+    Need,
+    Prototype,
+    Query,
+    Task,
+)
+
+# Quadrature error that a complete attribution may have, as a share of max(1, |f(x) - f(baseline)|).
+COMPLETE = 1e-3
+KINDS = (
+    "gradient",
+    "propagation",
+    "perturbation",
+    "evolutionary",
+    "surrogate",
+    "examples",
+    "control",
+)
+EXPLANATIONS = (Attribution, Examples, Prototype)
+
+
+def check_explainer(explainer: Explainer) -> None:
+    """Try an explainer on every tiny task that it applies to.
+
+    Raises:
+        BrokenPromise: at the first promise it breaks.
+    """
+    _declared(explainer)
+    tried = 0
+    for kind, task, query in toys.tasks(toys.Smooth, explainer.surrogate is not None):
+        if not toys.applies(explainer.needs, task):
+            continue
+        tried += 1
+        with works(kind):
+            _try(explainer, task, query, kind)
+    needs = ", ".join(sorted(explainer.needs))
+    require(tried > 0, "applies somewhere", f"no task offers {needs} together.")
+
+
+def _try(explainer: Explainer, task: Task, query: Query, kind: str) -> None:
+    """Explain the same queries twice, and each alone."""
+    first = explain(explainer, task, query)
+    _repeats(first, explain(explainer, task, query), kind)
+
+    for row in range(len(query.x)):
+        alone = explain(explainer, task, query.rows(slice(row, row + 1)))
+        _same_row(first, alone, row, kind)
+
+    if isinstance(first, Attribution):
+        _residual(explainer, first)
+        _axioms(explainer, task, query, first.values, kind)
+
+
+def example(cls: type[Explainer]) -> Explainer:
+    """Return an explainer with its default settings; an explainer that it wraps is one with known answers.
+
+    Raises:
+        BrokenPromise: if another setting has no default.
+    """
+    return with_defaults(cls, wrapped=Explainer, example=_Wrapped)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wrapped(Explainer):
+    """The simplest map that depends on the input; what a wrapper is tried with."""
+
+    reference = "none"
+    kind = "control"
+
+    def explain(self, task: Task, query: Query) -> Attribution:
+        return Attribution(values=query.x - task.data.baseline)
+
+
+def _declared(explainer: Explainer) -> None:
+    require_settings(type(explainer))
+    kind, reference = getattr(explainer, "kind", None), getattr(explainer, "reference", None)
+    what = f"kind must be one of {', '.join(KINDS)}, got {kind!r}."
+    require(kind in KINDS, "declared kind", what)
+    what = f"reference must be a key of docs/references.bib, got {reference!r}."
+    require(isinstance(reference, str) and reference != "", "declared reference", what)
+    what = f"explains must be Attribution, Examples or Prototype, got {explainer.explains!r}."
+    require(explainer.explains in EXPLANATIONS, "declared type", what)
+    what = f"needs must be a frozenset of Need, got {explainer.needs!r}."
+    require(all(isinstance(need, Need) for need in explainer.needs), "declared needs", what)
+
+
+def _repeats(first: Explanation, second: Explanation, kind: str) -> None:
+    again = tensors(second)
+    for name, tensor in tensors(first).items():
+        what = (
+            f"{name} differs between two calls with the same arguments ({kind}); {ADVICE[RANDOM]}."
+        )
+        require(torch.equal(tensor, again[name]), "same call, same bits", what)
+
+
+def _same_row(batch: Explanation, alone: Explanation, row: int, kind: str) -> None:
+    """Require the same explanation of a row in a batch and alone, up to rounding."""
+    if isinstance(batch, Prototype):
+        return
+    single = tensors(alone)
+    for name, whole in tensors(batch).items():
+        one, other = whole[row].double(), single[name][0].double()
+        size = one.abs().max()
+        if name == "residual":  # the rounding of the sum of the values, too
+            size = one.abs() + single["values"].double().abs().sum()
+        allowed = ROWS * float(size) if whole.is_floating_point() else 0.0
+        off = float((one - other).abs().max())
+        what = (
+            f"{name} of a row changes by {off:.3g} when it is explained alone "
+            f"({kind}; allowed is {allowed:.3g}); normalise and draw per row."
+        )
+        require(off <= allowed, "rows do not influence one another", what)
+
+
+def _residual(explainer: Explainer, given: Attribution) -> None:
+    offers, gives = Need.RESIDUAL in explainer.offers, given.residual is not None
+    what = f"offers {'names' if offers else 'lacks'} Need.RESIDUAL and explain gave {'one' if gives else 'none'}."
+    require(offers == gives, "declared residual", what)
+
+
+def _axioms(explainer: Explainer, task: Task, query: Query, values: Tensor, kind: str) -> None:
+    """Require the axioms that are declared; their answers are known on the smooth network."""
+    if Axiom.COMPLETENESS in explainer.axioms:
+        with torch.no_grad():
+            logits = task.model(torch.cat([query.x, task.data.baseline[None]])).double()
+        change = (logits[:-1] - logits[-1:]).gather(1, query.target[:, None])[:, 0]
+        off = (values.double().flatten(1).sum(1) - change).abs() / change.abs().clamp(min=1)
+        what = f"on {kind} the sum of a row is off f(x) - f(baseline) by a share of {float(off.max()):.3g}."
+        require(bool((off <= COMPLETE).all()), "completeness", what)
+
+    if Axiom.DUMMY in explainer.axioms:
+        blind = float(values[:, toys.ignored(tuple(query.x.shape[1:]))].abs().max())
+        what = f"an entry of {kind} that the network ignores has relevance {blind:.3g}, not 0."
+        require(blind == 0, "dummy", what)

@@ -1,0 +1,160 @@
+"""The promises that every architecture and its networks keep."""
+
+from __future__ import annotations
+
+import dataclasses
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from gpex_bench.contract import toys
+from gpex_bench.contract.promises import ROWS, require, require_settings, works
+from gpex_bench.contract.untouched import untouched
+from gpex_bench.types import Architecture, Dataset, Model, Need, Task
+
+# Larger images than those of the other checks: networks may pool them several times.
+SHAPES = {"table": (8,), "grey images": (1, 28, 28), "colour images": (3, 32, 32)}
+FORMS = frozenset({Need.IMAGE, Need.TABLE})
+EXPLAINED = ("logits", "attention")
+
+
+def check_model(architecture: Architecture) -> None:
+    """Build a network for every form of input that it takes, and train one.
+
+    Raises:
+        BrokenPromise: at the first promise it breaks.
+    """
+    _declared(architecture)
+    datasets = {kind: toys.dataset(kind, shape) for kind, shape in SHAPES.items()}
+    taken = {
+        kind: data
+        for kind, data in datasets.items()
+        if (Need.IMAGE if data.is_image else Need.TABLE) in architecture.takes
+    }
+    for kind, data in taken.items():
+        with works(kind):
+            model = _built(architecture, data)
+            twin = _built(architecture, data)
+            what = f"two networks from the same state of torch's generator differ ({kind})."
+            require(_same(model, twin), "same state, same weights", what)
+            _head(model, data)
+            _outputs(architecture, model.eval(), data)
+
+    kind, data = next(iter(taken.items()))
+    with works(kind):
+        _training(architecture, data)
+
+
+def _declared(architecture: Architecture) -> None:
+    require_settings(type(architecture))
+    takes = getattr(architecture, "takes", None)
+    what = f"takes must be a frozenset of Need.IMAGE and Need.TABLE, got {takes!r}."
+    is_known = isinstance(takes, frozenset) and bool(takes) and takes <= FORMS
+    require(is_known, "declared takes", what)
+    explained = architecture.explained
+    what = f"explained must be one of {', '.join(EXPLAINED)}, got {explained!r}."
+    require(explained in EXPLAINED, "declared outputs", what)
+
+
+def _built(architecture: Architecture, data: Dataset) -> Model:
+    """Return an untrained network, whose weights come from torch's generator."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = architecture.build(data)
+    got = type(made).__name__
+    require(isinstance(made, Model), "declared type", f"build must return a Model, got {got}.")
+    return made
+
+
+def _same(one: nn.Module, other: nn.Module) -> bool:
+    """Return whether two networks have the same weights and buffers, bit for bit."""
+    first, second = one.state_dict(), other.state_dict()
+    return first.keys() == second.keys() and all(
+        torch.equal(tensor, second[name]) for name, tensor in first.items()
+    )
+
+
+def _head(model: Model, data: Dataset) -> None:
+    head = getattr(model, "head", None)
+    n_classes = len(data.classes)
+    what = f"head must be an nn.Linear with {n_classes} outputs, one for each class, got {head}."
+    require(isinstance(head, nn.Linear) and head.out_features == n_classes, "head", what)
+
+
+def _outputs(architecture: Architecture, model: Model, data: Dataset) -> None:
+    """Require outputs of the right shape that are linear in the embedding, repeat, and are each row's own."""
+    x = data.test.x
+    with torch.no_grad():
+        embedding, logits, explained = model.embed(x), model(x), model.explained(x)
+        features, grid = model.explained_features(x), model.grid(x)
+        again, alone = model(x), model(x[:1])
+
+    _tensor("embed(x)", embedding, (len(x), model.head.in_features))
+    _tensor("forward(x)", logits, (len(x), len(data.classes)))
+    _tensor("explained(x)", explained, (len(x), explained.shape[-1]))
+    linear = model.head(embedding).detach()
+    require(_near(logits, linear), "forward = head(embed(x))", "the two differ.")
+    if architecture.explained == "logits":
+        what = "explained is 'logits', and explained(x) differs from forward(x)."
+        require(_near(explained, logits), "declared outputs", what)
+
+    n_groups = (1, explained.shape[1])
+    what = f"explained_features(x) must be [batch, group, width] with 1 group or one per output, got {tuple(features.shape)}."
+    is_grouped = features.ndim == 3 and len(features) == len(x) and features.shape[1] in n_groups
+    require(is_grouped, "shape", what)
+    what = f"grid(x) is {grid}, for {explained.shape[1]} explained outputs."
+    require(grid is None or prod(grid) == explained.shape[1], "shape of the map", what)
+
+    require(torch.equal(logits, again), "same call, same bits", "forward(x) differs in eval mode.")
+    what = "the logits of a row change when it is alone."
+    require(_near(logits[:1], alone), "rows do not influence one another", what)
+    if Need.GRADIENT in architecture.offers:
+        _gradient(model, x)
+
+
+def _tensor(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    got = tuple(tensor.shape)
+    require(got == shape, "shape", f"{name} must have shape {shape}, got {got}.")
+    what = f"{name} must be torch.float32, got {tensor.dtype}."
+    require(tensor.dtype == torch.float32, "dtype", what)
+    finite = bool(tensor.isfinite().all())
+    require(finite, "finite values", f"some entries of {name} are NaN or infinite.")
+
+
+def _near(one: Tensor, other: Tensor) -> bool:
+    """Return whether outputs differ by no more than other kernels and other sums do."""
+    return float((one - other).abs().max()) <= ROWS * max(1.0, float(one.abs().max()))
+
+
+def _gradient(model: Model, x: Tensor) -> None:
+    """Require a finite gradient of the logits at the input."""
+    at = x.clone().requires_grad_()
+    with torch.enable_grad():
+        total = model(at).sum()
+        (gradient,) = torch.autograd.grad(total, at, allow_unused=True)
+    what = "offers names Need.GRADIENT, and the logits have no finite gradient at the input."
+    is_finite = gradient is not None and bool(gradient.isfinite().all())
+    require(is_finite, "declared offers", what)
+
+
+def _training(architecture: Architecture, data: Dataset) -> None:
+    """Require that training repeats, looks at the training split alone, and leaves everything else as it was."""
+    bystander = toys.Linear(tuple(data.train.x.shape[1:])).eval()
+    task = Task(model=bystander, data=data, surrogate=None, seed=0)
+    with untouched(task, toys.query(data)):
+        trained = architecture.train(data, 0, lambda _: None)
+    require(not trained.training, "eval mode", "train returned a network in train mode.")
+    finite = all(bool(weight.isfinite().all()) for weight in trained.parameters())
+    require(finite, "finite values", "some weights are NaN or infinite after training.")
+
+    # The test split is of other inputs; where that changes the weights, train once more to see which promise it is.
+    hidden = dataclasses.replace(data, test=dataclasses.replace(data.test, x=-data.test.x))
+    if not _same(trained, architecture.train(hidden, 0, lambda _: None)):
+        what = "two trainings with the same seed and data give other weights."
+        require(
+            _same(trained, architecture.train(data, 0, lambda _: None)),
+            "same seed, same bits",
+            what,
+        )
+        require(False, "trains on data.train alone", "other test inputs give other weights.")
