@@ -1,54 +1,89 @@
-"""Curves of repaired labels → tables, figures and sentences."""
+"""Curves of repaired labels → tables, figures and the page."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pandas as pd
 
 from gpex_bench.plots import Drawing
-from gpex_bench.studies.answer import Answer
-from gpex_bench.studies.debugging.figure import debugging_curves
-from gpex_bench.studies.debugging.outcome import MEASURES, PLACE, compared, sentences, summary
+from gpex_bench.studies.answer import Answer, page
+from gpex_bench.studies.debugging import comparisons
+from gpex_bench.studies.debugging.comparisons import PLACE
+from gpex_bench.studies.debugging.figure import draw_debugging
 from gpex_bench.studies.debugging.plan import Debugging
 from gpex_bench.tables.order import ordered
 
-PROTOCOL = (
-    "{share:.0%} of the training labels of {first} and of {second} are swapped. A misclassified test sample is taken, "
-    "and the training sample that the ranking puts first and that has not been shown is shown, its label corrected. "
-    "After every {per_round} shown samples the network is trained again, from the same initial weights. As in the "
-    "paper, the test labels decide which test samples are asked about, and the accuracy is measured on the same test "
-    "samples: it is no estimate for new data. Both numbers are means over the {rounds} trainings after the first. "
-    "Intervals of the comparison with random hold together at 95 % for all rankings of a number (paired by training, "
-    "Bonferroni). Written by rule from table.csv."
-)
 
-
-def debugging(curves: pd.DataFrame, plan: Debugging) -> Answer:
-    """Return what all trainings together say.
+def answer(curves: pd.DataFrame, plan: Debugging) -> Answer:
+    """Return which ranking finds wrong labels fastest, and what that does to the network.
 
     Args:
-        curves: dataset, model, seed, ranking, shown, found, accuracy, n_train; one row per training of a network.
-        plan: of the experiment.
+        curves: dataset, model, seed, ranking, shown, found, accuracy, n_train; one row per training
+            of a network.
+        plan: of the study.
     """
-    means, table = summary(curves), compared(curves)
+    means = comparisons.summarise(curves)
+    table = comparisons.compare(curves)
+    sizes = curves.groupby(list(PLACE))["n_train"].first()
+
     drawings: dict[str, Drawing] = {}
-    sizes = curves.groupby(list(PLACE))["n_train"].first().to_dict()
-    for place, part in means.groupby(list(PLACE), sort=False):
-        drawings["_".join(map(str, place))] = debugging_curves(part, int(sizes[place]))
-    how = PROTOCOL.format(
-        share=plan.flipped,
-        first=repr(plan.classes[0]),
-        second=repr(plan.classes[1]),
-        per_round=plan.per_round,
-        rounds=plan.rounds,
-    )
-    said = sentences(table)
-    if len(said) != len(drawings) * len(MEASURES):
-        raise ValueError(
-            f"Every network and measure gets a sentence, got {len(said)} for {len(drawings)} networks."
-        )
+    networks = []
+    for (dataset, model), part in means.groupby(list(PLACE), sort=False):
+        stem = f"{dataset}_{model}"
+        drawings[stem] = draw_debugging(part, int(sizes[dataset, model]))
+
+        own = table[(table["dataset"] == dataset) & (table["model"] == model)]
+        name = {"dataset": dataset, "model": model, "stem": stem}
+        networks.append(name | summarise_rankings(own))
+
     return Answer(
         table=ordered(table),
         tables={"curves": ordered(means)},
         drawings=drawings,
-        sentences="\n\n".join([*said, how]) + "\n",
+        sentences=page("debugging", plan=plan, networks=networks),
     )
+
+
+def summarise_rankings(table: pd.DataFrame) -> dict[str, Any]:
+    """Return what the page shows of one network: its rankings, and which are better than random.
+
+    Args:
+        table: of the network, as `comparisons.compare` makes it.
+    """
+    found = table[table["measure"] == "found"].set_index("ranking")
+    accuracy = table[table["measure"] == "accuracy"].set_index("ranking")
+    order = found.sort_values("mean", ascending=False, kind="stable").index
+
+    rankings = []
+    for name in order:
+        on_found = _numbers("found", found, name)
+        on_accuracy = _numbers("accuracy", accuracy, name)
+        rankings.append({"name": name} | on_found | on_accuracy)
+
+    return {
+        "rankings": rankings,
+        "n_trainings": int(table["n_trainings"].iloc[0]),
+        "is_tested": bool(table["gain_low"].notna().any()),
+        "finds_better": _names(rankings, "found", "better"),
+        "finds_worse": _names(rankings, "found", "worse"),
+        "helps_better": _names(rankings, "accuracy", "better"),
+        "helps_worse": _names(rankings, "accuracy", "worse"),
+    }
+
+
+def _numbers(measure: str, table: pd.DataFrame, ranking: str) -> dict[str, Any]:
+    """Return mean, interval and verdict of a ranking, in percent."""
+    row = table.loc[ranking]
+    verdict = comparisons.verdict(row["gain"], row["gain_low"], row["gain_high"])
+    return {
+        measure: 100 * row["mean"],
+        f"{measure}_low": 100 * row["low"],
+        f"{measure}_high": 100 * row["high"],
+        f"{measure}_verdict": verdict,
+    }
+
+
+def _names(rankings: list[dict[str, Any]], measure: str, verdict: str) -> list[str]:
+    """Return the rankings with this verdict on a measure."""
+    return [row["name"] for row in rankings if row[f"{measure}_verdict"] == verdict]

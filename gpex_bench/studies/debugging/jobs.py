@@ -1,4 +1,4 @@
-"""The jobs of the experiment on wrong labels."""
+"""The jobs of the debugging study."""
 
 from __future__ import annotations
 
@@ -14,35 +14,37 @@ from gpex_bench.studies.debugging.plan import Debugging
 @job
 def repair(this: Job) -> None:
     """Data → the curves of one training seed."""
-    from gpex_bench.studies.debugging.measure import curves
+    from gpex_bench.studies.debugging.measure import measure_curves
 
-    config, seed, path = this.config, int(this.wildcards["seed"]), this.path("curves")
-    place = (this.wildcards["dataset"], this.wildcards["model"])
-    network = next(
-        network for network in config.networks if (network.dataset, network.model) == place
+    config = this.config
+    seed = int(this.wildcards["seed"])
+    table = measure_curves(
+        config.model(this.wildcards["model"]),
+        {name: config.surrogate(name) for name in _surrogates(this)},
+        this.data,
+        plan=this.study(Debugging),
+        seed=seed,
+        progress=this.progress(seed),
     )
-    recipes = {name: config.surrogate(name) for name in network.surrogates}
-    model = config.model(this.wildcards["model"])
-    table = curves(model, recipes, this.data, _plan(this), seed, this.progress(seed))
-    write_cell_table(this, path, table, seed, kind="debugging")
+    write_cell_table(this, this.path("curves"), table, seed, kind="debugging")
 
 
 @job
 def debugging(this: Job) -> None:
-    """Curves of every seed → table, figures and sentences."""
-    from gpex_bench.studies.debugging.answer import debugging
+    """Curves of every seed → tables, figures and the page."""
+    from gpex_bench.studies.debugging.answer import answer
 
-    found = debugging(
-        pd.concat([artefacts.read_table(path) for path in this.paths("curves")], ignore_index=True),
-        _plan(this),
-    )
-    write(this, found)
+    tables = [artefacts.read_table(path) for path in this.paths("curves")]
+    curves = pd.concat(tables, ignore_index=True)
+    plan = this.study(Debugging)
+    write(this, answer(curves, plan))
 
 
-def _plan(this: Job) -> Debugging:
-    """Return the section `debugging`."""
-    if not isinstance(this.config.study, Debugging):
-        raise ValueError(
-            "This config has no section `debugging`; add one, or do not ask for its files."
-        )
-    return this.config.study
+def _surrogates(this: Job) -> list[str]:
+    """Return the run ids of the surrogates of the job's network."""
+    dataset = this.wildcards["dataset"]
+    model = this.wildcards["model"]
+    for network in this.config.networks:
+        if network.dataset == dataset and network.model == model:
+            return list(network.surrogates)
+    raise ValueError(f"networks must hold {dataset} with {model}, got none such; add it.")

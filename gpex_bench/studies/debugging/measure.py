@@ -1,8 +1,8 @@
-"""Dataset → how fast each ranking finds wrong training labels, and what that does to the network."""
+"""Dataset → how fast rankings find wrong training labels, and what that does to networks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
@@ -12,47 +12,61 @@ from gpex_bench.studies.debugging.repair import repair
 from gpex_bench.types import Architecture, Dataset, Model, Progress, Recipe
 
 
-def curves(  # noqa: PLR0913 - the things that meet here
+def measure_curves(  # noqa: PLR0913 - what is trained, what ranks, and on what
     architecture: Architecture,
     recipes: Mapping[str, Recipe],
     data: Dataset,
+    *,
     plan: Debugging,
     seed: int,
     progress: Progress,
 ) -> pd.DataFrame:
-    """Return the curves of one training seed: ranking, shown, found, accuracy, misclassified, n_train.
+    """Return the curves of one training seed.
 
-    All rankings start from the same wrong labels, and each network from the same weights. The rankings are the
-    neighbours of each recipe's surrogate, by run id, and those that the plan names.
+    All rankings start from the same wrong labels, and each network from the same weights. The
+    rankings are the neighbours of each recipe's surrogate, by run id, and those that the plan
+    names.
+
+    Returns:
+        ranking, shown, found, accuracy, misclassified, n_train; one row per training.
 
     Raises:
         ValueError: a surrogate is called like a ranking.
     """
-    if both := sorted(set(recipes) & set(plan.rankings)):
+    named_twice = sorted(set(recipes) & set(plan.rankings))
+    if named_twice:
         raise ValueError(
-            f"The surrogate {both[0]!r} has the name of a ranking; give it another run id."
+            f"The surrogate {named_twice[0]!r} has the name of a ranking; give it another run id."
         )
     data = labels.two_classes(data, plan.classes)
-    is_wrong = labels.drawn_wrong(data.train.y, plan.flipped, seed)
-    trained: dict[bytes, Model] = {}
-
-    def train(current: Dataset) -> Model:
-        """Return the network of these labels; several rankings ask for the one at the start."""
-        key = current.train.y.numpy().tobytes()
-        if key not in trained:
-            trained[key] = architecture.train(current, seed, lambda line: None)
-        return trained[key]
+    is_wrong = labels.choose_wrong(data.train.y, plan.flipped, seed)
+    train = _remembering(architecture, seed)
 
     ranks = {name: rankings.of_surrogate(recipe) for name, recipe in recipes.items()}
     ranks |= {name: rankings.BY_NAME[name] for name in plan.rankings}
-    found = []
+
+    curves = []
     for name, rank in ranks.items():
-
-        def said(line: str, name: str = name) -> None:
-            """Say which ranking a line is about."""
-            progress(f"{name}: {line}")
-
-        curve = repair(train, rank, data, is_wrong, plan=plan, seed=seed, progress=said)
+        report = _prefixed(progress, name)
+        curve = repair(train, rank, data, is_wrong, plan=plan, seed=seed, progress=report)
         curve.insert(0, "ranking", name)
-        found.append(curve)
-    return pd.concat(found, ignore_index=True).assign(n_train=len(is_wrong))
+        curves.append(curve)
+    return pd.concat(curves, ignore_index=True).assign(n_train=len(is_wrong))
+
+
+def _remembering(architecture: Architecture, seed: int) -> Callable[[Dataset], Model]:
+    """Return a function that trains once for equal labels: all rankings need the first network."""
+    trained: dict[bytes, Model] = {}
+
+    def train(data: Dataset) -> Model:
+        key = data.train.y.numpy().tobytes()
+        if key not in trained:
+            trained[key] = architecture.train(data, seed, lambda line: None)
+        return trained[key]
+
+    return train
+
+
+def _prefixed(progress: Progress, name: str) -> Callable[[str], None]:
+    """Return progress whose lines begin with the name of a ranking."""
+    return lambda line: progress(f"{name}: {line}")

@@ -1,4 +1,4 @@
-"""The settings of the experiment: the section `debugging` of a config."""
+"""The settings of the debugging study: the section `debugging` of a config."""
 
 from __future__ import annotations
 
@@ -8,37 +8,45 @@ from gpex_bench.config.resolve import ConfigError
 from gpex_bench.studies.debugging.labels import check_share
 from gpex_bench.types import Study, settings
 
-RANKINGS = ("embedding", "representer", "influence", "random")  # functions in `rankings`
+# functions in `rankings`
+RANKINGS = ("embedding", "representer", "influence", "random")
 
 
 @settings
 class Debugging(Study):
-    """How much is spoilt, how much is shown, and what decides what is shown first."""
+    """How many labels are wrong, how much is shown, and what decides what is shown first."""
 
     question = "Which training samples, shown and corrected first, help most against wrong labels?"
     reference = "akbarnejad2023gpex"
 
-    classes: tuple[str, str]  # the two classes of the dataset whose labels are swapped
-    flipped: float = (
-        0.45  # share of the training labels of each class that is swapped (paper: 0.45)
-    )
-    per_round: int = 60  # training samples shown between two trainings
+    # the two classes of the dataset whose labels are swapped
+    classes: tuple[str, str]
+    # share of the training labels of each class that is swapped (paper: 0.45)
+    flipped: float = 0.45
+    # training samples shown between two trainings
+    per_round: int = 60
     rounds: int = 5
-    rankings: tuple[str, ...] = RANKINGS  # beside the neighbours of each surrogate
+    # besides the neighbours of each surrogate
+    rankings: tuple[str, ...] = RANKINGS
 
     def __post_init__(self) -> None:
+        """Refuse plans without an answer."""
         for name in ("per_round", "rounds"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+            given = getattr(self, name)
+            if given < 1:
+                raise ValueError(f"{name} must be at least 1, got {given}.")
+
         check_share(self.flipped)
-        if strange := [name for name in self.rankings if name not in RANKINGS]:
-            raise ValueError(f"rankings must be among {', '.join(RANKINGS)}, got {strange[0]!r}.")
+
+        for name in self.rankings:
+            if name not in RANKINGS:
+                known = ", ".join(RANKINGS)
+                raise ValueError(f"rankings must be among {known}, got {name!r}.")
 
     def check(self, config: Any) -> None:
         """Refuse surrogates whose run id is that of a ranking: both name lines of one table."""
         for number, network in enumerate(config.networks):
-            both = sorted(set(network.surrogates) & set(self.rankings))
-            if both:
-                raise ConfigError(
-                    f"networks.{number}.surrogates: {both[0]!r} is a ranking of debugging; rename one."
-                )
+            for name in sorted(network.surrogates):
+                if name in self.rankings:
+                    where = f"networks.{number}.surrogates"
+                    raise ConfigError(f"{where}: {name!r} is a ranking of debugging; rename one.")

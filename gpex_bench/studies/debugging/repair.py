@@ -1,7 +1,8 @@
-"""The loop: train, take a misclassified test sample, show a training sample that explains it, correct its label.
+"""The loop: train, take a misclassified test sample, show a training sample, correct its label.
 
-The test labels decide which test samples are asked about, and the accuracy is measured on the same samples: so it is in
-the paper's protocol. They never enter a training, and every method profits alike.
+The test labels decide which test samples are asked about, and the accuracy is measured on the same
+samples: so it is in the paper's protocol. They never enter a training, and every method profits
+alike.
 """
 
 from __future__ import annotations
@@ -14,12 +15,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gpex_bench.studies.debugging.labels import labelled
+from gpex_bench.studies.debugging.labels import swap
 from gpex_bench.studies.debugging.plan import Debugging
 from gpex_bench.types import Dataset, Model, value
 from gpex_bench.types.passes import in_chunks
-
-COLUMNS = ("shown", "found", "accuracy", "misclassified")
 
 
 @value
@@ -27,15 +26,17 @@ class Question:
     """Why are these test samples misclassified?"""
 
     model: Model
-    data: Dataset  # with the training labels as they are now
+    # with the training labels as they are now
+    data: Dataset
     x: Float[Tensor, "batch *feature"]
-    target: Int[Tensor, "batch"]  # the predicted class, which is the wrong one
-    seed: int  # of the round
+    # the predicted class, which is the wrong one
+    target: Int[Tensor, "batch"]
+    # of the round
+    seed: int
 
 
-Ranking = Callable[
-    [Question, int], Int[Tensor, "batch k"]
-]  # the k training samples to show first, strongest first
+# gives the k training samples to show first, the strongest first
+Ranking = Callable[[Question, int], Int[Tensor, "batch k"]]
 Train = Callable[[Dataset], Model]
 
 
@@ -49,7 +50,7 @@ def repair(  # noqa: PLR0913 - the pieces of one loop, each named
     seed: int,
     progress: Callable[[str], None],
 ) -> pd.DataFrame:
-    """Return one row per training: shown [samples], found and accuracy [shares], misclassified [test samples].
+    """Return what is found and reached while labels are corrected.
 
     Args:
         train: trains a network on a dataset's training split.
@@ -60,68 +61,93 @@ def repair(  # noqa: PLR0913 - the pieces of one loop, each named
         seed: of the order in which the test samples are asked about.
         progress: hears a line per training.
 
+    Returns:
+        shown [samples], found and accuracy [shares], misclassified [test samples]; one row per
+        training.
+
     Raises:
         ValueError: more samples would be shown than there are, or no label is wrong.
     """
-    n_train, n_wrong = len(data.train.y), int(is_wrong.sum())
-    if plan.per_round * plan.rounds > n_train:
-        raise ValueError(
-            f"rounds x per_round must be at most the {n_train} training samples, got {plan.rounds} x {plan.per_round}."
-        )
-    if n_wrong < 1:
-        raise ValueError("is_wrong must mark at least one training label, got none.")
-    is_shown = torch.zeros(n_train, dtype=torch.bool)
+    n_wrong = int(is_wrong.sum())
+    _check(len(data.train.y), n_wrong, plan)
+    is_shown = torch.zeros(len(data.train.y), dtype=torch.bool)
+
     rows = []
     for turn in range(plan.rounds + 1):
-        current = labelled(data, is_wrong & ~is_shown)
+        current = swap(data, is_wrong & ~is_shown)
         model = train(current)
-        predicted = _predicted(model, data.test.x)
+        predicted = in_chunks(model, data.test.x).argmax(1)
         missed = (predicted != data.test.y).nonzero().flatten()
-        found, accuracy = (
-            int((is_wrong & is_shown).sum()) / n_wrong,
-            1 - len(missed) / len(predicted),
-        )
-        rows.append((int(is_shown.sum()), found, accuracy, len(missed)))
+
+        n_shown = int(is_shown.sum())
+        found = int((is_wrong & is_shown).sum()) / n_wrong
+        accuracy = 1 - len(missed) / len(predicted)
+        rows.append((n_shown, found, accuracy, len(missed)))
         progress(
-            f"{rows[-1][0]} shown, {found:.1%} of the wrong labels found, test accuracy {accuracy:.1%}"
+            f"{n_shown} shown, {found:.1%} of the wrong labels found, test accuracy {accuracy:.1%}"
         )
+
         if turn < plan.rounds:
-            asked = (
-                missed if len(missed) else torch.arange(len(predicted))
-            )  # nothing to ask about: ask about all
-            state = np.random.SeedSequence([seed, turn]).generate_state(2).tolist()
-            asked = asked[
-                torch.randperm(len(asked), generator=torch.Generator().manual_seed(state[0]))
-            ]
-            asked = asked[: plan.per_round]
-            question = Question(
-                model=model,
-                data=current,
-                x=data.test.x[asked],
-                target=predicted[asked],
-                seed=state[1],
-            )
-            k = min(n_train, int(is_shown.sum()) + plan.per_round)
-            is_shown[list(shown(rank(question, k), is_shown, plan.per_round))] = True
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+            question = _ask(model, current, predicted, missed, plan.per_round, [seed, turn])
+            # so many that each row names enough samples that were not shown yet
+            k = min(len(is_shown), n_shown + plan.per_round)
+            chosen = choose(rank(question, k), is_shown, plan.per_round)
+            is_shown[list(chosen)] = True
+    return pd.DataFrame(rows, columns=["shown", "found", "accuracy", "misclassified"])
 
 
-def shown(
+def choose(
     ranked: Int[Tensor, "batch k"], is_shown: Bool[Tensor, "n_train"], n: int
 ) -> Iterator[int]:
-    """Yield n training samples: row after row in turn, each the row's first that has not been shown."""
+    """Yield n training samples: row after row in turn, each the row's first that was not shown."""
     gone = set(is_shown.nonzero().flatten().tolist())
-    lists = [iter(row) for row in ranked.tolist()]
+    candidates = [iter(row) for row in ranked.tolist()]
+
     for number in range(n):
-        sample = next((sample for sample in lists[number % len(lists)] if sample not in gone), None)
+        row = candidates[number % len(candidates)]
+        sample = next((sample for sample in row if sample not in gone), None)
         if sample is None:
             raise ValueError(
-                f"ranked must name at least as many samples as are gone, got {ranked.shape[1]} a row."
+                "ranked must name at least as many samples as are gone, "
+                f"got {ranked.shape[1]} a row."
             )
         gone.add(sample)
         yield sample
 
 
-def _predicted(model: Model, x: Float[Tensor, "n *feature"]) -> Int[Tensor, "n"]:
-    """Return the predicted classes."""
-    return in_chunks(model, x).argmax(1)
+def _check(n_train: int, n_wrong: int, plan: Debugging) -> None:
+    """Refuse to show more samples than there are, or to look for nothing."""
+    if plan.per_round * plan.rounds > n_train:
+        raise ValueError(
+            f"rounds x per_round must be at most the {n_train} training samples, "
+            f"got {plan.rounds} x {plan.per_round}."
+        )
+    if n_wrong < 1:
+        raise ValueError("is_wrong must mark at least one training label, got none.")
+
+
+def _ask(  # noqa: PLR0913 - what a question is made of
+    model: Model,
+    data: Dataset,
+    predicted: Int[Tensor, "n_test"],
+    missed: Int[Tensor, "n_missed"],
+    n: int,
+    seed: list[int],
+) -> Question:
+    """Return the question about n misclassified test samples in a random order.
+
+    Without a mistake, all test samples are asked about.
+    """
+    order_seed, ranking_seed = np.random.SeedSequence(seed).generate_state(2).tolist()
+    generator = torch.Generator().manual_seed(order_seed)
+
+    candidates = missed if len(missed) else torch.arange(len(predicted))
+    order = torch.randperm(len(candidates), generator=generator)
+    asked = candidates[order][:n]
+    return Question(
+        model=model,
+        data=data,
+        x=data.test.x[asked],
+        target=predicted[asked],
+        seed=ranking_seed,
+    )

@@ -1,9 +1,9 @@
 """Representer points: an output of the last layer as a sum over the training samples.
 
-Yeh et al. 2018 (yeh2018representer): where the mean loss plus penalty * |theta|^2 is stationary in the last layer
-theta, theta = sum_i alpha_i f_i with alpha_i = -1 / (2 penalty n) dL_i/dphi_i, where phi_i = theta . f_i is the
-pre-activation. Our reconstruction: the last layer is fitted anew to the training labels on the frozen embeddings, in
-float64, with a constant feature in place of the bias.
+Yeh et al. 2018 (yeh2018representer): where the mean loss plus penalty * |theta|^2 is stationary in
+the last layer theta, theta = sum_i alpha_i f_i with alpha_i = -1 / (2 penalty n) dL_i/dphi_i, where
+phi_i = theta . f_i is the pre-activation. Our reconstruction: the last layer is fitted again to the
+training labels on the frozen embeddings, in float64, with a constant feature in place of the bias.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor, nn
 
+# of the optimiser
 MAX_STEPS = 500
-TOLERANCE = 1e-9  # largest entry of the gradient at the end
+# largest entry of the gradient at the end
+TOLERANCE = 1e-9
 
 
 def with_constant(embedding: Float[Tensor, "n width"]) -> Float64[Tensor, "n width1"]:
@@ -24,7 +26,9 @@ def with_constant(embedding: Float[Tensor, "n width"]) -> Float64[Tensor, "n wid
 def last_layer(
     f: Float64[Tensor, "n width"], y: Int[Tensor, "n"], n_classes: int, penalty: float
 ) -> Float64[Tensor, "n_classes width"]:
-    """Return the layer that minimises the mean cross-entropy plus penalty * its squared norm; the problem is convex.
+    """Return the layer that minimises the mean cross-entropy plus penalty * its squared norm.
+
+    The problem is convex.
 
     Raises:
         ValueError: a penalty that is not positive.
@@ -32,6 +36,7 @@ def last_layer(
     """
     if not penalty > 0:
         raise ValueError(f"penalty must be positive, got {penalty}.")
+
     theta = torch.zeros(n_classes, f.shape[1], dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.LBFGS(
         [theta],
@@ -44,14 +49,17 @@ def last_layer(
 
     def loss() -> Tensor:
         optimiser.zero_grad()
-        total = nn.functional.cross_entropy(f @ theta.T, y) + penalty * theta.square().sum()
+        entropy = nn.functional.cross_entropy(f @ theta.T, y)
+        total = entropy + penalty * theta.square().sum()
         total.backward()
         return total
 
     with torch.enable_grad():
         optimiser.step(loss)
+        # once more, for the gradient at the end
         loss()
-    slope = theta.grad.abs().max().item() if theta.grad is not None else float("nan")
+
+    slope = float("nan") if theta.grad is None else theta.grad.abs().max().item()
     if not slope <= 1e3 * TOLERANCE:
         raise FloatingPointError(
             f"The last layer did not reach a minimum (gradient {slope:.1e}); raise penalty."
@@ -66,5 +74,7 @@ def representer_values(
     penalty: float,
 ) -> Float64[Tensor, "n n_classes"]:
     """Return alpha: sum_i alpha_i f_i . f is the pre-activation theta . f of any f."""
-    slope = (f @ theta.T).softmax(1) - nn.functional.one_hot(y, len(theta)).double()
+    probability = (f @ theta.T).softmax(1)
+    label = nn.functional.one_hot(y, len(theta))
+    slope = probability - label.double()
     return -slope / (2 * penalty * len(f))

@@ -1,238 +1,221 @@
-"""Shares of every network → tables, figures and sentences on how interactions differ between architectures."""
+"""Shares of every network → tables, figures and the page on how interactions differ."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from gpex_bench.plots import Drawing
-from gpex_bench.statistics.seeds import Difference, difference
-from gpex_bench.studies.answer import Answer
+from gpex_bench.statistics.seeds import difference
+from gpex_bench.studies.answer import Answer, page
 from gpex_bench.studies.interactions import contrasts
-from gpex_bench.studies.interactions.contrasts import CHOICES, PAIRS, SCORES
-from gpex_bench.studies.interactions.figure import share_rows
+from gpex_bench.studies.interactions.contrasts import CHOICES, NOT_SIGNIFICANT, PAIRS, SCORES
+from gpex_bench.studies.interactions.figure import draw_shares
 from gpex_bench.studies.interactions.plan import Interactions
 from gpex_bench.tables.columns import LEVEL
 from gpex_bench.tables.order import ordered, records
-from gpex_bench.tables.words import number
 
-WORDS = {"interaction": "interaction share", "background": "background's share"}
-PROTOCOL = (
-    "Our reconstruction (anonymous2022sbsa): the object that the data were planted with, and all else, are cut into "
-    "{parts} regions each. The interaction share of an image is 1 minus the sum of the first-order Sobol indices of "
-    "the regions, the background's share its part of the sum of the total indices. The slope per step is Theil-Sen's, "
-    "of each image and training seed. A change is told where both paired tests of these slopes agree at the 5 % level: "
-    "over the images (Wilcoxon's), after Holm's correction for the {choices} combinations, and over the {seeds} "
-    "training seeds (t test, not corrected); with so few seeds 'not told' does not mean 'equal'. A slope depends on a "
-    "choice where the paired difference between two of its options is told over the images (Wilcoxon's test, Holm's "
-    "correction), which is about these trained networks. Binary masks are exact; continuous ones are sampled with "
-    "{points} base points an image, and their intervals are the wider for it. "
-    "Written by rule from table.csv, changes.csv, choices.csv and networks.csv."
-)
+LABELS = {"interaction": "interaction share", "background": "background's share"}
 
 
-def interactions(shares: pd.DataFrame, accuracies: pd.DataFrame, plan: Interactions) -> Answer:
-    """Return what all networks together say.
+def answer(shares: pd.DataFrame, accuracies: pd.DataFrame, plan: Interactions) -> Answer:
+    """Return how interactions differ between networks.
 
     Args:
-        shares: frames of `decompose` with dataset, model and seed in front.
-        accuracies: dataset, model, seed, test_accuracy, attacked_accuracy, attack_radius, n_attacked.
-        plan: of the experiment.
+        shares: frames of `measure.decompose` with dataset, model and seed in front.
+        accuracies: dataset, model, seed, test_accuracy, attacked_accuracy, attack_radius,
+            n_attacked.
+        plan: of the study.
     """
-    table, networks = contrasts.summary(shares), _networks(shares, accuracies)
-    changes, choices = (
-        ask(shares, plan.ladder, plan.twins) for ask in (contrasts.compared, contrasts.dependence)
-    )
+    table = contrasts.summarise(shares)
+    changes = contrasts.compare_networks(shares, plan.ladder, plan.twins)
+    choices = contrasts.compare_choices(shares, plan.ladder, plan.twins)
+    networks = summarise_networks(shares, accuracies)
+
     drawings: dict[str, Drawing] = {}
-    said: list[str] = []
-    for dataset, own in networks.groupby("dataset", sort=False):
+    datasets = []
+    for dataset, own_networks in networks.groupby("dataset", sort=False):
+        stem = str(dataset)
         means = table[table["dataset"] == dataset]
-        drawings[str(dataset)] = share_rows(means[means["score"] != PAIRS], own)
-        said += [
-            _about(str(dataset), own),
-            _robust(own, accuracies[accuracies["dataset"] == dataset], plan),
-        ]
-        said += [*_answers(str(dataset), changes[changes["dataset"] == dataset], choices)]
-        said += [_spread(str(dataset), means), _pairs(str(dataset), means)]
-    how = PROTOCOL.format(
-        parts=plan.sides**2,
-        choices=len(plan.outputs) * len(plan.fills) * len(plan.masks),
-        seeds=shares["seed"].nunique(),
-        points=plan.points,
-    )
-    others = {"changes": changes, "choices": choices, "networks": networks}
+        drawings[stem] = draw_shares(means[means["score"] != PAIRS], own_networks)
+
+        own_changes = changes[changes["dataset"] == dataset]
+        comparisons = count_changes(own_changes, choices[choices["dataset"] == dataset])
+        own_accuracies = accuracies[accuracies["dataset"] == dataset]
+        datasets.append(
+            {
+                "dataset": stem,
+                "comparisons": comparisons,
+                "changed": [row for row in comparisons if row["n_changed"]],
+                "networks": _network_rows(own_networks, means),
+                "gap": own_networks["test_accuracy"].max() - own_networks["test_accuracy"].min(),
+                "robustness": compare_robustness(own_accuracies, plan.twins),
+                "spreads": compare_spreads(means),
+            }
+        )
+
     return Answer(
         table=ordered(table),
-        tables={name: ordered(part) for name, part in others.items()},
+        tables={
+            "changes": ordered(changes),
+            "choices": ordered(choices),
+            "networks": ordered(networks),
+        },
         drawings=drawings,
-        sentences="\n\n".join(filter(None, [*said, how])) + "\n",
+        sentences=page(
+            "interactions",
+            plan=plan,
+            datasets=datasets,
+            n_seeds=shares["seed"].nunique(),
+            n_combinations=len(plan.outputs) * len(plan.fills) * len(plan.masks),
+            equally_sure=contrasts.EQUALLY_SURE,
+        ),
     )
 
 
-def _networks(shares: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
-    """Return accuracies over the seeds (on all test images; under attack), and the mean probability of the label."""
+def summarise_networks(shares: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
+    """Return how good every network is.
+
+    Accuracies over the seeds on all test images and under attack, and the mean probability of the
+    label on the images that are compared.
+    """
     place = ["dataset", "model"]
     by_network = accuracies.groupby(place, sort=False)
-    frame = by_network["test_accuracy"].agg(test_accuracy="mean", lowest="min", highest="max")
-    under = by_network["attacked_accuracy"].agg(
-        attacked_accuracy="mean", attacked_lowest="min", attacked_highest="max"
-    )
-    frame = frame.join(under).join(by_network[["attack_radius", "n_attacked"]].first())
+
+    plain = by_network["test_accuracy"]
+    frame = plain.agg(test_accuracy="mean", lowest="min", highest="max")
+
+    attacked = by_network["attacked_accuracy"]
+    columns = {"attacked_accuracy": "mean", "attacked_lowest": "min", "attacked_highest": "max"}
+    frame = frame.join(attacked.agg(**columns))
+    frame = frame.join(by_network[["attack_radius", "n_attacked"]].first())
+
     frame["probability"] = shares.groupby(place)["probability"].mean()
     frame["n_images"] = shares.groupby(place)["sample"].nunique()
     return frame.reset_index()
 
 
-def _about(dataset: str, networks: pd.DataFrame) -> str:
-    """Say which images are compared, and how good the networks are: a difference of that kind is a confound."""
-    each = ", ".join(
-        f"{row['model']} {100 * row['test_accuracy']:.1f} % (lowest seed {100 * row['lowest']:.1f} %; "
-        f"{number(row['probability'])})"
-        for row in records(networks)
-    )
-    gap = networks["test_accuracy"].max() - networks["test_accuracy"].min()
-    return (
-        f"{dataset}: compared are the first {networks['n_images'].max()} test images that all networks classify "
-        "correctly with every seed. Test accuracy (lowest seed; mean probability of the label on these images): "
-        f"{each}. The accuracies differ by up to {100 * gap:.1f} points; how sure a network is moves its shares, so "
-        "that changes are also given for images of which the compared networks are about equally sure."
-    )
+def count_changes(changes: pd.DataFrame, choices: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return, for each score and question of a dataset, under which combinations shares change.
+
+    Args:
+        changes: of one dataset, as `contrasts.compare_networks` makes it.
+        choices: of the same dataset, as `contrasts.compare_choices` makes it.
+
+    Returns:
+        up, down and unclear (names of combinations), their number `n`, the smallest and the largest
+        slope, what the slope depends on, and how many changes hold among images of equal certainty.
+    """
+    rows = []
+    for (score, question), part in changes.groupby(["score", "question"], sort=False):
+        slopes = part["slope_per_step"].dropna()
+        own = (choices["score"] == score) & (choices["question"] == question)
+
+        counted = {
+            "question": question,
+            "label": LABELS[str(score)],
+            "n": len(part),
+            "up": _combinations(part[part["change"] == "up"]),
+            "down": _combinations(part[part["change"] == "down"]),
+            "unclear": _combinations(part[part["change"] == NOT_SIGNIFICANT]),
+            "is_known": bool(len(slopes)),
+            "least": slopes.min(),
+            "most": slopes.max(),
+            "depends": records(choices[own & choices["depends"]]),
+        }
+        rows.append(counted | _count_kept(part))
+    return rows
 
 
-def _robust(networks: pd.DataFrame, accuracies: pd.DataFrame, plan: Interactions) -> str:
-    """Say how much of the accuracy is left under attack, and whether the twins withstand more."""
-    radius, n_attacked = networks["attack_radius"].max(), networks["n_attacked"].max()
-    if not radius > 0:
-        return ""
-    each = ", ".join(
-        f"{row['model']} {100 * row['attacked_accuracy']:.1f} % (lowest seed {100 * row['attacked_lowest']:.1f} %)"
-        for row in records(networks)
-    )
-    dataset = networks["dataset"].iloc[0]
-    parts = [
-        f"{dataset}: accuracy on the first {n_attacked} test images under attack (projected gradient ascent, 10 steps, "
-        f"each entry by at most {radius:g}): {each}."
-    ]
-    of = accuracies.pivot(index="seed", columns="model", values="attacked_accuracy")
-    return " ".join(
-        [
-            *parts,
-            *(_withstands(own, plain, difference(of[own], of[plain])) for own, plain in plan.twins),
-        ]
-    )
+def compare_robustness(
+    accuracies: pd.DataFrame, twins: Sequence[Sequence[str]]
+) -> list[dict[str, Any]]:
+    """Return whether robust twins withstand more than plain ones: a t test over the seeds.
 
+    Args:
+        accuracies: of one dataset: model, seed, attacked_accuracy, attack_radius.
+        twins: pairs of a robust model and its plain twin.
 
-def _withstands(own: str, plain: str, gap: Difference) -> str:
-    """Say whether a twin is more robust than its plain one: only then is their comparison about robustness."""
-    ends = f", {100 * gap.low:.1f} to {100 * gap.high:.1f}" if gap.n_seeds > 1 else ""
-    measured = f"(difference {100 * gap.mean:.1f} points{ends}; t test over the seeds)"
-    if gap.mean > 0 and gap.p_value < LEVEL:
-        return f"{own} withstands more than {plain} {measured}."
-    return f"That {own} withstands more than {plain} is not told {measured}: comparing them is no test of robustness."
+    Returns:
+        One record for each pair; none where nothing was attacked.
+    """
+    if not accuracies["attack_radius"].max() > 0:
+        return []
+    by_seed = accuracies.pivot(index="seed", columns="model", values="attacked_accuracy")
 
-
-def _answers(dataset: str, changes: pd.DataFrame, choices: pd.DataFrame) -> list[str]:
-    """Return one sentence for each score and question."""
-    said = []
-    for (score, question), rows in changes.groupby(["score", "question"], sort=False):
-        by = {change: [_name(row) for row in part] for change, part in _grouped(rows).items()}
-        n = len(rows)
-        counts = [
-            f"{words} under {'all' if len(names) == n else f'{len(names)} of'} {n} combinations"
-            + (f" ({'; '.join(names)})" if len(names) < n else "")
-            for change, words in (
-                ("up", "rises"),
-                ("down", "falls"),
-                ("not told", "shows no clear change"),
-            )
-            if (names := by.get(change))
-        ]
-        steps = rows["slope_per_step"].dropna()
-        least, most = number(steps.min()), number(steps.max())
-        reach = f"slope per step from {least} to {most}" if len(steps) else "nothing to compare"
-        lead = f"{dataset}, {question}: the {WORDS[str(score)]}"
-        asked = pd.Series((dataset, score, question), index=contrasts.QUESTION)
-        own = choices[choices[list(contrasts.QUESTION)].eq(asked).all(axis=1)]
-        said.append(f"{lead} {', '.join(counts)}; {reach}{_depends(own)}. {_matched(rows)}")
-    return said
-
-
-def _grouped(rows: pd.DataFrame) -> Mapping[str, list[dict[str, Any]]]:
-    """Return the rows of each kind of change."""
-    return {str(change): records(part) for change, part in rows.groupby("change", sort=False)}
-
-
-def _name(row: Mapping[str, Any]) -> str:
-    """Return a combination as it is called in a sentence."""
-    return ", ".join(str(row[choice]) for choice in CHOICES)
-
-
-def _depends(choices: pd.DataFrame) -> str:
-    """Say on which choices the slope depends: where two options of one differ, image by image."""
-    if choices.empty:
-        return ""
-    told = choices[choices["depends"]]
-    each = [
-        f"the {row['choice']} ({row['second']} minus {row['first']} {number(row['difference'])}, "
-        f"{number(row['low'])} to {number(row['high'])})"
-        for row in records(told)
-    ]
-    if each:
-        return f"; it depends on {' and on '.join(each)}"
-    return f"; that it depends on {', '.join(CHOICES[:-1])} or {CHOICES[-1]} is not told"
-
-
-def _matched(rows: pd.DataFrame) -> str:
-    """Say whether the changes that were told are there among images of which the networks are equally sure."""
-    told = rows[rows["change"] != "not told"]
-    if told.empty:
-        return "No change was told, so there is none to check on images of equal certainty."
-    enough = told[told["n_matched"] >= 2]
-    keeps = np.where(
-        enough["slope_per_step"] > 0, enough["matched_low"] > 0, enough["matched_high"] < 0
-    )
-    n_same = int(keeps.sum())
-    few, many = told["n_matched"].min(), told["n_matched"].max()
-    counted = f"{few}" if few == many else f"{few} to {many}"
-    return (
-        f"Among the {counted} images on which the networks' probabilities differ by at most "
-        f"{contrasts.EQUALLY_SURE:g}, {n_same} of these {len(told)} changes keep{'s' if n_same == 1 else ''} "
-        "direction and an interval without 0."
-    )
-
-
-def _spread(dataset: str, table: pd.DataFrame) -> str:
-    """Say how far the choices move a network's number, beside how far the networks lie apart."""
-    said = []
-    for score in SCORES:
-        means = table[table["score"] == score].pivot_table(
-            index="model", columns=list(CHOICES), values="mean", sort=False
+    rows = []
+    for robust, plain in twins:
+        gap = difference(by_seed[robust], by_seed[plain])
+        rows.append(
+            {
+                "robust": robust,
+                "plain": plain,
+                "mean": gap.mean,
+                "low": gap.low,
+                "high": gap.high,
+                "has_interval": gap.n_seeds > 1,
+                "is_more_robust": gap.mean > 0 and gap.p_value < LEVEL,
+            }
         )
+    return rows
+
+
+def compare_spreads(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return how far combinations move a network's share, and how far networks are apart.
+
+    Both are medians: over the networks, and over the combinations.
+    """
+    rows = []
+    for score in SCORES:
+        own = table[table["score"] == score]
+        means = own.pivot_table(index="model", columns=list(CHOICES), values="mean", sort=False)
         if means.empty:
             continue
-        across = (means.max(axis=1) - means.min(axis=1)).median()
-        apart = (means.max() - means.min()).median()
-        said.append(
-            f"the {WORDS[score]} of one network moves by {number(across)} between combinations, and under one "
-            f"combination the networks lie {number(apart)} apart (medians)"
+
+        between_combinations = means.max(axis=1) - means.min(axis=1)
+        between_networks = means.max() - means.min()
+        rows.append(
+            {
+                "label": LABELS[score],
+                "between_combinations": between_combinations.median(),
+                "between_networks": between_networks.median(),
+            }
         )
-    return f"{dataset}: {'; '.join(said)}."
+    return rows
 
 
-def _pairs(dataset: str, table: pd.DataFrame) -> str:
-    """Say how much of the variance is due to pairs of a region of the object and one of the background."""
-    rows = table[table["score"] == PAIRS]
-    if rows.empty:
-        return ""
-    each = ", ".join(
-        f"{model} {number(part['mean'].min())} to {number(part['mean'].max())}"
-        for model, part in rows.groupby("model", sort=False)
-    )
-    return (
-        f"{dataset}: what a region of the object and one of the background do only together has this share of the "
-        f"variance, summed over these pairs (exact second-order indices of binary masks, over their "
-        f"{len(rows[['output', 'fill']].drop_duplicates())} combinations): {each}."
-    )
+def _combinations(rows: pd.DataFrame) -> list[str]:
+    """Return the combinations of these rows, as they are called on the page."""
+    return [", ".join(names) for names in rows[list(CHOICES)].to_numpy().tolist()]
+
+
+def _count_kept(rows: pd.DataFrame) -> dict[str, Any]:
+    """Return how many changes hold among images of which the networks are equally sure.
+
+    A change holds if its direction is the same there, with an interval without 0.
+    """
+    changed = rows[rows["change"] != NOT_SIGNIFICANT]
+    matched = changed[changed["n_matched"] >= 2]
+    is_up = matched["slope_per_step"] > 0
+    is_kept = np.where(is_up, matched["matched_low"] > 0, matched["matched_high"] < 0)
+    return {
+        "n_changed": len(changed),
+        "n_kept": int(is_kept.sum()),
+        "fewest_matched": changed["n_matched"].min(),
+        "most_matched": changed["n_matched"].max(),
+    }
+
+
+def _network_rows(networks: pd.DataFrame, table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the networks of a dataset, with the range of each share over the combinations."""
+    rows = []
+    for network in records(networks):
+        own = table[table["model"] == network["model"]]
+        for score in (*SCORES, PAIRS):
+            means = own.loc[own["score"] == score, "mean"]
+            network |= {f"{score}_least": means.min(), f"{score}_most": means.max()}
+        rows.append(network)
+    return rows

@@ -1,17 +1,22 @@
-"""Do shares differ between networks? Paired by image and by training seed, under every combination of choices.
+"""Do shares differ between networks? Paired by image and seed, under every combination of choices.
 
-All is about one statistic: the slope per step of an image and a training seed. A change is told where two tests agree
-at the 5 % level: image by image (means over the seeds, Wilcoxon's test of `inference.pairs`, Holm's correction over the
-combinations of a question), which is about these networks on other images; and seed by seed (means over the images, t
-test of `seed_pairs`), which is about other trainings. That one combination tells a change and another does not is no
-evidence that they differ: `dependence` tests the difference. How sure a network is moves its shares, so each change is
-also given for the images of which the compared networks are about equally sure.
+All is about one statistic: the slope per step of an image and a training seed. A change is
+significant where two tests agree at the 5 % level:
+
+- image by image: means over the seeds, Wilcoxon's test, Holm's correction over the combinations of
+  a question. This is about these networks on other images.
+- seed by seed: means over the images, t test. This is about other trainings.
+
+That a change is significant under one combination and not under another is no evidence that the two
+differ: `compare_choices` tests the difference. How sure a network is moves its shares, so each
+change is also given for the images of which the compared networks are about equally sure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,218 +26,274 @@ from gpex_bench.statistics.pairs import holm, signed_rank
 from gpex_bench.statistics.seeds import difference
 from gpex_bench.tables.columns import LEVEL
 from gpex_bench.tables.order import groups
+from gpex_bench.types import value
 
 SCORES = ("interaction", "background")
-PAIRS = "object_background"  # of the table only: known for binary masks alone
+# of the table only: known for binary masks alone
+PAIRS = "object_background"
 CHOICES = ("output", "fill", "mask")
-EQUALLY_SURE = 0.05  # largest difference of the probabilities of a label between compared networks
-SUMMARY = (
-    "dataset",
-    *CHOICES,
-    "score",
-    "model",
-    "mean",
-    "low",
-    "high",
-    "seed_sd",
-    "n_images",
-    "n_seeds",
-)
-TESTED = (
-    "slope_per_step",
-    "low",
-    "high",
-    "p_images",
-    "seed_low",
-    "seed_high",
-    "p_seeds",
-    "n_images",
-    "n_seeds",
-)
-MATCHED = ("matched_slope", "matched_low", "matched_high", "n_matched")
 QUESTION = ("dataset", "score", "question")
-DEPENDENCE = (
-    *QUESTION,
-    "choice",
-    "first",
-    "second",
-    "difference",
-    "low",
-    "high",
-    "p_images",
-    "n_images",
-    "depends",
-)
+# largest difference of the probabilities of a label between networks that are equally sure
+EQUALLY_SURE = 0.05
+NOT_SIGNIFICANT = "not significant"
 
 
-def summary(shares: pd.DataFrame) -> pd.DataFrame:
-    """Return mean and 95 % interval over the images (means over the seeds) of every network and combination.
+@value
+class Slopes:
+    """How a share changes from a network to the next, under one combination of choices."""
+
+    # dataset, score, question
+    question: dict[str, str]
+    # output, fill, mask
+    choice: dict[str, str]
+    # [image, seed]; images without a slope for some seed are left out
+    slopes: pd.DataFrame
+    # means over the seeds, of images of which the networks are about equally sure
+    matched: np.ndarray
+
+
+def summarise(shares: pd.DataFrame) -> pd.DataFrame:
+    """Return mean and 95 % interval of every network and combination.
+
+    Intervals are over the images, of means over the seeds.
 
     Args:
-        shares: dataset, model, seed, sample, output, fill, mask, interaction, background, object_background; NaN where
-            there is none.
+        shares: dataset, model, seed, sample, output, fill, mask, interaction, background,
+            object_background; NaN where there is none.
     """
-    rows = []
-    for (dataset, *choice), block in groups(shares, ["dataset", *CHOICES]):
+    columns = ["dataset", *CHOICES, "score", "model", "mean", "low", "high"]
+    columns += ["seed_sd", "n_images", "n_seeds"]
+    rows: list[dict[str, Any]] = []
+    for (dataset, *options), block in groups(shares, ["dataset", *CHOICES]):
+        key = {"dataset": dataset} | dict(zip(CHOICES, options, strict=True))
         for score in (*SCORES, PAIRS):
-            for model, part in block.dropna(subset=[score]).groupby("model", sort=False):
-                images = part.groupby("sample")[score].mean().to_numpy()
+            known = block.dropna(subset=[score])
+            for model, part in known.groupby("model", sort=False):
+                images = part.groupby("sample")[score].mean()
                 seeds = part.groupby("seed")[score].mean()
-                ends = (float(images.mean()), *_interval(images, str(dataset)))
-                rows.append(
-                    (
-                        dataset,
-                        *choice,
-                        score,
-                        model,
-                        *ends,
-                        seeds.std(ddof=1),
-                        len(images),
-                        len(seeds),
-                    )
-                )
-    return pd.DataFrame(rows, columns=list(SUMMARY))
+                of_model = {
+                    "score": score,
+                    "model": model,
+                    "seed_sd": seeds.std(ddof=1),
+                    "n_images": len(images),
+                    "n_seeds": len(seeds),
+                }
+                mean = _mean_of_images(images.to_numpy(), str(dataset))
+                rows.append(key | of_model | mean)
+
+    return pd.DataFrame(rows, columns=columns)
 
 
-def compared(
+def compare_networks(
     shares: pd.DataFrame, ladder: Sequence[str], twins: Sequence[Sequence[str]]
 ) -> pd.DataFrame:
-    """Return how shares change along a ladder of networks (slope per step), and from a twin to another.
+    """Return how shares change along a ladder of networks, and from a plain twin to a robust one.
 
     Args:
-        shares: likewise, with the column `probability`.
+        shares: as for `summarise`, with the column `probability`.
         ladder: models in order.
         twins: pairs of a model and the one that it is compared with.
 
     Returns:
-        One row per dataset, score, question and combination. `change` is up, down or "not told".
+        One row per dataset, score, question and combination, with the slope per step. `change` is
+        up, down or "not significant".
     """
-    rows = [
-        (*place, *choice, *_tested(slopes, place[0]), *_mean(equal, place[0]), len(equal))
-        for place, choice, slopes, equal in _asked(shares, ladder, twins)
-    ]
-    table = _corrected(pd.DataFrame(rows, columns=[*QUESTION, *CHOICES, *TESTED, *MATCHED]))
-    is_told = (table["p_images"] < LEVEL) & (table["p_seeds"] < LEVEL)
-    table["change"] = np.where(
-        is_told, np.where(table["slope_per_step"] > 0, "up", "down"), "not told"
-    )
+    rows = []
+    for found in _all_slopes(shares, ladder, twins):
+        dataset = found.question["dataset"]
+        matched = _mean_of_images(found.matched, dataset)
+        of_matched = {
+            "matched_slope": matched["mean"],
+            "matched_low": matched["low"],
+            "matched_high": matched["high"],
+            "n_matched": len(found.matched),
+        }
+        tests = _test(found.slopes, dataset)
+        rows.append(found.question | found.choice | tests | of_matched)
+
+    table = _corrected(pd.DataFrame(rows))
+    is_significant = (table["p_images"] < LEVEL) & (table["p_seeds"] < LEVEL)
+    direction = np.where(table["slope_per_step"] > 0, "up", "down")
+    table["change"] = np.where(is_significant, direction, NOT_SIGNIFICANT)
     return table
 
 
-def dependence(
+def compare_choices(
     shares: pd.DataFrame, ladder: Sequence[str], twins: Sequence[Sequence[str]]
 ) -> pd.DataFrame:
     """Return whether the slopes of a question depend on the output, on the fill and on the mask.
 
-    Every two options of a choice are compared image by image: means over the seeds and over the options of the other
-    choices, Wilcoxon's test, Holm's correction over the comparisons of a question.
+    Every two options of a choice are compared image by image: means over the seeds and over the
+    options of the other choices, Wilcoxon's test, Holm's correction over the comparisons of a
+    question.
 
     Args:
-        shares: as for `compared`.
+        shares: as for `compare_networks`.
         ladder: models in order.
         twins: pairs of a model and the one that it is compared with.
     """
-    held: dict[tuple, dict[tuple, pd.Series]] = {}
-    for place, choice, slopes, _ in _asked(shares, ladder, twins):
-        held.setdefault(place, {})[choice] = slopes.mean(axis=1)
-    rows: list[tuple] = []
-    for place, by_choice in held.items():
-        images = pd.DataFrame(by_choice).dropna()
-        images.columns = pd.MultiIndex.from_tuples(by_choice, names=CHOICES)
-        for name in CHOICES:
-            options = images.T.groupby(level=name, sort=False).mean().T
+    columns = [*QUESTION, "choice", "first", "second"]
+    columns += ["difference", "low", "high", "p_images", "n_images"]
+    rows: list[dict[str, Any]] = []
+    for question, images in _by_question(_all_slopes(shares, ladder, twins)):
+        for choice in CHOICES:
+            options = images.T.groupby(level=choice, sort=False).mean().T
             for first, second in combinations(options, 2):
                 gap = (options[second] - options[first]).to_numpy(float)
-                rows.append(
-                    (*place, name, first, second, *_mean(gap, place[0]), _chance(gap), len(gap))
-                )
-    table = _corrected(pd.DataFrame(rows, columns=list(DEPENDENCE[:-1])))
+                mean = _mean_of_images(gap, question["dataset"])
+                compared = {
+                    "choice": choice,
+                    "first": first,
+                    "second": second,
+                    "difference": mean["mean"],
+                    "low": mean["low"],
+                    "high": mean["high"],
+                    "p_images": _p_value_of_images(gap),
+                    "n_images": len(gap),
+                }
+                rows.append(question | compared)
+
+    table = _corrected(pd.DataFrame(rows, columns=columns))
     table["depends"] = table["p_images"] < LEVEL
     return table
 
 
-def _asked(
+# --- slopes ---
+
+
+def _all_slopes(
     shares: pd.DataFrame, ladder: Sequence[str], twins: Sequence[Sequence[str]]
-) -> Iterator[tuple[tuple[str, str, str], tuple, pd.DataFrame, np.ndarray]]:
-    """Yield (dataset, score, question), combination, slopes [image, seed], slopes of images of like certainty."""
-    questions = [(" → ".join(ladder), list(ladder))] + [
-        (f"{plain} → {own}", [plain, own]) for own, plain in twins
-    ]
+) -> Iterator[Slopes]:
+    """Yield the slopes of every dataset, score, question and combination."""
+    questions = {" → ".join(ladder): list(ladder)}
+    for robust, plain in twins:
+        questions[f"{plain} → {robust}"] = [plain, robust]
+
     for (dataset,), block in groups(shares, ["dataset"]):
         for score in SCORES:
-            for question, models in questions:
-                known = block[block["model"].isin(models)]
-                for choice, part in known.groupby(list(CHOICES), sort=False):
-                    slopes, is_matched = _slopes(part, score, models)
-                    equal = slopes[is_matched].groupby("sample").mean().to_numpy()
-                    complete = slopes.unstack(
-                        "seed"
-                    ).dropna()  # each seed's mean is over the same images
-                    yield (str(dataset), score, question), choice, complete, equal
+            for question, models in questions.items():
+                of_models = block[block["model"].isin(models)]
+                asked = {"dataset": str(dataset), "score": score, "question": question}
+                for options, part in of_models.groupby(list(CHOICES), sort=False):
+                    choice = dict(zip(CHOICES, options, strict=True))
+                    yield _slopes(part, models, asked, choice)
+
+
+def _slopes(
+    part: pd.DataFrame, models: Sequence[str], question: dict[str, str], choice: dict[str, str]
+) -> Slopes:
+    """Return the slopes of one question under one combination."""
+    keys = ["sample", "seed"]
+    share = part.pivot_table(index=keys, columns="model", values=question["score"])
+    share = share.reindex(columns=list(models)).dropna()
+    slopes = pd.Series(_slope(share.to_numpy(float)), index=share.index, dtype=float)
+
+    probability = part.pivot_table(index=keys, columns="model", values="probability")
+    apart = probability.max(axis=1) - probability.min(axis=1)
+    is_matched = apart.reindex(share.index) <= EQUALLY_SURE
+
+    return Slopes(
+        question=question,
+        choice=choice,
+        # each seed's mean is over the same images
+        slopes=slopes.unstack("seed").dropna(),
+        matched=slopes[is_matched].groupby("sample").mean().to_numpy(),
+    )
+
+
+def _slope(numbers: np.ndarray) -> np.ndarray:
+    """Return the Theil-Sen slope of each row along the columns (sen1968estimates)."""
+    first, second = np.triu_indices(numbers.shape[1], 1)
+    rise = numbers[:, second] - numbers[:, first]
+    steps = second - first
+    return np.median(rise / steps, axis=1)
+
+
+def _by_question(every: Iterator[Slopes]) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
+    """Yield each question with its slopes [image, combination], means over the seeds."""
+    questions: dict[tuple[str, ...], list[Slopes]] = {}
+    for found in every:
+        question = tuple(found.question.values())
+        questions.setdefault(question, []).append(found)
+
+    for combinations_of_one in questions.values():
+        by_choice = {}
+        for found in combinations_of_one:
+            combination = tuple(found.choice.values())
+            by_choice[combination] = found.slopes.mean(axis=1)
+
+        images = pd.DataFrame(by_choice).dropna()
+        images.columns = pd.MultiIndex.from_tuples(by_choice, names=CHOICES)
+        yield combinations_of_one[0].question, images
+
+
+# --- tests and intervals ---
 
 
 def _corrected(table: pd.DataFrame) -> pd.DataFrame:
     """Correct the p values of each question for their number (holm1979simple)."""
-    by_question = table.groupby(list(QUESTION), sort=False)["p_images"]
-    table["p_images"] = by_question.transform(
-        lambda p_values: holm(p_values.fillna(1.0).to_numpy())
-    )
+
+    def correct(p_values: pd.Series) -> np.ndarray:
+        known = p_values.fillna(1.0)
+        return holm(known.to_numpy())
+
+    by_question = table.groupby(list(QUESTION), sort=False)
+    table["p_images"] = by_question["p_images"].transform(correct)
     return table
 
 
-def _slopes(part: pd.DataFrame, score: str, models: Sequence[str]) -> tuple[pd.Series, pd.Series]:
-    """Return the slope of each image and seed, and whether the networks are about equally sure there."""
-    wide, sure = (
-        part.pivot_table(index=["sample", "seed"], columns="model", values=value)
-        for value in (score, "probability")
-    )
-    wide = wide.reindex(columns=list(models)).dropna()
-    apart = (sure.max(axis=1) - sure.min(axis=1)).reindex(wide.index)
-    return pd.Series(
-        _slope(wide.to_numpy(float)), index=wide.index, dtype=float
-    ), apart <= EQUALLY_SURE
+def _test(slopes: pd.DataFrame, dataset: str) -> dict[str, Any]:
+    """Return mean, interval and p value over the images, then interval and p value over the seeds.
+
+    NaN for fewer than two images.
+    """
+    n_images = len(slopes)
+    if n_images < 2:
+        unknown = ["slope_per_step", "low", "high", "p_images"]
+        unknown += ["seed_low", "seed_high", "p_seeds"]
+        return dict.fromkeys(unknown, np.nan) | {"n_images": n_images, "n_seeds": 0}
+
+    images = slopes.mean(axis=1).to_numpy()
+    seeds = slopes.mean(axis=0)
+    over_images = _mean_of_images(images, dataset)
+    over_seeds = difference(seeds, 0 * seeds)
+    return {
+        "slope_per_step": over_images["mean"],
+        "low": over_images["low"],
+        "high": over_images["high"],
+        "p_images": _p_value_of_images(images),
+        "seed_low": over_seeds.low,
+        "seed_high": over_seeds.high,
+        "p_seeds": over_seeds.p_value,
+        "n_images": n_images,
+        "n_seeds": over_seeds.n_seeds,
+    }
 
 
-def _slope(numbers: np.ndarray) -> np.ndarray:
-    """Return the Theil-Sen slope of each row along the columns (sen1968estimates), as `seed_pairs.trend` has it."""
-    first, second = np.triu_indices(numbers.shape[1], 1)
-    return np.median((numbers[:, second] - numbers[:, first]) / (second - first), axis=1)
+def _p_value_of_images(images: np.ndarray) -> float:
+    """Return the p value of "it is 0" (Wilcoxon's test); NaN for fewer than two images."""
+    if len(images) < 2:
+        return np.nan
+    p_values, _ = signed_rank(images[:, None])
+    return float(p_values[0])
 
 
-def _tested(slopes: pd.DataFrame, dataset: str) -> tuple:
-    """Return mean, interval and p value over the images, then interval and p value over the seeds."""
-    n = len(slopes)
-    if n < 2:
-        return (np.nan,) * 7 + (n, 0)
-    images, seeds = slopes.mean(axis=1).to_numpy(), slopes.mean(axis=0)
-    other = difference(seeds, 0 * seeds)
-    return (
-        *_mean(images, dataset),
-        _chance(images),
-        other.low,
-        other.high,
-        other.p_value,
-        n,
-        other.n_seeds,
-    )
+def _mean_of_images(images: np.ndarray, key: str) -> dict[str, float]:
+    """Return the mean over the images with its 95 % bootstrap interval.
 
+    NaN for no image; the ends are NaN for one.
 
-def _chance(images: np.ndarray) -> float:
-    """Return the p value of "it is 0" over the images (Wilcoxon's test); NaN for fewer than two."""
-    return float(signed_rank(images[:, None])[0][0]) if len(images) > 1 else np.nan
-
-
-def _mean(images: np.ndarray, key: str) -> tuple[float, float, float]:
-    """Return mean and interval over the images; NaN for none."""
-    return (
-        (float(images.mean()), *_interval(images, key)) if len(images) else (np.nan, np.nan, np.nan)
-    )
-
-
-def _interval(images: np.ndarray, key: str) -> tuple[float, float]:
-    """Return the 95 % interval of a mean over images."""
+    Args:
+        images: a number for each image.
+        key: decides the draws of the bootstrap.
+    """
     n = len(images)
-    if n < 2:
-        return np.nan, np.nan
-    low, high = percentile_interval(resampled_means(images[:, None], counts(key, n)), n)
-    return float(low[0]), float(high[0])
+    if n == 0:
+        return {"mean": np.nan, "low": np.nan, "high": np.nan}
+    mean = float(images.mean())
+    if n == 1:
+        return {"mean": mean, "low": np.nan, "high": np.nan}
+
+    means = resampled_means(images[:, None], counts(key, n))
+    low, high = percentile_interval(means, n)
+    return {"mean": mean, "low": float(low[0]), "high": float(high[0])}

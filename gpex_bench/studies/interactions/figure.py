@@ -1,10 +1,10 @@
-"""Interaction and background shares of networks under every combination of scale, fill and masks."""
+"""Interaction and background shares of networks, for every combination of scale, fill and mask."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,12 +14,15 @@ from gpex_bench.tables.order import records
 from gpex_bench.tables.words import number
 
 TITLES = {"interaction": "interaction share", "background": "share of the background"}
-APART = 0.34  # height of a network's row that its scales share
+# height of a network's row that its scales share
+APART = 0.34
 
 
 @styled
-def share_rows(table: pd.DataFrame, networks: pd.DataFrame) -> Drawing:
-    """Draw one row for each network, one panel for each score and way of masking, one colour for each scale.
+def draw_shares(table: pd.DataFrame, networks: pd.DataFrame) -> Drawing:
+    """Draw one row for each network, one panel for each score and way of masking.
+
+    Each scale of the output has a colour.
 
     Args:
         table: of one dataset: output, fill, mask, score, model, mean, low, high, n_images, n_seeds.
@@ -27,55 +30,83 @@ def share_rows(table: pd.DataFrame, networks: pd.DataFrame) -> Drawing:
     """
     if table.empty:
         raise ValueError("table must hold at least one share, got none.")
-    scores, ways = (
-        list(dict.fromkeys(table["score"])),
-        table[["fill", "mask"]].drop_duplicates().to_numpy().tolist(),
+    scores = list(dict.fromkeys(table["score"]))
+    outputs = list(dict.fromkeys(table["output"]))
+    maskings = table[["fill", "mask"]].drop_duplicates().to_numpy().tolist()
+    models = list(networks["model"])
+
+    width = 2.2 + 2.2 * len(maskings)
+    height = 0.9 + (0.5 + 0.27 * len(models)) * len(scores)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    panels = figure.subplots(
+        len(scores),
+        len(maskings),
+        squeeze=False,
+        sharex="row",
+        sharey=True,
     )
-    outputs, models = list(dict.fromkeys(table["output"])), list(networks["model"])
-    size = (2.2 + 2.2 * len(ways), 0.9 + (0.5 + 0.27 * len(models)) * len(scores))
-    figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(len(scores), len(ways), squeeze=False, sharex="row", sharey=True)
     for row, score in zip(panels, scores, strict=True):
-        for axes, (fill, mask) in zip(row, ways, strict=True):
-            part = table[
-                (table["score"] == score) & (table["fill"] == fill) & (table["mask"] == mask)
-            ]
-            _rows(axes, part, outputs, models)
-            axes.set_title(f"{TITLES[score]}\n{fill} fill, {mask} masks", loc="left", size=8.5)
-    named = [
-        f"{shorten(row['model'])} ({100 * row['test_accuracy']:.0f} %)" for row in records(networks)
-    ]
-    panels[0][0].set_yticks(range(len(models)), named)
-    panels[0][0].set_ylim(len(models) - 0.5, -0.5)
-    handles, labels = panels[0][0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=len(labels), title="scale of the output"
-    )
-    first = table.iloc[0]
-    title = f"Interactions of regions ({first['dataset']}; test accuracy in brackets)"
-    ends = "; ".join(
-        f"{model} {number(part['mean'].min())} to {number(part['mean'].max())}"
-        for model, part in table[table["score"] == scores[0]].groupby("model", sort=False)
-    )
-    alt = (
-        f"Means and 95 % intervals over {first['n_images']} images and {first['n_seeds']} seeds. "
-        f"{TITLES[scores[0]]} over all combinations: {ends}."
-    )
-    return Drawing(figure, title, alt, table)
+        of_score = table[table["score"] == score]
+        for axes, (fill, mask) in zip(row, maskings, strict=True):
+            part = of_score[(of_score["fill"] == fill) & (of_score["mask"] == mask)]
+            _draw_rows(axes, part, outputs, models)
+            title = f"{TITLES[score]}\n{fill} fill, {mask} masks"
+            axes.set_title(title, loc="left", size=8.5)
+
+    corner = panels[0][0]
+    corner.set_yticks(range(len(models)), [_label(row) for row in records(networks)])
+    corner.set_ylim(len(models) - 0.5, -0.5)
+
+    handles, labels = corner.get_legend_handles_labels()
+    place = {"loc": "outside lower center", "ncols": len(labels)}
+    figure.legend(handles, labels, title="scale of the output", **place)
+
+    dataset = table["dataset"].iloc[0]
+    title = f"Interactions of regions ({dataset}; test accuracy in brackets)"
+    return Drawing(figure, title, _alternative_text(table, scores[0]), table)
 
 
-def _rows(axes: Axes, part: pd.DataFrame, outputs: list[str], models: list[str]) -> None:
+def _label(network: dict[str, Any]) -> str:
+    """Return the label of a network's row: its name and accuracy."""
+    return f"{shorten(network['model'])} ({100 * network['test_accuracy']:.0f} %)"
+
+
+def _draw_rows(axes: Axes, part: pd.DataFrame, outputs: list[str], models: list[str]) -> None:
     """Draw the numbers of one panel."""
+    rows = np.arange(len(models))
+    middle = (len(outputs) - 1) / 2
     for place, output in enumerate(outputs):
-        own = part[part["output"] == output].set_index("model").reindex(models)
-        height = [row + APART * (place - (len(outputs) - 1) / 2) for row in range(len(models))]
-        reach = [(own["mean"] - own["low"]).fillna(0.0), (own["high"] - own["mean"]).fillna(0.0)]
-        style: Mapping[str, Any] = {
-            "color": COLOURS[place],
-            "marker": MARKERS[place],
-            "ms": 4,
-            "elinewidth": 1.1,
-            "capsize": 2,
-        }
-        axes.errorbar(own["mean"], height, xerr=reach, ls="none", label=output, **style)
+        of_output = part[part["output"] == output]
+        own = of_output.set_index("model").reindex(models)
+        below = own["mean"] - own["low"]
+        above = own["high"] - own["mean"]
+        axes.errorbar(
+            own["mean"],
+            rows + APART * (place - middle),
+            xerr=[below.fillna(0.0), above.fillna(0.0)],
+            label=output,
+            color=COLOURS[place],
+            marker=MARKERS[place],
+            ms=4,
+            ls="none",
+            elinewidth=1.1,
+            capsize=2,
+        )
+
     axes.grid(axis="y", visible=False)
+
+
+def _alternative_text(table: pd.DataFrame, score: str) -> str:
+    """Say what the figure shows, for a reader who does not see it."""
+    ends = []
+    of_score = table[table["score"] == score]
+    for model, means in of_score.groupby("model", sort=False)["mean"]:
+        least = number(means.min())
+        most = number(means.max())
+        ends.append(f"{model} {least} to {most}")
+
+    first = table.iloc[0]
+    return (
+        f"Means and 95 % intervals over {first['n_images']} images and {first['n_seeds']} seeds. "
+        f"{TITLES[score]} over all combinations: {'; '.join(ends)}."
+    )

@@ -13,14 +13,15 @@ from gpex_bench.types import value
 class Scene:
     """Images that are cut into regions of an object and of the background."""
 
-    index: Int[
-        Tensor, "batch height width"
-    ]  # which region a pixel belongs to; a region may be empty
+    # which region a pixel belongs to; a region may be empty
+    index: Int[Tensor, "batch height width"]
     is_background: Bool[Tensor, "region"]
 
 
-def scene(mask: Bool[Tensor, "batch channel height width"], sides: int) -> Scene:
-    """Cut the object at its centre, and the rest at the image's centre, into sides x sides regions each.
+def cut(mask: Bool[Tensor, "batch channel height width"], sides: int) -> Scene:
+    """Cut object and background of each image into sides x sides regions each.
+
+    The object is cut at its centre, the background at the image's centre.
 
     Raises:
         ValueError: an image without an object, or one that is all object.
@@ -29,21 +30,35 @@ def scene(mask: Bool[Tensor, "batch channel height width"], sides: int) -> Scene
     size = is_object.flatten(1).sum(1)
     if bool((size == 0).any()) or bool((size == is_object[0].numel()).any()):
         raise ValueError(
-            "mask must mark some pixels of every image and not all, got an image without such a mask."
+            "mask must mark some pixels of every image and not all, "
+            "got an image without such a mask."
         )
-    height, width = is_object.shape[1:]
-    row, column = (
-        torch.arange(height)[:, None].expand(height, width),
-        torch.arange(width).expand(height, width),
+
+    row_part = _part_of_axis(is_object, 1, sides)
+    column_part = _part_of_axis(is_object, 2, sides)
+    part = row_part * sides + column_part
+
+    n_parts = sides**2
+    return Scene(
+        index=torch.where(is_object, part, part + n_parts),
+        is_background=torch.arange(2 * n_parts) >= n_parts,
     )
-    parts = []
-    for axis, place in ((1, row), (2, column)):
-        reach = is_object.any(3 - axis).float()  # rows (columns) that hold some of the object
-        first = reach.argmax(1)[:, None, None]
-        extent = reach.sum(1)[:, None, None]
-        own = ((place - first) * sides / extent).floor().clamp(0, sides - 1)
-        rest = (place * sides // is_object.shape[axis]).expand_as(own)
-        parts.append(torch.where(is_object, own, rest).long())
-    inside = parts[0] * sides + parts[1]
-    index = torch.where(is_object, inside, inside + sides**2)
-    return Scene(index=index, is_background=torch.arange(2 * sides**2) >= sides**2)
+
+
+def _part_of_axis(
+    is_object: Bool[Tensor, "batch height width"], axis: int, sides: int
+) -> Int[Tensor, "batch height width"]:
+    """Return which part, from 0 to sides - 1, each pixel is in along an axis (1: rows)."""
+    length = is_object.shape[axis]
+    place = torch.arange(length)
+    place = place[:, None] if axis == 1 else place[None, :]
+
+    # rows (columns) that hold some of the object
+    is_reached = is_object.any(3 - axis).float()
+    first = is_reached.argmax(1)[:, None, None]
+    extent = is_reached.sum(1)[:, None, None]
+
+    of_object = (place - first) * sides / extent
+    of_object = of_object.floor().clamp(0, sides - 1)
+    of_rest = place * sides // length
+    return torch.where(is_object, of_object, of_rest).long()

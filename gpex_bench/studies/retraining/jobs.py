@@ -17,13 +17,18 @@ def relabel(this: Job) -> None:
     from gpex_bench.studies.retraining.measure import relabel
 
     seed = int(this.wildcards["seed"])
-    architecture = this.config.model(this.wildcards["model"])
-    for name, (model, notes) in relabel(
-        architecture, this.data, _plan(this), seed, this.progress(seed)
-    ).items():
-        artefacts.write_tensors(this.path(name), model.state_dict(), notes)
-        key = {"network": name}
-        this.describe(this.path(name), kind="model", seed=seed, key=key, accuracies=notes)
+    networks = relabel(
+        this.config.model(this.wildcards["model"]),
+        this.data,
+        this.study(Retraining),
+        seed,
+        this.progress(seed),
+    )
+
+    for name, (model, notes) in networks.items():
+        path = this.path(name)
+        artefacts.write_tensors(path, model.state_dict(), notes)
+        this.describe(path, kind="model", seed=seed, key={"network": name}, accuracies=notes)
 
 
 @job
@@ -31,16 +36,18 @@ def retrain(this: Job) -> None:
     """Data, networks → what is lost without what one method points at."""
     from gpex_bench.studies.retraining.measure import NETWORKS, retrain
 
-    seed, method = int(this.wildcards["seed"]), this.wildcards["method"]
+    seed = int(this.wildcards["seed"])
+    method = this.wildcards["method"]
     explainer = this.config.method(method)
     if explainer is None:
         raise ValueError(f"{method} cannot be used; mend it or leave it out.")
+
     table = retrain(
         explainer,
         {name: this.model(this.path(name)) for name in NETWORKS},
         this.config.model(this.wildcards["model"]),
         this.data,
-        plan=_plan(this),
+        plan=this.study(Retraining),
         seed=seed,
         progress=lambda text: log.info("%s %s seed %s: %s", this.name, method, seed, text),
     )
@@ -50,24 +57,18 @@ def retrain(this: Job) -> None:
 
 @job
 def retraining(this: Job) -> None:
-    """Cells of all methods → tables, figures and sentences."""
-    from gpex_bench.studies.retraining.answer import retraining
+    """Cells of all methods → tables, figures and the page."""
+    from gpex_bench.studies.retraining.answer import answer
 
-    cells = pd.concat(
-        [artefacts.read_table(path) for path in this.paths("cells")], ignore_index=True
-    )
-    notes = []
+    tables = [artefacts.read_table(path) for path in this.paths("cells")]
+    cells = pd.concat(tables, ignore_index=True)
+
+    rows = []
     for path in this.paths("networks"):
+        key = artefacts.read_key(path)
         _, accuracies = artefacts.read_tensors(path)
-        notes.append({**artefacts.read_key(path), **accuracies})
-    found = retraining(cells, pd.DataFrame(notes), _plan(this))
-    write(this, found)
+        rows.append(key | accuracies)
+    networks = pd.DataFrame(rows)
 
-
-def _plan(this: Job) -> Retraining:
-    """Return the section `retraining`."""
-    if not isinstance(this.config.study, Retraining):
-        raise ValueError(
-            "This config has no section `retraining`; add one, or do not ask for its files."
-        )
-    return this.config.study
+    plan = this.study(Retraining)
+    write(this, answer(cells, networks, plan))

@@ -9,7 +9,7 @@ from gpex_bench.types import Attribution, Explainer, Study, settings
 
 @settings
 class Retraining(Study):
-    """How much is removed before networks are trained again, on how many samples, and what chance is."""
+    """How much is removed before networks are trained again, on how many samples."""
 
     question = "Which explainer points at what a network needs?"
     reference = "hooker2019benchmark"
@@ -17,33 +17,35 @@ class Retraining(Study):
     refuses = frozenset({"metrics"})
     has_report = False
 
-    shares: tuple[float, ...] = (
-        0.1,
-        0.3,
-        0.5,
-        0.7,
-        0.9,
-    )  # of the positions of every input, ascending
-    train_samples: int = (
-        1000  # the first of the training split, in its fixed random order; all, if there are fewer
-    )
-    test_samples: int = 500  # likewise
-    map_samples: int = (
-        100  # the first of the test samples: their maps are compared between networks
-    )
-    fitted: float = 0.95  # training accuracy on permuted labels that is trained for
-    longest: int = 8  # at most so many times as many epochs as the network's own training has
-    chance: str = "random_map"  # run id of the method that stands for random removal
+    # of the positions of every input, ascending
+    shares: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
+    # the first of each split, in its fixed random order; all, if there are fewer
+    train_samples: int = 1000
+    test_samples: int = 500
+    # the first of the test samples: their maps are compared between networks
+    map_samples: int = 100
+    # training accuracy on permuted labels that is trained for
+    fitted: float = 0.95
+    # at most so many times as many epochs as the network's own training has
+    longest: int = 8
+    # run id of the method that is random removal
+    chance: str = "random_map"
 
     def __post_init__(self) -> None:
         """Refuse plans without an answer."""
-        if not self.shares or list(self.shares) != sorted(set(self.shares)):
-            raise ValueError(f"shares must be ascending, got {list(self.shares)}.")
-        if not 0 < self.shares[0] <= self.shares[-1] < 1:
-            raise ValueError(f"shares must be between 0 and 1, got {list(self.shares)}.")
+        shares = list(self.shares)
+        is_ascending = shares == sorted(set(shares))
+        if not shares or not is_ascending:
+            raise ValueError(f"shares must be ascending, got {shares}.")
+
+        if shares[0] <= 0 or shares[-1] >= 1:
+            raise ValueError(f"shares must be between 0 and 1, got {shares}.")
+
         for name in ("train_samples", "test_samples", "map_samples", "longest"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+            given = getattr(self, name)
+            if given < 1:
+                raise ValueError(f"{name} must be at least 1, got {given}.")
+
         if not 0 < self.fitted <= 1:
             raise ValueError(f"fitted must be an accuracy in (0, 1], got {self.fitted}.")
 
@@ -54,20 +56,21 @@ class Retraining(Study):
 
     def check(self, config: Any) -> None:
         """Check the plan against the methods of a config."""
-        self.check_methods(
-            {name: entry.settings for name, entry in config.entries["method"].items()}
-        )
+        entries = config.entries["method"]
+        self.check_methods({name: entry.settings for name, entry in entries.items()})
 
     def check_methods(self, methods: dict[str, Explainer | None]) -> None:
-        """Raise ValueError if chance is no method, or if a method cannot be asked about another network.
+        """Raise ValueError if chance is no method, or if a method cannot explain another network.
 
         Args:
             methods: explainers by run id; None is one whose plug-in cannot be used.
         """
         if self.chance not in methods:
+            known = ", ".join(methods)
             raise ValueError(
-                f"chance must be the run id of a method ({', '.join(methods)}), got {self.chance!r}."
+                f"chance must be the run id of a method ({known}), got {self.chance!r}."
             )
+
         for name, method in methods.items():
             if method is None:
                 raise ValueError(f"{name} cannot be used; mend it or leave it out.")

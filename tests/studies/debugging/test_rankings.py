@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from gpex_bench.studies.debugging import rankings
-from gpex_bench.studies.debugging.labels import labelled, two_classes
+from gpex_bench.studies.debugging.labels import swap, two_classes
 from gpex_bench.studies.debugging.plan import Debugging
 from gpex_bench.studies.debugging.repair import Question, repair
 from gpex_bench.studies.debugging.representer import last_layer, representer_values, with_constant
@@ -19,7 +19,7 @@ def question(made):
     model = made.fixed([[-0.7, 0.2], [0.8, -0.1]])
     return Question(
         model=model,
-        data=labelled(data, is_wrong),
+        data=swap(data, is_wrong),
         x=data.test.x[:6],
         target=torch.arange(6) % 2,
         seed=4,

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from gpex_bench.studies.debugging.labels import drawn_wrong, two_classes
+from gpex_bench.studies.debugging.labels import choose_wrong, two_classes
 from gpex_bench.studies.debugging.plan import Debugging
 from gpex_bench.studies.debugging.rankings import BY_NAME
-from gpex_bench.studies.debugging.repair import repair, shown
+from gpex_bench.studies.debugging.repair import choose, repair
 
 PLAN = Debugging(classes=("left", "right"), per_round=5, rounds=4)
 
@@ -14,7 +14,7 @@ PLAN = Debugging(classes=("left", "right"), per_round=5, rounds=4)
 @pytest.fixture
 def spoilt(made):
     data = two_classes(made.blobs(), PLAN.classes)
-    return data, drawn_wrong(data.train.y, 0.45, 0)
+    return data, choose_wrong(data.train.y, 0.45, 0)
 
 
 def run(spoilt, rank, train, plan=PLAN, seed=0):
@@ -25,7 +25,7 @@ def run(spoilt, rank, train, plan=PLAN, seed=0):
 def test_shown_takes_each_rows_first_that_is_left():
     ranked = torch.tensor([[4, 1, 0, 2, 3], [4, 2, 1, 0, 3]])
     is_shown = torch.tensor([False, True, False, False, False])
-    assert list(shown(ranked, is_shown, 4)) == [
+    assert list(choose(ranked, is_shown, 4)) == [
         4,
         2,
         0,
@@ -155,4 +155,4 @@ def test_messages(spoilt, made):
     with pytest.raises(
         ValueError, match="ranked must name at least as many samples as are gone, got 2 a row"
     ):
-        list(shown(torch.tensor([[0, 1]]), torch.zeros(4, dtype=torch.bool), 3))
+        list(choose(torch.tensor([[0, 1]]), torch.zeros(4, dtype=torch.bool), 3))

@@ -9,8 +9,8 @@ import yaml
 
 from gpex_bench.config import ConfigError, parse
 from gpex_bench.studies.interactions.plan import Interactions
-from gpex_bench.studies.interactions.planted import scene
-from gpex_bench.studies.interactions.shares import COLUMNS, common, shares
+from gpex_bench.studies.interactions.planted import cut
+from gpex_bench.studies.interactions.shares import COLUMNS, common, compute_shares
 from gpex_bench.types import Dataset, Model, Split, Task, Truth
 
 PLAN = Interactions(
@@ -53,14 +53,14 @@ class Formula(Model):
 def found(formula, plan=PLAN, data=None, seed=1):
     data = data or planted()
     task = Task(model=Formula(formula).eval(), data=data, surrogate=None, seed=seed)
-    return shares(task, torch.arange(plan.images), plan)
+    return compute_shares(task, torch.arange(plan.images), plan)
 
 
 def test_object_and_background_are_cut_into_parts():
     data = planted()
-    cut = scene(data.truth.mask, 2)
-    assert cut.is_background.tolist() == [False] * 4 + [True] * 4
-    for i, index in enumerate(cut.index):
+    scene = cut(data.truth.mask, 2)
+    assert scene.is_background.tolist() == [False] * 4 + [True] * 4
+    for i, index in enumerate(scene.index):
         assert torch.equal(index < 4, data.truth.mask[i, 0])
         assert [int((index == part).sum()) for part in range(4)] == [6] * 4  # 2 x 3 pixels each
         assert (
@@ -70,7 +70,7 @@ def test_object_and_background_are_cut_into_parts():
             and index[5 + i, 8] == 3
         )
         assert index[0, 0] == 4 and index[0, 15] == 5 and index[15, 0] == 6 and index[15, 15] == 7
-    whole = scene(data.truth.mask, 1)
+    whole = cut(data.truth.mask, 1)
     assert torch.equal(whole.index == 0, data.truth.mask[:, 0])
     for mask in (
         torch.zeros(1, 1, 4, 4, dtype=torch.bool),
@@ -79,7 +79,7 @@ def test_object_and_background_are_cut_into_parts():
         with pytest.raises(
             ValueError, match="mask must mark some pixels of every image and not all"
         ):
-            scene(mask, 2)
+            cut(mask, 2)
 
 
 def test_an_additive_network_has_no_interactions_and_shares_by_size():
@@ -90,7 +90,7 @@ def test_an_additive_network_has_no_interactions_and_shares_by_size():
     assert set(logit["sample"]) == {10, 11, 12}
     exact = logit[logit["mask"] == "binary"].set_index("sample")
     np.testing.assert_allclose(exact["interaction"], 0, atol=1e-6)
-    for i, index in enumerate(scene(planted().truth.mask, 2).index[:3]):
+    for i, index in enumerate(cut(planted().truth.mask, 2).index[:3]):
         area = torch.bincount(index.flatten(), minlength=8).double() ** 2
         assert exact.loc[10 + i, "background"] == pytest.approx(float(area[4:].sum() / area.sum()))
     sampled = logit[logit["mask"] == "continuous"].set_index("sample")
@@ -186,7 +186,7 @@ def test_networks_of_a_seed_answer_the_same_questions_and_rows_do_not_matter():
         surrogate=None,
         seed=1,
     )
-    alone = shares(task, torch.tensor([1]), plan)
+    alone = compute_shares(task, torch.tensor([1]), plan)
     assert alone["interaction"].item() == pytest.approx(both["interaction"][1], rel=1e-4)
 
 
@@ -243,7 +243,7 @@ def test_the_section_of_a_config_is_checked():
     written = yaml.safe_load(
         (Path(__file__).parents[3] / "config/studies/interactions.yaml").read_text()
     )
-    assert parse(written).interactions.ladder == ("alexnet", "vgg", "resnet", "densenet")
+    assert parse(written).study.ladder == ("alexnet", "vgg", "resnet", "densenet")
     for change, message in (
         (
             {"ladder": ["alexnet", "vgg16"]},

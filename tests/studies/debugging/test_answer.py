@@ -1,4 +1,4 @@
-"""Means, intervals, comparisons with chance and sentences: against hand-made curves, numpy and scipy."""
+"""Means, intervals and comparisons with chance: against hand-made curves, numpy and scipy."""
 
 import numpy as np
 import pandas as pd
@@ -6,11 +6,12 @@ import pytest
 from scipy import stats
 
 from gpex_bench import plots
-from gpex_bench.studies.debugging.answer import debugging
-from gpex_bench.studies.debugging.figure import debugging_curves
-from gpex_bench.studies.debugging.outcome import compared, interval, sentences, summary
+from gpex_bench.studies.debugging.answer import answer, summarise_rankings
+from gpex_bench.studies.debugging.comparisons import compare, interval, summarise
+from gpex_bench.studies.debugging.figure import draw_debugging
 from gpex_bench.studies.debugging.plan import Debugging
 
+PLAN = Debugging(classes=("3", "8"), per_round=10, rounds=3)
 GAINS = {"good": 0.2, "same": 0.0, "bad": -0.2, "random": 0.0}
 
 
@@ -42,7 +43,7 @@ def test_the_interval_is_scipys():
 
 def test_the_summary_has_a_row_for_each_point():
     table = curves()
-    found = summary(table)
+    found = summarise(table)
     assert len(found) == 4 * 4 * 2
     one = found[
         (found.ranking == "good") & (found.shown == 20) & (found.measure == "accuracy")
@@ -54,7 +55,7 @@ def test_the_summary_has_a_row_for_each_point():
 
 def test_gains_are_paired_and_leave_the_start_out():
     table = curves()
-    found = compared(table).set_index(["ranking", "measure"])
+    found = compare(table).set_index(["ranking", "measure"])
     later = table[table.shown > 0].groupby(["ranking", "seed"]).accuracy.mean().unstack("ranking")
     assert found.loc[("good", "accuracy"), "gain"] == pytest.approx(
         (later.good - later.random).mean()
@@ -77,39 +78,57 @@ def test_gains_are_paired_and_leave_the_start_out():
     assert (row.gain_low, row.gain_high) == pytest.approx(expected)
 
 
-def test_sentences_say_what_the_numbers_say():
-    found, accuracy = sentences(compared(curves()))
-    assert found.startswith(
-        "digits, cnn: averaged over what was shown, the share of the wrong labels found is good 50."
-    )
-    assert (
-        "good is better than random, bad is worse than random, same does not differ clearly from random"
-        in accuracy
-    )
-    swapped = sentences(compared(curves(gains=GAINS | {"good": -0.2, "bad": 0.2})))[1]
-    assert "bad is better than random, good is worse than random" in swapped
-    alone = sentences(compared(curves(n_seeds=1)))[0]
-    assert "of 1 trainings" in alone and "[" not in alone.split("(mean")[0]
-    without = sentences(compared(curves(gains={"good": 0.1})))[0]
-    assert "nothing was shown at random, so that chance is not known" in without
+def verdicts(table, measure="found"):
+    rankings = summarise_rankings(compare(table))["rankings"]
+    return {row["name"]: row[f"{measure}_verdict"] for row in rankings}
 
 
-def test_the_outcome_is_drawn_and_written():
-    found = debugging(curves(), Debugging(classes=("3", "8"), per_round=10, rounds=3))
-    assert "45% of the training labels of '3' and of '8' are swapped" in found.sentences
-    assert "the test labels decide which test samples are asked about" in found.sentences
+@pytest.mark.parametrize("measure", ["found", "accuracy"])
+def test_verdicts_follow_the_intervals_of_the_gains(measure):
+    expected = {"good": "better", "same": "not significant", "bad": "worse"}
+    assert verdicts(curves(), measure) == expected | {"random": "not tested"}
+
+    swapped = verdicts(curves(gains=GAINS | {"good": -0.2, "bad": 0.2}), measure)
+    assert swapped["good"] == "worse" and swapped["bad"] == "better"
+
+
+def test_nothing_is_tested_without_chance_or_with_one_training():
+    assert set(verdicts(curves(n_seeds=1)).values()) == {"not tested"}
+    assert verdicts(curves(gains={"good": 0.1})) == {"good": "not tested"}
+
+
+def test_the_best_ranking_is_the_first_row_and_counts_as_better():
+    found = summarise_rankings(compare(curves()))
+    assert [row["name"] for row in found["rankings"]][::3] == ["good", "bad"]
+    assert found["finds_better"] == found["helps_better"] == ["good"]
+    assert found["finds_worse"] == found["helps_worse"] == ["bad"]
+    first = found["rankings"][0]
+    assert first["found_low"] < first["found"] < first["found_high"]
+    assert first["found"] == pytest.approx(50, abs=0.5)
+
+
+def test_the_answer_is_drawn_and_written():
+    found = answer(curves(), PLAN)
+    means = found.tables["curves"]
     drawing = found.drawings["digits_cnn"]
-    assert "After 30 shown training samples: good: " in drawing.alt
     lines = {line.get_label(): line for line in drawing.figure.axes[0].lines}
     assert list(lines) == list(GAINS) and lines["random"].get_linestyle() == "--"
-    assert lines["good"].get_ydata() == pytest.approx(
-        found.curves.query("ranking == 'good' and measure == 'found'")["mean"].to_numpy()
-    )
-    assert plots.to_svg(drawing, "x") == plots.to_svg(
-        debugging(curves(), Debugging(classes=("3", "8"), per_round=10, rounds=3)).drawings[
-            "digits_cnn"
-        ],
-        "x",
-    )
+
+    drawn = means.query("ranking == 'good' and measure == 'found'")["mean"]
+    assert lines["good"].get_ydata() == pytest.approx(drawn.to_numpy())
+    other = answer(curves(), PLAN).drawings["digits_cnn"]
+    assert plots.to_svg(drawing, "x") == plots.to_svg(other, "x")
+
     with pytest.raises(ValueError, match="summary must hold at least one curve"):
-        debugging_curves(found.curves.head(0), 100)
+        draw_debugging(means.head(0), 100)
+
+
+@pytest.mark.parametrize("n_seeds", [1, 5])
+def test_the_page_shows_figure_and_settings(n_seeds):
+    text = answer(curves(n_seeds), PLAN).sentences
+    assert text.startswith(f"# {PLAN.question}\n")
+    assert "(digits_cnn.svg)" in text
+    assert "45 %" in text and "'3'" in text and "'8'" in text
+    assert ("[" in text.split("![")[0]) == (n_seeds > 1)  # one training has no interval
+    for name in GAINS:
+        assert f"| {name} |" in text

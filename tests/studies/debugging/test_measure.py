@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from gpex_bench.config import ConfigError, parse
-from gpex_bench.studies.debugging.measure import curves
+from gpex_bench.studies.debugging.measure import measure_curves
 from gpex_bench.studies.debugging.plan import RANKINGS, Debugging
 from gpex_bench.types import Progress
 
@@ -28,24 +28,29 @@ def test_all_rankings_start_alike_and_repeat(made, unchecked):
             return architecture.train(data, seed, progress)
 
     plan = Debugging(classes=("left", "right"), per_round=8, rounds=3)
-    found = curves(Counted(), {}, data, plan, 3, Progress())
+
+    def curves(architecture, seed):
+        progress = Progress()
+        return measure_curves(architecture, {}, data, plan=plan, seed=seed, progress=progress)
+
+    found = curves(Counted(), 3)
     assert len(trained) == 1 + 3 * len(RANKINGS)  # the first training is common
     start = found[found.shown == 0]
     assert list(start.ranking) == list(RANKINGS) and start.accuracy.nunique() == 1
     assert (found.n_train == 80).all() and found.found.between(0, 1).all()
-    assert found.equals(curves(architecture, {}, data, plan, 3, Progress()))
-    assert not found.equals(curves(architecture, {}, data, plan, 4, Progress()))
+    assert found.equals(curves(architecture, 3))
+    assert not found.equals(curves(architecture, 4))
 
 
 def test_a_surrogate_must_not_have_the_name_of_a_ranking(made, unchecked):
     plan = Debugging(classes=("left", "right"))
     with pytest.raises(ValueError, match="The surrogate 'random' has the name of a ranking"):
-        curves(None, {"random": None}, made.blobs(), plan, 0, Progress())
+        measure_curves(None, {"random": None}, made.blobs(), plan=plan, seed=0, progress=Progress())
 
 
 def test_the_config_is_read():
     config = parse(CONFIG)
-    assert config.debugging == Debugging(classes=("4", "9"), per_round=72, rounds=5)
+    assert config.study == Debugging(classes=("4", "9"), per_round=72, rounds=5)
     assert not config.entries["method"]
 
 
