@@ -25,13 +25,13 @@ def answer(curves: pd.DataFrame, plan: Debugging) -> Answer:
     """
     means = comparisons.summarise(curves)
     table = comparisons.compare(curves)
-    sizes = curves.groupby(list(PLACE))["n_train"].first()
 
     drawings: dict[str, Drawing] = {}
     networks = []
-    for (dataset, model), part in means.groupby(list(PLACE), sort=False):
+    for (dataset, model), part in curves.groupby(list(PLACE), sort=False):
         stem = f"{dataset}_{model}"
-        drawings[stem] = draw_debugging(part, int(sizes[dataset, model]))
+        own_means = means[(means["dataset"] == dataset) & (means["model"] == model)]
+        drawings[stem] = draw_debugging(own_means, int(part["n_train"].iloc[0]))
 
         own = table[(table["dataset"] == dataset) & (table["model"] == model)]
         name = {"dataset": dataset, "model": model, "stem": stem}
@@ -74,7 +74,7 @@ def summarise_rankings(table: pd.DataFrame) -> dict[str, Any]:
 
 def _numbers(measure: str, table: pd.DataFrame, ranking: str) -> dict[str, Any]:
     """Return mean, interval and verdict of a ranking, in percent."""
-    row = table.loc[ranking]
+    row = table.loc[ranking].to_dict()
     verdict = comparisons.verdict(row["gain"], row["gain_low"], row["gain_high"])
     return {
         measure: 100 * row["mean"],

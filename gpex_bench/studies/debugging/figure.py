@@ -37,8 +37,13 @@ def draw_debugging(summary: pd.DataFrame, n_train: int) -> Drawing:
     n_trainings = int(summary["n_trainings"].max())
     heading = f"what is shown first; mean and 95 % interval of {n_trainings} trainings"
     handles, names = panels[0].get_legend_handles_labels()
-    place = {"loc": "outside lower center", "ncols": len(names)}
-    figure.legend(handles, names, title=heading, **place)
+    figure.legend(
+        handles,
+        names,
+        loc="outside lower center",
+        ncols=len(names),
+        title=heading,
+    )
 
     dataset, model = summary.iloc[0][["dataset", "model"]]
     title = f"Finding wrong labels in {dataset} ({model})"
@@ -54,7 +59,7 @@ def _draw_curves(axes: Axes, summary: pd.DataFrame) -> None:
         looks[name] = (COLOURS[at], MARKERS[at], "-")
 
     for name, part in summary.groupby("ranking", sort=False):
-        colour, marker, line = looks[name]
+        colour, marker, line = looks[str(name)]
         shown = part["shown"]
         axes.plot(
             shown,

@@ -89,8 +89,12 @@ def summarise_networks(shares: pd.DataFrame, accuracies: pd.DataFrame) -> pd.Dat
     frame = plain.agg(test_accuracy="mean", lowest="min", highest="max")
 
     attacked = by_network["attacked_accuracy"]
-    columns = {"attacked_accuracy": "mean", "attacked_lowest": "min", "attacked_highest": "max"}
-    frame = frame.join(attacked.agg(**columns))
+    of_attack = attacked.agg(
+        attacked_accuracy="mean",
+        attacked_lowest="min",
+        attacked_highest="max",
+    )
+    frame = frame.join(of_attack)
     frame = frame.join(by_network[["attack_radius", "n_attacked"]].first())
 
     frame["probability"] = shares.groupby(place)["probability"].mean()

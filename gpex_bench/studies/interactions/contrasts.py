@@ -175,7 +175,7 @@ def _all_slopes(
                 of_models = block[block["model"].isin(models)]
                 asked = {"dataset": str(dataset), "score": score, "question": question}
                 for options, part in of_models.groupby(list(CHOICES), sort=False):
-                    choice = dict(zip(CHOICES, options, strict=True))
+                    choice = dict(zip(CHOICES, map(str, options), strict=True))
                     yield _slopes(part, models, asked, choice)
 
 

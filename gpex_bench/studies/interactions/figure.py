@@ -58,8 +58,13 @@ def draw_shares(table: pd.DataFrame, networks: pd.DataFrame) -> Drawing:
     corner.set_ylim(len(models) - 0.5, -0.5)
 
     handles, labels = corner.get_legend_handles_labels()
-    place = {"loc": "outside lower center", "ncols": len(labels)}
-    figure.legend(handles, labels, title="scale of the output", **place)
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=len(labels),
+        title="scale of the output",
+    )
 
     dataset = table["dataset"].iloc[0]
     title = f"Interactions of regions ({dataset}; test accuracy in brackets)"

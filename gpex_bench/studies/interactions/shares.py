@@ -27,8 +27,10 @@ from gpex_bench.studies.interactions.planted import Scene, cut
 from gpex_bench.types import Dataset, Model, Query, Task, value
 from gpex_bench.types.passes import CHANGED_ROWS, in_chunks
 
-COLUMNS = ("sample", "output", "fill", "mask")
-COLUMNS += ("interaction", "background", "object_background", "probability")
+COLUMNS = (
+    *("sample", "output", "fill", "mask"),
+    *("interaction", "background", "object_background", "probability"),
+)
 
 
 @value
