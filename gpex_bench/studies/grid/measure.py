@@ -101,5 +101,5 @@ def _moments(sample: np.ndarray) -> dict[str, float]:
     mean = float(sample.mean()) if n else math.nan
     sd = float(sample.std(ddof=1)) if n > 1 else math.nan
 
-    low, high = t_interval(mean, sd / math.sqrt(max(n, 1)), n - 1)
+    low, high = t_interval(mean, sd / math.sqrt(max(n, 1)), float(max(n - 1, 1)))
     return {"mean": mean, "low": float(low), "high": float(high), "sd": sd, "n_seeds": n}
