@@ -1,1 +1,1 @@
-"""Studies: one folder each; every one asks a question that a run of the benchmark does not answer."""
+"""Studies: one folder each, with a question that a run of the benchmark does not answer."""

@@ -104,7 +104,7 @@ def percent(share: float, places: int = 0) -> str:
     return f"{100 * share:.{places}f} %"
 
 
-def count(value: float) -> str:
+def count(value: float | int) -> str:
     """Write a whole number, or a dash where it is not known."""
     return f"{value:.0f}" if math.isfinite(value) else "–"
 

@@ -1,1 +1,1 @@
-"""Faithfulness, stability and convergence of explainers against what they cost: from cells to tables and sentences."""
+"""How many evaluations of a network each explainer needs, and how stable it is."""

@@ -1,35 +1,28 @@
-"""What every method gave at every budget → tables, figures and sentences."""
+"""What every method gave at every budget → tables, figures and the page."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import pandas as pd
 
 from gpex_bench.plots import Drawing
-from gpex_bench.studies.answer import Answer
-from gpex_bench.studies.budget import convergence, faithfulness, sentences, stability
-from gpex_bench.studies.budget.figure import convergence_curves, faithfulness_curves, stability_dots
+from gpex_bench.studies.answer import Answer, page
+from gpex_bench.studies.budget import convergence, faithfulness, figure, stability, verdicts
 from gpex_bench.studies.budget.plan import Budget
 from gpex_bench.tables.order import ordered
 
-PROTOCOL = (
-    "The score is {metric}; evaluations are forward rows per image, counted, and in rows a backward row counts as two. "
-    "A method reaches the reference at the first budget tried whose mean score is within {tolerance:.0%} of it. "
-    "Intervals are 95 % (bootstrap over the images, training seeds averaged first); those of a number of evaluations "
-    "name budgets. Seconds are CPU seconds of the explaining process with one thread, measured on thirds of the "
-    "images: they are not the same in two runs. E-LIME is our reconstruction. Written by rule from table.csv, "
-    "curves.csv, stability.csv and convergence.csv."
-)
+PLACE = ["dataset", "model"]
 
 
-def budget(
+def answer(
     parts: Mapping[str, pd.DataFrame], plan: Budget, metric: str, evolutionary: Collection[str]
 ) -> Answer:
-    """Return what all methods together say.
+    """Answer how many evaluations each explainer needs.
 
     Args:
-        parts: runs, scores, seconds, stability, convergence of all networks and methods (`stages.spend`).
+        parts: runs, scores, seconds, stability, convergence of all networks and methods.
         plan: of the study.
         metric: run id of the score.
         evolutionary: run ids of the methods that "ten times faster than LIME" is about.
@@ -41,22 +34,60 @@ def budget(
         "stability": stability.summary(parts["stability"]),
         "convergence": convergence.summary(parts["convergence"]),
     }
+
     drawings: dict[str, Drawing] = {}
-    said: list[str] = []
-    for place, curve in curves.groupby(["dataset", "model"], sort=True):
-        here = {
-            name: table[(table[["dataset", "model"]] == list(place)).all(axis=1)]
-            for name, table in tables.items()
-        }
-        name = "_".join(map(str, place))
-        drawings[f"{name}_faithfulness"] = faithfulness_curves(curve, plan, metric)
-        drawings[f"{name}_stability"] = stability_dots(here["stability"], plan)
-        if len(here["convergence"]):
-            drawings[f"{name}_convergence"] = convergence_curves(here["convergence"])
-        parts_here = [here[part] for part in ("curves", "needs", "stability", "convergence")]
-        said += sentences.all_of(parts_here, plan, evolutionary)
-    how = PROTOCOL.format(metric=metric, tolerance=plan.tolerance)
-    sentences_page = "\n\n".join([*said, how]) + "\n"
+    networks = []
+    for place, _ in curves.groupby(PLACE, sort=True):
+        here = {name: _on(table, place) for name, table in tables.items()}
+        stem = "_".join(map(str, place))
+        drawings |= _drawings(here, stem, plan, metric)
+        networks.append({"stem": stem, **_verdicts(here, plan, evolutionary)})
+
+    text = page(
+        "budget",
+        plan=plan,
+        metric=metric,
+        networks=networks,
+        verdicts=verdicts,
+        most=convergence.MOST,
+    )
     table = ordered(tables.pop("needs"))
     others = {name: ordered(part) for name, part in tables.items()}
-    return Answer(table=table, tables=others, drawings=drawings, sentences=sentences_page)
+    return Answer(table=table, tables=others, drawings=drawings, sentences=text)
+
+
+def _on(table: pd.DataFrame, place: tuple[Any, ...]) -> pd.DataFrame:
+    """Return the rows of one network."""
+    return table[(table[PLACE] == list(place)).all(axis=1)]
+
+
+def _drawings(
+    tables: Mapping[str, pd.DataFrame], stem: str, plan: Budget, metric: str
+) -> dict[str, Drawing]:
+    """Return the figures of one network; there is no convergence without an evolutionary method."""
+    drawings = {
+        f"{stem}_faithfulness": figure.faithfulness_curves(tables["curves"], plan, metric),
+        f"{stem}_stability": figure.stability_dots(tables["stability"], plan),
+    }
+    if len(tables["convergence"]):
+        drawings[f"{stem}_convergence"] = figure.convergence_curves(tables["convergence"])
+    return drawings
+
+
+def _verdicts(
+    tables: Mapping[str, pd.DataFrame], plan: Budget, evolutionary: Collection[str]
+) -> dict[str, Any]:
+    """Return the frames of the page about one network, in which everything is decided."""
+    curves, needs = tables["curves"], tables["needs"]
+    by_stability = tables["stability"].sort_values(
+        ["jaccard", "method"], ascending=False, kind="stable"
+    )
+    return {
+        "goal": verdicts.reference(curves, plan),
+        "reach": verdicts.reach(needs, curves),
+        "own_costs": verdicts.own_costs(curves, plan),
+        "chosen": verdicts.chosen(needs),
+        "claims": verdicts.claims(needs, evolutionary, plan),
+        "stability": by_stability,
+        "convergence": convergence.ends(tables["convergence"]),
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from gpex_bench.studies.answer import write
 from gpex_bench.studies.budget.plan import Budget
 
 PARTS = ("runs", "scores", "stability", "convergence")
-EVOLVES = "evolutionary"  # the kind of method that "ten times faster than LIME" was said of
+# the kind of method that "ten times faster than LIME" is claimed for
+EVOLVES = "evolutionary"
 
 
 @job
@@ -22,12 +24,14 @@ def spend(this: Job) -> None:
     """Networks of every seed → what one method gives at every budget."""
     from gpex_bench.studies.budget.measure import spend
 
-    method, config, plan = this.wildcards["method"], this.config, _plan(this)
+    config = this.config
+    plan = this.study(Budget)
+    method = this.wildcards["method"]
     explainer = config.method(method)
     if explainer is None:
-        raise ValueError(
-            f"{method} cannot be used: {config.entry('method', method).reason}; mend it or leave it out."
-        )
+        reason = config.entry("method", method).reason
+        raise ValueError(f"{method} cannot be used: {reason}; repair it or leave it out.")
+
     found = spend(
         explainer,
         [one.task for one in this.tasks()],
@@ -47,30 +51,21 @@ def spend(this: Job) -> None:
 
 @job
 def budget(this: Job) -> None:
-    """Cells of all methods → tables, figures and sentences."""
-    from gpex_bench.studies.budget.answer import budget
+    """Cells of all methods → tables, figures and page."""
+    from gpex_bench.studies.budget.answer import answer
 
     config = this.config
     parts = {
         name: _joined([artefacts.read_table(path) for path in this.paths(name)]) for name in PARTS
     }
-    parts["seconds"] = pd.DataFrame([row for path in this.paths("runs") for row in _seconds(path)])
+    seconds = [_seconds(path) for path in this.paths("runs")]
+    parts["seconds"] = pd.DataFrame(list(chain.from_iterable(seconds)))
+
+    explainers = {name: config.method(name) for name in config.entries["method"]}
     evolutionary = {
-        name
-        for name in config.entries["method"]
-        if getattr(config.method(name), "kind", "") == EVOLVES
+        name for name, explainer in explainers.items() if explainer and explainer.kind == EVOLVES
     }
-    found = budget(parts, _plan(this), config.headline, evolutionary)
-    write(this, found)
-
-
-def _plan(this: Job) -> Budget:
-    """Return the section `budget`."""
-    if not isinstance(this.config.study, Budget):
-        raise ValueError(
-            "This config has no section `budget`; add one, or do not ask for its files."
-        )
-    return this.config.study
+    write(this, answer(parts, this.study(Budget), config.headline, evolutionary))
 
 
 def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:

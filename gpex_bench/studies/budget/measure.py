@@ -1,10 +1,10 @@
-"""Networks → what one method says at every budget, how well it scores, and how much it depends on its seed."""
+"""Networks → what one method gives at every budget, its scores, and its stability."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -20,36 +20,39 @@ from gpex_bench.studies.budget.overlap import agreement
 from gpex_bench.studies.budget.plan import OWN_COST, Budget
 from gpex_bench.types import Attribution, Case, Explainer, Metric, Query, Task
 
-N_PARTS = 3  # of the samples; each gives a measurement of the seconds
+# of the samples; each part gives a measurement of the seconds
+N_PARTS = 3
+# the tables of one method on one network
 COLUMNS = {
     "runs": ("seed", "budget", "status", "reason", "n_samples", "forward_rows", "backward_rows"),
     "scores": ("seed", "budget", "sample", "score"),
     "stability": ("budget", "status", "reason", "sample", "jaccard", "spearman", "n_seeds"),
     "convergence": ("seed", "budget", "sample", "generation", "rows", "best", "whole"),
-}  # tables of one method on one network
+}
 
 
 @dataclass(frozen=True)
 class Spent:
-    """The tables of one method on one network, and the measured seconds, which are no part of them."""
+    """The tables of one method on one network, and the seconds, which no two runs share."""
 
     tables: dict[str, pd.DataFrame]
-    seconds: list[
-        dict[str, Any]
-    ]  # seed, budget, part, n_samples, cpu_seconds of explaining a part of the samples
+    # seed, budget, part, n_samples, cpu_seconds of explaining a part of the samples
+    seconds: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class _Said:
-    """What one call of an explainer gave and cost."""
+class Outcome:
+    """What one call of an explainer gave and cost, or why it failed."""
 
-    values: Attribution
-    seconds: list[tuple[int, float]]  # samples of each part, and the CPU seconds of explaining them
-    forward_rows: int
-    backward_rows: int
+    values: Attribution | None = None
+    reason: str = ""
+    forward_rows: int = 0
+    backward_rows: int = 0
+    # samples of each part, and the CPU seconds of explaining them
+    seconds: list[tuple[int, float]] = field(default_factory=list)
 
 
-def spend(  # noqa: PLR0913 - the things that meet here
+def spend(  # noqa: PLR0913 - keyword-only
     explainer: Explainer,
     tasks: Sequence[Task],
     metric: Metric,
@@ -59,7 +62,7 @@ def spend(  # noqa: PLR0913 - the things that meet here
     n_samples: int,
     progress: Callable[[str], None],
 ) -> Spent:
-    """Run an explainer at every budget on every network, and with many seeds at one budget on the first network.
+    """Run an explainer at every budget, and with many seeds at one budget on the first network.
 
     What a method refuses or fails at is a row with the reason and without numbers.
 
@@ -76,31 +79,26 @@ def spend(  # noqa: PLR0913 - the things that meet here
     seconds = []
     for task in tasks:
         query = queries(task.model, task.data, n_samples)
-        _tried(
-            explainer, max(budgets), task, query.rows(slice(1))
-        )  # so that no measured call pays for imports
+        # a first call, so that no measured call pays for imports
+        _try(explainer, max(budgets), task, query.rows(slice(1)))
+
         for budget in budgets:
-            said, reason = _tried(explainer, budget, task, query)
             key = {"seed": task.seed, "budget": budget}
-            cost = {
-                name: 0 if said is None else getattr(said, name) for name in COLUMNS["runs"][-2:]
-            }
-            status = {"status": "failed" if said is None else "ok", "reason": reason}
-            rows["runs"].append(pd.DataFrame([key | status | {"n_samples": len(query.x)} | cost]))
-            if said is None:
-                progress(f"seed {task.seed}, budget {budget}: {reason}")
+            outcome = _try(explainer, budget, task, query)
+            rows["runs"].append(_run(key, outcome, len(query.x)))
+            if outcome.values is None:
+                progress(f"seed {task.seed}, budget {budget}: {outcome.reason}")
                 continue
-            found = _scores(explainer, metric, task, query, said.values)
-            rows["scores"].append(found.assign(**key))
-            for part, (n, cpu_seconds) in enumerate(said.seconds):
-                seconds.append(key | {"part": part, "n_samples": n, "cpu_seconds": cpu_seconds})
-            spent = sum(cpu_seconds for _, cpu_seconds in said.seconds)
-            progress(
-                f"seed {task.seed}, budget {budget}: {found['score'].mean():.3f}, {spent:.1f} CPU seconds"
-            )
+
+            scores = _scores(explainer, metric, task, query, outcome.values)
+            rows["scores"].append(scores.assign(**key))
+            seconds += _seconds(key, outcome)
+            progress(f"seed {task.seed}, budget {budget}: {scores['score'].mean():.3f}")
         rows["convergence"].append(_convergence(explainer, task, query, budgets))
+
     rows["stability"].append(_stability(explainer, tasks[0], plan, budgets, n_samples))
-    return Spent({name: _joined(parts, COLUMNS[name]) for name, parts in rows.items()}, seconds)
+    tables = {name: _join(parts, COLUMNS[name]) for name, parts in rows.items()}
+    return Spent(tables, seconds)
 
 
 def at(explainer: Any, budget: int) -> Any:
@@ -108,113 +106,151 @@ def at(explainer: Any, budget: int) -> Any:
     return explainer if budget == OWN_COST else replace(explainer, budget=budget)
 
 
-def _tried(explainer: Explainer, budget: int, task: Task, query: Query) -> tuple[_Said | None, str]:
-    """Return what an explainer says at a budget, or None and the reason: a method that fails is a result here."""
+def _try(explainer: Explainer, budget: int, task: Task, query: Query) -> Outcome:
+    """Return what an explainer gives at a budget, or why it fails: a failure is a result here."""
     try:
-        return _explained(at(explainer, budget), task, query), ""
+        return _explain(at(explainer, budget), task, query)
     except Exception as error:
-        return None, f"{type(error).__name__}: {error}"
+        return Outcome(reason=f"{type(error).__name__}: {error}")
 
 
-def _explained(explainer: Explainer, task: Task, query: Query) -> _Said:
-    """Return what an explainer says of the samples and what that cost, measured part by part."""
+def _explain(explainer: Explainer, task: Task, query: Query) -> Outcome:
+    """Return what an explainer gives for the samples and what that costs, measured part by part."""
     values, seconds = [], []
     with untouched(task, query), counted(task.model) as rows:
         for part in _parts(query):
             start = time.process_time()
             found = explainer.explain(task, part)
             seconds.append((len(part.x), time.process_time() - start))
+
             if not isinstance(found, Attribution):
                 raise TypeError(f"A budget study needs attributions, got {type(found).__name__}.")
             values.append(found.values)
-    return _Said(Attribution(values=torch.cat(values)), seconds, rows.forward, rows.backward)
+
+    return Outcome(
+        values=Attribution(values=torch.cat(values)),
+        forward_rows=rows.forward,
+        backward_rows=rows.backward,
+        seconds=seconds,
+    )
 
 
 def _parts(query: Query) -> list[Query]:
-    """Return the samples in N_PARTS parts of about the same size: no explanation depends on the others in its batch."""
+    """Return the samples in N_PARTS parts of about the same size, without empty ones.
+
+    No explanation depends on the others in its batch.
+    """
     ends = [len(query.x) * i // N_PARTS for i in range(N_PARTS + 1)]
-    rows = [slice(start, end) for start, end in zip(ends, ends[1:], strict=False) if end > start]
-    return [query.rows(part) for part in rows]
+    parts = [slice(start, end) for start, end in zip(ends, ends[1:], strict=False)]
+    return [query.rows(part) for part in parts if part.stop > part.start]
+
+
+def _run(key: dict[str, Any], outcome: Outcome, n_samples: int) -> pd.DataFrame:
+    """Return the row of one call: its status and the rows it cost."""
+    row = key | {
+        "status": "failed" if outcome.values is None else "ok",
+        "reason": outcome.reason,
+        "n_samples": n_samples,
+        "forward_rows": outcome.forward_rows,
+        "backward_rows": outcome.backward_rows,
+    }
+    return pd.DataFrame([row])
+
+
+def _seconds(key: dict[str, Any], outcome: Outcome) -> list[dict[str, Any]]:
+    """Return one row for each part of the samples: how long it took."""
+    return [
+        key | {"part": part, "n_samples": n, "cpu_seconds": cpu_seconds}
+        for part, (n, cpu_seconds) in enumerate(outcome.seconds)
+    ]
 
 
 def _scores(
     explainer: Explainer, metric: Metric, task: Task, query: Query, values: Attribution
 ) -> pd.DataFrame:
     """Return the score of each sample."""
-    case = measured(Case(task=task, query=query, explanation=values, explainer=explainer), [metric])
-    return pd.DataFrame(
-        {"sample": query.sample.numpy(), "score": calls.score(metric, case).double().numpy()}
-    )
+    case = Case(task=task, query=query, explanation=values, explainer=explainer)
+    scores = calls.score(metric, measured(case, [metric]))
+    return pd.DataFrame({"sample": query.sample.numpy(), "score": scores.double().numpy()})
 
 
 def _stability(
     explainer: Explainer, task: Task, plan: Budget, budgets: Sequence[int], n_samples: int
 ) -> pd.DataFrame:
-    """Return how well the maps of many seeds agree on each sample; nothing for methods that always say the same.
+    """Return how well the maps of many seeds agree on each sample.
 
-    At the plan's budget, or the largest of the method's if that is smaller. Controls show what chance and a fixed map
-    reach.
+    At the plan's budget, or the method's largest one if that is smaller. Nothing for methods that
+    always say the same; controls show what chance and a fixed map reach.
     """
-    own = list(budgets) == [OWN_COST]
-    if own and explainer.kind != "control":
+    is_fixed = list(budgets) == [OWN_COST]
+    if is_fixed and explainer.kind != "control":
         return pd.DataFrame(columns=list(COLUMNS["stability"]))
-    budget = OWN_COST if own else min(plan.stability_budget, max(budgets))
+
+    budget = OWN_COST if is_fixed else min(plan.stability_budget, max(budgets))
     query = queries(task.model, task.data, n_samples).rows(slice(plan.stability_samples))
     maps = []
     for seed in range(plan.stability_seeds):
-        said, reason = _tried(explainer, budget, replace(task, seed=seed), query)
-        if said is None:
-            row = {
-                "budget": budget,
-                "status": "failed",
-                "reason": reason,
-                "sample": -1,
-                "n_seeds": 0,
-            }
-            return pd.DataFrame([row | {"jaccard": float("nan"), "spearman": float("nan")}])
-        maps.append(said.values.values)
+        outcome = _try(explainer, budget, replace(task, seed=seed), query)
+        if outcome.values is None:
+            return _not_stable(budget, outcome.reason)
+        maps.append(outcome.values.values)
+
     return agreement(maps, query, plan.top).assign(budget=budget, status="ok", reason="")
+
+
+def _not_stable(budget: int, reason: str) -> pd.DataFrame:
+    """Return the row of a method that could not be repeated."""
+    row = {
+        "budget": budget,
+        "status": "failed",
+        "reason": reason,
+        "sample": -1,
+        "n_seeds": 0,
+        "jaccard": float("nan"),
+        "spearman": float("nan"),
+    }
+    return pd.DataFrame([row])
 
 
 def _convergence(
     explainer: Explainer, task: Task, query: Query, budgets: Sequence[int]
 ) -> pd.DataFrame:
-    """Return how good the best subset is after each generation of an explainer that evolves subsets; else nothing."""
-    empty = pd.DataFrame(columns=list(COLUMNS["convergence"]))
+    """Return how good the best subset is after each generation; nothing without an evolution."""
     if not hasattr(explainer, "evolve"):
-        return empty
+        return pd.DataFrame(columns=list(COLUMNS["convergence"]))
+
     budget = max(budgets)
     evolving = at(explainer, budget)
-    found = evolving.evolve(task, query)
-    answers = (
-        on_scale(task.model(query.x).detach(), query.target, evolving.fitness)
-        - evolving.size_penalty
-    )
-    n_generations = found.best.shape[1]
-    best, rows = (
-        part.view(len(query.x), -1, n_generations).double() for part in (found.best, found.rows)
-    )
-    key = {"seed": task.seed, "budget": budget}
+    evolution = evolving.evolve(task, query)
+    logits = task.model(query.x).detach()
+    whole = on_scale(logits, query.target, evolving.fitness) - evolving.size_penalty
+
+    # [sample, restart, generation]
+    n_generations = evolution.best.shape[1]
+    shape = (len(query.x), -1, n_generations)
+    best = evolution.best.view(shape).double()
+    rows = evolution.rows.view(shape).double()
+
     frames = [
         pd.DataFrame(
-            key
-            | {
+            {
+                "seed": task.seed,
+                "budget": budget,
                 "sample": int(query.sample[i]),
                 "generation": range(n_generations),
-                "whole": float(answers[i]),
+                "whole": float(whole[i]),
+                "rows": rows[i].sum(0).numpy(),
+                "best": best[i].amax(0).numpy(),
             }
-            | {"rows": rows[i].sum(0).numpy(), "best": best[i].amax(0).numpy()}
         )
         for i in range(len(query.x))
     ]
     return pd.concat(frames, ignore_index=True)
 
 
-def _joined(parts: Iterable[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+def _join(parts: Iterable[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
     """Return one table with these columns."""
     filled = [part for part in parts if len(part)]
-    return (
-        pd.concat(filled, ignore_index=True)[list(columns)]
-        if filled
-        else pd.DataFrame(columns=list(columns))
-    )
+    if not filled:
+        return pd.DataFrame(columns=list(columns))
+    return pd.concat(filled, ignore_index=True)[list(columns)]

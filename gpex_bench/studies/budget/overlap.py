@@ -1,9 +1,12 @@
-"""How much a method's maps depend on its seed: overlap of the top positions and rank correlation between runs.
+"""How much a method's maps depend on its seed: overlap of the top, and rank correlation.
 
-For each sample every pair of runs is compared. `jaccard`: |A and B| / |A or B| of the k most relevant positions, k
-being a share of all positions, rounded up; equal relevances are ordered at random, in the same way in all runs, as the
-removal metrics do. Two random sets of a share q of many positions have q / (2 - q). `spearman`: correlation of the
-ranks of all positions, equal relevances sharing their mean rank; 0 where a map is constant, which has no order.
+For each sample every pair of runs is compared.
+
+- `jaccard`: |A and B| / |A or B| of the k most relevant positions, k being a share of all
+  positions, rounded up. Equal relevances are ordered at random, in the same way in all runs, as the
+  removal metrics do. Two random sets of a share q of many positions have q / (2 - q).
+- `spearman`: correlation of the ranks of all positions, equal relevances sharing their mean rank; 0
+  where a map is constant, which has no order.
 """
 
 from __future__ import annotations
@@ -31,20 +34,25 @@ def agreement(maps: Sequence[Tensor], query: Query, top: float) -> pd.DataFrame:
     """
     if len(maps) < 2:
         raise ValueError(f"maps must hold at least 2 runs to compare, got {len(maps)}.")
-    relevance = torch.stack([per_position(values) for values in maps], 1)  # [batch, run, position]
-    ranks = torch.stack([ties_broken(part, query.sample) for part in relevance.unbind(1)], 1)
+
+    # [sample, run, position]
+    relevance = torch.stack([per_position(values) for values in maps], 1)
+    ranks = torch.stack([ties_broken(run, query.sample) for run in relevance.unbind(1)], 1)
     k = int(np.ceil(top * ranks.shape[2]))
-    rows = [
-        (int(sample), _of_pairs(jaccard(rank < k)), _of_pairs(spearman(values.numpy())), len(maps))
-        for sample, rank, values in zip(query.sample.tolist(), ranks, relevance, strict=True)
-    ]
+
+    rows = []
+    for sample, rank, values in zip(query.sample.tolist(), ranks, relevance, strict=True):
+        overlap = _of_pairs(jaccard(rank < k))
+        correlation = _of_pairs(spearman(values.numpy()))
+        rows.append((int(sample), overlap, correlation, len(maps)))
     return pd.DataFrame(rows, columns=["sample", "jaccard", "spearman", "n_seeds"])
 
 
 def jaccard(sets: Bool[Tensor, "run position"]) -> Float[np.ndarray, "run run"]:
     """Return the overlap of every two sets; they must not be empty."""
     inside = sets.double().numpy()
-    common, size = inside @ inside.T, inside.sum(1)
+    common = inside @ inside.T
+    size = inside.sum(1)
     return common / (size[:, None] + size - common)
 
 

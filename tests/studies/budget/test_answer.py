@@ -1,14 +1,13 @@
-"""Tables, sentences and figures of a made-up study whose answer is known."""
-
-import re
+"""Tables, verdicts and figures of a made-up study whose answer is known."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from gpex_bench import plots
+from gpex_bench.studies.budget import convergence, verdicts
 from gpex_bench.studies.budget import figure as figures
-from gpex_bench.studies.budget.answer import budget
+from gpex_bench.studies.budget.answer import answer
 from gpex_bench.studies.budget.plan import Budget
 
 PLAN = Budget(budgets=(10, 100, 1000), reference_budget=1000, stability_budget=100)
@@ -22,7 +21,7 @@ OWN = {"gradient": (0.78, 1, 1), "random": (0.0, 0, 0), "edges": (0.2, 0, 0)}
 
 
 def parts(pace=2e-4):
-    """All cells of one network: scores differ between images, and not between methods in what is hard."""
+    """Return all cells of one network: the same images are hard for all methods."""
     hard = np.linspace(-0.1, 0.1, N)
     scores, runs, seconds, stability, convergence = [], [], [], [], []
 
@@ -73,60 +72,97 @@ def parts(pace=2e-4):
     return {name: pd.DataFrame(rows) for name, rows in frames.items()}
 
 
-def said(pace=2e-4):
-    return budget(parts(pace), PLAN, "srg", {"evolving"}).sentences
+def answered(made=None):
+    """Return the answer, and the tables of the only network by name."""
+    found = answer(parts() if made is None else made, PLAN, "srg", {"evolving"})
+    return found, {"needs": found.table, **found.tables}
 
 
-def test_the_sentences_hold_the_numbers():
-    text = said()
-    assert "d, m: with 1000 evaluations lime scores 0.800" in text
-    assert "evolving 100 [100, 100], 0.020 s; lime 1000 [1000, 1000], 1.000 s." in text
-    assert "Not reached with any budget tried (best score): hopeless (0.340 at 1000)." in text
-    assert re.search(
-        r"gradient 0\.780 \[.*?\] \(3 rows, 0\.001 s, reaches it\); edges 0\.200", text
-    )
-    assert "None chosen for hopeless." in text
-    assert (
-        "evolving goes from a fitness of 0.500 in the first generation to 0.900 [0.900, 0.900] after 900 rows"
-        in text
-    )
-    assert "(the whole image: 0.700), half of the way after 600 and 95 % after 900" in text
-    assert "score on the other 6, time on all, against lime-1000" in text
-    assert "evolving 0.43 [" in text and "over 30 explainer seeds at 100 evaluations" in text
+def claim(made):
+    """Return the row of the claim about the evolutionary explainer."""
+    _, tables = answered(made)
+    (row,) = verdicts.claims(tables["needs"], {"evolving"}, PLAN).to_dict("records")
+    return row
+
+
+def test_methods_reach_the_reference_or_not():
+    _, tables = answered()
+    assert verdicts.reference(tables["curves"], PLAN)["mean"] == pytest.approx(0.8)
+    reach = verdicts.reach(tables["needs"], tables["curves"])
+    assert reach["method"].tolist() == ["evolving", "lime", "hopeless"]
+    assert reach["verdict"].tolist() == [verdicts.REACHES] * 2 + [verdicts.NOT_REACHED]
+    assert reach["needed"].tolist() == [100, 1000, np.inf]
+    assert reach["cpu_seconds"].tolist()[:2] == pytest.approx([0.02, 1.0])
+    poor = reach.iloc[2]
+    assert (poor["best"], poor["best_at"]) == (pytest.approx(0.34), 1000)
+
+
+def test_own_costs_are_ordered_and_compared_with_the_reference():
+    own = verdicts.own_costs(answered()[1]["curves"], PLAN).set_index("method")
+    assert own["verdict"].to_dict() == {
+        "gradient": verdicts.REACHES,
+        "edges": verdicts.NOT_REACHED,
+        "random": verdicts.NOT_REACHED,
+    }
+    assert own.loc["gradient", "rows"] == 3
+
+
+def test_a_budget_is_chosen_for_methods_that_reach_it():
+    chosen = verdicts.chosen(answered()[1]["needs"]).set_index("method")
+    assert chosen["chosen"].to_dict() == {"evolving": 100, "lime": 1000}
+    assert (chosen["n_judged"] == N / 2).all()
+
+
+def test_the_evolution_is_summarised():
+    (row,) = convergence.ends(answered()[1]["convergence"]).to_dict("records")
+    assert (row["start"], row["best"], row["whole"]) == pytest.approx((0.5, 0.9, 0.7))
+    assert (row["rows"], row["rows_half"], row["rows_most"]) == (900, 600, 900)
+
+
+def test_the_page_shows_tables_and_figures():
+    text = answered()[0].sentences
+    assert "on d (m) evolving needs the fewest evaluations, 100." in text
+    assert "| hopeless | not reached | – | 0.340 at 1000 |" in text
+    for name in ("faithfulness", "stability", "convergence"):
+        assert f"(d_m_{name}.svg)" in text
+    assert "nan" not in text and "\n\n\n" not in text
 
 
 def test_the_claim_holds_or_not_by_the_seconds():
-    fast = '"10 times faster than LIME" at the faithfulness of lime-1000: for evolving it holds: 50.0 times, 50.0 times'
-    assert fast in said(pace=2e-4)
-    assert "for evolving it does not hold: 5.0 times" in said(pace=2e-3)
+    fast = claim(parts(pace=2e-4))
+    assert fast["verdict"] == verdicts.HOLDS
+    assert (fast["faster"], fast["against"]) == pytest.approx((50, 50))
+    slow = claim(parts(pace=2e-3))
+    assert slow["verdict"] == verdicts.DOES_NOT_HOLD
+    assert slow["faster"] == pytest.approx(5)
 
 
 def test_a_method_that_gets_worse_on_the_other_images_does_not_keep_the_claim():
     made = parts()
     odd = (made["scores"]["method"] == "evolving") & (made["scores"]["sample"] % 2 == 1)
     made["scores"].loc[odd, "score"] -= 0.3
-    text = budget(made, PLAN, "srg", {"evolving"}).sentences
-    assert (
-        "for evolving it does not hold: 50.0 times (not shown to stay within the tolerance)" in text
-    )
+    row = claim(made)
+    assert row["verdict"] == verdicts.DOES_NOT_HOLD
+    assert row["faster"] == pytest.approx(50) and not row["keeps"]
 
 
-def test_a_reference_that_failed_is_said():
+def test_without_a_reference_nothing_is_compared():
     made = parts()
     failed = (made["runs"]["method"] == "lime") & (made["runs"]["budget"] == 1000)
     made["runs"].loc[failed, ["status", "reason"]] = ["failed", "too slow"]
-    made["scores"] = made["scores"][
-        ~((made["scores"]["method"] == "lime") & (made["scores"]["budget"] == 1000))
-    ]
-    text = budget(made, PLAN, "srg", {"evolving"}).sentences
-    assert "lime failed with 1000 evaluations, so there is nothing to reach" in text
-    assert (
-        "Budget chosen" not in text and "times faster than LIME" not in text and "nan" not in text
-    )
+    is_lost = (made["scores"]["method"] == "lime") & (made["scores"]["budget"] == 1000)
+    made["scores"] = made["scores"][~is_lost]
+
+    found, tables = answered(made)
+    reach = verdicts.reach(tables["needs"], tables["curves"])
+    assert (reach["verdict"] == verdicts.FAILED).all()
+    assert verdicts.chosen(tables["needs"]).empty
+    assert verdicts.claims(tables["needs"], {"evolving"}, PLAN).empty
+    assert "too slow" in found.sentences and "nan" not in found.sentences
 
 
 def test_figures_repeat_and_name_what_they_show():
-    first, again = (budget(parts(), PLAN, "srg", {"evolving"}).drawings for _ in range(2))
+    first, again = (answer(parts(), PLAN, "srg", {"evolving"}).drawings for _ in range(2))
     assert sorted(first) == ["d_m_convergence", "d_m_faithfulness", "d_m_stability"]
     for name, drawing in first.items():
         assert plots.to_svg(drawing, name) == plots.to_svg(again[name], name)
@@ -146,7 +182,7 @@ def test_figures_repeat_and_name_what_they_show():
 
 
 def test_nothing_to_draw_is_an_error():
-    made = budget(parts(), PLAN, "srg", {"evolving"}).tables
+    made = answer(parts(), PLAN, "srg", {"evolving"}).tables
     for draw, name, rest in (
         (figures.faithfulness_curves, "curves", (PLAN, "srg")),
         (figures.stability_dots, "stability", (PLAN,)),

@@ -1,4 +1,4 @@
-"""Which budget reaches the reference: on made-up scores whose answer is known, and against a loop over resamples."""
+"""Which budget reaches the reference: on made-up scores, and against a loop over resamples."""
 
 import numpy as np
 import pandas as pd
@@ -109,7 +109,7 @@ def test_the_interval_is_that_of_resampled_images():
 
 
 def test_the_budget_is_chosen_on_one_half_and_judged_on_the_other():
-    """On even images the method is as good as the reference with 10 rows, on odd ones it is far off."""
+    """On even images the method is as good as the reference with 10 rows, on odd ones far off."""
     scores, runs, seconds = tables({"slow": (0.1, 0.5, 0.8), "quick": (0.8, 0.8, 0.8)})
     odd = (scores["method"] == "quick") & (scores["sample"] % 2 == 1)
     scores.loc[odd, "score"] -= 0.5

@@ -1,4 +1,4 @@
-"""One method at every budget on a small network: rows, refusals, seeds; the plan and its section in a config."""
+"""One method at every budget on a small network: rows, refusals, seeds; and the plan."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ class Small(Model):
 
 @pytest.fixture(scope="module", autouse=True)
 def unchecked():
-    """Switch the checks of annotations off: they draw from Python's random state, which explainers must not."""
+    """Switch the checks of annotations off: they draw from Python's random state."""
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
@@ -90,7 +90,8 @@ def test_rows_are_counted_and_a_small_budget_is_refused_with_its_reason(tasks):
     )
     assert runs["status"].tolist() == ["failed", "ok", "ok"] * 2
     assert runs["reason"][0] == (
-        "ValueError: budget must be at least 24 rows for 12 regions, got 16; raise it or cut fewer regions."
+        "ValueError: budget must be at least 24 rows for 12 regions, got 16; raise it or cut fewer "
+        "regions."
     )
     per_sample = (runs["forward_rows"] / runs["n_samples"]).tolist()
     assert per_sample == [0, 46, 112] * 2  # 2 + 4 x 11, 2 + 10 x 11
@@ -167,8 +168,8 @@ def test_a_method_that_cannot_pay_for_the_repetitions_says_so(tasks):
 
 def test_the_config_is_read():
     config = parse(CONFIG)
-    plan = config.budget
-    assert plan is not None and plan.reference_budget == 1000
+    plan = config.study
+    assert isinstance(plan, Budget) and plan.reference_budget == 1000
     assert plan.budgets_of("rise", config.method("rise"), "cnn") == plan.budgets
     assert plan.budgets_of("rise", config.method("rise"), "resnet")[-1] == 1000
     assert plan.budgets_of("smoothgrad", config.method("smoothgrad"), "resnet")[-1] == 64
@@ -196,7 +197,7 @@ def test_the_config_is_read():
         ),
         (
             {"reference_method": "lrp"},
-            "budget: reference_method must be a method with a budget, got 'lrp'",
+            "budget: reference_method must be a method with a budget .*, got 'lrp'",
         ),
         ({"own_cost": ["ig"]}, "budget: own_cost must be run ids of methods .*, got 'ig'"),
         ({"most": {"vgg": 3}}, "budget: most must name methods or networks by run id, got 'vgg'"),
