@@ -1,11 +1,13 @@
 """How GPEX scales with the number of inducing points: one command, a table and a figure.
 
-    python benchmarks/gpex_scale.py [--device cuda] [--disk-rows 20000000] [--output results/published/gpex_scale]
+    python benchmarks/gpex_scale.py [--device cuda] [--disk-rows 20000000] [--output
+    results/published/gpex_scale]
 
-Everything that is compared is measured in this one run, on one thread. Times are processor seconds (the best of several
-blocks, which take turns), memory is that of fresh processes. Nothing depends on the network or the data: embeddings and
-outputs are random numbers with L = 10 heads of D = 20 dimensions, 64 queries and 64 new rows a step. A step of the
-default preset is its GP part as a fit takes it, with the density that trains the noise of intervals.
+Everything that is compared is measured in this one run, on one thread. Times are processor seconds
+(the best of several blocks, which take turns), memory is that of fresh processes. Nothing depends
+on the network or the data: embeddings and outputs are random numbers with L = 10 heads of D = 20
+dimensions, 64 queries and 64 new rows a step. A step of the default preset is its GP part as a fit
+takes it, with the density that trains the noise of intervals.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """A training step of GPEX as the authors' released code takes it, written anew from its description.
 
-Akbarnejad et al. (2023), released code at its last commit; what is slow about it is kept on purpose, what is wrong is
-not (the Gram matrices belong to the rows, the noise has an effect). Per step: a set difference over all M indices,
-two copies of all rows and one of all targets, and per head two eigendecompositions of the same D x D matrix, lifted
-to M x D eigenvectors, lists of M - D zeros, M x B kernels and a B x B product of which the diagonal is used.
+Akbarnejad et al. (2023), released code at its last commit; what is slow about it is kept on
+purpose, what is wrong is not (the Gram matrices belong to the rows, the noise has an effect). Per
+step: a set difference over all M indices, two copies of all rows and one of all targets, and per
+head two eigendecompositions of the same D x D matrix, lifted to M x D eigenvectors, lists of M - D
+zeros, M x B kernels and a B x B product of which the diagonal is used.
 """
 
 from __future__ import annotations

@@ -78,10 +78,12 @@ class MadeUp(KernelMap):
 class Training:
     """The GP part of training steps on M inducing points; the kernel network is left out (its outputs are made up).
 
-    With the `default` preset that is the step and the density that trains the noise of intervals, each with a factor
-    and a solve of its own; with the `paper` preset, which has no such noise, the step alone.
+    With the `default` preset that is the step and the density that trains the noise of intervals,
+    each with a factor and a solve of its own; with the `paper` preset, which has no such noise, the
+    step alone.
 
-    Targets of the inducing points are in a file, and with the `paper` preset so are their rows, as 16-bit numbers.
+    Targets of the inducing points are in a file, and with the `paper` preset so are their rows, as
+    16-bit numbers.
     """
 
     def __init__(self, preset: Preset, n: int, folder: Path, device: str = "cpu") -> None:
@@ -203,7 +205,8 @@ def search(n: int) -> float:
     return cheapest([lambda: nearest.largest(scores(), 10)], 3)[0]
 
 
-# --- memory, each in a process of its own ----------------------------------------------------------------------------
+# --- memory, each in a process of its own
+# ----------------------------------------------------------------------------
 
 
 def memory(what: str = "VmHWM") -> int:
@@ -256,7 +259,8 @@ def read(n: int, folder: Path) -> dict[str, float]:
     return seconds | {"extra": memory() - before, "error": error}
 
 
-# --- on a GPU --------------------------------------------------------------------------------------------------------
+# --- on a GPU
+# --------------------------------------------------------------------------------------------------------
 
 
 def network_share(

@@ -1,8 +1,9 @@
 """CIFAR-10: 60,000 colour photographs of ten kinds of things, 32 x 32 (krizhevsky2009learning); the publisher's split.
 
-Two sources. "original": the files that torchvision's CIFAR10 keeps below its root, cifar-10-batches-py/, which it also
-downloads. "jpeg75": copies compressed as JPEG with quality 75, in cifar10-jpeg/{train-0,train-1,test}.parquet with the
-columns label and jpeg. They are other images: their dataset is called cifar10_jpeg75, and so should its run id be.
+Two sources. "original": the files that torchvision's CIFAR10 keeps below its root,
+cifar-10-batches-py/, which it also downloads. "jpeg75": copies compressed as JPEG with quality 75,
+in cifar10-jpeg/{train-0,train-1,test}.parquet with the columns label and jpeg. They are other
+images: their dataset is called cifar10_jpeg75, and so should its run id be.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from gpex_bench.types import Dataset, Need, Source, settings
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 PARTS = ("train-0.parquet", "train-1.parquet", "test.parquet")
 BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta")
-# sha256 of the labels and of the compressed images; decoded ones may differ by a grey level between decoders
+# sha256 of the labels and of the compressed images; decoded ones may differ by a grey level between
+# decoders
 JPEG = "3dd6fc7269584128afcf0543ff84bc32c5ce013b2289b974e013e31a2080c84a"
 
 
@@ -35,7 +37,8 @@ class Cifar10(Source):
     n_train: int | None = None  # random training samples; null: all
     n_test: int | None = None
     seed: int = 0  # of the choice and of the order
-    root: str = ""  # folder that holds cifar-10-batches-py or cifar10-jpeg; "": GPEX_BENCH_DATA, else ./downloads
+    # folder that holds cifar-10-batches-py or cifar10-jpeg; "": GPEX_BENCH_DATA, else ./downloads
+    root: str = ""
     download: bool = True  # whether missing files of the original may be fetched
 
     def __post_init__(self) -> None:
@@ -45,7 +48,8 @@ class Cifar10(Source):
         """Return the photographs; ids count the 50,000 training rows, then the test rows.
 
         Raises:
-            ValueError: the files are missing and cannot be fetched, or are damaged, or there are too few samples.
+            ValueError: the files are missing and cannot be fetched, or are damaged, or there are
+                too few samples.
         """
         raw = self._original() if self.images == "original" else self._jpeg()
         mean = torch.from_numpy(raw.train[0].mean((0, 2, 3)) / 255).float()

@@ -1,8 +1,8 @@
 """Fashion-MNIST: 70,000 pictures of clothes, 28 x 28 grey levels (xiao2017fashion), with the publishers' split.
 
-The files are those that torchvision's FashionMNIST keeps below its root, or the same four files in the root itself, as
-Debian's package dataset-fashion-mnist has them. Missing ones are downloaded by torchvision. Their digest is not
-recorded: the suite was developed without them.
+The files are those that torchvision's FashionMNIST keeps below its root, or the same four files in
+the root itself, as Debian's package dataset-fashion-mnist has them. Missing ones are downloaded by
+torchvision. Their digest is not recorded: the suite was developed without them.
 """
 
 from __future__ import annotations
@@ -40,9 +40,8 @@ class FashionMnist(Source):
     n_test: int | None = None
     copies: int = 1  # of each training image: itself and copies shifted by up to 3 pixels
     seed: int = 0  # of the choice and of the order
-    root: str = (
-        ""  # folder that holds FashionMNIST/raw or the files; "": GPEX_BENCH_DATA, else ./downloads
-    )
+    # folder that holds FashionMNIST/raw or the files; "": GPEX_BENCH_DATA, else ./downloads
+    root: str = ""
     download: bool = True  # whether missing files may be fetched
 
     def __post_init__(self) -> None:
@@ -52,7 +51,8 @@ class FashionMnist(Source):
         """Return the pictures; ids count the training rows, then the test rows, then shifted copies.
 
         Raises:
-            ValueError: the files are missing and cannot be fetched, or are damaged, or there are too few samples.
+            ValueError: the files are missing and cannot be fetched, or are damaged, or there are
+                too few samples.
         """
         places = ["FashionMNIST/raw", "."]
         place = archives.find(

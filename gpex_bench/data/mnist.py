@@ -1,7 +1,7 @@
 """MNIST: 70,000 handwritten digits, 28 x 28 grey levels (lecun1998gradient), with the publisher's split.
 
-The files are those that torchvision's MNIST keeps below its root: MNIST/raw/train-images-idx3-ubyte and three others,
-compressed or not. Missing ones are downloaded by torchvision.
+The files are those that torchvision's MNIST keeps below its root: MNIST/raw/train-images-idx3-ubyte
+and three others, compressed or not. Missing ones are downloaded by torchvision.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import torch
 from gpex_bench.data.files import archives, splits
 from gpex_bench.types import Dataset, Need, Source, settings
 
-RAW = "11de40ec28a7c150195b86fd3a818037e73f1e8d04ab1621d02836dbdf8a2d54"  # sha256 of pixels and labels
+# sha256 of pixels and labels
+RAW = "11de40ec28a7c150195b86fd3a818037e73f1e8d04ab1621d02836dbdf8a2d54"
 FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -31,11 +32,12 @@ class Mnist(Source):
 
     n_train: int | None = None  # random training samples; null: all
     n_test: int | None = None
-    copies: int = 1  # of each training image: itself and copies shifted by up to 3 pixels, to have more training rows
+    # of each training image: itself and copies shifted by up to 3 pixels, to have more training
+    # rows
+    copies: int = 1
     seed: int = 0  # of the choice and of the order
-    root: str = (
-        ""  # folder that holds MNIST/raw; "": the one that GPEX_BENCH_DATA names, else ./downloads
-    )
+    # folder that holds MNIST/raw; "": the one that GPEX_BENCH_DATA names, else ./downloads
+    root: str = ""
     download: bool = True  # whether missing files may be fetched
 
     def __post_init__(self) -> None:
@@ -45,7 +47,8 @@ class Mnist(Source):
         """Return the digits; ids count the 60,000 training rows, then the test rows, then shifted copies.
 
         Raises:
-            ValueError: the files are missing and cannot be fetched, or are damaged, or there are too few samples.
+            ValueError: the files are missing and cannot be fetched, or are damaged, or there are
+                too few samples.
         """
         place = archives.find(
             "MNIST", self.root, ["MNIST/raw"], FILES, _fetch if self.download else None

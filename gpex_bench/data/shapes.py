@@ -1,20 +1,28 @@
 """Generated images whose class is decided by a planted shape, so that the true evidence of each image is known.
 
-An image shows one part (a shape of eight kinds), one distractor (of four other kinds) and, with probability
-`shortcut`, a small patch in the top left corner, on a textured grey background:
+An image shows one part (a shape of eight kinds), one distractor (of four other kinds) and, with
+probability `shortcut`, a small patch in the top left corner, on a textured grey background:
 
-- The class is `part % n_classes`; nothing else decides it. With four classes each class has two parts that look
-  different, so that the training images with the same part are what supports a prediction: the part is the group.
-- Size, place and colour of both objects, the distractor's kind and the background come from random streams of their
-  own, drawn without looking at the class: they are independent of it. The objects keep at least two pixels of
+- The class is `part % n_classes`; nothing else decides it. With four classes each class has two
+  parts that look
+  different, so that the training images with the same part are what supports a prediction: the part
+      is the group.
+- Size, place and colour of both objects, the distractor's kind and the background come from random
+  streams of their
+  own, drawn without looking at the class: they are independent of it. The objects keep at least two
+      pixels of
   background between their boxes, and clear of the corner of the patch.
-- The colour of the patch tells the class. It is all that changes with `shortcut`: with the same seed the images are
-  otherwise the same bits. The mask never includes it, even if a network learns it: the mask is the intended evidence.
-- The mask is the part and its outline: the part's pixels and their eight neighbours, in all channels.
+- The colour of the patch tells the class. It is all that changes with `shortcut`: with the same
+  seed the images are
+  otherwise the same bits. The mask never includes it, even if a network learns it: the mask is the
+  intended evidence.
+- The mask is the part and its outline: the part's pixels and their eight neighbours, in all
+  channels.
 
-All is drawn and painted in whole numbers (0 to 255), so that the same settings give the same bits on every machine.
-Splits have their own streams, and image i depends on i only: a larger split begins with the smaller one.
-Planted evidence beside distractors follows wilming2022scrutinizing and hesse2023funnybirds; the images are our own.
+All is drawn and painted in whole numbers (0 to 255), so that the same settings give the same bits
+on every machine. Splits have their own streams, and image i depends on i only: a larger split
+begins with the smaller one. Planted evidence beside distractors follows wilming2022scrutinizing and
+hesse2023funnybirds; the images are our own.
 """
 
 from __future__ import annotations

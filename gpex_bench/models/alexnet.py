@@ -1,8 +1,9 @@
 """An AlexNet-like network for small images (krizhevsky2012imagenet): five plain convolutions, two wide layers.
 
-Reconstruction for 28 to 32 pixels: convolutions of 5, 5, 3, 3, 3 pixels with overlapping max pooling after the first,
-second and fifth, as in the original, but with stride 1 throughout. Batch norms after every convolution stand for the
-original's response normalisation after the first two; there is no dropout.
+Reconstruction for 28 to 32 pixels: convolutions of 5, 5, 3, 3, 3 pixels with overlapping max
+pooling after the first, second and fifth, as in the original, but with stride 1 throughout. Batch
+norms after every convolution stand for the original's response normalisation after the first two;
+there is no dropout.
 """
 
 from __future__ import annotations

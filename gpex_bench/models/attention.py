@@ -1,15 +1,17 @@
 """A classifier of two branches, one of which says where the other looks (akbarnejad2023gpex, section 4 and code).
 
-Attention branch: trunk -> 1x1 convolutions -> one logit per place -> sigmoid, clamped to [0.1, 0.9], over its sum.
-Feature branch: trunk -> features, averaged over places with these weights -> a wide layer -> a linear head. Surrogates
-stand in for the attention logits, one head per place, and start from the attention branch's trunk.
+Attention branch: trunk -> 1x1 convolutions -> one logit per place -> sigmoid, clamped to [0.1,
+0.9], over its sum. Feature branch: trunk -> features, averaged over places with these weights -> a
+wide layer -> a linear head. Surrogates stand in for the attention logits, one head per place, and
+start from the attention branch's trunk.
 
-Reconstruction: Akbarnejad et al. use two ResNet-18 and 1x1 convolutions 512 -> 200 -> 1024 -> 1; here `trunk` is three
-convolutions or a ResNet-18 of a width of choice, and the 1x1 convolutions have `squeeze` and 4 * `squeeze` channels.
-They put a batch norm after the last one on MNIST, which we leave out.
+Reconstruction: Akbarnejad et al. use two ResNet-18 and 1x1 convolutions 512 -> 200 -> 1024 -> 1;
+here `trunk` is three convolutions or a ResNet-18 of a width of choice, and the 1x1 convolutions
+have `squeeze` and 4 * `squeeze` channels. They put a batch norm after the last one on MNIST, which
+we leave out.
 
-The branches meet in a product with a normalised sigmoid, so the network does not offer MODULES: no rule of LRP says
-how relevance is split between the factors, and without one it is not conserved.
+The branches meet in a product with a normalised sigmoid, so the network does not offer MODULES: no
+rule of LRP says how relevance is split between the factors, and without one it is not conserved.
 """
 
 from __future__ import annotations
@@ -39,10 +41,10 @@ class Attention(Architecture):
     takes: ClassVar[frozenset[Need]] = frozenset({Need.IMAGE})
     explained: ClassVar[str] = "attention"
 
-    trunk: Literal["plain", "resnet"] = (
-        "plain"  # of both branches: three convolutions, or a ResNet-18
-    )
-    width: int = 16  # channels of the first convolution or stage; a plain map has 4, a ResNet's 8 times as many
+    # of both branches: three convolutions, or a ResNet-18
+    trunk: Literal["plain", "resnet"] = "plain"
+    # channels of the first convolution or stage; a plain map has 4, a ResNet's 8 times as many
+    width: int = 16
     squeeze: int = 48  # channels of the first 1x1 convolution; the second has four times as many
     wide: int = 1024  # units of the wide layer
     training: AttentionTraining = AttentionTraining()

@@ -1,9 +1,9 @@
 """A DenseNet-like network for small images (huang2017densely): each layer sees the maps of all layers before it.
 
-Reconstruction for 28 to 32 pixels: a stem that halves the size (a quarter in the original), three blocks of layers
-without bottlenecks, transitions that halve the maps' number and size, and one wide layer. Most batch norms read what
-others read too, so that canonisers that fold each into the convolution registered before it (zennit's) fail or change
-the network; ours reads what runs.
+Reconstruction for 28 to 32 pixels: a stem that halves the size (a quarter in the original), three
+blocks of layers without bottlenecks, transitions that halve the maps' number and size, and one wide
+layer. Most batch norms read what others read too, so that canonisers that fold each into the
+convolution registered before it (zennit's) fail or change the network; ours reads what runs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A MobileNet-like network for small images (howard2017mobilenets): depthwise, then pointwise convolutions.
 
-Reconstruction for 28 to 32 pixels: a stem without stride, five separable convolutions in place of thirteen, and one
-wide layer.
+Reconstruction for 28 to 32 pixels: a stem without stride, five separable convolutions in place of
+thirteen, and one wide layer.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """A thin ResNet-18 for small images (he2016deep): torchvision's topology with a width of choice and one wide layer.
 
-Reconstruction: as usual for images of 32 pixels, the stem is a 3 x 3 convolution without max-pooling. Blocks are
-torchvision's; what differs is that each activation is a module of its own (torchvision's share one, in place) and that
-the residual add is a registered `Sum`, both of which propagation rules need. Modules are registered in the order
-in which they run, so that zennit's canonisers find the convolution of each batch norm.
+Reconstruction: as usual for images of 32 pixels, the stem is a 3 x 3 convolution without
+max-pooling. Blocks are torchvision's; what differs is that each activation is a module of its own
+(torchvision's share one, in place) and that the residual add is a registered `Sum`, both of which
+propagation rules need. Modules are registered in the order in which they run, so that zennit's
+canonisers find the convolution of each batch norm.
 """
 
 from __future__ import annotations

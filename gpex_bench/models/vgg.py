@@ -1,7 +1,7 @@
 """A VGG-like network for small images (simonyan2015very): pairs of 3 x 3 convolutions between max poolings.
 
-Reconstruction for 28 to 32 pixels: three pairs in place of five groups, batch norms as in torchvision's `vgg*_bn`, two
-wide layers without dropout.
+Reconstruction for 28 to 32 pixels: three pairs in place of five groups, batch norms as in
+torchvision's `vgg*_bn`, two wide layers without dropout.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The arc-cosine kernel on the network's embedding: the kernel of a wide random ReLU layer on top of it.
 
-It grows with the norm of the embedding as the outputs of a ReLU network do (cho2009kernel). Through Nystrom features
-of landmarks, or through random ReLU units, which are the process of a random layer of `dim` units exactly.
+It grows with the norm of the embedding as the outputs of a ReLU network do (cho2009kernel). Through
+Nystrom features of landmarks, or through random ReLU units, which are the process of a random layer
+of `dim` units exactly.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """An exact Gaussian process (gpytorch) on a random subset of the training samples: the textbook, where it fits.
 
-One process per head on the scaled embedding, with an RBF or a linear kernel (both with one scale for all directions);
-length scale, amplitude and noise maximise the marginal likelihood by Adam (Rasmussen and Williams 2006, chapter 5;
-gardner2018gpytorch). Training samples outside the subset do not enter: their contribution is 0.
+One process per head on the scaled embedding, with an RBF or a linear kernel (both with one scale
+for all directions); length scale, amplitude and noise maximise the marginal likelihood by Adam
+(Rasmussen and Williams 2006, chapter 5; gardner2018gpytorch). Training samples outside the subset
+do not enter: their contribution is 0.
 """
 
 from __future__ import annotations

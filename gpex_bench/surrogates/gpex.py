@@ -1,6 +1,7 @@
 """GPEX as good as we can make it: processes on a kernel network that starts from the explained network's trunk.
 
-Each default was chosen on held-out training samples; `docs/gpex.md` says why. `gpex_paper` is the preset of the paper.
+Each default was chosen on held-out training samples; `docs/gpex.md` says why. `gpex_paper` is the
+preset of the paper.
 """
 
 from __future__ import annotations

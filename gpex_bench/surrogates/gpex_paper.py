@@ -1,9 +1,10 @@
 """GPEX as in the paper (Akbarnejad, Bigras and Ray 2023), with the faults of its released code repaired.
 
-Faithful: norm 0.1 and leaky ReLU, noise 1 in the units of the raw outputs, squared error over the clamped and
-detached latent variance, stored rows, mixed inputs with noise, a kernel network trained from scratch, two phases. Not:
-hundreds of steps instead of hundreds of epochs, with a higher learning rate, and a trunk like the network's instead of
-a ResNet-50 (`trunk: resnet18` is there); `docs/gpex.md` lists every difference.
+Faithful: norm 0.1 and leaky ReLU, noise 1 in the units of the raw outputs, squared error over the
+clamped and detached latent variance, stored rows, mixed inputs with noise, a kernel network trained
+from scratch, two phases. Not: hundreds of steps instead of hundreds of epochs, with a higher
+learning rate, and a trunk like the network's instead of a ResNet-50 (`trunk: resnet18` is there);
+`docs/gpex.md` lists every difference.
 """
 
 from __future__ import annotations

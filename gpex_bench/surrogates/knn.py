@@ -1,8 +1,9 @@
 """The nearest neighbours in the network's embedding: the simplest stand-in that names training samples.
 
-A prediction is the weighted mean of the network's outputs at the k nearest training samples (cover1967nearest;
-weights 1/distance as in scikit-learn). Its variance is that of one more such output: the weighted sample variance s2 =
-sum w (y - mean)^2 / (1 - q) with q = sum w^2, times 1 + q for the error of the mean.
+A prediction is the weighted mean of the network's outputs at the k nearest training samples
+(cover1967nearest; weights 1/distance as in scikit-learn). Its variance is that of one more such
+output: the weighted sample variance s2 = sum w (y - mean)^2 / (1 - q) with q = sum w^2, times 1 + q
+for the error of the mean.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from gpex_bench.types import (
     settings,
 )
 
-SAME = 1e-12  # squared distance, relative to the squared norms, below which two float32 embeddings are equal
+# squared distance, relative to the squared norms, below which two float32 embeddings are equal
+SAME = 1e-12
 
 
 class KnnSurrogate(Surrogate):

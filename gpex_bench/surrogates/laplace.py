@@ -1,10 +1,11 @@
 """Last-layer Laplace: the network itself, with the uncertainty that its training labels leave in the last layer.
 
-The weights of the last layer get a Gaussian around their trained values with the precision H + tau I, where H is the
-generalised Gauss-Newton matrix of the cross-entropy on the training samples and tau the precision of a Gaussian prior
-that maximises the Laplace evidence (daxberger2021laplace; mackay1992bayesian). H is Kronecker-factored or diagonal,
-computed by laplace-torch. The mean is the network, so the match is perfect by construction; the variance is that of
-the logits. No share of a training sample can be told apart, so there are neither contributions nor neighbours.
+The weights of the last layer get a Gaussian around their trained values with the precision H + tau
+I, where H is the generalised Gauss-Newton matrix of the cross-entropy on the training samples and
+tau the precision of a Gaussian prior that maximises the Laplace evidence (daxberger2021laplace;
+mackay1992bayesian). H is Kronecker-factored or diagonal, computed by laplace-torch. The mean is the
+network, so the match is perfect by construction; the variance is that of the logits. No share of a
+training sample can be told apart, so there are neither contributions nor neighbours.
 """
 
 from __future__ import annotations
@@ -38,8 +39,10 @@ BATCH = 500
 class LaplaceSurrogate(Surrogate):
     """The network's logits and their variance; calling it gives the embedding.
 
-    In the eigenbases of the factors the covariance is diagonal: with z = Q_in' u and the eigenvectors Q_out of logits,
-    var_c(x) = sum_jk Q_out[c, k]^2 z_j^2 C[k, j] + sum_k Q_bias[c, k]^2 c_k. The diagonal form has Q = I.
+    In the eigenbases of the factors the covariance is diagonal: with z = Q_in' u and the
+        eigenvectors Q_out of logits,
+    var_c(x) = sum_jk Q_out[c, k]^2 z_j^2 C[k, j] + sum_k Q_bias[c, k]^2 c_k. The diagonal form has
+    Q = I.
     """
 
     inner: Tensor  # Q_in [width, width]; [0, 0] stands for the identity
@@ -96,8 +99,8 @@ class Laplace(Recipe):
         """Compute H on the training labels and tune the prior; nothing is random.
 
         Raises:
-            ValueError: the network has no heads or explains outputs that are no class scores, its outputs are not
-                finite, or its last layer has no bias.
+            ValueError: the network has no heads or explains outputs that are no class scores, its
+                outputs are not finite, or its last layer has no bias.
         """
         u, _ = embedded(model, data.train.x, self.device)
         _check_classes(model, data)

@@ -1,9 +1,9 @@
 """The last layer as a Gaussian process: a linear kernel on the features that the network's outputs are affine in.
 
-The network *is* linear there, so this process reproduces it up to the noise floor: the baseline that a trained kernel
-has to justify itself against, by better or differently grounded explanations and not by the match. As representer
-points (yeh2018representer), it names training samples through the last layer alone; it needs no regularised
-retraining for that.
+The network *is* linear there, so this process reproduces it up to the noise floor: the baseline
+that a trained kernel has to justify itself against, by better or differently grounded explanations
+and not by the match. As representer points (yeh2018representer), it names training samples through
+the last layer alone; it needs no regularised retraining for that.
 """
 
 from __future__ import annotations
@@ -45,9 +45,8 @@ class LastLayer(Recipe):
 
     exact: ClassVar[bool] = True
 
-    noise: float | None = (
-        None  # variance in units of the outputs' variance; None: with the largest evidence
-    )
+    # variance in units of the outputs' variance; None: with the largest evidence
+    noise: float | None = None
     device: str = "cpu"  # where the training samples are embedded
 
     def __post_init__(self) -> None:

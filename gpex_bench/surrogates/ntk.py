@@ -1,12 +1,13 @@
 """The empirical neural tangent kernel: which training samples move the same weights as the query does?
 
-k(x, x') = <g(x), g(x')> with g the gradient of an output by all weights of the trained network (jacot2018neural),
-here projected to `dim` numbers as TRAK does it (park2023trak; `tangent` says how, and why it is cheap). A kernel of
-its own per head, or one kernel of the sum of the heads for all (mohamadi2023fast). The network is not linearised: the
-process is conditioned on its outputs at all training samples, as every weight-space process here.
+k(x, x') = <g(x), g(x')> with g the gradient of an output by all weights of the trained network
+(jacot2018neural), here projected to `dim` numbers as TRAK does it (park2023trak; `tangent` says
+how, and why it is cheap). A kernel of its own per head, or one kernel of the sum of the heads for
+all (mohamadi2023fast). The network is not linearised: the process is conditioned on its outputs at
+all training samples, as every weight-space process here.
 
-Cost per sample: a forward pass, a backward pass per group, and per layer about dim_layer / n_out forward passes
-through it.
+Cost per sample: a forward pass, a backward pass per group, and per layer about dim_layer / n_out
+forward passes through it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from gpex_bench.types import Dataset, Model, Progress, Recipe, demands, settings
 from gpex_bench.types.passes import RECORDED_ROWS
 
 OWN = 2018  # keeps the projection's random numbers apart from those of the network's weights
-PILOT = 16  # directions per layer, on RECORDED_ROWS training samples, that measure the layers' shares of the trace
+# directions per layer, on RECORDED_ROWS training samples, that measure the layers' shares of the trace
+PILOT = 16
 
 
 @settings
@@ -47,7 +49,8 @@ class Ntk(Recipe):
         """Project the gradients at all training samples and condition on them.
 
         Raises:
-            ValueError: layers whose gradients we cannot project, no heads, or outputs that are not finite.
+            ValueError: layers whose gradients we cannot project, no heads, or outputs that are not
+                finite.
         """
         network = deepcopy(model).to(self.device).eval().requires_grad_(False)
         start = int(np.random.SeedSequence([seed, OWN]).generate_state(1)[0])

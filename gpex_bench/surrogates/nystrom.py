@@ -1,8 +1,9 @@
 """An RBF kernel on the network's embedding, through Nystrom features of landmarks.
 
-The landmarks are training samples drawn at random. With all of them as landmarks this is the exact Gaussian process
-with an RBF kernel; the tests compare. The kernel falls off with the distance, so that it cannot reproduce the network
-far from the training samples, where the network's outputs go on growing.
+The landmarks are training samples drawn at random. With all of them as landmarks this is the exact
+Gaussian process with an RBF kernel; the tests compare. The kernel falls off with the distance, so
+that it cannot reproduce the network far from the training samples, where the network's outputs go
+on growing.
 """
 
 from __future__ import annotations
@@ -29,9 +30,8 @@ class Nystrom(Recipe):
     """A Gaussian process with an RBF kernel on the embedding, by Nystrom features."""
 
     n_landmarks: int = 256
-    length: float | None = (
-        None  # in units of the embeddings' spread; None: with the largest evidence
-    )
+    # in units of the embeddings' spread; None: with the largest evidence
+    length: float | None = None
     device: str = "cpu"  # where the training samples are embedded
 
     def __post_init__(self) -> None:

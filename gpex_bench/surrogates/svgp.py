@@ -1,11 +1,12 @@
 """A sparse variational Gaussian process with a deep kernel (gpytorch): the usual scalable alternative to GPEX.
 
-Features of the network are projected to `dim` numbers by a learned matrix (wilson2016deep); on them lives a process
-per head with an RBF kernel and `n_inducing` learned inducing points (hensman2015scalable). All of it is trained on
-the same mixed inputs as GPEX, by the predictive likelihood (jankowiak2020parametric) or the
-variational bound.
+Features of the network are projected to `dim` numbers by a learned matrix (wilson2016deep); on them
+lives a process per head with an RBF kernel and `n_inducing` learned inducing points
+(hensman2015scalable). All of it is trained on the same mixed inputs as GPEX, by the predictive
+likelihood (jankowiak2020parametric) or the variational bound.
 
-The inducing points are learned and are no training samples, so that no share of a training sample can be told apart.
+The inducing points are learned and are no training samples, so that no share of a training sample
+can be told apart.
 """
 
 from __future__ import annotations
@@ -140,9 +141,8 @@ class Svgp(Recipe):
     n_steps: int = 400
     batch_size: int = 64
     learning_rate: float = 0.01  # of projection, kernel and inducing points
-    trunk_learning_rate: float = (
-        0.0  # of a copy of the network whose embedding is projected; 0: the network's own
-    )
+    # of a copy of the network whose embedding is projected; 0: the network's own
+    trunk_learning_rate: float = 0.0
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -284,7 +284,8 @@ def start(
 ) -> None:
     """Start at inducing points z with the values v there and a tenth of the prior's spread.
 
-    gpytorch starts at the prior mean, from where the noise often grows until it explains everything.
+    gpytorch starts at the prior mean, from where the noise often grows until it explains
+    everything.
     """
     strategy = process.variational_strategy
     strategy.inducing_points.data.copy_(z.expand_as(strategy.inducing_points))

@@ -66,7 +66,8 @@ def test_group_decides_the_class(data):
     assert torch.equal(data.truth.test_group % 4, data.test.y)
 
 
-# --- the mask ---------------------------------------------------------------------------------------------------------
+# --- the mask
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_mask_is_the_dilated_part_and_nothing_else(data):
@@ -132,7 +133,8 @@ def test_shapes_stay_within_their_radius_and_differ(radius):
             assert (cover ^ other).sum() >= 9
 
 
-# --- independence -----------------------------------------------------------------------------------------------------
+# --- independence
+# -----------------------------------------------------------------------------------------------------
 
 
 def is_independent(table) -> bool:
@@ -186,7 +188,8 @@ def test_parts_class_cannot_be_read_off_the_distractor():
     assert stats.binomtest(int(right), 2000, 0.25).pvalue > 1e-3
 
 
-# --- the shortcut -----------------------------------------------------------------------------------------------------
+# --- the shortcut
+# -----------------------------------------------------------------------------------------------------
 
 
 def test_shortcut_changes_the_corner_only():
@@ -216,7 +219,8 @@ def test_corner_tells_nothing_by_default_and_is_marked_as_often_as_asked(held):
     assert is_independent(counts(some.part, some.has_patch.astype(int)))
 
 
-# --- reproducibility --------------------------------------------------------------------------------------------------
+# --- reproducibility
+# --------------------------------------------------------------------------------------------------
 
 
 def test_same_settings_same_bits_and_seed_matters():

@@ -125,7 +125,8 @@ def test_rows_do_not_influence_one_another(case):
     torch.testing.assert_close(model(x)[:1], model(x[:1]), atol=1e-5, rtol=1e-5)
 
 
-# --- explainers' libraries --------------------------------------------------------------------------------------------
+# --- explainers' libraries
+# --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.filterwarnings(
@@ -196,7 +197,8 @@ def test_canoniser_folds_each_batch_norm_into_its_convolution():
     assert torch.equal(model(x), before)
 
 
-# --- the ResNet is torchvision's --------------------------------------------------------------------------------------
+# --- the ResNet is torchvision's
+# --------------------------------------------------------------------------------------
 
 
 def test_resnet_at_full_width_has_torchvisions_weights_and_outputs():
@@ -221,7 +223,8 @@ def test_resnet_has_eight_blocks_each_with_a_registered_sum():
         assert [type(module) for module in block.children()].count(nn.ReLU) == 2
 
 
-# --- settings ---------------------------------------------------------------------------------------------------------
+# --- settings
+# ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -177,7 +177,8 @@ def test_shift_out_of_the_image_is_refused():
         Cnn(width=2, wide=4, training=CnnTraining(shift=12)).train(images(), 1, silent)
 
 
-# --- augmentation -----------------------------------------------------------------------------------------------------
+# --- augmentation
+# -----------------------------------------------------------------------------------------------------
 
 
 def test_shifted_images_are_those_of_scipy():
@@ -213,7 +214,8 @@ def test_occlusion_replaces_by_the_baseline_all_channels_alike(shape):
     is_gone = out == baseline
     assert torch.equal(torch.where(is_gone, x, out), x)
     gone = is_gone.flatten(1).float().mean(dim=1)
-    # the number of cells that go is uniform on 0..k, because the share of a row is uniform on [0, 1]
+    # the number of cells that go is uniform on 0..k, because the share of a row is uniform on [0,
+    # 1]
     k = 64 if len(shape) == 3 else 10
     assert abs((gone > 0).float().mean() - 0.4 * k / (k + 1)) < 0.04
     assert abs(gone[gone > 0].mean() - (k + 1) / 2 / k) < 0.04
@@ -229,7 +231,8 @@ def test_no_occlusion_by_default():
     assert torch.equal(loop.occlude(x, torch.zeros(4), 0.0, torch.Generator()), x)
 
 
-# --- adversarial training ---------------------------------------------------------------------------------------------
+# --- adversarial training
+# ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("steps", [1, 5])

@@ -66,7 +66,8 @@ def asked(name):
     return Task(model=network(name), data=data, surrogate=None, seed=1), query
 
 
-# --- conservation -----------------------------------------------------------------------------------------------------
+# --- conservation
+# -----------------------------------------------------------------------------------------------------
 
 
 @ALL
@@ -139,7 +140,8 @@ def test_modules_are_registered_in_the_order_in_which_they_run_and_keep_what_the
     torch.testing.assert_close(before, model.embed(x) @ model.head.weight.T + model.head.bias)
 
 
-# --- the networks -----------------------------------------------------------------------------------------------------
+# --- the networks
+# -----------------------------------------------------------------------------------------------------
 
 
 @ALL

@@ -18,7 +18,8 @@ DENSE = 1e-10  # relative: same formula in another order, float64
 LIBRARY = 1e-8  # gpytorch's own round trips through constraints
 
 
-# (groups, outputs of each): a kernel per head of a classifier, a shared one for 7 x 7 attention heads, between, and a
+# (groups, outputs of each): a kernel per head of a classifier, a shared one for 7 x 7 attention
+# heads, between, and a
 # kernel for each of 7 x 7 attention heads
 SHAPES = {"per head": (3, 1), "shared": (1, 49), "grouped": (3, 4), "places": (49, 1)}
 
@@ -31,7 +32,9 @@ def problem(m=40, groups=3, out=1, dim=5, n=7, seed=0, scale=1.0):
     offset, spread = posterior.target_units(y)
     if (
         m == 1
-    ):  # one point has no spread: give it one, so that the formulas are tested and not the constant head
+        # one point has no spread: give it one, so that the formulas are tested and not the constant
+        # head
+    ):
         offset, spread = offset - 1, torch.full_like(spread, 2.0)
     v = posterior.grouped(posterior.standardised(y, offset, spread), groups)
     noise = torch.tensor([0.5, 0.05, 2.0], dtype=torch.float64).repeat(17)[:groups]

@@ -1,7 +1,8 @@
 """Image sets that are downloaded: where their files are looked for, how they are read, and how they become a Dataset.
 
-Their publishers fix the train and the test split. Within each the order is random but fixed, so that the first rows are
-a random choice; a sample's id is its row in the publisher's order, the train split first.
+Their publishers fix the train and the test split. Within each the order is random but fixed, so
+that the first rows are a random choice; a sample's id is its row in the publisher's order, the
+train split first.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Fixed splits, and the digests that show that a split has not changed.
 
-Rows are drawn with a numpy PCG64 generator of their own, so that a split depends on its seed and the labels alone.
+Rows are drawn with a numpy PCG64 generator of their own, so that a split depends on its seed and
+the labels alone.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ def stratified(
 ) -> tuple[Int[Tensor, "n_train"], Int[Tensor, "n_test"]]:
     """Return the shuffled rows of a train and a test split in which classes have the same shares.
 
-    Each class gives its exact share of `n_test`, rounded down; the remaining test rows go to the classes with the
-    largest remainders (ties: the lower label first).
+    Each class gives its exact share of `n_test`, rounded down; the remaining test rows go to the
+    classes with the largest remainders (ties: the lower label first).
 
     Raises:
         ValueError: if `n_test` does not leave a row of each class in both splits.

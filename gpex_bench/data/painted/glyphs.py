@@ -1,7 +1,7 @@
 """Shapes as inequalities in whole numbers: the pixels at offset (dx, dy) from a centre that a shape of radius r covers.
 
-Offsets point right and down. Whole numbers keep the images the same on every machine. Every shape lies within `r`
-pixels of its centre.
+Offsets point right and down. Whole numbers keep the images the same on every machine. Every shape
+lies within `r` pixels of its centre.
 """
 
 from __future__ import annotations
@@ -83,16 +83,8 @@ def tee(dx: Offset, dy: Offset, r: Offset) -> Cover:
 
 PARTS: tuple[Glyph, ...] = (square, disc, triangle, cross, ring, saltire, frame, diamond)
 DISTRACTORS: tuple[Glyph, ...] = (bar, pole, elbow, tee)
-NAMES = (
-    "square",
-    "disc",
-    "triangle",
-    "cross",
-    "ring",
-    "saltire",
-    "frame",
-    "diamond",
-)  # of the parts
+# of the parts
+NAMES = ("square", "disc", "triangle", "cross", "ring", "saltire", "frame", "diamond")
 
 
 def cover(

@@ -1,7 +1,7 @@
 """What a generated image of `shapes` holds, how it is drawn at random, and how it is painted.
 
-Each quantity of each split has a random stream of its own. Drawing a quantity for more images leaves those of the
-first images as they are.
+Each quantity of each split has a random stream of its own. Drawing a quantity for more images
+leaves those of the first images as they are.
 """
 
 from __future__ import annotations

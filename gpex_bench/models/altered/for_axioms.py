@@ -1,6 +1,7 @@
 """Networks made of a given one, of which it is known how their maps must relate to its own: what axioms are tried on.
 
-Each works on copies, and what it adds is what propagation rules know: layers, masks, selections, concatenation.
+Each works on copies, and what it adds is what propagation rules know: layers, masks, selections,
+concatenation.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ from torch import Tensor, nn
 
 from gpex_bench.types import Model
 
-SPLIT = 0.3141  # where the rewritten network cuts its input in two, in units of the input; no data lies just there
+# where the rewritten network cuts its input in two, in units of the input; no data lies just there
+SPLIT = 0.3141
 
 
 class Rewritten(Model):
     """The same function by other layers: x = SPLIT + relu(x - SPLIT) - relu(SPLIT - x), then the network.
 
-    Two layers with one ReLU between them are added before the first one: 1 x 1 convolutions, or linear layers. Like the
+    Two layers with one ReLU between them are added before the first one: 1 x 1 convolutions, or
+        linear layers. Like the
     networks of sundararajan2017axiomatic, it has other units and the same outputs and gradients.
     """
 

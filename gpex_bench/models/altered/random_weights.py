@@ -1,9 +1,10 @@
 """Networks whose layers are drawn anew: what a map must not look like, if it shows what a network has learnt.
 
-Layers are taken from the input upwards (bottom-up): re-initialising from the output downwards keeps the evidence of the
-early layers in most maps by construction. A layer is a module with weights of its own, in the order of registration;
-it is drawn as torch draws it (`reset_parameters`, which also forgets the statistics of a batch norm), and a module
-that cannot do this gets its own weights in a random order. The given network is not touched.
+Layers are taken from the input upwards (bottom-up): re-initialising from the output downwards keeps
+the evidence of the early layers in most maps by construction. A layer is a module with weights of
+its own, in the order of registration; it is drawn as torch draws it (`reset_parameters`, which also
+forgets the statistics of a batch norm), and a module that cannot do this gets its own weights in a
+random order. The given network is not touched.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ def drawn_anew(network: Network, seed: int, n_first: int | None = None) -> Netwo
 def cascade(network: Network, seed: int, stages: list) -> Iterator[Network]:
     """Yield one copy again and again, with more of its layers drawn anew each time: use it before the next one.
 
-    Drawn layer by layer, since copies and large layers take longer than some explanations do. The weights are those of
-    `drawn_anew`, whatever random numbers are drawn in between.
+    Drawn layer by layer, since copies and large layers take longer than some explanations do. The
+    weights are those of `drawn_anew`, whatever random numbers are drawn in between.
 
     Args:
         network: in its mode, which the copy keeps.

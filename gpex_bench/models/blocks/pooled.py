@@ -1,7 +1,8 @@
 """The networks behind the small zoo: a trunk of convolutions, pooling, wide layers, a head.
 
-A module of its own, because a plug-in's file holds nothing but the plug-in. Activations are modules of their own and
-work on copies; modules are registered in the order in which they run. Propagation rules and hooks need both.
+A module of its own, because a plug-in's file holds nothing but the plug-in. Activations are modules
+of their own and work on copies; modules are registered in the order in which they run. Propagation
+rules and hooks need both.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The residual network behind `resnet`: torchvision's basic blocks with registered adds and activations.
 
-A module of its own, so that looking up architectures does not import torchvision, which takes longer than torch.
+A module of its own, so that looking up architectures does not import torchvision, which takes
+longer than torch.
 """
 
 from __future__ import annotations

@@ -11,10 +11,8 @@ from torch import Tensor, nn
 
 from gpex_bench.types import Model
 
-LOW, HIGH = (
-    0.1,
-    0.9,
-)  # a place is never quite ignored and never quite sure; Akbarnejad et al. clamp to the same
+# a place is never quite ignored and never quite sure; Akbarnejad et al. clamp to the same
+LOW, HIGH = 0.1, 0.9
 
 
 class Attend(nn.Module):
@@ -40,8 +38,9 @@ class Attend(nn.Module):
 class AttentionModel(Model):
     """An image -> `trunk`, `attend` -> attention; `features` weighted by it -> mean -> `neck` (wide layer) -> `head`.
 
-    The weights of the mean are sigmoid(logits), clamped to [LOW, HIGH], over their sum. Akbarnejad et al. take the mean
-    over the places where we take the sum of the weighted features: a constant factor, which the next layer absorbs.
+    The weights of the mean are sigmoid(logits), clamped to [LOW, HIGH], over their sum. Akbarnejad
+    et al. take the mean over the places where we take the sum of the weighted features: a constant
+    factor, which the next layer absorbs.
     """
 
     def __init__(

@@ -1,20 +1,23 @@
 """How networks are trained: one loop for all architectures.
 
-A network is trained on the whole training split for a fixed number of epochs, with AdamW (loshchilov2019decoupled) and
-a one-cycle learning rate (smith2019super). There is no early stopping and no selection of a checkpoint, so
-that no split is looked at but the training one.
+A network is trained on the whole training split for a fixed number of epochs, with AdamW
+(loshchilov2019decoupled) and a one-cycle learning rate (smith2019super). There is no early stopping
+and no selection of a checkpoint, so that no split is looked at but the training one.
 
-Training images may be shifted by a few pixels, and a random part of a row may be replaced by the baseline (as in
-zhong2020random). The latter teaches a network what absence looks like: without it, a network often gives one class to
-inputs without any evidence, so that removing the evidence for that class changes nothing, and scores that remove
-features leave the distribution that it was trained on (hase2021out).
+Training images may be shifted by a few pixels, and a random part of a row may be replaced by the
+baseline (as in zhong2020random). The latter teaches a network what absence looks like: without it,
+a network often gives one class to inputs without any evidence, so that removing the evidence for
+that class changes nothing, and scores that remove features leave the distribution that it was
+trained on (hase2021out).
 
-A network may also be trained on inputs that were changed against it (goodfellow2015explaining, madry2018towards): its
-adversarially trained twin. One step from a random start is what wong2020fast found to be enough; more make it PGD. How
-far inputs are moved grows over the first half of the epochs (ours): small networks learn nothing from all at once.
+A network may also be trained on inputs that were changed against it (goodfellow2015explaining,
+madry2018towards): its adversarially trained twin. One step from a random start is what wong2020fast
+found to be enough; more make it PGD. How far inputs are moved grows over the first half of the
+epochs (ours): small networks learn nothing from all at once.
 
-All randomness comes from the given seed: the global random state is left as it was found. On one machine with one
-number of threads the same seed gives the same bits on the CPU; a GPU may differ in the last bits.
+All randomness comes from the given seed: the global random state is left as it was found. On one
+machine with one number of threads the same seed gives the same bits on the CPU; a GPU may differ in
+the last bits.
 """
 
 from __future__ import annotations
@@ -31,12 +34,8 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from gpex_bench.types import Architecture, Dataset, Model, Need, settings
 
 WARM_UP = 0.25  # share of the steps in which the learning rate rises
-CELLS = (
-    4,
-    8,
-    16,
-    32,
-)  # rows (and columns) of the grids of cells that are occluded in images, one grid a batch
+# rows (and columns) of the grids of cells that are occluded in images, one grid a batch
+CELLS = (4, 8, 16, 32)
 
 
 @settings
@@ -47,15 +46,12 @@ class Training:
     learning_rate: float = 3e-3  # peak of the cycle
     weight_decay: float = 1e-2
     batch_size: int = 64
-    shift: int = (
-        0  # largest shift of a training image along each axis, in pixels; a table is never shifted
-    )
-    occluded: float = (
-        0.0  # share of the training rows of which a random part is replaced by the baseline
-    )
-    adversarial: float = (
-        0.0  # how far each input entry is moved against the network, in units of the data; 0: not
-    )
+    # largest shift of a training image along each axis, in pixels; a table is never shifted
+    shift: int = 0
+    # share of the training rows of which a random part is replaced by the baseline
+    occluded: float = 0.0
+    # how far each input entry is moved against the network, in units of the data; 0: not
+    adversarial: float = 0.0
     attack_steps: int = 1  # gradient steps of that
     device: str = "cpu"  # where to train; the trained network is on the CPU
 
@@ -167,8 +163,9 @@ def attack(  # noqa: PLR0913 - an attack is these
 ) -> Float[Tensor, "batch *feature"]:
     """Return inputs that were moved to raise the loss of their labels: projected gradient ascent (madry2018towards).
 
-    It starts at random; a step moves each entry by 2.5 radius / steps, or by 1.25 radius if there is one only
-    (wong2020fast). The network is in eval mode meanwhile, so that its batch norms do not see these inputs.
+    It starts at random; a step moves each entry by 2.5 radius / steps, or by 1.25 radius if there
+    is one only (wong2020fast). The network is in eval mode meanwhile, so that its batch norms do
+    not see these inputs.
 
     Args:
         model: the network; its parameters get no gradients.
@@ -224,10 +221,8 @@ def shift_images(
     """Shift each image by up to `most` pixels along each axis; what comes in from outside is the baseline."""
     height, width = x.shape[-2:]
     down, right = torch.randint(-most, most + 1, (2, len(x), 1), generator=generator)
-    row, column = (
-        torch.arange(height) - down,
-        torch.arange(width) - right,
-    )  # where a pixel comes from
+    # where a pixel comes from
+    row, column = torch.arange(height) - down, torch.arange(width) - right
     is_inside = ((row >= 0) & (row < height))[:, :, None] & ((column >= 0) & (column < width))[
         :, None, :
     ]
@@ -246,8 +241,8 @@ def occlude(
 ) -> Float[Tensor, "batch *feature"]:
     """Replace a random part of a share of the rows by the baseline: columns of a table, cells of a grid of an image.
 
-    The size of the cells is drawn for the batch, so that no outline of what is gone is typical. How much of a row is
-    replaced is uniform between nothing and all of it.
+    The size of the cells is drawn for the batch, so that no outline of what is gone is typical. How
+    much of a row is replaced is uniform between nothing and all of it.
     """
     side = CELLS[int(torch.randint(len(CELLS), (), generator=generator))]
     cells = (1, side, side) if x.ndim == 4 else x.shape[1:]

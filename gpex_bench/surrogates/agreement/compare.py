@@ -1,7 +1,7 @@
 """How well a surrogate stands in for a network: on test samples, on mixtures of them, and outside their distribution.
 
-Mixtures (see `mixing`) reach inputs that no sample resembles; out-of-distribution items (see `unfamiliar`) are of kinds
-that never occurred. The statistics are defined in `comparison`.
+Mixtures (see `mixing`) reach inputs that no sample resembles; out-of-distribution items (see
+`unfamiliar`) are of kinds that never occurred. The statistics are defined in `comparison`.
 """
 
 from __future__ import annotations
@@ -57,9 +57,11 @@ def agreement(
 ) -> pd.DataFrame:
     """Return a long table with the columns split [test, mixed, ood], head, statistic and value; NaN is undefined.
 
-    Per head: `comparison.per_head`, and effective_rank and effective_rank_centred of its kernel, which stand with the
-    test split but depend on none. Head "all": `comparison.over_heads` with `mean_` and `weakest_` of these; where heads
-    are classes also `comparison.of_classes`, and on the test split accuracy_network and accuracy_surrogate.
+    Per head: `comparison.per_head`, and effective_rank and effective_rank_centred of its kernel,
+        which stand with the
+    test split but depend on none. Head "all": `comparison.over_heads` with `mean_` and `weakest_`
+    of these; where heads are classes also `comparison.of_classes`, and on the test split
+    accuracy_network and accuracy_surrogate.
     """
     return compare(model, surrogate, data, seed, n_mixed)[0]
 
@@ -72,8 +74,9 @@ def predictions(
     The columns are split, sample, head, row, column, network, mean and variance. `row` and `column` are the place of a
     head in a map, from 1; they are missing where the heads are no places.
 
-    `sample` is the sample's id on the test split, on the out-of-distribution one that of the sample an item was made
-    from (of a table: in whose place it stands), and the number of the mixture on the mixed one.
+    `sample` is the sample's id on the test split, on the out-of-distribution one that of the sample
+    an item was made from (of a table: in whose place it stands), and the number of the mixture on
+    the mixed one.
     """
     return compare(model, surrogate, data, seed, n_mixed)[1]
 

@@ -1,14 +1,16 @@
 """Inputs of kinds that were never seen in training, made from test inputs: out-of-distribution items.
 
-Made, not fetched, so that every dataset has them. The numbers of a channel or column stay in the range of the training
-samples; what changes is how they hang together.
+Made, not fetched, so that every dataset has them. The numbers of a channel or column stay in the
+range of the training samples; what changes is how they hang together.
 
 Images, one of three kinds in turn:
-    inverted  low + high - x, with the lowest and highest training value of the channel
-    shuffled  the image cut into squares (4 by 4 of them, if its sides allow), put together in a random order
-    noisy     half the image, half noise that is uniform between the channel's lowest and highest training value
+    inverted  low + high - x, with the lowest and highest training value of the channel shuffled
+    the image cut into squares (4 by 4 of them, if its sides allow), put together in a random order
+    noisy     half the image, half noise that is uniform between the channel's lowest and highest
+    training value
 Tables:
-    every column is permuted over the rows on its own: the values of a column stay, what ties the columns is gone
+    every column is permuted over the rows on its own: the values of a column stay, what ties the
+        columns is gone
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
 """Statistics that compare a surrogate's predictions with a network's outputs; pure functions of arrays, in float64.
 
-Definitions, for one head with outputs y, means m, variances s2 and errors e = m - y over the items of a split. Outputs
-are calculated in float32: what differs by less than ROUNDING of the largest output counts as equal.
+Definitions, for one head with outputs y, means m, variances s2 and errors e = m - y over the items
+of a split. Outputs are calculated in float32: what differs by less than ROUNDING of the largest
+output counts as equal.
 
-    pearson       correlation of y and m
-    r2            1 - sum e^2 / sum (y - mean y)^2
-    rmse_sd       root mean e^2, over the standard deviation of y
-    nll           mean of (log(2 pi s2 / sd^2) + e^2 / s2) / 2: the negative log density of y, with y in units of its sd
-    coverage_90   share of y in the central 90 % interval of N(m, s2); likewise 50 and 95
-    auroc         how well s2 sorts the tenth with the largest |e| from the rest: 0.5 not at all, 1 without a mistake
-    spearman      rank correlation of s and |e|
+    pearson       correlation of y and m r2            1 - sum e^2 / sum (y - mean y)^2 rmse_sd
+    root mean e^2, over the standard deviation of y nll           mean of (log(2 pi s2 / sd^2) + e^2
+    / s2) / 2: the negative log density of y, with y in units of its sd coverage_90   share of y in
+    the central 90 % interval of N(m, s2); likewise 50 and 95 auroc         how well s2 sorts the
+    tenth with the largest |e| from the rest: 0.5 not at all, 1 without a mistake spearman      rank
+    correlation of s and |e|
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ class Outputs:
 def per_head(found: Outputs) -> dict[str, np.ndarray]:
     """Return each statistic, [head]; NaN where it is undefined.
 
-    Where the network's output is constant, pearson, r2, rmse_sd and nll are undefined; where only the surrogate's is,
-    pearson is 0: it follows nothing of what varies. Where errors are all alike, auroc and spearman are undefined; where
-    only the variance is constant, they are 0.5 and 0: it tells nothing.
+    Where the network's output is constant, pearson, r2, rmse_sd and nll are undefined; where only
+    the surrogate's is, pearson is 0: it follows nothing of what varies. Where errors are all alike,
+    auroc and spearman are undefined; where only the variance is constant, they are 0.5 and 0: it
+    tells nothing.
     """
     y, mean = found.network, found.mean
     error, size = np.abs(mean - y), np.abs(y).max(axis=0)
@@ -132,9 +133,10 @@ def over_heads(found: Outputs, table: dict[str, np.ndarray]) -> dict[str, float]
 def of_classes(found: Outputs) -> dict[str, float]:
     """Return the statistics that take the heads for logits of classes, at least two of them.
 
-    kl: mean Kullback-Leibler divergence of the network's softmax from the surrogate's, in nats. boundary_*: argmax
-    agreement, and mean r2 over heads, among the tenth of the items on which the network's two largest logits are
-    nearest to one another.
+    kl: mean Kullback-Leibler divergence of the network's softmax from the surrogate's, in nats.
+        boundary_*: argmax
+    agreement, and mean r2 over heads, among the tenth of the items on which the network's two
+    largest logits are nearest to one another.
     """
     log_p, log_q = (special.log_softmax(logits, axis=1) for logits in (found.network, found.mean))
     top = np.sort(found.network, axis=1)

@@ -1,9 +1,10 @@
 """Where the effect of a training sample on a posterior mean comes from, in the query and in the training sample.
 
-Deleting sample m moves the posterior mean at x by -u' P^-1 u_m r_m / (1 - h_m) (`row_effects`). The bilinear form
-splits over the locations of u = sum_p u_p, and over those of u_m; residual and leverage are factors. P^-1 weighs
-the directions of the kernel space by how little the data say about them, so that these maps, unlike those of the
-similarity, differ between neighbours that point in the same main direction.
+Deleting sample m moves the posterior mean at x by -u' P^-1 u_m r_m / (1 - h_m) (`row_effects`). The
+bilinear form splits over the locations of u = sum_p u_p, and over those of u_m; residual and
+leverage are factors. P^-1 weighs the directions of the kernel space by how little the data say
+about them, so that these maps, unlike those of the similarity, differ between neighbours that point
+in the same main direction.
 """
 
 from __future__ import annotations

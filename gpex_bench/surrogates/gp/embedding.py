@@ -17,7 +17,8 @@ WIDEST = 2048  # numbers in the embedding vector of a network with features per 
 class Embedding(FeatureMap):
     """The features that a network's explained outputs are affine in: [batch, group, width].
 
-    The network is held and not owned: its weights are in its own artefact and stay out of this module's state_dict.
+    The network is held and not owned: its weights are in its own artefact and stay out of this
+        module's state_dict.
     """
 
     def __init__(self, network: Model) -> None:
@@ -51,7 +52,8 @@ def embedded(
     """Return embedding vectors and explained outputs, both on the CPU, without gradients.
 
     Raises:
-        ValueError: fewer than 2 inputs, a network without heads, or features or outputs that are not finite.
+        ValueError: fewer than 2 inputs, a network without heads, or features or outputs that are
+            not finite.
     """
     if len(x) < 2:
         raise ValueError(f"data.train must have at least 2 samples, got {len(x)}.")

@@ -16,10 +16,8 @@ from gpex_bench.surrogates.gp.posterior import State, Statistics, factor
 
 LOWEST, HIGHEST = 1e-8, 1e2  # noise variances that are looked at; targets have unit variance
 RELATIVE = 1e-12  # of the largest eigenvalue of A: below, P cannot be told from A in float64
-GRID, GOLDEN = (
-    81,
-    60,
-)  # noise variances on the first grid, and steps of the golden-section search in its best cell
+# noise variances on the first grid, and steps of the golden-section search in its best cell
+GRID, GOLDEN = 81, 60
 
 
 def evidence(state: State) -> Float64[Tensor, "head"]:
@@ -39,10 +37,11 @@ def evidence(state: State) -> Float64[Tensor, "head"]:
 def evidence_noise(sums: Statistics) -> Float64[Tensor, "group"]:
     """Return the noise variance of each group with the largest evidence, summed over the group's heads that vary.
 
-    One eigendecomposition A = Q diag(l) Q' makes the evidence of any noise s2 a sum over l:
-    -2 log p = sum_o [c_o - sum_i (Q'b)_io^2 / (l_i + s2)] / s2 + n_out [sum_i log(l_i + s2) + (M - D) log s2] + const.
-    A grid on log s2 finds the best cell and a golden-section search the best point in it, so that the result is a noise
-    in [max(1e-8, 1e-12 max l), 100]. A group whose heads are all constant gets the noise 1, which nothing depends on.
+    One eigendecomposition A = Q diag(l) Q' makes the evidence of any noise s2 a sum over l: -2 log
+    p = sum_o [c_o - sum_i (Q'b)_io^2 / (l_i + s2)] / s2 + n_out [sum_i log(l_i + s2) + (M - D) log
+    s2] + const. A grid on log s2 finds the best cell and a golden-section search the best point in
+    it, so that the result is a noise in [max(1e-8, 1e-12 max l), 100]. A group whose heads are all
+    constant gets the noise 1, which nothing depends on.
     """
     eigenvalue, q = torch.linalg.eigh(sums.a)
     eigenvalue = eigenvalue.clamp(min=0)

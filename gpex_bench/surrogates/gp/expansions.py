@@ -11,7 +11,8 @@ from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 Kernel = Literal["rbf", "arc_cosine"]
-NULL = 1e-12  # of the largest eigenvalue of the landmarks' Gram matrix: directions below it are rounding
+# of the largest eigenvalue of the landmarks' Gram matrix: directions below it are rounding
+NULL = 1e-12
 
 
 class Expansion(nn.Module, ABC):
@@ -98,7 +99,8 @@ def arc_cosine(
 ) -> Float64[Tensor, "row column"]:
     """Return the arc-cosine kernel of order 1, |a||b| (sin t + (pi - t) cos t) / pi, of [a, 1] and [b, 1].
 
-    It is the kernel of a wide layer of ReLU units and grows with the norms, as the outputs of a ReLU network do.
+    It is the kernel of a wide layer of ReLU units and grows with the norms, as the outputs of a
+    ReLU network do.
     """
     a, b = _with_one(a), _with_one(b)
     size = a.norm(dim=1)[:, None] * b.norm(dim=1)

@@ -1,7 +1,8 @@
 """Hands a weight-space Gaussian process to gpytorch: D pseudo-points per head with the posterior of all M points.
 
-With A = Q diag(l) Q', the points R = diag(l)^(1/2) Q' and targets diag(l)^(-1/2) Q'b have R'R = A and R'v = b, which is
-all that a posterior depends on. gpytorch then gives samples, joint covariances and fantasies at a cost without M.
+With A = Q diag(l) Q', the points R = diag(l)^(1/2) Q' and targets diag(l)^(-1/2) Q'b have R'R = A
+and R'v = b, which is all that a posterior depends on. gpytorch then gives samples, joint
+covariances and fantasies at a cost without M.
 """
 
 from __future__ import annotations
@@ -17,12 +18,10 @@ from gpex_bench.surrogates.gp.posterior import State
 if TYPE_CHECKING:
     from gpytorch.models import ExactGP
 
-SMALLEST = (
-    1e-15  # of the largest eigenvalue of A: rounding; below it a pseudo-point stands for nothing
-)
-CONSTANT = (
-    1e-3  # scale of a constant head, relative to its value: gpytorch rounds variances below 1e-10
-)
+# of the largest eigenvalue of A: rounding; below it a pseudo-point stands for nothing
+SMALLEST = 1e-15
+# scale of a constant head, relative to its value: gpytorch rounds variances below 1e-10
+CONSTANT = 1e-3
 
 
 def pseudo_points(
@@ -30,8 +29,9 @@ def pseudo_points(
 ) -> tuple[Float64[Tensor, "group dim dim"], Float64[Tensor, "group dim out"]]:
     """Return D points of each group's kernel space, [group, point, dim], and their standardised targets.
 
-    A process conditioned on them has the same posterior as one conditioned on all inducing points (not the same
-    evidence: they are fewer). Where there are fewer inducing points than dimensions some of them are zero.
+    A process conditioned on them has the same posterior as one conditioned on all inducing points
+    (not the same evidence: they are fewer). Where there are fewer inducing points than dimensions
+    some of them are zero.
     """
     eigenvalue, q = torch.linalg.eigh(state.statistics.a)
     least = (SMALLEST * eigenvalue.amax(-1, keepdim=True)).clamp(
@@ -44,9 +44,9 @@ def pseudo_points(
 def to_gpytorch(state: State) -> ExactGP:
     """Return a gpytorch `ExactGP` in eval mode with a batch of heads, in the units of the network's outputs.
 
-    Call it with embeddings [head, n, dim] or with one shared [n, dim]: `head_embeddings` makes them of those of the
-    groups. `model(u)` is the noise-free function, `model.likelihood(model(u))` the prediction with the noise s2. A
-    constant head gets a small variance in place of zero.
+    Call it with embeddings [head, n, dim] or with one shared [n, dim]: `head_embeddings` makes them
+    of those of the groups. `model(u)` is the noise-free function, `model.likelihood(model(u))` the
+    prediction with the noise s2. A constant head gets a small variance in place of zero.
     """
     import gpytorch
 

@@ -41,7 +41,8 @@ def spread(
 ) -> Float[Tensor, "batch height width"]:
     """Enlarge maps to (height, width) so that each keeps its sum.
 
-    Every cell is spread over the pixels around its centre with a triangular weight that sums to 1 per cell: the smooth
+    Every cell is spread over the pixels around its centre with a triangular weight that sums to 1
+        per cell: the smooth
     form of dividing a cell's relevance among its pixels.
     """
     vertical = _triangles(values.shape[1], size[0]).to(values)
@@ -52,7 +53,8 @@ def spread(
 def _triangles(n_cells: int, n_pixels: int) -> Float[Tensor, "pixel cell"]:
     """Return the weight of each cell at each pixel; columns sum to 1.
 
-    A triangle as wide as two cells, but never narrower than the distance of two pixels: each cell then reaches a pixel.
+    A triangle as wide as two cells, but never narrower than the distance of two pixels: each cell
+        then reaches a pixel.
     """
     pixel = (torch.arange(n_pixels, dtype=torch.float64) + 0.5) / n_pixels
     cell = (torch.arange(n_cells, dtype=torch.float64) + 0.5) / n_cells

@@ -1,7 +1,8 @@
 """Gaussian processes with a fixed kernel on the embedding vector, in the weight space of the kernel's features.
 
-The embedding is centred and divided by the root mean square distance from the centre, so that length scales have one
-meaning everywhere. Length scale, amplitude and noise are those with the largest evidence of the training samples.
+The embedding is centred and divided by the root mean square distance from the centre, so that
+length scales have one meaning everywhere. Length scale, amplitude and noise are those with the
+largest evidence of the training samples.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ AMPLITUDES = tuple(
 class KernelFeatures(FeatureMap):
     """x -> sqrt(amplitude) * phi(z), one kernel for all heads, with z the scaled embedding of x.
 
-    The noise is larger where phi leaves something of the kernel out: by amplitude * (k(z, z) - |phi(z)|^2).
+    The noise is larger where phi leaves something of the kernel out: by amplitude * (k(z, z) -
+        |phi(z)|^2).
     """
 
     centre: Tensor  # [width]
@@ -78,7 +80,8 @@ def fitted(
 ) -> dict[str, Tensor]:
     """Return the state of the process with the expansion, amplitude and noise of the largest evidence.
 
-    `candidates` gives the expansions to choose from, made of the scaled embeddings of the training samples.
+    `candidates` gives the expansions to choose from, made of the scaled embeddings of the training
+    samples.
 
     Raises:
         ValueError: outputs or embeddings that are not finite, or fewer than 2 training samples.

@@ -1,14 +1,15 @@
 """Gaussian processes with the kernel k(x, x') = u(x) . u(x'), one kernel per group of heads, solved in weight space.
 
-The M inducing points enter only through A = U'U, b = U'v and c = v'v, so nothing here but what single rows do
-grows with M. With P = A + s2 I and w = P^-1 b, the identity U'(UU' + s2 I)^-1 = P^-1 U' turns every textbook
-formula into a solve with the small P: see `docs/gpex.md` for the notation and Rasmussen and Williams (2006),
-chapters 2 and 5, for the textbook forms that the tests compare with.
+The M inducing points enter only through A = U'U, b = U'v and c = v'v, so nothing here but what
+single rows do grows with M. With P = A + s2 I and w = P^-1 b, the identity U'(UU' + s2 I)^-1 = P^-1
+U' turns every textbook formula into a solve with the small P: see `docs/gpex.md` for the notation
+and Rasmussen and Williams (2006), chapters 2 and 5, for the textbook forms that the tests compare
+with.
 
-A *group* is a kernel with its `out` outputs, and the groups are a batch dimension: a kernel per head is out = 1, a
-shared kernel is group = 1. Heads are numbered group by group, head = group * out + output (`grouped` folds them).
-Solves are in float64. Targets v are standardised, v = (y - offset) / scale; means and variances come back per head, in
-the units of y.
+A *group* is a kernel with its `out` outputs, and the groups are a batch dimension: a kernel per
+head is out = 1, a shared kernel is group = 1. Heads are numbered group by group, head = group * out
++ output (`grouped` folds them). Solves are in float64. Targets v are standardised, v = (y - offset)
+/ scale; means and variances come back per head, in the units of y.
 """
 
 from __future__ import annotations
@@ -19,9 +20,8 @@ from torch import Tensor
 
 from gpex_bench.types import demands, value
 
-JITTER = (
-    1e-10  # of the mean diagonal of P; far below any noise that can be told from zero in float64
-)
+# of the mean diagonal of P; far below any noise that can be told from zero in float64
+JITTER = 1e-10
 
 
 @value
@@ -41,12 +41,12 @@ class State:
     statistics: Statistics
     noise: Float64[Tensor, "group"]  # s2, in units of the standardised targets squared
     offset: Float64[Tensor, "head"]  # prior mean of y
-    scale: Float64[
-        Tensor, "head"
-    ]  # standard deviation of y; 0 for a head whose targets are constant
+    # standard deviation of y; 0 for a head whose targets are constant
+    scale: Float64[Tensor, "head"]
 
 
-# --- targets and sums -----------------------------------------------------------------------------------------------
+# --- targets and sums
+# -----------------------------------------------------------------------------------------------
 
 
 def target_units(
@@ -164,7 +164,8 @@ def condition(
     )
 
 
-# --- posterior ------------------------------------------------------------------------------------------------------
+# --- posterior
+# ------------------------------------------------------------------------------------------------------
 
 
 def factor(state: State) -> Float64[Tensor, "group dim dim"]:

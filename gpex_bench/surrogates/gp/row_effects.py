@@ -1,7 +1,7 @@
 """What single inducing points do in a weight-space Gaussian process: weights, shares, leave-one-out, deletion.
 
-`solved_and_rate` is the one place with the formula of a deletion. Every other function takes rows and their
-standardised targets, all of them or a block. Formulas in `docs/gpex.md`.
+`solved_and_rate` is the one place with the formula of a deletion. Every other function takes rows
+and their standardised targets, all of them or a block. Formulas in `docs/gpex.md`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Embeddings of the inducing points in memory or on disk, as fixed-point or floating-point numbers.
 
-Embeddings are bounded by their norm, so that 16-bit fixed point (a step of bound / 32767) is ten to a hundred times
-more accurate than a 16-bit float of the same size. What is read is what was written, rounded once: sums that are
-patched with `rounded` rows do not drift.
+Embeddings are bounded by their norm, so that 16-bit fixed point (a step of bound / 32767) is ten to
+a hundred times more accurate than a 16-bit float of the same size. What is read is what was
+written, rounded once: sums that are patched with `rounded` rows do not drift.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class RowStore:
         `bound` is the largest magnitude that int16 can hold; the floating-point kinds have none.
 
         Raises:
-            ValueError: a size below 1, an unknown kind, a bound that is not positive, or a file of another size.
+            ValueError: a size below 1, an unknown kind, a bound that is not positive, or a file of
+                another size.
         """
         if min(shape) < 1:
             raise ValueError(

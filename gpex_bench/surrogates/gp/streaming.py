@@ -19,8 +19,9 @@ def streamed(
 ) -> Statistics:
     """Return the statistics of all blocks of rows and targets, of which one is in memory at a time.
 
-    Sums over blocks are in float64. `products` in float64 are exact to rounding; in float32 they are two to three times
-    faster, with errors of about 1e-7 of A, which is too much where the noise is far below the largest eigenvalue of A.
+    Sums over blocks are in float64. `products` in float64 are exact to rounding; in float32 they
+    are two to three times faster, with errors of about 1e-7 of A, which is too much where the noise
+    is far below the largest eigenvalue of A.
 
     Raises:
         ValueError: no block, shapes that do not fit, or an entry that is not finite.

@@ -1,14 +1,15 @@
 """Gradients of a network's outputs by its parameters, projected to few numbers without ever being formed.
 
-The gradient of an output by the weights of a layer is a sum of outer products delta a' over the places where the
-layer is used (one for a linear layer): delta is the gradient by the layer's output there, a the layer's input. A
-random direction of rank one, p q', turns it into sum (p . delta)(q . a), at the cost of a filter. With independent p
-and q of zero mean and unit variance the mean over directions of such products is <g, g'> without bias
-(sun2021tensor), so that inner products of the embeddings approach the neural tangent kernel at the trained weights
-(jacot2018neural) as 1/sqrt(dim).
+The gradient of an output by the weights of a layer is a sum of outer products delta a' over the
+places where the layer is used (one for a linear layer): delta is the gradient by the layer's output
+there, a the layer's input. A random direction of rank one, p q', turns it into sum (p . delta)(q .
+a), at the cost of a filter. With independent p and q of zero mean and unit variance the mean over
+directions of such products is <g, g'> without bias (sun2021tensor), so that inner products of the
+embeddings approach the neural tangent kernel at the trained weights (jacot2018neural) as
+1/sqrt(dim).
 
-Each direction belongs to one layer, and layers get directions by their share of the kernel's trace: as exact as if
-every direction ran through every layer, at a fraction of the cost.
+Each direction belongs to one layer, and layers get directions by their share of the kernel's trace:
+as exact as if every direction ran through every layer, at a fraction of the cost.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class Projection:
 
     seed: int
     entries: Entries
-    is_shared: bool  # one kernel, of the sum of the heads over the root of their number, or one kernel per head
+    # one kernel, of the sum of the heads over the root of their number, or one kernel per head
+    is_shared: bool
 
 
 class Tangent(FeatureMap):

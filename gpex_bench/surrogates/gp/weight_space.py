@@ -1,7 +1,8 @@
 """Gaussian processes on a feature map, conditioned on training samples: what every weight-space recipe ends with.
 
-`conditioned` makes one by an exact streaming pass; `restored` reads one back. The feature map decides the kernel
-(k = f . f), and with it which recipe it is: a learned map, the network's own embedding, its tangent kernel, ...
+`conditioned` makes one by an exact streaming pass; `restored` reads one back. The feature map
+decides the kernel (k = f . f), and with it which recipe it is: a learned map, the network's own
+embedding, its tangent kernel, ...
 """
 
 from __future__ import annotations
@@ -39,16 +40,19 @@ def conditioned(  # noqa: PLR0913 - options by keyword
 ) -> WeightSpaceSurrogate:
     """Return the processes conditioned on all training samples exactly; network and features are on `device`.
 
-    Or on those of `index`. `units` are offset and scale of the targets, None those that standardise them. `kind`: rows
-    as the feature map gives them, or as 16-bit fixed-point numbers in steps of the largest over 32767, per dimension.
-    That takes a second pass over the samples. The sums are those of the rounded rows, so that what is said of single
-    rows fits the posterior exactly; the mean of x is taken at embeddings that are not rounded.
+    Or on those of `index`. `units` are offset and scale of the targets, None those that standardise
+    them. `kind`: rows as the feature map gives them, or as 16-bit fixed-point numbers in steps of
+    the largest over 32767, per dimension. That takes a second pass over the samples. The sums are
+    those of the rounded rows, so that what is said of single rows fits the posterior exactly; the
+    mean of x is taken at embeddings that are not rounded.
 
-    Samples pass in blocks; rows, targets and the samples stay in memory, on the CPU. `noise` is the variance s2 of each
-    group, in units of the standardised targets squared; None takes the one with the largest evidence.
+    Samples pass in blocks; rows, targets and the samples stay in memory, on the CPU. `noise` is the
+    variance s2 of each group, in units of the standardised targets squared; None takes the one with
+    the largest evidence.
 
     Raises:
-        ValueError: the network has no heads, outputs or embeddings are not finite, or the noise is not positive.
+        ValueError: the network has no heads, outputs or embeddings are not finite, or the noise is
+            not positive.
     """
     features.eval().requires_grad_(False)
     n_train = len(data.train.x)

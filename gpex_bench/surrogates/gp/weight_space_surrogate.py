@@ -32,18 +32,23 @@ BUFFERS = (
 class WeightSpaceSurrogate(Surrogate):
     """Gaussian processes conditioned on all training samples, or on some; one kernel per group of heads.
 
-    Calling it asks its feature map, so that a hook on it counts every row. Explanations go over the training samples
-    in blocks: nothing but their result grows with the number of samples.
+    Calling it asks its feature map, so that a hook on it counts every row. Explanations go over the
+    training samples in blocks: nothing but their result grows with the number of samples.
 
-    `similarity` is the cosine between embeddings centred on their mean over the training samples. Learned kernels
-    nearly have rank one: all raw inner products are alike, and what tells neighbours apart is the rest.
+    `similarity` is the cosine between embeddings centred on their mean over the training samples.
+    Learned kernels nearly have rank one: all raw inner products are alike, and what tells
+    neighbours apart is the rest.
     """
 
     features: FeatureMap
-    rows: Tensor  # [point, group, dim], f of the inducing points in steps of `unit`: int16, or floating-point numbers
+    # [point, group, dim], f of the inducing points in steps of `unit`: int16, or floating-point
+    # numbers
+    rows: Tensor
     unit: Tensor  # [group, dim], float64; 1 where rows are floating-point numbers
     targets: Tensor  # [point, head], standardised outputs of the network there, float64
-    a: Tensor  # to `scale`: the fields of `posterior.State`, float64; the sums are those of the rows as they are stored
+    # to `scale`: the fields of `posterior.State`, float64; the sums are those of the rows as they
+    # are stored
+    a: Tensor
     b: Tensor
     c: Tensor
     count: Tensor
@@ -111,7 +116,8 @@ class WeightSpaceSurrogate(Surrogate):
         """Return the k inducing points with the largest similarity or contribution; memory does not grow with n_train.
 
         Raises:
-            ValueError: there are no k inducing points, or `by` is neither "similarity" nor "contribution".
+            ValueError: there are no k inducing points, or `by` is neither "similarity" nor
+                "contribution".
         """
         if by not in ("similarity", "contribution"):
             raise ValueError(f"by must be 'similarity' or 'contribution', got {by!r}.")
@@ -130,7 +136,8 @@ class WeightSpaceSurrogate(Surrogate):
     ) -> Float[Tensor, "batch k"]:
         """Return how the posterior mean of each target changes when one training sample is deleted.
 
-        Each of the k samples of a query is deleted alone; the embeddings of the others stay. In units of the output.
+        Each of the k samples of a query is deleted alone; the embeddings of the others stay. In
+        units of the output.
 
         Raises:
             ValueError: a sample that is no inducing point.
@@ -175,8 +182,9 @@ class WeightSpaceSurrogate(Surrogate):
     ) -> tuple[Float[Tensor, "k height width"], Float[Tensor, "k height width"]]:
         """Return where the similarity of an image to its neighbours comes from: on the image, and on each neighbour.
 
-        Each map sums to the similarity. A location counts by how its term differs from the mean term of the
-        training samples at that location, so the maps are centred like the similarity is.
+        Each map sums to the similarity. A location counts by how its term differs from the mean
+        term of the training samples at that location, so the maps are centred like the similarity
+        is.
 
         Raises:
             ValueError: the embeddings do not split into locations.

@@ -1,23 +1,26 @@
 """The trainable kernel map f: x -> [group, dim]; the kernel of a group of heads is k(x, x') = f(x) . f(x').
 
-As in the paper (Akbarnejad et al. 2023, supplement): trunk -> 1x1 convolution -> ReLU -> 1x1 convolution -> spatial
-mean -> fixed norm per group -> leaky ReLU. Up to the norm the embedding is a weighted sum over the locations of the
-trunk's map, so every inner product with it splits exactly into a map: `locations` gives the terms. A table is one
-location.
+As in the paper (Akbarnejad et al. 2023, supplement): trunk -> 1x1 convolution -> ReLU -> 1x1
+convolution -> spatial mean -> fixed norm per group -> leaky ReLU. Up to the norm the embedding is a
+weighted sum over the locations of the trunk's map, so every inner product with it splits exactly
+into a map: `locations` gives the terms. A table is one location.
 
 What differs from the paper:
 
-- The trunk can start as a copy of the explained network's (see `trunks`); the paper trains a ResNet-50 from scratch.
-- Each location has a bias of its own before the ReLU. A small trunk sees a few pixels at a time, and the mean would
+- The trunk can start as a copy of the explained network's (see `trunks`); the paper trains a
+  ResNet-50 from scratch.
+- Each location has a bias of its own before the ReLU. A small trunk sees a few pixels at a time,
+  and the mean would
   forget where; a network with a dense layer on its map does not. The terms still sum exactly.
-- Heads that stand for places (attention) each have their own learned weights over the locations, which begin at the
+- Heads that stand for places (attention) each have their own learned weights over the locations,
+  which begin at the
   place of the head, instead of the mean: a mean cannot say what is *there*.
 - Norm and slope of the leaky ReLU are settings; a slope of 1 leaves it out.
 - A fixed linear map may follow (`whiten`): it is the identity while the map is trained.
 
-Batch-norm layers keep fixed statistics (eval mode): mixed inputs and training samples pass in one batch, so that batch
-statistics would let them influence one another, and would give a sample another embedding in training than
-afterwards. Their affine parameters are trained.
+Batch-norm layers keep fixed statistics (eval mode): mixed inputs and training samples pass in one
+batch, so that batch statistics would let them influence one another, and would give a sample
+another embedding in training than afterwards. Their affine parameters are trained.
 """
 
 from __future__ import annotations
@@ -30,14 +33,12 @@ from gpex_bench.surrogates.gp.features import FeatureMap
 from gpex_bench.surrogates.gpex_fit.trunks import Trunk, trunk
 from gpex_bench.types import Dataset, Model, settings
 
-TINY = (
-    1e-12  # added to a squared norm, so that a zero embedding stays zero and has a finite gradient
-)
-OWN_PLACE = 0.75  # weight of its own place when a head that stands for a place starts; the rest is spread evenly
-LOWEST, HIGHEST = (
-    -20.0,
-    8.0,
-)  # log variances of the observation noise that can be said, however odd the input
+# added to a squared norm, so that a zero embedding stays zero and has a finite gradient
+TINY = 1e-12
+# weight of its own place when a head that stands for a place starts; the rest is spread evenly
+OWN_PLACE = 0.75
+# log variances of the observation noise that can be said, however odd the input
+LOWEST, HIGHEST = -20.0, 8.0
 START = -4.0  # log variance of the observation noise before training; targets have unit variance
 
 
@@ -136,7 +137,8 @@ class KernelMap(FeatureMap):
     def whiten(self, second_moment: Float64[Tensor, "group dim dim"], floor: float) -> None:
         """Follow the embeddings by W = r (S + floor tr(S) I)^-1/2, so that their directions count more evenly.
 
-        S is the mean of u u' over the inducing points, and r makes the mean squared norm what it was.
+        S is the mean of u u' over the inducing points, and r makes the mean squared norm what it
+        was.
         """
         value, vector = torch.linalg.eigh(second_moment)
         value = value.clamp(min=0)

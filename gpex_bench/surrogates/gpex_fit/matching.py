@@ -1,8 +1,9 @@
 """Trains a kernel map so that the Gaussian processes on it predict the outputs of a frozen network.
 
-A training can be kept and resumed: weights, Adam's moments, statistics of the inducing points, the state of the
-generator and the step. The rest (learning rates, the inputs on which progress is judged) follows from the
-settings and the seed, so that a resumed training gives the same bytes as one that was never stopped.
+A training can be kept and resumed: weights, Adam's moments, statistics of the inducing points, the
+state of the generator and the step. The rest (learning rates, the inputs on which progress is
+judged) follows from the settings and the seed, so that a resumed training gives the same bytes as
+one that was never stopped.
 """
 
 from __future__ import annotations

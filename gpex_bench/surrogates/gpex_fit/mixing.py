@@ -1,7 +1,8 @@
 """Inputs between and beyond the samples, on which a surrogate is matched to a network and judged.
 
-Every training sample is an inducing point, so the match on plain training samples is easy and says little; Akbarnejad
-et al. (2023, section 3) match on x = a x1 + (1 - a) x2 with a uniform in (-1, 2).
+Every training sample is an inducing point, so the match on plain training samples is easy and says
+little; Akbarnejad et al. (2023, section 3) match on x = a x1 + (1 - a) x2 with a uniform in (-1,
+2).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ def mixed(
 ) -> Float[Tensor, "n_mixed *feature"]:
     """Return mixtures of random pairs of rows, a * x1 + (1 - a) * x2 with a ~ U(-1, 2) per pair.
 
-    Rows are drawn without repetition while they last. The generator is on the CPU, so that all devices see the same
-    numbers; what is drawn is sent to the device of x without waiting for it.
+    Rows are drawn without repetition while they last. The generator is on the CPU, so that all
+    devices see the same numbers; what is drawn is sent to the device of x without waiting for it.
 
     Raises:
         ValueError: fewer than 1 row or mixture.

@@ -1,13 +1,15 @@
 """Noise that depends on the input: how far the network's output may be from the process, learned and calibrated.
 
-The ridge s2 of a process and the noise that its intervals add need not be the same number. The noise is a small head on
-the kernel network's hidden features (the heteroscedastic regression of Nix and Weigend, `nix1994estimating`). It is
-trained beside the kernel with the same predictive density, but its gradient ends at the features and at the mean: a
-noise that may explain errors away makes the mean worse where it matters (`seitzer2022pitfalls`).
+The ridge s2 of a process and the noise that its intervals add need not be the same number. The
+noise is a small head on the kernel network's hidden features (the heteroscedastic regression of Nix
+and Weigend, `nix1994estimating`). It is trained beside the kernel with the same predictive density,
+but its gradient ends at the features and at the mean: a noise that may explain errors away makes
+the mean worse where it matters (`seitzer2022pitfalls`).
 
-Errors have heavier tails than a Gaussian and are larger off the training samples, so the head is calibrated on held-out
-training samples and on mixtures of them: log variance -> slope * log variance + shift, so that what is called a 90 %
-interval covers 92 % (`COVERED`) of both: of other mixtures, and of test samples, it covers less than of these.
+Errors have heavier tails than a Gaussian and are larger off the training samples, so the head is
+calibrated on held-out training samples and on mixtures of them: log variance -> slope * log
+variance + shift, so that what is called a 90 % interval covers 92 % (`COVERED`) of both: of other
+mixtures, and of test samples, it covers less than of these.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from gpex_bench.types import value
 from gpex_bench.types.passes import FORWARD_ROWS
 
 Z = 1.6448536269514722  # half-width of a central 90 % interval in standard deviations
-COVERED = 0.92  # of held-out samples by what is called a 90 % interval: other mixtures than these are covered less
+# of held-out samples by what is called a 90 % interval: other mixtures than these are covered less
+COVERED = 0.92
 SLOPES = (0.8, 1.25)  # range of the slope in one round
 ROUNDS = 4  # stretching also changes the spread within a set, so that one round is not exact
 TOGETHER = 1e-2  # difference of mean log variances below which a slope cannot tell the sets apart
@@ -47,7 +50,8 @@ def density(
 ) -> Float64[Tensor, ""]:
     """Return the mean negative log predictive density (without its constant); its gradient reaches the head only.
 
-    Nothing waits for the device: if P is not positive definite, neither the result nor its gradient is a number.
+    Nothing waits for the device: if P is not positive definite, neither the result nor its gradient
+        is a number.
     """
     with torch.no_grad():
         u = kernel_map.embedded(pooled).double().permute(1, 2, 0)
@@ -66,8 +70,9 @@ def density(
 def calibrate(kernel_map: KernelMap, state: State, plain: Held, mixed: Held) -> None:
     """Shift and stretch the head's log variances so that 90 % intervals cover 92 % (`COVERED`) of both sets, in place.
 
-    `state` is the process in standardised units, and must not be conditioned on the held-out samples. The inputs pass
-    through the kernel network once, in chunks: stretching and shifting needs two numbers per input and head alone.
+    `state` is the process in standardised units, and must not be conditioned on the held-out
+    samples. The inputs pass through the kernel network once, in chunks: stretching and shifting
+    needs two numbers per input and head alone.
 
     Raises:
         ValueError: the map has no observation noise of its own.

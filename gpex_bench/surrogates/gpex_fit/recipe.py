@@ -1,7 +1,7 @@
 """What the presets of GPEX share: every ingredient of a fit is a field, and a preset is nothing but its defaults.
 
-Akbarnejad, Bigras, Ray (2023), "GPEX, A Framework For Interpreting Artificial Neural Networks"; `docs/gpex.md` has the
-equations, the presets side by side, and the reason of each ingredient.
+Akbarnejad, Bigras, Ray (2023), "GPEX, A Framework For Interpreting Artificial Neural Networks";
+`docs/gpex.md` has the equations, the presets side by side, and the reason of each ingredient.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ from gpex_bench.surrogates.gpex_fit.trunks import Trunk
 from gpex_bench.types import Dataset, Model, Progress, Recipe, demands, settings
 from gpex_bench.types.passes import FORWARD_ROWS, in_chunks
 
-OWN = 2023  # keeps GPEX's random numbers apart from those that the network's weights came from, also with equal seeds
+# keeps GPEX's random numbers apart from those that the network's weights came from, also with equal
+# seeds
+OWN = 2023
 FORMAT = 2  # of checkpoints; another number makes the old ones foreign
 Statistics = Literal["running", "stored", "batch"]
 
@@ -45,7 +47,9 @@ class GpexRecipe(Recipe, ABC):
     dim: int = 20  # of each kernel space
     width: int = 256  # of the hidden layer between trunk and embedding
     norm: float  # of an embedding; only its ratio to the noise matters
-    slope: float  # of the leaky ReLU at the end; 1 leaves it out, so that embeddings may point in opposite directions
+    # of the leaky ReLU at the end; 1 leaves it out, so that embeddings may point in opposite
+    # directions
+    slope: float
     trunk: Trunk  # where the kernel network's first layers come from
     shared: bool = False  # one kernel for all heads, or one per head
     whitening: (
@@ -59,16 +63,19 @@ class GpexRecipe(Recipe, ABC):
     noise_per_point: bool = False  # a fixed noise is multiplied by the number of inducing points
     ridge: (
         float | None
-    )  # the final s2, in units of the inducing points' summed squared norm; null keeps that of training
+        # the final s2, in units of the inducing points' summed squared norm; null keeps that of
+        # training
+    )
     input_noise: (
         bool  # the noise in intervals depends on the input, and is calibrated on held-out samples
     )
-    n_inducing: int | None = (
-        None  # how many training samples the processes are conditioned on; null is all
-    )
-    rows: Rows = "float32"  # how embeddings are kept, in training (statistics: stored) and after; int16: fixed point
+    # how many training samples the processes are conditioned on; null is all
+    n_inducing: int | None = None
+    # how embeddings are kept, in training (statistics: stored) and after; int16: fixed point
+    rows: Rows = "float32"
     # training
-    objective: Objective  # predictive density, or the squared error over the clamped, detached latent variance
+    # predictive density, or the squared error over the clamped, detached latent variance
+    objective: Objective
     statistics: (
         Statistics  # how the sums over the inducing points follow the kernel network, see `refresh`
     )
@@ -77,16 +84,14 @@ class GpexRecipe(Recipe, ABC):
     second_steps: int  # a second phase after one refresh of all rows; 0 leaves it out
     updates: int  # row mini-batches refreshed per step of the second phase
     batch_size: int = 64  # mixed inputs per step
-    n_refreshed: int = (
-        64  # inducing points embedded anew per step; at least 3 * dim avoids over-fitting the batch
-    )
+    # inducing points embedded anew per step; at least 3 * dim avoids over-fitting the batch
+    n_refreshed: int = 64
     learning_rate: float
     trunk_learning_rate: float  # 0 freezes the trunk
     decay: bool  # learning rates rise and fall in one cycle, or stay
     perturbation: float  # s.d. of noise added to mixed inputs, in units of the inputs
-    held_out: float = (
-        0.1  # share of the training samples kept from the gradient, to judge and to calibrate
-    )
+    # share of the training samples kept from the gradient, to judge and to calibrate
+    held_out: float = 0.1
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -123,8 +128,8 @@ class GpexRecipe(Recipe, ABC):
         """Train the kernel map, then condition the processes on the inducing points exactly.
 
         Raises:
-            ValueError: the network's outputs are not finite, it has none, there are too few training samples (also
-                for n_inducing), or a checkpoint belongs to another fit.
+            ValueError: the network's outputs are not finite, it has none, there are too few
+                training samples (also for n_inducing), or a checkpoint belongs to another fit.
             FloatingPointError: training diverged.
         """
         n = len(data.train.x)
@@ -242,9 +247,9 @@ class GpexRecipe(Recipe, ABC):
     ) -> tuple[posterior.Statistics, Float64[Tensor, "group"]]:
         """Even out and scale the kernel in place; return the statistics in training, and the ridge per inducing point.
 
-        A kernel and its ridge can be scaled together without a change of the mean. The scale is the one with the
-        largest evidence, the mean of v (v - mean) over s2 (heads that never vary do not count), so that variances have
-        the size of the residuals.
+        A kernel and its ridge can be scaled together without a change of the mean. The scale is the
+        one with the largest evidence, the mean of v (v - mean) over s2 (heads that never vary do
+        not count), so that variances have the size of the residuals.
         """
         sums = _sums(f, samples)
         if self.whitening is not None:

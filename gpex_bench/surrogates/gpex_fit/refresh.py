@@ -1,14 +1,16 @@
 """How the statistics of the inducing points follow the feature map while it is trained.
 
-A step embeds a mini-batch of inducing points anew and lets the gradient pass through these rows. What they are joined
-with is a policy: `Running` keeps an exponentially weighted mean of the mini-batches and no row at all; `Stored` keeps
-every row and patches the sums, A - O'O + N'N (the paper's way; rows are stale by up to a sweep); `Batch` has nothing
-but the mini-batch. For all three the statistics of a step are
+A step embeds a mini-batch of inducing points anew and lets the gradient pass through these rows.
+What they are joined with is a policy: `Running` keeps an exponentially weighted mean of the
+mini-batches and no row at all; `Stored` keeps every row and patches the sums, A - O'O + N'N (the
+paper's way; rows are stale by up to a sweep); `Batch` has nothing but the mini-batch. For all three
+the statistics of a step are
 
     rest + sum_m weight_m (n_m n_m', n_m t_m, t_m^2, 1)
 
-over the new rows n_m and their targets t_m, and `step` takes the two parts. No step costs anything that grows with
-the number of inducing points. Mini-batches are visited in order (`drawn`): shuffle the samples once, before the fit.
+over the new rows n_m and their targets t_m, and `step` takes the two parts. No step costs anything
+that grows with the number of inducing points. Mini-batches are visited in order (`drawn`): shuffle
+the samples once, before the fit.
 """
 
 from __future__ import annotations

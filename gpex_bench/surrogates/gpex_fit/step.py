@@ -1,15 +1,16 @@
 """The objective of a training step and its gradients in closed form, fused into one autograd function.
 
-With P = A + s2 I, w = P^-1 b, z_i = P^-1 u_i, g_i = dL/dmu_i, h_i = dL/dvar_i and q = sum_i g_i z_i, for queries u_i,
-new rows N with targets t and weights omega (see `refresh`), and residuals r = t - N w, summed over a kernel's outputs:
+With P = A + s2 I, w = P^-1 b, z_i = P^-1 u_i, g_i = dL/dmu_i, h_i = dL/dvar_i and q = sum_i g_i
+z_i, for queries u_i, new rows N with targets t and weights omega (see `refresh`), and residuals r =
+t - N w, summed over a kernel's outputs:
 
-    dL/du_i = g_i w + 2 s2 h_i z_i
-    dL/dN   = omega [r q' - (N q) w' - 2 s2 N sum_i h_i z_i z_i']
-    dL/ds2  = sum_i h_i u_i'z_i - s2 sum_i h_i |z_i|^2 - q'w   (+ sum_i h_i where s2 is the observation noise too)
+    dL/du_i = g_i w + 2 s2 h_i z_i dL/dN   = omega [r q' - (N q) w' - 2 s2 N sum_i h_i z_i z_i']
+    dL/ds2  = sum_i h_i u_i'z_i - s2 sum_i h_i |z_i|^2 - q'w   (+ sum_i h_i where s2 is the
+    observation noise too)
 
-Nothing has the size of the inducing points, no Cholesky factor is differentiated, and nothing waits for the
-device: a matrix that is not positive definite makes the loss and all gradients NaN, so that every later loss is NaN
-too, for the caller to see when it looks.
+Nothing has the size of the inducing points, no Cholesky factor is differentiated, and nothing waits
+for the device: a matrix that is not positive definite makes the loss and all gradients NaN, so that
+every later loss is NaN too, for the caller to see when it looks.
 """
 
 from __future__ import annotations
@@ -26,10 +27,8 @@ from gpex_bench.surrogates.gpex_fit.refresh import Refresh, joined
 from gpex_bench.types import value
 
 Objective = Literal["predictive", "latent"]
-FLOOR, CEILING = (
-    1e-5,
-    5.0,
-)  # of the detached latent variance (released code of Akbarnejad et al. 2023)
+# of the detached latent variance (released code of Akbarnejad et al. 2023)
+FLOOR, CEILING = 1e-5, 5.0
 
 
 @value
@@ -38,9 +37,8 @@ class Queries:
 
     u: Float[Tensor, "query group dim"]
     v: Float64[Tensor, "query group out"]  # standardised outputs of the network
-    noise: Float[Tensor, "query group out"] | None = (
-        None  # variance of the observation noise; None: s2 of the group
-    )
+    # variance of the observation noise; None: s2 of the group
+    noise: Float[Tensor, "query group out"] | None = None
 
 
 @value
@@ -61,10 +59,11 @@ def step(
 ) -> tuple[Float64[Tensor, ""], Statistics]:
     """Join the new rows with the others, and return the loss at the queries and the statistics it was computed with.
 
-    The loss is the mean over queries and heads of ((v - mu)^2 / var + log var) / 2, in nats without a constant.
-    "predictive": var is the latent variance plus the observation noise, and the gradient passes through it. "latent"
-    (the paper): var is the latent variance alone, clamped to [1e-5, 5] and without gradient. Gradients reach queries.u,
-    queries.noise, rows.u and log_noise. The policy keeps the rows and the statistics for the next step.
+    The loss is the mean over queries and heads of ((v - mu)^2 / var + log var) / 2, in nats without
+    a constant. "predictive": var is the latent variance plus the observation noise, and the
+    gradient passes through it. "latent" (the paper): var is the latent variance alone, clamped to
+    [1e-5, 5] and without gradient. Gradients reach queries.u, queries.noise, rows.u and log_noise.
+    The policy keeps the rows and the statistics for the next step.
     """
     rest, weight = refresh.rest(rows.index, rows.targets)
     kept = refresh.rounded(rows.u.detach())

@@ -1,7 +1,8 @@
 """The first layers of a kernel network: a copy of the explained network's own, or a trunk that knows nothing of it.
 
-Batch norm is fixed while a kernel network is trained (see `kernel_map`), so that a trunk with new weights needs fixed
-statistics that suit it: they are measured once, on training samples, before the training.
+Batch norm is fixed while a kernel network is trained (see `kernel_map`), so that a trunk with new
+weights needs fixed statistics that suit it: they are measured once, on training samples, before the
+training.
 """
 
 from __future__ import annotations
@@ -27,12 +28,13 @@ N_MEASURED = 512  # training samples on which the statistics of new batch-norm l
 def trunk(model: Model, data: Dataset, kind: Trunk) -> nn.Module:
     """Return a trunk on the CPU in eval mode; new weights come from torch's current random state.
 
-    network: a copy of `model.trunk`. reset: the same with new weights. thin_resnet, resnet18: a ResNet-18 for small
+    network: a copy of `model.trunk`. reset: the same with new weights. thin_resnet, resnet18: a
+        ResNet-18 for small
     images (3 x 3 stem without pooling). mlp: two dense layers, without locations.
 
     Raises:
-        ValueError: the network has no module `trunk`, its trunk returns something else than [batch, channel, height,
-            width] or [batch, feature], or a ResNet is asked for a table.
+        ValueError: the network has no module `trunk`, its trunk returns something else than [batch,
+            channel, height, width] or [batch, feature], or a ResNet is asked for a table.
     """
     if kind in WIDTHS and not data.is_image:
         raise ValueError(
