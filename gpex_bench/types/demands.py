@@ -1,8 +1,12 @@
-"""What recipes demand of their settings and of stored states, with errors that say what to do."""
+"""Checks of settings and of stored states, with messages that name the parameter and what to do.
+
+The checks of settings take any object with fields: a recipe, an architecture, an explainer, a plan.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 from typing import TypeVar
 
 from jaxtyping import Float
@@ -23,30 +27,45 @@ class DamagedCheckpoint(UnusableCheckpoint):
     """The checkpoint is not what was written, or lacks a part."""
 
 
-def at_least(recipe: object, least: int, *names: str) -> None:
-    """Raise ValueError for a setting below `least`."""
+# --- settings ---
+
+
+def at_least(owner: object, least: int | float, *names: str) -> None:
+    """Raise ValueError for a setting of `owner` that is below `least`, or not finite."""
     for name in names:
-        setting = getattr(recipe, name)
+        setting = getattr(owner, name)
         if not setting >= least:
             raise ValueError(f"{name} must be at least {least}, got {setting!r}.")
+        if not math.isfinite(setting):
+            raise ValueError(f"{name} must be finite, got {setting!r}.")
 
 
-def positive(recipe: object, *names: str) -> None:
-    """Raise ValueError for a setting that is not positive and finite."""
+def positive(owner: object, *names: str) -> None:
+    """Raise ValueError for a setting of `owner` that is not positive and finite."""
     for name in names:
-        setting = getattr(recipe, name)
-        if not 0 < setting < float("inf"):
+        setting = getattr(owner, name)
+        if not 0 < setting < math.inf:
             raise ValueError(f"{name} must be positive and finite, got {setting!r}.")
 
 
-def one_of(recipe: object, **choices: tuple[str, ...]) -> None:
-    """Raise ValueError for a setting that is none of its choices."""
+def share(owner: object, *names: str) -> None:
+    """Raise ValueError for a setting of `owner` that is not in [0, 1]."""
+    for name in names:
+        setting = getattr(owner, name)
+        if not 0 <= setting <= 1:
+            raise ValueError(f"{name} must be a share in [0, 1], got {setting!r}.")
+
+
+def one_of(owner: object, **choices: Collection[object]) -> None:
+    """Raise ValueError for a setting of `owner` that is none of its choices."""
     for name, known in choices.items():
-        setting = getattr(recipe, name)
+        setting = getattr(owner, name)
         if setting not in known:
-            raise ValueError(
-                f"{name} must be one of {', '.join(map(repr, known))}, got {setting!r}."
-            )
+            listed = ", ".join(map(repr, known))
+            raise ValueError(f"{name} must be one of {listed}, got {setting!r}.")
+
+
+# --- networks and stored states ---
 
 
 def has_heads(y: Float[Tensor, "n head"]) -> None:
@@ -57,26 +76,26 @@ def has_heads(y: Float[Tensor, "n head"]) -> None:
         )
 
 
-def loaded(module: M, state: Mapping[str, Tensor], recipe: object) -> M:
-    """Return a module with this state, in eval mode and without gradients.
+def loaded(module: M, state: Mapping[str, Tensor], owner: object) -> M:
+    """Return the module with this state, in eval mode and without gradients.
 
     Raises:
-        ValueError: the state is not one of this module.
+        ValueError: the state is not one of this module; `owner` is named.
     """
     try:
         module.load_state_dict(dict(state))
     except RuntimeError as error:
-        raise foreign(recipe, error) from error
+        raise foreign(owner, error) from error
     return module.requires_grad_(False).eval()
 
 
-def entry(state: Mapping[str, Tensor], name: str, recipe: object) -> Tensor:
-    """Return an entry of a state; raises ValueError where it lacks."""
+def entry(state: Mapping[str, Tensor], name: str, owner: object) -> Tensor:
+    """Return an entry of a state; raises ValueError where it is missing."""
     if name not in state:
-        raise foreign(recipe, f"it has no {name!r}")
+        raise foreign(owner, f"it has no {name!r}")
     return state[name]
 
 
-def foreign(recipe: object, reason: object) -> ValueError:
+def foreign(owner: object, reason: object) -> ValueError:
     """Return the error of a state that belongs to another network, dataset or recipe."""
-    return ValueError(f"This is not the state of {recipe}: {reason}.")
+    return ValueError(f"This is not the state of {owner}: {reason}.")

@@ -1,16 +1,14 @@
-"""Inputs of kinds that were never seen in training, made from test inputs: out-of-distribution items.
+"""Out-of-distribution items: inputs of kinds that no training sample has, made from test inputs.
 
 Made, not fetched, so that every dataset has them. The numbers of a channel or column stay in the
-range of the training samples; what changes is how they hang together.
+range of the training samples; what changes is how they are combined.
 
 Images, one of three kinds in turn:
-    inverted  low + high - x, with the lowest and highest training value of the channel shuffled
-    the image cut into squares (4 by 4 of them, if its sides allow), put together in a random order
-    noisy     half the image, half noise that is uniform between the channel's lowest and highest
-    training value
+    inverted  low + high - x, with the lowest and highest training value of the channel
+    shuffled  cut into squares (4 by 4 of them, if its sides allow), put together in a random order
+    noisy     half the image, half uniform noise between the channel's lowest and highest value
 Tables:
-    every column is permuted over the rows on its own: the values of a column stay, what ties the
-        columns is gone
+    every column is permuted over the rows on its own: its values stay, their dependence is gone
 """
 
 from __future__ import annotations
@@ -30,13 +28,15 @@ def unfamiliar(
     """Return an out-of-distribution item in place of each row; the generator is on the CPU."""
     if x.ndim != 4:
         return permuted(x, generator)
-    made = x.clone()
-    low, high = train.amin((0, 2, 3))[:, None, None], train.amax((0, 2, 3))[:, None, None]
-    made[0::3] = low + high - x[0::3]
-    made[1::3] = shuffled(x[1::3], generator)
+
+    low = train.amin((0, 2, 3))[:, None, None]
+    high = train.amax((0, 2, 3))[:, None, None]
+    items = x.clone()
+    items[0::3] = low + high - x[0::3]
+    items[1::3] = shuffled(x[1::3], generator)
     noise = low + (high - low) * torch.rand(x[2::3].shape, generator=generator)
-    made[2::3] = (x[2::3] + noise) / 2
-    return made
+    items[2::3] = (x[2::3] + noise) / 2
+    return items
 
 
 def permuted(
@@ -50,15 +50,23 @@ def permuted(
 def shuffled(
     x: Float[Tensor, "n channel height width"], generator: torch.Generator
 ) -> Float[Tensor, "n channel height width"]:
-    """Cut each image into equal parts and put them together in a random order, another one for each image."""
-    n, channels, *sides = x.shape
-    rows, columns = (
-        next((parts for parts in N_PARTS if side % parts == 0), side) for side in sides
-    )
-    height, width = sides[0] // rows, sides[1] // columns
-    parts = (
-        x.reshape(n, channels, rows, height, columns, width).permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
-    )
+    """Cut each image into equal parts and put them together in a random order of its own."""
+    n, _, height, width = x.shape
+    rows = _parts_of(height)
+    columns = _parts_of(width)
+
+    # [n, channel, row, height of a part, column, width of a part] -> [n, part, channel, ...]
+    parts = x.unflatten(3, (columns, width // columns)).unflatten(2, (rows, height // rows))
+    parts = parts.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
+
     order = torch.rand(n, rows * columns, generator=generator).argsort(1)
     parts = parts[torch.arange(n)[:, None], order].unflatten(1, (rows, columns))
     return parts.permute(0, 3, 1, 4, 2, 5).reshape(x.shape)
+
+
+def _parts_of(side: int) -> int:
+    """Return into how many parts a side is cut."""
+    for n_parts in N_PARTS:
+        if side % n_parts == 0:
+            return n_parts
+    return side

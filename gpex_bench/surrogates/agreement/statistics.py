@@ -1,15 +1,20 @@
-"""Statistics that compare a surrogate's predictions with a network's outputs; pure functions of arrays, in float64.
+"""Statistics that compare a surrogate's predictions with a network's outputs, in float64.
 
-Definitions, for one head with outputs y, means m, variances s2 and errors e = m - y over the items
-of a split. Outputs are calculated in float32: what differs by less than ROUNDING of the largest
-output counts as equal.
+All are pure functions of arrays. For one head with outputs y, means m, variances s2 and errors
+e = m - y over the items of a split:
 
-    pearson       correlation of y and m r2            1 - sum e^2 / sum (y - mean y)^2 rmse_sd
-    root mean e^2, over the standard deviation of y nll           mean of (log(2 pi s2 / sd^2) + e^2
-    / s2) / 2: the negative log density of y, with y in units of its sd coverage_90   share of y in
-    the central 90 % interval of N(m, s2); likewise 50 and 95 auroc         how well s2 sorts the
-    tenth with the largest |e| from the rest: 0.5 not at all, 1 without a mistake spearman      rank
-    correlation of s and |e|
+    pearson       correlation of y and m
+    r2            1 - sum e^2 / sum (y - mean y)^2
+    rmse_sd       root mean e^2, over the standard deviation of y
+    nll           mean of (log(2 pi s2 / sd^2) + e^2 / s2) / 2: the negative log density of y,
+                  with y in units of its standard deviation sd
+    coverage_90   share of y in the central 90 % interval of N(m, s2); likewise 50 and 95
+    auroc         how well s2 ranks the tenth with the largest |e| above the rest:
+                  0.5 not at all, 1 without a mistake
+    spearman      rank correlation of s and |e|
+
+Outputs are calculated in float32: what differs by less than ROUNDING of the largest output counts as
+equal.
 """
 
 from __future__ import annotations
@@ -26,7 +31,7 @@ ROUNDING = 4 * float(np.finfo(np.float32).eps)
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
-    """What network and surrogate say about the same items, each [item, head]."""
+    """Predictions of network and surrogate for the same items, each [item, head]."""
 
     network: np.ndarray
     mean: np.ndarray
@@ -44,82 +49,96 @@ def per_head(found: Outputs) -> dict[str, np.ndarray]:
 
     Where the network's output is constant, pearson, r2, rmse_sd and nll are undefined; where only
     the surrogate's is, pearson is 0: it follows nothing of what varies. Where errors are all alike,
-    auroc and spearman are undefined; where only the variance is constant, they are 0.5 and 0: it
-    tells nothing.
+    auroc and spearman are undefined; where only the variance is constant, they are 0.5 and 0: it is
+    not informative.
     """
-    y, mean = found.network, found.mean
-    error, size = np.abs(mean - y), np.abs(y).max(axis=0)
+    y = found.network
+    error = np.abs(found.mean - y)
+    size = np.abs(y).max(axis=0)
     sd = np.where(varies(y), y.std(axis=0), np.nan)
-    r = np.where(varies(mean), correlation(y, mean), 0.0)
+
+    r = np.where(varies(found.mean), correlation(y, found.mean), 0.0)
     rmse = np.sqrt((error**2).mean(axis=0)) / sd
+    least_variance = (ROUNDING * size / sd) ** 2
     table = {
         "pearson": np.where(np.isnan(sd), np.nan, r),
         "r2": 1 - rmse**2,
         "rmse_sd": rmse,
-        "nll": nll(error / sd, found.variance / sd**2, (ROUNDING * size / sd) ** 2),
+        "nll": nll(error / sd, found.variance / sd**2, least_variance),
     }
-    table |= {f"coverage_{level}": coverage(found, level / 100) for level in LEVELS}
-    defined = np.ptp(error, axis=0) > ROUNDING * size
-    variance = np.where(varies(found.variance), found.variance, 1.0)
-    table["auroc"] = np.where(defined, auroc(variance, large(error)), np.nan)
-    ranks = [stats.rankdata(values, axis=0) for values in (variance, error)]
-    table["spearman"] = np.where(
-        defined, np.where(varies(variance), correlation(*ranks), 0.0), np.nan
-    )
+    for level in LEVELS:
+        table[f"coverage_{level}"] = coverage(found, level / 100)
+
+    is_defined = np.ptp(error, axis=0) > ROUNDING * size
+    is_varying = varies(found.variance)
+    variance = np.where(is_varying, found.variance, 1.0)
+    table["auroc"] = np.where(is_defined, auroc(variance, large(error)), np.nan)
+    spearman = correlation(stats.rankdata(variance, axis=0), stats.rankdata(error, axis=0))
+    table["spearman"] = np.where(is_defined, np.where(is_varying, spearman, 0.0), np.nan)
     return table
 
 
 def varies(values: np.ndarray) -> np.ndarray:
     """Return whether each column varies by more than rounding."""
-    wide: np.ndarray = np.ptp(values, axis=0) > ROUNDING * np.abs(values).max(axis=0)
-    return wide
+    least = ROUNDING * np.abs(values).max(axis=0)
+    is_varying: np.ndarray = np.ptp(values, axis=0) > least
+    return is_varying
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the Pearson correlation of each column; NaN where one is constant."""
-    a, b = first - first.mean(axis=0), second - second.mean(axis=0)
+    a = first - first.mean(axis=0)
+    b = second - second.mean(axis=0)
+    size = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
     with np.errstate(divide="ignore", invalid="ignore"):
-        r: np.ndarray = (a * b).sum(axis=0) / np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
+        r: np.ndarray = (a * b).sum(axis=0) / size
     return r
 
 
 def nll(error: np.ndarray, variance: np.ndarray, least: np.ndarray) -> np.ndarray:
-    """Return the mean negative log density of each column; variances below `least`, that of rounding, count as that."""
+    """Return the mean negative log density of each column.
+
+    Variances below `least`, that of rounding, are raised to it.
+    """
     variance = np.maximum(variance, least)
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean: np.ndarray = (0.5 * (np.log(2 * np.pi * variance) + error**2 / variance)).mean(axis=0)
+        density = 0.5 * (np.log(2 * np.pi * variance) + error**2 / variance)
+        mean: np.ndarray = density.mean(axis=0)
     return mean
 
 
 def coverage(found: Outputs, level: float) -> np.ndarray:
     """Return the share of each column's outputs in the central interval of this level."""
     half = stats.norm.ppf((1 + level) / 2) * np.sqrt(found.variance)
-    share: np.ndarray = (np.abs(found.mean - found.network) <= half).mean(axis=0)
+    is_covered = np.abs(found.mean - found.network) <= half
+    share: np.ndarray = is_covered.mean(axis=0)
     return share
 
 
 def large(error: np.ndarray) -> np.ndarray:
-    """Return which entries are in the largest tenth of their column (with those that equal the smallest of them)."""
-    n_large = -(-len(error) * FEW // 1)
-    least = np.sort(error, axis=0)[-int(n_large)]
+    """Return which entries are in the largest tenth of their column, ties included."""
+    n_large = int(-(-len(error) * FEW // 1))
+    least = np.sort(error, axis=0)[-n_large]
     is_large: np.ndarray = error >= least
     return is_large
 
 
 def auroc(score: np.ndarray, is_positive: np.ndarray) -> np.ndarray:
-    """Return the area under the ROC curve of each column, from the ranks of the scores; NaN without both kinds."""
+    """Return the area under the ROC curve of each column; NaN without both kinds of entries."""
     n_positive = is_positive.sum(axis=0)
+    n_pairs = n_positive * (len(score) - n_positive)
     rank_sum = (stats.rankdata(score, axis=0) * is_positive).sum(axis=0)
-    pairs = n_positive * (len(score) - n_positive)
+    least_sum = n_positive * (n_positive + 1) / 2
     with np.errstate(divide="ignore", invalid="ignore"):
-        area: np.ndarray = (rank_sum - n_positive * (n_positive + 1) / 2) / pairs
+        area: np.ndarray = (rank_sum - least_sum) / n_pairs
     return area
 
 
 def over_heads(found: Outputs, table: dict[str, np.ndarray]) -> dict[str, float]:
-    """Return the mean of each statistic and the smallest pearson and r2 over the heads where they are defined.
+    """Return the mean of each statistic, and the smallest pearson and r2, over the heads.
 
-    And argmax_agreement: the share of items on which the same head is the largest.
+    Only heads for which a statistic is defined count. Also argmax_agreement: the share of items on
+    which the same head is the largest.
     """
     result = {"argmax_agreement": argmax_agreement(found)}
     for name, column in table.items():
@@ -134,21 +153,27 @@ def of_classes(found: Outputs) -> dict[str, float]:
     """Return the statistics that take the heads for logits of classes, at least two of them.
 
     kl: mean Kullback-Leibler divergence of the network's softmax from the surrogate's, in nats.
-        boundary_*: argmax
-    agreement, and mean r2 over heads, among the tenth of the items on which the network's two
-    largest logits are nearest to one another.
+    boundary_*: argmax agreement, and mean r2 over heads, among the tenth of the items on which the
+    network's two largest logits are nearest to one another.
     """
-    log_p, log_q = (special.log_softmax(logits, axis=1) for logits in (found.network, found.mean))
+    log_p = special.log_softmax(found.network, axis=1)
+    log_q = special.log_softmax(found.mean, axis=1)
+    divergence = (np.exp(log_p) * (log_p - log_q)).sum(axis=1)
+
     top = np.sort(found.network, axis=1)
-    near = np.argsort(top[:, -1] - top[:, -2], kind="stable")[: -int(-len(top) * FEW // 1)]
-    part = Outputs(found.network[near], found.mean[near], found.variance[near])
+    margin = top[:, -1] - top[:, -2]
+    n_near = int(-(-len(top) * FEW // 1))
+    near = np.argsort(margin, kind="stable")[:n_near]
+    boundary = Outputs(found.network[near], found.mean[near], found.variance[near])
+    r2 = over_heads(boundary, {"r2": per_head(boundary)["r2"]})["mean_r2"]
     return {
-        "kl": float((np.exp(log_p) * (log_p - log_q)).sum(axis=1).mean()),
-        "boundary_argmax_agreement": argmax_agreement(part),
-        "boundary_r2": over_heads(part, {"r2": per_head(part)["r2"]})["mean_r2"],
+        "kl": float(divergence.mean()),
+        "boundary_argmax_agreement": argmax_agreement(boundary),
+        "boundary_r2": r2,
     }
 
 
 def argmax_agreement(found: Outputs) -> float:
     """Return the share of items on which network and surrogate are largest at the same head."""
-    return float((found.network.argmax(axis=1) == found.mean.argmax(axis=1)).mean())
+    is_same = found.network.argmax(axis=1) == found.mean.argmax(axis=1)
+    return float(is_same.mean())

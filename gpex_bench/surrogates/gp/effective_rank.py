@@ -8,14 +8,16 @@ from torch import Tensor
 
 
 def effective_rank(a: Float[Tensor, "group dim dim"]) -> Float[Tensor, "group"]:
-    """Return the exponential of the entropy of the eigenvalues' shares in the trace of A = U'U, in [1, dim].
+    """Return how many directions each kernel uses, from 1 to dim.
 
-    1 for embeddings on one line, dim for embeddings alike in every direction, 0 where all are zero.
+    It is the exponential of the entropy of the eigenvalues' shares in the trace of A = U'U: 1 for
+    embeddings on one line, dim for embeddings alike in every direction, 0 where all are zero.
     """
     eigenvalues = torch.linalg.eigvalsh(a.double()).clamp(min=0)
     total = eigenvalues.sum(-1, keepdim=True)
     share = eigenvalues / total.where(total > 0, 1.0)
-    return torch.where(total[:, 0] > 0, torch.special.entr(share).sum(-1).exp(), 0.0)
+    entropy = torch.special.entr(share).sum(-1)
+    return torch.where(total[:, 0] > 0, entropy.exp(), 0.0)
 
 
 def centred(

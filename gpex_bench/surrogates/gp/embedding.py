@@ -35,15 +35,20 @@ class Embedding(FeatureMap):
         return self.network.explained_features(x)
 
     def vector(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch width"]:
-        """Return one vector per input; features per place are averaged to a coarser map if they are too many."""
+        """Return one vector per input.
+
+        Features per place are averaged to a coarser map if they are too many.
+        """
         u = self(x)
         grid = self.network.grid(x) if u.shape[1] > 1 else None
-        if grid is not None:
-            height, width = grid
-            share = min(1.0, (WIDEST / u[0].numel()) ** 0.5)
-            coarse = (max(1, int(height * share)), max(1, int(width * share)))
-            u = nn.functional.adaptive_avg_pool2d(u.mT.unflatten(2, grid), coarse)
-        return u.flatten(1)
+        if grid is None:
+            return u.flatten(1)
+
+        height, width = grid
+        share = min(1.0, (WIDEST / u[0].numel()) ** 0.5)
+        coarse = (max(1, int(height * share)), max(1, int(width * share)))
+        maps = u.mT.unflatten(2, grid)
+        return nn.functional.adaptive_avg_pool2d(maps, coarse).flatten(1)
 
 
 def embedded(
@@ -58,13 +63,12 @@ def embedded(
     if len(x) < 2:
         raise ValueError(f"data.train must have at least 2 samples, got {len(x)}.")
     network = deepcopy(model).to(device).eval()
-    features = Embedding(network)
-    u = in_chunks(features.vector, x, device)
+    u = in_chunks(Embedding(network).vector, x, device)
     y = in_chunks(network.explained, x, device)
+
     demands.has_heads(y)
     for name, values in (("embedding", u), ("output", y)):
         if not values.isfinite().all():
-            raise ValueError(
-                f"The network's {name} must be finite on data.train, got {values[~values.isfinite()][0]}."
-            )
+            worst = values[~values.isfinite()][0]
+            raise ValueError(f"The network's {name} must be finite on data.train, got {worst}.")
     return u, y

@@ -23,54 +23,72 @@ GRID, GOLDEN = 81, 60
 def evidence(state: State) -> Float64[Tensor, "head"]:
     """Return the log marginal likelihood of each head's standardised targets, in nats.
 
-    That of y itself is smaller by count * log(scale).
+    log p(v) = -[(c - b'P^-1 b) / s2 + log det P + (M - D) log s2 + M log 2 pi] / 2; that of y
+    itself is smaller by M log(scale).
     """
-    sums, dim = state.statistics, state.statistics.b.shape[1]
+    sums = state.statistics
+    dim = sums.b.shape[1]
+
     lower = factor(state)
-    misfit = (sums.c - (sums.b * torch.cholesky_solve(sums.b, lower)).sum(1)) / state.noise[:, None]
-    log_det = (
-        2 * lower.diagonal(dim1=-2, dim2=-1).log().sum(-1) + (sums.count - dim) * state.noise.log()
-    )
-    return (-0.5 * (misfit + log_det[:, None] + sums.count * math.log(2 * math.pi))).flatten()
+    w = torch.cholesky_solve(sums.b, lower)
+    misfit = (sums.c - (sums.b * w).sum(1)) / state.noise[:, None]
+
+    log_det_p = 2 * lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    log_det = log_det_p + (sums.count - dim) * state.noise.log()
+
+    constant = sums.count * math.log(2 * math.pi)
+    return (-0.5 * (misfit + log_det[:, None] + constant)).flatten()
 
 
 def evidence_noise(sums: Statistics) -> Float64[Tensor, "group"]:
-    """Return the noise variance of each group with the largest evidence, summed over the group's heads that vary.
+    """Return the noise variance of each group with the largest evidence, summed over its heads.
 
-    One eigendecomposition A = Q diag(l) Q' makes the evidence of any noise s2 a sum over l: -2 log
-    p = sum_o [c_o - sum_i (Q'b)_io^2 / (l_i + s2)] / s2 + n_out [sum_i log(l_i + s2) + (M - D) log
-    s2] + const. A grid on log s2 finds the best cell and a golden-section search the best point in
-    it, so that the result is a noise in [max(1e-8, 1e-12 max l), 100]. A group whose heads are all
-    constant gets the noise 1, which nothing depends on.
+    Heads that are constant do not count. One eigendecomposition A = Q diag(l) Q' makes the evidence
+    of any noise s2 a sum over l:
+
+        -2 log p = sum_o [c_o - sum_i (Q'b)_io^2 / (l_i + s2)] / s2
+                   + n_out [sum_i log(l_i + s2) + (M - D) log s2] + const
+
+    A grid on log s2 finds the best cell and a golden-section search the best point in it. The
+    result is in [max(1e-8, 1e-12 max l), 100]. A group whose heads are all constant gets the noise
+    1, on which nothing depends.
     """
     eigenvalue, q = torch.linalg.eigh(sums.a)
     eigenvalue = eigenvalue.clamp(min=0)
+    dim = eigenvalue.shape[-1]
     explained = (q.mT @ sums.b).square().sum(-1)
-    n_varying, total = (sums.c > 0).sum(-1), sums.c.sum(-1)
+    n_varying = (sums.c > 0).sum(-1)
+    total = sums.c.sum(-1)
 
     def cost(log_noise: Tensor) -> Tensor:
         """Return -2 log p up to a constant for noises [trial, group]."""
         noise = log_noise.exp()
         ridge = eigenvalue + noise[..., None]
         misfit = (total - (explained / ridge).sum(-1)) / noise
-        return misfit + n_varying * (
-            ridge.log().sum(-1) + (sums.count - eigenvalue.shape[-1]) * log_noise
-        )
+        log_det = ridge.log().sum(-1) + (sums.count - dim) * log_noise
+        return misfit + n_varying * log_det
 
-    low = (RELATIVE * eigenvalue.amax(-1)).clamp(min=LOWEST, max=HIGHEST / 2).log()
+    lowest = RELATIVE * eigenvalue.amax(-1)
+    low = lowest.clamp(min=LOWEST, max=HIGHEST / 2).log()
     steps = torch.linspace(0, 1, GRID, dtype=low.dtype, device=low.device)[:, None]
     grid = low + steps * (math.log(HIGHEST) - low)
+
     best = cost(grid).argmin(0, keepdim=True)
-    left, right = (grid.gather(0, (best + side).clamp(0, GRID - 1))[0] for side in (-1, 1))
-    noise = _golden(cost, left, right).exp()
+    left = grid.gather(0, (best - 1).clamp(0, GRID - 1))[0]
+    right = grid.gather(0, (best + 1).clamp(0, GRID - 1))[0]
+    noise = _minimise(cost, left, right).exp()
     return torch.where(n_varying > 0, noise, 1.0)
 
 
-def _golden(cost: Callable[[Tensor], Tensor], left: Tensor, right: Tensor) -> Tensor:
+def _minimise(cost: Callable[[Tensor], Tensor], left: Tensor, right: Tensor) -> Tensor:
     """Return the minimum of a function of each entry in its interval, by golden-section search."""
     ratio = (math.sqrt(5) - 1) / 2
     for _ in range(GOLDEN):
-        a, b = right - ratio * (right - left), left + ratio * (right - left)
-        lower_left = cost(a[None])[0] < cost(b[None])[0]
-        left, right = torch.where(lower_left, left, a), torch.where(lower_left, b, right)
+        reach = ratio * (right - left)
+        a = right - reach
+        b = left + reach
+
+        is_left = cost(a[None])[0] < cost(b[None])[0]
+        left = torch.where(is_left, left, a)
+        right = torch.where(is_left, b, right)
     return (left + right) / 2

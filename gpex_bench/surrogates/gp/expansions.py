@@ -28,9 +28,10 @@ class Expansion(nn.Module, ABC):
 
 
 class Landmarks(Expansion):
-    """Nystrom features (williams2001using): phi(z) = K^-1/2 k(Z, z) with the Gram matrix K of the landmarks Z.
+    """Nystrom features of landmarks Z (williams2001using): phi(z) = K^-1/2 k(Z, z).
 
-    Exact between landmarks. What phi leaves out of the kernel at z is k(z, z) - |phi(z)|^2.
+    K is the Gram matrix of the landmarks. Exact between landmarks. What phi leaves out of the
+    kernel at z is k(z, z) - |phi(z)|^2.
     """
 
     points: Tensor  # [landmark, width]
@@ -44,16 +45,17 @@ class Landmarks(Expansion):
         self.kernel = kernel
         self.register_buffer("points", points.double())
         self.register_buffer("length", torch.tensor(length, dtype=torch.float64))
+
         eigenvalue, vectors = torch.linalg.eigh(self.gram(self.points))
-        kept = eigenvalue > NULL * eigenvalue[-1]
-        rate = torch.where(kept, eigenvalue.where(kept, 1.0).rsqrt(), 0.0)
+        is_kept = eigenvalue > NULL * eigenvalue[-1]
+        rate = torch.where(is_kept, eigenvalue.where(is_kept, 1.0).rsqrt(), 0.0)
         self.register_buffer("whitener", vectors * rate)
 
     def gram(self, z: Float64[Tensor, "batch width"]) -> Float64[Tensor, "batch landmark"]:
         """Return k(z, Z)."""
-        return (
-            rbf(z, self.points, self.length) if self.kernel == "rbf" else arc_cosine(z, self.points)
-        )
+        if self.kernel == "rbf":
+            return rbf(z, self.points, self.length)
+        return arc_cosine(z, self.points)
 
     def forward(self, z: Float64[Tensor, "batch width"]) -> Float64[Tensor, "batch dim"]:
         """Return K^-1/2 k(Z, z)."""
@@ -61,28 +63,34 @@ class Landmarks(Expansion):
 
     def prior(self, z: Float64[Tensor, "batch width"]) -> Float64[Tensor, "batch"]:
         """Return k(z, z)."""
-        return torch.ones_like(z[:, 0]) if self.kernel == "rbf" else 1 + z.square().sum(1)
+        if self.kernel == "rbf":
+            return torch.ones_like(z[:, 0])
+        return 1 + z.square().sum(1)
 
 
 class RandomUnits(Expansion):
-    """Random ReLU units, sqrt(2 / dim) relu(W [z, 1]): the arc-cosine kernel in expectation (cho2009kernel)."""
+    """Random ReLU units, sqrt(2 / dim) relu(W [z, 1]) (cho2009kernel).
+
+    Their kernel is the arc-cosine kernel in expectation.
+    """
 
     units: Tensor  # W [dim, width + 1]
-    seed: Tensor  # W is drawn again from it
+    seed: Tensor  # from which W is drawn; W itself is not stored
 
     def __init__(self, width: int, dim: int, seed: int) -> None:
         super().__init__()
         self.register_buffer("seed", torch.tensor(seed))
         generator = torch.Generator().manual_seed(seed)
-        drawn = torch.randn(dim, width + 1, generator=generator, dtype=torch.float64)
-        self.register_buffer("units", drawn, persistent=False)
+        units = torch.randn(dim, width + 1, generator=generator, dtype=torch.float64)
+        self.register_buffer("units", units, persistent=False)
 
     def forward(self, z: Float64[Tensor, "batch width"]) -> Float64[Tensor, "batch dim"]:
         """Return the units' outputs."""
-        return (_with_one(z) @ self.units.T).relu() * (2 / len(self.units)) ** 0.5
+        outputs = (_with_one(z) @ self.units.T).relu()
+        return outputs * (2 / len(self.units)) ** 0.5
 
     def prior(self, z: Float64[Tensor, "batch width"]) -> Float64[Tensor, "batch"]:
-        """Return |phi(z)|^2: these features are the whole kernel of the process, so that nothing is left out."""
+        """Return |phi(z)|^2: these features are the whole kernel, nothing is left out."""
         return self(z).square().sum(1)
 
 
@@ -97,20 +105,22 @@ def rbf(
 def arc_cosine(
     a: Float64[Tensor, "row width"], b: Float64[Tensor, "column width"]
 ) -> Float64[Tensor, "row column"]:
-    """Return the arc-cosine kernel of order 1, |a||b| (sin t + (pi - t) cos t) / pi, of [a, 1] and [b, 1].
+    """Return the arc-cosine kernel of order 1 of [a, 1] and [b, 1].
+
+    With the angle t between the two it is |a||b| (sin t + (pi - t) cos t) / pi.
 
     It is the kernel of a wide layer of ReLU units and grows with the norms, as the outputs of a
     ReLU network do.
     """
-    a, b = _with_one(a), _with_one(b)
+    a = _with_one(a)
+    b = _with_one(b)
     size = a.norm(dim=1)[:, None] * b.norm(dim=1)
+
+    # the derivatives of arc cosine and root are infinite at the ends: stay a little away from them
     cosine = (a @ b.T / size).clamp(-1, 1)
-    angle = torch.acos(cosine * (1 - 1e-15))  # the derivative is infinite at the ends
-    return (
-        size
-        * ((1 - cosine.square()).clamp(min=1e-30).sqrt() + (math.pi - angle) * cosine)
-        / math.pi
-    )
+    angle = torch.acos(cosine * (1 - 1e-15))
+    sine = (1 - cosine.square()).clamp(min=1e-30).sqrt()
+    return size * (sine + (math.pi - angle) * cosine) / math.pi
 
 
 def _with_one(z: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Hands a weight-space Gaussian process to gpytorch: D pseudo-points per head with the posterior of all M points.
+"""Hands a weight-space Gaussian process to gpytorch, as D pseudo-points per head.
 
 With A = Q diag(l) Q', the points R = diag(l)^(1/2) Q' and targets diag(l)^(-1/2) Q'b have R'R = A
 and R'v = b, which is all that a posterior depends on. gpytorch then gives samples, joint
@@ -7,6 +7,7 @@ covariances and fantasies at a cost without M.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,22 +28,24 @@ CONSTANT = 1e-3
 def pseudo_points(
     state: State,
 ) -> tuple[Float64[Tensor, "group dim dim"], Float64[Tensor, "group dim out"]]:
-    """Return D points of each group's kernel space, [group, point, dim], and their standardised targets.
+    """Return D points of each group's kernel space and their standardised targets.
 
     A process conditioned on them has the same posterior as one conditioned on all inducing points
     (not the same evidence: they are fewer). Where there are fewer inducing points than dimensions
     some of them are zero.
     """
     eigenvalue, q = torch.linalg.eigh(state.statistics.a)
-    least = (SMALLEST * eigenvalue.amax(-1, keepdim=True)).clamp(
-        min=torch.finfo(eigenvalue.dtype).tiny
-    )
-    root = eigenvalue.clamp(min=least).sqrt()
-    return root[..., None] * q.mT, (q.mT @ state.statistics.b) / root[..., None]
+    least = SMALLEST * eigenvalue.amax(-1, keepdim=True)
+    least = least.clamp(min=torch.finfo(eigenvalue.dtype).tiny)
+    root = eigenvalue.clamp(min=least).sqrt()[..., None]
+
+    points = root * q.mT
+    targets = (q.mT @ state.statistics.b) / root
+    return points, targets
 
 
 def to_gpytorch(state: State) -> ExactGP:
-    """Return a gpytorch `ExactGP` in eval mode with a batch of heads, in the units of the network's outputs.
+    """Return a gpytorch `ExactGP` in eval mode with a batch of heads, in the units of the outputs.
 
     Call it with embeddings [head, n, dim] or with one shared [n, dim]: `head_embeddings` makes them
     of those of the groups. `model(u)` is the noise-free function, `model.likelihood(model(u))` the
@@ -52,12 +55,16 @@ def to_gpytorch(state: State) -> ExactGP:
 
     points, targets = pseudo_points(state)
     n_out = targets.shape[2]
-    scale = torch.where(state.scale > 0, state.scale, CONSTANT * state.offset.abs().clamp(min=1.0))
+    least = CONSTANT * state.offset.abs().clamp(min=1.0)
+    scale = torch.where(state.scale > 0, state.scale, least)
     y = state.offset[:, None] + state.scale[:, None] * targets.mT.flatten(0, 1)
     batch = torch.Size([len(scale)])
     noise = scale.square() * state.noise.repeat_interleave(n_out)
+
+    # without a transform the variances below are stored as they are
+    positive = partial(gpytorch.constraints.GreaterThan, 1e-30, transform=None)
     likelihood = gpytorch.likelihoods.GaussianLikelihood(
-        batch_shape=batch, noise_constraint=gpytorch.constraints.GreaterThan(1e-30, transform=None)
+        batch_shape=batch, noise_constraint=positive()
     )
 
     class Exported(gpytorch.models.ExactGP):
@@ -67,8 +74,7 @@ def to_gpytorch(state: State) -> ExactGP:
             super().__init__(points.repeat_interleave(n_out, 0), y, likelihood)
             self.mean_module = gpytorch.means.ConstantMean(batch_shape=batch)
             self.covar_module = gpytorch.kernels.LinearKernel(
-                batch_shape=batch,
-                variance_constraint=gpytorch.constraints.GreaterThan(1e-30, transform=None),
+                batch_shape=batch, variance_constraint=positive()
             )
 
         def forward(self, u: Tensor) -> Any:

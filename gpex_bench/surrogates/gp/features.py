@@ -1,4 +1,4 @@
-"""What a weight-space Gaussian process needs of a feature map: embeddings in each group's kernel space."""
+"""What a weight-space Gaussian process needs of a feature map."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ class FeatureMap(nn.Module, ABC):
         """Return the embeddings; rows do not influence one another."""
 
     def grid(self, x: Float[Tensor, "batch *feature"]) -> tuple[int, int] | None:
-        """Return height and width of the grid of locations, or None if the embedding does not split."""
+        """Return height and width of the grid of locations, or None without locations."""
         return None
 
     def locations(
         self, x: Float[Tensor, "batch *feature"]
     ) -> Float[Tensor, "batch group dim place"]:
-        """Return each location's term of the embedding: over the places, row by row of the grid, they sum to it."""
+        """Return each location's term of the embedding, row by row of the grid; they sum to it."""
         return self(x)[..., None]
 
     def observe(
         self, x: Float[Tensor, "batch *feature"]
     ) -> tuple[Float[Tensor, "batch group dim"], Float[Tensor, "batch head"] | None]:
-        """Return the embeddings and the variance of the observation noise of each standardised output at x.
+        """Return the embeddings and the variance of the observation noise of each output at x.
 
-        None: it is the noise s2 of the process, the same everywhere.
+        The variance is that of standardised outputs. None: it is the noise s2 of the process, the
+        same everywhere.
         """
         return self(x), None
 

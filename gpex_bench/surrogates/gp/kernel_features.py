@@ -1,4 +1,4 @@
-"""Gaussian processes with a fixed kernel on the embedding vector, in the weight space of the kernel's features.
+"""Gaussian processes with a fixed kernel on the embedding vector, by features of the kernel.
 
 The embedding is centred and divided by the root mean square distance from the centre, so that
 length scales have one meaning everywhere. Length scale, amplitude and noise are those with the
@@ -57,10 +57,11 @@ class KernelFeatures(FeatureMap):
     def observe(
         self, x: Float[Tensor, "batch *feature"]
     ) -> tuple[Float[Tensor, "batch 1 dim"], Float[Tensor, "batch head"]]:
-        """Return the features, and the noise of the process plus what they leave out of the kernel."""
+        """Return the features, and the noise of the process plus what they leave out."""
         z = self._scaled(x)
         u = self._features(z)
-        rest = (self.amplitude * self.expansion.prior(z) - u[:, 0].square().sum(1)).clamp(min=0)
+        prior = self.amplitude * self.expansion.prior(z)
+        rest = (prior - u[:, 0].square().sum(1)).clamp(min=0)
         return u.to(x.dtype), self.noise + rest[:, None]
 
     def _scaled(self, x: Tensor) -> Float64[Tensor, "batch width"]:
@@ -78,7 +79,7 @@ def fitted(
     candidates: Callable[[Float64[Tensor, "n width"]], Iterable[Expansion]],
     device: str,
 ) -> dict[str, Tensor]:
-    """Return the state of the process with the expansion, amplitude and noise of the largest evidence.
+    """Return the state of the process whose expansion, amplitude and noise have most evidence.
 
     `candidates` gives the expansions to choose from, made of the scaled embeddings of the training
     samples.
@@ -92,21 +93,20 @@ def fitted(
     size = torch.where(size > 0, size, 1.0)
     z = (u - centre) / size
     v = posterior.standardised(y, *posterior.target_units(y))[:, None]
+
     trials = []
     for expansion in candidates(z):
         sums = posterior.statistics(expansion(z)[:, None], v)
-        trials += [
-            (_evidence(_times(sums, amplitude)), amplitude, expansion) for amplitude in AMPLITUDES
-        ]
+        for amplitude in AMPLITUDES:
+            trials.append((_evidence(_times(sums, amplitude)), amplitude, expansion))
     _, amplitude, expansion = max(trials, key=lambda trial: trial[0])
+
     network = deepcopy(model).to(device).eval()
     features = KernelFeatures(network, expansion, len(centre), y.shape[1])
-    for name, number in (
-        ("centre", centre),
-        ("size", size),
-        ("amplitude", torch.tensor(amplitude)),
-    ):
-        getattr(features, name).copy_(number)
+    features.centre.copy_(centre)
+    features.size.copy_(size)
+    features.amplitude.copy_(torch.tensor(amplitude))
+
     state = conditioned(features.to(device), network, data, device=device).state_dict()
     return state | {"features.noise": state["noise"].expand_as(features.noise)}
 
@@ -118,6 +118,8 @@ def _times(sums: Statistics, amplitude: float) -> Statistics:
 
 def _evidence(sums: Statistics) -> float:
     """Return the largest evidence over the noise, summed over heads that vary."""
-    unit = torch.ones(sums.c.numel(), dtype=torch.float64)
-    state = posterior.condition(sums, evidence_noise(sums), torch.zeros_like(unit), unit)
-    return float(evidence(state)[sums.c.flatten() > 0].sum())
+    scale = torch.ones(sums.c.numel(), dtype=torch.float64)
+    noise = evidence_noise(sums)
+    state = posterior.condition(sums, noise, torch.zeros_like(scale), scale)
+    is_varying = sums.c.flatten() > 0
+    return float(evidence(state)[is_varying].sum())

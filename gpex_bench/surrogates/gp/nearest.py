@@ -1,4 +1,4 @@
-"""The largest of many scores, block by block, so that memory does not grow with how many there are."""
+"""The largest of many scores, block by block: memory does not grow with how many there are."""
 
 from __future__ import annotations
 
@@ -25,11 +25,17 @@ def largest(
     for scores in blocks:
         weight, where = scores.topk(min(k, scores.shape[1]), 1)
         where = where + start
+
         if best is not None:
-            weight, where = torch.cat([best, weight], 1), torch.cat([index, where], 1)
+            weight = torch.cat([best, weight], 1)
+            where = torch.cat([index, where], 1)
             weight, order = weight.topk(min(k, weight.shape[1]), 1)
             where = where.gather(1, order)
-        best, index, start = weight, where, start + scores.shape[1]
+
+        best = weight
+        index = where
+        start += scores.shape[1]
+
     if best is None or best.shape[1] < k:
         raise ValueError(f"k must be at most the number of scores ({start}), got {k}.")
     return best, index

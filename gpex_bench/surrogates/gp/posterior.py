@@ -1,10 +1,13 @@
-"""Gaussian processes with the kernel k(x, x') = u(x) . u(x'), one kernel per group of heads, solved in weight space.
+"""Gaussian processes with the kernel k(x, x') = u(x) . u(x'), solved in weight space.
 
 The M inducing points enter only through A = U'U, b = U'v and c = v'v, so nothing here but what
-single rows do grows with M. With P = A + s2 I and w = P^-1 b, the identity U'(UU' + s2 I)^-1 = P^-1
-U' turns every textbook formula into a solve with the small P: see `docs/gpex.md` for the notation
-and Rasmussen and Williams (2006), chapters 2 and 5, for the textbook forms that the tests compare
-with.
+single rows do grows with M. With P = A + s2 I and w = P^-1 b, the identity
+
+    U'(UU' + s2 I)^-1 = P^-1 U'
+
+turns every textbook formula into a solve with the small P. The package's docstring has the
+notation; the textbook forms that the tests compare with are those of Rasmussen and Williams (2006),
+chapters 2 and 5.
 
 A *group* is a kernel with its `out` outputs, and the groups are a batch dimension: a kernel per
 head is out = 1, a shared kernel is group = 1. Heads are numbered group by group, head = group * out
@@ -20,18 +23,18 @@ from torch import Tensor
 
 from gpex_bench.types import demands, value
 
-# of the mean diagonal of P; far below any noise that can be told from zero in float64
+# of the mean diagonal of P; far below any noise that float64 can tell from zero
 JITTER = 1e-10
 
 
 @value
 class Statistics:
-    """What the inducing points leave behind: sums over their rows."""
+    """Sums over the rows of the inducing points, which are all that a posterior needs of them."""
 
-    a: Float64[Tensor, "group dim dim"]
-    b: Float64[Tensor, "group dim out"]
-    c: Float64[Tensor, "group out"]
-    count: Float64[Tensor, ""]
+    a: Float64[Tensor, "group dim dim"]  # A = U'U
+    b: Float64[Tensor, "group dim out"]  # b = U'v
+    c: Float64[Tensor, "group out"]  # c = v'v
+    count: Float64[Tensor, ""]  # M
 
 
 @value
@@ -52,7 +55,9 @@ class State:
 def target_units(
     y: Float[Tensor, "row head"],
 ) -> tuple[Float64[Tensor, "head"], Float64[Tensor, "head"]]:
-    """Return mean and standard deviation of each head's targets; a constant head has scale 0 and is legal.
+    """Return mean and standard deviation of each head's targets.
+
+    A constant head is allowed: its scale is 0.
 
     Raises:
         ValueError: no row, no head, or an output that is not finite.
@@ -65,19 +70,19 @@ def target_units(
     _check_finite("y", y)
     y = y.double()
     scale = y.std(0, correction=0)
-    constant = scale <= 1e-7 * y.abs().amax(
-        0
-    )  # the spread that rounding to float32 alone can leave
-    return torch.where(constant, y[0], y.mean(0)), torch.where(
-        constant, torch.zeros_like(scale), scale
-    )
+
+    # the spread that rounding to float32 alone can leave
+    is_constant = scale <= 1e-7 * y.abs().amax(0)
+    offset = torch.where(is_constant, y[0], y.mean(0))
+    return offset, torch.where(is_constant, torch.zeros_like(scale), scale)
 
 
 def standardised(
     y: Float[Tensor, "row head"], offset: Float64[Tensor, "head"], scale: Float64[Tensor, "head"]
 ) -> Float64[Tensor, "row head"]:
     """Return (y - offset) / scale, and 0 where the scale is 0."""
-    return torch.where(scale > 0, (y.double() - offset) / scale.where(scale > 0, 1.0), 0.0)
+    divisor = scale.where(scale > 0, 1.0)
+    return torch.where(scale > 0, (y.double() - offset) / divisor, 0.0)
 
 
 def grouped(per_head: Float[Tensor, "row head"], n_groups: int) -> Float[Tensor, "row group out"]:
@@ -105,11 +110,14 @@ def statistics(u: Float[Tensor, "row group dim"], v: Float[Tensor, "row group ou
         )
     if v.ndim != 3 or v.shape[:2] != u.shape[:2]:
         raise ValueError(
-            f"v must be [row, group, out] with [{len(u)}, {u.shape[1]}, out], got shape {tuple(v.shape)}."
+            f"v must be [row, group, out] with [{len(u)}, {u.shape[1]}, out], "
+            f"got shape {tuple(v.shape)}."
         )
     _check_finite("u", u)
     _check_finite("v", v)
-    u, v = u.double(), v.double()
+
+    u = u.double()
+    v = v.double()
     return Statistics(
         a=torch.einsum("mgd,mge->gde", u, u),
         b=torch.einsum("mgd,mgo->gdo", u, v),
@@ -139,18 +147,9 @@ def condition(
     Raises:
         ValueError: a noise variance that is not positive and finite, or a negative scale.
     """
-    n_groups, n_heads = len(sums.c), sums.c.numel()
-    sizes = {
-        "noise": (noise, n_groups, "group"),
-        "offset": (offset, n_heads, "head"),
-        "scale": (scale, n_heads, "head"),
-    }
-    for name, (tensor, size, each) in sizes.items():
-        if tensor.shape != (size,):
-            raise ValueError(
-                f"{name} must have one entry per {each} ({size}), got shape {tuple(tensor.shape)}."
-            )
-        _check_finite(name, tensor)
+    _check_entries("noise", noise, len(sums.c), "group")
+    _check_entries("offset", offset, sums.c.numel(), "head")
+    _check_entries("scale", scale, sums.c.numel(), "head")
     if (noise <= 0).any():
         raise ValueError(
             f"noise must be a positive variance for every group, got {noise.min().item():g}."
@@ -164,12 +163,11 @@ def condition(
     )
 
 
-# --- posterior
-# ------------------------------------------------------------------------------------------------------
+# --- posterior ---
 
 
 def factor(state: State) -> Float64[Tensor, "group dim dim"]:
-    """Return the lower Cholesky factor of P = A + s2 I, after one retry with a jitter if it must be.
+    """Return the lower Cholesky factor of P = A + s2 I; where it fails, retry once with a jitter.
 
     Raises:
         ValueError: P is not positive definite in float64, naming the groups.
@@ -177,15 +175,19 @@ def factor(state: State) -> Float64[Tensor, "group dim dim"]:
     a = state.statistics.a
     eye = torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)
     p = a + state.noise[:, None, None] * eye
+
     lower, info = torch.linalg.cholesky_ex(p)
     if info.any():
         diagonal = p.diagonal(dim1=-2, dim2=-1).mean(-1)
-        lower, info = torch.linalg.cholesky_ex(p + JITTER * diagonal[:, None, None] * eye)
+        jitter = JITTER * diagonal[:, None, None] * eye
+        lower, info = torch.linalg.cholesky_ex(p + jitter)
+
     if info.any():
         groups = info.nonzero().flatten().tolist()
+        noise = state.noise[groups].tolist()
         raise ValueError(
-            f"A + s2 I is not positive definite for groups {groups} (s2 = {state.noise[groups].tolist()}); the noise "
-            "is too small for these embeddings, or the statistics do not belong to them."
+            f"A + s2 I is not positive definite for groups {groups} (s2 = {noise}); the "
+            "noise is too small for these embeddings, or the statistics do not belong to them."
         )
     return lower
 
@@ -205,14 +207,22 @@ def whitened(
 def predict(
     state: State, u: Float[Tensor, "batch group dim"]
 ) -> tuple[Float64[Tensor, "batch head"], Float64[Tensor, "batch head"]]:
-    """Return posterior mean and latent variance from one factorisation; differentiable in the sums, s2 and u."""
-    n_out = state.statistics.b.shape[-1]
-    right = torch.cat([state.statistics.b, u.double().permute(1, 2, 0)], -1)
+    """Return posterior mean and latent variance from one factorisation.
+
+    Differentiable in the sums, s2 and u.
+    """
+    b = state.statistics.b
+    n_out = b.shape[-1]
+
+    # L^-1 [b, u]: inner products of its columns are b'P^-1 u and u'P^-1 u
+    right = torch.cat([b, u.double().permute(1, 2, 0)], -1)
     white = torch.linalg.solve_triangular(factor(state), right, upper=False)
-    read, points = white[..., :n_out], white[..., n_out:]
-    return _mean(state, torch.einsum("gdo,gdn->ngo", read, points)), _variance(
-        state, points.square().sum(1).T
-    )
+    white_b = white[..., :n_out]
+    white_u = white[..., n_out:]
+
+    v = torch.einsum("gdo,gdn->ngo", white_b, white_u)
+    leverage = white_u.square().sum(1).T
+    return _mean(state, v), _variance(state, leverage)
 
 
 def mean(state: State, u: Float[Tensor, "batch group dim"]) -> Float64[Tensor, "batch head"]:
@@ -223,15 +233,17 @@ def mean(state: State, u: Float[Tensor, "batch group dim"]) -> Float64[Tensor, "
 def latent_variance(
     state: State, u: Float[Tensor, "batch group dim"]
 ) -> Float64[Tensor, "batch head"]:
-    """Return the variance of the noise-free function, s2 u' P^-1 u; a positive form, so nothing cancels."""
-    return _variance(state, whitened(factor(state), u).square().sum(1).T)
+    """Return the variance of the noise-free function, s2 u' P^-1 u: a sum of squares."""
+    leverage = whitened(factor(state), u).square().sum(1).T
+    return _variance(state, leverage)
 
 
 def predictive_variance(
     state: State, u: Float[Tensor, "batch group dim"]
 ) -> Float64[Tensor, "batch head"]:
     """Return latent variance plus noise."""
-    return _variance(state, 1 + whitened(factor(state), u).square().sum(1).T)
+    leverage = whitened(factor(state), u).square().sum(1).T
+    return _variance(state, 1 + leverage)
 
 
 def covariance(
@@ -240,9 +252,8 @@ def covariance(
     """Return the joint covariance of the noise-free function at these points, s2 u' P^-1 u'."""
     white = whitened(factor(state), u)
     per_group = state.noise[:, None, None] * (white.mT @ white)
-    return state.scale.square()[:, None, None] * per_group.repeat_interleave(
-        state.statistics.b.shape[-1], 0
-    )
+    per_head = per_group.repeat_interleave(_n_out(state), 0)
+    return state.scale.square()[:, None, None] * per_head
 
 
 def _mean(state: State, v: Float64[Tensor, "batch group out"]) -> Float64[Tensor, "batch head"]:
@@ -254,9 +265,22 @@ def _variance(
     state: State, leverage: Float64[Tensor, "batch group"]
 ) -> Float64[Tensor, "batch head"]:
     """Return the variance s2 * leverage of each group's heads in the units of y."""
-    return state.scale.square() * (state.noise * leverage).repeat_interleave(
-        state.statistics.b.shape[-1], 1
-    )
+    per_head = (state.noise * leverage).repeat_interleave(_n_out(state), 1)
+    return state.scale.square() * per_head
+
+
+def _n_out(state: State) -> int:
+    """Return how many heads share a kernel."""
+    return int(state.statistics.b.shape[-1])
+
+
+def _check_entries(name: str, tensor: Tensor, size: int, each: str) -> None:
+    """Raise ValueError unless there is one finite entry for each group or head."""
+    if tensor.shape != (size,):
+        raise ValueError(
+            f"{name} must have one entry per {each} ({size}), got shape {tuple(tensor.shape)}."
+        )
+    _check_finite(name, tensor)
 
 
 def _check_finite(name: str, tensor: Tensor) -> None:
@@ -264,6 +288,7 @@ def _check_finite(name: str, tensor: Tensor) -> None:
     bad = ~tensor.isfinite()
     if bad.any():
         where = bad.nonzero()[0].tolist()
+        entry = tensor[tuple(where)].item()
         raise ValueError(
-            f"{name} must be finite, got {tensor[tuple(where)].item()} at {where} ({int(bad.sum())} such)."
+            f"{name} must be finite, got {entry} at {where} ({int(bad.sum())} such entries)."
         )

@@ -1,4 +1,4 @@
-"""What single inducing points do in a weight-space Gaussian process: weights, shares, leave-one-out, deletion.
+"""What single inducing points do: weights, shares, leave-one-out, deletion.
 
 `solved_and_rate` is the one place with the formula of a deletion. Every other function takes rows
 and their standardised targets, all of them or a block. Formulas in `docs/gpex.md`.
@@ -19,20 +19,20 @@ def leave_one_out(
     """Return mean and latent variance at each inducing point, had it been left out."""
     fitted = torch.einsum("mgd,gdo->mgo", rows.double(), weights(state))
     h = whitened(factor(state), rows).square().sum(1).T[..., None]
-    left_out = (fitted - h * v) / (1 - h)
-    latent = (state.noise[:, None] * h / (1 - h)).expand_as(left_out)
-    return state.offset + state.scale * left_out.flatten(1), state.scale.square() * latent.flatten(
-        1
-    )
+
+    # of the standardised outputs; then in the units of y
+    mean = (fitted - h * v) / (1 - h)
+    variance = (state.noise[:, None] * h / (1 - h)).expand_as(mean)
+    mean = state.offset + state.scale * mean.flatten(1)
+    return mean, state.scale.square() * variance.flatten(1)
 
 
 def dual(
     state: State, rows: Float[Tensor, "row group dim"], v: Float[Tensor, "row group out"]
 ) -> Float64[Tensor, "row group out"]:
-    """Return the representer weights alpha = (v - U w) / s2, in units of the standardised targets."""
-    return (v.double() - torch.einsum("mgd,gdo->mgo", rows.double(), weights(state))) / state.noise[
-        :, None
-    ]
+    """Return the representer weights alpha = (v - U w) / s2, of the standardised targets."""
+    fitted = torch.einsum("mgd,gdo->mgo", rows.double(), weights(state))
+    return (v.double() - fitted) / state.noise[:, None]
 
 
 def contribution(
@@ -53,9 +53,13 @@ def deletion(
     v: Float[Tensor, "row group out"],
     u: Float[Tensor, "batch group dim"],
 ) -> Float64[Tensor, "batch head row"]:
-    """Return how the posterior mean changes when one inducing point is deleted (embeddings unchanged)."""
+    """Return how the posterior mean changes when one inducing point alone is deleted.
+
+    The embeddings are unchanged.
+    """
     residual = state.noise[:, None] * dual(state, rows, v)
-    solved, rate = solved_and_rate(factor(state), rows.transpose(0, 1), residual.transpose(0, 1))
+    by_group = rows.transpose(0, 1)
+    solved, rate = solved_and_rate(factor(state), by_group, residual.transpose(0, 1))
     shift = torch.einsum("ngd,gmd,gmo->ngom", u.double(), solved, rate).flatten(1, 2)
     return state.scale[:, None] * shift
 
@@ -65,7 +69,7 @@ def solved_and_rate(
     rows: Float[Tensor, "*group row dim"],
     residual: Float64[Tensor, "*group row out"],
 ) -> tuple[Float64[Tensor, "*group row dim"], Float64[Tensor, "*group row out"]]:
-    """Return P^-1 u_m and -r_m / (1 - h_m): deleting row m alone moves the weights w by their product.
+    """Return P^-1 u_m and -r_m / (1 - h_m); deleting row m alone moves w by their product.
 
     Args:
         lower: Cholesky factors of P.

@@ -26,7 +26,10 @@ AROUND = 64 << 10  # bytes that the system brings in around a touched row
 
 
 class RowStore:
-    """Numbers [n, group, dim], zero at first; `group` and `dim` may be the groups and outputs of targets as well."""
+    """Numbers [n, group, dim], zero at first.
+
+    They may also be targets: `group` and `dim` are then groups and outputs.
+    """
 
     def __init__(
         self,
@@ -35,7 +38,7 @@ class RowStore:
         bound: float = 1.0,
         path: Path | None = None,
     ) -> None:
-        """Reserve the room, in memory or in a file: a file that is there already is gone on with.
+        """Reserve the room, in memory or in a file; a file that exists already is continued.
 
         `bound` is the largest magnitude that int16 can hold; the floating-point kinds have none.
 
@@ -51,27 +54,35 @@ class RowStore:
             raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {kind!r}.")
         if not 0 < bound < float("inf"):
             raise ValueError(f"bound must be positive and finite, got {bound}.")
-        self.shape, self.path = tuple(shape), path
+
+        self.shape = tuple(shape)
+        self.path = path
+        self._bound = bound
         self._step = bound / LEVELS if kind == "int16" else None
-        self._bound, self._touched, self._map = bound, 0, None
+        self._touched = 0
+        self._map = None
         if path is None:
             self._data = torch.zeros(shape, dtype=getattr(torch, kind))
             return
+
         n_bytes = math.prod(shape) * np.dtype(kind).itemsize
         if path.exists() and path.stat().st_size != n_bytes:
             raise ValueError(
-                f"path must be a new file or one of {n_bytes} bytes, got {path.stat().st_size} bytes."
+                f"path must be a new file or one of {n_bytes} bytes, "
+                f"got {path.stat().st_size} bytes."
             )
-        self._map = np.memmap(
-            path, dtype=kind, mode="r+" if path.exists() else "w+", shape=tuple(shape)
-        )
+        mode: Literal["r+", "w+"] = "r+" if path.exists() else "w+"
+        self._map = np.memmap(path, dtype=kind, mode=mode, shape=tuple(shape))
         self._data = torch.from_numpy(self._map)
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, index: Int[Tensor, "row"] | slice) -> Float[Tensor, "row group dim"]:
-        """Return rows in any order, repeated ones too; the index may be on any device, the rows are on the CPU."""
+        """Return rows in any order, repeated ones too.
+
+        The index may be on any device, the rows are on the CPU.
+        """
         index = index if isinstance(index, slice) else index.cpu()
         self._forget(index)
         return self._decoded(self._data[index].clone())
@@ -93,11 +104,12 @@ class RowStore:
         return self._decoded(self._encoded(rows))
 
     def blocks(self, size: int = BLOCK) -> Iterator[Float[Tensor, "_ group dim"]]:
-        """Yield all rows in order, a block at a time; of a file, no more than a block is ever in memory."""
+        """Yield all rows in order, block by block; of a file, only one block is in memory."""
         if self.path is None:
             for part in self._data.split(size):
                 yield self._decoded(part)
             return
+
         dtype = self._data.numpy().dtype
         per_row = self.shape[1] * self.shape[2]
         with self.path.open("rb") as file:
@@ -116,25 +128,30 @@ class RowStore:
         if self._step is None:
             return rows.detach().to(self._data.dtype)
         if not bool((rows.abs() <= self._bound * (1 + 1e-5)).all()):
+            largest = rows.abs().max().item()
             raise ValueError(
-                f"rows must be finite and within the bound {self._bound:g} of this int16 store, got "
-                f"{rows.abs().max().item():g}; raise the bound or store float32."
+                f"rows must be finite and within the bound {self._bound:g} of this int16 store, "
+                f"got {largest:g}; raise the bound or store float32."
             )
-        return (rows.detach() / self._step).round().clamp(-LEVELS, LEVELS).to(torch.int16)
+        steps = (rows.detach() / self._step).round()
+        return steps.clamp(-LEVELS, LEVELS).to(torch.int16)
 
     def _decoded(self, stored: Tensor) -> Tensor:
         """Return stored numbers as floating-point ones."""
         return stored if self._step is None else stored.float() * self._step
 
     def _forget(self, index: Tensor | slice) -> None:
-        """Now and then give the pages of the file that were touched back to the system; nothing is lost."""
+        """Now and then give the touched pages of the file back to the system; nothing is lost."""
         if self._map is None:
             return
+
         row = self.shape[1] * self.shape[2] * self._map.itemsize
         if isinstance(index, slice):
-            self._touched += row * len(range(*index.indices(len(self))))
+            n_rows = len(range(*index.indices(len(self))))
+            self._touched += row * n_rows
         else:
             self._touched += max(row, AROUND) * len(index)
+
         if self._touched >= FORGET:
             pages: mmap.mmap = self._map._mmap  # type: ignore[attr-defined]
             pages.madvise(mmap.MADV_DONTNEED)

@@ -1,4 +1,4 @@
-"""One exact pass over the rows of all inducing points, however many: from memory or from disk, block by block."""
+"""One exact pass over the rows of all inducing points, block by block, from memory or disk."""
 
 from __future__ import annotations
 
@@ -31,30 +31,22 @@ def streamed(
     for u, v in blocks:
         if u.ndim != 3 or v.ndim != 3 or u.shape[:2] != v.shape[:2]:
             raise ValueError(
-                f"u must be [row, group, dim] and v [row, group, out], got {tuple(u.shape)} and {tuple(v.shape)}."
+                "u must be [row, group, dim] and v [row, group, out], "
+                f"got {tuple(u.shape)} and {tuple(v.shape)}."
             )
         total = total or _zeros(u, v)
-        buffers = [
-            torch.empty(INNER, *part.shape[1:], dtype=products, device=u.device) for part in (u, v)
-        ]
-        for rows, targets in zip(u.split(INNER), v.split(INNER), strict=True):
-            p, t = (
-                part if part.dtype == products else buffer[: len(part)].copy_(part)
-                for part, buffer in zip((rows, targets), buffers, strict=True)
-            )
-            p, t = p.permute(1, 2, 0), t.permute(1, 2, 0)
-            for into, found in zip(
-                total, (p @ p.mT, t @ p.mT, torch.linalg.vecdot(t, t)), strict=True
-            ):
-                into += found
+        _add_products(total, u, v, products)
         count += len(u)
+
     if not count:
         raise ValueError("blocks must have at least 1 row, got none.")
     for name, part in zip(("u", "v", "v"), total, strict=True):
         if not part.isfinite().all():
             raise ValueError(
-                f"{name} must be finite, got an entry that is not; look at the rows and their targets."
+                f"{name} must be finite, got an entry that is not; "
+                "look at the rows and their targets."
             )
+
     a, b, c = total
     return Statistics(
         a=a,
@@ -62,6 +54,27 @@ def streamed(
         c=c,
         count=torch.tensor(float(count), dtype=a.dtype, device=a.device),
     )
+
+
+def _add_products(total: list[Tensor], u: Tensor, v: Tensor, products: torch.dtype) -> None:
+    """Add U'U, v'U and v'v of a block of rows in place."""
+    # one conversion buffer per block: a fresh tensor for each part costs more than the products
+    u_buffer = torch.empty(INNER, *u.shape[1:], dtype=products, device=u.device)
+    v_buffer = torch.empty(INNER, *v.shape[1:], dtype=products, device=v.device)
+
+    for rows, targets in zip(u.split(INNER), v.split(INNER), strict=True):
+        p = _converted(rows, u_buffer).permute(1, 2, 0)
+        t = _converted(targets, v_buffer).permute(1, 2, 0)
+        total[0] += p @ p.mT
+        total[1] += t @ p.mT
+        total[2] += torch.linalg.vecdot(t, t)
+
+
+def _converted(part: Tensor, buffer: Tensor) -> Tensor:
+    """Return a part in the type of the buffer, which then holds it if its own type is another."""
+    if part.dtype == buffer.dtype:
+        return part
+    return buffer[: len(part)].copy_(part)
 
 
 def _zeros(u: Tensor, v: Tensor) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Gaussian processes on a feature map, conditioned on training samples: what every weight-space recipe ends with.
+"""Gaussian processes on a feature map, conditioned on training samples.
 
 `conditioned` makes one by an exact streaming pass; `restored` reads one back. The feature map
 decides the kernel (k = f . f), and with it which recipe it is: a learned map, the network's own
@@ -7,7 +7,7 @@ embedding, its tangent kernel, ...
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import torch
@@ -25,6 +25,9 @@ from gpex_bench.types.passes import in_chunks
 
 BLOCK = 8192  # rows that are decoded at a time
 Rows = Literal["float32", "int16"]
+Units = tuple[Float64[Tensor, "head"], Float64[Tensor, "head"]]
+# of a state; the other tensors are float64
+FREE_TYPES = ("rows", "centre")
 
 
 def conditioned(  # noqa: PLR0913 - options by keyword
@@ -34,21 +37,27 @@ def conditioned(  # noqa: PLR0913 - options by keyword
     noise: Float[Tensor, "group"] | None = None,
     *,
     index: Int[Tensor, "m"] | None = None,
-    units: tuple[Float64[Tensor, "head"], Float64[Tensor, "head"]] | None = None,
+    units: Units | None = None,
     kind: Rows = "float32",
     device: str = "cpu",
 ) -> WeightSpaceSurrogate:
-    """Return the processes conditioned on all training samples exactly; network and features are on `device`.
+    """Return the processes conditioned on training samples exactly.
 
-    Or on those of `index`. `units` are offset and scale of the targets, None those that standardise
-    them. `kind`: rows as the feature map gives them, or as 16-bit fixed-point numbers in steps of
-    the largest over 32767, per dimension. That takes a second pass over the samples. The sums are
-    those of the rounded rows, so that what is said of single rows fits the posterior exactly; the
-    mean of x is taken at embeddings that are not rounded.
+    Samples pass in blocks; rows, targets and the samples stay in memory, on the CPU. The sums are
+    those of the rows as they are stored, so that what is derived from single rows fits the
+    posterior exactly. Their mean over images is taken before they are rounded.
 
-    Samples pass in blocks; rows, targets and the samples stay in memory, on the CPU. `noise` is the
-    variance s2 of each group, in units of the standardised targets squared; None takes the one with
-    the largest evidence.
+    Args:
+        features: the feature map, on `device`.
+        model: the network, on `device`.
+        data: whose training samples are the inducing points.
+        noise: variance s2 of each group, in units of the standardised targets squared; None takes
+            the one with the largest evidence.
+        index: the training samples to condition on; None takes all.
+        units: offset and scale of the targets; None standardises them.
+        kind: how rows are stored: float32 as the feature map gives them, or int16 as fixed-point
+            numbers in steps of the largest over 32767, per dimension. That takes a second pass.
+        device: where the network and the feature map are applied.
 
     Raises:
         ValueError: the network has no heads, outputs or embeddings are not finite, or the noise is
@@ -57,27 +66,17 @@ def conditioned(  # noqa: PLR0913 - options by keyword
     features.eval().requires_grad_(False)
     n_train = len(data.train.x)
     x = data.train.x if index is None else data.train.x[index]
+
     y = in_chunks(model.explained, x, device)
     offset, scale = posterior.target_units(y) if units is None else units
-    rows, unit = _stored(features, x, kind, device)
     v = posterior.standardised(y, offset, scale)
-    folded = posterior.grouped(v, rows.shape[1])
-    sums = streamed(
-        (part * unit if kind == "int16" else part, targets)
-        for part, targets in zip(rows.split(BLOCK), folded.split(BLOCK), strict=True)
-    )
-    if features.grid(x[:1].to(device)) is None:
-        centre = (sum(part.double().sum(0) for part in rows.split(BLOCK)) * unit / len(x))[
-            ..., None
-        ]
-    else:
-        totals = in_chunks(
-            lambda part: features.locations(part).double().sum(0, keepdim=True), x, device
-        )
-        centre = totals.sum(0) / len(x)
-    state = posterior.condition(
-        sums, evidence_noise(sums) if noise is None else noise.cpu(), offset, scale
-    )
+
+    rows, unit = _stored(features, x, kind, device)
+    sums = streamed(_blocks(rows, unit, v, kind))
+    centre = _centre(features, x, rows, unit, device)
+    noise = evidence_noise(sums) if noise is None else noise.cpu()
+    state = posterior.condition(sums, noise, offset, scale)
+
     precision = torch.float32 if kind == "int16" else rows.dtype
     buffers = {
         "rows": rows,
@@ -85,79 +84,87 @@ def conditioned(  # noqa: PLR0913 - options by keyword
         "targets": v,
         "centre": centre.to(precision),
         "noise": state.noise,
-    }
-    buffers |= {
         "index": torch.arange(n_train) if index is None else index,
         "n_train": torch.tensor(n_train),
+        "offsets": state.offset,
+        "scale": state.scale,
     }
-    buffers |= {"offsets": state.offset, "scale": state.scale} | {
-        name: getattr(sums, name) for name in SUMS
-    }
+    buffers |= {name: getattr(sums, name) for name in SUMS}
     return WeightSpaceSurrogate(features.cpu(), buffers).eval()
 
 
 def restored(
     features: FeatureMap, data: Dataset, state: Mapping[str, Tensor], owner: str
 ) -> WeightSpaceSurrogate:
-    """Return the surrogate whose state_dict this is; `features` are of its kind, and `owner` is named in errors.
+    """Return the surrogate whose state_dict this is.
+
+    Args:
+        features: a feature map of the state's kind.
+        data: the dataset that the surrogate was fitted on.
+        state: the state_dict.
+        owner: whose state it should be; named in errors.
 
     Raises:
         ValueError: the state belongs to something else, or is damaged.
     """
     try:
         _check_fit(features, data, state)
-        surrogate = WeightSpaceSurrogate(
-            features, {name: torch.empty_like(state[name]) for name in BUFFERS}
-        )
+        empty = {name: torch.empty_like(state[name]) for name in BUFFERS}
+        surrogate = WeightSpaceSurrogate(features, empty)
         surrogate.load_state_dict(dict(state))
-        posterior.condition(
-            surrogate.state.statistics, surrogate.noise, surrogate.offsets, surrogate.scale
-        )
+
+        # checks noise and scale
+        sums = surrogate.state.statistics
+        posterior.condition(sums, surrogate.noise, surrogate.offsets, surrogate.scale)
     except (KeyError, RuntimeError, ValueError) as error:
         raise ValueError(f"This is not the state of {owner}: {error}") from error
     return surrogate.requires_grad_(False).eval()
 
 
 def _check_fit(features: FeatureMap, data: Dataset, state: Mapping[str, Tensor]) -> None:
-    """Raise ValueError unless the tensors of a state fit the training samples, their embeddings and one another."""
+    """Raise ValueError unless a state fits the training samples, their embeddings and itself."""
+    n_train = len(data.train.x)
+    if int(state["n_train"]) != n_train or int(state["index"].max()) >= n_train:
+        raise ValueError(
+            f"it has inducing points that data.train, with {n_train} samples, does not have"
+        )
+
     with torch.no_grad():
         n_groups, dim = features(data.train.x[:1]).shape[1:]
-    n_heads = state["offsets"].numel()
-    n_out = len(posterior.grouped(state["offsets"].reshape(1, -1), n_groups)[0, 0])
-    groups = {"a": (dim, dim), "b": (dim, n_out), "c": (n_out,), "noise": ()}
-    expected = {name: (n_groups, *shape) for name, shape in groups.items()}
+    for name, shape in _shapes(state, n_groups, dim).items():
+        tensor = state[name]
+        is_type_wrong = name not in FREE_TYPES and tensor.dtype != torch.float64
+        if tensor.shape != shape or is_type_wrong:
+            found = f"{tuple(tensor.shape)}, {tensor.dtype}"
+            raise ValueError(f"{name} must be {tuple(shape)}, got {found}.")
+        if not tensor.isfinite().all():
+            raise ValueError(f"{name} must be finite.")
+
+
+def _shapes(state: Mapping[str, Tensor], n_groups: int, dim: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes that the tensors of a state must have."""
     n = len(state["index"])
-    if int(state["n_train"]) != len(data.train.x) or int(state["index"].max()) >= len(data.train.x):
-        raise ValueError(
-            f"it has inducing points that data.train, with {len(data.train.x)} samples, lacks"
-        )
-    expected |= {
+    n_heads = state["offsets"].numel()
+    n_out = posterior.grouped(state["offsets"].reshape(1, -1), n_groups).shape[2]
+    return {
+        "a": (n_groups, dim, dim),
+        "b": (n_groups, dim, n_out),
+        "c": (n_groups, n_out),
+        "noise": (n_groups,),
         "rows": (n, n_groups, dim),
         "unit": (n_groups, dim),
         "targets": (n, n_heads),
         "count": (),
-    }
-    expected |= {
         "offsets": (n_heads,),
         "scale": (n_heads,),
         "centre": (n_groups, dim, *state["centre"].shape[2:]),
     }
-    for name, shape in expected.items():
-        tensor = state[name]
-        if tensor.shape != shape or (
-            name not in ("rows", "centre") and tensor.dtype != torch.float64
-        ):
-            raise ValueError(
-                f"{name} must be {tuple(shape)}, got {tuple(tensor.shape)}, {tensor.dtype}."
-            )
-        if not tensor.isfinite().all():
-            raise ValueError(f"{name} must be finite.")
 
 
 def _stored(
     features: FeatureMap, x: Float[Tensor, "n *feature"], kind: Rows, device: str
 ) -> tuple[Tensor, Float64[Tensor, "group dim"]]:
-    """Return the embeddings [n, group, dim] as they are stored, and what their numbers are multiplied by.
+    """Return the embeddings [n, group, dim] as they are stored, and the unit of their numbers.
 
     Raises:
         ValueError: an embedding that is not finite (int16; `streamed` looks at the others).
@@ -165,23 +172,43 @@ def _stored(
     if kind == "float32":
         rows = in_chunks(features, x, device)
         return rows, torch.ones(rows.shape[1:], dtype=torch.float64)
-    largest = (
-        in_chunks(lambda part: features(part).abs().amax(0, keepdim=True), x, device)
-        .amax(0)
-        .double()
-    )
+
+    def largest_of(part: Tensor) -> Tensor:
+        return features(part).abs().amax(0, keepdim=True)
+
+    largest = in_chunks(largest_of, x, device).amax(0).double()
     if not largest.isfinite().all():
         raise ValueError(
-            "u must be finite, got an embedding that is not; look at the network and its feature map."
+            "u must be finite, got an embedding that is not; "
+            "look at the network and its feature map."
         )
     unit = torch.where(largest > 0, largest / LEVELS, 1.0)
 
     def encoded(part: Tensor) -> Tensor:
-        return (
-            (features(part).double() / unit.to(part.device))
-            .round()
-            .clamp(-LEVELS, LEVELS)
-            .to(torch.int16)
-        )
+        steps = (features(part).double() / unit.to(part.device)).round()
+        return steps.clamp(-LEVELS, LEVELS).to(torch.int16)
 
     return in_chunks(encoded, x, device), unit
+
+
+def _blocks(
+    rows: Tensor, unit: Tensor, v: Float64[Tensor, "n head"], kind: Rows
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield blocks of embeddings, decoded, and of their targets."""
+    targets = posterior.grouped(v, rows.shape[1])
+    for part, v_part in zip(rows.split(BLOCK), targets.split(BLOCK), strict=True):
+        yield (part * unit if kind == "int16" else part), v_part
+
+
+def _centre(
+    features: FeatureMap, x: Float[Tensor, "n *feature"], rows: Tensor, unit: Tensor, device: str
+) -> Float64[Tensor, "group dim place"]:
+    """Return the mean term of each location; without locations, the mean embedding at one place."""
+    if features.grid(x[:1].to(device)) is None:
+        total = sum(part.double().sum(0) for part in rows.split(BLOCK))
+        return (total * unit / len(x))[..., None]
+
+    def sum_of(part: Tensor) -> Tensor:
+        return features.locations(part).double().sum(0, keepdim=True)
+
+    return in_chunks(sum_of, x, device).sum(0) / len(x)

@@ -1,4 +1,4 @@
-"""What a weight-space recipe leaves behind: predictions, and the training samples and places they come from."""
+"""The surrogate of every weight-space recipe: predictions, and what they come from."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ BUFFERS = (
 
 
 class WeightSpaceSurrogate(Surrogate):
-    """Gaussian processes conditioned on all training samples, or on some; one kernel per group of heads.
+    """Gaussian processes on all or some training samples; one kernel per group of heads.
 
-    Calling it asks its feature map, so that a hook on it counts every row. Explanations go over the
-    training samples in blocks: nothing but their result grows with the number of samples.
+    Calling it calls its feature map, so that a hook on it counts every row. Explanations go over
+    the training samples in blocks: nothing but their result grows with the number of samples.
 
     `similarity` is the cosine between embeddings centred on their mean over the training samples.
-    Learned kernels nearly have rank one: all raw inner products are alike, and what tells
-    neighbours apart is the rest.
+    Learned kernels nearly have rank one: all raw inner products are alike, and neighbours differ in
+    the rest only.
     """
 
     features: FeatureMap
@@ -72,12 +72,15 @@ class WeightSpaceSurrogate(Surrogate):
         sums = Statistics(a=self.a, b=self.b, c=self.c, count=self.count)
         return State(statistics=sums, noise=self.noise, offset=self.offsets, scale=self.scale)
 
-    def forward(self, x: Tensor, ask: str = "forward"):  # type: ignore[no-untyped-def]
-        """Return what a method of the feature map (forward, locations or observe) says of x."""
-        return getattr(self.features, ask)(x)
+    def forward(self, x: Tensor, method: str = "forward"):  # type: ignore[no-untyped-def]
+        """Return what a method of the feature map (forward, locations or observe) returns for x."""
+        return getattr(self.features, method)(x)
 
     def posterior(self, x: Float[Tensor, "batch *feature"]) -> Posterior:
-        """Return the posterior of every head, with the observation noise in the variance; differentiable in x."""
+        """Return the posterior of every head, with the observation noise in the variance.
+
+        Differentiable in x.
+        """
         u, noise = self(x, "observe")
         mean, latent = posterior.predict(self.state, u)
         noise = self._per_head(self.noise) if noise is None else noise.double()
@@ -85,26 +88,28 @@ class WeightSpaceSurrogate(Surrogate):
         return Posterior(mean=mean.to(x.dtype), variance=variance.to(x.dtype))
 
     def covariance(self, x: Float[Tensor, "batch *feature"]) -> Float64[Tensor, "head batch batch"]:
-        """Return the joint covariance of the noise-free functions at these inputs, in the units of the outputs."""
+        """Return the joint covariance of the noise-free functions, in the units of the outputs."""
         return posterior.covariance(self.state, self(x))
 
     def similarity(
         self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
     ) -> Float[Tensor, "batch n_train"]:
-        """Return the centred cosine with each training sample in the kernel space of the target's head, in [-1, 1].
+        """Return the centred cosine with each training sample in the target's kernel space.
 
-        Minus infinity for samples that are no inducing points.
+        It is in [-1, 1]. Minus infinity for samples that are no inducing points.
         """
-        return self._on_all(self._scored(x, target, "similarity"), -torch.inf, x)
+        blocks = self._similarities(x, target)
+        return self._on_all(blocks, -torch.inf, x)
 
     def contribution(
         self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
     ) -> Float[Tensor, "batch n_train"]:
-        """Return alpha_m k(x, x_m) in the units of the network's output; with `offset` it sums to the mean.
+        """Return alpha_m k(x, x_m) in the units of the network's output.
 
-        0 for samples that are no inducing points.
+        With `offset` it sums to the posterior mean. 0 for samples that are no inducing points.
         """
-        return self._on_all(self._scored(x, target, "contribution"), 0.0, x)
+        blocks = self._contributions(x, target)
+        return self._on_all(blocks, 0.0, x)
 
     def neighbours(
         self,
@@ -113,7 +118,9 @@ class WeightSpaceSurrogate(Surrogate):
         k: int,
         by: str = "similarity",
     ) -> Examples:
-        """Return the k inducing points with the largest similarity or contribution; memory does not grow with n_train.
+        """Return the k inducing points with the largest similarity or contribution.
+
+        Memory does not grow with n_train.
 
         Raises:
             ValueError: there are no k inducing points, or `by` is neither "similarity" nor
@@ -125,7 +132,9 @@ class WeightSpaceSurrogate(Surrogate):
             raise ValueError(
                 f"k must be between 1 and the {len(self.rows)} inducing points, got {k}."
             )
-        weight, index = nearest.largest(self._scored(x, target, by), k)
+
+        scores = self._similarities if by == "similarity" else self._contributions
+        weight, index = nearest.largest(scores(x, target), k)
         return Examples(index=self.index[index], weight=weight.to(x.dtype))
 
     def deletion(
@@ -142,36 +151,47 @@ class WeightSpaceSurrogate(Surrogate):
         Raises:
             ValueError: a sample that is no inducing point.
         """
-        index = self.positions(index)
-        lower, w, u = posterior.factor(self.state), posterior.weights(self.state), self(x).double()
-        effect = torch.zeros(index.shape, dtype=torch.float64, device=index.device)
-        for group, asked in self._groups(target):
-            output, heads = target[asked] % self._n_out, target[asked]
-            rows = self.decoded(index[asked], group)
+        points = self.positions(index)
+        lower = posterior.factor(self.state)
+        w = posterior.weights(self.state)
+        u = self(x).double()
+
+        effect = torch.zeros(points.shape, dtype=torch.float64, device=points.device)
+        for group, queries in self._groups(target):
+            heads = target[queries]
+            output = heads % self._n_out
+
+            rows = self.decoded(points[queries], group)
             fitted = torch.einsum("nkd,dn->nk", rows, w[group][:, output])
-            residual = self.targets[index[asked], heads[:, None]] - fitted
+            residual = self.targets[points[queries], heads[:, None]] - fitted
+
+            # P^-1 u_m, and how far the weights move along it
             solved, rate = row_effects.solved_and_rate(
                 lower[group], rows.flatten(0, 1), residual.reshape(-1, 1)
             )
-            shift = torch.einsum(
-                "nd,nkd->nk", u[asked, group], solved.view_as(rows)
-            ) * rate.view_as(residual)
-            effect[asked] = self.scale[heads, None] * shift
+            kernel = torch.einsum("nd,nkd->nk", u[queries, group], solved.view_as(rows))
+            shift = kernel * rate.view_as(residual)
+            effect[queries] = self.scale[heads, None] * shift
         return effect.to(x.dtype)
 
     def offset(self, target: Int[Tensor, "batch"]) -> Float[Tensor, "batch"]:
-        """Return the prior mean of each target's head: the network's mean output over the training samples."""
+        """Return the prior mean of each target's head: its mean over the training samples."""
         return self.offsets[target].float()
 
     def relevance(
         self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
     ) -> Float[Tensor, "batch height width"] | None:
-        """Return where in an image the posterior mean comes from; sums to mean - offset. None without a grid."""
+        """Return where in an image the posterior mean comes from; sums to mean - offset.
+
+        None where the embedding does not split into locations.
+        """
         grid = self.features.grid(x)
         if grid is None:
             return None
-        read = posterior.weights(self.state).transpose(1, 2).flatten(0, 1)[target]
-        terms = torch.einsum("ndp,nd->np", self._places(x, target), self.scale[target, None] * read)
+
+        w = posterior.weights(self.state).transpose(1, 2).flatten(0, 1)[target]
+        places = self._places(x, target)
+        terms = torch.einsum("ndp,nd->np", places, self.scale[target, None] * w)
         return self._enlarged(terms, grid, x)
 
     def pair(
@@ -180,11 +200,11 @@ class WeightSpaceSurrogate(Surrogate):
         neighbour: Float[Tensor, "k channel height width"],
         target: int,
     ) -> tuple[Float[Tensor, "k height width"], Float[Tensor, "k height width"]]:
-        """Return where the similarity of an image to its neighbours comes from: on the image, and on each neighbour.
+        """Return where the similarity of an image to its neighbours comes from, on either side.
 
-        Each map sums to the similarity. A location counts by how its term differs from the mean
-        term of the training samples at that location, so the maps are centred like the similarity
-        is.
+        The first maps lie on the image, the second ones on the neighbours. Each map sums to the
+        similarity. A location counts by how its term differs from the mean term of the training
+        samples at that location, so the maps are centred like the similarity is.
 
         Raises:
             ValueError: the embeddings do not split into locations.
@@ -194,41 +214,52 @@ class WeightSpaceSurrogate(Surrogate):
             raise ValueError(
                 "pair needs images and a feature map with locations; use similarity for the others."
             )
+
+        # the terms of both, centred at each location
         head = torch.full((1,), target)
         centre = self.centre[target // self._n_out].double()
         query = self._places(x, head) - centre
         other = self._places(neighbour, head.expand(len(neighbour))) - centre
-        a, b = query.sum(-1), other.sum(-1)
-        size = a.norm(dim=-1) * b.norm(dim=-1)
+
+        # the similarity is u . u_k / (|u| |u_k|); it is 0 for a zero embedding
+        u = query.sum(-1)
+        u_k = other.sum(-1)
+        size = u.norm(dim=-1) * u_k.norm(dim=-1)
         rate = torch.where(size > 0, 1 / size.where(size > 0, 1.0), 0.0)[:, None]
-        on_query = torch.einsum("dp,kd->kp", query[0], b) * rate
-        on_other = torch.einsum("kdp,d->kp", other, a[0]) * rate
+
+        on_query = torch.einsum("dp,kd->kp", query[0], u_k) * rate
+        on_other = torch.einsum("kdp,d->kp", other, u[0]) * rate
         return self._enlarged(on_query, grid, x), self._enlarged(on_other, grid, x)
 
     def effective_rank(self, is_centred: bool = False) -> Float64[Tensor, "group"]:
-        """Return how many directions each kernel uses on the (centred) training samples, in [1, dim]."""
-        return effective_rank(
-            centred(self.a, self.centre.sum(-1), self.count) if is_centred else self.a
-        )
+        """Return how many directions each kernel uses on the (centred) inducing points."""
+        if not is_centred:
+            return effective_rank(self.a)
+        return effective_rank(centred(self.a, self.centre.sum(-1), self.count))
 
     def decoded(
         self, where: Int[Tensor, "*which"] | slice, group: int
     ) -> Float64[Tensor, "*which dim"]:
-        """Return the embeddings of some inducing points, by their positions, in the kernel space of a group."""
+        """Return embeddings of inducing points, by their positions, in a group's kernel space."""
         return self.rows[where, group].double() * self.unit[group]
 
     def positions(self, index: Int[Tensor, "*which"]) -> Int[Tensor, "*which"]:
-        """Return where training samples stand among the inducing points, which may be fewer and in another order.
+        """Return the positions of training samples among the inducing points.
+
+        These may be fewer than the training samples, and in another order.
 
         Raises:
             ValueError: a sample that is no inducing point.
         """
         order = self.index.argsort()
-        where = order[torch.searchsorted(self.index[order], index).clamp(max=len(order) - 1)]
-        if not torch.equal(self.index[where], index):
-            foreign = index[self.index[where] != index][0].item()
+        rank = torch.searchsorted(self.index[order], index)
+        where = order[rank.clamp(max=len(order) - 1)]
+
+        is_other = self.index[where] != index
+        if is_other.any():
             raise ValueError(
-                f"index must be of inducing points, got {foreign}, which is none of the {len(order)}."
+                f"index must be of inducing points, got {index[is_other][0].item()}, "
+                f"which is none of the {len(order)}."
             )
         return where
 
@@ -242,48 +273,63 @@ class WeightSpaceSurrogate(Surrogate):
         return per_group.repeat_interleave(self._n_out, -1)
 
     def _groups(self, target: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """Yield each group that is asked about, with the positions of its queries."""
+        """Yield each group that a target belongs to, with the positions of its queries."""
         group = target // self._n_out
         for which in group.unique().tolist():
             yield which, (group == which).nonzero()[:, 0]
 
-    def _scored(
-        self, x: Tensor, target: Tensor, by: str
-    ) -> Iterator[Float64[Tensor, "batch block"]]:
-        """Yield the similarity or contribution of one block of training samples after the other."""
-        u = self(x)[torch.arange(len(x)), target // self._n_out].double()
-        groups, centre = [*self._groups(target)], self.centre.double().sum(-1)
-        w = posterior.weights(self.state) if by == "contribution" else None
-        for start in range(0, len(self.rows), nearest.BLOCK):
-            part = slice(start, start + nearest.BLOCK)
+    def _similarities(self, x: Tensor, target: Tensor) -> Iterator[Float64[Tensor, "batch block"]]:
+        """Yield the centred cosines with one block of inducing points after the other."""
+        u = self._embedded(x, target)
+        centre = self.centre.double().sum(-1)
+        for part in self._parts():
+            cosine = torch.empty(len(u), len(self.rows[part]), dtype=torch.float64, device=u.device)
+            for group, queries in self._groups(target):
+                query = _unit(u[queries] - centre[group])
+                rows = _unit(self.decoded(part, group) - centre[group])
+                cosine[queries] = query @ rows.T
+            yield cosine
+
+    def _contributions(self, x: Tensor, target: Tensor) -> Iterator[Float64[Tensor, "batch block"]]:
+        """Yield alpha_m k(x, x_m) of one block of inducing points after the other."""
+        u = self._embedded(x, target)
+        w = posterior.weights(self.state)
+        for part in self._parts():
             v = self.targets[part]
-            scores = torch.empty(len(u), len(v), dtype=torch.float64, device=u.device)
-            for group, asked in groups:
-                block, query = self.decoded(part, group), u[asked]
-                if w is None:
-                    scores[asked] = _unit(query - centre[group]) @ _unit(block - centre[group]).T
-                else:
-                    residual = (
-                        v[:, target[asked]] - block @ w[group][:, target[asked] % self._n_out]
-                    )
-                    alpha = self.scale[target[asked]] * residual / self.noise[group]
-                    scores[asked] = alpha.T * (query @ block.T)
-            yield scores
+            shares = torch.empty(len(u), len(v), dtype=torch.float64, device=u.device)
+            for group, queries in self._groups(target):
+                heads = target[queries]
+                rows = self.decoded(part, group)
+                residual = v[:, heads] - rows @ w[group][:, heads % self._n_out]
+                alpha = self.scale[heads] * residual / self.noise[group]
+                shares[queries] = alpha.T * (u[queries] @ rows.T)
+            yield shares
+
+    def _embedded(self, x: Tensor, target: Tensor) -> Float64[Tensor, "batch dim"]:
+        """Return the embedding of each query in the kernel space of its target."""
+        return self(x)[torch.arange(len(x)), target // self._n_out].double()
+
+    def _parts(self) -> Iterator[slice]:
+        """Yield the blocks of inducing points."""
+        for start in range(0, len(self.rows), nearest.BLOCK):
+            yield slice(start, start + nearest.BLOCK)
 
     def _on_all(
         self, blocks: Iterator[Tensor], elsewhere: float, x: Tensor
     ) -> Float[Tensor, "batch n_train"]:
-        """Return blocks of numbers per inducing point as numbers per training sample, in the type of x."""
+        """Return numbers per training sample, in the type of x, from those per inducing point."""
         every = torch.full((len(x), int(self.n_train)), elsewhere, dtype=x.dtype, device=x.device)
         start = 0
         for block in blocks:
-            every.index_copy_(1, self.index[start : start + block.shape[1]], block.to(x.dtype))
-            start += block.shape[1]
+            stop = start + block.shape[1]
+            every.index_copy_(1, self.index[start:stop], block.to(x.dtype))
+            start = stop
         return every
 
     def _places(self, x: Tensor, target: Tensor) -> Tensor:
         """Return the terms of each location, [batch, dim, place], float64."""
-        return self(x, "locations")[torch.arange(len(x)), target // self._n_out].double()
+        terms = self(x, "locations")
+        return terms[torch.arange(len(x)), target // self._n_out].double()
 
     def _enlarged(self, terms: Tensor, grid: tuple[int, int], x: Tensor) -> Tensor:
         """Return terms [batch, place] as maps with the height and width of x."""

@@ -1,4 +1,4 @@
-"""The trainable kernel map f: x -> [group, dim]; the kernel of a group of heads is k(x, x') = f(x) . f(x').
+"""The trainable kernel map f: x -> [group, dim]; the kernel of a group is k(x, x') = f(x) . f(x').
 
 As in the paper (Akbarnejad et al. 2023, supplement): trunk -> 1x1 convolution -> ReLU -> 1x1
 convolution -> spatial mean -> fixed norm per group -> leaky ReLU. Up to the norm the embedding is a
@@ -10,11 +10,11 @@ What differs from the paper:
 - The trunk can start as a copy of the explained network's (see `trunks`); the paper trains a
   ResNet-50 from scratch.
 - Each location has a bias of its own before the ReLU. A small trunk sees a few pixels at a time,
-  and the mean would
-  forget where; a network with a dense layer on its map does not. The terms still sum exactly.
-- Heads that stand for places (attention) each have their own learned weights over the locations,
-  which begin at the
-  place of the head, instead of the mean: a mean cannot say what is *there*.
+  and
+  the mean would forget where; a network with a dense layer on its map does not. The terms still sum
+  exactly.
+- Heads that stand for places (attention) each have learned weights over the locations instead of
+  the mean, which begin at the place of the head: a mean cannot represent what is *there*.
 - Norm and slope of the leaky ReLU are settings; a slope of 1 leaves it out.
 - A fixed linear map may follow (`whiten`): it is the identity while the map is trained.
 
@@ -37,7 +37,7 @@ from gpex_bench.types import Dataset, Model, settings
 TINY = 1e-12
 # weight of its own place when a head that stands for a place starts; the rest is spread evenly
 OWN_PLACE = 0.75
-# log variances of the observation noise that can be said, however odd the input
+# range of the log variance of the observation noise, however odd the input
 LOWEST, HIGHEST = -20.0, 8.0
 START = -4.0  # log variance of the observation noise before training; targets have unit variance
 
@@ -57,22 +57,26 @@ class Shape:
 
 
 class KernelMap(FeatureMap):
-    """f(x) = W leaky(norm * a / |a|) per group, where a is the readout of a weighted sum over the locations."""
+    """f(x) = W leaky(norm * a / |a|) per group; a reads out a weighted sum over the locations."""
 
     mixer: Tensor  # [group, dim, dim], W; the identity until `whiten` is called
 
     def __init__(self, trunk: nn.Module, shape: Shape, features: torch.Size) -> None:
         """Take the trunk and the shape of its features, [channel, height, width] or [feature]."""
         super().__init__()
-        self.shape, self._size = shape, (features[1], features[2]) if len(features) == 3 else None
+        self.shape = shape
+        self._size = (features[1], features[2]) if len(features) == 3 else None
         n_places = features[1:].numel()
+
         self.trunk = trunk
         self.widen = nn.Linear(features[0], shape.width)  # the same at every location
-        self.position = nn.Parameter(torch.zeros(n_places, shape.width), requires_grad=n_places > 1)
+        bias = torch.zeros(n_places, shape.width)
+        self.position = nn.Parameter(bias, requires_grad=n_places > 1)
         self.readout = nn.Linear(shape.width, shape.n_groups * shape.dim)
         weights = _weights(shape, self._size)
         self.pool = nn.Parameter(weights, requires_grad=shape.is_spatial)
         self.register_buffer("mixer", torch.eye(shape.dim).repeat(shape.n_groups, 1, 1))
+
         self.observation = None
         if shape.is_noisy:
             self.observation = nn.Linear(shape.width, shape.n_heads)
@@ -90,22 +94,28 @@ class KernelMap(FeatureMap):
     def observe(
         self, x: Float[Tensor, "batch *feature"]
     ) -> tuple[Float[Tensor, "batch group dim"], Float[Tensor, "batch head"] | None]:
-        """Return the embeddings, and the variance of the observation noise where it depends on the input."""
+        """Return the embeddings, and the observation noise (None: it does not depend on x)."""
         pooled = self.pooled(x)
-        return self.embedded(pooled), None if self.observation is None else self.log_variance(
-            pooled
-        ).exp()
+        u = self.embedded(pooled)
+        if self.observation is None:
+            return u, None
+        return u, self.log_variance(pooled).exp()
 
     def locations(
         self, x: Float[Tensor, "batch *feature"]
     ) -> Float[Tensor, "batch group dim place"]:
-        """Return each location's term of the embedding: over the locations they sum to `forward(x)`."""
+        """Return each location's term of the embedding; they sum to `forward(x)`."""
         hidden = self.hidden(x)
         weight, bias = self._readout()
+
+        # the bias is split evenly over the locations
         terms = torch.einsum("npw,gdw->ngdp", hidden, weight) * self.pool[:, None]
         terms = terms + (bias / hidden.shape[1])[..., None]
+
+        # norm and leaky ReLU multiply each entry of the sum by a number, and so each of its terms
         a = terms.sum(-1)
-        terms = terms * (self._rate(a) * torch.where(a < 0, self.shape.slope, 1.0))[..., None]
+        slope = torch.where(a < 0, self.shape.slope, 1.0)
+        terms = terms * (self._rate(a) * slope)[..., None]
         return torch.einsum("gde,ngep->ngdp", self.mixer, terms)
 
     def hidden(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch place width"]:
@@ -116,36 +126,38 @@ class KernelMap(FeatureMap):
         return (self.widen(features.flatten(2).mT) + self.position).relu()
 
     def pooled(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch pool width"]:
-        """Return the weighted sums of the hidden layer over the locations: one for all groups, or one per group."""
+        """Return weighted sums of the hidden layer over the locations: one, or one per group."""
         return self.pool @ self.hidden(x)
 
     def embedded(
         self, pooled: Float[Tensor, "batch pool width"]
     ) -> Float[Tensor, "batch group dim"]:
-        """Return the embeddings; the sum over locations is taken before the affine readout, which commutes with it."""
+        """Return the embeddings.
+
+        The sum over locations is taken before the affine readout, which commutes with it.
+        """
         if self.shape.is_spatial:
             weight, bias = self._readout()
             a = torch.einsum("ngw,gdw->ngd", pooled, weight) + bias
         else:
             a = self.readout(pooled[:, 0]).unflatten(-1, (self.shape.n_groups, self.shape.dim))
-        return torch.einsum(
-            "gde,nge->ngd",
-            self.mixer,
-            nn.functional.leaky_relu(a * self._rate(a), self.shape.slope),
-        )
+        u = nn.functional.leaky_relu(a * self._rate(a), self.shape.slope)
+        return torch.einsum("gde,nge->ngd", self.mixer, u)
 
     def whiten(self, second_moment: Float64[Tensor, "group dim dim"], floor: float) -> None:
-        """Follow the embeddings by W = r (S + floor tr(S) I)^-1/2, so that their directions count more evenly.
+        """Follow the embeddings by W = r (S + floor tr(S) I)^-1/2: even out their directions.
 
         S is the mean of u u' over the inducing points, and r makes the mean squared norm what it
         was.
         """
-        value, vector = torch.linalg.eigh(second_moment)
-        value = value.clamp(min=0)
-        total = value.sum(-1, keepdim=True)
-        rate = torch.rsqrt(value + floor * total + TINY)
-        size = (total[:, 0] / ((value * rate.square()).sum(-1) + TINY)).sqrt()
-        self.mixer.copy_(size[:, None, None] * (vector * rate[:, None]) @ vector.mT)
+        eigenvalue, vector = torch.linalg.eigh(second_moment)
+        eigenvalue = eigenvalue.clamp(min=0)
+        trace = eigenvalue.sum(-1, keepdim=True)
+        rate = torch.rsqrt(eigenvalue + floor * trace + TINY)
+
+        new_trace = (eigenvalue * rate.square()).sum(-1)
+        r = (trace[:, 0] / (new_trace + TINY)).sqrt()
+        self.mixer.copy_(r[:, None, None] * (vector * rate[:, None]) @ vector.mT)
 
     def scale(self, factor: Float64[Tensor, "group"]) -> None:
         """Multiply the embeddings of each group."""
@@ -173,7 +185,8 @@ class KernelMap(FeatureMap):
             raise ValueError(
                 "This kernel map has no observation noise of its own; make it with is_noisy."
             )
-        weight, bias = self.observation.weight, self.observation.bias
+        weight = self.observation.weight
+        bias = self.observation.bias
         if self.shape.is_spatial:
             return torch.einsum("ngw,gw->ng", pooled, weight) + bias
         return nn.functional.linear(pooled[:, 0], weight, bias)
@@ -184,12 +197,15 @@ class KernelMap(FeatureMap):
         return self.readout.weight.unflatten(0, folded), self.readout.bias.unflatten(0, folded)
 
     def _rate(self, a: Float[Tensor, "batch group dim"]) -> Float[Tensor, "batch group 1"]:
-        """Return what an embedding is multiplied by to have the norm."""
-        return self.shape.norm * torch.rsqrt(a.square().sum(-1, keepdim=True) + TINY)
+        """Return the factor that gives an embedding the fixed norm."""
+        squared = a.square().sum(-1, keepdim=True)
+        return self.shape.norm * torch.rsqrt(squared + TINY)
 
 
 def kernel_map(model: Model, data: Dataset, shape: Shape, kind: Trunk, seed: int) -> KernelMap:
-    """Return an untrained kernel map for this network, on the CPU and in eval mode; no global random state changes.
+    """Return an untrained kernel map for this network, on the CPU and in eval mode.
+
+    No global random state changes.
 
     Raises:
         ValueError: no trunk of this kind can be had (see `trunks`).

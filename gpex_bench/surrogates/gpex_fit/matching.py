@@ -44,7 +44,7 @@ class Schedule:
     second_steps: int  # a second phase, which begins with a refresh of all rows
     updates: int  # row mini-batches refreshed per step of the second phase
     batch_size: int  # mixed inputs per step
-    n_refreshed: int  # inducing points embedded anew per step
+    n_refreshed: int  # inducing points with a new embedding per step
     learning_rate: float
     trunk_learning_rate: float  # 0 leaves the trunk as it is
     is_decaying: bool  # learning rates rise and then fall to 0 along a cosine
@@ -60,10 +60,13 @@ class Schedule:
         """Return the share of the learning rates at a step, from 1 to `total`."""
         if not self.is_decaying:
             return 1.0
+
         warm = max(1.0, WARM_UP * self.total)
         if at <= warm:
-            return COLDEST + (1 - COLDEST) * 0.5 * (1 - math.cos(math.pi * at / warm))
-        return 0.5 * (1 + math.cos(math.pi * (at - warm) / max(1.0, self.total - warm)))
+            rise = 0.5 * (1 - math.cos(math.pi * at / warm))
+            return COLDEST + (1 - COLDEST) * rise
+        left = max(1.0, self.total - warm)
+        return 0.5 * (1 + math.cos(math.pi * (at - warm) / left))
 
 
 @value
@@ -82,7 +85,7 @@ class Targets:
 
 @value
 class Samples:
-    """What a kernel map is trained on, all on one device, in the order in which inducing points are visited."""
+    """What a kernel map is trained on, on one device, in the order of visits."""
 
     x: Float[Tensor, "n *feature"]  # training samples that queries are mixed from
     inducing: Float[Tensor, "m *feature"]
@@ -105,84 +108,105 @@ class Training:
         generator: torch.Generator,
     ) -> None:
         """Begin; `noise` is the fixed ridge s2, or None to learn it from the predictive density."""
-        self.kernel_map, self.samples, self.targets, self.schedule = (
-            kernel_map,
-            samples,
-            targets,
-            schedule,
-        )
-        self.refresh, self.generator, self.done = refresh, generator, 0
-        self.is_learned = noise is None
+        self.kernel_map = kernel_map
+        self.samples = samples
+        self.targets = targets
+        self.schedule = schedule
+        self.refresh = refresh
+        self.generator = generator
+        self.done = 0  # steps
+
         n_groups = kernel_map.shape.n_groups
-        start = (
-            torch.full_like(targets.offset[:n_groups], LOG_START) if noise is None else noise.log()
-        )
-        self.log_noise = nn.Parameter(start, requires_grad=noise is None)
+        if noise is None:
+            start = torch.full_like(targets.offset[:n_groups], LOG_START)
+        else:
+            start = noise.log()
+        self.is_learned = noise is None
+        self.log_noise = nn.Parameter(start, requires_grad=self.is_learned)
         self.optimiser = self._optimiser()
-        self._folded = posterior.grouped(samples.v, kernel_map.shape.n_groups)
+        self._grouped_v = posterior.grouped(samples.v, n_groups)
 
     def run(self, progress: Progress, key: Tensor) -> Float64[Tensor, "group"]:
-        """Train to the end and return the noise of each group; `key` says which fit a checkpoint belongs to.
+        """Train to the end and return the noise of each group.
+
+        Args:
+            progress: is given lines, and keeps checkpoints.
+            key: identifies the fit that a checkpoint belongs to.
 
         Raises:
-            FloatingPointError: the loss is not a number; seen when the next line is said.
+            FloatingPointError: the loss is not a number; seen at the next line of progress.
             ForeignCheckpoint, DamagedCheckpoint: what was kept cannot be resumed.
         """
         kept = progress.kept()
         if kept is not None:
             self.resume(kept, key)
             progress(f"resumed at step {self.done}/{self.schedule.total}")
+
         pace = max(1, self.schedule.total // LINES)
-        began, from_step, last = time.monotonic(), self.done, time.monotonic()
+        first_step = self.done
+        start = time.monotonic()
+        last_kept = start
         while self.done < self.schedule.total:
             loss, sums = self.advance()
             is_line = self.done % pace == 0 or self.done == self.schedule.total
-            is_due = time.monotonic() - last >= KEEP_S
+            is_due = time.monotonic() - last_kept >= KEEP_S
+
+            # looking at the loss waits for the device, so not at every step
             if is_line or is_due:
                 self._check_finite(loss)
             if is_due:
                 progress.keep(self.state() | {"key": key})
-                last = time.monotonic()
+                last_kept = time.monotonic()
             if is_line:
-                speed = (self.done - from_step) / max(1e-9, time.monotonic() - began)
+                seconds = max(1e-9, time.monotonic() - start)
+                speed = (self.done - first_step) / seconds
                 progress(self._line(loss, sums, speed))
         return self.log_noise.detach().exp()
 
     def advance(self) -> tuple[Float64[Tensor, ""], Statistics]:
-        """Take one step; nothing waits for the device, unless rows are stored (`refresh.Stored`)."""
+        """Take one step; only where rows are stored (`refresh.Stored`) it waits for the device."""
         plan = self.schedule
         if self.done == plan.n_steps:
             self._refresh_all()
         self.done += 1
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * plan.rate(self.done)
+
+        # queries and inducing points pass through the kernel network in one batch
         query = self._query()
         index = self.refresh.drawn(plan.n_refreshed)
-        pooled = self.kernel_map.pooled(torch.cat([query, self.samples.inducing[index]]))
-        u, v = self.kernel_map.embedded(pooled), self.targets(query)
-        rows = Rows(index=index, u=u[len(query) :], targets=self._folded[index])
+        x = torch.cat([query, self.samples.inducing[index]])
+        pooled = self.kernel_map.pooled(x)
+        u = self.kernel_map.embedded(pooled)
+        v = self.targets(query)
+
+        rows = Rows(index=index, u=u[len(query) :], targets=self._grouped_v[index])
         queries = Queries(u=u[: len(query)], v=posterior.grouped(v, u.shape[1]))
         loss, sums = step(self.refresh, rows, queries, self.log_noise, plan.objective)
         total = loss
         if self.kernel_map.observation is not None:
-            seen = torch.cat([v, self.samples.v[index]])
+            all_v = torch.cat([v, self.samples.v[index]])
             total = loss + observation.density(
-                self.kernel_map, pooled, seen, sums, self.log_noise.detach()
+                self.kernel_map, pooled, all_v, sums, self.log_noise.detach()
             )
+
         self.optimiser.zero_grad()
         total.backward()
         self.optimiser.step()
-        for _ in range(plan.updates - 1 if self.done > plan.n_steps else 0):
+
+        n_more = plan.updates - 1 if self.done > plan.n_steps else 0
+        for _ in range(n_more):
             self._update(self.refresh.drawn(plan.n_refreshed))
         return loss.detach(), sums
 
     def state(self) -> dict[str, Tensor]:
         """Return all that is needed to go on from here."""
-        tensors = {f"map.{name}": tensor for name, tensor in self.kernel_map.state_dict().items()}
-        tensors |= {f"refresh.{name}": tensor for name, tensor in self.refresh.state().items()}
+        tensors = _with_prefix("map.", self.kernel_map.state_dict())
+        tensors |= _with_prefix("refresh.", self.refresh.state())
         for number, moments in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"adam.{number}.{name}": tensor for name, tensor in moments.items()}
-        tensors |= {"log_noise": self.log_noise, "generator": self.generator.get_state()}
+            tensors |= _with_prefix(f"adam.{number}.", moments)
+        tensors["log_noise"] = self.log_noise
+        tensors["generator"] = self.generator.get_state()
         tensors["done"] = torch.tensor(self.done)
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
@@ -195,18 +219,13 @@ class Training:
         """
         if "key" not in kept or not torch.equal(kept["key"], key):
             raise demands.ForeignCheckpoint(
-                "The checkpoint of this fit was made with other settings, another network, seed or data; go back to "
-                "these, or delete the checkpoint to start afresh."
+                "The checkpoint of this fit was made with other settings, another network, seed or "
+                "data; go back to these, or delete the checkpoint to start afresh."
             )
         try:
-            self.kernel_map.load_state_dict(_under("map.", kept))
-            self.refresh.resume(_under("refresh.", kept))
-            adam = self.optimiser.state_dict()
-            adam["state"] = {}
-            for name, tensor in _under("adam.", kept).items():
-                number, moment = name.split(".")
-                adam["state"].setdefault(int(number), {})[moment] = tensor
-            self.optimiser.load_state_dict(adam)
+            self.kernel_map.load_state_dict(_without_prefix("map.", kept))
+            self.refresh.resume(_without_prefix("refresh.", kept))
+            self._resume_adam(_without_prefix("adam.", kept))
             self.log_noise.data.copy_(kept["log_noise"])
             self.generator.set_state(kept["generator"])
             self.done = int(kept["done"])
@@ -215,6 +234,15 @@ class Training:
             raise demands.DamagedCheckpoint(
                 f"The checkpoint of this fit is not whole: {reason} Delete it to start afresh."
             ) from error
+
+    def _resume_adam(self, moments: Mapping[str, Tensor]) -> None:
+        """Give Adam its moments, named <number of the parameter>.<moment>."""
+        adam = self.optimiser.state_dict()
+        adam["state"] = {}
+        for name, tensor in moments.items():
+            number, moment = name.split(".")
+            adam["state"].setdefault(int(number), {})[moment] = tensor
+        self.optimiser.load_state_dict(adam)
 
     def _query(self) -> Tensor:
         """Return mixed inputs."""
@@ -225,28 +253,33 @@ class Training:
         return query
 
     def _update(self, index: Tensor) -> None:
-        """Embed some inducing points anew, without a gradient."""
+        """Refresh the embeddings of some inducing points, without a gradient."""
         with torch.no_grad():
-            self.refresh.refresh(
-                index, self.kernel_map(self.samples.inducing[index]), self._folded[index]
-            )
+            u = self.kernel_map(self.samples.inducing[index])
+            self.refresh.refresh(index, u, self._grouped_v[index])
 
     def _refresh_all(self) -> None:
-        """Embed every inducing point anew."""
-        for _ in range(math.ceil(self.refresh.n / self.schedule.n_refreshed)):
+        """Refresh the embedding of every inducing point."""
+        n_updates = math.ceil(self.refresh.n / self.schedule.n_refreshed)
+        for _ in range(n_updates):
             self._update(self.refresh.drawn(self.schedule.n_refreshed))
 
     def _optimiser(self) -> torch.optim.Adam:
-        """Return Adam with its own rate for the trunk; a rate of 0 freezes it, so that no gradient is computed."""
-        plan, trunk = self.schedule, list(self.kernel_map.trunk.parameters())
-        own = {id(parameter) for parameter in trunk}
+        """Return Adam, with a rate of its own for the trunk.
+
+        A rate of 0 freezes the trunk, so that no gradient of it is computed.
+        """
+        plan = self.schedule
+        trunk = list(self.kernel_map.trunk.parameters())
+        of_trunk = {id(parameter) for parameter in trunk}
         rest = [
             parameter
             for parameter in self.kernel_map.parameters()
-            if id(parameter) not in own and parameter.requires_grad
+            if id(parameter) not in of_trunk and parameter.requires_grad
         ]
         for parameter in trunk:
             parameter.requires_grad_(plan.trunk_learning_rate > 0)
+
         groups = [{"params": rest, "peak": plan.learning_rate}]
         if self.is_learned:
             groups.append({"params": [self.log_noise], "peak": NOISE_RATE * plan.learning_rate})
@@ -259,40 +292,50 @@ class Training:
         if not loss.isfinite():
             plan = self.schedule
             raise FloatingPointError(
-                f"The loss is not finite at step {self.done} of {plan.total} (or before); lower learning_rate "
-                f"({plan.learning_rate:g}) or trunk_learning_rate ({plan.trunk_learning_rate:g}), or raise the noise."
+                f"The loss is not finite at step {self.done} of {plan.total} (or before); lower "
+                f"learning_rate ({plan.learning_rate:g}) or trunk_learning_rate "
+                f"({plan.trunk_learning_rate:g}), or raise the noise."
             )
 
     def _line(self, loss: Tensor, sums: Statistics, speed: float) -> str:
-        """Return how far the training is, how well it agrees with the network, and how long it will take."""
+        """Return a line of progress: step, loss, agreement with the network, and time left."""
         state = unit_state(sums, self.log_noise.detach())
-        mean = posterior.mean(state, in_chunks(self.kernel_map, self.samples.check.x))
-        left = (self.schedule.total - self.done) / speed
+        u = in_chunks(self.kernel_map, self.samples.check.x)
+        correlation = _correlation(posterior.mean(state, u), self.samples.check.v)
+
+        total = self.schedule.total
+        left = (total - self.done) / speed
         return (
-            f"step {self.done}/{self.schedule.total}  loss {loss.item():.3f}  "
-            f"held-out mixed r {_correlation(mean, self.samples.check.v)}  {speed:.1f} steps/s  {left:.0f} s left"
+            f"step {self.done}/{total}  loss {loss.item():.3f}  "
+            f"held-out mixed r {correlation}  {speed:.1f} steps/s  {left:.0f} s left"
         )
 
 
 def unit_state(sums: Statistics, log_noise: Float64[Tensor, "group"]) -> State:
     """Return the process of standardised targets."""
-    head = torch.zeros(sums.c.numel(), dtype=log_noise.dtype, device=log_noise.device)
-    return State(statistics=sums, noise=log_noise.exp(), offset=head, scale=head + 1)
+    zero = torch.zeros(sums.c.numel(), dtype=log_noise.dtype, device=log_noise.device)
+    return State(statistics=sums, noise=log_noise.exp(), offset=zero, scale=zero + 1)
 
 
 def _correlation(mean: Float64[Tensor, "n head"], v: Float64[Tensor, "n head"]) -> str:
     """Return mean and smallest Pearson correlation over the heads that vary."""
-    a, b = mean - mean.mean(0), v - v.mean(0)
-    r = ((a * b).sum(0) / (a.norm(dim=0) * b.norm(dim=0)))[b.norm(dim=0) > 0]
-    return (
-        f"{r.mean():.4f} (weakest {r.min():.4f})"
-        if len(r)
-        else "undefined (every head is constant)"
-    )
+    a = mean - mean.mean(0)
+    b = v - v.mean(0)
+    size = a.norm(dim=0) * b.norm(dim=0)
+    r = (a * b).sum(0) / size
+    r = r[b.norm(dim=0) > 0]
+    if not len(r):
+        return "undefined (every head is constant)"
+    return f"{r.mean():.4f} (weakest {r.min():.4f})"
 
 
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors whose name begins so, without it."""
+def _with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors with a prefix before each name."""
+    return {f"{prefix}{name}": tensor for name, tensor in tensors.items()}
+
+
+def _without_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose name has a prefix, without it."""
     return {
         name.removeprefix(prefix): tensor
         for name, tensor in tensors.items()

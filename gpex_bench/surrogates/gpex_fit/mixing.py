@@ -1,8 +1,8 @@
 """Inputs between and beyond the samples, on which a surrogate is matched to a network and judged.
 
-Every training sample is an inducing point, so the match on plain training samples is easy and says
-little; Akbarnejad et al. (2023, section 3) match on x = a x1 + (1 - a) x2 with a uniform in (-1,
-2).
+Every training sample is an inducing point, so the match on plain training samples is easy and
+proves little; Akbarnejad et al. (2023, section 3) match on x = a x1 + (1 - a) x2 with a uniform in
+(-1, 2).
 """
 
 from __future__ import annotations
@@ -30,19 +30,22 @@ def mixed(
         raise ValueError(
             f"x and n_mixed must be at least 1 row and 1 mixture, got {len(x)} and {n_mixed}."
         )
-    first, second = drawn(len(x), n_mixed, generator), drawn(len(x), n_mixed, generator)
+    first = drawn(len(x), n_mixed, generator)
+    second = drawn(len(x), n_mixed, generator)
     a = LOW + (HIGH - LOW) * torch.rand(n_mixed, generator=generator)
-    a = sent(a.to(x.dtype), x.device).view(-1, *[1] * (x.ndim - 1))
-    return a * x[sent(first, x.device)] + (1 - a) * x[sent(second, x.device)]
+
+    x1 = x[sent(first, x.device)]
+    x2 = x[sent(second, x.device)]
+    a = sent(a.to(x.dtype), x.device)
+    a = a.view(-1, *[1] * (x.ndim - 1))
+    return a * x1 + (1 - a) * x2
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """Return a tensor of the CPU on a device; through pinned memory, so that the host does not wait for a GPU."""
-    return (
-        tensor.pin_memory().to(device, non_blocking=True)
-        if device.type == "cuda"
-        else tensor.to(device)
-    )
+    """Return a tensor of the CPU on a device, without waiting for a GPU."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def drawn(n: int, n_drawn: int, generator: torch.Generator) -> Tensor:
@@ -51,18 +54,22 @@ def drawn(n: int, n_drawn: int, generator: torch.Generator) -> Tensor:
     Few out of many are drawn at a cost that does not depend on n.
     """
     if n >= MANY * n_drawn:
-        return _few(n, n_drawn, generator)
-    rounds = -(-n_drawn // n)
-    return torch.cat([torch.randperm(n, generator=generator) for _ in range(rounds)])[:n_drawn]
+        return _few_of_many(n, n_drawn, generator)
+    n_rounds = -(-n_drawn // n)
+    rounds = [torch.randperm(n, generator=generator) for _ in range(n_rounds)]
+    return torch.cat(rounds)[:n_drawn]
 
 
-def _few(n: int, n_drawn: int, generator: torch.Generator) -> Tensor:
-    """Return different random row numbers, drawn one by one; those that came before are dropped."""
-    found = torch.empty(0, dtype=torch.long)
-    while len(found) < n_drawn:
-        found = torch.cat([found, torch.randint(n, (n_drawn,), generator=generator)])
-        order = found.argsort(stable=True)
-        is_first = torch.ones(len(found), dtype=torch.bool)
-        is_first[order[1:]] = found[order[1:]] != found[order[:-1]]
-        found = found[is_first]
-    return found[:n_drawn]
+def _few_of_many(n: int, n_drawn: int, generator: torch.Generator) -> Tensor:
+    """Return different random row numbers, drawn one by one; repeated ones are dropped."""
+    rows = torch.empty(0, dtype=torch.long)
+    while len(rows) < n_drawn:
+        more = torch.randint(n, (n_drawn,), generator=generator)
+        rows = torch.cat([rows, more])
+
+        # a row is repeated where it equals the one before it in (stable) order
+        order = rows.argsort(stable=True)
+        is_first = torch.ones(len(rows), dtype=torch.bool)
+        is_first[order[1:]] = rows[order[1:]] != rows[order[:-1]]
+        rows = rows[is_first]
+    return rows[:n_drawn]

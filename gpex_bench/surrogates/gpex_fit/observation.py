@@ -1,4 +1,4 @@
-"""Noise that depends on the input: how far the network's output may be from the process, learned and calibrated.
+"""Noise that depends on the input: the network's distance to the process, learned and calibrated.
 
 The ridge s2 of a process and the noise that its intervals add need not be the same number. The
 noise is a small head on the kernel network's hidden features (the heteroscedastic regression of Nix
@@ -25,7 +25,7 @@ from gpex_bench.types import value
 from gpex_bench.types.passes import FORWARD_ROWS
 
 Z = 1.6448536269514722  # half-width of a central 90 % interval in standard deviations
-# of held-out samples by what is called a 90 % interval: other mixtures than these are covered less
+# share of held-out samples that a 90 % interval shall cover: other mixtures are covered less
 COVERED = 0.92
 SLOPES = (0.8, 1.25)  # range of the slope in one round
 ROUNDS = 4  # stretching also changes the spread within a set, so that one round is not exact
@@ -48,31 +48,45 @@ def density(
     sums: Statistics,
     log_noise: Float64[Tensor, "group"],
 ) -> Float64[Tensor, ""]:
-    """Return the mean negative log predictive density (without its constant); its gradient reaches the head only.
+    """Return the mean negative log predictive density, without its constant.
 
-    Nothing waits for the device: if P is not positive definite, neither the result nor its gradient
-        is a number.
+    Its gradient reaches the observation head only. Nothing waits for the device: if P is not
+    positive definite, neither the result nor its gradient is a number.
     """
     with torch.no_grad():
         u = kernel_map.embedded(pooled).double().permute(1, 2, 0)
-        s2, n_out = log_noise.exp()[:, None, None], sums.b.shape[-1]
+        s2 = log_noise.exp()[:, None, None]
+        n_out = sums.b.shape[-1]
         eye = torch.eye(u.shape[1], dtype=s2.dtype, device=s2.device)
         lower, info = torch.linalg.cholesky_ex(sums.a + s2 * eye)
         valid = torch.where(info.any(), torch.nan, 1.0)
+
+        # L^-1 [b, u], from which mean and variance follow (`posterior.predict`)
         white = torch.linalg.solve_triangular(lower, torch.cat([sums.b, u], -1), upper=False)
-        read, points = white[..., :n_out], white[..., n_out:]
-        error = torch.einsum("gdo,gdn->ngo", read, points).flatten(1) - v
-        latent = (s2[:, 0] * points.square().sum(1)).T.repeat_interleave(n_out, 1)
-    variance = latent + kernel_map.log_variance(pooled.detach()).double().exp()
+        white_b = white[..., :n_out]
+        white_u = white[..., n_out:]
+        mean = torch.einsum("gdo,gdn->ngo", white_b, white_u).flatten(1)
+        leverage = white_u.square().sum(1)
+        latent = (s2[:, 0] * leverage).T.repeat_interleave(n_out, 1)
+        error = mean - v
+
+    noise = kernel_map.log_variance(pooled.detach()).double().exp()
+    variance = latent + noise
     return valid * 0.5 * (error.square() / variance + variance.log()).mean()
 
 
 def calibrate(kernel_map: KernelMap, state: State, plain: Held, mixed: Held) -> None:
-    """Shift and stretch the head's log variances so that 90 % intervals cover 92 % (`COVERED`) of both sets, in place.
+    """Shift and stretch the head's log variances, in place.
 
-    `state` is the process in standardised units, and must not be conditioned on the held-out
-    samples. The inputs pass through the kernel network once, in chunks: stretching and shifting
-    needs two numbers per input and head alone.
+    Afterwards 90 % intervals cover 92 % (`COVERED`) of both sets. The inputs pass through the
+    kernel network once, in chunks: stretching and shifting needs two numbers per input and head
+    only.
+
+    Args:
+        kernel_map: the kernel map with its observation head.
+        state: the process in standardised units; not conditioned on the held-out samples.
+        plain: held-out training samples.
+        mixed: mixtures of them.
 
     Raises:
         ValueError: the map has no observation noise of its own.
@@ -80,42 +94,49 @@ def calibrate(kernel_map: KernelMap, state: State, plain: Held, mixed: Held) -> 
     head = kernel_map.observation
     if head is None:
         raise ValueError("This kernel map has no observation noise of its own to calibrate.")
-    excess, said = zip(*(_judged(kernel_map, state, held) for held in (plain, mixed)), strict=True)
+
+    excess, log_variance = _judge(kernel_map, state, plain)
+    excess_mixed, log_variance_mixed = _judge(kernel_map, state, mixed)
     for _ in range(ROUNDS):
-        (level, lack), (level_mixed, lack_mixed) = map(_lack, excess, said)
+        level, missing = _missing(excess, log_variance)
+        level_mixed, missing_mixed = _missing(excess_mixed, log_variance_mixed)
+
+        # the line through what is missing at the two levels: log variance -> slope * it + shift
         apart = level_mixed - level
-        slope = torch.where(apart.abs() > TOGETHER, 1 + (lack_mixed - lack) / apart, 1.0).clamp(
-            *SLOPES
-        )
-        shift = (lack + lack_mixed + (1 - slope) * (level + level_mixed)) / 2
-        said = tuple(slope * part + shift for part in said)
+        rise = 1 + (missing_mixed - missing) / apart
+        slope = torch.where(apart.abs() > TOGETHER, rise, 1.0).clamp(*SLOPES)
+        shift = (missing + missing_mixed + (1 - slope) * (level + level_mixed)) / 2
+
+        log_variance = slope * log_variance + shift
+        log_variance_mixed = slope * log_variance_mixed + shift
         with torch.no_grad():
             head.weight.mul_(slope[:, None])
             head.bias.copy_(slope * head.bias + shift)
 
 
-def _judged(
+def _judge(
     kernel_map: KernelMap, state: State, held: Held
 ) -> tuple[Float64[Tensor, "n head"], Float64[Tensor, "n head"]]:
-    """Return the noise that would put each output at the end of its interval (below 0: none), and what the head says.
+    """Return the noise that each output needs, and the log variance of the head before clamping.
 
-    What it says is the log variance before it is clamped.
+    The noise needed puts the output at the end of its interval; below 0: it needs none.
     """
-    parts = []
+    needed = []
+    log_variances = []
     with torch.no_grad():
         for x, v in zip(held.x.split(FORWARD_ROWS), held.v.split(FORWARD_ROWS), strict=True):
             pooled = kernel_map.pooled(x)
             mean, latent = posterior.predict(state, kernel_map.embedded(pooled))
-            said = kernel_map.affine_log_variance(pooled).double()
-            parts.append(((mean - v).square() / Z**2 - latent, said))
-    excess, said = (torch.cat(part) for part in zip(*parts, strict=True))
-    return excess, said
+            needed.append((mean - v).square() / Z**2 - latent)
+            log_variances.append(kernel_map.affine_log_variance(pooled).double())
+    return torch.cat(needed), torch.cat(log_variances)
 
 
-def _lack(
-    excess: Float64[Tensor, "n head"], said: Float64[Tensor, "n head"]
+def _missing(
+    excess: Float64[Tensor, "n head"], log_variance: Float64[Tensor, "n head"]
 ) -> tuple[Float64[Tensor, "head"], Float64[Tensor, "head"]]:
-    """Return the mean log variance of each head, and the logarithm of the factor on it that covers the right share."""
-    level = said.clamp(LOWEST, HIGHEST)
-    factor = (excess / level.exp()).quantile(COVERED, dim=0).clamp(min=SMALLEST)
+    """Return each head's mean log variance, and what to add to it to cover the right share."""
+    level = log_variance.clamp(LOWEST, HIGHEST)
+    ratio = excess / level.exp()
+    factor = ratio.quantile(COVERED, dim=0).clamp(min=SMALLEST)
     return level.mean(0), factor.log()

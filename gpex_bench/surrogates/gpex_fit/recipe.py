@@ -1,4 +1,4 @@
-"""What the presets of GPEX share: every ingredient of a fit is a field, and a preset is nothing but its defaults.
+"""What the presets of GPEX share: every ingredient of a fit is a field, a preset sets defaults.
 
 Akbarnejad, Bigras, Ray (2023), "GPEX, A Framework For Interpreting Artificial Neural Networks";
 `docs/gpex.md` has the equations, the presets side by side, and the reason of each ingredient.
@@ -52,39 +52,34 @@ class GpexRecipe(Recipe, ABC):
     slope: float
     trunk: Trunk  # where the kernel network's first layers come from
     shared: bool = False  # one kernel for all heads, or one per head
-    whitening: (
-        float | None
-    )  # evens out the kernel's directions after training; smaller is stronger, null leaves them
+    # evens out the kernel's directions after training; smaller is stronger, null leaves them
+    whitening: float | None
+
     # process
-    standardise: (
-        bool  # targets per head, so that one scale of noise and a zero prior mean suit every head
-    )
+    # targets per head, so that one scale of noise and a zero prior mean suit every head
+    standardise: bool
     noise: float | None  # the ridge s2 in training; null learns one per kernel
     noise_per_point: bool = False  # a fixed noise is multiplied by the number of inducing points
-    ridge: (
-        float | None
-        # the final s2, in units of the inducing points' summed squared norm; null keeps that of
-        # training
-    )
-    input_noise: (
-        bool  # the noise in intervals depends on the input, and is calibrated on held-out samples
-    )
+    # the final s2, in units of the inducing points' summed squared norm; null keeps that of training
+    ridge: float | None
+    # the noise in intervals depends on the input, and is calibrated on held-out samples
+    input_noise: bool
     # how many training samples the processes are conditioned on; null is all
     n_inducing: int | None = None
     # how embeddings are kept, in training (statistics: stored) and after; int16: fixed point
     rows: Rows = "float32"
+
     # training
     # predictive density, or the squared error over the clamped, detached latent variance
     objective: Objective
-    statistics: (
-        Statistics  # how the sums over the inducing points follow the kernel network, see `refresh`
-    )
+    # how the sums over the inducing points follow the kernel network, see `refresh`
+    statistics: Statistics
     window: int = 20  # memory of the running statistics, mini-batches
     n_steps: int
     second_steps: int  # a second phase after one refresh of all rows; 0 leaves it out
     updates: int  # row mini-batches refreshed per step of the second phase
     batch_size: int = 64  # mixed inputs per step
-    # inducing points embedded anew per step; at least 3 * dim avoids over-fitting the batch
+    # inducing points with a new embedding per step; at least 3 * dim avoids over-fitting the batch
     n_refreshed: int = 64
     learning_rate: float
     trunk_learning_rate: float  # 0 freezes the trunk
@@ -100,17 +95,17 @@ class GpexRecipe(Recipe, ABC):
         )
         demands.at_least(self, 0, "second_steps", "trunk_learning_rate", "perturbation", "slope")
         demands.positive(self, "norm", "learning_rate")
-        demands.positive(
-            self,
-            *(name for name in ("noise", "ridge", "whitening") if getattr(self, name) is not None),
-        )
+        for name in ("noise", "ridge", "whitening"):
+            if getattr(self, name) is not None:
+                demands.positive(self, name)
         demands.one_of(
             self,
             trunk=get_args(Trunk),
             statistics=get_args(Statistics),
             objective=get_args(Objective),
+            rows=get_args(Rows),
         )
-        demands.one_of(self, rows=get_args(Rows))
+
         if self.n_inducing is not None and self.n_inducing <= self.dim:
             raise ValueError(
                 f"n_inducing must be null or more than dim ({self.dim}), got {self.n_inducing}."
@@ -119,7 +114,8 @@ class GpexRecipe(Recipe, ABC):
             raise ValueError(f"held_out must be a share in (0, 1), got {self.held_out!r}.")
         if self.objective == "latent" and self.noise is None:
             raise ValueError(
-                "noise must be fixed for the objective 'latent', which says nothing about it, got None."
+                "noise must be fixed for the objective 'latent', which does not depend on it, "
+                "got None."
             )
 
     def fit(
@@ -133,47 +129,45 @@ class GpexRecipe(Recipe, ABC):
             FloatingPointError: training diverged.
         """
         n = len(data.train.x)
-        if n <= self.dim or n < 3:
-            raise ValueError(
-                f"data.train must have more samples than dim ({self.dim}), got {n}; a kernel space of as many "
-                "dimensions as samples fits anything. Lower dim."
-            )
-        seeds = np.random.SeedSequence([seed, OWN]).generate_state(3).tolist()
-        order = torch.randperm(n, generator=torch.Generator().manual_seed(seeds[1]))
-        n_held_out = max(2, round(self.held_out * n))
-        held, rest = order[:n_held_out], order[n_held_out:]
-        if self.n_inducing is not None and self.n_inducing > len(rest):
-            raise ValueError(
-                f"n_inducing must be at most {len(rest)}, which is what held_out ({self.held_out}) leaves of {n} "
-                f"training samples, got {self.n_inducing}; null is all of them, also those held out from the gradient."
-            )
-        inducing = rest[: self.n_inducing]
+        self._check_samples(n)
+        start_seed, order_seed, check_seed = (
+            np.random.SeedSequence([seed, OWN]).generate_state(3).tolist()
+        )
+        order = torch.randperm(n, generator=torch.Generator().manual_seed(order_seed))
+        n_held_out = self._n_held_out(n)
+        held_out = order[:n_held_out]
+        rest = order[n_held_out:]
 
         network = deepcopy(model).to(self.device).eval().requires_grad_(False)
         x = data.train.x.to(self.device)
         y = in_chunks(network.explained, x)
         targets = Targets(network=network.explained, **self._units(y))
-        f = self._kernel_map(model, data, y.shape[1], seeds[0]).to(self.device)
         v = posterior.standardised(y, targets.offset, targets.scale)
-        check = mixed(x[held], matching.N_CHECK, torch.Generator().manual_seed(seeds[2]))
-        others = x[rest]
+
+        f = self._kernel_map(model, data, y.shape[1], start_seed).to(self.device)
+        check_x = mixed(x[held_out], matching.N_CHECK, torch.Generator().manual_seed(check_seed))
+        rest_x = x[rest]
         samples = Samples(
-            x=others,
-            inducing=others[: self.n_inducing],  # a view
-            v=v[inducing],
-            check=Held(x=check, v=targets(check)),
+            x=rest_x,
+            inducing=rest_x[: self.n_inducing],  # a view
+            v=v[rest[: self.n_inducing]],
+            check=Held(x=check_x, v=targets(check_x)),
         )
-        key = self._key(model, data, seed)
-        noise = self._trained(f, samples, targets, seed=seeds[1], progress=progress, key=key)
-        return self._conditioned(
+        training = self._training(f, samples, targets, order_seed)
+        noise = training.run(progress, self._key(model, data, seed))
+
+        f.requires_grad_(False)
+        held = Held(x=x[held_out], v=v[held_out])
+        final_noise = self._finish(f, samples, held, noise, n)
+        return conditioned(
             f,
             network,
             data,
-            inducing=inducing,
-            held=Held(x=x[held], v=v[held]),
-            samples=samples,
-            targets=targets,
-            noise=noise,
+            final_noise,
+            index=None if self.n_inducing is None else rest[: self.n_inducing],
+            units=(targets.offset.cpu(), targets.scale.cpu()),
+            kind=self.rows,
+            device=self.device,
         )
 
     def restore(
@@ -188,6 +182,25 @@ class GpexRecipe(Recipe, ABC):
         features = self._kernel_map(model, data, n_heads, seed=0)
         return restored(features, data, state, f"a {self} for {type(model).__name__}")
 
+    def _n_held_out(self, n: int) -> int:
+        """Return how many of n training samples are kept from the gradient."""
+        return max(2, round(self.held_out * n))
+
+    def _check_samples(self, n: int) -> None:
+        """Raise ValueError if n training samples are too few."""
+        if n <= self.dim or n < 3:
+            raise ValueError(
+                f"data.train must have more samples than dim ({self.dim}), got {n}; a kernel space "
+                "of as many dimensions as samples fits anything. Lower dim."
+            )
+        n_rest = n - self._n_held_out(n)
+        if self.n_inducing is not None and self.n_inducing > n_rest:
+            raise ValueError(
+                f"n_inducing must be at most {n_rest}, which is what held_out ({self.held_out}) "
+                f"leaves of {n} training samples, got {self.n_inducing}; null is all of them, also "
+                "those held out from the gradient."
+            )
+
     def _units(self, y: Float[Tensor, "n head"]) -> dict[str, Tensor]:
         """Return offset and scale of the targets."""
         offset, scale = posterior.target_units(y)
@@ -200,7 +213,8 @@ class GpexRecipe(Recipe, ABC):
         is_spatial = model.grid(data.train.x[:1]) is not None
         if is_spatial and self.shared:
             raise ValueError(
-                "shared must be false for heads that stand for places: each has a kernel at its place."
+                "shared must be false for heads that stand for places: "
+                "each has a kernel at its place."
             )
         shape = Shape(
             n_groups=1 if self.shared else n_heads,
@@ -214,24 +228,14 @@ class GpexRecipe(Recipe, ABC):
         )
         return kernel_map(model, data, shape, self.trunk, seed)
 
-    def _trained(  # noqa: PLR0913 - the pieces of one fit
-        self,
-        f: KernelMap,
-        samples: Samples,
-        targets: Targets,
-        *,
-        seed: int,
-        progress: Progress,
-        key: Tensor,
-    ) -> Float64[Tensor, "group"]:
-        """Train the kernel map in place and return the noise of each kernel."""
+    def _training(self, f: KernelMap, samples: Samples, targets: Targets, seed: int) -> Training:
+        """Return a training of the kernel map that is yet to run."""
         noise = None
         if self.noise is not None:
-            value = self.noise * (len(samples.v) if self.noise_per_point else 1)
-            noise = torch.full(
-                (f.shape.n_groups,), value, dtype=torch.float64, device=samples.v.device
-            )
-        training = Training(
+            s2 = self.noise * (len(samples.v) if self.noise_per_point else 1)
+            shape = (f.shape.n_groups,)
+            noise = torch.full(shape, s2, dtype=torch.float64, device=samples.v.device)
+        return Training(
             f,
             samples,
             targets,
@@ -240,12 +244,33 @@ class GpexRecipe(Recipe, ABC):
             noise=noise,
             generator=torch.Generator().manual_seed(seed),
         )
-        return training.run(progress, key)
 
-    def _finished(
+    def _finish(
+        self,
+        f: KernelMap,
+        samples: Samples,
+        held: Held,
+        noise: Float64[Tensor, "group"],
+        n_train: int,
+    ) -> Float64[Tensor, "group"]:
+        """Finish the trained kernel in place and return the noise to condition with.
+
+        The noise of intervals is calibrated on the held-out samples, without conditioning on them.
+        """
+        sums, per_point = self._rescale(f, samples, noise)
+        if self.input_noise:
+            state = matching.unit_state(sums, (per_point * sums.count).log())
+            observation.calibrate(f, state, held, samples.check)
+
+        if self.ridge is None:
+            return noise
+        n = n_train if self.n_inducing is None else len(samples.inducing)
+        return per_point * n
+
+    def _rescale(
         self, f: KernelMap, samples: Samples, noise: Float64[Tensor, "group"]
     ) -> tuple[posterior.Statistics, Float64[Tensor, "group"]]:
-        """Even out and scale the kernel in place; return the statistics in training, and the ridge per inducing point.
+        """Even out and scale the kernel in place; return its statistics, and the ridge per point.
 
         A kernel and its ridge can be scaled together without a change of the mean. The scale is the
         one with the largest evidence, the mean of v (v - mean) over s2 (heads that never vary do
@@ -257,39 +282,17 @@ class GpexRecipe(Recipe, ABC):
             sums = _sums(f, samples)
         if self.ridge is None:
             return sums, noise / sums.count
-        s2 = self.ridge * sums.a.diagonal(dim1=-2, dim2=-1).sum(-1)
+
+        trace = sums.a.diagonal(dim1=-2, dim2=-1).sum(-1)
+        s2 = self.ridge * trace
         w = posterior.weights(matching.unit_state(sums, s2.log()))
+        misfit = (sums.c - (sums.b * w).sum(1)).sum(1)  # v (v - mean), summed over the points
         n_varying = (sums.c > 0).sum(1).clamp(min=1)
-        amplitude = (sums.c - (sums.b * w).sum(1)).sum(1) / (n_varying * s2 * sums.count)
+        amplitude = misfit / (n_varying * s2 * sums.count)
         amplitude = torch.where(amplitude > 0, amplitude, 1.0)  # no head varies
+
         f.scale(amplitude.sqrt())
         return _sums(f, samples), amplitude * s2 / sums.count
-
-    def _conditioned(  # noqa: PLR0913 - the pieces of one fit
-        self,
-        f: KernelMap,
-        network: Model,
-        data: Dataset,
-        *,
-        inducing: Tensor,
-        held: Held,
-        samples: Samples,
-        targets: Targets,
-        noise: Tensor,
-    ) -> WeightSpaceSurrogate:
-        """Finish the kernel, calibrate the noise without the held-out samples, and condition on all inducing points."""
-        f.requires_grad_(False)
-        sums, per_point = self._finished(f, samples, noise)
-        if self.input_noise:
-            state = matching.unit_state(sums, (per_point * sums.count).log())
-            observation.calibrate(f, state, held, samples.check)
-        index = None if self.n_inducing is None else inducing
-        n = len(data.train.x) if index is None else len(index)
-        final = noise if self.ridge is None else per_point * n
-        units = (targets.offset.cpu(), targets.scale.cpu())
-        return conditioned(
-            f, network, data, final, index=index, units=units, kind=self.rows, device=self.device
-        )
 
     def _refresh(self, f: KernelMap, samples: Samples) -> refresh.Refresh:
         """Return the policy that keeps the statistics up to date."""
@@ -298,7 +301,8 @@ class GpexRecipe(Recipe, ABC):
         if self.statistics == "batch":
             return refresh.Batch(_sums(f, samples))
         bound = self.norm * max(1.0, self.slope)  # of every entry while the mixer is the identity
-        rows = RowStore((len(samples.v), f.shape.n_groups, f.shape.dim), self.rows, bound)
+        shape = (len(samples.v), f.shape.n_groups, f.shape.dim)
+        rows = RowStore(shape, self.rows, bound)
         return refresh.Stored(_sums(f, samples, rows), rows)
 
     def _schedule(self) -> Schedule:
@@ -317,25 +321,25 @@ class GpexRecipe(Recipe, ABC):
         )
 
     def _key(self, model: Model, data: Dataset, seed: int) -> Tensor:
-        """Return a hash of all that a fit depends on: a checkpoint must share it with the fit that goes on from it."""
-        digest = hashlib.sha256(repr((FORMAT, type(self).__name__, astuple(self), seed)).encode())
+        """Return a hash of all that a fit depends on; a checkpoint has that of its fit."""
+        settings_used = (FORMAT, type(self).__name__, astuple(self), seed)
+        digest = hashlib.sha256(repr(settings_used).encode())
         for tensor in (*model.state_dict().values(), data.train.x):
             digest.update(tensor.detach().cpu().contiguous().view(-1).numpy())
         return torch.tensor([*digest.digest()], dtype=torch.uint8)
 
 
 def _sums(f: KernelMap, samples: Samples, rows: RowStore | None = None) -> posterior.Statistics:
-    """Return the statistics of the inducing points in one pass that keeps no embedding but in `rows`.
+    """Return the statistics of the inducing points, in one pass that keeps no embedding.
 
-    With `rows` they are those of the embeddings as they are stored.
+    With `rows` the embeddings are stored there, and the statistics are those of the stored ones.
     """
+    v = posterior.grouped(samples.v, f.shape.n_groups)
 
     def blocks() -> Iterator[tuple[Tensor, Tensor]]:
         start = 0
-        v = posterior.grouped(samples.v, f.shape.n_groups)
-        for x, targets in zip(
-            samples.inducing.split(FORWARD_ROWS), v.split(FORWARD_ROWS), strict=True
-        ):
+        parts = zip(samples.inducing.split(FORWARD_ROWS), v.split(FORWARD_ROWS), strict=True)
+        for x, targets in parts:
             with torch.no_grad():
                 u = f(x)
             if rows is not None:

@@ -1,10 +1,14 @@
 """How the statistics of the inducing points follow the feature map while it is trained.
 
-A step embeds a mini-batch of inducing points anew and lets the gradient pass through these rows.
-What they are joined with is a policy: `Running` keeps an exponentially weighted mean of the
-mini-batches and no row at all; `Stored` keeps every row and patches the sums, A - O'O + N'N (the
-paper's way; rows are stale by up to a sweep); `Batch` has nothing but the mini-batch. For all three
-the statistics of a step are
+A step embeds a mini-batch of inducing points again and lets the gradient pass through these rows.
+A policy decides what they are joined with:
+
+    Running   an exponentially weighted mean of the mini-batches; no row is kept
+    Stored    every row is kept, and the sums are patched, A - O'O + N'N: the paper's way; rows are
+              up to a sweep old
+    Batch     nothing but the mini-batch
+
+For all three the statistics of a step are
 
     rest + sum_m weight_m (n_m n_m', n_m t_m, t_m^2, 1)
 
@@ -38,12 +42,13 @@ class Refresh(ABC):
         self._next = 0
 
     def drawn(self, n_rows: int) -> Int[Tensor, "row"]:
-        """Return the next `n_rows` points in order, beginning anew at the end; all points if there are fewer.
+        """Return the next `n_rows` points in order and cyclically; all points if there are fewer.
 
-        They are made where the sums are, so that taking samples by them waits for nothing.
+        They are made where the sums are, so that taking samples by them does not wait.
         """
         n_rows = min(n_rows, self.n)
-        index = (self._next + torch.arange(n_rows, device=self.sums.a.device)) % self.n
+        steps = torch.arange(n_rows, device=self.sums.a.device)
+        index = (self._next + steps) % self.n
         self._next = (self._next + n_rows) % self.n
         return index
 
@@ -51,13 +56,13 @@ class Refresh(ABC):
     def rest(
         self, index: Int[Tensor, "row"], targets: Float[Tensor, "row group out"]
     ) -> tuple[Statistics, Float64[Tensor, "row"]]:
-        """Return the statistics of all but these points, and the weight of each new row; no history is built.
+        """Return the statistics of all but these points, and the weight of each new row.
 
-        Nothing waits for the device but where rows are stored.
+        No autograd history is built. Only where rows are stored does this wait for the device.
         """
 
     def rounded(self, u: Float[Tensor, "row group dim"]) -> Float[Tensor, "row group dim"]:
-        """Return the new rows as they are kept: a policy that stores them rounds, and its sums must be of those."""
+        """Return the new rows as they are kept: rounded, if a policy stores them."""
         return u
 
     def keep(
@@ -72,22 +77,28 @@ class Refresh(ABC):
         u: Float[Tensor, "row group dim"],
         targets: Float[Tensor, "row group out"],
     ) -> Statistics:
-        """Join new rows and keep the result: the step without a loss. The gradient of what is returned reaches `u`."""
+        """Join new rows and keep the result: the step without a loss.
+
+        The gradient of the returned statistics reaches `u`.
+        """
         kept = self.rounded(u.detach())
         rest, weight = self.rest(index, targets)
         sums = joined(rest, weight, u + (kept - u.detach()), targets)
-        self.keep(index, kept, Statistics(**{name: getattr(sums, name).detach() for name in NAMES}))
+
+        detached = {name: getattr(sums, name).detach() for name in NAMES}
+        self.keep(index, kept, Statistics(**detached))
         return sums
 
     def state(self) -> dict[str, Tensor]:
         """Return all that a fit needs to go on from here."""
-        return {name: getattr(self.sums, name) for name in NAMES} | {
-            "next": torch.tensor(self._next)
-        }
+        state = {name: getattr(self.sums, name) for name in NAMES}
+        state["next"] = torch.tensor(self._next)
+        return state
 
     def resume(self, state: Mapping[str, Tensor]) -> None:
         """Go on from a state."""
-        self.sums = Statistics(**{name: state[name].to(self.sums.a.device) for name in NAMES})
+        device = self.sums.a.device
+        self.sums = Statistics(**{name: state[name].to(device) for name in NAMES})
         self._next = int(state["next"])
 
 
@@ -95,7 +106,7 @@ class Running(Refresh):
     """An exponentially weighted mean over mini-batches, scaled to the number of inducing points."""
 
     def __init__(self, sums: Statistics, window: int) -> None:
-        """Start from the statistics of all points; `window` is the memory in mini-batches, at least 1."""
+        """Start from the statistics of all points; `window` is the memory in mini-batches."""
         if window < 1:
             raise ValueError(f"window must be at least 1 mini-batch, got {window}.")
         super().__init__(sums)
@@ -104,8 +115,12 @@ class Running(Refresh):
     def rest(
         self, index: Int[Tensor, "row"], targets: Float[Tensor, "row group out"]
     ) -> tuple[Statistics, Float64[Tensor, "row"]]:
-        """Return (1 - 1/window) of what is kept, and 1/window * n/row for each row; repeated rows count repeatedly."""
-        share, a = self._share * self.n / len(index), self.sums.a
+        """Return (1 - 1/window) of the kept sums, and the weight 1/window * n/row of each row.
+
+        Repeated rows count repeatedly.
+        """
+        a = self.sums.a
+        share = self._share * self.n / len(index)
         weight = torch.full((len(index),), share, dtype=a.dtype, device=a.device)
         return added(self.sums, self.sums, -self._share), weight
 
@@ -118,7 +133,7 @@ class Batch(Running):
 
 
 class Stored(Refresh):
-    """Every row is stored in main memory or on disk, and the sums are patched by the rows that change.
+    """Every row is stored in memory or on disk; the sums are patched by the rows that change.
 
     On an accelerator each step therefore copies its rows to the host and back, and waits for them.
     """
@@ -128,15 +143,20 @@ class Stored(Refresh):
         super().__init__(sums)
         if len(rows) != self.n:
             raise ValueError(
-                f"rows must be those of the {self.n} points that the statistics count, got {len(rows)}."
+                f"rows must be those of the {self.n} points that the statistics count, "
+                f"got {len(rows)}."
             )
         self._rows = rows
 
     def rest(
         self, index: Int[Tensor, "row"], targets: Float[Tensor, "row group out"]
     ) -> tuple[Statistics, Float64[Tensor, "row"]]:
-        """Return A - O'O and its like; a repeated point is subtracted and added once, in its first place."""
-        weight = (_first(index) == torch.arange(len(index), device=index.device)).to(self.sums.a)
+        """Return A - O'O and likewise b, c and the count.
+
+        A repeated point is subtracted and added once, in its first place.
+        """
+        place = torch.arange(len(index), device=index.device)
+        weight = (_first(index) == place).to(self.sums.a)
         old = self._rows[index].to(self.sums.a)
         return joined(self.sums, -weight, old, targets), weight
 
@@ -176,8 +196,12 @@ def joined(
     u: Float[Tensor, "row group dim"],
     targets: Float[Tensor, "row group out"],
 ) -> Statistics:
-    """Return rest + sum_m weight_m (u_m u_m', u_m t_m, t_m^2, 1); differentiable, without a host sync."""
-    u, targets = u.double().transpose(0, 1).contiguous(), targets.double()
+    """Return rest + sum_m weight_m (u_m u_m', u_m t_m, t_m^2, 1).
+
+    Differentiable; does not wait for the device.
+    """
+    u = u.double().transpose(0, 1).contiguous()
+    targets = targets.double()
     heavy = weight[:, None] * u
     return Statistics(
         a=rest.a + heavy.mT @ u,
@@ -188,5 +212,6 @@ def joined(
 
 
 def _first(index: Int[Tensor, "row"]) -> Int[Tensor, "row"]:
-    """Return where each entry occurs first."""
-    return (index[:, None] == index).int().argmax(1)
+    """Return the place where each entry occurs first."""
+    is_equal = index[:, None] == index
+    return is_equal.int().argmax(1)

@@ -1,12 +1,13 @@
-"""The objective of a training step and its gradients in closed form, fused into one autograd function.
+"""The objective of a training step with its gradients in closed form, as one autograd function.
 
-With P = A + s2 I, w = P^-1 b, z_i = P^-1 u_i, g_i = dL/dmu_i, h_i = dL/dvar_i and q = sum_i g_i
-z_i, for queries u_i, new rows N with targets t and weights omega (see `refresh`), and residuals r =
-t - N w, summed over a kernel's outputs:
+With P = A + s2 I, w = P^-1 b, z_i = P^-1 u_i, g_i = dL/dmu_i, h_i = dL/dvar_i, q = sum_i g_i z_i,
+for queries u_i, new rows N with targets t and weights omega (see `refresh`), and residuals r = t -
+N w, summed over a kernel's outputs:
 
-    dL/du_i = g_i w + 2 s2 h_i z_i dL/dN   = omega [r q' - (N q) w' - 2 s2 N sum_i h_i z_i z_i']
-    dL/ds2  = sum_i h_i u_i'z_i - s2 sum_i h_i |z_i|^2 - q'w   (+ sum_i h_i where s2 is the
-    observation noise too)
+    dL/du_i = g_i w + 2 s2 h_i z_i
+    dL/dN   = omega [r q' - (N q) w' - 2 s2 N sum_i h_i z_i z_i']
+    dL/ds2  = sum_i h_i u_i'z_i - s2 sum_i h_i |z_i|^2 - q'w
+              (+ sum_i h_i where s2 is the observation noise too)
 
 Nothing has the size of the inducing points, no Cholesky factor is differentiated, and nothing waits
 for the device: a matrix that is not positive definite makes the loss and all gradients NaN, so that
@@ -43,7 +44,7 @@ class Queries:
 
 @value
 class Rows:
-    """Inducing points that were embedded anew."""
+    """Inducing points with a new embedding."""
 
     index: Int[Tensor, "row"]
     u: Float[Tensor, "row group dim"]
@@ -57,7 +58,7 @@ def step(
     log_noise: Float64[Tensor, "group"],
     objective: Objective = "predictive",
 ) -> tuple[Float64[Tensor, ""], Statistics]:
-    """Join the new rows with the others, and return the loss at the queries and the statistics it was computed with.
+    """Join the new rows with the others; return the loss at the queries and the joined statistics.
 
     The loss is the mean over queries and heads of ((v - mu)^2 / var + log var) / 2, in nats without
     a constant. "predictive": var is the latent variance plus the observation noise, and the
@@ -103,31 +104,35 @@ class _Fused(torch.autograd.Function):
         """Return the loss and the statistics, and keep the gradients."""
         sums = joined(given.rest, given.weight, given.kept, given.targets)
         s2 = log_noise.double().exp()[:, None, None]
-        rows_last = (
-            tensor.double().permute(1, 2, 0) for tensor in (given.v, given.targets, u, given.kept)
-        )
-        v, t, points, new = (tensor.contiguous() for tensor in rows_last)
-        eye = torch.eye(points.shape[1], dtype=s2.dtype, device=s2.device)
-        lower, info = torch.linalg.cholesky_ex(sums.a + s2 * eye)
-        inverse = torch.cholesky_inverse(
-            lower
-        )  # of a few dimensions: cheaper than two solves for every query
-        w, z = inverse @ sums.b, inverse @ points
+
+        # rows last: [group, ..., row]
+        v = _rows_last(given.v)
+        t = _rows_last(given.targets)
+        points = _rows_last(u)
+        new = _rows_last(given.kept)
+
+        inverse, valid = _inverse(sums.a, s2)
+        w = inverse @ sums.b
+        z = inverse @ points
 
         error = w.mT @ points - v
         leverage = (points * z).sum(1, keepdim=True)
         if given.objective == "latent":
-            variance, noise = (s2 * leverage).clamp(FLOOR, CEILING), None
+            noise = None
+            variance = (s2 * leverage).clamp(FLOOR, CEILING)
         else:
             noise = s2 if observation is None else observation.double().permute(1, 2, 0)
             variance = s2 * leverage + noise
         loss = 0.5 * (error.square() / variance + variance.log()).mean()
 
+        # gradients by the mean
         g = error / variance / error.numel()
         q = (g @ z.mT).mT
         d_u = w @ g
         d_rows = q @ (t - w.mT @ new) - w @ (q.mT @ new)
         d_s2 = -(q * w).sum((1, 2))
+
+        # gradients by the variance
         d_noise = None
         if noise is not None:
             h = 0.5 * (1 / variance - (error / variance).square()) / error.numel()
@@ -138,29 +143,48 @@ class _Fused(torch.autograd.Function):
             d_rows = d_rows - 2 * s2 * (outer @ new)
             trace = outer.diagonal(dim1=1, dim2=2).sum(1)
             d_s2 = d_s2 + (total * leverage).sum((1, 2)) - s2[:, 0, 0] * trace
-            d_noise = h.permute(2, 0, 1)
             if observation is None:
-                d_s2, d_noise = d_s2 + h.sum((1, 2)), None
+                d_s2 = d_s2 + h.sum((1, 2))
+            else:
+                d_noise = h.permute(2, 0, 1)
 
-        valid = torch.where(info.any(), torch.nan, 1.0).to(s2)
-        d_u, d_rows, d_s2 = valid * d_u, valid * given.weight * d_rows, valid * d_s2
+        d_u = valid * d_u
+        d_rows = valid * given.weight * d_rows
+        d_log_noise = s2[:, 0, 0] * (valid * d_s2)
         d_noise = None if d_noise is None else valid * d_noise
-        ctx.dtypes = [
-            None if given is None else given.dtype for given in (u, rows, log_noise, observation)
-        ]
-        ctx.save_for_backward(
-            d_u.permute(2, 0, 1), d_rows.permute(2, 0, 1), s2[:, 0, 0] * d_s2, d_noise
-        )
+
+        inputs = (u, rows, log_noise, observation)
+        ctx.dtypes = [None if tensor is None else tensor.dtype for tensor in inputs]
+        ctx.save_for_backward(d_u.permute(2, 0, 1), d_rows.permute(2, 0, 1), d_log_noise, d_noise)
         ctx.mark_non_differentiable(sums.a, sums.b, sums.c, sums.count)
         return valid * loss, sums.a, sums.b, sums.c, sums.count
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients that were found on the way, times that of the loss."""
-        scaled = (None if found is None else grad * found for found in ctx.saved_tensors)
-        cast = (
-            None if found is None or not needed else found.to(dtype)
-            for found, needed, dtype in zip(scaled, ctx.needs_input_grad, ctx.dtypes, strict=False)
-        )
-        return *cast, None
+        """Return the gradients that `forward` computed, times that of the loss."""
+        gradients: list[Tensor | None] = []
+        for found, is_needed, dtype in zip(
+            ctx.saved_tensors, ctx.needs_input_grad, ctx.dtypes, strict=False
+        ):
+            if found is None or not is_needed:
+                gradients.append(None)
+            else:
+                gradients.append((grad * found).to(dtype))
+        return *gradients, None
+
+
+def _inverse(a: Float64[Tensor, "group dim dim"], s2: Tensor) -> tuple[Tensor, Tensor]:
+    """Return P^-1, and NaN instead of 1 where a P is not positive definite.
+
+    Of a few dimensions the inverse is cheaper than two solves for every query.
+    """
+    eye = torch.eye(a.shape[-1], dtype=s2.dtype, device=s2.device)
+    lower, info = torch.linalg.cholesky_ex(a + s2 * eye)
+    valid = torch.where(info.any(), torch.nan, 1.0).to(s2)
+    return torch.cholesky_inverse(lower), valid
+
+
+def _rows_last(tensor: Float[Tensor, "row group number"]) -> Float64[Tensor, "group number row"]:
+    """Return a contiguous copy in float64 with the rows last."""
+    return tensor.double().permute(1, 2, 0).contiguous()

@@ -1,4 +1,4 @@
-"""The first layers of a kernel network: a copy of the explained network's own, or a trunk that knows nothing of it.
+"""The first layers of a kernel network: a copy of the explained network's, or new ones.
 
 Batch norm is fixed while a kernel network is trained (see `kernel_map`), so that a trunk with new
 weights needs fixed statistics that suit it: they are measured once, on training samples, before the
@@ -28,9 +28,12 @@ N_MEASURED = 512  # training samples on which the statistics of new batch-norm l
 def trunk(model: Model, data: Dataset, kind: Trunk) -> nn.Module:
     """Return a trunk on the CPU in eval mode; new weights come from torch's current random state.
 
-    network: a copy of `model.trunk`. reset: the same with new weights. thin_resnet, resnet18: a
-        ResNet-18 for small
-    images (3 x 3 stem without pooling). mlp: two dense layers, without locations.
+    Args:
+        model: the explained network.
+        data: the dataset, for the shape of the inputs.
+        kind: network: a copy of `model.trunk`. reset: the same with new weights. thin_resnet,
+            resnet18: a ResNet-18 for small images (3 x 3 stem without pooling). mlp: two dense
+            layers, without locations.
 
     Raises:
         ValueError: the network has no module `trunk`, its trunk returns something else than [batch,
@@ -38,43 +41,49 @@ def trunk(model: Model, data: Dataset, kind: Trunk) -> nn.Module:
     """
     if kind in WIDTHS and not data.is_image:
         raise ValueError(
-            f"trunk {kind!r} takes images, but {data.name!r} is a table; choose network, reset or mlp."
+            f"trunk {kind!r} takes images, but {data.name!r} is a table; "
+            "choose network, reset or mlp."
         )
-    made: nn.Module
+
+    layers: nn.Module
     if kind in WIDTHS:
-        made = _resnet(data.train.x.shape[1], WIDTHS[kind])
+        layers = _resnet(data.train.x.shape[1], WIDTHS[kind])
     elif kind == "mlp":
-        made = _mlp(data.baseline.numel())
+        layers = _mlp(data.baseline.numel())
     else:
-        made = _copy(model, data, kind)
+        layers = _copy(model, data, kind)
+
     if kind != "network":
-        _measure(made, data.train.x[:N_MEASURED])
-    return made.eval().requires_grad_(True)
+        _measure(layers, data.train.x[:N_MEASURED])
+    return layers.eval().requires_grad_(True)
 
 
 def _copy(model: Model, data: Dataset, kind: Trunk) -> nn.Module:
     """Return the network's own trunk, or the same with new weights."""
-    own, name = getattr(model, "trunk", None), type(model).__name__
-    shape = (
-        "[batch, channel, height, width] or [batch, feature]"
-        if data.is_image
-        else "[batch, feature]"
-    )
+    name = type(model).__name__
+    own = getattr(model, "trunk", None)
+    n_axes = [2, 4] if data.is_image else [2]
+    expected = "[batch, feature]"
+    if data.is_image:
+        expected = "[batch, channel, height, width] or [batch, feature]"
     if not isinstance(own, nn.Module):
         raise ValueError(
-            f"{name} must have a module `trunk` that returns {shape}; GPEX's kernel map starts from it. "
-            "Or choose a trunk of its own: thin_resnet, resnet18 or mlp."
+            f"{name} must have a module `trunk` that returns {expected}: GPEX's kernel map starts "
+            "from it. Or choose a trunk of its own: thin_resnet, resnet18 or mlp."
         )
-    made = deepcopy(own).cpu().eval()
+
+    layers = deepcopy(own).cpu().eval()
     if kind == "reset":
-        for module in made.modules():
-            if callable(reset := getattr(module, "reset_parameters", None)):
+        for module in layers.modules():
+            reset = getattr(module, "reset_parameters", None)
+            if callable(reset):
                 reset()
+
     with torch.no_grad():
-        found = made(data.train.x[:1]).shape
-    if len(found) not in ((2, 4) if data.is_image else (2,)):
-        raise ValueError(f"{name}.trunk must return {shape}, got shape {tuple(found)}.")
-    return made
+        shape = tuple(layers(data.train.x[:1]).shape)
+    if len(shape) not in n_axes:
+        raise ValueError(f"{name}.trunk must return {expected}, got shape {shape}.")
+    return layers
 
 
 def _resnet(n_channels: int, width: int) -> nn.Sequential:
@@ -91,11 +100,12 @@ def _resnet(n_channels: int, width: int) -> nn.Sequential:
             shortcut = nn.Sequential(conv1x1(n_in, n_out, stride), nn.BatchNorm2d(n_out))
         layers += [BasicBlock(n_in, n_out, stride, shortcut), BasicBlock(n_out, n_out)]
         n_in = n_out
-    made = nn.Sequential(*layers)
-    for module in made.modules():
+
+    network = nn.Sequential(*layers)
+    for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    return made
+    return network
 
 
 def _mlp(n_features: int) -> nn.Sequential:
@@ -112,11 +122,13 @@ def _measure(module: nn.Module, x: Float[Tensor, "n *feature"]) -> None:
     ]
     if not norms or len(x) < 2:
         return
+
     momenta = [layer.momentum for layer in norms]
     for layer in norms:
         layer.reset_running_stats()
         layer.momentum = None  # the plain mean over batches
     with torch.no_grad():
         module.train()(x)
+
     for layer, momentum in zip(norms, momenta, strict=True):
         layer.momentum = momentum
