@@ -1,4 +1,4 @@
-"""The arc-cosine kernel on the network's embedding: the kernel of a wide random ReLU layer on top of it.
+"""The arc-cosine kernel on the network's embedding: that of a wide random ReLU layer on top.
 
 It grows with the norm of the embedding as the outputs of a ReLU network do (cho2009kernel). Through
 Nystrom features of landmarks, or through random ReLU units, which are the process of a random layer
@@ -24,7 +24,7 @@ OWN = 2009  # keeps the draw of landmarks or units apart from other draws with t
 
 @settings
 class ArcCosine(Recipe):
-    """A Gaussian process with the arc-cosine kernel on the embedding, by Nystrom features or random units."""
+    """A Gaussian process with the arc-cosine kernel on the embedding."""
 
     dim: int = 256  # landmarks or units
     expansion: Literal["nystrom", "random"] = "nystrom"
@@ -37,7 +37,7 @@ class ArcCosine(Recipe):
     def fit(
         self, model: Model, data: Dataset, seed: int, progress: Progress
     ) -> WeightSpaceSurrogate:
-        """Draw landmarks or units, choose the amplitude by evidence and condition on all training samples.
+        """Draw landmarks or units, choose the amplitude by evidence, condition on all samples.
 
         Raises:
             ValueError: outputs or embeddings that are not finite, or fewer than 2 training samples.
@@ -48,7 +48,8 @@ class ArcCosine(Recipe):
             if self.expansion == "random":
                 yield RandomUnits(z.shape[1], self.dim, start)
             else:
-                order = torch.randperm(len(z), generator=torch.Generator().manual_seed(start))
+                generator = torch.Generator().manual_seed(start)
+                order = torch.randperm(len(z), generator=generator)
                 yield Landmarks("arc_cosine", z[order[: self.dim]], 1.0)
 
         return self.restore(model, data, fitted(model, data, candidates, self.device))
@@ -57,17 +58,18 @@ class ArcCosine(Recipe):
         self, model: Model, data: Dataset, state: Mapping[str, Tensor]
     ) -> WeightSpaceSurrogate:
         """Return the fitted surrogate whose state_dict this is; ValueError for a foreign one."""
-        centre, offsets = (
-            demands.entry(state, name, self) for name in ("features.centre", "offsets")
-        )
+        width = len(demands.entry(state, "features.centre", self))
+        n_heads = len(demands.entry(state, "offsets", self))
+        features = KernelFeatures(model, self._empty(data, state, width), width, n_heads)
+        return restored(features, data, state, str(self))
+
+    def _empty(self, data: Dataset, state: Mapping[str, Tensor], width: int) -> Expansion:
+        """Return an expansion that is ready to take the state."""
         if self.expansion == "random":
             seed = demands.entry(state, "features.expansion.seed", self)
-            expansion: Expansion = RandomUnits(len(centre), self.dim, int(seed))
-        else:
-            points = torch.zeros_like(demands.entry(state, "features.expansion.points", self))
-            if len(points) != min(self.dim, len(data.train.x)):
-                raise demands.foreign(self, f"it has {len(points)} landmarks")
-            expansion = Landmarks("arc_cosine", points, 1.0)
-        return restored(
-            KernelFeatures(model, expansion, len(centre), len(offsets)), data, state, str(self)
-        )
+            return RandomUnits(width, self.dim, int(seed))
+
+        points = torch.zeros_like(demands.entry(state, "features.expansion.points", self))
+        if len(points) != min(self.dim, len(data.train.x)):
+            raise demands.foreign(self, f"it has {len(points)} landmarks")
+        return Landmarks("arc_cosine", points, 1.0)

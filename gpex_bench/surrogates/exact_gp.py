@@ -1,4 +1,4 @@
-"""An exact Gaussian process (gpytorch) on a random subset of the training samples: the textbook, where it fits.
+"""An exact Gaussian process (gpytorch) on a random subset of the training samples.
 
 One process per head on the scaled embedding, with an RBF or a linear kernel (both with one scale
 for all directions); length scale, amplitude and noise maximise the marginal likelihood by Adam
@@ -9,7 +9,7 @@ do not enter: their contribution is 0.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -35,7 +35,10 @@ FLOOR = 1e-6  # of the noise, in units of the standardised outputs squared
 
 
 class ExactGpSurrogate(Surrogate):
-    """A gpytorch process per head on a subset of the training samples; calling it gives the scaled embedding."""
+    """A gpytorch process per head on a subset of the training samples.
+
+    Calling it gives the scaled embedding.
+    """
 
     points: Tensor  # [point, width], scaled embeddings of the subset
     targets: Tensor  # [head, point], standardised outputs
@@ -48,7 +51,8 @@ class ExactGpSurrogate(Surrogate):
 
     def __init__(self, model: Model, kernel: str, buffers: Mapping[str, Tensor]) -> None:
         super().__init__()
-        self.features, self.kernel = Embedding(model), kernel
+        self.features = Embedding(model)
+        self.kernel = kernel
         for name in BUFFERS:
             self.register_buffer(name, buffers[name])
         self.process = process(self.points, self.targets, kernel)
@@ -61,34 +65,38 @@ class ExactGpSurrogate(Surrogate):
         """Return the posterior of every head."""
         z = self(x)
         with exactly():
-            found = self.process.likelihood(self.process(z.expand(len(self.targets), *z.shape)))
-            mean, variance = found.mean.T, found.variance.T
-        mean = self.offsets + self.scale * mean
-        return Posterior(
-            mean=mean.to(x.dtype), variance=(self.scale.square() * variance).to(x.dtype)
-        )
+            latent = self.process(z.expand(len(self.targets), *z.shape))
+            predicted = self.process.likelihood(latent)
+            mean = self.offsets + self.scale * predicted.mean.T
+            variance = self.scale.square() * predicted.variance.T
+        return Posterior(mean=mean.to(x.dtype), variance=variance.to(x.dtype))
 
     def similarity(
         self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
     ) -> Float[Tensor, "batch n_train"]:
-        """Return the correlation of the target's process with it at each training sample; the least for those outside.
+        """Return the correlation between the target's process at x and at each training sample.
 
-        The least is 0 for an RBF and -1 for a linear kernel.
+        For samples outside the subset it is the least possible one: 0 for an RBF kernel, -1 for a
+        linear one.
         """
         z = self(x)
-        diagonal = self._kernel(self.points, diag=True)[target]
-        own = self._kernel(z, diag=True)[target, torch.arange(len(x))]
-        found = self._cross(z, target) / (own[:, None] * diagonal).clamp(min=1e-300).sqrt()
-        return self._on_all(found, 0.0 if self.kernel == "rbf" else -1.0).to(x.dtype)
+        point_variance = self._kernel(self.points, diag=True)[target]
+        query_variance = self._kernel(z, diag=True)[target, torch.arange(len(x))]
+        size = (query_variance[:, None] * point_variance).clamp(min=1e-300).sqrt()
+        correlation = self._cross(z, target) / size
+        least = 0.0 if self.kernel == "rbf" else -1.0
+        return self._on_all(correlation, least).to(x.dtype)
 
     def contribution(
         self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
     ) -> Float[Tensor, "batch n_train"]:
-        """Return alpha_m k(x, x_m) in the units of the output, 0 outside the subset; sums to mean - offset."""
+        """Return alpha_m k(x, x_m) in the units of the output; sums to mean - offset.
+
+        It is 0 outside the subset.
+        """
         z = self(x)
-        noise = self.process.likelihood.noise[..., None] * torch.eye(
-            len(self.points), dtype=z.dtype
-        )
+        eye = torch.eye(len(self.points), dtype=z.dtype)
+        noise = self.process.likelihood.noise[..., None] * eye
         lower = torch.linalg.cholesky(self._kernel(self.points, self.points) + noise)
         alpha = torch.cholesky_solve(self.targets[..., None], lower)[..., 0]
         shares = self.scale[target, None] * alpha[target] * self._cross(z, target)
@@ -100,19 +108,19 @@ class ExactGpSurrogate(Surrogate):
 
     def _kernel(self, *z: Tensor, diag: bool = False) -> Tensor:
         """Return the kernel of every head."""
-        found = self.process.kernel(
-            *(part.expand(len(self.targets), *part.shape) for part in z), diag=diag
-        )
-        return found if diag else found.to_dense()
+        per_head = [part.expand(len(self.targets), *part.shape) for part in z]
+        kernel = self.process.kernel(*per_head, diag=diag)
+        return kernel if diag else kernel.to_dense()
 
     def _cross(self, z: Tensor, target: Tensor) -> Float64[Tensor, "batch point"]:
         """Return the kernel of each query's target between the query and the subset."""
         return self._kernel(z, self.points)[target, torch.arange(len(z))]
 
-    def _on_all(self, found: Tensor, elsewhere: float) -> Tensor:
-        """Return numbers per point as numbers per training sample."""
-        every = torch.full((len(found), int(self.n_train)), elsewhere, dtype=found.dtype)
-        return every.index_copy(1, self.index, found)
+    def _on_all(self, per_point: Tensor, elsewhere: float) -> Tensor:
+        """Return numbers per training sample from numbers per point."""
+        shape = (len(per_point), int(self.n_train))
+        every = torch.full(shape, elsewhere, dtype=per_point.dtype)
+        return every.index_copy(1, self.index, per_point)
 
 
 BUFFERS = ("points", "targets", "index", "n_train", "centre", "size", "offsets", "scale")
@@ -120,7 +128,7 @@ BUFFERS = ("points", "targets", "index", "n_train", "centre", "size", "offsets",
 
 @settings
 class ExactGp(Recipe):
-    """Exact Gaussian processes on a random subset of the training samples' embeddings (gpytorch)."""
+    """Exact Gaussian processes on random training samples' embeddings (gpytorch)."""
 
     n_points: int = 500  # size of the subset; cost grows with its cube
     kernel: Literal["rbf", "linear"] = "rbf"
@@ -141,21 +149,32 @@ class ExactGp(Recipe):
         Raises:
             ValueError: outputs or embeddings that are not finite, or fewer than 2 training samples.
         """
-        generator = torch.Generator().manual_seed(
-            int(np.random.SeedSequence([seed, OWN]).generate_state(1)[0])
-        )
+        draw = int(np.random.SeedSequence([seed, OWN]).generate_state(1)[0])
+        generator = torch.Generator().manual_seed(draw)
+
         u, y = embedded(model, data.train.x, self.device)
         offsets, scale = posterior.target_units(y)
         centre = u.double().mean(0)
         size = (u - centre).square().sum(1).mean().sqrt()
         size = torch.where(size > 0, size, 1.0)
+
         index = torch.randperm(len(u), generator=generator)[: self.n_points]
         points = (u[index] - centre) / size
         targets = posterior.standardised(y[index], offsets, scale).T.contiguous()
-        tuned = self._tuned(points[: self.n_tuned], targets[:, : self.n_tuned], progress)
-        buffers = (points, targets, index, torch.tensor(len(u)), centre, size, offsets, scale)
-        surrogate = ExactGpSurrogate(model, self.kernel, dict(zip(BUFFERS, buffers, strict=True)))
-        surrogate.process.load_state_dict(tuned)
+        state = self._tune(points[: self.n_tuned], targets[:, : self.n_tuned], progress)
+
+        buffers = {
+            "points": points,
+            "targets": targets,
+            "index": index,
+            "n_train": torch.tensor(len(u)),
+            "centre": centre,
+            "size": size,
+            "offsets": offsets,
+            "scale": scale,
+        }
+        surrogate = ExactGpSurrogate(model, self.kernel, buffers)
+        surrogate.process.load_state_dict(state)
         return surrogate.requires_grad_(False).eval()
 
     def restore(self, model: Model, data: Dataset, state: Mapping[str, Tensor]) -> ExactGpSurrogate:
@@ -165,30 +184,31 @@ class ExactGp(Recipe):
             raise demands.foreign(self, f"it is of {int(buffers['n_train'])} training samples")
         return demands.loaded(ExactGpSurrogate(model, self.kernel, buffers), state, self)
 
-    def _tuned(self, points: Tensor, targets: Tensor, progress: Progress) -> Mapping[str, Tensor]:
-        """Return the state of processes whose marginal likelihood Adam has raised."""
+    def _tune(self, points: Tensor, targets: Tensor, progress: Progress) -> Mapping[str, Tensor]:
+        """Raise the marginal likelihood of processes by Adam; return their state."""
         from gpytorch.mlls import ExactMarginalLogLikelihood
 
         gp = process(points, targets, self.kernel).train()
         likelihood = ExactMarginalLogLikelihood(gp.likelihood, gp)
         optimiser = torch.optim.Adam(gp.parameters(), lr=self.learning_rate)
+
         with exactly():
             for step in range(1, self.n_steps + 1):
                 optimiser.zero_grad()
                 loss = -likelihood(gp(*gp.train_inputs), gp.train_targets).sum()
                 loss.backward()
                 optimiser.step()
+
                 if step % 20 == 0 or step == self.n_steps:
-                    progress(
-                        f"step {step}/{self.n_steps}  evidence {-loss.item() / len(targets):.3f} per target"
-                    )
+                    evidence = -loss.item() / len(targets)
+                    progress(f"step {step}/{self.n_steps}  evidence {evidence:.3f} per target")
         return dict(gp.state_dict())
 
 
 def process(
     points: Float64[Tensor, "point width"], targets: Float64[Tensor, "head point"], kernel: str
 ) -> Any:
-    """Return untrained gpytorch processes with zero mean, one per head, float64 and in eval mode."""
+    """Return untrained gpytorch processes with zero mean, one per head, float64, in eval mode."""
     import gpytorch
 
     class Process(gpytorch.models.ExactGP):
@@ -196,16 +216,15 @@ def process(
 
         def __init__(self) -> None:
             heads = torch.Size([len(targets)])
-            noise = gpytorch.constraints.GreaterThan(FLOOR)
             likelihood = gpytorch.likelihoods.GaussianLikelihood(
-                noise_constraint=noise, batch_shape=heads
+                noise_constraint=gpytorch.constraints.GreaterThan(FLOOR), batch_shape=heads
             )
             super().__init__(points.expand(len(targets), *points.shape), targets, likelihood)
+
             self.mean = gpytorch.means.ZeroMean(batch_shape=heads)
             if kernel == "rbf":
-                self.kernel = gpytorch.kernels.ScaleKernel(
-                    gpytorch.kernels.RBFKernel(batch_shape=heads), batch_shape=heads
-                )
+                base = gpytorch.kernels.RBFKernel(batch_shape=heads)
+                self.kernel = gpytorch.kernels.ScaleKernel(base, batch_shape=heads)
             else:
                 self.kernel = gpytorch.kernels.LinearKernel(batch_shape=heads)
 
@@ -221,14 +240,11 @@ def process(
 
 @contextmanager
 def exactly() -> Iterator[None]:
-    """Make gpytorch solve by Cholesky factors only, whatever the size, and keep its caches free of the graph."""
+    """Make gpytorch solve by Cholesky factors only, whatever the size."""
     from gpytorch import settings as how
 
-    with ExitStack() as stack:
-        for setting in (
-            how.fast_computations(False, False, False),
-            how.max_cholesky_size(10**9),
-            how.debug(False),
-        ):
-            stack.enter_context(setting)
+    cholesky_only = how.fast_computations(False, False, False)
+    any_size = how.max_cholesky_size(10**9)
+    no_checks = how.debug(False)
+    with cholesky_only, any_size, no_checks:
         yield

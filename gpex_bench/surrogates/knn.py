@@ -33,40 +33,47 @@ SAME = 1e-12
 
 
 class KnnSurrogate(Surrogate):
-    """Weighted means over neighbours in the embedding; calling it gives the embedding, x is on the CPU."""
+    """Weighted means over neighbours in the embedding; calling it gives the embedding."""
 
     rows: Tensor  # [n_train, width], embeddings of the training samples
     outputs: Tensor  # [n_train, head], the network's outputs there
 
-    def __init__(self, recipe: Knn, model: Model, sizes: tuple[int, int, int]) -> None:
-        """Make an empty surrogate; `sizes` are n_train, width and the number of heads."""
+    def __init__(self, recipe: Knn, model: Model, rows: Tensor, outputs: Tensor) -> None:
+        """Take embeddings and outputs of the training samples."""
         super().__init__()
-        n, width, heads = sizes
-        self.recipe, self.features = recipe, Embedding(model)
-        self.register_buffer("rows", torch.zeros(n, width))
-        self.register_buffer("outputs", torch.zeros(n, heads))
+        self.recipe = recipe
+        self.features = Embedding(model)
+        self.register_buffer("rows", rows)
+        self.register_buffer("outputs", outputs)
 
     def forward(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch width"]:
         """Return the embeddings."""
         return self.features.vector(x)
 
     def _blocks(self, x: Float[Tensor, "batch *feature"]) -> Iterator[Float64[Tensor, "batch _"]]:
-        """Yield the squared distances to the training samples block by block; exactly 0 for equal embeddings."""
+        """Yield the squared distances to the training samples, block by block.
+
+        They are exactly 0 for equal embeddings.
+        """
         a = self._scaled(self(x))
         for rows in self.rows.split(nearest.BLOCK):
             b = self._scaled(rows)
             size = a.square().sum(1)[:, None] + b.square().sum(1)
-            found = size - 2 * a @ b.T
-            yield torch.where(found > SAME * size, found, 0.0)
+            squared = size - 2 * a @ b.T
+            yield torch.where(squared > SAME * size, squared, 0.0)
 
     def posterior(self, x: Float[Tensor, "batch *feature"]) -> Posterior:
         """Return mean and variance over the neighbours."""
         index, weight = self._nearest(x)
         y = self.outputs.double()[index]
         mean = torch.einsum("nk,nkh->nh", weight, y)
+
+        # with one neighbour q is 1, and there is no variance
         q = weight.square().sum(1, keepdim=True)
-        spread = torch.einsum("nk,nkh->nh", weight, (y - mean[:, None]).square())
-        variance = spread * torch.where(q < 1, (1 + q) / (1 - q).where(q < 1, 1.0), 0.0)
+        rate = (1 + q) / (1 - q).where(q < 1, 1.0)
+        squares = (y - mean[:, None]).square()
+        spread = torch.einsum("nk,nkh->nh", weight, squares)
+        variance = spread * torch.where(q < 1, rate, 0.0)
         return Posterior(mean=mean.to(x.dtype), variance=variance.to(x.dtype))
 
     def similarity(
@@ -80,9 +87,10 @@ class KnnSurrogate(Surrogate):
     ) -> Float[Tensor, "batch n_train"]:
         """Return w_m (y_m - offset), 0 for all but the neighbours; with `offset` it sums to the mean."""
         index, weight = self._nearest(x)
-        y = self.outputs.double()[index, target[:, None]] - self.offset(target).double()[:, None]
-        empty = torch.zeros(len(x), len(self.rows), dtype=torch.float64)
-        return empty.scatter(1, index, weight * y).to(x.dtype)
+        y = self.outputs.double()[index, target[:, None]]
+        shares = weight * (y - self.offset(target).double()[:, None])
+        zeros = torch.zeros(len(x), len(self.rows), dtype=torch.float64)
+        return zeros.scatter(1, index, shares).to(x.dtype)
 
     def offset(self, target: Int[Tensor, "batch"]) -> Float[Tensor, "batch"]:
         """Return the network's mean output over the training samples."""
@@ -90,24 +98,23 @@ class KnnSurrogate(Surrogate):
 
     def _scaled(self, u: Float[Tensor, "row width"]) -> Float64[Tensor, "row width"]:
         """Return embeddings as they are compared."""
-        return (
-            torch.nn.functional.normalize(u.double(), dim=1)
-            if self.recipe.metric == "cosine"
-            else u.double()
-        )
+        u = u.double()
+        if self.recipe.metric == "cosine":
+            return torch.nn.functional.normalize(u, dim=1)
+        return u
 
     def _nearest(self, x: Tensor) -> tuple[Int[Tensor, "batch k"], Float64[Tensor, "batch k"]]:
         """Return the nearest training samples and their weights, which sum to 1."""
-        closeness, index = nearest.largest(
-            (-part for part in self._blocks(x)), min(self.recipe.k, len(self.rows))
-        )
+        k = min(self.recipe.k, len(self.rows))
+        closeness, index = nearest.largest((-part for part in self._blocks(x)), k)
         squared = -closeness
+
         weight = torch.ones_like(squared)
         if self.recipe.weights == "distance":
-            equal = squared == 0
-            weight = torch.where(
-                equal.any(1, keepdim=True), equal.double(), squared.where(~equal, 1.0).rsqrt()
-            )
+            # samples that equal the query, where there are any, have all the weight
+            is_equal = squared == 0
+            inverse = squared.where(~is_equal, 1.0).rsqrt()
+            weight = torch.where(is_equal.any(1, keepdim=True), is_equal.double(), inverse)
         return index, weight / weight.sum(1, keepdim=True)
 
 
@@ -131,12 +138,11 @@ class Knn(Recipe):
             ValueError: outputs that are not finite, or fewer than 2 training samples.
         """
         rows, outputs = embedded(model, data.train.x, self.device)
-        surrogate = KnnSurrogate(self, model, (*rows.shape, outputs.shape[1]))
-        return demands.loaded(surrogate, {"rows": rows, "outputs": outputs}, self)
+        return KnnSurrogate(self, model, rows, outputs).requires_grad_(False).eval()
 
     def restore(self, model: Model, data: Dataset, state: Mapping[str, Tensor]) -> KnnSurrogate:
         """Return the fitted surrogate whose state_dict this is; ValueError for a foreign one."""
-        rows, outputs = (demands.entry(state, name, self) for name in ("rows", "outputs"))
-        return demands.loaded(
-            KnnSurrogate(self, model, (*rows.shape, outputs.shape[1])), state, self
-        )
+        rows = demands.entry(state, "rows", self)
+        outputs = demands.entry(state, "outputs", self)
+        surrogate = KnnSurrogate(self, model, rows.clone(), outputs.clone())
+        return demands.loaded(surrogate, state, self)

@@ -56,7 +56,8 @@ class LaplaceSurrogate(Surrogate):
         super().__init__()
         self.features = Embedding(model)
         double = partial(torch.zeros, dtype=torch.float64)
-        self.register_buffer("inner", double(*((0, 0) if is_diagonal else (width, width))))
+        inner_size = 0 if is_diagonal else width
+        self.register_buffer("inner", double(inner_size, inner_size))
         self.register_buffer("outer", double(heads, heads))
         self.register_buffer("bias_outer", double(heads, heads))
         self.register_buffer("covariance", double(heads, width))
@@ -70,10 +71,15 @@ class LaplaceSurrogate(Surrogate):
     def posterior(self, x: Float[Tensor, "batch *feature"]) -> Posterior:
         """Return the network's logits, and their variance over the last layer's posterior."""
         u = self(x)
-        z = u.double() if self.inner.numel() == 0 else u.double() @ self.inner
-        variance = z.square() @ self.covariance.T @ self.outer.square().T
-        variance = variance + self.bias_outer.square() @ self.bias_covariance
-        return Posterior(mean=self.features.network.head(u), variance=variance.to(x.dtype))
+        mean = self.features.network.head(u)
+
+        z = u.double()
+        if self.inner.numel():
+            z = z @ self.inner
+        of_weights = z.square() @ self.covariance.T @ self.outer.square().T
+        of_bias = self.bias_outer.square() @ self.bias_covariance
+        variance = of_weights + of_bias
+        return Posterior(mean=mean, variance=variance.to(x.dtype))
 
     def offset(self, target: Int[Tensor, "batch"]) -> Float[Tensor, "batch"]:
         """Return 0: the prior of the last layer's weights is centred at zero."""
@@ -110,9 +116,8 @@ class Laplace(Recipe):
     def restore(self, model: Model, data: Dataset, state: Mapping[str, Tensor]) -> LaplaceSurrogate:
         """Return the fitted surrogate whose state_dict this is; ValueError for a foreign one."""
         heads, width = demands.entry(state, "covariance", self).shape
-        return demands.loaded(
-            LaplaceSurrogate(model, width, heads, self.structure == "diag"), state, self
-        )
+        empty = LaplaceSurrogate(model, width, heads, self.structure == "diag")
+        return demands.loaded(empty, state, self)
 
     def _state(
         self, head: nn.Linear, u: Float[Tensor, "n width"], y: Int[Tensor, "n"]
@@ -121,18 +126,17 @@ class Laplace(Recipe):
         fitted = self.library(head, u, y)
         tau = fitted.prior_precision.detach().double().reshape(())
         if self.structure == "diag":
-            found = (fitted.H.detach().double() + tau).reciprocal()
-            covariance, bias = found.split([head.weight.numel(), head.bias.numel()])
-            eye = torch.eye(len(bias), dtype=torch.float64)
-            covariance = covariance.view_as(head.weight)
-            return _named(torch.zeros(0, 0), eye, eye, covariance, bias, tau)
-        (outer, inner), (bias_outer,) = fitted.H.eigenvectors
-        (a, b), (c,) = fitted.H.eigenvalues
-        covariance = (a.double()[:, None] * b.double() + tau).reciprocal()
-        return _named(inner, outer, bias_outer, covariance, (c.double() + tau).reciprocal(), tau)
+            state = _diagonal_state(fitted.H, head, tau)
+        else:
+            state = _kronecker_state(fitted.H, tau)
+        state["prior"] = tau
+        return {name: tensor.detach().double() for name, tensor in state.items()}
 
     def library(self, head: nn.Linear, u: Float[Tensor, "n width"], y: Int[Tensor, "n"]) -> Any:
-        """Return laplace-torch's own fitted object: a network that is this head on given embeddings, in float64."""
+        """Return laplace-torch's own fitted object, in float64.
+
+        Its network is this head on given embeddings.
+        """
         from laplace import Laplace as library
         from torch.utils.data import DataLoader, TensorDataset
 
@@ -144,24 +148,46 @@ class Laplace(Recipe):
             subset_of_weights="last_layer",
             hessian_structure=self.structure,
         )
-        with torch.random.fork_rng(
-            devices=[]
-        ):  # a loader draws a number, also when it does not shuffle
-            fitted.fit(DataLoader(TensorDataset(u.double(), y), batch_size=BATCH))
+
+        # a loader draws a number, also when it does not shuffle
+        with torch.random.fork_rng(devices=[]):
+            loader = DataLoader(TensorDataset(u.double(), y), batch_size=BATCH)
+            fitted.fit(loader)
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "By default `link_approx`"
-            )  # of predictions that we do not ask for
+            # of predictions that we do not ask for
+            warnings.filterwarnings("ignore", "By default `link_approx`")
             fitted.optimize_prior_precision(
                 method="marglik", n_steps=self.prior_steps, pred_type="glm"
             )
         return fitted
 
 
-def _named(*tensors: Tensor) -> dict[str, Tensor]:
-    """Return the buffers of a surrogate by name, float64."""
-    names = ("inner", "outer", "bias_outer", "covariance", "bias_covariance", "prior")
-    return {name: tensor.detach().double() for name, tensor in zip(names, tensors, strict=True)}
+def _diagonal_state(hessian: Tensor, head: nn.Linear, tau: Tensor) -> dict[str, Tensor]:
+    """Return the posterior for a diagonal H: variances 1 / (H + tau), in the basis of the weights."""
+    variance = (hessian.detach().double() + tau).reciprocal()
+    weights, bias = variance.split([head.weight.numel(), head.bias.numel()])
+    eye = torch.eye(len(bias), dtype=torch.float64)
+    return {
+        "inner": torch.zeros(0, 0),
+        "outer": eye,
+        "bias_outer": eye,
+        "covariance": weights.view_as(head.weight),
+        "bias_covariance": bias,
+    }
+
+
+def _kronecker_state(hessian: Any, tau: Tensor) -> dict[str, Tensor]:
+    """Return the posterior for H = outer x inner: variances 1 / (H + tau), in its eigenbasis."""
+    (outer, inner), (bias_outer,) = hessian.eigenvectors
+    (outer_value, inner_value), (bias_value,) = hessian.eigenvalues
+    weights = outer_value.double()[:, None] * inner_value.double()
+    return {
+        "inner": inner,
+        "outer": outer,
+        "bias_outer": bias_outer,
+        "covariance": (weights + tau).reciprocal(),
+        "bias_covariance": (bias_value.double() + tau).reciprocal(),
+    }
 
 
 def _check_classes(model: Model, data: Dataset) -> None:
@@ -172,8 +198,8 @@ def _check_classes(model: Model, data: Dataset) -> None:
     if explained.shape != logits.shape or not torch.equal(explained, logits):
         raise ValueError(
             f"laplace stands in for classes only: its variance comes from class labels. "
-            f"{type(model).__name__} explains other outputs ({explained.shape[1]} heads); choose another surrogate, "
-            "such as last_layer."
+            f"{type(model).__name__} explains other outputs ({explained.shape[1]} heads); "
+            "choose another surrogate, such as last_layer."
         )
     if model.head.bias is None:
         raise ValueError(

@@ -63,11 +63,14 @@ class LastLayer(Recipe):
         """
         network = deepcopy(model).to(self.device).eval()
         features = self._features(network, data).to(self.device)
-        squares = in_chunks(
-            lambda x: features.embedding(x).double().square().sum(-1), data.train.x, self.device
-        )
+
+        def squared_norm(x: Tensor) -> Tensor:
+            return features.embedding(x).double().square().sum(-1)
+
+        squares = in_chunks(squared_norm, data.train.x, self.device)
         size = squares.mean(0).sqrt()
         features.size.copy_(torch.where(size > 0, size, 1.0))
+
         noise = None if self.noise is None else torch.full((len(size),), self.noise)
         fitted = conditioned(features, network, data, noise, device=self.device)
         return self.restore(model, data, fitted.state_dict())

@@ -26,7 +26,8 @@ from gpex_bench.types import Dataset, Model, Progress, Recipe, demands, settings
 from gpex_bench.types.passes import RECORDED_ROWS
 
 OWN = 2018  # keeps the projection's random numbers apart from those of the network's weights
-# directions per layer, on RECORDED_ROWS training samples, that measure the layers' shares of the trace
+# directions per layer, on RECORDED_ROWS training samples, that measure the layers' shares of the
+# trace
 PILOT = 16
 
 
@@ -56,14 +57,16 @@ class Ntk(Recipe):
         start = int(np.random.SeedSequence([seed, OWN]).generate_state(1)[0])
         x = data.train.x[:RECORDED_ROWS].to(self.device)
         demands.has_heads(network.explained(x[:1]))
-        n_layers, n_groups = len(layers(network)), self._n_groups(model, data)
-        pilot = Tangent(network, torch.full((n_layers,), PILOT), n_groups, self._how(start)).to(
-            self.device
-        )
-        trace = torch.stack([u.double().square().sum(-1).mean() for u in pilot.by_layer(x)])
-        features = Tangent(
-            network, dealt(self.dim, trace.cpu()), n_groups, self._how(start + 1)
-        ).to(self.device)
+        n_layers = len(layers(network))
+        n_groups = self._n_groups(model, data)
+
+        # a pilot with as many directions for each layer measures the layers' shares of the trace
+        counts = torch.full((n_layers,), PILOT)
+        pilot = Tangent(network, counts, n_groups, self._how(start)).to(self.device)
+        traces = [u.double().square().sum(-1).mean() for u in pilot.by_layer(x)]
+
+        counts = allot(self.dim, torch.stack(traces).cpu())
+        features = Tangent(network, counts, n_groups, self._how(start + 1)).to(self.device)
         squares = features(x).double().square().sum(-1)
         size = squares.mean(0).sqrt()
         features.size.copy_(torch.where(size > 0, size, 1.0))
@@ -80,9 +83,8 @@ class Ntk(Recipe):
         start = int(demands.entry(state, "features.seed", self))
         counts = demands.entry(state, "features.counts", self)
         if len(counts) != len(layers(model)) or counts.sum() != self.dim:
-            raise demands.foreign(
-                self, f"its {int(counts.sum())} numbers are of {len(counts)} layers"
-            )
+            reason = f"its {int(counts.sum())} numbers are of {len(counts)} layers"
+            raise demands.foreign(self, reason)
         features = Tangent(model, counts, self._n_groups(model, data), self._how(start))
         return restored(features, data, state, str(self))
 
@@ -92,20 +94,25 @@ class Ntk(Recipe):
 
     def _n_groups(self, model: Model, data: Dataset) -> int:
         """Return the number of kernels."""
+        if self.kernel == "shared":
+            return 1
+        device = next(model.parameters()).device
         with torch.no_grad():
-            device = next(model.parameters()).device
-            return (
-                1
-                if self.kernel == "shared"
-                else model.explained(data.train.x[:1].to(device)).shape[1]
-            )
+            return model.explained(data.train.x[:1].to(device)).shape[1]
 
 
-def dealt(total: int, shares: Tensor) -> Tensor:
-    """Return whole numbers with this sum, in proportion to the shares (largest remainders, earlier ones first)."""
-    shares = shares.double() if shares.sum() > 0 else torch.ones_like(shares, dtype=torch.float64)
+def allot(total: int, shares: Tensor) -> Tensor:
+    """Return whole numbers with this sum, in proportion to the shares.
+
+    What rounding down leaves goes to the largest remainders, earlier ones first.
+    """
+    shares = shares.double()
+    if not shares.sum() > 0:
+        shares = torch.ones_like(shares)
     exact = total * shares / shares.sum()
+
     count = exact.floor().long()
     order = (exact - count).argsort(descending=True, stable=True)
-    count[order[: total - int(count.sum())]] += 1
+    n_left = total - int(count.sum())
+    count[order[:n_left]] += 1
     return count

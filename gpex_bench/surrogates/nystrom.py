@@ -47,13 +47,13 @@ class Nystrom(Recipe):
         Raises:
             ValueError: outputs or embeddings that are not finite, or fewer than 2 training samples.
         """
-        generator = torch.Generator().manual_seed(
-            int(np.random.SeedSequence([seed, OWN]).generate_state(1)[0])
-        )
+        draw = int(np.random.SeedSequence([seed, OWN]).generate_state(1)[0])
+        generator = torch.Generator().manual_seed(draw)
         chosen = torch.randperm(len(data.train.x), generator=generator)[: self.n_landmarks]
+        lengths = LENGTHS if self.length is None else (self.length,)
 
         def candidates(z: Tensor) -> Iterator[Landmarks]:
-            for length in LENGTHS if self.length is None else (self.length,):
+            for length in lengths:
                 progress(f"length scale {length:g}")
                 yield Landmarks("rbf", z[chosen], length)
 
@@ -63,12 +63,11 @@ class Nystrom(Recipe):
         self, model: Model, data: Dataset, state: Mapping[str, Tensor]
     ) -> WeightSpaceSurrogate:
         """Return the fitted surrogate whose state_dict this is; ValueError for a foreign one."""
-        points, offsets = (
-            demands.entry(state, name, self) for name in ("features.expansion.points", "offsets")
-        )
+        points = demands.entry(state, "features.expansion.points", self)
+        n_heads = len(demands.entry(state, "offsets", self))
         if len(points) != min(self.n_landmarks, len(data.train.x)):
             raise demands.foreign(self, f"it has {len(points)} landmarks")
-        features = KernelFeatures(
-            model, Landmarks("rbf", torch.zeros_like(points), 1.0), points.shape[1], len(offsets)
-        )
+
+        empty = Landmarks("rbf", torch.zeros_like(points), 1.0)
+        features = KernelFeatures(model, empty, points.shape[1], n_heads)
         return restored(features, data, state, str(self))

@@ -5,8 +5,8 @@ lives a process per head with an RBF kernel and `n_inducing` learned inducing po
 (hensman2015scalable). All of it is trained on the same mixed inputs as GPEX, by the predictive
 likelihood (jankowiak2020parametric) or the variational bound.
 
-The inducing points are learned and are no training samples, so that no share of a training sample
-can be told apart.
+The inducing points are learned and are no training samples, so that training samples have no shares
+in a prediction.
 """
 
 from __future__ import annotations
@@ -61,12 +61,13 @@ class DeepFeatures(nn.Module):
         return (u.double() - self.centre) @ self.projection
 
     def start(self, u: Float64[Tensor, "n width"]) -> Float64[Tensor, "n dim"]:
-        """Start from the principal directions, all over the spread along the first, and return the features."""
+        """Start from the principal directions, in units of the first's spread; return the features."""
         self.centre.copy_(u.mean(0))
         _, spread, directions = torch.linalg.svd(u - self.centre, full_matrices=False)
         dim = min(self.projection.shape[1], len(directions))
-        first = spread[0] / len(u) ** 0.5
-        self.projection.data[:, :dim] = directions[:dim].T / torch.where(first > 0, first, 1.0)
+        unit = spread[0] / len(u) ** 0.5
+        unit = torch.where(unit > 0, unit, 1.0)
+        self.projection.data[:, :dim] = directions[:dim].T / unit
         return self.project(u).detach()
 
 
@@ -79,7 +80,8 @@ class SvgpSurrogate(Surrogate):
 
     def __init__(self, features: DeepFeatures, process: Any, n_train: int, n_heads: int) -> None:
         super().__init__()
-        self.features, self.process = features, process
+        self.features = features
+        self.process = process
         double = partial(torch.zeros, dtype=torch.float64)
         self.register_buffer("rows", double(n_train, features.projection.shape[1]))
         self.register_buffer("offsets", double(n_heads))
@@ -91,28 +93,23 @@ class SvgpSurrogate(Surrogate):
 
     def posterior(self, x: Float[Tensor, "batch *feature"]) -> Posterior:
         """Return the posterior of every head."""
-        found = self.process.likelihood(self.process(self(x)))
-        mean = self.offsets + self.scale * found.mean.T
-        return Posterior(
-            mean=mean.to(x.dtype), variance=(self.scale.square() * found.variance.T).to(x.dtype)
-        )
+        predicted = self.process.likelihood(self.process(self(x)))
+        mean = self.offsets + self.scale * predicted.mean.T
+        variance = self.scale.square() * predicted.variance.T
+        return Posterior(mean=mean.to(x.dtype), variance=variance.to(x.dtype))
 
     def similarity(
         self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
     ) -> Float[Tensor, "batch n_train"]:
         """Return the prior correlation of the target's process with it at each training sample, in [0, 1]."""
         z = self(x)
-        rate = (
-            self.process.kernel.base_kernel.lengthscale[target, 0]
-            .square()
-            .reciprocal()
-            .expand_as(z)
-        )
-        squared = (
-            (z.square() * rate).sum(1)[:, None]
-            + rate @ self.rows.square().T
-            - 2 * (z * rate) @ self.rows.T
-        )
+        length = self.process.kernel.base_kernel.lengthscale[target, 0]
+        rate = length.square().reciprocal().expand_as(z)
+
+        # |z - row|^2 / length^2
+        own = (z.square() * rate).sum(1)[:, None]
+        other = rate @ self.rows.square().T
+        squared = own + other - 2 * (z * rate) @ self.rows.T
         return torch.exp(-0.5 * squared.clamp(min=0)).to(x.dtype)
 
     def contribution(
@@ -120,8 +117,9 @@ class SvgpSurrogate(Surrogate):
     ) -> Float[Tensor, "batch n_train"]:
         """Raise NotImplementedError: the inducing points are no training samples."""
         raise NotImplementedError(
-            "svgp has no contributions of training samples: its inducing points are learned and are none of them. "
-            "Use similarity, or a surrogate that is conditioned on the training samples, such as gpex."
+            "svgp has no contributions of training samples: its inducing points are learned and are "
+            "none of them. Use similarity, or a surrogate that is conditioned on the training "
+            "samples, such as gpex."
         )
 
     def offset(self, target: Int[Tensor, "batch"]) -> Float[Tensor, "batch"]:
@@ -163,44 +161,43 @@ class Svgp(Recipe):
         offsets, scale = posterior.target_units(y)
         draw = int(np.random.SeedSequence([seed, OWN]).generate_state(1)[0])
         generator = torch.Generator().manual_seed(draw)
+
         network = deepcopy(model).to(self.device).eval().requires_grad_(False)
-        surrogate = self._empty(network, (*u.shape, y.shape[1]))
+        surrogate = self._empty(network, *u.shape, n_heads=y.shape[1])
         surrogate.offsets.copy_(offsets)
         surrogate.scale.copy_(scale)
         z = surrogate.features.start(u.double())
         chosen = torch.randperm(len(z), generator=generator)[: self.n_inducing]
         start(surrogate.process, z[chosen], posterior.standardised(y[chosen], offsets, scale).T)
+
         query = mixed(data.train.x, self.n_mixed, generator)
-        u, y = embedded(model, query, self.device)
-        v = posterior.standardised(y, offsets, scale).to(self.device)
+        query_u, query_y = embedded(model, query, self.device)
+        v = posterior.standardised(query_y, offsets, scale).to(self.device)
         is_frozen = surrogate.features.copy is None
-        self._train(
-            surrogate.to(self.device),
-            (u if is_frozen else query).to(self.device),
-            v,
-            generator,
-            progress,
-        )
+        inputs = (query_u if is_frozen else query).to(self.device)
+        self._train(surrogate.to(self.device), inputs, v, generator, progress)
+
         x = data.train.x.to(self.device)
         with torch.no_grad():
-            surrogate.rows.copy_(torch.cat([surrogate(part) for part in x.split(self.batch_size)]))
+            parts = [surrogate(part) for part in x.split(self.batch_size)]
+            surrogate.rows.copy_(torch.cat(parts))
         return self.restore(model, data, surrogate.cpu().state_dict())
 
     def restore(self, model: Model, data: Dataset, state: Mapping[str, Tensor]) -> SvgpSurrogate:
         """Return the fitted surrogate whose state_dict this is; ValueError for a foreign one."""
         width = len(demands.entry(state, "features.centre", self))
-        heads = len(demands.entry(state, "offsets", self))
-        return demands.loaded(self._empty(model, (len(data.train.x), width, heads)), state, self)
+        n_heads = len(demands.entry(state, "offsets", self))
+        empty = self._empty(model, len(data.train.x), width, n_heads)
+        return demands.loaded(empty, state, self)
 
-    def _empty(self, network: Model, sizes: tuple[int, int, int]) -> SvgpSurrogate:
-        """Return an untrained surrogate; `sizes` are n_train, the embedding's width and the number of heads."""
-        n, width, heads = sizes
+    def _empty(self, network: Model, n_train: int, width: int, n_heads: int) -> SvgpSurrogate:
+        """Return an untrained surrogate of a network whose embedding has this width."""
         features = DeepFeatures(network, width, self.dim, self.trunk_learning_rate > 0)
-        shape = (min(self.n_inducing, n), self.dim)
-        points = torch.zeros(
-            shape if self.inducing == "shared" else (heads, *shape), dtype=torch.float64
-        )
-        return SvgpSurrogate(features, sparse(points, heads), n, heads)
+        shape: tuple[int, ...] = (min(self.n_inducing, n_train), self.dim)
+        if self.inducing == "per_head":
+            shape = (n_heads, *shape)
+        points = torch.zeros(shape, dtype=torch.float64)
+        return SvgpSurrogate(features, sparse(points, n_heads), n_train, n_heads)
 
     def _train(
         self,
@@ -210,41 +207,49 @@ class Svgp(Recipe):
         generator: torch.Generator,
         progress: Progress,
     ) -> None:
-        """Raise the objective by Adam; x are the inputs, or their embeddings where the network is not trained."""
+        """Raise the objective by Adam.
+
+        x are the inputs, or their embeddings where the network is not trained.
+        """
         from gpytorch.mlls import PredictiveLogLikelihood, VariationalELBO
 
-        objective = PredictiveLogLikelihood if self.objective == "pll" else VariationalELBO
+        kind = PredictiveLogLikelihood if self.objective == "pll" else VariationalELBO
         process = surrogate.process.train()
-        bound = objective(process.likelihood, process, num_data=len(surrogate.rows))
-        own = [*process.parameters(), surrogate.features.projection]
-        groups: list[dict[str, Any]] = [{"params": own, "lr": self.learning_rate}]
-        if surrogate.features.copy is not None:
-            trunk = surrogate.features.copy.requires_grad_(True)
-            groups.append({"params": [*trunk.parameters()], "lr": self.trunk_learning_rate})
-        optimiser = torch.optim.Adam(groups)
-        rates = [group["lr"] for group in groups]
+        objective = kind(process.likelihood, process, num_data=len(surrogate.rows))
+        is_frozen = surrogate.features.copy is None
+        features = surrogate.features.project if is_frozen else surrogate.features
+
+        optimiser = self._optimiser(surrogate)
+        rates = [group["lr"] for group in optimiser.param_groups]
         decay = torch.optim.lr_scheduler.OneCycleLR(
             optimiser, rates, total_steps=self.n_steps, pct_start=0.1
         )
-        features = (
-            surrogate.features
-            if surrogate.features.copy is not None
-            else surrogate.features.project
-        )
+        pace = max(1, self.n_steps // LINES)
         for step in range(1, self.n_steps + 1):
             index = drawn(len(x), self.batch_size, generator).to(x.device)
-            loss = -bound(process(features(x[index])), v[index].T).mean()
+            loss = -objective(process(features(x[index])), v[index].T).mean()
             if not loss.isfinite():
                 raise FloatingPointError(
                     f"The loss is not finite at step {step} of {self.n_steps}; lower learning_rate "
-                    f"({self.learning_rate:g}) or trunk_learning_rate ({self.trunk_learning_rate:g})."
+                    f"({self.learning_rate:g}) or trunk_learning_rate "
+                    f"({self.trunk_learning_rate:g})."
                 )
+
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             decay.step()
-            if step % max(1, self.n_steps // LINES) == 0 or step == self.n_steps:
+            if step % pace == 0 or step == self.n_steps:
                 progress(f"step {step}/{self.n_steps}  loss {loss.item():.3f}")
+
+    def _optimiser(self, surrogate: SvgpSurrogate) -> torch.optim.Adam:
+        """Return Adam for process and projection, and for the network's copy with a rate of its own."""
+        own = [*surrogate.process.parameters(), surrogate.features.projection]
+        groups: list[dict[str, Any]] = [{"params": own, "lr": self.learning_rate}]
+        if surrogate.features.copy is not None:
+            trunk = surrogate.features.copy.requires_grad_(True)
+            groups.append({"params": [*trunk.parameters()], "lr": self.trunk_learning_rate})
+        return torch.optim.Adam(groups)
 
 
 def sparse(points: Float64[Tensor, "*head inducing dim"], n_heads: int) -> Any:
@@ -259,9 +264,9 @@ def sparse(points: Float64[Tensor, "*head inducing dim"], n_heads: int) -> Any:
 
         def __init__(self) -> None:
             guess = CholeskyVariationalDistribution(points.shape[-2], batch_shape=heads)
-            super().__init__(
-                VariationalStrategy(self, points, guess, learn_inducing_locations=True)
-            )
+            strategy = VariationalStrategy(self, points, guess, learn_inducing_locations=True)
+            super().__init__(strategy)
+
             self.mean = gpytorch.means.ZeroMean(batch_shape=heads)
             base = gpytorch.kernels.RBFKernel(batch_shape=heads)
             self.kernel = gpytorch.kernels.ScaleKernel(base, batch_shape=heads)
@@ -273,9 +278,8 @@ def sparse(points: Float64[Tensor, "*head inducing dim"], n_heads: int) -> Any:
     process = Sparse().double()
     process.kernel.base_kernel.lengthscale = 2.0
     process.likelihood.noise = 0.1
-    process.variational_strategy.variational_params_initialized.fill_(
-        1
-    )  # by `start`, and not at random
+    # by `start`, and not at random
+    process.variational_strategy.variational_params_initialized.fill_(1)
     return process
 
 
@@ -292,9 +296,9 @@ def start(
     with torch.no_grad():
         gram = process.kernel(z.expand(len(v), *z.shape)).to_dense()
         eye = torch.eye(len(z), dtype=z.dtype)
-        whitened = torch.linalg.solve_triangular(
-            torch.linalg.cholesky(gram + 1e-2 * eye), v[..., None], upper=False
-        )
+        lower = torch.linalg.cholesky(gram + 1e-2 * eye)
+        whitened = torch.linalg.solve_triangular(lower, v[..., None], upper=False)
+
         guess = strategy._variational_distribution
         guess.variational_mean.copy_(whitened[..., 0])
         guess.chol_variational_covar.copy_(0.1 * eye.expand_as(guess.chol_variational_covar))

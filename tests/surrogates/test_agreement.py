@@ -8,7 +8,7 @@ from torch import nn
 
 from gpex_bench.stages.agree import agree
 from gpex_bench.surrogates.agreement import compare as module
-from gpex_bench.surrogates.agreement.compare import SPLITS, agreement, compare, predictions
+from gpex_bench.surrogates.agreement.compare import SPLITS, compare
 from gpex_bench.surrogates.agreement.statistics import Outputs, of_classes, over_heads, per_head
 from gpex_bench.types import Posterior, Surrogate
 
@@ -94,7 +94,7 @@ def test_a_missing_gpu_is_no_error(tiny, monkeypatch):
 
 def test_a_perfect_surrogate_is_perfect(tiny):
     model, data = tiny.table()
-    frame = agreement(model, Known(model, 0.0, 0.0), data, seed=0, n_mixed=50)
+    frame = compare(model, Known(model, 0.0, 0.0), data, seed=0, n_mixed=50)[0]
     perfect = {
         "pearson": 1,
         "r2": 1,
@@ -122,7 +122,7 @@ def test_a_perfect_surrogate_is_perfect(tiny):
 def test_a_constant_head_is_undefined_and_does_not_spoil_the_mean(tiny):
     model, data = tiny.table()
     model.head.weight[0] = 0
-    frame = agreement(model, Known(model, 0.1, 1.0), data, seed=0, n_mixed=50)
+    frame = compare(model, Known(model, 0.1, 1.0), data, seed=0, n_mixed=50)[0]
     for statistic in ("pearson", "r2", "rmse_sd", "nll"):
         assert np.isnan(value(frame, "test", "a", statistic))
     assert value(frame, "test", "a", "coverage_90") == 1
@@ -146,7 +146,7 @@ class Deaf(Known):
 def test_a_constant_surrogate_of_a_network_that_varies_follows_nothing(tiny, rounding):
     model, data = tiny.table()
     model.head.weight[0] = 0
-    frame = agreement(model, Deaf(model, rounding), data, seed=0, n_mixed=50)
+    frame = compare(model, Deaf(model, rounding), data, seed=0, n_mixed=50)[0]
     for split in SPLITS:
         assert np.isnan(value(frame, split, "a", "pearson"))
         for head in data.classes[1:]:
@@ -167,7 +167,7 @@ def test_the_seed_decides_the_items_and_samples_keep_their_ids(tiny):
     model, data = tiny.table()
     surrogate = Known(model, 0.1, 1.0)
     first, again, other = (
-        predictions(model, surrogate, data, seed, n_mixed=20) for seed in (0, 0, 1)
+        compare(model, surrogate, data, seed, n_mixed=20)[1] for seed in (0, 0, 1)
     )
     assert first.equals(again)
     for split in ("mixed", "ood"):
@@ -180,7 +180,7 @@ def test_the_seed_decides_the_items_and_samples_keep_their_ids(tiny):
 
 def test_figures_get_the_first_items_and_the_statistics_all(tiny, monkeypatch):
     model, data = tiny.table()
-    whole = agreement(model, Known(model, 0.2), data, seed=0, n_mixed=30)
+    whole = compare(model, Known(model, 0.2), data, seed=0, n_mixed=30)[0]
     monkeypatch.setattr(module, "N_KEPT", 25)
     frame, points = compare(model, Known(model, 0.2), data, seed=0, n_mixed=30)
     assert frame.equals(whole)
@@ -196,7 +196,7 @@ def test_heads_that_are_no_classes_have_numbers_and_no_accuracy(tiny):
     model, data = tiny.table()
     model.head = nn.Linear(32, 5)
     with torch.no_grad():
-        frame = agreement(model, Known(model), data, seed=0, n_mixed=20)
+        frame = compare(model, Known(model), data, seed=0, n_mixed=20)[0]
     assert set(frame["head"]) == {"0", "1", "2", "3", "4", "all"}
     assert not {"accuracy_network", "kl", "boundary_r2"} & set(frame.statistic)
 
@@ -204,7 +204,7 @@ def test_heads_that_are_no_classes_have_numbers_and_no_accuracy(tiny):
 def test_heads_of_a_map_are_places_even_where_there_are_as_many_classes(tiny):
     model, data = tiny.images()
     model.grid = lambda x: (1, 3)
-    frame = agreement(model, Known(model, 0.1), data, seed=0, n_mixed=20)
+    frame = compare(model, Known(model, 0.1), data, seed=0, n_mixed=20)[0]
     assert set(frame["head"]) == {"row 1, column 1", "row 1, column 2", "row 1, column 3", "all"}
     assert not {"accuracy_network", "kl", "boundary_r2"} & set(frame.statistic)
     assert "argmax_agreement" in set(frame.statistic)  # of the place that is looked at most
@@ -221,7 +221,7 @@ def test_predictions_hold_the_places_of_a_map(tiny):
 def test_effective_ranks_stand_with_the_test_split_one_kernel_for_successive_heads(tiny):
     model, data = tiny.table()
     model.head = nn.Linear(32, 4).requires_grad_(False)
-    frame = agreement(model, Ranked(model, 0.1), data, seed=0, n_mixed=20)
+    frame = compare(model, Ranked(model, 0.1), data, seed=0, n_mixed=20)[0]
     ranks = frame[frame.statistic == "effective_rank"]
     assert ranks["head"].tolist() == ["0", "1", "2", "3"] and ranks.value.tolist() == [
         1.5,
@@ -231,7 +231,7 @@ def test_effective_ranks_stand_with_the_test_split_one_kernel_for_successive_hea
     ]
     assert set(ranks.split) == {"test"}
     assert value(frame, "test", "all", "mean_effective_rank_centred") == pytest.approx(3.25)
-    without = agreement(model, Known(model, 0.1), data, seed=0, n_mixed=20)
+    without = compare(model, Known(model, 0.1), data, seed=0, n_mixed=20)[0]
     assert not without.statistic.str.contains("rank").any()
 
 
@@ -242,4 +242,4 @@ def test_a_surrogate_of_another_network_is_refused(tiny):
     with pytest.raises(
         ValueError, match=r"The network has outputs \(40, 3\), the surrogate \(40, 5\)"
     ):
-        agreement(model, Known(other), data, seed=0)
+        compare(model, Known(other), data, seed=0)[0]

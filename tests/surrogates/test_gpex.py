@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from gpex_bench.surrogates.agreement.compare import agreement
+from gpex_bench.surrogates.agreement.compare import compare
 from gpex_bench.surrogates.gp import posterior
 from gpex_bench.surrogates.gp.evidence import evidence
 from gpex_bench.surrogates.gpex import Gpex
@@ -41,7 +41,7 @@ def asked(data):
 def test_a_fit_matches_the_network(name, fitted):
     recipe = Gpex(n_steps=250, dim=8, width=64, batch_size=48, n_refreshed=32)
     model, data, surrogate = fitted(name, recipe)
-    table = agreement(model, surrogate, data, seed=0, n_mixed=300)
+    table = compare(model, surrogate, data, seed=0, n_mixed=300)[0]
     r = table[(table.statistic == "mean_pearson") & (table.split == "test")].value.item()
     assert r > 0.98
 
@@ -337,7 +337,7 @@ def test_heads_that_are_places(tiny):
     surrogate = Gpex(n_steps=250, dim=8, width=64, batch_size=48, n_refreshed=32).fit(
         model, data, 1, Progress()
     )
-    table = agreement(model, surrogate, data, seed=0, n_mixed=300)
+    table = compare(model, surrogate, data, seed=0, n_mixed=300)[0]
     weakest = table[(table.statistic == "weakest_pearson") & (table.split == "test")].value.item()
     assert weakest > 0.9
     index, target = torch.tensor([3, 50, 119]), 7

@@ -6,7 +6,7 @@ from torch import nn
 from torch.func import functional_call, jacrev
 
 from gpex_bench.surrogates.gp.tangent import Projection, Tangent, layers
-from gpex_bench.surrogates.ntk import Ntk, dealt
+from gpex_bench.surrogates.ntk import Ntk, allot
 from gpex_bench.types import Progress
 
 
@@ -97,9 +97,9 @@ def test_layers_that_do_not_matter_get_no_directions(tiny):
 
 
 def test_shares_become_whole_numbers():
-    assert dealt(10, torch.tensor([1.0, 1.0, 1.0])).tolist() == [4, 3, 3]
-    assert dealt(4, torch.tensor([0.0, 3.0, 1.0])).tolist() == [0, 3, 1]
-    assert dealt(5, torch.zeros(2)).tolist() == [3, 2]
+    assert allot(10, torch.tensor([1.0, 1.0, 1.0])).tolist() == [4, 3, 3]
+    assert allot(4, torch.tensor([0.0, 3.0, 1.0])).tolist() == [0, 3, 1]
+    assert allot(5, torch.zeros(2)).tolist() == [3, 2]
 
 
 def test_layers_of_another_kind_are_refused(tiny):

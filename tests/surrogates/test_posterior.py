@@ -289,7 +289,7 @@ def test_bad_noise_and_scale_are_refused():
 def test_bad_rows_are_refused():
     rows, v = torch.ones(4, 2, 3), torch.ones(4, 2, 1)
     rows[1, 0, 2] = math.nan
-    with pytest.raises(ValueError, match=r"u must be finite, got nan at \[1, 0, 2\] \(1 such\)"):
+    with pytest.raises(ValueError, match=r"u must .* got nan at \[1, 0, 2\]"):
         posterior.statistics(rows, v)
     with pytest.raises(ValueError, match="with at least 1 row, got shape"):
         posterior.statistics(rows[:0], v[:0])

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from gpex_bench.surrogates.agreement.compare import agreement
+from gpex_bench.surrogates.agreement.compare import compare
 from gpex_bench.surrogates.arc_cosine import ArcCosine
 from gpex_bench.surrogates.exact_gp import ExactGp
 from gpex_bench.surrogates.knn import Knn
@@ -74,7 +74,7 @@ def test_a_fit_stands_in_for_every_head(name, recipe, fitted):
     assert found.mean.isfinite().all() and (found.variance >= 0).all()
     assert not surrogate.training
     assert not any(parameter.requires_grad for parameter in surrogate.parameters())
-    table = agreement(model, surrogate, data, seed=0, n_mixed=50)
+    table = compare(model, surrogate, data, seed=0, n_mixed=50)[0]
     if recipe != RECIPES[9]:  # three steps
         assert (
             table[(table.statistic == "mean_pearson") & (table.split == "test")].value.item() > 0.3

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gpex_bench.surrogates.agreement.compare import agreement
+from gpex_bench.surrogates.agreement.compare import compare
 from gpex_bench.surrogates.svgp import Svgp
 from gpex_bench.types import Progress
 
@@ -18,16 +18,16 @@ SMALL = Svgp(n_inducing=24, dim=6, n_steps=300, n_mixed=1000)
 def test_it_recovers_a_smooth_network_with_intervals_that_cover(fitted):
     model, data, surrogate = fitted("table", SMALL)
     table = (
-        agreement(model, surrogate, data, seed=0, n_mixed=300)
+        compare(model, surrogate, data, seed=0, n_mixed=300)[0]
         .set_index(["split", "statistic"])
         .value
     )
     for split in ("test", "mixed"):
         assert table[split, "mean_r2"] > 0.95
         assert table[split, "coverage_90"].mean() > 0.85
-    untrained = agreement(
+    untrained = compare(
         model, Svgp(n_inducing=24, dim=6, n_steps=1).fit(model, data, 1, Progress()), data, 0, 300
-    )
+    )[0]
     untrained = untrained.set_index(["split", "statistic"]).value
     assert table["mixed", "mean_r2"] > untrained["mixed", "mean_r2"] + 0.01
 

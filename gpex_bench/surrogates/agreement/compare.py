@@ -1,12 +1,13 @@
-"""How well a surrogate stands in for a network: on test samples, on mixtures of them, and outside their distribution.
+"""How well a surrogate stands in for a network: on test samples, mixtures of them, and elsewhere.
 
 Mixtures (see `mixing`) reach inputs that no sample resembles; out-of-distribution items (see
-`unfamiliar`) are of kinds that never occurred. The statistics are defined in `comparison`.
+`items`) are of kinds that never occurred. The statistics are defined in `statistics`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -36,49 +37,32 @@ def compare(  # noqa: PLR0913 - one option by keyword
     *,
     device: str = "cpu",
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return `agreement` and `predictions`, for which every output is calculated once, on `device`.
+    """Return how well a surrogate agrees with its network, and the predictions of both.
 
-    Network and surrogate come back on the CPU.
+    Network and surrogate are applied on `device` and come back on the CPU.
+
+    The first table is long, with the columns split (test, mixed or ood), head, statistic and value;
+    NaN is undefined. Per head it has the statistics of `statistics.per_head`, and on the test split
+    effective_rank and effective_rank_centred of the head's kernel, which depend on no split. Head
+    "all" has those of `statistics.over_heads`; where heads are classes also
+    `statistics.of_classes`, and on the test split accuracy_network and accuracy_surrogate.
+
+    The second table has the columns split, sample, head, network, mean and variance, of N_KEPT
+    items a split. `sample` is the sample's id on the test split; on the out-of-distribution split
+    that of the sample an item was made from (of a table: which it replaces); on the mixed split the
+    number of the mixture.
     """
     model.to(device)
     surrogate.to(device)
-    found = {
-        split: _outputs(model, surrogate, x, device)
-        for split, x in _inputs(data, seed, n_mixed).items()
-    }
+    outputs = {}
+    for split, x in _inputs(data, seed, n_mixed).items():
+        outputs[split] = _outputs(model, surrogate, x, device)
     model.cpu()
     surrogate.cpu()
-    heads = head_names(model, data, found["test"].network.shape[1])
-    return _agreement(model, surrogate, data, found, heads), _predictions(model, data, found, heads)
 
-
-def agreement(
-    model: Model, surrogate: Surrogate, data: Dataset, seed: int, n_mixed: int = 2000
-) -> pd.DataFrame:
-    """Return a long table with the columns split [test, mixed, ood], head, statistic and value; NaN is undefined.
-
-    Per head: `comparison.per_head`, and effective_rank and effective_rank_centred of its kernel,
-        which stand with the
-    test split but depend on none. Head "all": `comparison.over_heads` with `mean_` and `weakest_`
-    of these; where heads are classes also `comparison.of_classes`, and on the test split
-    accuracy_network and accuracy_surrogate.
-    """
-    return compare(model, surrogate, data, seed, n_mixed)[0]
-
-
-def predictions(
-    model: Model, surrogate: Surrogate, data: Dataset, seed: int, n_mixed: int = 2000
-) -> pd.DataFrame:
-    """Return a long table of the outputs of the first N_KEPT items of each split.
-
-    The columns are split, sample, head, row, column, network, mean and variance. `row` and `column` are the place of a
-    head in a map, from 1; they are missing where the heads are no places.
-
-    `sample` is the sample's id on the test split, on the out-of-distribution one that of the sample
-    an item was made from (of a table: in whose place it stands), and the number of the mixture on
-    the mixed one.
-    """
-    return compare(model, surrogate, data, seed, n_mixed)[1]
+    heads = head_names(model, data, outputs["test"].network.shape[1])
+    agreement = _agreement(model, surrogate, data, outputs, heads)
+    return agreement, _predictions(model, data, outputs, heads)
 
 
 def head_names(model: Model, data: Dataset, n_heads: int) -> list[str]:
@@ -88,36 +72,33 @@ def head_names(model: Model, data: Dataset, n_heads: int) -> list[str]:
         ValueError: the network's grid has another number of places than there are heads.
     """
     grid = model.grid(data.test.x[:1])
+    if grid is None and n_heads == len(data.classes):
+        return list(data.classes)
     if grid is None:
-        return (
-            list(data.classes)
-            if n_heads == len(data.classes)
-            else [str(head) for head in range(n_heads)]
-        )
-    if grid[0] * grid[1] != n_heads:
-        raise ValueError(
-            f"The grid of {type(model).__name__} is {grid[0]} x {grid[1]}, but it has {n_heads} heads."
-        )
-    return [
-        f"row {row + 1}, column {column + 1}" for row in range(grid[0]) for column in range(grid[1])
-    ]
+        return [str(head) for head in range(n_heads)]
+
+    rows, columns = grid
+    if rows * columns != n_heads:
+        name = type(model).__name__
+        raise ValueError(f"The grid of {name} is {rows} x {columns}, but it has {n_heads} heads.")
+    places = product(range(1, rows + 1), range(1, columns + 1))
+    return [f"row {row}, column {column}" for row, column in places]
 
 
 def _inputs(data: Dataset, seed: int, n_mixed: int) -> dict[str, Tensor]:
     """Return the inputs of each split."""
     x = data.test.x
-    strange = torch.Generator().manual_seed(seed)
     return {
         "test": x,
         "mixed": mixed(x, n_mixed, torch.Generator().manual_seed(seed)),
-        "ood": unfamiliar(x, data.train.x, strange),
+        "ood": unfamiliar(x, data.train.x, torch.Generator().manual_seed(seed)),
     }
 
 
 def _outputs(
     model: Model, surrogate: Surrogate, x: Float[Tensor, "batch *feature"], device: str
 ) -> Outputs:
-    """Return what network and surrogate say, float64."""
+    """Return the predictions of network and surrogate, float64."""
 
     def moments(part: Tensor) -> Tensor:
         posterior = surrogate.posterior(part)
@@ -126,7 +107,9 @@ def _outputs(
     network = in_chunks(model.explained, x, device)
     mean, variance = in_chunks(moments, x, device).double().unbind(1)
     return Outputs(
-        network.double().numpy(), mean.contiguous().numpy(), variance.contiguous().numpy()
+        network=network.double().numpy(),
+        mean=mean.contiguous().numpy(),
+        variance=variance.contiguous().numpy(),
     )
 
 
@@ -144,35 +127,39 @@ def _agreement(
         columns = statistics.per_head(outputs)
         if split == "test":
             columns |= _ranks(surrogate, len(heads))
+
         overall = statistics.over_heads(outputs, columns)
         if is_classes:
             overall |= statistics.of_classes(outputs)
         if is_classes and split == "test":
             overall |= _accuracies(outputs, data.test.y.numpy())
-        table += [
-            (split, head, name, float(number))
-            for name, column in columns.items()
-            for head, number in zip(heads, column, strict=True)
-        ]
-        table += [(split, ALL, name, number) for name, number in overall.items()]
+
+        for name, column in columns.items():
+            for head, number in zip(heads, column, strict=True):
+                table.append((split, head, name, float(number)))
+        for name, number in overall.items():
+            table.append((split, ALL, name, number))
     return pd.DataFrame(table, columns=["split", "head", "statistic", "value"])
 
 
 def _ranks(surrogate: Surrogate, n_heads: int) -> dict[str, np.ndarray]:
     """Return the effective rank of each head's kernel, if the surrogate has one."""
-    found = {}
+    ranks = {}
     for name, is_centred in (("effective_rank", False), ("effective_rank_centred", True)):
         rank = surrogate.effective_rank(is_centred)
         if rank is not None:
-            found[name] = rank.double().repeat_interleave(n_heads // len(rank)).numpy()
-    return found
+            heads_per_kernel = n_heads // len(rank)
+            ranks[name] = rank.double().repeat_interleave(heads_per_kernel).numpy()
+    return ranks
 
 
 def _accuracies(found: Outputs, y: np.ndarray) -> dict[str, float]:
     """Return the share of samples on which the label's head is the largest."""
+    of_network = found.network.argmax(axis=1) == y
+    of_surrogate = found.mean.argmax(axis=1) == y
     return {
-        "accuracy_network": float((found.network.argmax(axis=1) == y).mean()),
-        "accuracy_surrogate": float((found.mean.argmax(axis=1) == y).mean()),
+        "accuracy_network": float(of_network.mean()),
+        "accuracy_surrogate": float(of_surrogate.mean()),
     }
 
 
@@ -180,7 +167,8 @@ def _places(model: Model, data: Dataset, n_heads: int) -> pd.DataFrame:
     """Return row and column of each head in a map, from 1; missing where the heads are no places."""
     grid = model.grid(data.test.x[:1])
     if grid is None:
-        return pd.DataFrame({"row": [pd.NA] * n_heads, "column": [pd.NA] * n_heads}, dtype="Int64")
+        missing = [pd.NA] * n_heads
+        return pd.DataFrame({"row": missing, "column": missing}, dtype="Int64")
 
     row, column = np.indices(grid)
     return pd.DataFrame({"row": row.ravel() + 1, "column": column.ravel() + 1}, dtype="Int64")
@@ -193,17 +181,18 @@ def _predictions(
     places = _places(model, data, len(heads))
     parts = []
     for split, outputs in found.items():
-        kept = min(N_KEPT, len(outputs.network))
-        sample = np.arange(kept) if split == "mixed" else data.test.sample.numpy()[:kept]
+        n_kept = min(N_KEPT, len(outputs.network))
+        is_mixed = split == "mixed"
+        sample = np.arange(n_kept) if is_mixed else data.test.sample.numpy()[:n_kept]
         part = {
             "split": split,
             "sample": np.repeat(sample, len(heads)),
-            "head": np.tile(heads, kept),
-            "row": pd.concat([places["row"]] * kept, ignore_index=True),
-            "column": pd.concat([places["column"]] * kept, ignore_index=True),
-        }
-        part |= {
-            name: getattr(outputs, name)[:kept].ravel() for name in ("network", "mean", "variance")
+            "head": np.tile(heads, n_kept),
+            "row": pd.concat([places["row"]] * n_kept, ignore_index=True),
+            "column": pd.concat([places["column"]] * n_kept, ignore_index=True),
+            "network": outputs.network[:n_kept].ravel(),
+            "mean": outputs.mean[:n_kept].ravel(),
+            "variance": outputs.variance[:n_kept].ravel(),
         }
         parts.append(pd.DataFrame(part))
     return pd.concat(parts, ignore_index=True)

@@ -13,8 +13,8 @@ e = m - y over the items of a split:
                   0.5 not at all, 1 without a mistake
     spearman      rank correlation of s and |e|
 
-Outputs are calculated in float32: what differs by less than ROUNDING of the largest output counts as
-equal.
+Outputs are calculated in float32: what differs by less than ROUNDING of the largest output counts
+as equal.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 Deleting sample m moves the posterior mean at x by -u' P^-1 u_m r_m / (1 - h_m) (`row_effects`). The
 bilinear form splits over the locations of u = sum_p u_p, and over those of u_m; residual and
-leverage are factors. P^-1 weighs the directions of the kernel space by how little the data determine
-them, so that these maps, unlike those of the similarity, differ between neighbours that point
-in the same main direction.
+leverage are factors. P^-1 weighs the directions of the kernel space by how little the data
+determine them, so that these maps, unlike those of the similarity, differ between neighbours that
+point in the same main direction.
 """
 
 from __future__ import annotations

@@ -60,7 +60,8 @@ class GpexRecipe(Recipe, ABC):
     standardise: bool
     noise: float | None  # the ridge s2 in training; null learns one per kernel
     noise_per_point: bool = False  # a fixed noise is multiplied by the number of inducing points
-    # the final s2, in units of the inducing points' summed squared norm; null keeps that of training
+    # the final s2, in units of the inducing points' summed squared norm; null keeps that of
+    # training
     ridge: float | None
     # the noise in intervals depends on the input, and is calibrated on held-out samples
     input_noise: bool
