@@ -11,7 +11,7 @@ import dataclasses
 from torch import Tensor
 
 from gpex_bench.families.wrapper import Wrapper
-from gpex_bench.models.altered.random_weights import drawn_anew
+from gpex_bench.models.altered.random_weights import redraw
 from gpex_bench.types import Attribution, Query, Role, Task, settings
 
 
@@ -39,5 +39,5 @@ class OnRandomNetwork(Wrapper):
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the map of the random network."""
-        random = dataclasses.replace(task, model=drawn_anew(task.model, task.seed))
+        random = dataclasses.replace(task, model=redraw(task.model, task.seed))
         return Attribution(values=self.inner(random, query).values)

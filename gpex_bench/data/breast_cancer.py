@@ -1,4 +1,4 @@
-"""The Wisconsin diagnostic breast cancer table of scikit-learn: 569 tumours, 30 measurements of their cell nuclei.
+"""The Wisconsin diagnostic breast cancer table: 569 tumours, 30 measurements of cell nuclei.
 
 Source: street1993nuclear, through `sklearn.datasets.load_breast_cancer` (pedregosa2011scikit).
 """
@@ -21,7 +21,7 @@ RAW = "bad1f701395a84df5424ae2f8e08bdfa835c36aeb29d785dc2fb5c863f299450"
 
 @settings
 class BreastCancer(Source):
-    """Malignant or benign; each column is in standard deviations from its mean, both of the training rows.
+    """Malignant or benign; columns are standardised by mean and deviation of the training rows.
 
     An absent feature is zero: the mean of the training rows.
     """
@@ -43,10 +43,11 @@ class BreastCancer(Source):
         from sklearn.datasets import load_breast_cancer
 
         raw = load_breast_cancer()
-        table, labels = raw.data.astype(np.float64), raw.target.astype(np.int64)
-        splits.check_digest(
-            "scikit-learn's breast cancer table", splits.digest((table, labels)), RAW
-        )
+        table = raw.data.astype(np.float64)
+        labels = raw.target.astype(np.int64)
+        found = splits.digest((table, labels))
+        splits.check_digest("scikit-learn's breast cancer table", found, RAW)
+
         y = torch.from_numpy(labels)
         train, test = splits.stratified(y, self.n_test, self.seed)
         mean, deviation = moments(table[train.numpy()])
@@ -69,4 +70,5 @@ def moments(table: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
     n = len(table)
     mean = np.array([math.fsum(column) / n for column in table.T])
     square = (table - mean) ** 2
-    return mean, np.array([math.sqrt(math.fsum(column) / n) for column in square.T])
+    deviation = np.array([math.sqrt(math.fsum(column) / n) for column in square.T])
+    return mean, deviation

@@ -1,4 +1,4 @@
-"""CIFAR-10: 60,000 colour photographs of ten kinds of things, 32 x 32 (krizhevsky2009learning); the publisher's split.
+"""CIFAR-10: 60,000 colour photographs of ten kinds of things, 32 x 32 (krizhevsky2009learning).
 
 Two sources. "original": the files that torchvision's CIFAR10 keeps below its root,
 cifar-10-batches-py/, which it also downloads. "jpeg75": copies compressed as JPEG with quality 75,
@@ -29,7 +29,7 @@ JPEG = "3dd6fc7269584128afcf0543ff84bc32c5ce013b2289b974e013e31a2080c84a"
 
 @settings
 class Cifar10(Source):
-    """Photographs, 50,000 to learn from and 10,000 to explain; x in [0, 1], an absent pixel has the mean colour."""
+    """Photographs, 50,000 and 10,000; x in [0, 1], an absent pixel has the mean colour."""
 
     offers: ClassVar[frozenset[Need]] = frozenset({Need.IMAGE})
 
@@ -52,11 +52,11 @@ class Cifar10(Source):
                 too few samples.
         """
         raw = self._original() if self.images == "original" else self._jpeg()
-        mean = torch.from_numpy(raw.train[0].mean((0, 2, 3)) / 255).float()
+        images, _ = raw.train
+        mean = torch.from_numpy(images.mean((0, 2, 3)) / 255).float()
+        baseline = mean[:, None, None].expand(3, 32, 32).clone()
         name = "cifar10" if self.images == "original" else "cifar10_jpeg75"
-        return archives.dataset(
-            name, raw, CLASSES, mean[:, None, None].expand(3, 32, 32).clone(), self._choice
-        )
+        return archives.dataset(name, raw, CLASSES, baseline, self._choice)
 
     @property
     def _choice(self) -> archives.Choice:
@@ -66,38 +66,33 @@ class Cifar10(Source):
         """Return the publisher's images; torchvision checks their digests."""
         from torchvision.datasets import CIFAR10
 
-        place = archives.find(
-            "CIFAR-10",
-            self.root,
-            ["cifar-10-batches-py"],
-            BATCHES,
-            _fetch if self.download else None,
-        )
+        fetch = _fetch if self.download else None
+        place = archives.find("CIFAR-10", self.root, ["cifar-10-batches-py"], BATCHES, fetch)
         try:
-            parts = [CIFAR10(str(place.parent), train=train) for train in (True, False)]
+            train = CIFAR10(str(place.parent), train=True)
+            test = CIFAR10(str(place.parent), train=False)
         except RuntimeError as error:
             raise ValueError(
                 f"{place} is damaged: {error}. Delete it, so that it is fetched again."
             ) from error
         return archives.Raw(
-            *((part.data.transpose(0, 3, 1, 2), np.array(part.targets)) for part in parts)
+            train=(train.data.transpose(0, 3, 1, 2), np.array(train.targets)),
+            test=(test.data.transpose(0, 3, 1, 2), np.array(test.targets)),
         )
 
     def _jpeg(self) -> archives.Raw:
         """Return the compressed copies, decoded."""
         place = archives.find("CIFAR-10 (JPEG)", self.root, ["cifar10-jpeg"], PARTS, None)
         columns = [_columns(place / part) for part in PARTS]
-        found = splits.digest(
-            array
-            for labels, files in columns
-            for array in (labels, np.frombuffer(b"".join(files), np.uint8))
-        )
-        splits.check_digest(f"CIFAR-10 (JPEG) in {place}", found, JPEG)
-        first, second, test = (
-            (np.stack([_decoded(file) for file in files]), labels) for labels, files in columns
-        )
-        images, labels = (np.concatenate([first[part], second[part]]) for part in (0, 1))
-        return archives.Raw((images, labels), test)
+
+        arrays: list[NDArray] = []
+        for labels, files in columns:
+            arrays += [labels, np.frombuffer(b"".join(files), np.uint8)]
+        splits.check_digest(f"CIFAR-10 (JPEG) in {place}", splits.digest(arrays), JPEG)
+
+        first, second, test = [(_decode_all(files), labels) for labels, files in columns]
+        train = (np.concatenate([first[0], second[0]]), np.concatenate([first[1], second[1]]))
+        return archives.Raw(train, test)
 
 
 def _columns(path: Path) -> tuple[NDArray[np.int64], list[bytes]]:
@@ -112,11 +107,15 @@ def _columns(path: Path) -> tuple[NDArray[np.int64], list[bytes]]:
     return table["label"].to_numpy().astype(np.int64), table["jpeg"].to_pylist()
 
 
-def _decoded(file: bytes) -> NDArray[np.uint8]:
-    """Return an image as [channel, height, width]."""
+def _decode_all(files: list[bytes]) -> NDArray[np.uint8]:
+    """Return images as [n, channel, height, width]."""
     from PIL import Image
 
-    return np.asarray(Image.open(io.BytesIO(file)).convert("RGB")).transpose(2, 0, 1)
+    images = []
+    for file in files:
+        image = Image.open(io.BytesIO(file)).convert("RGB")
+        images.append(np.asarray(image).transpose(2, 0, 1))
+    return np.stack(images)
 
 
 def _fetch(root: Path) -> None:

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: 70,000 pictures of clothes, 28 x 28 grey levels (xiao2017fashion), with the publishers' split.
+"""Fashion-MNIST: 70,000 pictures of clothes, 28 x 28 grey levels (xiao2017fashion).
 
 The files are those that torchvision's FashionMNIST keeps below its root, or the same four files in
 the root itself, as Debian's package dataset-fashion-mnist has them. Missing ones are downloaded by
@@ -32,7 +32,7 @@ CLASSES = (
 
 @settings
 class FashionMnist(Source):
-    """Pictures of clothes, 60,000 to learn from and 10,000 to explain; x in [0, 1], an absent pixel is black."""
+    """Pictures of clothes, 60,000 and 10,000; x in [0, 1], an absent pixel is black."""
 
     offers: ClassVar[frozenset[Need]] = frozenset({Need.IMAGE})
 
@@ -48,7 +48,7 @@ class FashionMnist(Source):
         archives.check(self._choice)
 
     def load(self) -> Dataset:
-        """Return the pictures; ids count the training rows, then the test rows, then shifted copies.
+        """Return the pictures; ids count the training rows, then test rows, then shifted copies.
 
         Raises:
             ValueError: the files are missing and cannot be fetched, or are damaged, or there are

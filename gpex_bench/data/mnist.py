@@ -1,4 +1,4 @@
-"""MNIST: 70,000 handwritten digits, 28 x 28 grey levels (lecun1998gradient), with the publisher's split.
+"""MNIST: 70,000 handwritten digits, 28 x 28 grey levels (lecun1998gradient); published split.
 
 The files are those that torchvision's MNIST keeps below its root: MNIST/raw/train-images-idx3-ubyte
 and three others, compressed or not. Missing ones are downloaded by torchvision.
@@ -26,7 +26,7 @@ FILES = (
 
 @settings
 class Mnist(Source):
-    """Handwritten digits, 60,000 to learn from and 10,000 to explain; x in [0, 1], an absent pixel is black."""
+    """Handwritten digits, 60,000 and 10,000; x in [0, 1], an absent pixel is black."""
 
     offers: ClassVar[frozenset[Need]] = frozenset({Need.IMAGE})
 
@@ -44,7 +44,7 @@ class Mnist(Source):
         archives.check(self._choice)
 
     def load(self) -> Dataset:
-        """Return the digits; ids count the 60,000 training rows, then the test rows, then shifted copies.
+        """Return the digits; ids count the training rows, then test rows, then shifted copies.
 
         Raises:
             ValueError: the files are missing and cannot be fetched, or are damaged, or there are

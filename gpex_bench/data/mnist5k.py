@@ -21,7 +21,7 @@ RAW = "20fc3441c26a8d31749adbce750a9d85c0dfc1f806b8d71364d87df8b20e7d0c"
 
 @settings
 class Mnist5k(Source):
-    """Handwritten digits, 4,000 to learn from and 1,000 to explain; x in [0, 1], an absent pixel is black."""
+    """Handwritten digits, 4,000 and 1,000; x in [0, 1], an absent pixel is black."""
 
     offers: ClassVar[frozenset[Need]] = frozenset({Need.IMAGE})
 

@@ -1,21 +1,18 @@
-"""Generated images whose class is decided by a planted shape, so that the true evidence of each image is known.
+"""Generated images whose class is decided by a planted shape: the true evidence is known.
 
 An image shows one part (a shape of eight kinds), one distractor (of four other kinds) and, with
 probability `shortcut`, a small patch in the top left corner, on a textured grey background:
 
 - The class is `part % n_classes`; nothing else decides it. With four classes each class has two
-  parts that look
-  different, so that the training images with the same part are what supports a prediction: the part
-      is the group.
+  parts that look different, so that the training images with the same part are what supports a
+  prediction: the part is the group.
 - Size, place and colour of both objects, the distractor's kind and the background come from random
-  streams of their
-  own, drawn without looking at the class: they are independent of it. The objects keep at least two
-      pixels of
-  background between their boxes, and clear of the corner of the patch.
-- The colour of the patch tells the class. It is all that changes with `shortcut`: with the same
-  seed the images are
-  otherwise the same bits. The mask never includes it, even if a network learns it: the mask is the
-  intended evidence.
+  streams of their own, drawn without looking at the class: they are independent of it. The objects
+  keep at least two pixels of background between their boxes, and clear of the corner of the patch.
+- The colour of the patch gives the class away. It is all that changes with `shortcut`: with the
+  same
+  seed the images are otherwise the same bits. The mask never includes it, even if a network learns
+  it: the mask is the intended evidence.
 - The mask is the part and its outline: the part's pixels and their eight neighbours, in all
   channels.
 
@@ -35,58 +32,55 @@ from jaxtyping import UInt8
 
 from gpex_bench.data.files import splits
 from gpex_bench.data.painted import glyphs, scenes
-from gpex_bench.types import Dataset, Need, Source, Split, Truth, settings
+from gpex_bench.types import Dataset, Need, Source, Split, Truth, demands, settings
 
 
 @settings
 class Shapes(Source):
-    """Coloured shapes on textured grey, 32 x 32 RGB in [0, 1]; an absent pixel has the background's mean."""
+    """Coloured shapes on textured grey, 32 x 32 RGB in [0, 1].
+
+    An absent pixel has the background's mean.
+    """
 
     offers: ClassVar[frozenset[Need]] = frozenset({Need.IMAGE, Need.TRUTH})
 
     n_train: int = 4000
     n_test: int = 1000
-    n_classes: int = 4  # 2, 4 or 8: the eight parts are dealt out to the classes
+    n_classes: int = 4  # 2, 4 or 8: the eight parts are split among the classes
     shortcut: float = 0.0  # probability that a corner patch gives the class away, in both splits
     noise: int = 12  # largest change of a pixel, in grey levels of 255
     seed: int = 1  # 0 was used while settings were chosen; its test images were seen
 
     def __post_init__(self) -> None:
-        n_parts = len(glyphs.PARTS)
-        for name, n in (("n_train", self.n_train), ("n_test", self.n_test)):
-            if n < n_parts:
-                raise ValueError(
-                    f"{name} must be at least {n_parts}, one image of each part, got {n}."
-                )
-        if self.n_classes not in (2, 4, 8):
-            raise ValueError(
-                f"n_classes must be 2, 4 or 8, so that each has equally many parts, got {self.n_classes}."
-            )
-        if not 0 <= self.shortcut <= 1:
-            raise ValueError(
-                f"shortcut is a probability and must be in [0, 1], got {self.shortcut}."
-            )
+        # one image of each part
+        demands.at_least(self, len(glyphs.PARTS), "n_train", "n_test")
+        demands.one_of(self, n_classes=(2, 4, 8))  # each has equally many parts
+        demands.share(self, "shortcut")
         if not 0 <= self.noise <= 40:
             raise ValueError(f"noise must be in [0, 40] grey levels, got {self.noise}.")
         splits.check_seed(self.seed)
 
     def load(self) -> Dataset:
-        """Return the images; ids count the test images first, so that they do not change with `n_train`."""
+        """Return the images.
+
+        Ids count the test images first, so that they do not change with `n_train`.
+        """
         test = self.draw("test")
         train = self.draw("train")
-        mask = scenes.dilate(scenes.cover(test, 0))[:, None].repeat(3, axis=1)
-        names = [
+        mask = scenes.dilate(scenes.cover(test, 0))
+        classes = [
             " or ".join(glyphs.NAMES[label :: self.n_classes]) for label in range(self.n_classes)
         ]
+        grey = np.full((3, scenes.SIDE, scenes.SIDE), scenes.GREY, dtype=np.uint8)
         return Dataset(
             name="shapes",
             train=self._split(train, self.n_test),
             test=self._split(test, 0),
-            classes=tuple(names),
+            classes=tuple(classes),
             features=(),
-            baseline=_unit(np.full((3, scenes.SIDE, scenes.SIDE), scenes.GREY, dtype=np.uint8)),
+            baseline=_unit(grey),
             truth=Truth(
-                mask=torch.from_numpy(mask),
+                mask=torch.from_numpy(mask[:, None].repeat(3, axis=1)),
                 train_group=torch.from_numpy(train.part),
                 test_group=torch.from_numpy(test.part),
             ),
@@ -94,10 +88,12 @@ class Shapes(Source):
 
     def draw(self, split: str) -> scenes.Scenes:
         """Return what the images of the "train" or "test" split hold."""
-        number, n = {"test": (0, self.n_test), "train": (1, self.n_train)}[split]
+        number = {"test": 0, "train": 1}[split]
+        n = {"test": self.n_test, "train": self.n_train}[split]
         return scenes.draw(n, self.noise, self.shortcut, (self.seed, number))
 
     def _split(self, held: scenes.Scenes, first: int) -> Split:
+        """Return the painted images; the first one has the id `first`."""
         label = held.part % self.n_classes
         return Split(
             x=_unit(scenes.paint(held, label)),

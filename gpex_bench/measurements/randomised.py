@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gpex_bench.measurements.maps import explained_again
 from gpex_bench.measurements.noisy import Noisy
-from gpex_bench.models.altered.random_weights import cascade, drawn_anew, n_layers
+from gpex_bench.models.altered.random_weights import cascade, redraw, n_layers
 from gpex_bench.types import Case, Measurement, Metric, settings, value
 from gpex_bench.types.draws import uniform
 
@@ -105,7 +105,7 @@ class NoisyRandomised(Measurement):
 
     def measure(self, case: Case) -> OtherMaps:
         """Return the maps; raises ValueError for another kind of explanation."""
-        model = drawn_anew(case.task.model, case.task.seed)
+        model = redraw(case.task.model, case.task.seed)
         near = self.noise().neighbours(case.task.seed, case.query)
         return OtherMaps(
             values=torch.stack([explained_again(case, x=x, model=model) for x in near], 1)

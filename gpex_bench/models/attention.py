@@ -1,4 +1,4 @@
-"""A classifier of two branches, one of which says where the other looks (akbarnejad2023gpex, section 4 and code).
+"""A classifier of two branches: one weights the other's places (akbarnejad2023gpex, section 4).
 
 Attention branch: trunk -> 1x1 convolutions -> one logit per place -> sigmoid, clamped to [0.1,
 0.9], over its sum. Feature branch: trunk -> features, averaged over places with these weights -> a
@@ -16,16 +16,15 @@ rule of LRP says how relevance is split between the factors, and without one it 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar, Literal
 
 from gpex_bench.models.training import loop
-from gpex_bench.types import Architecture, Dataset, Model, Need, settings
+from gpex_bench.types import Dataset, Model, Need, demands, settings
 
 
 @settings
 class AttentionTraining(loop.Training):
-    """How it is trained; how the values were chosen stands in docs/decisions.md."""
+    """How it is trained; docs/decisions.md has how the values were chosen."""
 
     epochs: int = 15
     batch_size: int = 32
@@ -34,7 +33,7 @@ class AttentionTraining(loop.Training):
 
 
 @settings
-class Attention(Architecture):
+class Attention(loop.TrainedArchitecture):
     """Two convolutional branches: features, and the attention that weights them."""
 
     offers: ClassVar[frozenset[Need]] = frozenset({Need.GRADIENT})
@@ -50,25 +49,27 @@ class Attention(Architecture):
     training: AttentionTraining = AttentionTraining()
 
     def __post_init__(self) -> None:
-        loop.check_positive(width=self.width, squeeze=self.squeeze, wide=self.wide)
+        demands.at_least(self, 1, "width", "squeeze", "wide")
 
     def build(self, data: Dataset) -> Model:
         """Return an untrained network; ValueError if the dataset does not hold images."""
         from gpex_bench.models.blocks.two_branches import AttentionModel, plain_trunk
 
         loop.check_takes(self, data)
-        n_channels, factor, trunk = data.train.x.shape[1], 4, plain_trunk
+        trunk = plain_trunk
+        factor = 4  # channels of the last map, in widths
         if self.trunk == "resnet":
-            from gpex_bench.models.blocks.residual import drawn_resnet_trunk
+            from gpex_bench.models.blocks.residual import initialised_resnet_trunk
 
-            factor, trunk = 8, drawn_resnet_trunk
-        branches = (trunk(n_channels, self.width), trunk(n_channels, self.width))
+            trunk = initialised_resnet_trunk
+            factor = 8
+
+        n_channels = data.train.x.shape[1]
         return AttentionModel(
-            *branches, (factor * self.width, self.squeeze, self.wide), len(data.classes)
-        )
-
-    def train(self, data: Dataset, seed: int, progress: Callable[[str], None]) -> Model:
-        """Return the trained network in eval mode; its parameters require no gradients."""
-        return loop.fit(
-            loop.initialise(self.build, data, seed), data, self.training, seed, progress
+            trunk(n_channels, self.width),
+            trunk(n_channels, self.width),
+            channels=factor * self.width,
+            squeeze=self.squeeze,
+            wide=self.wide,
+            n_heads=len(data.classes),
         )

@@ -1,4 +1,6 @@
-"""A BagNet-like network for small images (brendel2019approximating): logits are means of evidence from small patches.
+"""A BagNet-like network for small images (brendel2019approximating).
+
+Its logits are means of evidence from small patches.
 
 Reconstruction for 28 to 32 pixels: plain convolutions in place of a ResNet-50, most of them of one
 pixel, so that a place of the last map sees a patch of 9 or 17 pixels. There is no layer after the
@@ -8,14 +10,13 @@ the mean over places of what the head says of each.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
 from torch import nn
 
-from gpex_bench.models.blocks.pooled import PooledModel, normed
+from gpex_bench.models.blocks.pooled import PooledModel, conv_norm_relu
 from gpex_bench.models.training import loop
-from gpex_bench.types import Architecture, Dataset, Model, Need, settings
+from gpex_bench.types import Dataset, Model, Need, demands, settings
 
 # kernel, stride and maps (in widths) of each convolution, by the side of the patch
 LAYERS = {
@@ -25,16 +26,7 @@ LAYERS = {
 
 
 @settings
-class BagnetTraining(loop.Training):
-    """How it is trained."""
-
-    epochs: int = 14
-    shift: int = 2
-    occluded: float = 0.5
-
-
-@settings
-class Bagnet(Architecture):
+class Bagnet(loop.TrainedArchitecture):
     """Mean evidence of patches of a given size."""
 
     takes: ClassVar[frozenset[Need]] = frozenset({Need.IMAGE})
@@ -42,14 +34,11 @@ class Bagnet(Architecture):
     patch: int = 9  # side of what a place of the last map sees, in pixels: 9 or 17
     width: int = 16  # channels of the first convolutions; the last have four times as many
     wide: int = 256  # units of the wide layer
-    training: BagnetTraining = BagnetTraining()
+    training: loop.ZooTraining = loop.ZooTraining()
 
     def __post_init__(self) -> None:
-        loop.check_positive(width=self.width, wide=self.wide)
-        if self.patch not in LAYERS:
-            raise ValueError(
-                f"patch must be one of {', '.join(map(str, LAYERS))} pixels, got {self.patch}."
-            )
+        demands.at_least(self, 1, "width", "wide")
+        demands.one_of(self, patch=tuple(LAYERS))
 
     def build(self, data: Dataset) -> Model:
         """Return an untrained network; ValueError if the dataset does not hold images."""
@@ -57,13 +46,10 @@ class Bagnet(Architecture):
         layers: list[nn.Module] = []
         n_in = data.train.x.shape[1]
         for kernel, stride, widths in LAYERS[self.patch]:
-            layers += normed(n_in, widths * self.width, kernel, stride)
-            n_in = widths * self.width
+            n_out = widths * self.width
+            layers += conv_norm_relu(n_in, n_out, kernel, stride)
+            n_in = n_out
         layers += [nn.Conv2d(n_in, self.wide, 1), nn.ReLU()]
-        return PooledModel(nn.Sequential(*layers), nn.Identity(), (self.wide, len(data.classes)))
 
-    def train(self, data: Dataset, seed: int, progress: Callable[[str], None]) -> Model:
-        """Return the trained network in eval mode; its parameters require no gradients."""
-        return loop.fit(
-            loop.initialise(self.build, data, seed), data, self.training, seed, progress
-        )
+        trunk = nn.Sequential(*layers)
+        return PooledModel(trunk, nn.Identity(), self.wide, len(data.classes))

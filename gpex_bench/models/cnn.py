@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from gpex_bench.models.training import loop
-from gpex_bench.types import Architecture, Dataset, Model, Need, settings
+from gpex_bench.types import Dataset, Model, Need, demands, settings
 
 POOLED = 3  # height and width of the feature map that the wide layer sees
 
 
 class CnnModel(Model):
-    """An image -> `trunk` (convolutions) -> feature map -> `pool` -> `neck` (wide layer) -> `head`."""
+    """An image -> `trunk` (convolutions) -> map -> `pool` -> `neck` (wide layer) -> `head`."""
 
     def __init__(self, n_channels: int, width: int, wide: int, n_heads: int) -> None:
         super().__init__()
@@ -36,7 +35,7 @@ class CnnModel(Model):
     def features(
         self, x: Float[Tensor, "batch channel height width"]
     ) -> Float[Tensor, "batch map row column"]:
-        """Return the last feature map, before pooling: a quarter of the image's height and width."""
+        """Return the last feature map: a quarter of the image's height and width."""
         return self.trunk(x)
 
     def embed(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch wide"]:
@@ -46,7 +45,7 @@ class CnnModel(Model):
 
 @settings
 class CnnTraining(loop.Training):
-    """How it is trained; how the values were chosen stands in docs/decisions.md."""
+    """How it is trained; docs/decisions.md has how the values were chosen."""
 
     epochs: int = 30
     batch_size: int = 32
@@ -55,7 +54,7 @@ class CnnTraining(loop.Training):
 
 
 @settings
-class Cnn(Architecture):
+class Cnn(loop.TrainedArchitecture):
     """Three convolutions and one wide layer."""
 
     takes: ClassVar[frozenset[Need]] = frozenset({Need.IMAGE})
@@ -65,15 +64,9 @@ class Cnn(Architecture):
     training: CnnTraining = CnnTraining()
 
     def __post_init__(self) -> None:
-        loop.check_positive(width=self.width, wide=self.wide)
+        demands.at_least(self, 1, "width", "wide")
 
     def build(self, data: Dataset) -> Model:
         """Return an untrained network; ValueError if the dataset does not hold images."""
         loop.check_takes(self, data)
         return CnnModel(data.train.x.shape[1], self.width, self.wide, len(data.classes))
-
-    def train(self, data: Dataset, seed: int, progress: Callable[[str], None]) -> Model:
-        """Return the trained network in eval mode; its parameters require no gradients."""
-        return loop.fit(
-            loop.initialise(self.build, data, seed), data, self.training, seed, progress
-        )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from gpex_bench.models.training import loop
-from gpex_bench.types import Architecture, Dataset, Model, Need, settings
+from gpex_bench.types import Dataset, Model, Need, demands, settings
 
 
 class MlpModel(Model):
@@ -27,7 +26,7 @@ class MlpModel(Model):
 
 @settings
 class MlpTraining(loop.Training):
-    """How it is trained; how the values were chosen stands in docs/decisions.md."""
+    """How it is trained; docs/decisions.md has how the values were chosen."""
 
     epochs: int = 20
     learning_rate: float = 1e-3
@@ -36,7 +35,7 @@ class MlpTraining(loop.Training):
 
 
 @settings
-class Mlp(Architecture):
+class Mlp(loop.TrainedArchitecture):
     """One wide hidden layer."""
 
     takes: ClassVar[frozenset[Need]] = frozenset({Need.TABLE})
@@ -45,15 +44,9 @@ class Mlp(Architecture):
     training: MlpTraining = MlpTraining()
 
     def __post_init__(self) -> None:
-        loop.check_positive(wide=self.wide)
+        demands.at_least(self, 1, "wide")
 
     def build(self, data: Dataset) -> Model:
         """Return an untrained network; ValueError if the dataset is not a table."""
         loop.check_takes(self, data)
         return MlpModel(data.train.x.shape[1], self.wide, len(data.classes))
-
-    def train(self, data: Dataset, seed: int, progress: Callable[[str], None]) -> Model:
-        """Return the trained network in eval mode; its parameters require no gradients."""
-        return loop.fit(
-            loop.initialise(self.build, data, seed), data, self.training, seed, progress
-        )

@@ -1,4 +1,4 @@
-"""A thin ResNet-18 for small images (he2016deep): torchvision's topology with a width of choice and one wide layer.
+"""A thin ResNet-18 for small images (he2016deep): torchvision's topology and one wide layer.
 
 Reconstruction: as usual for images of 32 pixels, the stem is a 3 x 3 convolution without
 max-pooling. Blocks are torchvision's; what differs is that each activation is a module of its own
@@ -9,34 +9,24 @@ canonisers find the convolution of each batch norm.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
 from gpex_bench.models.training import loop
-from gpex_bench.types import Architecture, Dataset, Model, Need, settings
+from gpex_bench.types import Dataset, Model, Need, demands, settings
 
 
 @settings
-class ResnetTraining(loop.Training):
-    """How it is trained."""
-
-    epochs: int = 14
-    shift: int = 2
-    occluded: float = 0.5
-
-
-@settings
-class Resnet(Architecture):
+class Resnet(loop.TrainedArchitecture):
     """ResNet-18 of a given width."""
 
     takes: ClassVar[frozenset[Need]] = frozenset({Need.IMAGE})
 
     width: int = 8  # channels of the first stage; each later stage has twice as many
     wide: int = 1024  # units of the wide layer
-    training: ResnetTraining = ResnetTraining()
+    training: loop.ZooTraining = loop.ZooTraining()
 
     def __post_init__(self) -> None:
-        loop.check_positive(width=self.width, wide=self.wide)
+        demands.at_least(self, 1, "width", "wide")
 
     def build(self, data: Dataset) -> Model:
         """Return an untrained network; ValueError if the dataset does not hold images."""
@@ -44,9 +34,3 @@ class Resnet(Architecture):
 
         loop.check_takes(self, data)
         return ResnetModel(data.train.x.shape[1], self.width, self.wide, len(data.classes))
-
-    def train(self, data: Dataset, seed: int, progress: Callable[[str], None]) -> Model:
-        """Return the trained network in eval mode; its parameters require no gradients."""
-        return loop.fit(
-            loop.initialise(self.build, data, seed), data, self.training, seed, progress
-        )

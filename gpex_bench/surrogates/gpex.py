@@ -1,4 +1,4 @@
-"""GPEX as good as we can make it: processes on a kernel network that starts from the explained network's trunk.
+"""GPEX as good as we can make it; its kernel network starts from the explained network's trunk.
 
 Each default was chosen on held-out training samples; `docs/gpex.md` says why. `gpex_paper` is the
 preset of the paper.

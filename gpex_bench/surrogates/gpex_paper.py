@@ -1,4 +1,4 @@
-"""GPEX as in the paper (Akbarnejad, Bigras and Ray 2023), with the faults of its released code repaired.
+"""GPEX as in the paper (Akbarnejad et al. 2023), with the faults of its released code repaired.
 
 Faithful: norm 0.1 and leaky ReLU, noise 1 in the units of the raw outputs, squared error over the
 clamped and detached latent variance, stored rows, mixed inputs with noise, a kernel network trained

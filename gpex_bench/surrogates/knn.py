@@ -1,4 +1,4 @@
-"""The nearest neighbours in the network's embedding: the simplest stand-in that names training samples.
+"""Nearest neighbours in the network's embedding: the simplest surrogate with training samples.
 
 A prediction is the weighted mean of the network's outputs at the k nearest training samples
 (cover1967nearest; weights 1/distance as in scikit-learn). Its variance is that of one more such
@@ -85,7 +85,7 @@ class KnnSurrogate(Surrogate):
     def contribution(
         self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
     ) -> Float[Tensor, "batch n_train"]:
-        """Return w_m (y_m - offset), 0 for all but the neighbours; with `offset` it sums to the mean."""
+        """Return w_m (y_m - offset), 0 for all but the neighbours; sums to mean - offset."""
         index, weight = self._nearest(x)
         y = self.outputs.double()[index, target[:, None]]
         shares = weight * (y - self.offset(target).double()[:, None])

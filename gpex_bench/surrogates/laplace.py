@@ -1,4 +1,4 @@
-"""Last-layer Laplace: the network itself, with the uncertainty that its training labels leave in the last layer.
+"""Last-layer Laplace: the network itself, with the uncertainty of its last layer.
 
 The weights of the last layer get a Gaussian around their trained values with the precision H + tau
 I, where H is the generalised Gauss-Newton matrix of the cross-entropy on the training samples and
@@ -88,7 +88,7 @@ class LaplaceSurrogate(Surrogate):
 
 @settings
 class Laplace(Recipe):
-    """Laplace's approximation of the last layer (laplace-torch): variances around the network's own logits."""
+    """Laplace's approximation of the last layer (laplace-torch): variances of the logits."""
 
     takes_explained: ClassVar[frozenset[str]] = frozenset({"logits"})
     exact: ClassVar[bool] = True
@@ -163,7 +163,7 @@ class Laplace(Recipe):
 
 
 def _diagonal_state(hessian: Tensor, head: nn.Linear, tau: Tensor) -> dict[str, Tensor]:
-    """Return the posterior for a diagonal H: variances 1 / (H + tau), in the basis of the weights."""
+    """Return the posterior for a diagonal H: variances 1 / (H + tau) of the weights."""
     variance = (hessian.detach().double() + tau).reciprocal()
     weights, bias = variance.split([head.weight.numel(), head.bias.numel()])
     eye = torch.eye(len(bias), dtype=torch.float64)
@@ -191,7 +191,7 @@ def _kronecker_state(hessian: Any, tau: Tensor) -> dict[str, Tensor]:
 
 
 def _check_classes(model: Model, data: Dataset) -> None:
-    """Raise ValueError unless the explained outputs are the class scores, from a last layer with a bias."""
+    """Raise ValueError unless the explained outputs are class scores of a layer with a bias."""
     x = data.train.x[:2]
     with torch.no_grad():
         explained, logits = model.explained(x), model(x)

@@ -1,4 +1,4 @@
-"""The last layer as a Gaussian process: a linear kernel on the features that the network's outputs are affine in.
+"""The last layer as a Gaussian process: a linear kernel on the features that it reads.
 
 The network *is* linear there, so this process reproduces it up to the noise floor: the baseline
 that a trained kernel has to justify itself against, by better or differently grounded explanations
@@ -24,7 +24,7 @@ from gpex_bench.types.passes import in_chunks
 
 
 class Affine(FeatureMap):
-    """The embedding over its root mean square norm on the training samples, and a constant 1 for the bias."""
+    """The embedding over its root mean square norm in training, and a constant 1 for the bias."""
 
     size: Tensor  # [group], root mean square norm
 
@@ -41,7 +41,7 @@ class Affine(FeatureMap):
 
 @settings
 class LastLayer(Recipe):
-    """A Gaussian process with a linear kernel on the network's own embedding; exact by construction."""
+    """A Gaussian process with a linear kernel on the network's embedding; exact by construction."""
 
     exact: ClassVar[bool] = True
 

@@ -1,4 +1,4 @@
-"""The empirical neural tangent kernel: which training samples move the same weights as the query does?
+"""The empirical neural tangent kernel: which training samples move the same weights as a query?
 
 k(x, x') = <g(x), g(x')> with g the gradient of an output by all weights of the trained network
 (jacot2018neural), here projected to `dim` numbers as TRAK does it (park2023trak; `tangent` says

@@ -1,4 +1,4 @@
-"""A sparse variational Gaussian process with a deep kernel (gpytorch): the usual scalable alternative to GPEX.
+"""A sparse variational Gaussian process with a deep kernel: the usual alternative to GPEX.
 
 Features of the network are projected to `dim` numbers by a learned matrix (wilson2016deep); on them
 lives a process per head with an RBF kernel and `n_inducing` learned inducing points
@@ -61,7 +61,7 @@ class DeepFeatures(nn.Module):
         return (u.double() - self.centre) @ self.projection
 
     def start(self, u: Float64[Tensor, "n width"]) -> Float64[Tensor, "n dim"]:
-        """Start from the principal directions, in units of the first's spread; return the features."""
+        """Start from the principal directions, in units of the first's spread; return features."""
         self.centre.copy_(u.mean(0))
         _, spread, directions = torch.linalg.svd(u - self.centre, full_matrices=False)
         dim = min(self.projection.shape[1], len(directions))
@@ -101,7 +101,7 @@ class SvgpSurrogate(Surrogate):
     def similarity(
         self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
     ) -> Float[Tensor, "batch n_train"]:
-        """Return the prior correlation of the target's process with it at each training sample, in [0, 1]."""
+        """Return the prior correlation of the target at x and each training sample, in [0, 1]."""
         z = self(x)
         length = self.process.kernel.base_kernel.lengthscale[target, 0]
         rate = length.square().reciprocal().expand_as(z)
@@ -117,8 +117,8 @@ class SvgpSurrogate(Surrogate):
     ) -> Float[Tensor, "batch n_train"]:
         """Raise NotImplementedError: the inducing points are no training samples."""
         raise NotImplementedError(
-            "svgp has no contributions of training samples: its inducing points are learned and are "
-            "none of them. Use similarity, or a surrogate that is conditioned on the training "
+            "svgp has no contributions of training samples: its inducing points are learned and "
+            "are none of them. Use similarity, or a surrogate that is conditioned on the training "
             "samples, such as gpex."
         )
 
@@ -129,7 +129,7 @@ class SvgpSurrogate(Surrogate):
 
 @settings
 class Svgp(Recipe):
-    """Sparse variational Gaussian processes with a deep kernel (gpytorch), trained on mixed inputs."""
+    """Sparse variational Gaussian processes with a deep kernel, trained on mixed inputs."""
 
     n_inducing: int = 64  # learned points per process
     dim: int = 20  # numbers that the embedding is projected to
@@ -243,7 +243,7 @@ class Svgp(Recipe):
                 progress(f"step {step}/{self.n_steps}  loss {loss.item():.3f}")
 
     def _optimiser(self, surrogate: SvgpSurrogate) -> torch.optim.Adam:
-        """Return Adam for process and projection, and for the network's copy with a rate of its own."""
+        """Return Adam for process, projection and, with another rate, the network's copy."""
         own = [*surrogate.process.parameters(), surrogate.features.projection]
         groups: list[dict[str, Any]] = [{"params": own, "lr": self.learning_rate}]
         if surrogate.features.copy is not None:

@@ -35,7 +35,9 @@ def asked(task, query, normal):
     """Weights so large that the attention differs between places, and three images."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = AttentionModel(plain_trunk(1, 4), plain_trunk(1, 4), (16, 8, 32), 3)
+        model = AttentionModel(
+            plain_trunk(1, 4), plain_trunk(1, 4), channels=16, squeeze=8, wide=32, n_heads=3
+        )
     for weight in model.requires_grad_(False).parameters():
         weight *= 2
     x = normal(3, 1, 16, 16)

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from gpex_bench.contract import toys
 from gpex_bench.families.wrapper import Wrapper
-from gpex_bench.models.altered.random_weights import drawn_anew
+from gpex_bench.models.altered.random_weights import redraw
 from gpex_bench.plugins.registry import plugins
 from gpex_bench.stages.aggregate import method_records
 from gpex_bench.statistics import informative
@@ -65,7 +65,7 @@ def test_on_random_network_is_the_other_map_of_a_network_drawn_anew(toy, method)
     asked, wanted = toy
     of = method("gradient_x_input")
     explainer = method("on_random_network", of=of)
-    other = dataclasses.replace(asked, model=drawn_anew(asked.model, asked.seed))
+    other = dataclasses.replace(asked, model=redraw(asked.model, asked.seed))
     values = explainer.explain(asked, wanted).values
     assert torch.equal(values, of.explain(other, wanted).values)
     assert not torch.allclose(values, of.explain(asked, wanted).values)

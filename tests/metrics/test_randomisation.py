@@ -17,7 +17,7 @@ from gpex_bench.metrics.mprt_entropy import MPRTEntropy, histogram_entropy
 from gpex_bench.metrics.mprt_full import MPRTFull
 from gpex_bench.metrics.mprt_smooth import MPRTSmooth
 from gpex_bench.metrics.random_logit import RandomLogit
-from gpex_bench.models.altered.random_weights import cascade, drawn_anew, n_layers
+from gpex_bench.models.altered.random_weights import cascade, redraw, n_layers
 from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Case, Query, Task
 from gpex_bench.types.draws import uniform
@@ -50,7 +50,7 @@ def test_the_first_layers_are_drawn_and_nothing_else_moves():
         {name: tensor.clone() for name, tensor in network().state_dict().items()},
     )
     state = torch.get_rng_state()
-    twins = [drawn_anew(model, 3, n_first) for n_first in (1, 2, 3)]
+    twins = [redraw(model, 3, n_first) for n_first in (1, 2, 3)]
     assert torch.equal(torch.get_rng_state(), state)
     assert n_layers(model) == 3
     for name, tensor in model.state_dict().items():
@@ -64,8 +64,8 @@ def test_the_first_layers_are_drawn_and_nothing_else_moves():
         assert twin[1].running_mean.abs().max() == (5 if n_first < 2 else 0)
         assert not twin.training and not any(weight.requires_grad for weight in twin.parameters())
     assert torch.equal(twins[0][0].weight, twins[2][0].weight)  # a cascade: what was drawn stays
-    assert torch.equal(drawn_anew(model, 3)[4].weight, twins[2][4].weight)
-    assert not torch.equal(drawn_anew(model, 4)[0].weight, twins[0][0].weight)
+    assert torch.equal(redraw(model, 3)[4].weight, twins[2][4].weight)
+    assert not torch.equal(redraw(model, 4)[0].weight, twins[0][0].weight)
 
 
 def test_a_cascade_passes_through_the_networks_drawn_at_once_whatever_is_drawn_in_between():
@@ -75,7 +75,7 @@ def test_a_cascade_passes_through_the_networks_drawn_at_once_whatever_is_drawn_i
         assert torch.equal(torch.get_rng_state(), state)
         for found, expected in zip(
             twin.state_dict().values(),
-            drawn_anew(model, 3, n_first).state_dict().values(),
+            redraw(model, 3, n_first).state_dict().values(),
             strict=True,
         ):
             assert torch.equal(found, expected)
@@ -99,9 +99,7 @@ def test_weights_are_drawn_as_torch_draws_them():
     expected = nn.Sequential(
         nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2)
     )
-    for found, weight in zip(
-        drawn_anew(network(), 3).parameters(), expected.parameters(), strict=True
-    ):
+    for found, weight in zip(redraw(network(), 3).parameters(), expected.parameters(), strict=True):
         assert torch.equal(found, weight)
 
 
@@ -111,7 +109,7 @@ def test_a_layer_of_ones_own_gets_its_weights_in_another_order():
             super().__init__()
             self.scale = nn.Parameter(torch.arange(50.0))
 
-    drawn = drawn_anew(Scale(), 0).scale
+    drawn = redraw(Scale(), 0).scale
     assert not torch.equal(drawn, torch.arange(50.0)) and torch.equal(
         drawn.sort().values, torch.arange(50.0)
     )
@@ -122,7 +120,7 @@ def test_refuses_layers_that_are_not_there(n_first):
     with pytest.raises(
         ValueError, match=f"n_first must be between 1 and the network's 3 layers, got {n_first}"
     ):
-        drawn_anew(network(), 0, n_first)
+        redraw(network(), 0, n_first)
 
 
 def maps_of(kind, n_stages):
@@ -192,7 +190,7 @@ def test_smooth_mprt_compares_means_over_the_same_noise():
     metric = MPRTSmooth(n_draws=3, radius=0.2)
     near = metric.measurements()[0].neighbours(task.seed, query)
     means = []
-    for model in (task.model, drawn_anew(task.model, task.seed)):
+    for model in (task.model, redraw(task.model, task.seed)):
         there = Task(model=model, data=task.data, surrogate=None, seed=task.seed)
         maps = [
             METHOD.explain(there, Query(x=x, target=query.target, sample=query.sample)).values

@@ -9,9 +9,9 @@ from scipy import ndimage
 
 from gpex_bench.models.cnn import Cnn, CnnTraining
 from gpex_bench.models.mlp import Mlp, MlpTraining
-from gpex_bench.models.resnet import Resnet, ResnetTraining
+from gpex_bench.models.resnet import Resnet
 from gpex_bench.models.training import loop
-from gpex_bench.models.training.loop import Training
+from gpex_bench.models.training.loop import Training, ZooTraining
 from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Dataset, Model, Split
 
@@ -55,8 +55,8 @@ HARD = {**SHORT, "adversarial": 0.1, "attack_steps": 2}
 SMALL = [
     (Mlp(wide=16, training=MlpTraining(**SHORT)), table()),
     (Cnn(width=2, wide=8, training=CnnTraining(**SHORT)), images()),
-    (Resnet(width=2, wide=8, training=ResnetTraining(**SHORT)), images()),
-    (Resnet(width=2, wide=8, training=ResnetTraining(**HARD)), images()),
+    (Resnet(width=2, wide=8, training=ZooTraining(**SHORT)), images()),
+    (Resnet(width=2, wide=8, training=ZooTraining(**HARD)), images()),
 ]
 each = pytest.mark.parametrize(
     ("architecture", "data"), SMALL, ids=["mlp", "cnn", "resnet", "robust resnet"]
@@ -238,7 +238,7 @@ def test_no_occlusion_by_default():
 @pytest.mark.parametrize("steps", [1, 5])
 def test_an_attack_raises_the_loss_inside_its_ball_and_the_box(steps):
     data = images()
-    model = Resnet(width=2, wide=8, training=ResnetTraining(**SHORT)).train(data, 1, silent)
+    model = Resnet(width=2, wide=8, training=ZooTraining(**SHORT)).train(data, 1, silent)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     x, y, box = data.test.x, data.test.y, loop.data_range(data)
     moved = loop.attack(

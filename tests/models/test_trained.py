@@ -11,8 +11,8 @@ from gpex_bench.data.painted import scenes
 from gpex_bench.data.shapes import Shapes
 from gpex_bench.models.cnn import Cnn, CnnTraining
 from gpex_bench.models.mlp import Mlp
-from gpex_bench.models.resnet import Resnet, ResnetTraining
-from gpex_bench.models.training.loop import accuracy
+from gpex_bench.models.resnet import Resnet
+from gpex_bench.models.training.loop import ZooTraining, accuracy
 
 SOURCE = Shapes(n_test=400)
 
@@ -61,7 +61,7 @@ def test_network_on_shapes_relies_on_the_part_alone():
 @pytest.mark.slow
 def test_network_takes_the_shortcut_where_there_is_one():
     marked = replace(SOURCE, shortcut=1.0).load()
-    model = Resnet(training=ResnetTraining(epochs=4, occluded=0.0)).train(marked, 1, silent)
+    model = Resnet(training=ZooTraining(epochs=4, occluded=0.0)).train(marked, 1, silent)
     assert accuracy(model, marked.test.x, marked.test.y) > 0.95
     corner = torch.zeros(32, 32, dtype=torch.bool)
     corner[: scenes.PATCH, : scenes.PATCH] = True

@@ -8,7 +8,7 @@ from torch import nn
 
 from gpex_bench.contract import calls
 from gpex_bench.contract.checks import example
-from gpex_bench.models.blocks.pooled import Grown
+from gpex_bench.models.blocks.pooled import DenseLayer
 from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Attribution, Dataset, Need, Query, Split, Task
 
@@ -183,7 +183,7 @@ def test_a_bagnets_logits_are_means_of_what_the_head_says_of_places():
 
 def test_a_densenet_hands_every_map_on():
     model = network("densenet")
-    layers = [module for module in model.modules() if isinstance(module, Grown)]
+    layers = [module for module in model.modules() if isinstance(module, DenseLayer)]
     assert len(layers) == 9
     maps = torch.rand(2, layers[0].norm.num_features, 8, 8)
     assert torch.equal(layers[0](maps)[:, :8], maps)

@@ -1,4 +1,4 @@
-"""Image sets that are downloaded: where their files are looked for, how they are read, and how they become a Dataset.
+"""Image sets that are downloaded: how their files are found, read and made a Dataset.
 
 Their publishers fix the train and the test split. Within each the order is random but fixed, so
 that the first rows are a random choice; a sample's id is its row in the publisher's order, the
@@ -56,7 +56,7 @@ class Choice:
 
 
 def folder(root: str) -> Path:
-    """Return the folder that holds the image sets: `root`, else what the environment names, else ./downloads."""
+    """Return the folder of the image sets: `root`, else the environment's, else ./downloads."""
     return Path(root or os.environ.get(VARIABLE) or FALLBACK).expanduser()
 
 
@@ -67,7 +67,7 @@ def find(
     files: Sequence[str],
     fetch: Callable[[Path], object] | None,
 ) -> Path:
-    """Return the folder in which all the files lie (compressed with gzip or not), after fetching them if needed.
+    """Return the folder with all the files (compressed or not), after fetching them if needed.
 
     Args:
         name: of the dataset, for messages.
@@ -80,49 +80,62 @@ def find(
         ValueError: they are not there and could not be fetched; says what to put where.
     """
     top = folder(root)
-
-    def found() -> Path | None:
-        rows = [top / place for place in places]
-        return next(
-            (row for row in rows if all(_file(row, file) is not None for file in files)), None
-        )
+    found = _complete(top, places, files)
+    if found is not None:
+        return found
 
     failure = "download is false"
-    if found() is None and fetch is not None:
+    if fetch is not None:
         try:
             fetch(top)
             failure = "the download left other files"
         except (OSError, RuntimeError) as error:  # URLError is an OSError
-            failure = f"it cannot be downloaded ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
-    here = found()
-    if here is None:
+            reason = " ".join(str(error).split())[:200]
+            failure = f"it cannot be downloaded ({type(error).__name__}: {reason})"
+        found = _complete(top, places, files)
+
+    if found is None:
         raise ValueError(
-            f"{name} is not in {top / places[0]}, and {failure}. Put {', '.join(files)} there (or their .gz), or let "
-            f"`root` or the environment variable {VARIABLE} name the folder that holds {places[0]}."
+            f"{name} is not in {top / places[0]}, and {failure}. Put {', '.join(files)} there (or "
+            f"their .gz), or let `root` or the environment variable {VARIABLE} name the folder "
+            f"that holds {places[0]}."
         )
-    return here
+    return found
+
+
+def _complete(top: Path, places: Sequence[str], files: Sequence[str]) -> Path | None:
+    """Return the first folder with all the files, or None."""
+    for place in places:
+        if all(_file(top / place, name) is not None for name in files):
+            return top / place
+    return None
 
 
 def _file(place: Path, name: str) -> Path | None:
     """Return the file or its compressed form, or None."""
-    return next((path for path in (place / name, place / f"{name}.gz") if path.is_file()), None)
+    for path in (place / name, place / f"{name}.gz"):
+        if path.is_file():
+            return path
+    return None
 
 
 def read_idx(place: Path, name: str, kind: str) -> NDArray[np.uint8]:
-    """Return the bytes of a file in the format of MNIST: "images" [n, height, width] or "labels" [n].
+    """Return the bytes of a file in MNIST's format: "images" [n, height, width] or "labels" [n].
 
     Raises:
         ValueError: the file is cut short, or of another format.
     """
     path = _file(place, name) or place / name
     try:
-        content = (gzip.decompress if path.suffix == ".gz" else bytes)(path.read_bytes())
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
         header = np.frombuffer(content, ">i4", count=4 if kind == "images" else 2)
-        if header[0] != IDX[kind]:
-            raise ValueError(
-                f"its first four bytes are {header[0]:#x}, those of {kind} {IDX[kind]:#x}"
-            )
-        return np.frombuffer(content, np.uint8, offset=header.nbytes).reshape(header[1:])
+        magic = header[0]
+        if magic != IDX[kind]:
+            raise ValueError(f"its first four bytes are {magic:#x}, those of {kind} {IDX[kind]:#x}")
+        numbers = np.frombuffer(content, np.uint8, offset=header.nbytes)
+        return numbers.reshape(header[1:])
     except (OSError, EOFError, ValueError) as error:
         raise ValueError(
             f"{path} is damaged: {error}. Delete it, so that it is fetched again."
@@ -139,17 +152,21 @@ def read_pairs(place: Path, files: Sequence[str]) -> Raw:
     Raises:
         ValueError: a file is damaged, or images and labels are not equally many.
     """
-    arrays = [
-        read_idx(place, name, kind)
-        for name, kind in zip(files, ["images", "labels"] * 2, strict=True)
-    ]
-    for images, labels in (arrays[:2], arrays[2:]):
-        if len(images) != len(labels):
-            raise ValueError(
-                f"{place} is damaged: {len(images)} images, {len(labels)} labels. Delete the folder."
-            )
-    x, y, test_x, test_y = arrays
-    return Raw((x[:, None], y.astype(np.int64)), (test_x[:, None], test_y.astype(np.int64)))
+    train_images, train_labels, test_images, test_labels = files
+    train = _read_pair(place, train_images, train_labels)
+    test = _read_pair(place, test_images, test_labels)
+    return Raw(train, test)
+
+
+def _read_pair(place: Path, images: str, labels: str) -> tuple[NDArray, NDArray]:
+    """Return the images [n, 1, height, width] and labels of a split."""
+    x = read_idx(place, images, "images")
+    y = read_idx(place, labels, "labels")
+    if len(x) != len(y):
+        raise ValueError(
+            f"{place} is damaged: {len(x)} images, {len(y)} labels. Delete the folder."
+        )
+    return x[:, None], y.astype(np.int64)
 
 
 def check(choice: Choice) -> None:
@@ -173,56 +190,78 @@ def dataset(
     Raises:
         ValueError: more samples are wanted than there are.
     """
-    first, n = len(raw.train[1]), len(raw.train[1]) + len(raw.test[1])
-    train = _taken(raw.train, _rows("n_train", choice.n_train, first, (choice.seed, 0)), 0)
-    copies = [
-        _shifted(train, shift, baseline, n * number)
-        for number, shift in enumerate(shifts(choice.copies))
-    ]
+    n_train = len(raw.train[1])
+    n_test = len(raw.test[1])
+
+    rows = _choose("n_train", choice.n_train, n_train, (choice.seed, 0))
+    train = _take(raw.train, rows, 0)
+    copies = []
+    for number, shift in enumerate(shifts(choice.copies)):
+        copies.append(_shift(train, shift, baseline, number * (n_train + n_test)))
+
+    test_rows = _choose("n_test", choice.n_test, n_test, (choice.seed, 1))
     return Dataset(
         name=name,
         train=Split(
-            **{
-                key: torch.cat([getattr(copy, key) for copy in copies])
-                for key in ("x", "y", "sample")
-            }
+            x=torch.cat([copy.x for copy in copies]),
+            y=torch.cat([copy.y for copy in copies]),
+            sample=torch.cat([copy.sample for copy in copies]),
         ),
-        test=_taken(raw.test, _rows("n_test", choice.n_test, n - first, (choice.seed, 1)), first),
+        test=_take(raw.test, test_rows, n_train),
         classes=tuple(classes),
         features=(),
         baseline=baseline,
     )
 
 
-def _rows(name: str, wanted: int | None, n: int, seed: tuple[int, int]) -> NDArray[np.int64]:
+def _choose(name: str, wanted: int | None, n: int, seed: tuple[int, int]) -> NDArray[np.int64]:
     """Return the wanted number of rows in random order."""
     if wanted is not None and wanted > n:
         raise ValueError(f"{name} must be at most {n}, the samples that there are, got {wanted}.")
     return np.random.default_rng(seed).permutation(n)[:wanted]
 
 
-def _taken(pair: tuple[NDArray, NDArray], rows: NDArray[np.int64], first: int) -> Split:
+def _take(pair: tuple[NDArray, NDArray], rows: NDArray[np.int64], first: int) -> Split:
     """Return some rows of a split; `first` is the id of its row 0."""
-    x, y = (torch.from_numpy(array[rows]) for array in pair)
-    return Split(x=x.float().div_(255), y=y, sample=torch.from_numpy(rows) + first)
+    images, labels = pair
+    x = torch.from_numpy(images[rows])
+    return Split(
+        x=x.float().div_(255),
+        y=torch.from_numpy(labels[rows]),
+        sample=torch.from_numpy(rows) + first,
+    )
 
 
 def shifts(n: int) -> list[tuple[int, int]]:
     """Return n shifts (down, right) in pixels: none, then the nearest ones."""
+
+    def distance(shift: tuple[int, int]) -> tuple[int, tuple[int, int]]:
+        down, right = shift
+        return down**2 + right**2, shift
+
     reach = range(-REACH, REACH + 1)
-    return sorted(product(reach, reach), key=lambda shift: (shift[0] ** 2 + shift[1] ** 2, shift))[
-        :n
-    ]
+    return sorted(product(reach, reach), key=distance)[:n]
 
 
-def _shifted(split: Split, shift: tuple[int, int], baseline: Tensor, first: int) -> Split:
-    """Return a split with all images shifted and `first` added to the ids; what comes in is the baseline."""
+def _shift(split: Split, shift: tuple[int, int], baseline: Tensor, first: int) -> Split:
+    """Return a split with all images shifted and `first` added to the ids.
+
+    New pixels are the baseline's.
+    """
     if shift == (0, 0):
         return split
+
     down, right = shift
     height, width = baseline.shape[-2:]
+    to_rows, from_rows = _overlap(height, down)
+    to_columns, from_columns = _overlap(width, right)
     x = baseline.expand_as(split.x).clone()
-    x[..., max(down, 0) : height + min(down, 0), max(right, 0) : width + min(right, 0)] = split.x[
-        ..., max(-down, 0) : height - max(down, 0), max(-right, 0) : width - max(right, 0)
-    ]
+    x[..., to_rows, to_columns] = split.x[..., from_rows, from_columns]
     return Split(x=x, y=split.y, sample=split.sample + first)
+
+
+def _overlap(side: int, shift: int) -> tuple[slice, slice]:
+    """Return where the pixels of a side go that stay inside, and where they come from."""
+    destination = slice(max(shift, 0), side + min(shift, 0))
+    source = slice(max(-shift, 0), side - max(shift, 0))
+    return destination, source

@@ -19,7 +19,7 @@ from gpex_bench.types import Dataset, Split
 
 
 def digest(arrays: Iterable[NDArray]) -> str:
-    """Return the sha256 over type, shape and bytes of arrays; the byte order of the machine does not matter."""
+    """Return the sha256 over type, shape and bytes of arrays, whatever the byte order."""
     total = hashlib.sha256()
     for array in arrays:
         little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
@@ -29,8 +29,10 @@ def digest(arrays: Iterable[NDArray]) -> str:
 
 
 def dataset_digest(data: Dataset) -> str:
-    """Return the sha256 over what a run depends on: ids, labels and inputs of both splits, baseline and truth."""
-    parts = [part for split in (data.train, data.test) for part in (split.sample, split.y, split.x)]
+    """Return the sha256 over all that a run depends on: both splits, baseline and truth."""
+    parts = []
+    for split in (data.train, data.test):
+        parts += [split.sample, split.y, split.x]
     parts.append(data.baseline)
     if data.truth is not None:
         parts += [data.truth.mask, data.truth.train_group, data.truth.test_group]
@@ -38,11 +40,11 @@ def dataset_digest(data: Dataset) -> str:
 
 
 def check_digest(what: str, found: str, expected: str) -> None:
-    """Raise ValueError if the raw data are not those that the splits and the published numbers belong to."""
+    """Raise ValueError if raw data are not those of the splits and the published numbers."""
     if found != expected:
         raise ValueError(
-            f"{what} changed: sha256 {found}, expected {expected}. The installed file is damaged or of another version;"
-            " reinstall the versions in requirements.lock."
+            f"{what} changed: sha256 {found}, expected {expected}. The installed file is damaged "
+            "or of another version; reinstall the versions in requirements.lock."
         )
 
 
@@ -70,11 +72,11 @@ def stratified(
     quota[largest] += 1
     if n_test < 1 or (quota < 1).any() or (quota >= counts).any():
         raise ValueError(
-            f"n_test must leave at least one of the {counts.min()} to {counts.max()} rows of each of the {len(classes)}"
-            f" classes in both splits, got {n_test} of {len(y)} rows."
+            f"n_test must leave at least one of the {counts.min()} to {counts.max()} rows of each "
+            f"of the {len(classes)} classes in both splits, got {n_test} of {len(y)} rows."
         )
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(y))
+
+    order = np.random.default_rng(seed).permutation(len(y))
     rank = np.empty(
         len(y), dtype=int
     )  # how many rows of its own class come before a row in the shuffled order

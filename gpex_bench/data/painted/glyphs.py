@@ -1,5 +1,6 @@
-"""Shapes as inequalities in whole numbers: the pixels at offset (dx, dy) from a centre that a shape of radius r covers.
+"""Shapes as inequalities in whole numbers.
 
+A shape of radius r says which pixels it covers, by their offset (dx, dy) from its centre.
 Offsets point right and down. Whole numbers keep the images the same on every machine. Every shape
 lies within `r` pixels of its centre.
 """
@@ -90,7 +91,10 @@ NAMES = ("square", "disc", "triangle", "cross", "ring", "saltire", "frame", "dia
 def cover(
     kinds: tuple[Glyph, ...], kind: Int[np.ndarray, "n"], dx: Offset, dy: Offset, r: Offset
 ) -> Cover:
-    """Return the pixels of image i that shape `kinds[kind[i]]` covers; offsets and radii are [n, height, width]."""
+    """Return the pixels of each image i that the shape `kinds[kind[i]]` covers.
+
+    Offsets and radii are [n, height, width].
+    """
     covered = np.zeros(np.broadcast_shapes(dx.shape, dy.shape), dtype=bool)
     for number, glyph in enumerate(kinds):
         rows = kind == number

@@ -7,6 +7,7 @@ leaves those of the first images as they are.
 from __future__ import annotations
 
 from enum import IntEnum, auto
+from itertools import product
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
@@ -56,19 +57,24 @@ class Scenes:
 def draw(n: int, noise: int, shortcut: float, entropy: tuple[int, int]) -> Scenes:
     """Return n random scenes; `entropy` is the seed and the number of the split."""
     stream = {name: np.random.default_rng([*entropy, name]) for name in Stream}
-    n_parts, n_blocks = len(glyphs.PARTS), -(-n // len(glyphs.PARTS))
+
+    # each block of eight images has each part once, so that every prefix is balanced
+    n_parts = len(glyphs.PARTS)
+    n_blocks = -(-n // n_parts)
+    order = stream[Stream.PART].random((n_blocks, n_parts)).argsort(axis=1)
+
     radius = stream[Stream.RADIUS].choice(RADII, size=(n, 2))
     sign = stream[Stream.SIGN].choice((-1, 1), size=(n, 2, 3))
     contrast = stream[Stream.CONTRAST].integers(*CONTRAST, size=(n, 2, 3), endpoint=True)
+    pixels = (n, 3, SIDE, SIDE)
     return Scenes(
-        # each block of eight images has each part once, so that every prefix is balanced
-        part=stream[Stream.PART].random((n_blocks, n_parts)).argsort(axis=1).ravel()[:n],
+        part=order.ravel()[:n],
         distractor=stream[Stream.DISTRACTOR].integers(len(glyphs.DISTRACTORS), size=n),
         radius=radius,
         place=_places(stream[Stream.PLACE], radius),
         colour=GREY + sign * contrast,
         ground=GREY + _texture(stream[Stream.TEXTURE], n),
-        noise=stream[Stream.NOISE].integers(-noise, noise, size=(n, 3, SIDE, SIDE), endpoint=True),
+        noise=stream[Stream.NOISE].integers(-noise, noise, size=pixels, endpoint=True),
         has_patch=stream[Stream.SHORTCUT].random(n) < shortcut,
     )
 
@@ -76,46 +82,60 @@ def draw(n: int, noise: int, shortcut: float, entropy: tuple[int, int]) -> Scene
 def _places(
     rng: np.random.Generator, radius: Int[np.ndarray, "n object=2"]
 ) -> Int[np.ndarray, "n object=2 axis=2"]:
-    """Return centres, uniform among the pairs that fit: inside, clear of one another and of the patch's corner."""
+    """Return centres, uniform among the pairs that fit.
+
+    A pair fits if both are inside, clear of one another and of the patch's corner.
+    """
+    n = len(radius)
     reach = radius[:, None, :, None]  # [n, try, object, axis]
-    places = rng.integers(reach + 1, SIDE - reach - 1, size=(len(radius), TRIES, 2, 2))
+    places = rng.integers(reach + 1, SIDE - reach - 1, size=(n, TRIES, 2, 2))
+
     # the last pair always fits: part in the top right corner, distractor in the bottom left one
-    places[:, -1, 0] = np.stack([radius[:, 0] + 1, SIDE - 2 - radius[:, 0]], axis=1)
-    places[:, -1, 1] = np.stack([SIDE - 2 - radius[:, 1], radius[:, 1] + 1], axis=1)
-    is_apart = (
-        abs(places[:, :, 0] - places[:, :, 1]) > radius.sum(axis=1)[:, None, None] + GAP
-    ).any(axis=-1)
+    near = radius + 1
+    far = SIDE - 2 - radius
+    places[:, -1, 0] = np.stack([near[:, 0], far[:, 0]], axis=1)
+    places[:, -1, 1] = np.stack([far[:, 1], near[:, 1]], axis=1)
+
+    distance = abs(places[:, :, 0] - places[:, :, 1])
+    least = radius.sum(axis=1)[:, None, None] + GAP
+    is_apart = (distance > least).any(axis=-1)
     is_clear = (places - reach >= PATCH + GAP).any(axis=-1).all(axis=-1)
     first = (is_apart & is_clear).argmax(axis=1)
-    return places[np.arange(len(radius)), first]
+    return places[np.arange(n), first]
 
 
 def _texture(rng: np.random.Generator, n: int) -> Int[np.ndarray, "n channel=3 height width"]:
     """Return smooth noise: random grey levels on a coarse grid, interpolated in whole numbers."""
     n_knots = SIDE // CELL + 1
     knots = rng.integers(-TEXTURE, TEXTURE, size=(n, 3, n_knots, n_knots), endpoint=True)
-    pixel = np.arange(SIDE)
-    weight = np.maximum(
-        CELL - abs(pixel[:, None] - CELL * np.arange(n_knots)), 0
-    )  # rows sum to CELL
-    return (weight @ knots @ weight.T + CELL**2 // 2) // CELL**2
+
+    pixel = np.arange(SIDE)[:, None]
+    distance = abs(pixel - CELL * np.arange(n_knots))
+    weight = np.maximum(CELL - distance, 0)  # rows sum to CELL
+    smooth = weight @ knots @ weight.T
+    return (smooth + CELL**2 // 2) // CELL**2
 
 
 def cover(scenes: Scenes, thing: int) -> Bool[np.ndarray, "n height width"]:
     """Return the pixels of the part (0) or the distractor (1)."""
-    kinds, kind = ((glyphs.PARTS, scenes.part), (glyphs.DISTRACTORS, scenes.distractor))[thing]
+    kinds = (glyphs.PARTS, glyphs.DISTRACTORS)[thing]
+    kind = (scenes.part, scenes.distractor)[thing]
     row, column = np.indices((SIDE, SIDE))
     place = scenes.place[:, thing, :, None, None]
+    dx = column - place[:, 1]
+    dy = row - place[:, 0]
     radius = np.broadcast_to(scenes.radius[:, thing, None, None], (len(kind), SIDE, SIDE))
-    return glyphs.cover(kinds, kind, column - place[:, 1], row - place[:, 0], radius)
+    return glyphs.cover(kinds, kind, dx, dy, radius)
 
 
 def dilate(pixels: Bool[np.ndarray, "n height width"]) -> Bool[np.ndarray, "n height width"]:
     """Return pixels and their eight neighbours."""
-    n, height, width = pixels.shape
+    _, height, width = pixels.shape
     padded = np.pad(pixels, ((0, 0), (1, 1), (1, 1)))
-    shifts = [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
-    return np.logical_or.reduce(shifts)
+    dilated = np.zeros_like(pixels)
+    for down, right in product(range(3), range(3)):
+        dilated |= padded[:, down : down + height, right : right + width]
+    return dilated
 
 
 def paint(
@@ -125,12 +145,13 @@ def paint(
     image = scenes.ground
     for thing in (0, 1):
         pixels = cover(scenes, thing)[:, None]
-        image = np.where(pixels, scenes.colour[:, thing, :, None, None], image)
+        colour = scenes.colour[:, thing, :, None, None]
+        image = np.where(pixels, colour, image)
+
     patch = np.zeros((SIDE, SIDE), dtype=bool)
     patch[:PATCH, :PATCH] = True
-    image = np.where(
-        patch & scenes.has_patch[:, None, None, None], patch_colour(label)[:, :, None, None], image
-    )
+    is_patch = patch & scenes.has_patch[:, None, None, None]
+    image = np.where(is_patch, patch_colour(label)[:, :, None, None], image)
     return np.clip(image + scenes.noise, 0, 255).astype(np.uint8)
 
 

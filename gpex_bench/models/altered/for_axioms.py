@@ -1,6 +1,6 @@
-"""Networks made of a given one, of which it is known how their maps must relate to its own: what axioms are tried on.
+"""Networks made of a given one, so that an axiom says how their maps must relate to its own.
 
-Each works on copies, and what it adds is what propagation rules know: layers, masks, selections,
+Each works on copies, and adds only what propagation rules know: layers, masks, selections,
 concatenation.
 """
 
@@ -19,24 +19,21 @@ SPLIT = 0.3141
 
 
 class Rewritten(Model):
-    """The same function by other layers: x = SPLIT + relu(x - SPLIT) - relu(SPLIT - x), then the network.
+    """The same function by other layers: x = SPLIT + relu(x - SPLIT) - relu(SPLIT - x), then these.
 
     Two layers with one ReLU between them are added before the first one: 1 x 1 convolutions, or
-        linear layers. Like the
-    networks of sundararajan2017axiomatic, it has other units and the same outputs and gradients.
+    linear layers. Like the networks of sundararajan2017axiomatic, it has other units and the same
+    outputs and gradients.
     """
 
     def __init__(self, network: Model, x: Float[Tensor, "batch *feature"]) -> None:
         super().__init__()
-        n, is_image = x.shape[1], x.ndim == 4
-        split = nn.Conv2d(n, 2 * n, 1) if is_image else nn.Linear(n, 2 * n)
-        join = nn.Conv2d(2 * n, n, 1) if is_image else nn.Linear(2 * n, n)
+        n = x.shape[1]
         one = torch.eye(n)
-        for layer, weight, bias in (
-            (split, torch.cat([one, -one]), torch.tensor([-SPLIT, SPLIT]).repeat_interleave(n)),
-            (join, torch.cat([one, -one], 1), torch.full((n,), SPLIT)),
-        ):
-            layer.weight.data, layer.bias.data = weight.view(layer.weight.shape), bias  # type: ignore[union-attr]
+        thresholds = torch.tensor([-SPLIT, SPLIT]).repeat_interleave(n)
+        is_image = x.ndim == 4
+        split = _layer(torch.cat([one, -one]), thresholds, is_image)
+        join = _layer(torch.cat([one, -one], 1), torch.full((n,), SPLIT), is_image)
         self.identity = nn.Sequential(split, nn.ReLU(), join).requires_grad_(False).to(x)
         self.network = copy.deepcopy(network)
         _expose(self, self.network)
@@ -63,24 +60,24 @@ class Blind(Model):
 
 
 class Mirrored(Model):
-    """The mean of the network's outputs for an input and for its mirror image: symmetric under `mirrored`.
+    """The mean of the network's outputs for an input and its mirror image.
 
-    Two copies, because hooks of propagation rules expect every layer to run once.
+    It is symmetric under `mirrored`. Two copies, because hooks of propagation rules expect every
+    layer to run once.
     """
 
     def __init__(self, network: Model) -> None:
         super().__init__()
-        self.straight, self.other = copy.deepcopy(network), copy.deepcopy(network)
+        self.straight = copy.deepcopy(network)
+        self.other = copy.deepcopy(network)
+
         head = network.head
-        with torch.random.fork_rng(
-            devices=[]
-        ):  # a layer draws its first weights from the global state
-            self.head = nn.Linear(
-                2 * head.in_features, head.out_features, bias=head.bias is not None
-            )
-        self.head.weight = nn.Parameter(
-            torch.cat([head.weight, head.weight], 1).detach() / 2, requires_grad=False
-        )
+        has_bias = head.bias is not None
+        # a layer draws its first weights from the global state
+        with torch.random.fork_rng(devices=[]):
+            self.head = nn.Linear(2 * head.in_features, head.out_features, bias=has_bias)
+        weight = torch.cat([head.weight, head.weight], 1).detach() / 2
+        self.head.weight = nn.Parameter(weight, requires_grad=False)
         if head.bias is not None:
             self.head.bias = nn.Parameter(head.bias.detach().clone(), requires_grad=False)
         self.train(network.training)
@@ -90,20 +87,33 @@ class Mirrored(Model):
         return torch.cat([self.straight.embed(x), self.other.embed(mirrored(x))], 1)
 
 
+def _layer(
+    weight: Float[Tensor, "out in"], bias: Float[Tensor, "out"], is_image: bool
+) -> nn.Module:
+    """Return a linear layer, or a 1 x 1 convolution, with these parameters."""
+    n_out, n_in = weight.shape
+    layer = nn.Conv2d(n_in, n_out, 1) if is_image else nn.Linear(n_in, n_out)
+    layer.weight.data = weight.view(layer.weight.shape)
+    layer.bias.data = bias  # type: ignore[union-attr]
+    return layer
+
+
 def _expose(outer: Model, inner: Model) -> None:
-    """Give a network the parts by which explainers find their way: the head, and the module with the last maps."""
+    """Give a network the parts that explainers look for: the head, and the last feature maps."""
     outer.head = inner.head
-    if isinstance(features := getattr(inner, "features", None), nn.Module):
+    features = getattr(inner, "features", None)
+    if isinstance(features, nn.Module):
         outer.features = features
 
 
 def mirrored(x: Float[Tensor, "*feature"]) -> Float[Tensor, "*feature"]:
     """Return images with left and right exchanged, or columns in reverse order."""
-    return x[..., torch.arange(x.shape[-1] - 1, -1, -1, device=x.device)]
+    order = torch.arange(x.shape[-1] - 1, -1, -1, device=x.device)
+    return x[..., order]
 
 
 def summed(network: Model, step: int) -> Model:
-    """Return the network whose output of each class is the sum of that class's and of the one `step` further."""
+    """Return the network that adds to each class's output that of the class `step` further."""
     twin = copy.deepcopy(network)
     for weight in twin.head.parameters(recurse=False):
         weight.data = weight.data + weight.data.roll(-step, 0)

@@ -18,14 +18,14 @@ class PooledModel(Model):
     """An image -> `trunk` -> feature map -> `pool` -> `neck` (wide layers) -> `head`."""
 
     def __init__(
-        self, trunk: nn.Module, neck: nn.Module, sizes: tuple[int, int], pooled: int = 1
+        self, trunk: nn.Module, neck: nn.Module, width: int, n_heads: int, pooled: int = 1
     ) -> None:
-        """Take trunk and neck, sizes: units of the embedding and heads, and the side of the pooled map."""
+        """Take trunk and neck, units of the embedding, heads, and the side of the pooled map."""
         super().__init__()
         self.trunk = trunk
         self.pool = nn.AdaptiveAvgPool2d(pooled)
         self.neck = neck
-        self.head = nn.Linear(*sizes)
+        self.head = nn.Linear(width, n_heads)
         for module in trunk.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -49,24 +49,26 @@ def wide_layers(*units: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def normed(
+def conv_norm_relu(
     n_in: int, n_out: int, kernel: int = 3, stride: int = 1, groups: int = 1
 ) -> list[nn.Module]:
-    """Return a convolution that keeps the size (or divides it by the stride), its batch norm and its ReLU."""
+    """Return a convolution that keeps the size (or divides it by the stride), batch norm, ReLU."""
     convolution = nn.Conv2d(n_in, n_out, kernel, stride, kernel // 2, groups=groups, bias=False)
     return [convolution, nn.BatchNorm2d(n_out), nn.ReLU()]
 
 
-class Grown(nn.Module):
-    """A layer of a DenseNet: what batch norm, ReLU and convolution make of the maps is joined to the maps."""
+class DenseLayer(nn.Module):
+    """A layer of a DenseNet: batch norm, ReLU, convolution; adds its maps to those it was given."""
 
     def __init__(self, n_in: int, growth: int) -> None:
         super().__init__()
-        self.norm, self.relu = nn.BatchNorm2d(n_in), nn.ReLU()
+        self.norm = nn.BatchNorm2d(n_in)
+        self.relu = nn.ReLU()
         self.conv = nn.Conv2d(n_in, growth, 3, padding=1, bias=False)
 
     def forward(
         self, x: Float[Tensor, "batch map height width"]
     ) -> Float[Tensor, "batch grown height width"]:
         """Return the maps and the new ones."""
-        return torch.cat([x, self.conv(self.relu(self.norm(x)))], 1)
+        new = self.conv(self.relu(self.norm(x)))
+        return torch.cat([x, new], 1)

@@ -1,4 +1,4 @@
-"""The residual network behind `resnet`: torchvision's basic blocks with registered adds and activations.
+"""The residual network behind `resnet`: torchvision's blocks with registered adds and ReLUs.
 
 A module of its own, so that looking up architectures does not import torchvision, which takes
 longer than torch.
@@ -31,13 +31,14 @@ class Block(BasicBlock):
         self, x: Float[Tensor, "batch n_in height width"]
     ) -> Float[Tensor, "batch n_out row column"]:
         """Return the block's output."""
-        inner = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        inner = self.relu(self.bn1(self.conv1(x)))
+        inner = self.bn2(self.conv2(inner))
         identity = x if self.downsample is None else self.downsample(x)
         return self.relu_out(self.add(torch.stack([identity, inner], dim=1)))
 
 
 class ResnetModel(Model):
-    """An image -> `trunk` (stem, 2-2-2-2 blocks) -> feature map -> `pool` -> `neck` (wide layer) -> `head`."""
+    """An image -> `trunk` (stem, 2-2-2-2 blocks) -> map -> `pool` -> `neck` (wide) -> `head`."""
 
     def __init__(self, n_channels: int, width: int, wide: int, n_heads: int) -> None:
         super().__init__()
@@ -59,12 +60,13 @@ class ResnetModel(Model):
 
 
 def resnet_trunk(n_channels: int, width: int) -> nn.Sequential:
-    """Return stem and 2-2-2-2 blocks: to a map with 8 * width channels and an eighth of the height and width."""
+    """Return stem and 2-2-2-2 blocks: to 8 * width channels and an eighth of height and width."""
     layers = [conv3x3(n_channels, width), nn.BatchNorm2d(width), nn.ReLU()]
     n_in = width
     for stage in range(4):
         n_out = width * 2**stage
-        layers += [Block(n_in, n_out, 1 if stage == 0 else 2), Block(n_out, n_out, 1)]
+        stride = 1 if stage == 0 else 2
+        layers += [Block(n_in, n_out, stride), Block(n_out, n_out, 1)]
         n_in = n_out
     return nn.Sequential(*layers)
 
@@ -76,8 +78,8 @@ def initialise(trunk: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-def drawn_resnet_trunk(n_channels: int, width: int) -> nn.Sequential:
-    """Return a trunk with such weights."""
+def initialised_resnet_trunk(n_channels: int, width: int) -> nn.Sequential:
+    """Return a trunk with the weights of `initialise`."""
     trunk = resnet_trunk(n_channels, width)
     initialise(trunk)
     return trunk

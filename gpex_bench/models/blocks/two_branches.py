@@ -1,4 +1,4 @@
-"""The network behind `attention`: one branch sees features, the other says where to look.
+"""The network behind `attention`: one branch gives features, the other weights their places.
 
 A module of its own, because a plug-in's file holds nothing but the plug-in.
 """
@@ -36,19 +36,34 @@ class Attend(nn.Module):
 
 
 class AttentionModel(Model):
-    """An image -> `trunk`, `attend` -> attention; `features` weighted by it -> mean -> `neck` (wide layer) -> `head`.
+    """An image -> `trunk`, `attend` -> attention; weighted mean of `features` -> `neck` -> `head`.
 
     The weights of the mean are sigmoid(logits), clamped to [LOW, HIGH], over their sum. Akbarnejad
     et al. take the mean over the places where we take the sum of the weighted features: a constant
     factor, which the next layer absorbs.
     """
 
-    def __init__(
-        self, trunk: nn.Module, features: nn.Module, sizes: tuple[int, int, int], n_heads: int
+    def __init__(  # noqa: PLR0913 - sizes by keyword
+        self,
+        trunk: nn.Module,
+        features: nn.Module,
+        *,
+        channels: int,
+        squeeze: int,
+        wide: int,
+        n_heads: int,
     ) -> None:
-        """Take both branches up to their maps, and sizes: channels of a map, first of `attend`, units of `neck`."""
+        """Take both branches up to their maps.
+
+        Args:
+            trunk: the branch of the attention.
+            features: the branch of the features.
+            channels: of the map of either.
+            squeeze: channels of the first convolution of `attend`.
+            wide: units of `neck`.
+            n_heads: classes.
+        """
         super().__init__()
-        channels, squeeze, wide = sizes
         self.trunk = trunk  # of the attention: where surrogates start
         self.attend = Attend(channels, squeeze, 4 * squeeze)
         self.features = features
@@ -63,8 +78,8 @@ class AttentionModel(Model):
 
     def embed(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch wide"]:
         """Return the wide layer, after its ReLU."""
-        seen = (self.features(x) * self.attention(x)[:, None]).sum((2, 3))
-        return self.neck(seen)
+        weighted = self.features(x) * self.attention(x)[:, None]
+        return self.neck(weighted.sum((2, 3)))
 
     def explained(
         self, x: Float[Tensor, "batch channel height width"]
@@ -75,8 +90,9 @@ class AttentionModel(Model):
     def explained_features(
         self, x: Float[Tensor, "batch channel height width"]
     ) -> Float[Tensor, "batch place attended"]:
-        """Return what the last 1x1 convolution sees at each place: one group of features per head."""
-        return self.attend.layers[:-1](self.trunk(x)).flatten(2).mT
+        """Return the input of the last 1x1 convolution at each place: one group per head."""
+        maps = self.attend.layers[:-1](self.trunk(x))
+        return maps.flatten(2).mT
 
     def grid(self, x: Float[Tensor, "batch channel height width"]) -> tuple[int, int]:
         """Return height and width of the attention map."""
@@ -86,13 +102,13 @@ class AttentionModel(Model):
 
 
 def shares(logits: Float[Tensor, "batch row column"]) -> Float[Tensor, "batch row column"]:
-    """Return what each place counts: sigmoid, clamped to [LOW, HIGH], over its sum."""
+    """Return the share of each place: sigmoid, clamped to [LOW, HIGH], over its sum."""
     weight = logits.sigmoid().clamp(LOW, HIGH)
     return weight / weight.sum((1, 2), keepdim=True)
 
 
 def plain_trunk(n_channels: int, width: int) -> nn.Sequential:
-    """Return three convolutions to a map with 4 * width channels and a quarter of the image's height and width."""
+    """Return three convolutions to 4 * width channels and a quarter of height and width."""
     return nn.Sequential(
         nn.Conv2d(n_channels, width, 3, padding=1),
         nn.ReLU(),

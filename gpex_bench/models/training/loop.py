@@ -23,7 +23,9 @@ the last bits.
 from __future__ import annotations
 
 import math
+from abc import ABC
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -31,7 +33,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
-from gpex_bench.types import Architecture, Dataset, Model, Need, settings
+from gpex_bench.types import Architecture, Dataset, Model, Need, demands, settings
 
 WARM_UP = 0.25  # share of the steps in which the learning rate rises
 # rows (and columns) of the grids of cells that are occluded in images, one grid a batch
@@ -56,23 +58,30 @@ class Training:
     device: str = "cpu"  # where to train; the trained network is on the CPU
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "attack_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if not 0 < self.learning_rate < math.inf:
-            raise ValueError(
-                f"learning_rate must be positive and finite, got {self.learning_rate}."
-            )
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(
-                f"weight_decay must be at least 0 and finite, got {self.weight_decay}."
-            )
-        if self.shift < 0:
-            raise ValueError(f"shift must be at least 0 pixels, got {self.shift}.")
-        if not 0 <= self.occluded <= 1:
-            raise ValueError(f"occluded is a share and must be in [0, 1], got {self.occluded}.")
-        if not 0 <= self.adversarial < math.inf:
-            raise ValueError(f"adversarial must be at least 0 and finite, got {self.adversarial}.")
+        demands.at_least(self, 1, "epochs", "batch_size", "attack_steps")
+        demands.positive(self, "learning_rate")
+        demands.at_least(self, 0, "weight_decay", "shift", "adversarial")
+        demands.share(self, "occluded")
+
+
+@settings
+class ZooTraining(Training):
+    """How the convolutional networks of the zoo are trained."""
+
+    epochs: int = 14
+    shift: int = 2
+    occluded: float = 0.5
+
+
+class TrainedArchitecture(Architecture, ABC):
+    """An architecture that this loop trains, as its hyperparameter `training` says."""
+
+    training: Training
+
+    def train(self, data: Dataset, seed: int, progress: Callable[[str], None]) -> Model:
+        """Return the trained network in eval mode; its parameters require no gradients."""
+        model = initialise(self.build, data, seed)
+        return fit(model, data, self.training, seed, progress)
 
 
 def initialise(build: Callable[[Dataset], Model], data: Dataset, seed: int) -> Model:
@@ -93,26 +102,37 @@ def fit(
         ValueError: if `shift` is not smaller than the images.
         FloatingPointError: if the loss is no longer a finite number.
     """
-    if data.is_image and how.shift >= min(data.baseline.shape[-2:]):
-        side = min(data.baseline.shape[-2:])
+    side = min(data.baseline.shape[-2:])
+    if data.is_image and how.shift >= side:
         raise ValueError(
             f"shift must be smaller than the {side} pixels of an image's side, got {how.shift}."
         )
     generator = torch.Generator().manual_seed(seed)
     model.to(how.device).train()
-    n_steps = how.epochs * -(-len(data.train.y) // how.batch_size)
+    steps_per_epoch = -(-len(data.train.y) // how.batch_size)
+    n_steps = how.epochs * steps_per_epoch
     optimiser = AdamW(model.parameters(), lr=how.learning_rate, weight_decay=how.weight_decay)
     schedule = OneCycleLR(optimiser, how.learning_rate, total_steps=n_steps + 1, pct_start=WARM_UP)
+
     for epoch in range(1, how.epochs + 1):
         batches = _batches(data, how, generator)
+        # grows over the first half of the epochs
         radius = how.adversarial * min(1.0, 2 * (epoch - 1) / how.epochs)
         if radius:
-            batches = _attacked(model, batches, data, (radius, how.attack_steps), generator)
+            batches = _attack_batches(
+                model,
+                batches,
+                radius=radius,
+                steps=how.attack_steps,
+                box=data_range(data),
+                generator=generator,
+            )
+
         loss, accuracy = _epoch(model, batches, optimiser, schedule)
         if not math.isfinite(loss):
             raise FloatingPointError(
-                f"Training diverged in epoch {epoch} of {how.epochs}: the loss is {loss}."
-                f" Check that the inputs are finite, or lower learning_rate (now {how.learning_rate})."
+                f"Training diverged in epoch {epoch} of {how.epochs}: the loss is {loss}. Check "
+                f"that the inputs are finite, or lower learning_rate (now {how.learning_rate})."
             )
         progress(f"epoch {epoch}/{how.epochs}: loss {loss:.4f}, training accuracy {accuracy:.1%}")
     return model.cpu().eval().requires_grad_(False)
@@ -123,7 +143,8 @@ def _batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield inputs and labels of the training split once, in random order."""
     split = data.train
-    for rows in torch.randperm(len(split.y), generator=generator).split(how.batch_size):
+    order = torch.randperm(len(split.y), generator=generator)
+    for rows in order.split(how.batch_size):
         x = split.x[rows]
         if how.shift and data.is_image:
             x = shift_images(x, data.baseline, how.shift, generator)
@@ -132,23 +153,20 @@ def _batches(
         yield x.to(how.device), split.y[rows].to(how.device)
 
 
-def _attacked(
-    model: Model,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    data: Dataset,
-    how: tuple[float, int],
-    generator: torch.Generator,
+def _attack_batches(
+    model: Model, batches: Iterable[tuple[Tensor, Tensor]], **how: Any
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the batches, each moved against the network as it is by then: how far, in how many steps."""
-    box, (radius, steps) = data_range(data), how
+    """Yield the batches, each attacked with the network as it is by then; `how` is for `attack`."""
     for x, y in batches:
-        yield attack(model, x, y, radius=radius, steps=steps, box=box, generator=generator), y
+        yield attack(model, x, y, **how), y
 
 
 def data_range(data: Dataset) -> tuple[Tensor, Tensor]:
-    """Return smallest and largest training values, of each column of a table, of all entries of images."""
+    """Return smallest and largest training values: of each column, or of all entries of images."""
     x = data.train.x
-    return (x.amin(), x.amax()) if data.is_image else (x.amin(0), x.amax(0))
+    if data.is_image:
+        return x.amin(), x.amax()
+    return x.amin(0), x.amax(0)
 
 
 def attack(  # noqa: PLR0913 - an attack is these
@@ -161,11 +179,11 @@ def attack(  # noqa: PLR0913 - an attack is these
     box: tuple[Tensor, Tensor],
     generator: torch.Generator,
 ) -> Float[Tensor, "batch *feature"]:
-    """Return inputs that were moved to raise the loss of their labels: projected gradient ascent (madry2018towards).
+    """Return inputs that were moved to raise the loss of their labels.
 
-    It starts at random; a step moves each entry by 2.5 radius / steps, or by 1.25 radius if there
-    is one only (wong2020fast). The network is in eval mode meanwhile, so that its batch norms do
-    not see these inputs.
+    This is projected gradient ascent (madry2018towards). It starts at random; a step moves each
+    entry by 2.5 radius / steps, or by 1.25 radius if there is one only (wong2020fast). The network
+    is in eval mode meanwhile, so that its batch norms do not see these inputs.
 
     Args:
         model: the network; its parameters get no gradients.
@@ -178,15 +196,22 @@ def attack(  # noqa: PLR0913 - an attack is these
     """
     was_training = model.training
     model.eval()
-    low, high = ((x + far).clamp(*(end.to(x) for end in box)) for far in (-radius, radius))
-    moved = low + torch.rand(x.shape, generator=generator).to(x) * (high - low)
+
+    least = box[0].to(x)
+    most = box[1].to(x)
+    low = (x + -radius).clamp(least, most)
+    high = (x + radius).clamp(least, most)
+    start = torch.rand(x.shape, generator=generator).to(x)
+    moved = low + start * (high - low)
+    step = 2.5 * radius / max(steps, 2)
     with torch.enable_grad():
         for _ in range(steps):
             moved.requires_grad_()
             loss = nn.functional.cross_entropy(model(moved), y, reduction="sum")
             (gradient,) = torch.autograd.grad(loss, moved)
-            step = 2.5 * radius / max(steps, 2)
-            moved = torch.minimum(torch.maximum(moved.detach() + step * gradient.sign(), low), high)
+            ascended = moved.detach() + step * gradient.sign()
+            moved = torch.minimum(torch.maximum(ascended, low), high)
+
     model.train(was_training)
     return moved
 
@@ -198,7 +223,9 @@ def _epoch(
     schedule: LRScheduler,
 ) -> tuple[float, float]:
     """Take one step for each batch; return the mean loss and the accuracy on the way."""
-    n, loss_sum, n_right = 0, 0.0, 0
+    n = 0
+    n_right = 0
+    loss_sum = 0.0
     for x, y in batches:
         logits = model(x)
         loss = nn.functional.cross_entropy(logits, y)
@@ -206,9 +233,11 @@ def _epoch(
         loss.backward()
         optimiser.step()
         schedule.step()
+
         n += len(y)
         loss_sum += loss.item() * len(y)
-        n_right += int((logits.argmax(dim=1) == y).sum())
+        is_right = logits.argmax(dim=1) == y
+        n_right += int(is_right.sum())
     return loss_sum / n, n_right / n
 
 
@@ -218,18 +247,17 @@ def shift_images(
     most: int,
     generator: torch.Generator,
 ) -> Float[Tensor, "batch channel height width"]:
-    """Shift each image by up to `most` pixels along each axis; what comes in from outside is the baseline."""
+    """Shift each image by up to `most` pixels along each axis; new pixels are the baseline's."""
     height, width = x.shape[-2:]
     down, right = torch.randint(-most, most + 1, (2, len(x), 1), generator=generator)
-    # where a pixel comes from
-    row, column = torch.arange(height) - down, torch.arange(width) - right
-    is_inside = ((row >= 0) & (row < height))[:, :, None] & ((column >= 0) & (column < width))[
-        :, None, :
-    ]
+
+    # where a pixel comes from: [batch, height, 1] and [batch, 1, width]
+    row = (torch.arange(height) - down)[:, :, None]
+    column = (torch.arange(width) - right)[:, None, :]
+    is_inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+
     batch = torch.arange(len(x))[:, None, None]
-    source = x[
-        batch, :, row.clamp(0, height - 1)[:, :, None], column.clamp(0, width - 1)[:, None, :]
-    ]
+    source = x[batch, :, row.clamp(0, height - 1), column.clamp(0, width - 1)]
     return torch.where(is_inside[:, None], source.permute(0, 3, 1, 2), baseline)
 
 
@@ -239,18 +267,22 @@ def occlude(
     share: float,
     generator: torch.Generator,
 ) -> Float[Tensor, "batch *feature"]:
-    """Replace a random part of a share of the rows by the baseline: columns of a table, cells of a grid of an image.
+    """Replace a random part of a share of the rows by the baseline.
 
-    The size of the cells is drawn for the batch, so that no outline of what is gone is typical. How
-    much of a row is replaced is uniform between nothing and all of it.
+    Of a table these are columns, of an image cells of a grid. The size of the cells is drawn for
+    the batch, so that no outline of what is gone is typical. How much of a row is replaced is
+    uniform between nothing and all of it.
     """
+    is_image = x.ndim == 4
     side = CELLS[int(torch.randint(len(CELLS), (), generator=generator))]
-    cells = (1, side, side) if x.ndim == 4 else x.shape[1:]
+    cells = (1, side, side) if is_image else x.shape[1:]
     ones = [1] * len(cells)
+
     part = torch.rand(len(x), *ones, generator=generator)
     is_chosen = torch.rand(len(x), *ones, generator=generator) < share
-    is_gone = is_chosen & (torch.rand(len(x), *cells, generator=generator) < part)
-    if x.ndim == 4:
+    is_gone = torch.rand(len(x), *cells, generator=generator) < part
+    is_gone = is_chosen & is_gone
+    if is_image:
         is_gone = nn.functional.interpolate(is_gone.float(), x.shape[-2:]).bool()
     return torch.where(is_gone, baseline, x)
 
@@ -259,26 +291,20 @@ def accuracy(
     model: Model, x: Float[Tensor, "n *feature"], y: Int[Tensor, "n"], batch_size: int = 256
 ) -> float:
     """Return the share of rows whose largest logit is that of their label."""
+    n_right = 0
     with torch.no_grad():
-        right = [
-            (model(part).argmax(dim=1) == label).sum()
-            for part, label in zip(x.split(batch_size), y.split(batch_size), strict=True)
-        ]
-    return float(sum(right)) / len(y)
-
-
-def check_positive(**counts: int) -> None:
-    """Raise ValueError if a hyperparameter that counts something is below one."""
-    for name, count in counts.items():
-        if count < 1:
-            raise ValueError(f"{name} must be at least 1, got {count}.")
+        for part, label in zip(x.split(batch_size), y.split(batch_size), strict=True):
+            is_right = model(part).argmax(dim=1) == label
+            n_right += int(is_right.sum())
+    return n_right / len(y)
 
 
 def check_takes(architecture: Architecture, data: Dataset) -> None:
     """Raise ValueError if a network is asked to take another kind of dataset than it can."""
     kind = Need.IMAGE if data.is_image else Need.TABLE
     if kind not in architecture.takes:
-        name, takes = type(architecture).__name__, " or ".join(sorted(architecture.takes))
+        name = type(architecture).__name__
+        takes = " or ".join(sorted(architecture.takes))
         raise ValueError(
             f"{name} takes a dataset of kind {takes}, but {data.name!r} is of kind {kind}."
         )
