@@ -13,28 +13,28 @@ from typing import ClassVar
 from torch import nn
 
 from gpex_bench.models.blocks.pooled import PooledModel, conv_norm_relu, wide_layers
-from gpex_bench.models.training import loop
+from gpex_bench.models.training.loop import TrainedArchitecture, ZooTraining, check_takes
 from gpex_bench.types import Dataset, Model, Need, demands, settings
 
 POOLED = 3  # height and width of the feature map that the wide layers see
 
 
 @settings
-class Alexnet(loop.TrainedArchitecture):
+class Alexnet(TrainedArchitecture):
     """Five convolutions, three max poolings and two wide layers."""
 
     takes: ClassVar[frozenset[Need]] = frozenset({Need.IMAGE})
 
     width: int = 12  # channels of the first convolution; the others have two or three times as many
     wide: int = 256  # units of each wide layer
-    training: loop.ZooTraining = loop.ZooTraining()
+    training: ZooTraining = ZooTraining()
 
     def __post_init__(self) -> None:
         demands.at_least(self, 1, "width", "wide")
 
     def build(self, data: Dataset) -> Model:
         """Return an untrained network; ValueError if the dataset does not hold images."""
-        loop.check_takes(self, data)
+        check_takes(self, data)
         width = self.width
         n_channels = data.train.x.shape[1]
         trunk = nn.Sequential(

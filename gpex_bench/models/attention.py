@@ -18,12 +18,12 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from gpex_bench.models.training import loop
+from gpex_bench.models.training.loop import TrainedArchitecture, Training, check_takes
 from gpex_bench.types import Dataset, Model, Need, demands, settings
 
 
 @settings
-class AttentionTraining(loop.Training):
+class AttentionTraining(Training):
     """How it is trained; docs/decisions.md has how the values were chosen."""
 
     epochs: int = 15
@@ -33,7 +33,7 @@ class AttentionTraining(loop.Training):
 
 
 @settings
-class Attention(loop.TrainedArchitecture):
+class Attention(TrainedArchitecture):
     """Two convolutional branches: features, and the attention that weights them."""
 
     offers: ClassVar[frozenset[Need]] = frozenset({Need.GRADIENT})
@@ -55,7 +55,7 @@ class Attention(loop.TrainedArchitecture):
         """Return an untrained network; ValueError if the dataset does not hold images."""
         from gpex_bench.models.blocks.two_branches import AttentionModel, plain_trunk
 
-        loop.check_takes(self, data)
+        check_takes(self, data)
         trunk = plain_trunk
         factor = 4  # channels of the last map, in widths
         if self.trunk == "resnet":

@@ -15,7 +15,7 @@ from typing import ClassVar
 from torch import nn
 
 from gpex_bench.models.blocks.pooled import PooledModel, conv_norm_relu
-from gpex_bench.models.training import loop
+from gpex_bench.models.training.loop import TrainedArchitecture, ZooTraining, check_takes
 from gpex_bench.types import Dataset, Model, Need, demands, settings
 
 # kernel, stride and maps (in widths) of each convolution, by the side of the patch
@@ -26,7 +26,7 @@ LAYERS = {
 
 
 @settings
-class Bagnet(loop.TrainedArchitecture):
+class Bagnet(TrainedArchitecture):
     """Mean evidence of patches of a given size."""
 
     takes: ClassVar[frozenset[Need]] = frozenset({Need.IMAGE})
@@ -34,7 +34,7 @@ class Bagnet(loop.TrainedArchitecture):
     patch: int = 9  # side of what a place of the last map sees, in pixels: 9 or 17
     width: int = 16  # channels of the first convolutions; the last have four times as many
     wide: int = 256  # units of the wide layer
-    training: loop.ZooTraining = loop.ZooTraining()
+    training: ZooTraining = ZooTraining()
 
     def __post_init__(self) -> None:
         demands.at_least(self, 1, "width", "wide")
@@ -42,7 +42,7 @@ class Bagnet(loop.TrainedArchitecture):
 
     def build(self, data: Dataset) -> Model:
         """Return an untrained network; ValueError if the dataset does not hold images."""
-        loop.check_takes(self, data)
+        check_takes(self, data)
         layers: list[nn.Module] = []
         n_in = data.train.x.shape[1]
         for kernel, stride, widths in LAYERS[self.patch]:

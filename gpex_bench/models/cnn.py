@@ -7,7 +7,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gpex_bench.models.training import loop
+from gpex_bench.models.training.loop import TrainedArchitecture, Training, check_takes
 from gpex_bench.types import Dataset, Model, Need, demands, settings
 
 POOLED = 3  # height and width of the feature map that the wide layer sees
@@ -44,7 +44,7 @@ class CnnModel(Model):
 
 
 @settings
-class CnnTraining(loop.Training):
+class CnnTraining(Training):
     """How it is trained; docs/decisions.md has how the values were chosen."""
 
     epochs: int = 30
@@ -54,7 +54,7 @@ class CnnTraining(loop.Training):
 
 
 @settings
-class Cnn(loop.TrainedArchitecture):
+class Cnn(TrainedArchitecture):
     """Three convolutions and one wide layer."""
 
     takes: ClassVar[frozenset[Need]] = frozenset({Need.IMAGE})
@@ -68,5 +68,5 @@ class Cnn(loop.TrainedArchitecture):
 
     def build(self, data: Dataset) -> Model:
         """Return an untrained network; ValueError if the dataset does not hold images."""
-        loop.check_takes(self, data)
+        check_takes(self, data)
         return CnnModel(data.train.x.shape[1], self.width, self.wide, len(data.classes))

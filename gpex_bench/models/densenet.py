@@ -15,14 +15,14 @@ from typing import ClassVar
 from torch import nn
 
 from gpex_bench.models.blocks.pooled import DenseLayer, PooledModel, wide_layers
-from gpex_bench.models.training import loop
+from gpex_bench.models.training.loop import TrainedArchitecture, ZooTraining, check_takes
 from gpex_bench.types import Dataset, Model, Need, demands, settings
 
 N_BLOCKS = 3
 
 
 @settings
-class Densenet(loop.TrainedArchitecture):
+class Densenet(TrainedArchitecture):
     """Three dense blocks with transitions and one wide layer."""
 
     takes: ClassVar[frozenset[Need]] = frozenset({Need.IMAGE})
@@ -30,14 +30,14 @@ class Densenet(loop.TrainedArchitecture):
     growth: int = 8  # maps that each layer adds; the stem has twice as many
     layers: int = 3  # of each block
     wide: int = 256  # units of the wide layer
-    training: loop.ZooTraining = loop.ZooTraining()
+    training: ZooTraining = ZooTraining()
 
     def __post_init__(self) -> None:
         demands.at_least(self, 1, "growth", "layers", "wide")
 
     def build(self, data: Dataset) -> Model:
         """Return an untrained network; ValueError if the dataset does not hold images."""
-        loop.check_takes(self, data)
+        check_takes(self, data)
         n_channels = data.train.x.shape[1]
         n_maps = 2 * self.growth
         stem = nn.Conv2d(n_channels, n_maps, 3, stride=2, padding=1, bias=False)

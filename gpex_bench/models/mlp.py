@@ -7,7 +7,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gpex_bench.models.training import loop
+from gpex_bench.models.training.loop import TrainedArchitecture, Training, check_takes
 from gpex_bench.types import Dataset, Model, Need, demands, settings
 
 
@@ -25,7 +25,7 @@ class MlpModel(Model):
 
 
 @settings
-class MlpTraining(loop.Training):
+class MlpTraining(Training):
     """How it is trained; docs/decisions.md has how the values were chosen."""
 
     epochs: int = 20
@@ -35,7 +35,7 @@ class MlpTraining(loop.Training):
 
 
 @settings
-class Mlp(loop.TrainedArchitecture):
+class Mlp(TrainedArchitecture):
     """One wide hidden layer."""
 
     takes: ClassVar[frozenset[Need]] = frozenset({Need.TABLE})
@@ -48,5 +48,5 @@ class Mlp(loop.TrainedArchitecture):
 
     def build(self, data: Dataset) -> Model:
         """Return an untrained network; ValueError if the dataset is not a table."""
-        loop.check_takes(self, data)
+        check_takes(self, data)
         return MlpModel(data.train.x.shape[1], self.wide, len(data.classes))

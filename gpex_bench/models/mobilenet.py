@@ -13,28 +13,28 @@ from typing import ClassVar
 from torch import nn
 
 from gpex_bench.models.blocks.pooled import PooledModel, conv_norm_relu, wide_layers
-from gpex_bench.models.training import loop
+from gpex_bench.models.training.loop import TrainedArchitecture, ZooTraining, check_takes
 from gpex_bench.types import Dataset, Model, Need, demands, settings
 
 BLOCKS = ((1, 1), (2, 2), (2, 1), (4, 2), (4, 1))  # maps in widths, stride
 
 
 @settings
-class Mobilenet(loop.TrainedArchitecture):
+class Mobilenet(TrainedArchitecture):
     """Five depthwise separable convolutions and one wide layer."""
 
     takes: ClassVar[frozenset[Need]] = frozenset({Need.IMAGE})
 
     width: int = 16  # channels of the stem; the last separable convolutions have four times as many
     wide: int = 256  # units of the wide layer
-    training: loop.ZooTraining = loop.ZooTraining()
+    training: ZooTraining = ZooTraining()
 
     def __post_init__(self) -> None:
         demands.at_least(self, 1, "width", "wide")
 
     def build(self, data: Dataset) -> Model:
         """Return an untrained network; ValueError if the dataset does not hold images."""
-        loop.check_takes(self, data)
+        check_takes(self, data)
         n_in = self.width
         layers = conv_norm_relu(data.train.x.shape[1], n_in)
         for widths, stride in BLOCKS:

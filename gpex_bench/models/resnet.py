@@ -11,19 +11,19 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from gpex_bench.models.training import loop
+from gpex_bench.models.training.loop import TrainedArchitecture, ZooTraining, check_takes
 from gpex_bench.types import Dataset, Model, Need, demands, settings
 
 
 @settings
-class Resnet(loop.TrainedArchitecture):
+class Resnet(TrainedArchitecture):
     """ResNet-18 of a given width."""
 
     takes: ClassVar[frozenset[Need]] = frozenset({Need.IMAGE})
 
     width: int = 8  # channels of the first stage; each later stage has twice as many
     wide: int = 1024  # units of the wide layer
-    training: loop.ZooTraining = loop.ZooTraining()
+    training: ZooTraining = ZooTraining()
 
     def __post_init__(self) -> None:
         demands.at_least(self, 1, "width", "wide")
@@ -32,5 +32,5 @@ class Resnet(loop.TrainedArchitecture):
         """Return an untrained network; ValueError if the dataset does not hold images."""
         from gpex_bench.models.blocks.residual import ResnetModel
 
-        loop.check_takes(self, data)
+        check_takes(self, data)
         return ResnetModel(data.train.x.shape[1], self.width, self.wide, len(data.classes))

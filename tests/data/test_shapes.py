@@ -252,18 +252,18 @@ def test_global_random_state_is_untouched():
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("name", "setting"),
     [
-        ({"n_train": 7}, "n_train must be at least 8, one image of each part, got 7"),
-        ({"n_test": 0}, "n_test must be at least 8, one image of each part, got 0"),
-        ({"n_classes": 3}, "n_classes must be 2, 4 or 8, .* got 3"),
-        ({"shortcut": 1.5}, r"shortcut is a probability and must be in \[0, 1\], got 1.5"),
-        ({"shortcut": -0.1}, r"shortcut .* got -0.1"),
-        ({"shortcut": float("nan")}, r"shortcut .* got nan"),
-        ({"noise": 41}, r"noise must be in \[0, 40\] grey levels, got 41"),
-        ({"seed": -1}, "seed must be in"),
+        ("n_train", 7),
+        ("n_test", 0),
+        ("n_classes", 3),
+        ("shortcut", 1.5),
+        ("shortcut", -0.1),
+        ("shortcut", float("nan")),
+        ("noise", 41),
+        ("seed", -1),
     ],
 )
-def test_bad_settings_are_refused(change, message):
-    with pytest.raises(ValueError, match=message):
-        Shapes(**change)
+def test_bad_settings_are_refused(name, setting):
+    with pytest.raises(ValueError, match=f"^{name} .*got {setting}"):
+        Shapes(**{name: setting})

@@ -152,22 +152,23 @@ def test_divergence_stops_with_a_clear_error():
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("name", "setting"),
     [
-        ({"epochs": 0}, "epochs must be at least 1, got 0"),
-        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
-        ({"learning_rate": 0.0}, "learning_rate must be positive and finite, got 0.0"),
-        ({"learning_rate": float("nan")}, "learning_rate must be positive and finite, got nan"),
-        ({"weight_decay": -1.0}, "weight_decay must be at least 0 and finite, got -1.0"),
-        ({"shift": -1}, "shift must be at least 0 pixels, got -1"),
-        ({"occluded": 1.1}, r"occluded is a share and must be in \[0, 1\], got 1.1"),
-        ({"adversarial": -0.1}, "adversarial must be at least 0 and finite, got -0.1"),
-        ({"attack_steps": 0}, "attack_steps must be at least 1, got 0"),
+        ("epochs", 0),
+        ("batch_size", 0),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("nan")),
+        ("weight_decay", -1.0),
+        ("weight_decay", float("inf")),
+        ("shift", -1),
+        ("occluded", 1.1),
+        ("adversarial", -0.1),
+        ("attack_steps", 0),
     ],
 )
-def test_bad_training_settings_are_refused(change, message):
-    with pytest.raises(ValueError, match=message):
-        Training(**change)
+def test_bad_training_settings_are_refused(name, setting):
+    with pytest.raises(ValueError, match=f"^{name} must .*got {setting}"):
+        Training(**{name: setting})
 
 
 def test_shift_out_of_the_image_is_refused():

@@ -197,5 +197,5 @@ def test_a_densenet_hands_every_map_on():
 def test_sizes_below_one_are_refused(name, setting):
     with pytest.raises(ValueError, match=f"{setting} must be at least 1, got 0"):
         plugins("model")[name].cls(**{setting: 0})
-    with pytest.raises(ValueError, match="patch must be one of 9, 17 pixels, got 33"):
+    with pytest.raises(ValueError, match="patch must be one of 9, 17, got 33"):
         plugins("model")["bagnet"].cls(patch=33)

@@ -20,7 +20,7 @@ def test_rows_are_drawn_once(n, n_drawn):
 
 
 def test_repeats_among_many_are_drawn_again(monkeypatch):
-    monkeypatch.setattr("gpex_bench.surrogates.mixing.MANY", 1)
+    monkeypatch.setattr("gpex_bench.surrogates.gpex_fit.mixing.MANY", 1)
     generator = torch.Generator().manual_seed(0)
     for _ in range(20):
         assert sorted(drawn(30, 30, generator).tolist()) == list(range(30))
