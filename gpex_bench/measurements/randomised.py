@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gpex_bench.measurements.maps import explained_again
 from gpex_bench.measurements.noisy import Noisy
-from gpex_bench.models.altered.random_weights import cascade, redraw, n_layers
+from gpex_bench.models.altered.random_weights import cascade, n_layers, redraw
 from gpex_bench.types import Case, Measurement, Metric, settings, value
 from gpex_bench.types.draws import uniform
 

@@ -17,7 +17,7 @@ from gpex_bench.metrics.mprt_entropy import MPRTEntropy, histogram_entropy
 from gpex_bench.metrics.mprt_full import MPRTFull
 from gpex_bench.metrics.mprt_smooth import MPRTSmooth
 from gpex_bench.metrics.random_logit import RandomLogit
-from gpex_bench.models.altered.random_weights import cascade, redraw, n_layers
+from gpex_bench.models.altered.random_weights import cascade, n_layers, redraw
 from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Case, Query, Task
 from gpex_bench.types.draws import uniform

@@ -47,10 +47,11 @@ def compare(  # noqa: PLR0913 - one option by keyword
     "all" has those of `statistics.over_heads`; where heads are classes also
     `statistics.of_classes`, and on the test split accuracy_network and accuracy_surrogate.
 
-    The second table has the columns split, sample, head, network, mean and variance, of N_KEPT
-    items a split. `sample` is the sample's id on the test split; on the out-of-distribution split
-    that of the sample an item was made from (of a table: which it replaces); on the mixed split the
-    number of the mixture.
+    The second table has the columns split, sample, head, row, column, network, mean and variance,
+    of N_KEPT items a split. `sample` is the sample's id on the test split; on the
+    out-of-distribution split that of the sample an item was made from (of a table: which it
+    replaces); on the mixed split the number of the mixture. `row` and `column` are the place of a
+    head in a map, from 1; they are missing where the heads are no places.
     """
     model.to(device)
     surrogate.to(device)
