@@ -163,7 +163,7 @@ class Svgp(Recipe):
         generator = torch.Generator().manual_seed(draw)
 
         network = deepcopy(model).to(self.device).eval().requires_grad_(False)
-        surrogate = self._empty(network, *u.shape, n_heads=y.shape[1])
+        surrogate = self._empty(network, len(u), u.shape[1], y.shape[1])
         surrogate.offsets.copy_(offsets)
         surrogate.scale.copy_(scale)
         z = surrogate.features.start(u.double())
