@@ -13,7 +13,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from scipy.linalg import solveh_banded
 from torch import Tensor
 
 from gpex_bench.types import Query
@@ -42,6 +41,9 @@ def inpainted(
         gone: which pixels are missing.
         nothing: what an image looks like of which every pixel is missing.
     """
+    # Imported here because the workflow imports this module when it starts, and scipy is slow.
+    from scipy.linalg import solveh_banded
+
     height, width = x.shape[2:]
     missing = gone.view(len(x), height, width).cpu().numpy()
     known = x.double().cpu().numpy()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.stats import rankdata
 from torch import Tensor
 
 # A spread below this part of the largest value is rounding in float64 sums.
@@ -22,9 +21,17 @@ def pearson(a: Float[Tensor, "batch n"], b: Float[Tensor, "batch n"]) -> Float[T
     return torch.where(varies, correlation.clamp(-1, 1), 0.0)
 
 
+def _rank(values: Float[np.ndarray, "*row position"]) -> Float[np.ndarray, "*row position"]:
+    """Return the ranks along the last axis, from 1 for the smallest; equal values share their mean rank."""
+    # Imported here because the workflow imports every metric when it starts, and this is slow.
+    from scipy.stats import rankdata
+
+    return rankdata(values, axis=-1)
+
+
 def ranks(values: Float[Tensor, "*row position"]) -> Float[Tensor, "*row position"]:
     """Return the ranks along the last axis, from 1 for the smallest; equal values share their mean rank."""
-    return torch.from_numpy(rankdata(values.double().cpu().numpy(), axis=-1)).to(values.device)
+    return torch.from_numpy(_rank(values.double().cpu().numpy())).to(values.device)
 
 
 def spearman(
@@ -61,6 +68,6 @@ def unit_ranks(values: Float[np.ndarray, "*row position"]) -> Float[np.ndarray, 
 
     For all pairs of many maps at once, where a correlation of 1 may be off by rounding; else see `spearman`.
     """
-    centred = rankdata(values, axis=-1) - (values.shape[-1] + 1) / 2
+    centred = _rank(values) - (values.shape[-1] + 1) / 2
     size = np.sqrt((centred**2).sum(-1, keepdims=True))
     return centred / np.where(size > 0, size, 1.0)

@@ -14,18 +14,21 @@ from pathlib import Path
 from gpex_bench.plugins.registry import PACKAGE, ROOT
 
 PACKAGES = (
-    *(
-        "torch",
-        "torchvision",
-        "numpy",
-        "scipy",
-        "gpytorch",
-        "linear_operator",
-        "laplace-torch",
-        "captum",
-        "zennit",
-    ),
-    *("lime", "SALib", "scikit-learn", "scikit-image", "mlxtend", "pillow"),
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "gpytorch",
+    "linear_operator",
+    "laplace-torch",
+    "captum",
+    "zennit",
+    "lime",
+    "SALib",
+    "scikit-learn",
+    "scikit-image",
+    "mlxtend",
+    "pillow",
 )
 
 
@@ -35,41 +38,56 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _imported(path: Path) -> set[Path]:
+# A workflow asks for hundreds of fingerprints, whose files are mostly the same: each source file
+# is parsed and hashed once in the life of a process.
+@cache
+def _imported(path: Path) -> frozenset[Path]:
     """Return the files of this package that a source file imports, wherever in the file it does so."""
-    found: set[Path] = set()
     try:
         tree = ast.parse(path.read_text())
     except (SyntaxError, ValueError):
-        return found  # a drop-in that cannot be imported; its cells say so, and its content still counts
+        return frozenset()  # a drop-in that cannot be imported; its content still counts
+
+    modules: set[str] = set()
     for node in ast.walk(tree):
-        names: list[str] = []
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            modules.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        for name in names:
-            if name.split(".")[0] != PACKAGE.name:
-                continue
-            target = ROOT.joinpath(*name.split("."))
-            found.update(
-                file
-                for file in (target.with_suffix(".py"), target / "__init__.py")
-                if file.is_file()
-            )
-    return found
+            # each name may be a module of its own, or something inside node.module
+            modules.add(node.module)
+            modules.update(f"{node.module}.{alias.name}" for alias in node.names)
+
+    ours = [name.split(".") for name in modules if name.split(".")[0] == PACKAGE.name]
+    targets = [ROOT.joinpath(*parts) for parts in ours]
+    files = [target.with_suffix(".py") for target in targets]
+    files += [target / "__init__.py" for target in targets]
+    return frozenset(file for file in files if file.is_file())
+
+
+@cache
+def _digest_line(path: Path) -> bytes:
+    """Return the name of a source file and the hash of its content."""
+    name = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
+    return f"{name}\0{sha256(path)}\n".encode()
+
+
+@cache
+def _closure(path: Path) -> frozenset[Path]:
+    """Return a source file and every file of this package that it imports, directly or not."""
+    seen: set[Path] = set()
+    todo = [path]
+    while todo:
+        file = todo.pop()
+        if file not in seen:
+            seen.add(file)
+            todo.extend(_imported(file) - seen)
+    return frozenset(seen)
 
 
 def sources(*paths: Path) -> list[Path]:
     """Return these source files and every file of this package that they import, directly or not, sorted."""
-    seen: set[Path] = set()
-    todo = [path.resolve() for path in paths]
-    while todo:
-        path = todo.pop()
-        if path not in seen:
-            seen.add(path)
-            todo.extend(_imported(path))
-    return sorted(seen)
+    closures = [_closure(path.resolve()) for path in paths]
+    return sorted(frozenset().union(*closures), key=str)
 
 
 @cache
@@ -80,8 +98,7 @@ def fingerprint(*paths: Path) -> str:
     """
     digest = hashlib.sha256()
     for path in sources(*paths):
-        name = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
-        digest.update(f"{name}\0{sha256(path)}\n".encode())
+        digest.update(_digest_line(path))
     return digest.hexdigest()[:16]
 
 

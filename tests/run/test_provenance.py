@@ -72,7 +72,13 @@ def test_a_fingerprint_follows_the_content(tmp_path):
     shutil.copy(one, other)
     assert provenance.fingerprint(one) == provenance.fingerprint(other)
     other.write_text("x = 2\n")
-    provenance.fingerprint.cache_clear()
+    for cached in (
+        provenance._imported,
+        provenance._closure,
+        provenance._digest_line,
+        provenance.fingerprint,
+    ):
+        cached.cache_clear()
     assert provenance.fingerprint(one) != provenance.fingerprint(other)
 
 

@@ -1,6 +1,7 @@
 # Names and helpers of the rules: the only Python in them.
 import os
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -124,13 +125,14 @@ def methods(network):
     ]
 
 
-def applying(wildcards):
+@cache
+def applying(dataset, model, method):
     """The metrics that apply to a method on a network: those that read stored curves, and the others."""
-    network = NETWORKS[wildcards.dataset, wildcards.model]
+    network = NETWORKS[dataset, model]
     every = [
         metric
         for metric in sorted(CONFIG.entries["metric"])
-        if CONFIG.skipped(network, wildcards.method, metric) is None
+        if CONFIG.skipped(network, method, metric) is None
     ]
     of_curves = [m for m in every if isinstance(CONFIG.metric(m), CurveMetric)]
     return of_curves, [m for m in every if m not in of_curves]
@@ -138,12 +140,13 @@ def applying(wildcards):
 
 def metrics(wildcards):
     """The metrics that a score job computes."""
-    return applying(wildcards)[1]
+    return applying(wildcards.dataset, wildcards.model, wildcards.method)[1]
 
 
 def curves(wildcards):
     """The removal curves that a score job records."""
-    keys = [asdict(CONFIG.metric(m).measurements()[0]) for m in applying(wildcards)[0]]
+    of_curves, _ = applying(wildcards.dataset, wildcards.model, wildcards.method)
+    keys = [asdict(CONFIG.metric(metric).measurements()[0]) for metric in of_curves]
     return [key for place, key in enumerate(keys) if key not in keys[:place]]
 
 
