@@ -50,18 +50,27 @@ def authors(entry: Entry) -> str:
     persons = entry.persons.get("author") or entry.persons.get("editor") or []
     names = [_name(person) for person in persons]
 
-    # BibTeX writes a list that is cut short as "... and others".
-    is_cut = len(names) > N_AUTHORS or names[-1:] == ["others"]
-    if names[-1:] == ["others"]:
-        names = names[:-1]
+    # BibTeX ends a list that is cut short with "and others".
+    is_cut = names[-1:] == ["others"]
+    if is_cut:
+        names.pop()
 
-    return ", ".join(names[:N_AUTHORS]) + (" and others" if is_cut else "")
+    named = ", ".join(names[:N_AUTHORS])
+    if is_cut or len(names) > N_AUTHORS:
+        return f"{named} and others"
+    return named
 
 
 def _name(person: Person) -> str:
     """Return a name as it is spoken: first name first."""
-    before = [*person.first_names, *person.middle_names, *person.prelast_names]
-    return plain(" ".join([*before, *person.last_names, *person.lineage_names]))
+    parts = [
+        *person.first_names,
+        *person.middle_names,
+        *person.prelast_names,
+        *person.last_names,
+        *person.lineage_names,
+    ]
+    return plain(" ".join(parts))
 
 
 def _field(entry: Entry, name: str) -> str:

@@ -95,14 +95,15 @@ def _failures(rows: pd.DataFrame) -> list[str]:
     failed = rows[~is_ok & (rows["state"] != "not_applicable")]
     partial = rows[is_ok & (rows["n_seeds"] < rows["n_seeds_planned"])]
 
-    lines = []
-    for (dataset, model, state, reason), _ in groups(
-        failed, ["dataset", "model", "state", "reason"]
-    ):
-        lines.append(f"{dataset} ({model}): {wording(state, reason)}")
-    for (dataset, model, reason), _ in groups(partial, ["dataset", "model", "reason"]):
-        lines.append(f"{dataset} ({model}): {reason}")
-    return lines
+    key = ["dataset", "model", "state", "reason"]
+    whole = [
+        f"{dataset} ({model}): {wording(state, reason)}"
+        for (dataset, model, state, reason), _ in groups(failed, key)
+    ]
+    some_seeds = [
+        f"{dataset} ({model}): {reason}" for (dataset, model, _, reason), _ in groups(partial, key)
+    ]
+    return whole + some_seeds
 
 
 def behind_blind(findings: Sequence[Finding]) -> dict[str, list[str]]:

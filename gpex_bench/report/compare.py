@@ -39,15 +39,23 @@ def compare(outcomes_a: pd.DataFrame, outcomes_b: pd.DataFrame) -> pd.DataFrame:
     columns = [*KEY, *NUMBERS, "state", "mark"]
     a = require(outcomes_a, columns, "outcomes_a")[columns]
     b = require(outcomes_b, columns, "outcomes_b")[columns]
-    both = a.merge(b, on=list(KEY), how="outer", suffixes=("_a", "_b"), indicator=True)
+    both = a.merge(
+        b,
+        on=list(KEY),
+        how="outer",
+        suffixes=("_a", "_b"),
+        indicator=True,
+    )
 
     half_a = (both["high_a"] - both["low_a"]) / 2
     half_b = (both["high_b"] - both["low_b"]) / 2
+    explained = np.sqrt(half_a**2 + half_b**2)
     both["change"] = both["mean_b"] - both["mean_a"]
-    both["is_beyond_intervals"] = both["change"].abs() > np.sqrt(half_a**2 + half_b**2)
+    both["is_beyond_intervals"] = both["change"].abs() > explained
 
     both["kind"] = _kinds(both)
-    return both[both["kind"] != ""].drop(columns="_merge").reset_index(drop=True)
+    differences = both[both["kind"] != ""].drop(columns="_merge")
+    return differences.reset_index(drop=True)
 
 
 def _kinds(both: pd.DataFrame) -> np.ndarray:

@@ -32,14 +32,17 @@ def distributions(scores: pd.DataFrame, wanted: Iterable[tuple[str, str, str]]) 
     """
     places = pd.MultiIndex.from_frame(scores[list(PLACE)])
     chosen = scores[places.isin(list(wanted))]
-    means = chosen.groupby([*PLACE, "method", "sample"])["score"].mean().reset_index()
+    by_sample = chosen.groupby([*PLACE, "method", "sample"])
+    means = by_sample["score"].mean().reset_index()
 
     rows = []
     for place, part in groups(means, PLACE):
+        key = dict(zip(PLACE, place, strict=True))
         left, right = np.quantile(part["score"], [0.01, 0.99])
         for (method,), cell in groups(part, ["method"]):
-            key = {**dict(zip(PLACE, place, strict=True)), "method": method}
-            rows.append(key | _distribution(cell["score"].to_numpy(), left, right))
+            values = cell["score"].to_numpy()
+            row = {**key, "method": method, **_distribution(values, left, right)}
+            rows.append(row)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -64,6 +67,9 @@ def outline(bins: str) -> str:
     counts = [int(count) for count in bins.split()]
     largest = max(*counts, 1)
 
-    tops = [HEIGHT - round(HEIGHT * count / largest) for count in counts]
-    bars = "".join(f"V{top}h{WIDTH}" for top in tops)
-    return f"M0 {HEIGHT}{bars}V{HEIGHT}z"
+    # The path goes up to the top of each bar and along it; y grows downwards.
+    path = f"M0 {HEIGHT}"
+    for count in counts:
+        top = HEIGHT - round(HEIGHT * count / largest)
+        path += f"V{top}h{WIDTH}"
+    return f"{path}V{HEIGHT}z"

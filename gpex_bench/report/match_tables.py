@@ -92,7 +92,9 @@ def _add_heads_and_seconds(
     for row in rows:
         name = row["surrogate"]
         row["weakest"] = heads.get(name, {})
-        row["seconds"] = number(fitted[name]) if name in fitted else ""
+        row["seconds"] = ""
+        if name in fitted:
+            row["seconds"] = number(fitted[name])
 
 
 def _table(names: Sequence[str], over_heads: Rows, columns: Sequence[Column]) -> dict[str, Any]:
@@ -144,7 +146,9 @@ def _text(mean: float, statistic: str) -> str:
     """Write a value of a statistic."""
     if statistic in CORRELATIONS:
         return below_one(mean)
-    return percent(mean) if statistic in SHARES else number(mean)
+    if statistic in SHARES:
+        return percent(mean)
+    return number(mean)
 
 
 def weakest(here: pd.DataFrame) -> dict[str, dict[str, str]]:
@@ -174,7 +178,8 @@ def constant(here: pd.DataFrame) -> dict[str, list[str]]:
 def failed(fits: pd.DataFrame) -> list[dict[str, str]]:
     """List the fits that failed, with the reason."""
     key = ["dataset", "model", "surrogate", "seed"]
-    bad = fits[fits["status"] != "ok"].sort_values(key)
+    is_failed = fits["status"] != "ok"
+    bad = fits[is_failed].sort_values(key)
     return [
         {name: str(row[name]) for name in key} | {"text": wording(row["status"], row["reason"])}
         for row in records(bad)

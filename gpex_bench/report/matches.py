@@ -41,7 +41,7 @@ class Lead:
 
     @property
     def state(self) -> str:
-        """What can be said: alone, one_seed, lead or tie."""
+        """The kind of lead: alone, one_seed, lead or tie."""
         if not self.second:
             return "alone"
         if self.n_seeds < 2:
@@ -122,7 +122,11 @@ def _match(
     has_contest = bool(exact_here) and others["surrogate"].nunique() > 1
 
     doubt = lead(here, "mixed", "mean_auroc")
-    known = sorted((fitted[name], name) for name in names if name in fitted)
+    if doubt is not None and not doubt.second:
+        doubt = None
+
+    known = [name for name in names if name in fitted]
+    fastest_first = sorted(known, key=lambda name: (fitted[name], name))
 
     return NetworkMatch(
         place=place,
@@ -132,8 +136,8 @@ def _match(
         exact=tuple(_exact(here, name) for name in exact_here),
         coverage=_coverage(here, ["test", "mixed"]),
         coverage_far=_coverage(here, ["ood"]),
-        doubt=doubt if doubt is not None and doubt.second else None,
-        seconds={name: mean for mean, name in known} if len(known) > 1 else {},
+        doubt=doubt,
+        seconds={name: fitted[name] for name in fastest_first} if len(known) > 1 else {},
     )
 
 
@@ -149,7 +153,8 @@ def lead(agreement: pd.DataFrame, split: str, statistic: str) -> Lead | None:
     None if the statistic is defined for no surrogate on this split.
     """
     is_wanted = agreement["head"].eq("all") & agreement["statistic"].eq(statistic)
-    here = agreement[is_wanted & agreement["split"].eq(split)].dropna(subset="mean")
+    is_on_split = agreement["split"].eq(split)
+    here = agreement[is_wanted & is_on_split].dropna(subset="mean")
     if here.empty:
         return None
 
@@ -170,12 +175,13 @@ def lead(agreement: pd.DataFrame, split: str, statistic: str) -> Lead | None:
 
 def _exact(here: pd.DataFrame, name: str) -> Exact:
     """Return the lowest R² of a surrogate that is exact by construction."""
-    is_wanted = here["surrogate"].eq(name) & here["head"].eq("all")
-    lowest = here[is_wanted & here["statistic"].eq("weakest_r2")].dropna(subset="low")
+    is_own = here["surrogate"].eq(name) & here["head"].eq("all")
+    is_weakest = here["statistic"].eq("weakest_r2")
+    lowest = here[is_own & is_weakest].dropna(subset="low")
     if lowest.empty:
         return Exact(surrogate=name, lowest_r2=math.nan, split="", is_shown=False)
 
-    first = records(lowest.sort_values(["low", "split"]))[0]
+    first, *_ = records(lowest.sort_values(["low", "split"]))
     return Exact(
         surrogate=name,
         lowest_r2=float(first["low"]),
@@ -187,8 +193,11 @@ def _exact(here: pd.DataFrame, name: str) -> Exact:
 def _coverage(here: pd.DataFrame, splits: Sequence[str]) -> tuple[Coverage, ...]:
     """Return the lowest and highest share in the 90 % intervals of each surrogate over splits."""
     is_wanted = here["head"].eq("all") & here["statistic"].eq("mean_coverage_90")
-    shares = here[is_wanted & here["split"].isin(list(splits))].dropna(subset="mean")
-    ends = shares.groupby("surrogate")["mean"].agg(["min", "max"]).reset_index()
+    is_on_splits = here["split"].isin(list(splits))
+    shares = here[is_wanted & is_on_splits].dropna(subset="mean")
+
+    by_surrogate = shares.groupby("surrogate")["mean"]
+    ends = by_surrogate.agg(["min", "max"]).reset_index()
     return tuple(
         Coverage(surrogate=row["surrogate"], low=row["min"], high=row["max"])
         for row in records(ends)

@@ -109,9 +109,10 @@ def _order(
     names = [record["method"] for record in inputs.methods if record["method"] in first]
 
     def key(name: str) -> tuple[bool, bool, float, float, str]:
-        mean_rank = by_method[name]["mean_rank"] if name in by_method else 0.0
+        is_ranked = name in by_method
+        mean_rank = by_method[name]["mean_rank"] if is_ranked else 0.0
         score = _good(first[name], inputs.is_higher_better)
-        return name in controls, name not in by_method, mean_rank, -score, name
+        return name in controls, not is_ranked, mean_rank, -score, name
 
     return sorted(names, key=key)
 
@@ -128,10 +129,12 @@ def _rank(row: Record | None) -> dict[str, Any]:
     if row is None:
         return {"value": "", "mean": "", "ends": "", "is_tied": False}
 
-    low, high = row["rank_low"], row["rank_high"]
+    mean = row["mean_rank"]
+    low = row["rank_low"]
+    high = row["rank_high"]
     return {
-        "value": f"{row['mean_rank']:.8g}",
-        "mean": f"{row['mean_rank']:.2f}",
+        "value": f"{mean:.8g}",
+        "mean": f"{mean:.2f}",
         "ends": f"[{low:.2f}, {high:.2f}]" if math.isfinite(low) else "",
         "is_tied": bool(row["tied_with_best"]),
     }

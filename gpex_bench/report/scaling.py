@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 
 import pandas as pd
@@ -37,7 +38,8 @@ def scaled(
     controls = control_ids(methods)
     oracles = control_ids(methods, Role.ORACLE)
 
-    for (_, _, metric), part in outcomes[outcomes["state"] == "ok"].groupby(list(PLACE)):
+    scored = outcomes[outcomes["state"] == "ok"]
+    for (_, _, metric), part in scored.groupby(list(PLACE)):
         sign = 1 if cards[metric]["higher_is_better"] else -1
         is_of_truth = cards[metric]["measures"] == "truth"
 
@@ -47,17 +49,18 @@ def scaled(
             continue
 
         best = _best(candidates, sign)
-        size = float(sign * best["mean"] - sign * chance.mean())
+        zero = chance.mean()
+        size = float(sign * best["mean"] - sign * zero)
         if size <= 0:
             continue
 
-        mean, low, high = (
-            sign * (part[name] - chance.mean()) / size for name in ("mean", "low", "high")
-        )
-        result.loc[part.index, "scaled"] = mean
-        result.loc[part.index, "scaled_low"] = low if sign > 0 else high
-        result.loc[part.index, "scaled_high"] = high if sign > 0 else low
-        result.loc[part.index, "reference"] = best["method"]
+        # Where lower is better, the ends of the interval change places.
+        lower, upper = ("low", "high") if sign > 0 else ("high", "low")
+        here = part.index
+        result.loc[here, "scaled"] = sign * (part["mean"] - zero) / size
+        result.loc[here, "scaled_low"] = sign * (part[lower] - zero) / size
+        result.loc[here, "scaled_high"] = sign * (part[upper] - zero) / size
+        result.loc[here, "reference"] = best["method"]
     return result
 
 
@@ -81,7 +84,7 @@ def shade(scaled_score: float) -> str:
     Returns:
         "u0" to "u4" above the random control, "d0" to "d2" below it, nothing for NaN.
     """
-    if scaled_score != scaled_score:
+    if math.isnan(scaled_score):
         return ""
     if scaled_score < 0:
         return f"d{min(2, int(-scaled_score * 3))}"
@@ -105,10 +108,15 @@ def by_group(
 
     known = outcomes[outcomes["scaled"].notna()]
     places = pd.MultiIndex.from_frame(known[list(PLACE)])
-    known = known[~places.isin(list(blank))]
+    is_blank = places.isin(list(blank))
+    known = known[~is_blank]
     known = known.assign(group=known["metric"].map(measures))
 
-    cells = known.groupby(["group", "method"])["scaled"].agg(["mean", "size"]).reset_index()
-    planned = known.drop_duplicates(list(PLACE)).groupby("group").size()
-    cells["n_planned"] = cells["group"].map(planned)
-    return cells.rename(columns={"mean": "scaled", "size": "n_cells"})
+    by_method = known.groupby(["group", "method"])
+    cells = by_method["scaled"].agg(["mean", "size"]).reset_index()
+    cells = cells.rename(columns={"mean": "scaled", "size": "n_cells"})
+
+    distinct = known.drop_duplicates(list(PLACE))
+    n_planned = distinct.groupby("group").size()
+    cells["n_planned"] = cells["group"].map(n_planned)
+    return cells

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -61,7 +62,9 @@ def least_tau(agreement: pd.DataFrame | None) -> dict[Place, str]:
     if agreement is None or agreement.empty:
         return {}
 
-    least = agreement.dropna(subset="tau").groupby(list(PLACE))["tau"].min().reset_index()
+    known = agreement.dropna(subset="tau")
+    by_place = known.groupby(list(PLACE))
+    least = by_place["tau"].min().reset_index()
     return {
         (row["dataset"], row["model"], row["metric"]): f"{row['tau']:.2f}" for row in records(least)
     }
@@ -204,7 +207,7 @@ def cell(row: Record, context: Context) -> dict[str, Any]:
 
     place = (row["dataset"], row["model"], row["metric"])
     is_blank = place in context.blank
-    is_scaled = row["scaled"] == row["scaled"]
+    is_scaled = not math.isnan(row["scaled"])
     mean, ends = interval(row["mean"], row["low"], row["high"])
     return {
         "kind": "ok",
@@ -225,9 +228,10 @@ def _detail(row: Record, spread: Record | None) -> dict[str, Any] | None:
     if spread is None:
         return None
 
-    ends = [row[name] for name in ("mean", "low", "high")]
-    scale = max(abs(end) for end in ends if end == end)
-    is_compared = not row["is_best"] and row["p_value"] == row["p_value"]
+    sizes = [abs(row[name]) for name in ("mean", "low", "high")]
+    scale = max(size for size in sizes if not math.isnan(size))
+    is_tested = not math.isnan(row["p_value"])
+    is_compared = is_tested and not row["is_best"]
     return {
         "n": int(spread["n_samples"]),
         "path": outline(spread["bins"]),
@@ -256,6 +260,7 @@ def notes(
     scored = part[part["state"] == "ok"]
     sizes = scored.groupby("metric")["n_samples"].max()
     n_samples = int(sizes.max()) if len(sizes) else 0
+    fewer = sizes[sizes < n_samples]
 
     by_reason: dict[str, list[str]] = {}
     for name, reason in sorted(left_out.items()):
@@ -263,7 +268,7 @@ def notes(
 
     return {
         "n_samples": n_samples,
-        "fewer": {str(name): int(size) for name, size in sizes.items() if size < n_samples},
+        "fewer": {str(name): int(size) for name, size in fewer.items()},
         "left_out": dict(sorted(by_reason.items())),
         "only": next(iter(compared)) if len(compared) == 1 else "",
     }

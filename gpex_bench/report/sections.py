@@ -151,6 +151,9 @@ def provenance_rows(provenance: Mapping[str, Any]) -> list[dict[str, Any]]:
     for name, content in provenance.items():
         text = str(content)
         if isinstance(content, Mapping):
-            text = "\n".join(f"{key}: {entry}" for key, entry in content.items())
-        rows.append({"name": str(name), "text": text, "is_long": "\n" in text})
+            lines = [f"{key}: {entry}" for key, entry in content.items()]
+            text = "\n".join(lines)
+
+        is_long = "\n" in text
+        rows.append({"name": str(name), "text": text, "is_long": is_long})
     return rows

@@ -75,14 +75,18 @@ def latex(ranking: Mapping[str, Any], headline: str) -> str:
         head.append("mean rank")
     head += [f"{dataset} ({model})" for dataset, model in ranking["networks"]]
 
-    is_control = [row["is_control"] for row in ranking["rows"]]
-    lines = [_latex_line(row, ranking["has_ranks"]) for row in ranking["rows"]]
+    methods: list[str] = []
+    controls: list[str] = []
+    for row in ranking["rows"]:
+        line = _latex_line(row, ranking["has_ranks"])
+        (controls if row["is_control"] else methods).append(line)
+
     return templates.render(
         "ranking.tex.j2",
         headline=headline,
         head=[escape(name) for name in head],
-        methods=[line for line, apart in zip(lines, is_control, strict=True) if not apart],
-        controls=[line for line, apart in zip(lines, is_control, strict=True) if apart],
+        methods=methods,
+        controls=controls,
     )
 
 
@@ -90,8 +94,11 @@ def _latex_line(row: Mapping[str, Any], has_ranks: bool) -> str:
     """Return one row."""
     cells = [escape(row["method"])]
     if has_ranks:
-        cells.append(escape(_rank(row)))
-    cells += [_latex_cell(cell) for cell in row["scores"]]
+        rank = _rank(row)
+        cells.append(escape(rank))
+
+    for cell in row["scores"]:
+        cells.append(_latex_cell(cell))
     return " & ".join(cells) + r" \\"
 
 

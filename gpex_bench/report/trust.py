@@ -99,7 +99,10 @@ def _informative(informative: pd.DataFrame | None, metric: str) -> dict[str, int
         return None
 
     here = informative[informative["metric"] == metric]
-    return {"count": int(here["is_informative"].sum()), "of": len(here)}
+    return {
+        "count": int(here["is_informative"].sum()),
+        "of": len(here),
+    }
 
 
 def _property(properties: pd.DataFrame | None, metric: str, name: str) -> dict[str, str]:
@@ -166,8 +169,11 @@ def _tau(taus: Mapping[tuple[str, str], float], one: str, other: str) -> str:
     """Write the tau of two variants; a dash for a variant and itself."""
     if one == other:
         return "–"
+
     tau = taus.get((one, other), math.nan)
-    return f"{tau:.2f}" if math.isfinite(tau) else ""
+    if math.isnan(tau):
+        return ""
+    return f"{tau:.2f}"
 
 
 def variants(tables: Tables, headline: str) -> list[dict[str, Any]]:
@@ -183,18 +189,24 @@ def variants(tables: Tables, headline: str) -> list[dict[str, Any]]:
     for (dataset, model), part in groups(frame, NETWORK):
         part = part.assign(variant=part["fill"] + ", " + part["output"])
         names = sorted(set(part["variant"]))
-        cells = {
-            (row["method"], row["variant"]): interval(row["mean"], row["low"], row["high"])
-            for row in records(part)
-        }
+        first = part[part["variant"] == names[0]]
 
-        order = _best_first(part[part["variant"] == names[0]], set(part["method"]))
-        rows = [
-            {"method": method, "cells": [cells.get((method, name), ("", "")) for name in names]}
-            for method in order
-        ]
+        rows = []
+        for method in _best_first(first, set(part["method"])):
+            cells = _variant_cells(part[part["method"] == method])
+            rows.append(
+                {
+                    "method": method,
+                    "cells": [cells.get(name, ("", "")) for name in names],
+                }
+            )
         result.append({"dataset": dataset, "model": model, "names": names, "rows": rows})
     return result
+
+
+def _variant_cells(part: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Return mean and interval of one method by variant."""
+    return {row["variant"]: interval(row["mean"], row["low"], row["high"]) for row in records(part)}
 
 
 def _best_first(scored: pd.DataFrame, methods: set[str]) -> list[str]:
@@ -212,7 +224,7 @@ def variance(tables: Tables, headline: str) -> dict[str, Any]:
     names = sorted(set(frame["component"]))
     rows = []
     for (dataset, model), part in groups(frame, NETWORK):
-        shares = dict(zip(part["component"], part["share"], strict=True))
+        shares = part.set_index("component")["share"]
         cells = [_share(shares.get(name, math.nan)) for name in names]
         rows.append({"dataset": dataset, "model": model, "cells": cells})
     return {"components": names, "rows": rows}

@@ -95,7 +95,7 @@ class Finding:
 
     @property
     def state(self) -> str:
-        """What can be said: not_informative, no_score, tie, lead or alone."""
+        """The kind of finding: not_informative, no_score, tie, lead or alone."""
         if self.blank:
             return "not_informative"
         if not self.leader:
@@ -136,10 +136,12 @@ class Overall:
 
     @property
     def state(self) -> str:
-        """What can be said: lead, tie, or all_tied where nobody differs from the leader."""
+        """The kind of ranking: lead, tie, or all_tied where nobody differs from the leader."""
         if not self.tied:
             return "lead"
-        return "all_tied" if len(self.tied) == self.n_methods - 1 else "tie"
+
+        is_nobody_left = len(self.tied) == self.n_methods - 1
+        return "all_tied" if is_nobody_left else "tie"
 
 
 @value
@@ -245,8 +247,9 @@ def _behind(
 
 def _cost(finding: Finding, efficiency: pd.DataFrame) -> dict[str, Any]:
     """Return the rows of the leader, and the cheapest of the methods that tie with it."""
-    is_here = efficiency["dataset"].eq(finding.dataset) & efficiency["model"].eq(finding.model)
-    here = efficiency[is_here]
+    is_dataset = efficiency["dataset"].eq(finding.dataset)
+    is_model = efficiency["model"].eq(finding.model)
+    here = efficiency[is_dataset & is_model]
     rows = dict(zip(here["method"], here["rows_per_sample"], strict=True))
 
     best = [name for name in (finding.leader, *finding.tied) if name in rows]
@@ -272,15 +275,17 @@ def _match(surrogate: str, part: pd.DataFrame) -> Match:
     """Return the match of one surrogate."""
     is_r_of_head = part["statistic"].eq("pearson") & part["head"].ne("all")
     heads = part[is_r_of_head].sort_values(["mean", "head"])
-    defined = heads.dropna(subset=["mean"])
-    undefined = heads.loc[heads["mean"].isna(), "head"]
+    r = heads["mean"]
+    undefined = heads.loc[r.isna(), "head"]
     same_class = part.loc[part["statistic"] == "argmax_agreement", "mean"]
 
+    # Sorted by r, NaN last: the first head is the weakest.
+    has_r = bool(r.notna().any())
     return Match(
         surrogate=surrogate,
-        mean_r=float(defined["mean"].mean()),
-        weakest=str(defined["head"].iloc[0]) if len(defined) else "",
-        weakest_r=float(defined["mean"].iloc[0]) if len(defined) else math.nan,
+        mean_r=float(r.mean()),
+        weakest=str(heads["head"].iloc[0]) if has_r else "",
+        weakest_r=float(r.iloc[0]) if has_r else math.nan,
         same_class=float(same_class.mean()),
         constant=tuple(sorted(map(str, undefined))),
     )

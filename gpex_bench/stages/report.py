@@ -1,4 +1,4 @@
-"""Tables → what the report needs besides them."""
+"""Tables → what the report derives from them: agreement over seeds, costs, facts on networks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from gpex_bench.tables.order import Record, control_ids
 
 
 def agreement(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the agreement of each head over the training seeds; empty if no surrogate was fitted."""
-    return agreement_summary(table) if len(table) else pd.DataFrame(columns=list(AGREEMENT))
+    """Return the agreement of each head over the training seeds; empty without a surrogate."""
+    if table.empty:
+        return pd.DataFrame(columns=list(AGREEMENT))
+    return agreement_summary(table)
 
 
 def efficiency(
@@ -23,9 +25,15 @@ def efficiency(
     metrics: Sequence[Record],
     headline: str,
 ) -> pd.DataFrame:
-    """Return cost beside the headline score."""
-    better = next(record["higher_is_better"] for record in metrics if record["metric"] == headline)
-    return cost_summary(tables["cells"], tables["outcomes"], headline, better, control_ids(methods))
+    """Return the cost and the headline score of each method."""
+    is_higher_better = {record["metric"]: record["higher_is_better"] for record in metrics}
+    return cost_summary(
+        tables["cells"],
+        tables["outcomes"],
+        headline,
+        is_higher_better[headline],
+        control_ids(methods),
+    )
 
 
 def facts(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The report in headless Chromium: nothing loaded, no error; by mouse, keyboard and screen reader; without script."""
+"""The report in headless Chromium: by mouse, keyboard and screen reader; without script."""
 
 import shutil
 from collections.abc import Iterator
@@ -108,7 +108,8 @@ def test_nothing_is_loaded_and_nothing_is_complained_about(browser: Any, page: P
 
 def test_a_table_sorts_both_ways_with_words_last(browser: Any) -> None:
     column = """const table = document.querySelector('#compare details.fold table');
-        return Array.from(table.tBodies[0].rows, (row) => row.cells[1] ? row.cells[1].dataset.v : '')"""
+        const value = (row) => row.cells[1] ? row.cells[1].dataset.v : '';
+        return Array.from(table.tBodies[0].rows, value)"""
     button = browser.find_element(
         "css selector", "#compare details.fold table th:nth-child(2) button"
     )
@@ -124,7 +125,8 @@ def test_a_table_sorts_both_ways_with_words_last(browser: Any) -> None:
 
 
 def test_the_filter_shows_what_is_asked_for(browser: Any) -> None:
-    shown = "return Array.from(document.querySelectorAll('#compare tr[data-kind]')).filter((row) => !row.hidden)"
+    rows = "Array.from(document.querySelectorAll('#compare tr[data-kind]'))"
+    shown = f"return {rows}.filter((row) => !row.hidden)"
     every = browser.execute_script(f"{shown}.length")
     field = browser.find_element("css selector", "#filter input")
     field.send_keys("lrp")
@@ -166,7 +168,8 @@ def test_axe_finds_no_serious_fault(browser: Any) -> None:
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
         axe.Axe(browser).inject()
         browser.execute_script(
-            "window.found = null; axe.run({exclude: [['figure svg']]}, {resultTypes: ['violations']})"
+            "window.found = null;"
+            "axe.run({exclude: [['figure svg']]}, {resultTypes: ['violations']})"
             ".then((result) => { window.found = [result.violations, result.passes.length]; })"
         )
         waiting = WebDriverWait(browser, 300, 1)  # it takes long on a machine with other work

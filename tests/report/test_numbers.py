@@ -1,4 +1,4 @@
-"""Every number of the report is in the tables next to it: by its key, or in those of its section."""
+"""Every number of the report is in the tables next to it: by its key, or of its section."""
 
 import re
 from functools import cache

@@ -532,7 +532,7 @@ def test_a_metric_that_is_not_informative_has_no_marks_and_is_listed() -> None:
 
 
 def test_what_would_mislead_is_shown_in_every_place() -> None:
-    """One failed method, one pair that does not apply, one uninformative metric, one missing seed."""
+    """A failed method, a pair that does not apply, an uninformative metric, a missing seed."""
     page = unescape(html())
     verdict_, ranked, run, compared, cards = (
         page.split(f'<section id="{name}">')[1].split("</section>")[0]
