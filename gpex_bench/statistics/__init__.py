@@ -1,4 +1,7 @@
-"""What can be concluded from the scores of a run: rankings, verdicts, which metrics to trust. Frames in, frames out."""
+"""What can be concluded from the scores of a run: rankings, verdicts, which metrics to trust.
+
+Frames in, frames out.
+"""
 
 from __future__ import annotations
 
@@ -38,53 +41,59 @@ def conclude(
 ) -> dict[str, pd.DataFrame]:
     """Return the tables named in `TABLES`.
 
-    Pairs of metric and network that are not informative stand in `informative`, `pairs`, `variance` and `trust`, and in
-    no ranking.
+    Pairs of metric and network that are not informative are in `informative`, `pairs`, `variance`
+    and `trust`, and in no ranking.
 
     Args:
         scores: one row per dataset, model, seed, method, metric, sample (and target); finite.
-        variant_scores: the same under every fill and output of the metrics that have some; may be empty.
-        methods: a record of each method: its run id ("method"), kind, role and what it changes ("of").
+        variant_scores: the same under every fill and output of the metrics that have some; may be
+            empty.
+        methods: a record of each method: its run id ("method"), kind, role and what it changes
+            ("of").
         metrics: a record of each metric: its run id ("metric"), higher_is_better, chance and
             whether it is the share of relevance inside the planted truth ("is_share_of_truth").
     """
     require(scores, SCORES, "scores")
     require(variant_scores, VARIANT_SCORES, "variant_scores")
-    known, ours = informative.roles(methods), control_ids(methods)
-    up = {record["metric"]: record["higher_is_better"] for record in metrics}
-    chance = {record["metric"]: record["chance"] for record in metrics}
-    truth = {record["metric"] for record in metrics if record["is_share_of_truth"]}
+    controls = control_ids(methods)
+    known = informative.roles(methods)
+    higher_is_better = {record["metric"]: record["higher_is_better"] for record in metrics}
+    card = {record["metric"]: record for record in metrics}
+
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
-    told_by: dict[str, list[Units]] = {}
-    for block in units(scores, up, ours):
-        told = pairs.compare(block)
-        judged = informative.table(block, told, known)
-        parts["pairs"].append(pairs.table(block, told))
+    informative_on: dict[str, list[Units]] = {}
+    for block in units(scores, higher_is_better, controls):
+        metric = block.place[2]
+        comparison = pairs.compare(block)
+        judged = informative.table(block, comparison, known)
+        parts["pairs"].append(pairs.table(block, comparison))
         parts["informative"].append(judged)
         parts["variance"].append(components.table(block))
-        parts["trust"].append(trust.table(block, told, known, chance[block.place[2]]))
-        if block.place[2] in truth:
-            parts["planted"].append(informative.planted(block, told, known))
+        parts["trust"].append(trust.table(block, comparison, known, card[metric]["chance"]))
+        if card[metric]["is_share_of_truth"]:
+            parts["planted"].append(informative.planted(block, comparison, known))
         if not judged["is_informative"].all():
             continue
+
         ranks = ranking.within(block)
         parts["ranking"].append(ranking.table(block, ranks))
-        parts["power"].append(power.table(block, told, ranks))
+        parts["power"].append(power.table(block, comparison, ranks))
         parts["second_opinion"].append(pairs.second_opinion(block, power.leaders(ranks)))
-        told_by.setdefault(block.place[2], []).append(block)
-    parts["overall"] = [ranking.overall(every) for every in told_by.values()]
-    parts["variants"] = [variants.summarise(variant_scores)]
-    parts["fill_agreement"] = [variants.agreement(parts["variants"][0], ours)]
-    found = {name: _stack(parts[name], names) for name, names in TABLES.items()}
-    found["pairs"]["relation"] = informative.relations(found["pairs"], known)
-    return found
+        informative_on.setdefault(metric, []).append(block)
+
+    parts["overall"] = [ranking.overall(every) for every in informative_on.values()]
+    variant_means = variants.summarise(variant_scores)
+    parts["variants"] = [variant_means]
+    parts["fill_agreement"] = [variants.agreement(variant_means, controls)]
+
+    tables = {name: _stack(parts[name], names) for name, names in TABLES.items()}
+    tables["pairs"]["relation"] = informative.relations(tables["pairs"], known)
+    return tables
 
 
 def _stack(parts: Sequence[pd.DataFrame], names: Sequence[str]) -> pd.DataFrame:
     """Return the parts below one another; an empty table if there are none."""
     full = [part for part in parts if len(part)]
-    return (
-        pd.concat(full, ignore_index=True)[list(names)]
-        if full
-        else pd.DataFrame(columns=list(names))
-    )
+    if not full:
+        return pd.DataFrame(columns=list(names))
+    return pd.concat(full, ignore_index=True)[list(names)]

@@ -1,11 +1,12 @@
 """Where scores differ: between methods, samples and training seeds.
 
-Analysis of variance of balanced tables with random factors, by the method of moments: each mean square is equated with
-its expectation (searle1992variance, chapter 4), and a negative estimate counts as 0. With three seeds the components
-that hold a seed have few degrees of freedom, which stand beside them.
+Analysis of variance of balanced tables with random factors, by the method of moments: each mean
+square is equated with its expectation (searle1992variance, chapter 4), and a negative estimate
+counts as 0. With three seeds the components that hold a seed have few degrees of freedom; the table
+has them in `dof`.
 
-A run gives a crossed table: methods x samples x training seeds of one dataset. Runs that repeat more
-are split by the study `variance`.
+A run gives a crossed table: methods x samples x training seeds of one dataset. Runs that repeat
+more are split by the study `variance`.
 """
 
 from __future__ import annotations
@@ -25,57 +26,67 @@ FACTORS = ("method", "sample", "training seed")
 def components(
     table: Float[np.ndarray, "..."], names: tuple[str, ...]
 ) -> dict[str, tuple[float, int]]:
-    """Return variance and degrees of freedom of each factor and interaction; the last one is "residual".
+    """Return variance and degrees of freedom of each factor and interaction.
+
+    The expectation of a mean square is the sum, over all terms that contain its factors, of the
+    term's variance times the number of cells at each of its levels. So the variance of a term is an
+    alternating sum of mean squares, divided by that number.
 
     Args:
         table: one axis per factor, one number per cell; factors with one level are left out.
         names: of the axes.
+
+    Returns:
+        By the names of the factors of a term; the last one, of all factors, is "residual".
     """
     kept = [axis for axis, size in enumerate(table.shape) if size > 1]
     names = tuple(names[axis] for axis in kept)
     table = table.reshape([table.shape[axis] for axis in kept])
-    sizes = np.array(table.shape)
-    subsets = [
-        subset
-        for size in range(1, len(kept) + 1)
-        for subset in combinations(range(len(kept)), size)
-    ]
+    axes = range(len(kept))
+    terms = [term for size in range(1, len(kept) + 1) for term in combinations(axes, size)]
+
+    # Mean squares and their degrees of freedom.
     squares, dofs = {}, {}
-    for subset in subsets:
+    for term in terms:
         effect = table
-        for axis in range(len(kept)):
+        for axis in axes:
             mean = effect.mean(axis, keepdims=True)
-            effect = effect - mean if axis in subset else mean
-        others = np.prod([sizes[axis] for axis in range(len(kept)) if axis not in subset])
-        dofs[subset] = int(np.prod([sizes[axis] - 1 for axis in subset]))
-        squares[subset] = float(others * (effect**2).sum() / dofs[subset])
-    found = {}
-    for subset in subsets:
-        above = [
-            (other, len(other) - len(subset)) for other in subsets if set(subset) <= set(other)
-        ]
-        moment = sum((-1) ** apart * squares[other] for other, apart in above)
-        others = np.prod([sizes[axis] for axis in range(len(kept)) if axis not in subset])
-        name = (
-            "residual" if len(subset) == len(kept) else " x ".join(names[axis] for axis in subset)
-        )
-        found[name] = (max(float(moment / others), 0.0), dofs[subset])
-    return found
+            effect = effect - mean if axis in term else mean
+        dofs[term] = int(np.prod([table.shape[axis] - 1 for axis in term]))
+        squares[term] = float(_n_cells(table, term) * (effect**2).sum() / dofs[term])
+
+    result = {}
+    for term in terms:
+        above = [other for other in terms if set(term) <= set(other)]
+        moment = sum((-1) ** (len(other) - len(term)) * squares[other] for other in above)
+        variance = max(float(moment / _n_cells(table, term)), 0.0)
+
+        is_last = len(term) == len(kept)
+        name = "residual" if is_last else " x ".join(names[axis] for axis in term)
+        result[name] = (variance, dofs[term])
+    return result
+
+
+def _n_cells(table: np.ndarray, term: tuple[int, ...]) -> float:
+    """Return how many cells are at one level of a term."""
+    others = [size for axis, size in enumerate(table.shape) if axis not in term]
+    return float(np.prod(others))
 
 
 def table(units: Units) -> pd.DataFrame:
-    """Return one row for each component of one network and metric; controls and incomplete methods are left out.
+    """Return one row for each component of one network and metric.
 
-    Args:
-        units: the scores, of which methods with the same scores count once.
+    Controls and methods without a full set of scores are left out; methods with the same scores
+    count once.
     """
     scores = units.distinct[units.ranked] if units.n_groups else units.scores
     if scores.size < 2 or not len(scores):
         return pd.DataFrame(columns=list(VARIANCE))
-    found = components(scores, FACTORS)
-    total = sum(variance for variance, _ in found.values())
-    rows = [
-        (*units.place, name, variance / total if total > 0 else float("nan"), variance, dof)
-        for name, (variance, dof) in found.items()
-    ]
+
+    parts = components(scores, FACTORS)
+    total = sum(variance for variance, _ in parts.values())
+    rows = []
+    for name, (variance, dof) in parts.items():
+        share = variance / total if total > 0 else float("nan")
+        rows.append((*units.place, name, share, variance, dof))
     return pd.DataFrame(rows, columns=list(VARIANCE))

@@ -1,8 +1,9 @@
-"""Which metrics tell something on which network, what planted truth says, and what beats its control.
+"""Which metrics are informative on which network, what planted truth shows, what beats its control.
 
-A metric says nothing on a network where it cannot tell the planted oracle from a control that looks neither at the
-network nor at a truth (a constant map, a random one, edges, the input), or where no method is told from such a control.
-Such pairs of metric and network are left out of rankings and verdicts, with the reason.
+A metric is not informative on a network where the planted oracle is not significantly better than a
+control that looks neither at the network nor at a truth (a constant map, a random one, edges, the
+input), or where no method is significantly better than such a control. Such pairs of metric and
+network are left out of rankings and verdicts, with the reason.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from gpex_bench.tables.columns import INFORMATIVE, LEVEL, PLANTED
 from gpex_bench.tables.order import Record, blind_ids, control_ids
 from gpex_bench.types import Role, value
 
-CHANGED = (Role.INVERTED, Role.BLURRED)  # roles of the wrappers that are compared with their method
+# Roles of the wrappers that are compared with their method.
+CHANGED = (Role.INVERTED, Role.BLURRED)
 
 
 @value
@@ -36,7 +38,7 @@ class Roles:
 
     @property
     def inverted(self) -> frozenset[str]:
-        """The worst maps there are: the inverted oracles, or if there is none, the inverted methods."""
+        """The worst maps there are: the inverted oracles, or without one, the inverted methods."""
         oracles, every = self.of(Role.ORACLE), self.of(Role.INVERTED)
         planted = frozenset(copy for base, copy in self.changed if base in oracles)
         return every & planted or every
@@ -58,67 +60,73 @@ def roles(methods: Sequence[Record]) -> Roles:
     )
 
 
-def table(units: Units, told: Comparison, known: Roles) -> pd.DataFrame:
+def table(units: Units, comparison: Comparison, known: Roles) -> pd.DataFrame:
     """Return one row: whether the metric is informative on this network, and why or why not."""
-    is_informative, reason = judge(units, told, known)
+    is_informative, reason = judge(units, comparison, known)
     row = (*units.place, is_informative, reason)
     return pd.DataFrame([row], columns=list(INFORMATIVE))
 
 
-def judge(units: Units, told: Comparison, known: Roles) -> tuple[bool, str]:
+def judge(units: Units, comparison: Comparison, known: Roles) -> tuple[bool, str]:
     """Return whether the metric is informative, with the reason.
 
-    A run without blind controls can test nothing, and nothing speaks against its metrics. Where a run has some, a
-    metric without a score of any stays out of rankings.
+    In a run without blind controls nothing can be tested, and nothing speaks against its metrics.
+    Where a run has some, a metric without a score of any stays out of rankings.
     """
-    blind, oracle = units.groups_of(known.blind), units.groups_of(known.of(Role.ORACLE))
-    names, seen = units.members, f" ({units.scores.shape[1]} samples)"
+    blind = units.groups_of(known.blind)
     if not blind and known.blind:
-        return (
-            False,
-            "No control that looks neither at the network nor at a truth has a score: this was not tested.",
+        return False, (
+            "No control that looks neither at the network nor at a truth has a score: "
+            "this was not tested."
         )
     if not blind:
-        return (
-            True,
-            "No control in the run looks neither at the network nor at a truth, so this was not tested.",
+        return True, (
+            "No control in the run looks neither at the network nor at a truth, "
+            "so this was not tested."
         )
-    for group in oracle:
-        p_value = holm(told.p_value[group, blind])
-        alike = [
-            control
-            for control, p in zip(blind, p_value, strict=True)
-            if not (p < LEVEL and told.effect[group, control] > 0)
-        ]
-        if alike:
+
+    n_samples = f" ({units.scores.shape[1]} samples)"
+    oracles = units.groups_of(known.of(Role.ORACLE))
+    for oracle in oracles:
+        unbeaten = _unbeaten_by_oracle(comparison, oracle, blind)
+        if unbeaten:
+            names = _listed(units.members, unbeaten, known.blind)
             few = _too_few(units, len(blind))
-            return (
-                False,
-                f"The planted oracle is not better than {_listed(names, alike, known.blind)}{seen}{few}.",
-            )
-    adjusted = families(units, told)
-    ours = np.flatnonzero(np.bincount(units.group, ~units.is_control, minlength=units.n_groups) > 0)
+            return False, f"The planted oracle is not better than {names}{n_samples}{few}."
+
+    ours = np.flatnonzero(units.has_method)
     if not len(ours):
         return False, "No method has a score."
-    beaten = (adjusted[np.ix_(ours, np.array(blind))] < LEVEL) & (
-        told.effect[np.ix_(ours, np.array(blind))] > 0
-    )
-    unbeaten = [
-        control for control, column in zip(blind, beaten.T, strict=True) if not column.any()
-    ]
+
+    unbeaten = _unbeaten_by_methods(units, comparison, blind)
     if unbeaten:
+        names = _listed(units.members, unbeaten, known.blind)
         few = _too_few(units, len(ours))
-        return (
-            False,
-            f"No method is better than {_listed(names, unbeaten, known.blind)}{seen}{few}.",
-        )
-    lead = "The planted oracle and at least one method are" if oracle else "At least one method is"
-    return True, f"{lead} better than {_listed(names, blind, known.blind)}{seen}."
+        return False, f"No method is better than {names}{n_samples}{few}."
+
+    lead = "The planted oracle and at least one method are" if oracles else "At least one method is"
+    return True, f"{lead} better than {_listed(units.members, blind, known.blind)}{n_samples}."
+
+
+def _unbeaten_by_oracle(comparison: Comparison, oracle: int, blind: Sequence[int]) -> list[int]:
+    """Return the blind controls that the planted oracle is not significantly better than."""
+    p_values = holm(comparison.p_value[oracle, blind])
+    is_better = (p_values < LEVEL) & (comparison.effect[oracle, blind] > 0)
+    return [control for control, better in zip(blind, is_better, strict=True) if not better]
+
+
+def _unbeaten_by_methods(units: Units, comparison: Comparison, blind: Sequence[int]) -> list[int]:
+    """Return the blind controls that no method is significantly better than."""
+    ours = np.flatnonzero(units.has_method)
+    pairs = np.ix_(ours, np.array(blind))
+    is_better = (families(units, comparison)[pairs] < LEVEL) & (comparison.effect[pairs] > 0)
+    return [control for control, better in zip(blind, is_better.T, strict=True) if not better.any()]
 
 
 def _too_few(units: Units, n_tests: int) -> str:
-    """Return the words for samples so few that no difference, however clear, survives that many comparisons."""
-    smallest = 2.0 ** (1 - units.scores.shape[1])  # p value of differences that all agree
+    """Return words for so few samples that no difference survives that many comparisons."""
+    # The p value of differences that all agree is the smallest there is.
+    smallest = 2.0 ** (1 - units.scores.shape[1])
     return ", too few for any verdict" if n_tests * smallest >= LEVEL else ""
 
 
@@ -126,29 +134,37 @@ def _listed(
     names: Sequence[Sequence[str]], groups: Collection[int], allowed: Collection[str]
 ) -> str:
     """Return the names of these controls."""
-    return ", ".join(sorted(name for group in groups for name in names[group] if name in allowed))
+    members = [name for group in groups for name in names[group]]
+    return ", ".join(sorted(name for name in members if name in allowed))
 
 
-def planted(units: Units, told: Comparison, known: Roles) -> pd.DataFrame:
-    """Return how much of each method's relevance lies on the planted truth, and whether it beats the edge detector.
+def planted(units: Units, comparison: Comparison, known: Roles) -> pd.DataFrame:
+    """Return how much of each method's relevance is inside the planted truth.
 
-    One row per method and control, of a metric whose scores are that share. `edge_difference` is the median difference
-    to the edge detector over samples; it and `p_holm` are NaN without one. Each control is a comparison of its own.
+    One row per method and control, of a metric whose scores are that share. `edge_difference` is
+    the median difference to the edge detector over samples; it and `p_holm` are NaN without one.
+    Each control is a comparison of its own.
     """
-    edges = units.groups_of(known.of(Role.EDGES))
-    adjusted = families(units, told)
     rows = intervals(units)
-    at = (units.group, edges[0]) if edges else None
-    rows["edge_difference"] = told.median[at] if at else np.nan
-    rows["p_holm"] = (
-        np.where(np.isnan(adjusted[at]), told.p_value[at], adjusted[at]) if at else np.nan
-    )
-    rows["beats_edge_detector"] = (rows["p_holm"] < LEVEL) & (told.effect[at] > 0 if at else False)
+    rows = rows.assign(edge_difference=np.nan, p_holm=np.nan, beats_edge_detector=False)
+
+    edges = units.groups_of(known.of(Role.EDGES))
+    if edges:
+        at = (units.group, edges[0])
+        adjusted = families(units, comparison)[at]
+        rows["edge_difference"] = comparison.median[at]
+        # Between two controls nothing is corrected.
+        rows["p_holm"] = np.where(np.isnan(adjusted), comparison.p_value[at], adjusted)
+        rows["beats_edge_detector"] = (rows["p_holm"] < LEVEL) & (comparison.effect[at] > 0)
+
     return rows.assign(dataset=units.place[0], model=units.place[1])[list(PLANTED)]
 
 
 def relations(pairs: pd.DataFrame, known: Roles) -> pd.Series:
-    """Return what the second method of each pair is to the first: random, edge detector, inverted self, or nothing."""
+    """Return what the second method of each pair is to the first.
+
+    "random", "edge detector", "inverted self" and the like, or nothing.
+    """
     words = []
     for method, other in zip(pairs["method"], pairs["other"], strict=True):
         changed = known.changed.get((method, other)) or known.changed.get((other, method))

@@ -1,4 +1,4 @@
-"""Means of the methods of one network and metric, with intervals and the spread over training seeds."""
+"""Means with intervals: of methods over samples, by the bootstrap, and of few numbers, by t."""
 
 from __future__ import annotations
 
@@ -41,23 +41,38 @@ def t_interval(
 
 
 def intervals(units: Units, n_resamples: int = N_RESAMPLES) -> pd.DataFrame:
-    """Return mean, 95 % interval over samples, and standard deviation of the training seeds' means, of each method.
+    """Return mean, 95 % interval over samples, and spread over training seeds of each method.
 
     The numbers of a method do not depend on the other methods.
+
+    Returns:
+        A frame with the columns `INTERVALS`, one row a method. `seed_sd` is the standard deviation
+        of the training seeds' means; NaN for a single seed.
     """
     scores = units.sign * units.scores
     values = sample_means(scores)
     known = np.isfinite(values)
+
     rows = pd.DataFrame({"method": units.methods, "low": np.nan, "high": np.nan})
     rows["mean"] = [float(row[there].mean()) for row, there in zip(values, known, strict=True)]
+
+    # Methods that have the same samples share their resamples, and are one matrix product.
     for there in np.unique(known, axis=0):
         alike = (known == there).all(1)
         n_samples = int(there.sum())
         times = counts(units.key, n_samples, n_resamples)
-        means = resampled_means(np.ascontiguousarray(values[np.ix_(alike, there)].T), times)
-        rows.loc[alike, "low"], rows.loc[alike, "high"] = percentile_interval(means, n_samples)
-    by_seed = [each[np.isfinite(each)] for each in sample_means(scores.transpose(0, 2, 1))]
-    rows["seed_sd"] = [
-        float(each.std(ddof=1)) if len(each) > 1 else float("nan") for each in by_seed
-    ]
-    return rows.assign(n_samples=known.sum(1), n_seeds=list(map(len, by_seed)))[list(INTERVALS)]
+        columns = np.ascontiguousarray(values[np.ix_(alike, there)].T)
+        low, high = percentile_interval(resampled_means(columns, times), n_samples)
+        rows.loc[alike, "low"], rows.loc[alike, "high"] = low, high
+
+    by_seed = sample_means(scores.transpose(0, 2, 1))
+    seeds = [means[np.isfinite(means)] for means in by_seed]
+    rows["seed_sd"] = [_sd(means) for means in seeds]
+    rows["n_samples"] = known.sum(1)
+    rows["n_seeds"] = [len(means) for means in seeds]
+    return rows[list(INTERVALS)]
+
+
+def _sd(values: np.ndarray) -> float:
+    """Return the standard deviation; NaN for less than two numbers."""
+    return float(values.std(ddof=1)) if len(values) > 1 else float("nan")

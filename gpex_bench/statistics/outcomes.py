@@ -1,12 +1,13 @@
 """From scores of single samples to numbers that can be compared: means, intervals, ties.
 
-The sample is the unit of uncertainty: scores are averaged over the training seeds first, then the samples are drawn
-again with replacement (`inference.bootstrap`). The spread over training seeds is given separately, never mixed in. The
-best method is the one with the best mean; which others cannot be told from it is decided by paired tests on the same
-samples with Holm's correction (`inference.pairs`), and nothing is marked where the metric is not informative.
+The sample is the unit of uncertainty: scores are averaged over the training seeds first, then the
+samples are resampled with replacement (`statistics.bootstrap`). The spread over training seeds is
+given separately, never mixed in. The best method is the one with the best mean; which others differ
+significantly from it is decided by paired tests on the same samples with Holm's correction
+(`statistics.pairs`), and nothing is marked where the metric is not informative.
 
-A method's numbers do not depend on the other methods. The marks (p values, ties) do, because they compare with the
-best.
+A method's numbers do not depend on the other methods. The marks (p values, ties) do, because they
+compare with the best.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from gpex_bench.tables.columns import (
     AGREEMENT,
     CELLS,
     MARKS,
+    NETWORK,
     OUTCOMES,
     PLACE,
     SCORES,
@@ -34,27 +36,34 @@ from gpex_bench.tables.columns import (
 from gpex_bench.tables.order import groups, ordered, records
 from gpex_bench.tables.words import wording
 
+OUTCOME_KEY = (*NETWORK, "method", "metric")
+
 
 def mark(block: Units, rows: pd.DataFrame) -> pd.DataFrame:
     """Compare each method with the best one that is no control, sample by sample.
 
-    Adds `difference` (how much worse than the best on average, in the units of the score), `p_value` (Wilcoxon, Holm),
-    `is_best`, and `is_best_group`: the best and all that cannot be told from it at the 5 % level, or are better.
+    Adds `difference` (how much worse than the best on average, in the units of the score),
+    `p_value` (Wilcoxon, Holm), `is_best`, and `is_best_group`: the best, and all that are better or
+    not significantly different from it at the 5 % level.
     """
     rows = unmarked(rows)
     good = np.where(block.is_control, -np.inf, block.sign * rows["mean"])
     if not np.isfinite(good).any():
         return rows
+
     best = int(np.argmax(good))
-    told = compare(block)
-    adjusted = families(block, told)
     behind = sample_means(block.scores[best] - block.scores)
     known = np.isfinite(behind)
-    rows["difference"] = np.where(known, behind, 0).sum(1) / np.maximum(known.sum(1), 1)
-    rows["p_value"] = adjusted[block.group[best], block.group]
+    total = np.where(known, behind, 0).sum(1)
+    rows["difference"] = total / np.maximum(known.sum(1), 1)
+
+    comparison = compare(block)
+    adjusted = families(block, comparison)
+    against_best = (block.group[best], block.group)
+    rows["p_value"] = adjusted[against_best]
     rows["is_best"] = np.arange(len(rows)) == best
     rows.loc[rows["is_best"], "p_value"] = np.nan
-    return rows.assign(is_best_group=verdicts(told, adjusted)[block.group[best], block.group] < 1)
+    return rows.assign(is_best_group=verdicts(comparison, adjusted)[against_best] < 1)
 
 
 def unmarked(rows: pd.DataFrame) -> pd.DataFrame:
@@ -68,13 +77,15 @@ def summarise(
     controls: Collection[str] = (),
     uninformative: Collection[tuple[str, str, str]] = (),
 ) -> pd.DataFrame:
-    """Return one row per dataset, model, method and metric: mean, interval, spread over seeds, ties with the best.
+    """Return one row per dataset, model, method and metric.
+
+    Mean, interval, spread over seeds, ties with the best.
 
     Args:
         scores: one row per dataset, model, seed, method, metric, sample (and target); finite.
         higher_is_better: direction of each metric.
         controls: run ids of methods that cannot be the best (they can be tied with it, or beat it).
-        uninformative: dataset, model and metric where nothing is marked (`inference.informative`).
+        uninformative: dataset, model and metric where nothing is marked (`statistics.informative`).
 
     Raises:
         ValueError: a column is missing, a score is not finite, or a metric has no direction.
@@ -84,79 +95,101 @@ def summarise(
     if len(bad):
         where = ", ".join(f"{key}={bad.iloc[0][key]}" for key in SCORES[:-1])
         raise ValueError(f"scores holds {len(bad)} numbers that are not finite, first at {where}.")
+
     unknown = sorted(set(scores["metric"]) - set(higher_is_better))
     if unknown:
         raise ValueError(
             f"higher_is_better lacks the metrics {unknown}; state the direction of each."
         )
-    frames = []
+
+    parts = []
     for block in units(scores, higher_is_better, controls):
         rows = intervals(block)
         rows = unmarked(rows) if block.place in uninformative else mark(block, rows)
-        frames.append(rows.assign(**dict(zip(PLACE, block.place, strict=True))))
+        parts.append(rows.assign(**dict(zip(PLACE, block.place, strict=True))))
+
     columns = [*SUMMARY, *MARKS]
-    return (
-        ordered(pd.concat(frames, ignore_index=True)[columns])
-        if frames
-        else pd.DataFrame(columns=columns)
-    )
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    return ordered(pd.concat(parts, ignore_index=True)[columns])
 
 
 def outcome_table(
     summary: pd.DataFrame, cells: pd.DataFrame, skipped: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return one row for every dataset, model, method and metric, with a number or with the reason why there is none.
+    """Return one row for every dataset, model, method and metric: a number, or why there is none.
 
-    `state` is ok, not_applicable, missing, or the status of the failed cells or of the failed metric. `reason` of an ok
-    row names the seeds that are missing from it, if any. `mark` is "best" where one method is told from all others,
-    "tied" for the members of a larger best group, and empty elsewhere.
+    `state` is ok, not_applicable, missing, or the status of the failed cells or of the failed
+    metric. `reason` of an ok row names the seeds that are missing from it, if any. `mark` is "best"
+    where one method is significantly better than all others, "tied" for the members of a larger
+    best group, and empty elsewhere.
+
+    Args:
+        summary: the frame of `summarise`.
+        cells: one row per network, seed and method.
+        skipped: one row per network, method and metric without a score, with the reason.
 
     Raises:
-        ValueError: a column is missing, or a number stands where the cell failed or the metric was skipped.
+        ValueError: a column is missing, or there is a number where the cell failed or the metric
+            was skipped.
     """
     require(summary, (*SUMMARY, *MARKS), "summary")
     require(cells, CELLS, "cells")
     require(skipped, SKIPPED, "skipped")
-    full = ("dataset", "model", "method", "metric")
-    known = {tuple(row[name] for name in full): row for row in records(summary)}
-    fates = {
-        tuple(row[name] for name in full): (str(row["status"]), str(row["reason"]))
-        for row in records(skipped)
+
+    numbers = {_outcome_key(row): row for row in records(summary)}
+    reasons = {
+        _outcome_key(row): (str(row["status"]), str(row["reason"])) for row in records(skipped)
     }
     rows: list[dict[str, Any]] = []
-    for (dataset, model), block in groups(ordered(cells), ["dataset", "model"]):
-        here = [
-            frame[(frame["dataset"] == dataset) & (frame["model"] == model)]
-            for frame in (summary, skipped)
-        ]
+    for network, block in groups(ordered(cells), NETWORK):
+        metrics = _metrics_of(network, summary) | _metrics_of(network, skipped)
         for (method,), seeds in groups(block, ["method"]):
-            for metric in sorted(set(here[0]["metric"]) | set(here[1]["metric"])):
-                key = (dataset, model, method, metric)
-                found = known.get(key, {})
-                state, reason = _state(seeds, found, fates.get(key))
-                fate = {"state": state, "reason": reason, "n_seeds_planned": len(seeds)}
-                rows.append(dict(zip(full, key, strict=True)) | found | fate)
-    frame = pd.DataFrame(rows, columns=list(OUTCOMES))
+            for metric in sorted(metrics):
+                key = (*network, method, metric)
+                number = numbers.get(key, {})
+                state, reason = _state(seeds, number, reasons.get(key))
+                row = dict(zip(OUTCOME_KEY, key, strict=True)) | number
+                row |= {"state": state, "reason": reason, "n_seeds_planned": len(seeds)}
+                rows.append(row)
+    return ordered(_with_marks(pd.DataFrame(rows, columns=list(OUTCOMES))))
+
+
+def _outcome_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in OUTCOME_KEY)
+
+
+def _metrics_of(network: tuple[str, str], frame: pd.DataFrame) -> set[str]:
+    """Return the metrics that a frame has of one network."""
+    dataset, model = network
+    return set(frame.loc[(frame["dataset"] == dataset) & (frame["model"] == model), "metric"])
+
+
+def _with_marks(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the outcomes with numbers as floats, flags as booleans, and `mark`."""
     flags = {name: frame[name].eq(True) for name in ("is_best", "is_best_group")}
     frame = frame.astype({"mean": float, "low": float, "high": float}).assign(**flags)
-    size = frame.groupby(["dataset", "model", "metric"])["is_best_group"].transform("sum")
-    frame["mark"] = size.gt(1).map({True: "tied", False: "best"}).where(frame["is_best_group"], "")
-    return ordered(frame)
+
+    size = frame.groupby(list(PLACE))["is_best_group"].transform("sum")
+    words = size.gt(1).map({True: "tied", False: "best"})
+    return frame.assign(mark=words.where(frame["is_best_group"], ""))
 
 
 def _state(
-    seeds: pd.DataFrame, found: Mapping[str, Any], skipped: tuple[str, str] | None
+    seeds: pd.DataFrame, number: Mapping[str, Any], skipped: tuple[str, str] | None
 ) -> tuple[str, str]:
     """Return state and reason of one method and metric from its cells (one per seed)."""
     bad = seeds[seeds["status"] != "ok"]
-    where = "/".join(str(seeds.iloc[0][name]) for name in ("dataset", "model", "method"))
     n_ok = len(seeds) - len(bad)
-    if found and (skipped or found["n_seeds"] > n_ok):
+    if number and (skipped or number["n_seeds"] > n_ok):
+        where = "/".join(str(seeds.iloc[0][name]) for name in (*NETWORK, "method"))
         raise ValueError(
-            f"summary has scores of {found['n_seeds']:.0f} seeds of {where}, but {n_ok} of its cells are ok"
-            f"{' and the metric was skipped' if skipped else ''}; scores of other cells must not reach summarise."
+            f"summary has scores of {number['n_seeds']:.0f} seeds of {where}, but {n_ok} of its "
+            f"cells are ok{' and the metric was skipped' if skipped else ''}; scores of other "
+            "cells must not reach summarise."
         )
-    if found:
+
+    if number:
         missing = [
             f"seed {row['seed']} {wording(row['status'], row['reason'])}" for row in records(bad)
         ]
@@ -171,19 +204,20 @@ def _state(
 def agreement_summary(agreement: pd.DataFrame) -> pd.DataFrame:
     """Return mean, lowest and highest over training seeds of each statistic of each head.
 
-    `is_weakest` marks the head with the lowest mean Pearson r of its dataset, model, surrogate and split; never one
-    without r. NaN (the network's output is constant) is left out of the mean and of `n_seeds`, which may be 0.
+    `is_weakest` marks the head with the lowest mean Pearson r of its dataset, model, surrogate and
+    split; never one without r. NaN (the network's output is constant) is left out of the mean and
+    of `n_seeds`, which may be 0.
     """
     require(agreement, AGREEMENT, "agreement")
-    place = ["dataset", "model", "surrogate", "split"]
-    groups = ordered(agreement).groupby([*place, "head", "statistic"])["value"]
-    frame = groups.agg(["mean", "min", "max", "count"]).reset_index()
-    frame = frame.rename(columns={"min": "low", "max": "high", "count": "n_seeds"}).assign(
-        is_weakest=False
-    )
-    heads = frame[
-        (frame["statistic"] == "pearson") & (frame["head"] != "all") & (frame["n_seeds"] > 0)
-    ]
+
+    place = [*NETWORK, "surrogate", "split"]
+    values = ordered(agreement).groupby([*place, "head", "statistic"])["value"]
+    frame = values.agg(["mean", "min", "max", "count"]).reset_index()
+    frame = frame.rename(columns={"min": "low", "max": "high", "count": "n_seeds"})
+
+    is_r_of_a_head = (frame["statistic"] == "pearson") & (frame["head"] != "all")
+    heads = frame[is_r_of_a_head & (frame["n_seeds"] > 0)]
+    frame["is_weakest"] = False
     frame.loc[heads.groupby(place)["mean"].idxmin(), "is_weakest"] = True
     return ordered(frame)
 
@@ -195,38 +229,48 @@ def cost_summary(
     higher_is_better: bool,
     controls: Collection[str],
 ) -> pd.DataFrame:
-    """Return cost per sample beside one score, for each method that has the score.
+    """Return cost per sample and one score, for each method that has the score.
 
-    Cost counts rows sent through a network: `forward + 2 backward + surrogate` rows per explained sample, where a pass
-    through the surrogate's own network counts like a forward pass. `is_pareto`: no method that is not a control is
-    cheaper and as good, or as cheap and better.
+    Cost counts rows sent through a network: `forward + 2 backward + surrogate` rows per explained
+    sample, where a pass through the surrogate's own network counts like a forward pass.
+    `is_pareto`: no method that is not a control is cheaper and as good, or as cheap and better.
     """
     require(cells, CELLS, "cells")
-    done = cells[cells["status"] == "ok"].assign(surrogate=cells.get("surrogate_rows", 0))
-    done["rows"] = done["forward_rows"] + 2 * done["backward_rows"] + done["surrogate"].fillna(0)
-    place = ["dataset", "model", "method"]
-    sums = (
-        ordered(done)
-        .groupby(place)[["rows", "forward_rows", "backward_rows", "surrogate", "n_samples"]]
-        .sum()
-    )
-    per = sums.drop(columns="n_samples").div(sums["n_samples"], axis=0).reset_index()
-    per = per.rename(
-        columns={"rows": "rows_per_sample", "forward_rows": "forward", "backward_rows": "backward"}
-    )
+
+    place = [*NETWORK, "method"]
     scores = outcomes[(outcomes["metric"] == metric) & (outcomes["state"] == "ok")]
-    frame = per.merge(scores[[*place, "metric", "mean", "low", "high"]], on=place)
+    scores = scores[[*place, "metric", "mean", "low", "high"]]
+    frame = _rows_per_sample(cells).merge(scores, on=place)
     frame["is_control"] = frame["method"].isin(list(controls))
     frame["is_pareto"] = False
+
     sign = 1 if higher_is_better else -1
-    for _, block in frame[~frame["is_control"]].groupby(["dataset", "model"]):
-        by_cost = block.assign(good=sign * block["mean"]).sort_values(
-            ["rows_per_sample", "good"], ascending=[True, False]
-        )
-        front = by_cost["good"] > by_cost["good"].cummax().shift(fill_value=-np.inf)
-        alike = [
-            by_cost["rows_per_sample"],
-            by_cost["good"],
-        ]  # of equal methods no name comes first
-        frame.loc[by_cost.index[front.groupby(alike).transform("any")], "is_pareto"] = True
-    return ordered(frame.rename(columns={"surrogate": "surrogate_rows"}))
+    for _, block in frame[~frame["is_control"]].groupby(list(NETWORK)):
+        best_first = block.assign(good=sign * block["mean"])
+        best_first = best_first.sort_values(["rows_per_sample", "good"], ascending=[True, False])
+        is_better = best_first["good"] > best_first["good"].cummax().shift(fill_value=-np.inf)
+
+        # Of methods with the same cost and score no name comes first: all are on the front.
+        alike = [best_first["rows_per_sample"], best_first["good"]]
+        on_front = is_better.groupby(alike).transform("any")
+        frame.loc[best_first.index[on_front], "is_pareto"] = True
+    return ordered(frame)
+
+
+def _rows_per_sample(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows per explained sample of each network and method, over the seeds that ran."""
+    done = cells[cells["status"] == "ok"].assign(surrogate=cells.get("surrogate_rows", 0))
+    surrogate = done["surrogate"].fillna(0)
+    done["rows"] = done["forward_rows"] + 2 * done["backward_rows"] + surrogate
+
+    counted = ["rows", "forward_rows", "backward_rows", "surrogate"]
+    sums = ordered(done).groupby([*NETWORK, "method"])[[*counted, "n_samples"]].sum()
+    per_sample = sums[counted].div(sums["n_samples"], axis=0).reset_index()
+    return per_sample.rename(
+        columns={
+            "rows": "rows_per_sample",
+            "forward_rows": "forward",
+            "backward_rows": "backward",
+            "surrogate": "surrogate_rows",
+        }
+    )

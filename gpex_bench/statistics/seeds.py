@@ -1,8 +1,9 @@
 """Differences between settings that were trained with the same seeds, and trends along an axis.
 
-Settings share seeds, splits and mostly the networks, so that they are compared seed by seed: the spread of the
-differences counts, and neither what all settings have in common nor the spread of a third setting. With fewer than two
-common seeds the two samples stand for themselves (Welch's test, `welch1947generalization`).
+Settings share seeds, splits and mostly the networks, so that they are compared seed by seed: what
+counts is the spread of the differences, neither what all settings have in common nor the spread of
+a third setting. With fewer than two common seeds the two samples are compared as they are (Welch's
+test, `welch1947generalization`).
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from gpex_bench.types.values import value
 
 @value
 class Difference:
-    """A mean difference with its t interval; NaN where one seed does not tell."""
+    """A mean difference with its t interval; NaN where one seed gives no spread."""
 
     mean: float
     low: float
     high: float
     p_value: float  # two-sided, of "it is 0"
-    n_seeds: int  # common ones; the smaller sample's without
+    n_seeds: int  # the common ones; without those, of the smaller sample
     is_paired: bool = True
 
 
@@ -36,66 +37,80 @@ def difference(a: pd.Series, b: pd.Series) -> Difference:
     a, b = a.dropna(), b.dropna()
     common = a.index.intersection(b.index)
     if len(common) >= 2 or min(len(a), len(b)) < 2:
-        return _tested((a - b)[common].to_numpy(float))
+        return _paired((a - b)[common].to_numpy(float))
+    return _welch(a, b)
+
+
+def _welch(a: pd.Series, b: pd.Series) -> Difference:
+    """Compare two independent samples, with degrees of freedom after welch1947generalization."""
     squares = [float(part.var(ddof=1)) / len(part) for part in (a, b)]
-    freedom = [square**2 / (len(part) - 1) for square, part in zip(squares, (a, b), strict=True)]
     error = math.sqrt(sum(squares))
-    degrees = sum(squares) ** 2 / sum(freedom) if error > 0 else 1.0
-    return _around(
-        float(a.mean() - b.mean()), error, degrees, n_seeds=min(len(a), len(b)), is_paired=False
-    )
+
+    degrees = 1.0
+    if error > 0:
+        parts = [square**2 / (len(part) - 1) for square, part in zip(squares, (a, b), strict=True)]
+        degrees = sum(squares) ** 2 / sum(parts)
+
+    mean = float(a.mean() - b.mean())
+    return _around(mean, error, degrees, n_seeds=min(len(a), len(b)), is_paired=False)
 
 
 def settings_differ(samples: Sequence[pd.Series]) -> float:
-    """Return the p value of "all settings are alike": Friedman's test, by ranks within seeds (`friedman1937use`).
+    """Return the p value of "all settings are alike": Friedman's test, by ranks within seeds.
 
-    It takes three settings or more, so that a best and a worst that were picked after looking need no pair test.
-    Ranks keep one noisy setting from hiding the others. NaN with fewer than two common seeds.
+    It takes three settings or more, so that a best and a worst that were picked after looking need
+    no pair test (`friedman1937use`). Ranks keep one noisy setting from hiding the others. NaN with
+    fewer than two common seeds.
     """
     wide = pd.concat(list(samples), axis=1).dropna()
     if len(wide) < 2:
         return math.nan
-    if (wide.nunique(axis=1) == 1).all():
+
+    is_equal_everywhere = (wide.nunique(axis=1) == 1).all()
+    if is_equal_everywhere:
         return 1.0
     return float(stats.friedmanchisquare(*wide.to_numpy(float).T).pvalue)
 
 
 def trend(values: pd.DataFrame) -> Difference:
-    """Return the mean change from a place of an axis to the next: each seed's Theil-Sen slope (`sen1968estimates`).
+    """Return the mean change from a place of an axis to the next.
+
+    Of each seed it is the Theil-Sen slope, the median of the slopes of all pairs of places
+    (`sen1968estimates`). The slope is by the places' rank, so that it does not depend on the axis's
+    scale.
 
     Args:
-        values: one row per seed and place: seed, place (a number), value. Seeds that lack a number which another one
-            has are left out. The slope is by the places' rank, so that it does not depend on the axis's scale.
+        values: one row per seed and place: seed, place (a number), value. Seeds that lack a number
+            which another one has are left out.
     """
     wide = values.pivot_table(index="seed", columns="place", values="value", dropna=False).dropna()
     first, second = np.triu_indices(wide.shape[1], 1)
     numbers = wide.to_numpy(float)
-    return _tested(np.median((numbers[:, second] - numbers[:, first]) / (second - first), axis=1))
+
+    slopes = (numbers[:, second] - numbers[:, first]) / (second - first)
+    return _paired(np.median(slopes, axis=1))
 
 
 def needed(n_seeds: int) -> float:
-    """Return how many standard deviations of the seeds' differences a mean must exceed to differ from 0 at 95 %."""
-    return (
-        float(stats.t.ppf((1 + CONFIDENCE) / 2, n_seeds - 1)) / math.sqrt(n_seeds)
-        if n_seeds > 1
-        else math.inf
-    )
+    """Return how many standard deviations of the seeds' differences a mean must exceed.
+
+    Above it, the 95 % interval of the mean does not hold 0. Infinity for a single seed.
+    """
+    if n_seeds < 2:
+        return math.inf
+    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, n_seeds - 1))
+    return quantile / math.sqrt(n_seeds)
 
 
-def _tested(sample: np.ndarray) -> Difference:
+def _paired(sample: np.ndarray) -> Difference:
     """Return the mean of one number per seed, tested against 0."""
     n = len(sample)
+    mean = float(sample.mean()) if n else math.nan
     if n < 2:
-        nothing = math.nan
-        mean = float(sample.mean()) if n else nothing
-        return Difference(mean=mean, low=nothing, high=nothing, p_value=nothing, n_seeds=n)
-    return _around(
-        float(sample.mean()),
-        float(sample.std(ddof=1)) / math.sqrt(n),
-        float(n - 1),
-        n_seeds=n,
-        is_paired=True,
-    )
+        return Difference(mean=mean, low=math.nan, high=math.nan, p_value=math.nan, n_seeds=n)
+
+    error = float(sample.std(ddof=1)) / math.sqrt(n)
+    return _around(mean, error, float(n - 1), n_seeds=n, is_paired=True)
 
 
 def _around(
@@ -103,12 +118,17 @@ def _around(
 ) -> Difference:
     """Return the t interval and p value of a mean with this standard error."""
     low, high = t_interval(mean, error, degrees)
-    chance = float(2 * stats.t.sf(abs(mean) / error, degrees)) if error > 0 else float(mean == 0)
+
+    # Without a spread, a mean is 0 or it is not.
+    p_value = float(mean == 0)
+    if error > 0:
+        p_value = float(2 * stats.t.sf(abs(mean) / error, degrees))
+
     return Difference(
         mean=mean,
         low=float(low),
         high=float(high),
-        p_value=chance,
+        p_value=p_value,
         n_seeds=n_seeds,
         is_paired=is_paired,
     )

@@ -1,11 +1,11 @@
 """The scores of one dataset, network and metric as an array, and which methods in it are the same.
 
-The unit of all tests is the sample: a sample's score is its mean over targets and training seeds. The same sample
-under three trainings is not three independent observations, so the seeds are kept together. Methods are compared sample
-by sample on the seeds that they share.
+The unit of all tests is the sample: a sample's score is its mean over targets and training seeds.
+The same sample under three trainings is not three independent observations, so the seeds are kept
+together. Methods are compared sample by sample on the seeds that they share.
 
-Methods with the same scores are one entry of every ranking, and every correction for many comparisons counts them once:
-a copy under another name changes nothing, and copies are tied.
+Methods with the same scores are one entry of every ranking, and every correction for many
+comparisons counts them once: a copy under another name changes nothing, and copies are tied.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ from gpex_bench.tables.columns import PLACE
 from gpex_bench.tables.order import groups
 from gpex_bench.types import value
 
-RESOLUTION = (
-    1e-6  # of a typical score: float32 passes leave differences of this size between equal maps
-)
+# Of a typical score: float32 passes leave differences of this size between equal maps.
+RESOLUTION = 1e-6
 
 
 @value
@@ -55,12 +54,17 @@ class Units:
             names[group].append(method)
         return names
 
+    @property
+    def plain(self) -> list[str]:
+        """The names of the methods that are no controls."""
+        pairs = zip(self.methods, self.is_control, strict=True)
+        return [name for name, is_control in pairs if not is_control]
+
     def label(self, group: int) -> str:
         """Return how a group of methods is called: its members that are no controls, or all."""
-        plain = [
-            name for name in self.members[group] if not self.is_control[self.methods.index(name)]
-        ]
-        return " = ".join(plain or self.members[group])
+        members = self.members[group]
+        plain = [name for name in members if not self.is_control[self.methods.index(name)]]
+        return " = ".join(plain or members)
 
     @property
     def distinct(self) -> Float[np.ndarray, "group sample seed"]:
@@ -68,20 +72,24 @@ class Units:
         return np.stack([self.scores[self.group == group].min(0) for group in range(self.n_groups)])
 
     @property
+    def has_method(self) -> Bool[np.ndarray, "group"]:
+        """Which groups have a member that is no control."""
+        return np.bincount(self.group, ~self.is_control, minlength=self.n_groups) > 0
+
+    @property
+    def has_control(self) -> Bool[np.ndarray, "group"]:
+        """Which groups have a member that is a control."""
+        return np.bincount(self.group, self.is_control, minlength=self.n_groups) > 0
+
+    @property
     def ranked(self) -> Bool[np.ndarray, "group"]:
-        """Which groups enter rankings: those with a member that is no control, and without a missing score."""
-        is_method = np.bincount(self.group, ~self.is_control, minlength=self.n_groups) > 0
-        return is_method & np.isfinite(self.distinct).all((1, 2))
+        """Which groups enter rankings: those with a method, and without a missing score."""
+        return self.has_method & np.isfinite(self.distinct).all((1, 2))
 
     def groups_of(self, names: Collection[str]) -> list[int]:
-        """Return the groups of these methods, each once; names that have no scores here are left out."""
-        return sorted(
-            {
-                int(group)
-                for name, group in zip(self.methods, self.group, strict=True)
-                if name in names
-            }
-        )
+        """Return the groups of these methods, each once; names without scores are left out."""
+        pairs = zip(self.methods, self.group, strict=True)
+        return sorted({int(group) for name, group in pairs if name in names})
 
 
 def sample_means(scores: Float[np.ndarray, "row sample seed"]) -> Float[np.ndarray, "row sample"]:
@@ -93,15 +101,22 @@ def sample_means(scores: Float[np.ndarray, "row sample seed"]) -> Float[np.ndarr
 
 
 def same(scores: Float[np.ndarray, "method sample seed"]) -> Int[np.ndarray, "method"]:
-    """Return a group number for each method; methods with the same scores, up to rounding, share it."""
+    """Return a group number for each method; methods with the same scores share it.
+
+    Two methods are the same if they have scores in the same places, and no two of them differ by
+    more than `RESOLUTION` times the smaller typical score. So is everything between them.
+    """
     flat = scores.reshape(len(scores), -1)
     known = np.isfinite(flat)
     flat = np.where(known, flat, 0.0)
-    apart = np.abs(flat[:, None] - flat[None]).max(2)
+
     typical = np.array([_typical(row[there]) for row, there in zip(flat, known, strict=True)])
-    close = apart <= RESOLUTION * np.minimum(typical[:, None], typical[None])
-    alike = (known[:, None] == known[None]).all(2)
-    return connected_components(close & alike, directed=False)[1].astype(np.int64)
+    tolerance = RESOLUTION * np.minimum(typical[:, None], typical[None])
+    is_close = np.abs(flat[:, None] - flat[None]).max(2) <= tolerance
+    is_same_places = (known[:, None] == known[None]).all(2)
+
+    _, group = connected_components(is_close & is_same_places, directed=False)
+    return group.astype(np.int64)
 
 
 def _typical(scores: Float[np.ndarray, "known"]) -> float:
@@ -121,15 +136,8 @@ def units(
     """
     for place, part in groups(scores, PLACE):
         sign = 1 if higher_is_better[place[2]] else -1
-        coded = [pd.factorize(part[name], sort=True) for name in ("method", "sample", "seed")]
-        codes, levels = zip(*coded, strict=True)
-        shape = tuple(map(len, levels))
-        flat = np.ravel_multi_index(codes, shape)
-        size = int(np.prod(shape))
-        n_rows = np.bincount(flat, minlength=size)
-        total = np.bincount(flat, part["score"].to_numpy(float), minlength=size)
-        cube = np.where(n_rows > 0, sign * total / np.maximum(n_rows, 1), np.nan).reshape(shape)
-        methods = tuple(map(str, levels[0]))
+        methods, means = _cube(part)
+        cube = sign * means
         yield Units(
             place=place,
             sign=sign,
@@ -138,3 +146,20 @@ def units(
             scores=cube,
             group=same(cube),
         )
+
+
+def _cube(
+    part: pd.DataFrame,
+) -> tuple[tuple[str, ...], Float[np.ndarray, "method sample seed"]]:
+    """Return the methods, and the mean score over targets of each sample and seed."""
+    axes = [pd.factorize(part[name], sort=True) for name in ("method", "sample", "seed")]
+    codes, levels = zip(*axes, strict=True)
+    shape = tuple(map(len, levels))
+    size = int(np.prod(shape))
+
+    cell = np.ravel_multi_index(codes, shape)
+    n_rows = np.bincount(cell, minlength=size)
+    total = np.bincount(cell, part["score"].to_numpy(float), minlength=size)
+
+    means = np.where(n_rows > 0, total / np.maximum(n_rows, 1), np.nan)
+    return tuple(map(str, levels[0])), means.reshape(shape)
