@@ -1,3 +1,4 @@
+# ruff: noqa: I001 - the tests copy this folder into the package
 """Accuracies → table, figure and page."""
 
 import pandas as pd

@@ -1,3 +1,4 @@
+# ruff: noqa: I001 - the tests copy this folder into the package
 """The job of the toy study."""
 
 import pandas as pd
