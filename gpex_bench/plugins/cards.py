@@ -1,15 +1,16 @@
-"""What plug-ins say of themselves, as text for people: `gpex-bench list` and the generated pages."""
+"""What plug-ins declare, for people: cards for the report, lines of `gpex-bench list`, generated pages."""
 
 from __future__ import annotations
 
 import inspect
 import math
 import sys
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
 from gpex_bench.plugins.registry import Plugin, plugins
-from gpex_bench.types import Explainer
+from gpex_bench.types import Explainer, Metric, Recipe, Role
 
 PAGES = {"method": "methods/README.md", "metric": "docs/metrics.md"}
 INTRODUCTIONS = {
@@ -42,6 +43,138 @@ This page is generated: `gpex-bench list metric --markdown > docs/metrics.md`.
 }
 
 
+HEADS = {
+    "method": (
+        "name",
+        "what it is",
+        "kind",
+        "gives",
+        "needs",
+        "cost",
+        "hyperparameters",
+        "reference",
+    ),
+    "metric": (
+        "name",
+        "what it is",
+        "measures",
+        "better",
+        "range",
+        "chance",
+        "cost",
+        "explains again",
+        "needs",
+        "hyperparameters",
+        "reference",
+    ),
+}
+
+
+# --- cards: what the tables and the report know about the plug-ins of a run ---------------------
+
+
+def card(section: str, run_id: str, plugin: Any, **more: Any) -> dict[str, Any]:
+    """Return the card of a plug-in: run id, class, first line of its docstring and hyperparameters."""
+    hyperparameters = {field.name: repr(getattr(plugin, field.name)) for field in fields(plugin)}
+    return {
+        section: run_id,
+        "class": type(plugin).__name__,
+        "description": first_line(type(plugin)),
+        "hyperparameters": hyperparameters,
+        **more,
+    }
+
+
+def method_cards(explainers: Mapping[str, Explainer]) -> list[dict[str, Any]]:
+    """Return the card of each method, by run id."""
+    return [_method_card(run_id, explainers) for run_id in explainers]
+
+
+def _method_card(run_id: str, explainers: Mapping[str, Explainer]) -> dict[str, Any]:
+    """Return the card of one method; a wrapper names the method that it changes, if that is in the run."""
+    explainer = explainers[run_id]
+    changed = _changed(explainer)
+    names = [name for name, other in explainers.items() if other == changed]
+
+    # A wrapper sees no more than what it changes: a blurred edge map is as blind as the edges.
+    innermost = explainer
+    while (inner := _changed(innermost)) is not None:
+        innermost = inner
+
+    return card(
+        "method",
+        run_id,
+        explainer,
+        needs=sorted(need.value for need in explainer.needs),
+        surrogate=explainer.surrogate,
+        reference=explainer.reference,
+        kind=explainer.kind,
+        role=_role(explainer).value,
+        of=names[0] if names else "",
+        is_blind=innermost.role.is_blind,
+        explains=explainer.explains.__name__,
+    )
+
+
+def unusable_method_card(run_id: str, reason: str) -> dict[str, Any]:
+    """Return the card of a method whose plug-in cannot be used: its cells fail with this reason."""
+    return {
+        "method": run_id,
+        "description": reason,
+        "class": "",
+        "kind": "",
+        "reference": "",
+        "role": Role.METHOD.value,
+        "of": "",
+        "is_blind": False,
+        "needs": [],
+        "surrogate": None,
+        "explains": "",
+        "hyperparameters": {},
+    }
+
+
+def _changed(explainer: Explainer) -> Explainer | None:
+    """Return the explainer whose map this one changes, or None if it is no wrapper."""
+    inner = getattr(explainer, "of", None)
+    return inner if isinstance(inner, Explainer) else None
+
+
+def _role(explainer: Explainer) -> Role:
+    """Return the declared role; a control that declares none is just a control."""
+    is_undeclared = explainer.kind == "control" and explainer.role is Role.METHOD
+    return Role.CONTROL if is_undeclared else explainer.role
+
+
+def metric_card(run_id: str, metric: Metric) -> dict[str, Any]:
+    """Return the card of a metric."""
+    return card(
+        "metric",
+        run_id,
+        metric,
+        title=metric.title,
+        reference=metric.reference,
+        measures=metric.measures,
+        higher_is_better=metric.higher_is_better,
+        range=list(metric.range),
+        chance=metric.chance,
+        is_share_of_truth=metric.is_share_of_truth,
+    )
+
+
+def surrogate_card(run_id: str, recipe: Recipe) -> dict[str, Any]:
+    """Return the card of a surrogate."""
+    return card("surrogate", run_id, recipe, exact=recipe.exact)
+
+
+# --- lines and pages: what the plug-ins that ship with the suite declare -------------------------
+
+
+def first_line(thing: Any) -> str:
+    """Return the first line of a docstring."""
+    return (inspect.getdoc(thing) or "").split("\n", 1)[0]
+
+
 def hyperparameters(cls: type) -> str:
     """Return the hyperparameters of a plug-in and their defaults, e.g. "n_steps=50, batch=64"."""
     shown = []
@@ -55,94 +188,77 @@ def hyperparameters(cls: type) -> str:
     return ", ".join(shown)
 
 
-def first_line(thing: Any) -> str:
-    """Return the first line of a docstring."""
-    return (inspect.getdoc(thing) or "").split("\n", 1)[0]
-
-
 def summary(plugin: Plugin) -> str:
     """Return a line on the plug-in, or why it cannot be used; on a method, all that its page says."""
-    cls = plugin.cls
+    cls: Any = plugin.cls
     if cls is None:
         return f"CANNOT BE USED: {plugin.path.name} {plugin.reason}"
+
     text = f"{first_line(cls)} ({hyperparameters(cls) or 'no hyperparameters'})"
-    if not issubclass(cls, Explainer):
-        return text
-    return f"{text} Kind: {_kind(cls)}. Needs: {_needs(cls)}. Reference: {cls.reference}. Cost: {cls.cost}."
+    if issubclass(cls, Explainer):
+        text += f" Kind: {_kind(cls)}. Needs: {_needs(cls)}."
+        text += f" Reference: {cls.reference}. Cost: {cls.cost}."
+    return text
 
 
-def _kind(cls: Any) -> str:
-    return "that of the other method" if isinstance(cls.kind, property) else cls.kind
+def page(kind: str) -> str:
+    """Return the generated Markdown page of the methods or the metrics that ship with the suite.
+
+    Raises:
+        ValueError: there is no page of this kind.
+    """
+    if kind not in PAGES:
+        raise ValueError(f"kind must be one of {', '.join(PAGES)} to have a page, got {kind!r}.")
+
+    usable = {plugin.name: plugin.cls for plugin in plugins(kind).values() if plugin.cls}
+    row = _method_row if kind == "method" else _metric_row
+    rows = [HEADS[kind], ["---"] * len(HEADS[kind])]
+    rows += [row(name, cls) for name, cls in usable.items()]
+    table = "".join(_markdown_row(cells) for cells in rows)
+
+    sections = ""
+    if kind == "metric":
+        sections = "".join(_metric_section(name, cls) for name, cls in usable.items())
+    return f"{INTRODUCTIONS[kind]}\n{table}{sections}"
 
 
-def _needs(cls: Any) -> str:
-    needs, surrogate = cls.needs, cls.surrogate
-    if isinstance(needs, property):
-        return "what the other method needs"
-    words = sorted(need.value for need in needs)
-    return (
-        ", ".join([*words, *([f"surrogate {surrogate}"] if isinstance(surrogate, str) else [])])
-        or "–"
-    )
+def _markdown_row(cells: Any) -> str:
+    """Return one line of a Markdown table."""
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 
-def _interval(cls: Any) -> str:
-    ends = [str(end) if math.isinf(end) else f"{end:g}" for end in cls.range]
-    return f"[{ends[0]}, {ends[1]}]".replace("-inf", "−∞").replace("inf", "∞")
-
-
-def _row(kind: str, name: str, cls: Any) -> tuple[str, ...]:
-    if kind == "method":
-        middle: tuple[str, ...] = (
-            _kind(cls),
-            cls.explains.__name__.lower(),
-            _needs(cls),
-            cls.cost,
-        )
-    else:
-        direction = "higher" if cls.higher_is_better else "lower"
-        chance = "depends on the data" if cls.chance is None else f"{cls.chance:g}"
-        again = "yes" if cls().re_explains else "no"
-        needs = ", ".join(sorted(need.value for need in cls.needs)) or "–"
-        middle = (cls.measures, direction, _interval(cls), chance, cls.cost, again, needs)
-    return (
+def _method_row(name: str, cls: Any) -> list[str]:
+    """Return the cells of a method, in the order of HEADS."""
+    return [
         f"`{name}`",
         first_line(cls),
-        *middle,
+        _kind(cls),
+        cls.explains.__name__.lower(),
+        _needs(cls),
+        cls.cost,
         hyperparameters(cls) or "–",
         f"`{cls.reference}`",
-    )
+    ]
 
 
-HEADS = {
-    "method": (
-        "name",
-        "what it is",
-        "kind",
-        "gives",
-        "needs",
-        "cost",
-        "hyperparameters",
-        "reference",
-    ),
-    "metric": (
-        *(
-            "name",
-            "what it is",
-            "measures",
-            "better",
-            "range",
-            "chance",
-            "cost",
-            "explains again",
-            "needs",
-        ),
-        *("hyperparameters", "reference"),
-    ),
-}
+def _metric_row(name: str, cls: Any) -> list[str]:
+    """Return the cells of a metric, in the order of HEADS."""
+    return [
+        f"`{name}`",
+        first_line(cls),
+        cls.measures,
+        "higher" if cls.higher_is_better else "lower",
+        _interval(cls.range),
+        "depends on the data" if cls.chance is None else f"{cls.chance:g}",
+        cls.cost,
+        "yes" if cls().re_explains else "no",
+        ", ".join(sorted(need.value for need in cls.needs)) or "–",
+        hyperparameters(cls) or "–",
+        f"`{cls.reference}`",
+    ]
 
 
-def _definition(name: str, cls: Any) -> str:
+def _metric_section(name: str, cls: Any) -> str:
     """Return the section on a metric: the top of its file, its cost, and its caveat if it has one."""
     text = (sys.modules[cls.__module__].__doc__ or "").strip()
     section = f"\n## {name}\n\n{text}\n\nCost: {cls.cost}.\n"
@@ -151,14 +267,23 @@ def _definition(name: str, cls: Any) -> str:
     return section
 
 
-def page(kind: str) -> str:
-    """Return the generated Markdown page of the methods or the metrics that ship with the suite."""
-    own = [plugin for plugin in plugins(kind).values() if plugin.cls is not None]
-    rows = [
-        HEADS[kind],
-        tuple("---" for _ in HEADS[kind]),
-        *(_row(kind, plugin.name, plugin.cls) for plugin in own),
-    ]
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    sections = [_definition(plugin.name, plugin.cls) for plugin in own] if kind == "metric" else []
-    return INTRODUCTIONS[kind] + "\n" + "\n".join(lines) + "\n" + "".join(sections)
+def _kind(cls: Any) -> str:
+    """Return the kind of a method; a wrapper has that of the method it changes."""
+    return "that of the other method" if isinstance(cls.kind, property) else cls.kind
+
+
+def _needs(cls: Any) -> str:
+    """Return what a method needs; a wrapper needs at least what the other method needs."""
+    if isinstance(cls.needs, property):
+        return "what the other method needs"
+
+    words = sorted(need.value for need in cls.needs)
+    if isinstance(cls.surrogate, str):
+        words.append(f"surrogate {cls.surrogate}")
+    return ", ".join(words) or "–"
+
+
+def _interval(ends: tuple[float, float]) -> str:
+    """Return the range of a score, e.g. "[0, ∞]"."""
+    low, high = (str(end) if math.isinf(end) else f"{end:g}" for end in ends)
+    return f"[{low}, {high}]".replace("-inf", "−∞").replace("inf", "∞")

@@ -9,64 +9,79 @@ import pandas as pd
 
 from gpex_bench.config import Config
 from gpex_bench.config.schema import Network
+from gpex_bench.plugins.cards import (
+    method_cards,
+    metric_card,
+    surrogate_card,
+    unusable_method_card,
+)
 from gpex_bench.run import artefacts
 from gpex_bench.run.dispatch import job
 from gpex_bench.run.job import Job, log
-from gpex_bench.types import Role
 
 if TYPE_CHECKING:
     from gpex_bench.stages.curves import Recorded
 
 MEASURED = ("wall_seconds", "peak_bytes")
 COUNTED = ("status", "reason", "n_samples", "forward_rows", "backward_rows", "surrogate_rows")
-
-
 FINE = ("ok", "not_applicable")
-PARTS = ("scores", "agreement", "predictions")
-OF_CURVES = ("curves", "variant_scores")
-WHOLE = ("cells", "skipped", "outcomes", "networks", "surrogates")
+
+# The tables that are written, by name; besides those of the statistics.
+PARTS = ("scores", "agreement", "predictions")  # joined from tables of single cells
+OTHERS = ("curves", "variant_scores", "cells", "skipped", "outcomes", "networks", "surrogates")
 
 
 @job
 def aggregate(this: Job) -> None:
     """Cells → tables."""
-    from gpex_bench.stages.aggregate import (
-        aggregate,
-        method_records,
-        metric_record,
-        surrogate_record,
-        texts,
-    )
+    from gpex_bench.stages.aggregate import aggregate, texts
 
-    parts = {name: [artefacts.read_table(path) for path in this.paths(name)] for name in PARTS}
     config = this.config
+    parts = {name: [artefacts.read_table(path) for path in this.paths(name)] for name in PARTS}
     metrics = {name: config.metric(name) for name in config.entries["metric"]}
-    explainers = {name: config.method(name) for name in config.entries["method"]}
-    usable = {name: method for name, method in explainers.items() if method is not None}
-    known = {card["method"]: card for card in method_records(usable)}
-    cards = {
-        "methods": [known.get(name) or _broken(config, name) for name in explainers],
-        "metrics": [metric_record(name, metric) for name, metric in metrics.items()],
-        "surrogates": [
-            surrogate_record(name, config.surrogate(name)) for name in config.entries["surrogate"]
-        ],
-    }
+    cards = _cards(config)
     fates, fit_costs = fits(this)
-    records = _cells(this) | {"surrogates": fates, "surrogate_costs": fit_costs}
-    records |= {"skipped": _skipped(this), "networks": _networks(this)}
+    records = {
+        **_cells(this),
+        "skipped": _skipped(this),
+        "networks": _networks(this),
+        "surrogates": fates,
+        "surrogate_costs": fit_costs,
+    }
     tables = aggregate(parts, _recorded(this), records, metrics, cards["methods"])
+
     folder = this.path("costs").parent
-    whole = {name: getattr(tables, name) for name in (*PARTS, *OF_CURVES, *WHOLE)}
-    for name, table in (whole | dict(tables.conclusions)).items():
+    written = {name: getattr(tables, name) for name in (*PARTS, *OTHERS)} | dict(tables.conclusions)
+    for name, table in written.items():
         path = folder / f"{name}.parquet"
         artefacts.write_table(path, table)
         this.describe(path, kind=name)
+
     for name, text in texts(tables, cards["methods"], cards["metrics"], config.headline).items():
         artefacts.write_bytes(folder / name, text.encode())
     artefacts.write_json(this.path("cards"), cards)
     artefacts.write_json(this.path("costs"), tables.costs.to_dict("records"))
     artefacts.write_json(this.path("surrogate_costs"), tables.surrogate_costs.to_dict("records"))
     _report_failures(tables.cells, tables.skipped, tables.surrogates)
+
+
+def _cards(config: Config) -> dict[str, list[dict[str, Any]]]:
+    """Return what is known about the methods, metrics and surrogates of the run."""
+    explainers = {name: config.method(name) for name in config.entries["method"]}
+    usable = {name: method for name, method in explainers.items() if method is not None}
+    known = {one["method"]: one for one in method_cards(usable)}
+
+    methods = []
+    for name in explainers:
+        reason = config.entry("method", name).reason
+        methods.append(known.get(name) or unusable_method_card(name, reason))
+    return {
+        "methods": methods,
+        "metrics": [metric_card(name, config.metric(name)) for name in config.entries["metric"]],
+        "surrogates": [
+            surrogate_card(name, config.surrogate(name)) for name in config.entries["surrogate"]
+        ],
+    }
 
 
 def _recorded(this: Job) -> Iterator[Recorded]:
@@ -98,23 +113,6 @@ def fits(this: Job) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     return fates, costs
 
 
-def _broken(config: Config, name: str) -> dict[str, Any]:
-    """Return the card of a method whose plug-in cannot be used."""
-    empty: dict[str, Any] = {
-        "class": "",
-        "kind": "",
-        "reference": "",
-        "role": Role.METHOD.value,
-        "of": "",
-        "is_blind": False,
-        "needs": [],
-        "surrogate": None,
-        "explains": "",
-        "hyperparameters": {},
-    }
-    return {"method": name, "description": config.entry("method", name).reason, **empty}
-
-
 def _cells(this: Job) -> dict[str, list[dict[str, Any]]]:
     """Return a record of every cell and what it cost, in the order of the input files; then those that do not apply."""
     cells, costs = [], []
@@ -124,15 +122,16 @@ def _cells(this: Job) -> dict[str, list[dict[str, Any]]]:
         cost = artefacts.read_sidecar(path)["cost"]
         cells.append(key | {name: note[name] for name in COUNTED})
         costs.append(key | {name: cost[name] for name in MEASURED})
-    for network in this.config.networks:
-        for method in this.config.entries["method"]:
-            reason = this.config.not_applicable(network, method)
+
+    config = this.config
+    for network in config.networks:
+        for method in config.entries["method"]:
+            reason = config.not_applicable(network, method)
             if reason is None:
                 continue
             blank = dict.fromkeys(COUNTED, 0) | {"status": "not_applicable", "reason": reason}
-            cells += [
-                _place(network, method) | {"seed": seed} | blank for seed in this.config.seeds
-            ]
+            for seed in config.seeds:
+                cells.append(_place(network, method) | {"seed": seed} | blank)
     return {"cells": cells, "costs": costs}
 
 
@@ -142,59 +141,54 @@ def _place(network: Network, method: str) -> dict[str, Any]:
 
 def _skipped(this: Job) -> list[dict[str, Any]]:
     """Return why a method has no score of a metric: decided before the run, or failed in the score job."""
-    found = []
-    for network in this.config.networks:
-        for method in this.config.entries["method"]:
-            reason = this.config.not_applicable(network, method)
-            for metric in this.config.entries["metric"]:
-                why = reason or this.config.skipped(network, method, metric)
-                if why is not None:
-                    found.append(
-                        _place(network, method)
-                        | {"metric": metric, "status": "not_applicable", "reason": why}
-                    )
-    known: set[tuple[Any, ...]] = set()
+    config = this.config
+    skipped = []
+    for network in config.networks:
+        for method in config.entries["method"]:
+            of_all_metrics = config.not_applicable(network, method)
+            for metric in config.entries["metric"]:
+                reason = of_all_metrics or config.skipped(network, method, metric)
+                if reason is not None:
+                    record = {"metric": metric, "status": "not_applicable", "reason": reason}
+                    skipped.append(_place(network, method) | record)
+
+    # A metric that failed on several seeds is named once, with the first of them.
+    named: set[tuple[Any, ...]] = set()
     for path in this.paths("scores"):
         key = artefacts.read_key(path)
         seed = key.pop("seed")
         for metric, reason in artefacts.read_sidecar(path)["failed_metrics"].items():
-            if (*key.values(), metric) not in known:
-                known.add((*key.values(), metric))
-                found.append(
-                    key | {"metric": metric, "status": "failed", "reason": f"seed {seed}: {reason}"}
-                )
-    return found
+            place = (*key.values(), metric)
+            if place not in named:
+                named.add(place)
+                failure = {"status": "failed", "reason": f"seed {seed}: {reason}"}
+                skipped.append(key | {"metric": metric} | failure)
+    return skipped
 
 
 def _report_failures(cells: pd.DataFrame, skipped: pd.DataFrame, fits: pd.DataFrame) -> None:
-    for row in fits[fits["status"] != "ok"].itertuples():
-        log.info("  %s %s seed %s: the fit of %s %s: %s", *row[1:5], row.status, row.reason)
+    """Log every fit, cell and metric that failed."""
+    for row in fits[fits["status"] != "ok"].to_dict("records"):
+        log.info("  %s: the fit %s: %s", _words(row), row["status"], row["reason"])
+
+    is_ok = cells["status"] == "ok"
     failed = cells[~cells["status"].isin(FINE)]
-    log.info(
-        "%s of %s cells are ok, %s failed.",
-        (cells["status"] == "ok").sum(),
-        len(cells),
-        len(failed),
-    )
-    for row in failed.itertuples():
-        log.info(
-            "  %s %s seed %s %s: %s: %s",
-            row.dataset,
-            row.model,
-            row.seed,
-            row.method,
-            row.status,
-            row.reason,
-        )
-    for row in skipped[skipped["status"] == "failed"].itertuples():
-        log.info(
-            "  %s %s %s, metric %s: failed: %s",
-            row.dataset,
-            row.model,
-            row.method,
-            row.metric,
-            row.reason,
-        )
-    log.info(
-        "%s pairs of method and metric do not apply.", (skipped["status"] == "not_applicable").sum()
-    )
+    log.info("%s of %s cells are ok, %s failed.", is_ok.sum(), len(cells), len(failed))
+    for row in failed.to_dict("records"):
+        log.info("  %s: %s: %s", _words(row), row["status"], row["reason"])
+
+    for row in skipped[skipped["status"] == "failed"].to_dict("records"):
+        log.info("  %s: failed: %s", _words(row), row["reason"])
+    n_skipped = (skipped["status"] == "not_applicable").sum()
+    log.info("%s pairs of method and metric do not apply.", n_skipped)
+
+
+def _words(row: dict[Any, Any]) -> str:
+    """Return the key of a row as text, e.g. "shapes cnn 1 lrp"."""
+    keys = ("dataset", "model", "seed", "surrogate", "method", "metric")
+    return " ".join(str(row[key]) for key in keys if key in row)
+
+
+def failures(rows: list[dict[Any, Any]]) -> list[str]:
+    """Return a line on each fit, cell or metric that failed."""
+    return [f"{_words(row)}: {row['reason']}" for row in rows if row["status"] not in FINE]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -12,26 +11,31 @@ from typing import Any
 import pandas as pd
 
 from gpex_bench.config.schema import Network
+from gpex_bench.plugins.cards import card
 from gpex_bench.run import artefacts, provenance
-from gpex_bench.run.aggregate import FINE, fits
+from gpex_bench.run.aggregate import failures, fits
 from gpex_bench.run.dispatch import job
 from gpex_bench.run.job import Job, NotFitted, load_model, load_surrogate, log
 from gpex_bench.tables.columns import COSTS, SURROGATE_COSTS
 from gpex_bench.tables.order import records
+
+HARDWARE = ("system", "processor", "cores")
 
 
 class Run:
     """The tables and cards of a run, read back."""
 
     def __init__(self, this: Job) -> None:
-        paths = [path for path in this.paths("tables") if path.suffix == ".parquet"]
-        self.tables = {path.stem: artefacts.read_table(path) for path in paths}
+        self.tables = {path.stem: artefacts.read_table(path) for path in _tables(this)}
         cards = artefacts.read_json(this.path("cards"))
-        self.methods, self.metrics, self.surrogates = (
-            cards["methods"],
-            cards["metrics"],
-            cards["surrogates"],
-        )
+        self.methods = cards["methods"]
+        self.metrics = cards["metrics"]
+        self.surrogates = cards["surrogates"]
+
+
+def _tables(this: Job) -> list[Path]:
+    """Return the parquet files among the tables of a run."""
+    return [path for path in this.paths("tables") if path.suffix == ".parquet"]
 
 
 @job
@@ -43,25 +47,21 @@ def draw(this: Job) -> None:
     from gpex_bench.stages.draw.scores import draw_tables
     from gpex_bench.tables.render import csv
 
-    run, headline, folder = Run(this), this.config.headline, this.path("figures")
-    seed, up = this.config.seeds[0], this.config.metric(headline).higher_is_better
-    scores = run.tables["scores"].assign(
-        score=run.tables["scores"]["score"] * (1 if up else -1)
-    )  # of the headline
+    run, headline, seed = Run(this), this.config.headline, this.config.seeds[0]
+    scores, predictions = run.tables["scores"], run.tables["predictions"]
+    # draw_explanations looks for the best samples: the higher, the better
+    if not this.config.metric(headline).higher_is_better:
+        scores = scores.assign(score=-scores["score"])
+
     figures = [draw_tables(run.tables, run.methods, run.metrics, headline)]
     for network in this.config.networks:
-        here = (
-            (scores["dataset"] == network.dataset)
-            & (scores["model"] == network.model)
-            & (scores["seed"] == seed)
-        )
         shown = _shown(this, network, seed)
-        figures.append(draw_explanations(shown, scores[here], run.methods, headline))
-        said = run.tables["predictions"].query(
-            "dataset == @network.dataset & model == @network.model & seed == @seed"
-        )
-        figures.append(draw_attention(shown.data, shown.name, said))
-    index = []
+        own_scores = _of_network(scores, network, seed)
+        own_predictions = _of_network(predictions, network, seed)
+        figures.append(draw_explanations(shown, own_scores, run.methods, headline))
+        figures.append(draw_attention(shown.data, shown.name, own_predictions))
+
+    folder, index = this.path("figures"), []
     for stem, section, dataset, drawing in chain.from_iterable(figures):
         artefacts.write_bytes(folder / f"{stem}.svg", plots.to_svg(drawing, stem).encode())
         artefacts.write_bytes(folder / f"{stem}.png", plots.to_png(drawing))
@@ -69,6 +69,12 @@ def draw(this: Job) -> None:
         index.append({"stem": stem, "section": section, "dataset": dataset, "title": drawing.title})
     artefacts.write_json(folder / "index.json", index)
     log.info("%s figures", len(index))
+
+
+def _of_network(table: pd.DataFrame, network: Network, seed: int) -> pd.DataFrame:
+    """Return the rows of one network of one seed."""
+    is_own = (table["dataset"] == network.dataset) & (table["model"] == network.model)
+    return table[is_own & (table["seed"] == seed)]
 
 
 def _shown(this: Job, network: Network, seed: int) -> Any:
@@ -81,22 +87,26 @@ def _shown(this: Job, network: Network, seed: int) -> Any:
     cell = folder / network.model / f"seed-{seed}"
     data = artefacts.read_dataset(folder / "data.safetensors")
     model = load_model(config, network.model, data, cell / "model.safetensors")
+
     fitted = {}
     for name in network.surrogates:
+        path = cell / f"surrogates/{name}.safetensors"
         with suppress(NotFitted):
-            fitted[name] = load_surrogate(
-                config, name, model, data, cell / f"surrogates/{name}.safetensors"
-            )
+            fitted[name] = load_surrogate(config, name, model, data, path)
+
     explanations, surrogates = {}, {}
     for method in config.entries["method"]:
-        if config.not_applicable(network, method) is None:
-            path = cell / f"explanations/{method}.safetensors"
-            explanation = artefacts.read_explanation(path).explanation
-            explainer = config.method(method)
-            if explanation is not None and explainer is not None:
-                explanations[method] = explanation
-                if explainer.surrogate is not None:
-                    surrogates[method] = fitted[explainer.surrogate]
+        if config.not_applicable(network, method) is not None:
+            continue
+        path = cell / f"explanations/{method}.safetensors"
+        explanation = artefacts.read_explanation(path).explanation
+        explainer = config.method(method)
+        if explanation is None or explainer is None:
+            continue
+        explanations[method] = explanation
+        if explainer.surrogate is not None:
+            surrogates[method] = fitted[explainer.surrogate]
+
     return Shown(
         dataset=network.dataset,
         model_name=network.model,
@@ -111,13 +121,53 @@ def _shown(this: Job, network: Network, seed: int) -> Any:
 @job
 def report(this: Job) -> None:
     """Tables, figures → the report, its summary, and the numbers that it derives."""
-    from gpex_bench.report import STATISTICS, Picture, Results, written
+    from gpex_bench.report import STATISTICS, Results, written
     from gpex_bench.stages.report import agreement, efficiency, facts
     from gpex_bench.tables.render import csv
 
     run, headline, config = Run(this), this.config.headline, this.config
+    costs = artefacts.read_json(this.path("costs"))
+    surrogate_costs = artefacts.read_json(this.path("surrogate_costs"))
+    results = Results(
+        run=config.run,
+        headline=headline,
+        outcomes=run.tables["outcomes"],
+        cells=run.tables["cells"],
+        costs=pd.DataFrame(costs, columns=list(COSTS)),
+        agreement=agreement(run.tables["agreement"]),
+        surrogates=run.surrogates,
+        fits=run.tables["surrogates"],
+        surrogate_costs=pd.DataFrame(surrogate_costs, columns=list(SURROGATE_COSTS)),
+        efficiency=efficiency(run.tables, run.methods, run.metrics, headline),
+        methods=run.methods,
+        metrics=run.metrics,
+        datasets=[
+            card("dataset", name, config.dataset(name)) for name in config.entries["dataset"]
+        ],
+        models=[card("model", name, config.model(name)) for name in config.entries["model"]],
+        scores=run.tables["scores"],
+        statistics={name: run.tables[name] for name in STATISTICS if name in run.tables},
+        bibliography=this.path("references").read_text(),
+        pictures=_pictures(this),
+        facts=facts(run.tables),
+        provenance=_provenance(this),
+        warnings=_warnings(this),
+    )
+
+    made = written(results)
+    artefacts.write_bytes(this.path("report"), made.html.encode())
+    artefacts.write_bytes(this.path("summary"), made.summary.encode())
+    artefacts.write_bytes(this.path("ranking"), made.latex.encode())
+    for name, frame in made.shown.items():
+        artefacts.write_bytes(this.path("shown") / f"{name}.csv", csv(frame).encode())
+
+
+def _pictures(this: Job) -> list[Any]:
+    """Return the figures of the run."""
+    from gpex_bench.report import Picture
+
     folder = this.path("figures")
-    pictures = [
+    return [
         Picture(
             section=entry["section"],
             dataset=entry["dataset"],
@@ -127,103 +177,51 @@ def report(this: Job) -> None:
         )
         for entry in artefacts.read_json(folder / "index.json")
     ]
-    results = Results(
-        run=config.run,
-        headline=headline,
-        outcomes=run.tables["outcomes"],
-        cells=run.tables["cells"],
-        costs=pd.DataFrame(artefacts.read_json(this.path("costs")), columns=list(COSTS)),
-        agreement=agreement(run.tables["agreement"]),
-        surrogates=run.surrogates,
-        fits=run.tables["surrogates"],
-        surrogate_costs=pd.DataFrame(
-            artefacts.read_json(this.path("surrogate_costs")), columns=list(SURROGATE_COSTS)
-        ),
-        efficiency=efficiency(run.tables, run.methods, run.metrics, headline),
-        methods=run.methods,
-        metrics=run.metrics,
-        datasets=[
-            described("dataset", name, config.dataset(name)) for name in config.entries["dataset"]
-        ],
-        models=[described("model", name, config.model(name)) for name in config.entries["model"]],
-        scores=run.tables["scores"],
-        statistics={name: run.tables[name] for name in STATISTICS if name in run.tables},
-        bibliography=this.path("references").read_text(),
-        pictures=pictures,
-        facts=facts(run.tables),
-        provenance=_provenance(this),
-        warnings=_warnings(this),
-    )
-    made = written(results)
-    artefacts.write_bytes(this.path("report"), made.html.encode())
-    artefacts.write_bytes(this.path("summary"), made.summary.encode())
-    artefacts.write_bytes(this.path("ranking"), made.latex.encode())
-    for name, frame in made.shown.items():
-        artefacts.write_bytes(this.path("shown") / f"{name}.csv", csv(frame).encode())
-
-
-def described(kind: str, run_id: str, plugin: Any) -> dict[str, Any]:
-    """Return the card of a dataset or a network."""
-    from gpex_bench.stages.aggregate import record
-
-    return record(kind, run_id, plugin)
 
 
 @job
 def strict(this: Job) -> None:
     """Surrogates, tables → an error if a fit, a cell or a metric failed; what shows the run is there already."""
-    rows = [
-        row for path in this.paths("tables") for row in records(artefacts.read_table(path))
-    ] + fits(this)[0]
-    failed = [f"{_words(row)}: {row['reason']}" for row in rows if row["status"] not in FINE]
+    rows, _ = fits(this)
+    for path in this.paths("tables"):
+        rows += records(artefacts.read_table(path))
+
+    failed = failures(rows)
     if failed:
         raise RuntimeError(f"strict: {len(failed)} failed. " + " | ".join(failed))
     artefacts.write_bytes(this.path("done"), b"No fit, no cell and no metric failed.\n")
 
 
-def _words(row: Mapping[Any, Any]) -> str:
-    keys = ("dataset", "model", "seed", "surrogate", "method", "metric")
-    return " ".join(str(row[key]) for key in keys if key in row)
-
-
 def _warnings(this: Job) -> list[str]:
-    """Say what a reader must know about the whole: tables made by code that has changed since, or was not committed."""
+    """Return what a reader must know: tables made by code that has changed since, or was not committed."""
+    codes = {path.stem: artefacts.read_sidecar(path)["code"] for path in _tables(this)}
     now = this.snakemake.params.tables_code
-    codes = {
-        path.stem: artefacts.read_sidecar(path)["code"]
-        for path in this.paths("tables")
-        if path.suffix == ".parquet"
-    }
     stale = sorted(name for name, code in codes.items() if code["fingerprint"] != now)
     dirty = sorted(name for name, code in codes.items() if code.get("dirty") and name not in stale)
-    found = (
-        [f"Stale: the code that made the tables {', '.join(stale)} has changed since."]
-        if stale
-        else []
-    )
-    which = "the tables" if len(dirty) == len(codes) else f"the tables {', '.join(dirty)}"
-    return found + ([f"The code that made {which} was not committed as it was."] if dirty else [])
+
+    warnings = []
+    if stale:
+        names = ", ".join(stale)
+        warnings.append(f"Stale: the code that made the tables {names} has changed since.")
+    if dirty:
+        which = "the tables" if len(dirty) == len(codes) else f"the tables {', '.join(dirty)}"
+        warnings.append(f"The code that made {which} had changes that are not committed.")
+    return warnings
 
 
 def _provenance(this: Job) -> dict[str, Any]:
     """Return what made this run."""
-    environment = provenance.environment()
-    hardware = ("system", "processor", "cores")
-    tables = [path for path in this.paths("tables") if path.suffix == ".parquet"]
-    sidecars = {path.stem: artefacts.read_sidecar(path) for path in tables}
+    environment = {name: str(entry) for name, entry in provenance.environment().items()}
+    sidecars = {path.stem: artefacts.read_sidecar(path) for path in _tables(this)}
     return {
         "command": f"snakemake --cores all --configfile {this.snakemake.params.configfile}",
         "code": " ".join(f"{name} {entry}" for name, entry in provenance.commit().items()),
-        "versions": {
-            name: str(entry) for name, entry in environment.items() if name not in hardware
-        },
-        "hardware": {name: str(environment[name]) for name in hardware},
+        "versions": {name: entry for name, entry in environment.items() if name not in HARDWARE},
+        "hardware": {name: environment[name] for name in HARDWARE},
         "fingerprints": {
-            name: f"sha256 {card['sha256']}, code {card['code']['fingerprint']}"
-            for name, card in sidecars.items()
+            name: f"sha256 {record['sha256']}, code {record['code']['fingerprint']}"
+            for name, record in sidecars.items()
         },
         "config": json.dumps(this.snakemake.config, indent=1),
-        "created": artefacts.read_sidecar(this.path("cards").parent / "outcomes.parquet")[
-            "created"
-        ],
+        "created": sidecars["outcomes"]["created"],
     }

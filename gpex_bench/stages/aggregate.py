@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from gpex_bench import statistics
-from gpex_bench.families.wrapper import Wrapper
 from gpex_bench.measurements.curves import CurveMetric
+from gpex_bench.plugins.cards import metric_card
 from gpex_bench.stages.curves import Recorded, summarise_curves
 from gpex_bench.statistics.outcomes import agreement_summary, outcome_table, summarise
 from gpex_bench.tables.columns import (
@@ -26,7 +26,7 @@ from gpex_bench.tables.columns import (
 )
 from gpex_bench.tables.order import Record, control_ids, ordered
 from gpex_bench.tables.render import csv, latex, markdown, wide
-from gpex_bench.types import Explainer, Metric, Recipe, Role
+from gpex_bench.types import Metric
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def aggregate(
     )
     scores = _kept(stack([*parts["scores"], summaries.scores], SCORES), without)
     cells = stack([pd.DataFrame(records["cells"])], CELLS)
-    known = [metric_record(name, metric) for name, metric in metrics.items()]
+    known = [metric_card(name, metric) for name, metric in metrics.items()]
     found = statistics.conclude(scores, summaries.variants, methods, known)
     judged = found["informative"]
     blank = set(
@@ -135,76 +135,3 @@ def texts(
         found[f"scores_{dataset}_{model}.md"] = markdown(table)
         found[f"scores_{dataset}_{model}.tex"] = latex(table, caption, f"tab:{dataset}-{model}")
     return found
-
-
-def record(
-    section: str, run_id: str, plugin: Explainer | Metric | Recipe, **more: Any
-) -> dict[str, Any]:
-    """Return what the report says about a method, a metric or a surrogate: its own words and its hyperparameters."""
-    lines = (type(plugin).__doc__ or "").strip().splitlines()
-    return {
-        section: run_id,
-        "class": type(plugin).__name__,
-        "description": lines[0] if lines else "",
-        "hyperparameters": {
-            field.name: repr(getattr(plugin, field.name))
-            for field in fields(plugin)  # type: ignore[arg-type]
-        },
-        **more,
-    }
-
-
-def method_records(explainers: Mapping[str, Explainer]) -> list[dict[str, Any]]:
-    """Return the card of each method, by run id."""
-    return [_method_record(run_id, explainers) for run_id in explainers]
-
-
-def _method_record(run_id: str, explainers: Mapping[str, Explainer]) -> dict[str, Any]:
-    """Return the card of one method; a wrapper names the method that it changes, if that is in the run."""
-    explainer, of, innermost = explainers[run_id], "", explainers[run_id]
-    if isinstance(explainer, Wrapper):
-        of = next((name for name, other in explainers.items() if other == explainer.of), "")
-        innermost = explainer.innermost
-
-    return record(
-        "method",
-        run_id,
-        explainer,
-        needs=sorted(need.value for need in explainer.needs),
-        surrogate=explainer.surrogate,
-        reference=explainer.reference,
-        kind=explainer.kind,
-        role=_role(explainer).value,
-        of=of,
-        # a wrapper sees no more than what it changes: a blurred edge map is as blind as the edges
-        is_blind=innermost.role.is_blind,
-        explains=explainer.explains.__name__,
-    )
-
-
-def _role(explainer: Explainer) -> Role:
-    """Return the declared role; a control that declares none is just a control."""
-    is_undeclared = explainer.kind == "control" and explainer.role is Role.METHOD
-    return Role.CONTROL if is_undeclared else explainer.role
-
-
-def metric_record(run_id: str, metric: Metric) -> dict[str, Any]:
-    """Return the card of a metric."""
-    cls = type(metric)
-    return record(
-        "metric",
-        run_id,
-        metric,
-        title=cls.title,
-        reference=cls.reference,
-        measures=cls.measures,
-        higher_is_better=cls.higher_is_better,
-        range=list(cls.range),
-        chance=cls.chance,
-        is_share_of_truth=cls.is_share_of_truth,
-    )
-
-
-def surrogate_record(run_id: str, recipe: Recipe) -> dict[str, Any]:
-    """Return the card of a surrogate."""
-    return record("surrogate", run_id, recipe, exact=type(recipe).exact)

@@ -10,8 +10,8 @@ from scipy import ndimage
 from gpex_bench.contract import toys
 from gpex_bench.families.wrapper import Wrapper
 from gpex_bench.models.altered.random_weights import redraw
+from gpex_bench.plugins.cards import method_cards
 from gpex_bench.plugins.registry import plugins
-from gpex_bench.stages.aggregate import method_records
 from gpex_bench.statistics import informative
 from gpex_bench.tables.order import blind_ids, control_ids, surrogates_used
 from gpex_bench.types import Need, Role, settings
@@ -184,7 +184,7 @@ def test_a_changed_blind_control_is_blind(method):
         "blurred_lrp": method("smoothed", of=method("lrp")),
         "lrp": method("lrp"),
     }
-    records = method_records(used)
+    records = method_cards(used)
     assert blind_ids(records) == {"edges", "blurred", "inverted_blurred", "blurred_random"}
     # a blurred random map is no longer a random one
     assert control_ids(records, Role.RANDOM) == set()
@@ -208,7 +208,7 @@ def test_a_renamed_random_control_keeps_its_role(method):
         "absolute": method("absolute", of=theirs),
         "ours": ours,
     }
-    records = {record["method"]: record for record in method_records(used)}
+    records = {record["method"]: record for record in method_cards(used)}
     assert records["noise"]["role"] == records["ours"]["role"] == "random"
     assert records["noise"]["class"] == "Noise"
     assert records["blurred"]["role"] == "blurred" and records["blurred"]["of"] == "noise"
@@ -221,7 +221,7 @@ def test_a_renamed_random_control_keeps_its_role(method):
 def test_no_role_depends_on_the_name_of_a_class(method):
     made = {"oracle": method("oracle"), "edges": method("edge_detector"), "lrp": method("lrp")}
     made["flipped"] = method("inverted", of=made["oracle"])
-    records = method_records(made)
+    records = method_cards(made)
     renamed = [{**record, "class": "Renamed", "hyperparameters": {}} for record in records]
     for known in (informative.roles(records), informative.roles(renamed)):
         assert known.of(Role.ORACLE) == {"oracle"} and known.of(Role.EDGES) == {"edges"}
@@ -231,6 +231,6 @@ def test_no_role_depends_on_the_name_of_a_class(method):
 
 def test_the_surrogate_of_a_method_is_a_field_of_its_record(method):
     explainer = method("gpex_attribution", surrogate="other")
-    records = method_records({"gp": explainer, "lrp": method("lrp")})
+    records = method_cards({"gp": explainer, "lrp": method("lrp")})
     assert [record["surrogate"] for record in records] == ["other", None]
     assert surrogates_used(records) == {"other"}
