@@ -86,22 +86,30 @@ def inapplicable(outcomes: pd.DataFrame) -> list[dict[str, Any]]:
     pairs = _joined(pairs, "metric", ["method", "networks", "reason"])
     pairs = _joined(pairs, "method", ["reason", "networks", "metric"])
 
-    for column in ("method", "metric"):
-        every = set(outcomes[column])
-        is_every = pairs[column].map(lambda names, every=every: set(names.split(", ")) == every)
-        pairs[column] = pairs[column].mask(is_every, "all")
-
-    pairs = pairs.sort_values(
-        ["pairs", "reason", "networks", "metric"], ascending=[False, True, True, True]
+    rows = [
+        {
+            "reason": row["reason"],
+            "networks": ", ".join(row["networks"]),
+            "method": _names(row["method"], set(outcomes["method"])),
+            "metric": _names(row["metric"], set(outcomes["metric"])),
+            "pairs": row["pairs"],
+        }
+        for row in records(pairs)
+    ]
+    return sorted(
+        rows, key=lambda row: (-row["pairs"], row["reason"], row["networks"], row["metric"])
     )
-    return records(pairs)
 
 
 def _joined(pairs: pd.DataFrame, column: str, keys: list[str]) -> pd.DataFrame:
-    """Return the pairs with the entries of one column joined where all keys are the same."""
-    ordered = pairs.sort_values(column)
-    joined = ordered.groupby(keys).agg({column: ", ".join, "pairs": "sum"})
-    return joined.reset_index()
+    """Return the pairs with the entries of one column as a tuple where all keys are the same."""
+    by_key = pairs.sort_values(column).groupby(keys)
+    return by_key.agg({column: tuple, "pairs": "sum"}).reset_index()
+
+
+def _names(names: tuple[str, ...], every: set[str]) -> str:
+    """Write names as a list, or "all" where none is missing."""
+    return "all" if set(names) == every else ", ".join(names)
 
 
 def cost_table(
