@@ -1,10 +1,11 @@
 """Deep Taylor decomposition: a Taylor expansion of each ReLU unit at a root of its own, composed down to the input.
 
-Montavon, Lapuschkin, Binder, Samek, Mueller 2017 (montavon2017explaining). Hidden layers and the head: z+, the
-expansion within non-negative inputs. First layer: zB for inputs in a box, w2 for inputs without bounds. Sums (of a
-residual network) and averages share by positive summands, which is z+ for them, so that relevance keeps one sign (our
-reading; the paper has no residual networks). Biases take nothing, so that the relevance sums to the logit; the paper
-asks for biases that are never positive, which guarantees the roots.
+Montavon, Lapuschkin, Binder, Samek, Mueller 2017 (montavon2017explaining). Hidden layers and the
+head: z+, the expansion within non-negative inputs. First layer: zB for inputs in a box, w2 for
+inputs without bounds. Sums (of a residual network) and averages share by positive summands, which
+is z+ for them, so that relevance keeps one sign (our reading; the paper has no residual networks).
+Biases take nothing, so that the relevance sums to the logit; the paper asks for biases that are
+never positive, which guarantees the roots.
 
 `auto`: images are boxed by the range of the training data (per channel), tables are unbounded.
 Start value: the logit; where it is negative, so is the map. `residual` is the logit minus the sum.
@@ -41,8 +42,14 @@ class DeepTaylor(Explainer):
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Decompose the target's logit."""
-        plus = rules.signed(rules.alpha_beta(1.0), "ignored")
-        composite = Composite(self._first(task) or plus, plus, plus, sums=plus, norms=plus)
+        z_plus = rules.signed(rules.alpha_beta(1.0), "ignored")
+        composite = Composite(
+            first=self._first(task) or z_plus,
+            lower=z_plus,
+            dense=z_plus,
+            sums=z_plus,
+            norms=z_plus,
+        )
         values, residual = propagate(task.model, query.x, query.target, composite)
         return Attribution(values=values, residual=residual)
 
@@ -55,8 +62,4 @@ class DeepTaylor(Explainer):
             return None
         if domain == "unbounded":
             return rules.squared
-        x = task.data.train.x
-        over = (0, 2, 3) if task.data.is_image else (0,)
-        return rules.box(
-            x.amin(over, keepdim=True).clamp(max=0), x.amax(over, keepdim=True).clamp(min=0)
-        )
+        return rules.box(*rules.training_range(task.data))

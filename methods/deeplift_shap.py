@@ -7,7 +7,10 @@ own. The values sum to f(x) minus the mean logit of the sample's baselines, exce
 pooling; `residual` is what is missing.
 """
 
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from gpex_bench.families.gradients import hooked
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
@@ -38,21 +41,40 @@ class DeepLiftShap(Explainer):
         """Return the mean over the baselines of each sample."""
         from captum.attr import DeepLift
 
-        n, train, values, changes = self.budget // 2, task.data.train.x, [], []
+        train = task.data.train.x
+        values, changes = [], []
+        samples = zip(query.x, query.target.tolist(), query.sample.tolist(), strict=True)
         with hooked(task.model) as (network, outputs):
             lift = DeepLift(network)
-            for x, target, sample in zip(
-                query.x, query.target.tolist(), query.sample.tolist(), strict=True
-            ):
-                rows = torch.randint(len(train), (n,), generator=task.generator(sample))
-                total, change = torch.zeros_like(x), x.new_zeros(())
-                for part in rows.split(PAIRED_ROWS):
-                    point = x.expand(len(part), *x.shape).clone().requires_grad_()
-                    baseline = train[part.to(train.device)].to(x)
-                    total += lift.attribute(point, baseline, target=target).detach().sum(0)
-                    above, below = outputs.pop()[:, target].chunk(2)
-                    change += (above - below).sum()
-                values.append(total / n)
-                changes.append(change / n)
-        found = torch.stack(values)
-        return Attribution(values=found, residual=torch.stack(changes) - found.flatten(1).sum(1))
+            for x, target, sample in samples:
+                generator = task.generator(sample)
+                rows = torch.randint(len(train), (self.budget // 2,), generator=generator)
+                baselines = train[rows.to(train.device)].to(x)
+                value, change = _mean(lift, outputs, x, target, baselines)
+                values.append(value)
+                changes.append(change)
+
+        maps = torch.stack(values)
+        return Attribution(values=maps, residual=torch.stack(changes) - maps.flatten(1).sum(1))
+
+
+def _mean(
+    lift: Any, outputs: list, x: Tensor, target: int, baselines: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the mean map of one sample, and the logit's mean difference to the baselines.
+
+    Args:
+        lift: captum's DeepLift.
+        outputs: where the network's outputs are put: those of samples, then those of baselines.
+        x: the sample.
+        target: its head.
+        baselines: the inputs that it is compared with.
+    """
+    total = torch.zeros_like(x)
+    change = x.new_zeros(())
+    for part in baselines.split(PAIRED_ROWS):
+        point = x.expand(len(part), *x.shape).clone().requires_grad_()
+        total += lift.attribute(point, part, target=target).detach().sum(0)
+        above, below = outputs.pop()[:, target].chunk(2)
+        change += (above - below).sum()
+    return total / len(baselines), change / len(baselines)

@@ -1,8 +1,8 @@
 """Edge detector: the magnitude of the Sobel gradient of the image, a control that ignores the network.
 
-Maps that look plausible to people without knowing the network: Adebayo et al. 2018 (adebayo2018sanity). The operator
-is that of Sobel and Feldman (kernel [1, 2, 1] x [-1, 0, 1], the border repeated), applied to the mean of the channels;
-every channel gets an equal share.
+Maps that look plausible to people without knowing the network: Adebayo et al. 2018
+(adebayo2018sanity). The operator is that of Sobel and Feldman (kernel [1, 2, 1] x [-1, 0, 1], the
+border repeated), applied to the mean of the channels; every channel gets an equal share.
 """
 
 import torch
@@ -23,11 +23,15 @@ class EdgeDetector(Explainer):
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the edges of each image."""
-        channels = query.x.shape[1]
-        grey = functional.pad(query.x.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
-        across = torch.outer(
-            query.x.new_tensor([1.0, 2.0, 1.0]), query.x.new_tensor([-1.0, 0.0, 1.0])
-        )
-        both = torch.stack([across, across.T])[:, None]
-        magnitude = functional.conv2d(grey, both).square().sum(1, keepdim=True).sqrt()
-        return Attribution(values=(magnitude / channels).repeat(1, channels, 1, 1))
+        n_channels = query.x.shape[1]
+        grey = query.x.mean(1, keepdim=True)
+        padded = functional.pad(grey, (1, 1, 1, 1), mode="replicate")
+
+        smoothing = query.x.new_tensor([1.0, 2.0, 1.0])
+        difference = query.x.new_tensor([-1.0, 0.0, 1.0])
+        horizontal = torch.outer(smoothing, difference)
+        kernels = torch.stack([horizontal, horizontal.T])[:, None]
+
+        slopes = functional.conv2d(padded, kernels)
+        magnitude = slopes.square().sum(1, keepdim=True).sqrt()
+        return Attribution(values=(magnitude / n_channels).repeat(1, n_channels, 1, 1))

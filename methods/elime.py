@@ -1,12 +1,13 @@
 """E-LIME: a genetic algorithm evolves the subset of segments for which the network is surest of the target.
 
-Wang, Pei, Xue, Zhang 2022 (wang2022explaining). OUR RECONSTRUCTION: only the abstract was at hand, and there is no
-public code. From it: individuals are bit strings over superpixels, fitness is the probability given the kept segments
-alone, how many are kept is free. Undetermined there, chosen here, and settings below: population, generations,
-operators, rates, segmentation, fill. Ours altogether: the fitness `log_odds` (a probability saturates) and
-`size_penalty` (without it neutral segments drift and nothing is localised), and the attribution, which is how often a
-segment is kept in the final populations. It lies in [0, 1], ranks segments, and does not say by how much they matter;
-where all answers are equal it is noise around `density`.
+Wang, Pei, Xue, Zhang 2022 (wang2022explaining). OUR RECONSTRUCTION: only the abstract was at hand,
+and there is no public code. From it: individuals are bit strings over superpixels, fitness is the
+probability given the kept segments alone, how many are kept is free. Undetermined there, chosen
+here, and settings below: population, generations, operators, rates, segmentation, fill. Ours
+altogether: the fitness `log_odds` (a probability saturates) and `size_penalty` (without it neutral
+segments drift and nothing is localised), and the attribution, which is how often a segment is kept
+in the final populations. It lies in [0, 1], ranks segments, and does not say by how much they
+matter; where all answers are equal it is noise around `density`.
 
 Binary tournaments, uniform crossover, bit flips, elitism; a mask is evaluated once per run. A
 generation of all images is one batch, each image with a generator of its own. Answers are rounded
@@ -33,7 +34,10 @@ Answer = Callable[[list[Tensor]], list[Tensor]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evolution:
-    """What the algorithm found; a run is one restart for one sample, the restarts of a sample side by side."""
+    """The result of the algorithm; a run is one restart for one sample.
+
+    The restarts of a sample are consecutive runs.
+    """
 
     cut: Regions
     population: Tensor  # bool [run, individual, region], the fittest first
@@ -88,29 +92,29 @@ class ELime(Explainer):
         """Return the share of the final subsets that keep each segment."""
         values = []
         for part in groups(query, self.restarts * self.population):
-            found = self.evolve(task, part)
-            kept = found.population.double().mean(1).view(len(part.x), self.restarts, -1).mean(1)
-            values.append(found.cut.paint(kept, part.x))
+            evolution = self.evolve(task, part)
+            kept = evolution.population.double().mean(1)
+            kept = kept.view(len(part.x), self.restarts, -1).mean(1)
+            values.append(evolution.cut.paint(kept, part.x))
         return Attribution(values=torch.cat(values))
 
     def evolve(self, task: Task, query: Query) -> Evolution:
-        """Return the final populations and the convergence curves of all samples of a query, evolved together."""
+        """Return final populations and convergence curves of all samples, evolved together."""
         cut = regions(query.x, self.segmentation, self.n_segments)
-        once = probe(task, query, self.fill, self.fitness, cut)
+        asked = probe(task, query, self.fill, self.fitness, cut)
 
         def answer(masks: list[Tensor]) -> list[Tensor]:
-            each = [
-                torch.cat(masks[i : i + self.restarts]) for i in range(0, len(masks), self.restarts)
-            ]
-            lengths = [len(mask) for mask in masks]
-            return list(torch.cat(ask(once, cut, each)).cpu().split(lengths))
+            """Return the answers to each run's masks; the runs of a sample are asked together."""
+            n = self.restarts
+            of_sample = [torch.cat(masks[i : i + n]) for i in range(0, len(masks), n)]
+            answers = torch.cat(ask(asked, cut, of_sample)).cpu()
+            return list(answers.split([len(mask) for mask in masks]))
 
-        generators = [
-            one
-            for sample in query.sample.tolist()
-            for one in self._generators(task.generator(sample))
-        ]
-        counts = [count for count in cut.count.tolist() for _ in range(self.restarts)]
+        generators: list[torch.Generator] = []
+        counts: list[int] = []
+        for sample, count in zip(query.sample.tolist(), cut.count.tolist(), strict=True):
+            generators += self._generators(task.generator(sample))
+            counts += [count] * self.restarts
         return self.search(answer, counts, generators, cut)
 
     def _generators(self, generator: torch.Generator) -> list[torch.Generator]:
@@ -125,29 +129,39 @@ class ELime(Explainer):
         generators: Sequence[torch.Generator],
         cut: Regions,
     ) -> Evolution:
-        """Run the algorithm on the CPU; `answer` is asked for each mask once per run, all runs together."""
-        width, known = max(counts), [dict[bytes, float]() for _ in counts]
-        first = [
-            torch.rand(self.population, count, generator=generator) < self.density
-            for count, generator in zip(counts, generators, strict=True)
-        ]
-        population, best, rows = torch.stack(pad(first, width)), [], []
-        idle = torch.zeros(len(counts), dtype=torch.int64)
+        """Run the algorithm on the CPU, all runs together.
+
+        Args:
+            answer: returns the network's answers to the masks of each run; asked for a mask once.
+            counts: how many regions each run has.
+            generators: one for each run.
+            cut: the regions of the samples.
+        """
+        width = max(counts)
+        known = [dict[bytes, float]() for _ in counts]
+        population = torch.stack(pad(self._first(counts, generators), width))
         fitness = self._judge(population, counts, known, answer)
+
+        best: list[Tensor] = []
+        rows = []
+        idle = torch.zeros(len(counts), dtype=torch.int64)  # generations without improvement
         for generation in range(self.budget // (self.restarts * self.population)):
             if generation:
                 children = self._children(population, fitness, counts, generators)
                 stopped = (idle >= self.patience) & (self.patience > 0)
                 population = torch.where(stopped[:, None, None], population, children)
                 fitness = self._judge(population, counts, known, answer)
+
+            # the fittest first
             order = fitness.argsort(dim=1, descending=True, stable=True)
-            fitness, population = (
-                fitness.gather(1, order),
-                population.gather(1, order[..., None].expand(-1, -1, width)),
-            )
-            idle = torch.where(fitness[:, 0] > best[-1], 0, idle + 1) if best else idle
+            fitness = fitness.gather(1, order)
+            population = population.gather(1, order[..., None].expand(-1, -1, width))
+
+            if best:
+                idle = torch.where(fitness[:, 0] > best[-1], 0, idle + 1)
             best.append(fitness[:, 0])
-            rows.append(torch.tensor([len(seen) for seen in known]))
+            rows.append(torch.tensor([len(answers) for answers in known]))
+
         return Evolution(
             cut=cut,
             population=population,
@@ -156,6 +170,14 @@ class ELime(Explainer):
             rows=torch.stack(rows, 1),
         )
 
+    def _first(self, counts: Sequence[int], generators: Sequence[torch.Generator]) -> list[Tensor]:
+        """Return the first population of each run, bool [individual, region]."""
+        populations = []
+        for count, generator in zip(counts, generators, strict=True):
+            draw = torch.rand(self.population, count, generator=generator)
+            populations.append(draw < self.density)
+        return populations
+
     def _judge(
         self,
         population: Tensor,
@@ -163,23 +185,27 @@ class ELime(Explainer):
         known: list[dict[bytes, float]],
         answer: Answer,
     ) -> Tensor:
-        """Return the fitness of every individual; asks for masks that a run has not met."""
-        keys = [[row.tobytes() for row in one.numpy()] for one in population]
-        new = [
-            {key: i for i, key in reversed(list(enumerate(names))) if key not in seen}
-            for names, seen in zip(keys, known, strict=True)
+        """Return the fitness of every individual; asks for masks that are new to a run."""
+        keys = [[mask.tobytes() for mask in masks.numpy()] for masks in population]
+
+        # each mask that a run has not met, once; in an order that the results depend on
+        new_keys, new_masks = [], []
+        for masks, names, answers, count in zip(population, keys, known, counts, strict=True):
+            places: dict[bytes, int] = {}
+            for place in reversed(range(len(names))):
+                if names[place] not in answers:
+                    places[names[place]] = place
+            new_keys.append(list(places))
+            new_masks.append(masks[list(places.values()), :count])
+
+        for answers, names, y in zip(known, new_keys, answer(new_masks), strict=True):
+            answers.update(zip(names, y.double().round(decimals=DIGITS).tolist(), strict=True))
+
+        fitness = [
+            [answers[name] for name in names] for names, answers in zip(keys, known, strict=True)
         ]
-        masks = [
-            one[list(fresh.values()), :count]
-            for one, fresh, count in zip(population, new, counts, strict=True)
-        ]
-        for seen, fresh, y in zip(known, new, answer(masks), strict=True):
-            seen.update(zip(fresh, y.double().round(decimals=DIGITS).tolist(), strict=True))
-        answers = torch.tensor(
-            [[seen[key] for key in names] for names, seen in zip(keys, known, strict=True)]
-        )
         size = population.sum(2) / torch.tensor(counts)[:, None]
-        return answers - self.size_penalty * size
+        return torch.tensor(fitness) - self.size_penalty * size
 
     def _children(
         self,
@@ -188,22 +214,27 @@ class ELime(Explainer):
         counts: Sequence[int],
         generators: Sequence[torch.Generator],
     ) -> Tensor:
-        """Return the next generation of populations that are sorted by fitness: the elite, then children."""
-        n, width = self.population - self.elite, population.shape[2]
-        drawn = [
-            (
-                torch.randint(self.population, (4, n), generator=generator),
-                torch.rand(n, 1, generator=generator) < self.crossover,
-                torch.rand(n, count, generator=generator) < 0.5,
-                torch.rand(n, count, generator=generator) < self.flips / count,
-            )
-            for count, generator in zip(counts, generators, strict=True)
-        ]
-        contest, crossed = (torch.stack([one[i] for one in drawn]) for i in (0, 1))
-        second, flipped = (torch.stack(pad([one[i] for one in drawn], width)) for i in (2, 3))
-        mother, father = (  # populations are sorted: the smaller place wins a tournament
-            population.gather(1, contest[:, pair].amin(1)[..., None].expand(-1, -1, width))
-            for pair in ([0, 1], [2, 3])
-        )
-        children = torch.where(crossed & second, father, mother) ^ flipped
+        """Return the next generation of sorted populations: the elite, then children."""
+        n_children = self.population - self.elite
+        width = population.shape[2]
+        contests, crossings, seconds, flips = [], [], [], []
+        for count, generator in zip(counts, generators, strict=True):
+            shape = (n_children, count)
+            contests.append(torch.randint(self.population, (4, n_children), generator=generator))
+            crossings.append(torch.rand(n_children, 1, generator=generator) < self.crossover)
+            seconds.append(torch.rand(shape, generator=generator) < 0.5)
+            flips.append(torch.rand(shape, generator=generator) < self.flips / count)
+
+        # populations are sorted: the smaller place wins a tournament of two
+        contest = torch.stack(contests)
+        mother = _individuals(population, contest[:, [0, 1]].amin(1))
+        father = _individuals(population, contest[:, [2, 3]].amin(1))
+
+        is_father = torch.stack(crossings) & torch.stack(pad(seconds, width))
+        children = torch.where(is_father, father, mother) ^ torch.stack(pad(flips, width))
         return torch.cat([population[:, : self.elite], children], 1)
+
+
+def _individuals(population: Tensor, place: Tensor) -> Tensor:
+    """Return the individuals at these places of each run's population."""
+    return population.gather(1, place[..., None].expand(-1, -1, population.shape[2]))

@@ -7,6 +7,7 @@ they do not. Captum's GradientShap adds noise and draws from numpy's global stat
 """
 
 import torch
+from torch import Tensor
 
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
 from gpex_bench.types.passes import CHANGED_ROWS
@@ -31,21 +32,24 @@ class ExpectedGradients(Explainer):
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the mean over the draws of each sample."""
-        values = [
-            self._one(task, *row)
-            for row in zip(query.x, query.target, query.sample.tolist(), strict=True)
-        ]
+        samples = zip(query.x, query.target, query.sample.tolist(), strict=True)
+        values = [self._mean(task, x, target, sample) for x, target, sample in samples]
         return Attribution(values=torch.stack(values))
 
-    def _one(self, task: Task, x: torch.Tensor, target: torch.Tensor, sample: int) -> torch.Tensor:
-        generator, train = task.generator(sample), task.data.train.x
+    def _mean(self, task: Task, x: Tensor, target: Tensor, sample: int) -> Tensor:
+        """Return the mean over the draws of one sample."""
+        generator = task.generator(sample)
+        train = task.data.train.x
         row = torch.randint(len(train), (self.budget,), generator=generator)
         place = torch.rand(self.budget, *[1] * x.ndim, generator=generator)
+
         total = torch.zeros_like(x)
-        for rows, places in zip(row.split(CHANGED_ROWS), place.split(CHANGED_ROWS), strict=True):
-            step = x - train[rows.to(train.device)].to(x)
-            point = (x - (1 - places.to(x)) * step).requires_grad_()
+        for start in range(0, self.budget, CHANGED_ROWS):
+            part = slice(start, start + CHANGED_ROWS)
+            step = x - train[row[part].to(train.device)].to(x)
+            point = (x - (1 - place[part].to(x)) * step).requires_grad_()
             with torch.enable_grad():
-                (gradient,) = torch.autograd.grad(task.model(point)[:, target].sum(), point)
+                logit = task.model(point)[:, target].sum()
+                (gradient,) = torch.autograd.grad(logit, point)
             total += (step * gradient).sum(0)
         return total / self.budget

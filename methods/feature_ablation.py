@@ -35,9 +35,10 @@ class FeatureAblation(Explainer):
         """Return each region's drop, shared by its entries."""
         cut = regions(query.x, self.segmentation, self.n_segments)
         asked = probe(task, query, self.fill, self.output, cut)
-        without = [~torch.eye(count, dtype=torch.bool) for count in cut.count.tolist()]
-        answers = zip(asked.even(1), ask(asked, cut, without), strict=True)
-        drops = torch.nn.utils.rnn.pad_sequence(
-            [whole - y for whole, y in answers], batch_first=True
-        )
-        return Attribution(values=cut.spread(drops, query.x))
+        masks = [~torch.eye(count, dtype=torch.bool) for count in cut.count.tolist()]
+
+        drops = []
+        for whole, y in zip(asked.even(1), ask(asked, cut, masks), strict=True):
+            drops.append(whole - y)
+        values = torch.nn.utils.rnn.pad_sequence(drops, batch_first=True)
+        return Attribution(values=cut.spread(values, query.x))

@@ -1,10 +1,11 @@
 """HSIC attribution: how strongly the target's output depends on whether a region is shown, by a kernel measure.
 
-Novello, Fel, Vigouroux 2022 (novello2022making); estimator trace(K H L H) / (n - 1)^2 of Gretton et al. 2005
-(gretton2005measuring), with the Dirac kernel on a region's coin and a Gaussian kernel on the output. The width of that
-kernel is the median distance between outputs (the authors' code takes the median output itself, which is not
-unaffected by adding a constant). Masks are coin flips on a grid from a scrambled Sobol sequence; tables have one coin
-per column. The measure of a region is spread evenly over its entries (ours).
+Novello, Fel, Vigouroux 2022 (novello2022making); estimator trace(K H L H) / (n - 1)^2 of Gretton et
+al. 2005 (gretton2005measuring), with the Dirac kernel on a region's coin and a Gaussian kernel on
+the output. The width of that kernel is the median distance between outputs (the authors' code takes
+the median output itself, which is not unaffected by adding a constant). Masks are coin flips on a
+grid from a scrambled Sobol sequence; tables have one coin per column. The measure of a region is
+spread evenly over its entries (ours).
 
 Unsigned: it says how much a region matters, not for or against what; an output that is constant up
 to rounding gives zeros.
@@ -41,45 +42,48 @@ class Hsic(Explainer):
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Explain a bounded number of samples at a time."""
-        return Attribution(
-            values=torch.cat([self._part(task, part) for part in groups(query, self.budget)])
-        )
+        parts = [self._explain(task, part) for part in groups(query, self.budget)]
+        return Attribution(values=torch.cat(parts))
 
-    def _part(self, task: Task, query: Query) -> Tensor:
+    def _explain(self, task: Task, query: Query) -> Tensor:
         cut = grid(query.x, self.grid)
         asked = probe(task, query, self.fill, self.output, cut)
-        masks = [
-            coins(self.budget, cut.most, task.seeded(sample)) for sample in query.sample.tolist()
-        ]
-        answers = zip(masks, ask(asked, cut, masks), strict=True)
-        return cut.spread(
-            torch.stack([dependence(mask.to(y.device), y) for mask, y in answers]), query.x
-        )
+        seeds = [task.seeded(sample) for sample in query.sample.tolist()]
+        masks = [coins(self.budget, cut.most, seed) for seed in seeds]
+
+        values = []
+        for mask, y in zip(masks, ask(asked, cut, masks), strict=True):
+            values.append(dependence(mask.to(y.device), y))
+        return cut.spread(torch.stack(values), query.x)
 
 
 def coins(n_masks: int, n_regions: int, seed: int) -> Tensor:
     """Return coin flips [mask, region] that are balanced over the masks."""
     from scipy.stats import qmc
 
-    points = qmc.Sobol(n_regions, scramble=True, rng=seed).random_base2((n_masks - 1).bit_length())
+    exponent = (n_masks - 1).bit_length()
+    points = qmc.Sobol(n_regions, scramble=True, rng=seed).random_base2(exponent)
     return torch.from_numpy(points[:n_masks] < 0.5)
 
 
 def dependence(masks: Tensor, y: Tensor) -> Tensor:
-    """Return the HSIC of the answers with each column of the masks [region]; 0 if they are constant up to rounding.
+    """Return the HSIC of the answers with each column of the masks [region].
 
-    The centred Dirac kernel of a coin s = +-1 is half the outer product of s minus its mean, so that the trace is a
-    quadratic form, summed here over a chunk of rows of the output's kernel at a time.
+    0 if the answers are constant up to rounding. The centred Dirac kernel of a coin s = +-1 is half
+    the outer product of s minus its mean, so that the trace is a quadratic form, summed here over a
+    chunk of rows of the output's kernel at a time.
     """
     n = len(y)
     width = median_distance(y)
     if bool(is_constant(y.var(correction=0), y.abs().max())):
         return y.new_zeros(masks.shape[1])
+
     sign = 2 * masks.to(y) - 1
     sign = sign - sign.mean(0)
     total = y.new_zeros(masks.shape[1])
     for rows in torch.arange(n, device=y.device).split(CHANGED_ROWS):
-        kernel = (-((y[rows, None] - y) ** 2) / (2 * width**2)).exp()
+        distance = y[rows, None] - y
+        kernel = (-(distance**2) / (2 * width**2)).exp()
         total += (sign[rows] * (kernel @ sign)).sum(0)
     return total / (2 * (n - 1) ** 2)
 
@@ -87,9 +91,11 @@ def dependence(masks: Tensor, y: Tensor) -> Tensor:
 def median_distance(y: Tensor, most: int = CHANGED_ROWS) -> Tensor:
     """Return the median distance between answers, or their standard deviation if that is 0.
 
-    Of the first answers only, `most` of them: they are a balanced sample, and all pairs would grow with the square.
+    Of the first answers only, `most` of them: they are a balanced sample, and the number of all
+    pairs would grow with the square.
     """
-    first = y[:most]
-    pairs = torch.combinations(first)
-    median = (pairs[:, 0] - pairs[:, 1]).abs().median() if len(pairs) else y.new_zeros(())
+    pairs = torch.combinations(y[:most])
+    if not len(pairs):
+        return y.std(correction=0)
+    median = (pairs[:, 0] - pairs[:, 1]).abs().median()
     return median if median > 0 else y.std(correction=0)

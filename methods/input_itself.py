@@ -1,6 +1,7 @@
 """Input itself: how far each entry is from the baseline, a control that ignores the network.
 
-Maps that multiply by the input show the input, whatever the network does: Adebayo et al. 2018 (adebayo2018sanity).
+Maps that multiply by the input show the input, whatever the network does: Adebayo et al. 2018
+(adebayo2018sanity).
 """
 
 from gpex_bench.types import Attribution, Explainer, Query, Role, Task, settings

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+from torch.nn.utils import rnn
 
 from gpex_bench.families.shapley import ShapleyValues
 from gpex_bench.masking.answers import Probe, ask, pad
@@ -21,7 +21,9 @@ from gpex_bench.masking.choices import check_budget
 from gpex_bench.masking.regions import Regions
 from gpex_bench.types import settings
 
-JITTER = 1e-10  # share of the mean diagonal that is added to it, in case the drawn coalitions leave a direction open
+# share of the mean diagonal that is added to it, in case the drawn coalitions leave a direction
+# open
+JITTER = 1e-10
 
 
 @settings
@@ -33,62 +35,73 @@ class KernelShap(ShapleyValues):
 
     def estimate(self, asked: Probe, cut: Regions, generators: list[Any]) -> Tensor:
         """Return the values of each sample's regions [sample, region]."""
-        drawn = [
-            coalitions(self.budget, *one)
-            for one in zip(cut.count.tolist(), generators, strict=True)
-        ]
-        answers = ask(asked, cut, [masks for masks, _ in drawn])
-        rows = max(len(masks) for masks, _ in drawn)
-        design, weight, y = (
-            torch.stack(
-                [
-                    functional.pad(one, (0,) * (2 * one.ndim - 1) + (rows - len(one),))
-                    for one in part
-                ]
-            )
-            for part in (
-                pad([masks.to(asked.x.device).double() for masks, _ in drawn], cut.most),
-                [weights.to(asked.x.device) for _, weights in drawn],
-                answers,
-            )
+        masks, weights = [], []
+        for count, generator in zip(cut.count.tolist(), generators, strict=True):
+            mask, weight = coalitions(self.budget, count, generator)
+            masks.append(mask)
+            weights.append(weight.to(asked.x.device))
+        answers = ask(asked, cut, masks)
+
+        # samples with fewer coalitions or regions are padded with rows of weight 0 and columns of 0
+        designs = pad([mask.to(asked.x.device).double() for mask in masks], cut.most)
+        known = (
+            torch.arange(cut.most, device=asked.x.device) < cut.count.to(asked.x.device)[:, None]
         )
-        known = torch.arange(cut.most, device=y.device) < cut.count.to(y.device)[:, None]
-        return constrained(design, y, weight, known)
+        return constrained(
+            pad_sequence(designs), pad_sequence(answers), pad_sequence(weights), known
+        )
+
+
+def pad_sequence(parts: list[Any]) -> Tensor:
+    """Return tensors of different lengths as one [sample, row, ...], padded with zeros."""
+    return rnn.pad_sequence(parts, batch_first=True)
 
 
 def coalitions(budget: int, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return masks [mask, region] and their regression weights; the first two are nothing and everything, weight 0.
+    """Return masks [mask, region] and their regression weights.
 
-    All subsets with Shapley's kernel if the budget pays for them; else pairs drawn from the kernel, with weight 1.
+    The first two masks are nothing and everything, with weight 0. Then all subsets with Shapley's
+    kernel as weight, if the budget pays for them; else pairs drawn from the kernel, with weight 1.
     """
-    ends = torch.tensor([[False], [True]]).expand(2, n)
     size = torch.arange(1, n, dtype=torch.float64)
     kernel = (n - 1) / (size * (n - size))  # of all subsets of a size together
+
     if n < 31 and 2**n <= budget:
-        inner = (torch.arange(1, 2**n - 1)[:, None] >> torch.arange(n)) % 2 == 1
+        subsets = torch.arange(1, 2**n - 1)[:, None] >> torch.arange(n)
+        inner = subsets % 2 == 1
         n_alike = torch.tensor([math.comb(n, k) for k in range(1, n)], dtype=torch.float64)
         weight = (kernel / n_alike)[inner.sum(1) - 1]
     else:
         check_budget(budget, 2 * n, f"{n} regions")
         n_pairs = (budget - 2) // 2
         sizes = 1 + kernel.multinomial(n_pairs, replacement=True, generator=generator)
-        half = torch.rand(n_pairs, n, generator=generator).argsort(1).argsort(1) < sizes[:, None]
-        inner, weight = torch.cat([half, ~half]), torch.ones(2 * n_pairs, dtype=torch.float64)
-    return torch.cat([ends, inner]), torch.cat([torch.zeros(2, dtype=torch.float64), weight])
+        place = torch.rand(n_pairs, n, generator=generator).argsort(1).argsort(1)
+        half = place < sizes[:, None]
+        inner = torch.cat([half, ~half])
+        weight = torch.ones(2 * n_pairs, dtype=torch.float64)
+
+    ends = torch.tensor([[False], [True]]).expand(2, n)
+    no_weight = torch.zeros(2, dtype=torch.float64)
+    return torch.cat([ends, inner]), torch.cat([no_weight, weight])
 
 
 def constrained(design: Tensor, y: Tensor, weight: Tensor, known: Tensor) -> Tensor:
-    """Return values [sample, region] of weighted least squares whose sum is y(everything) - y(nothing).
+    """Return the values [sample, region] of weighted least squares with a given sum.
 
-    Row 0 of the design is nothing and row 1 everything; regions that are not `known` are padding and get 0.
+    The sum is y(everything) - y(nothing). Row 0 of the design is nothing and row 1 everything;
+    regions that are not `known` are padding and get 0.
     """
     nothing, everything = y[:, :1], y[:, 1]
-    weighed = design.mT * weight[:, None]
-    gram = weighed @ design
+    weighted = design.mT * weight[:, None]
+    gram = weighted @ design
     diagonal = gram.diagonal(dim1=1, dim2=2)
     scale = diagonal.mean(1, keepdim=True).clamp(min=1)
     gram = gram + torch.diag_embed(JITTER * scale + torch.where(known, 0, scale))
-    right = torch.stack([(weighed @ (y - nothing)[..., None])[..., 0], known.to(y)], 2)
+
+    # the solution without the constraint, and the direction in which it is corrected
+    moments = (weighted @ (y - nothing)[..., None])[..., 0]
+    right = torch.stack([moments, known.to(y)], 2)
     free, ones = torch.linalg.solve(gram, right).unbind(2)
-    excess = (free.sum(1) - (everything - nothing[:, 0])) / ones.sum(1)
+    excess = free.sum(1) - (everything - nothing[:, 0])
+    excess = excess / ones.sum(1)
     return (free - ones * excess[:, None]) * known

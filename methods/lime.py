@@ -1,7 +1,7 @@
 """LIME: a weighted ridge regression of the target's probability on what was switched off (images) or moved (tables).
 
-Ribeiro, Singh, Guestrin 2016 (ribeiro2016why), through the authors' `lime` package with its kernels and regression. It
-explains the probability, as the authors do, not the logit.
+Ribeiro, Singh, Guestrin 2016 (ribeiro2016why), through the authors' `lime` package with its kernels
+and regression. It explains the probability, as the authors do, not the logit.
 
 Images: SLIC or quickshift segments; an absent segment shows the dataset's baseline. The weight of a
 segment is spread evenly over its input entries, so the sum over a segment is its weight. Grey

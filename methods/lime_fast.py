@@ -45,48 +45,58 @@ class LimeFast(Explainer):
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Explain a bounded number of samples at a time, all of them together."""
-        one = self._images if task.data.is_image else self._tables
-        return Attribution(
-            values=torch.cat([one(task, part) for part in groups(query, self.budget)])
-        )
+        explain = self._images if task.data.is_image else self._tables
+        parts = [explain(task, part) for part in groups(query, self.budget)]
+        return Attribution(values=torch.cat(parts))
 
     def _images(self, task: Task, query: Query) -> Tensor:
         cut = regions(query.x, self.segmentation, self.n_segments)
         asked = probe(task, query, self.fill, self.output, cut)
-        samples = zip(query.sample.tolist(), cut.count.tolist(), strict=True)
-        masks = [coins(self.budget, count, task.generator(sample)) for sample, count in samples]
+        masks = [
+            coins(self.budget, count, task.generator(sample))
+            for sample, count in zip(query.sample.tolist(), cut.count.tolist(), strict=True)
+        ]
         y = torch.stack(ask(asked, cut, masks))
+
         design = torch.stack(pad(masks, cut.most)).to(y)
-        return cut.spread(
-            weighted_ridge(design, y, image_weights(design, cut), self.ridge)[0], query.x
-        )
+        slope, _ = weighted_ridge(design, y, image_weights(design, cut), self.ridge)
+        return cut.spread(slope, query.x)
 
     def _tables(self, task: Task, query: Query) -> Tensor:
-        x, train = query.x.double(), task.data.train.x.to(query.x).double()
+        x = query.x.double()
+        train = task.data.train.x.to(query.x).double()
         scale = train.std(0, correction=0)
         scale = torch.where(scale == 0, 1, scale)
-        noise = torch.stack(
-            [self._noise(task.generator(sample), x.shape[1]) for sample in query.sample.tolist()]
-        )
+
+        # Gaussian samples around each row, in units of the training standard deviation
+        noises = [
+            self._noise(task.generator(sample), x.shape[1]) for sample in query.sample.tolist()
+        ]
+        noise = torch.stack(noises)
         rows = (x[:, None] + noise.to(x) * scale).flatten(0, 1)
-        target = query.target.repeat_interleave(self.budget)
-        with torch.no_grad():
-            parts = zip(
-                rows.to(query.x).split(CHANGED_ROWS), target.split(CHANGED_ROWS), strict=True
-            )
-            y = torch.cat(
-                [on_scale(task.model(part), wanted, self.output) for part, wanted in parts]
-            )
+        y = self._answers(task, rows.to(query.x), query.target.repeat_interleave(self.budget))
         y = y.view(len(x), -1)
+
         design = noise.to(y) + ((x - train.mean(0)) / scale)[:, None]
         distance = noise.to(y).norm(dim=2)
-        weight = (-((distance / (TABLE_WIDTH * x.shape[1] ** 0.5)) ** 2) / 2).exp()
-        slope = weighted_ridge(design, y, weight, self.ridge)[0]
+        width = TABLE_WIDTH * x.shape[1] ** 0.5
+        weight = (-((distance / width) ** 2) / 2).exp()
+        slope, _ = weighted_ridge(design, y, weight, self.ridge)
+
         absent = make_fill(self.fill, task.data, query).double()
         return (slope * (x - absent) / scale).to(query.x)
 
+    def _answers(self, task: Task, rows: Tensor, target: Tensor) -> Tensor:
+        """Return the network's answer to each row, in chunks."""
+        answers = []
+        with torch.no_grad():
+            for start in range(0, len(rows), CHANGED_ROWS):
+                part = slice(start, start + CHANGED_ROWS)
+                answers.append(on_scale(task.model(rows[part]), target[part], self.output))
+        return torch.cat(answers)
+
     def _noise(self, generator: torch.Generator, n_columns: int) -> Tensor:
-        """Return standard normal steps; the first is none, so that the first row is the explained one."""
+        """Return standard normal steps; the first is zero, so that the first row is the sample."""
         noise = torch.randn(self.budget, n_columns, generator=generator, dtype=torch.float64)
         noise[0] = 0
         return noise
@@ -100,26 +110,33 @@ def coins(n_masks: int, n_regions: int, generator: torch.Generator) -> Tensor:
 
 
 def image_weights(design: Tensor, cut: Regions) -> Tensor:
-    """Return the weight of each mask [sample, mask]: for zeros and ones, the cosine to all ones is sqrt(share)."""
+    """Return the weight of each mask [sample, mask].
+
+    The cosine of a mask of zeros and ones to all ones is the square root of its share of ones.
+    """
     share = design.sum(2) / cut.count.to(design)[:, None]
-    return (-(((1 - share.sqrt()) / IMAGE_WIDTH) ** 2) / 2).exp()
+    distance = 1 - share.sqrt()
+    return (-((distance / IMAGE_WIDTH) ** 2) / 2).exp()
 
 
 def weighted_ridge(
     design: Tensor, y: Tensor, weight: Tensor, strength: float
 ) -> tuple[Tensor, Tensor]:
-    """Return slopes [sample, column] and weighted R2 [sample] of ridge regressions with a free intercept.
+    """Return slopes [sample, column] and weighted R2 [sample] of ridge regressions.
 
-    Minimises sum_n w_n (y_n - b - z_n . slope)^2 + strength |slope|^2. A column of zeros gets 0; R2 of a constant is 0.
+    Minimises sum_n w_n (y_n - b - z_n . slope)^2 + strength |slope|^2 with a free intercept b. A
+    column of zeros gets 0; R2 of a constant is 0.
     """
     share = (weight / weight.sum(1, keepdim=True))[..., None]
-    z, centred = (
-        design - (share * design).sum(1, keepdim=True),
-        y - (share[..., 0] * y).sum(1, keepdim=True),
-    )
-    weighed = z.mT * weight[:, None]
+    z = design - (share * design).sum(1, keepdim=True)
+    centred = y - (share[..., 0] * y).sum(1, keepdim=True)
+
+    weighted = z.mT * weight[:, None]
     penalty = strength * torch.eye(z.shape[2], dtype=z.dtype, device=z.device)
-    slope = torch.linalg.solve(weighed @ z + penalty, weighed @ centred[..., None])
-    left = centred - (z @ slope)[..., 0]
-    spread, unexplained = ((weight * part.square()).sum(1) for part in (centred, left))
-    return slope[..., 0], torch.where(spread > 0, 1 - unexplained / spread.clamp(min=1e-300), 0)
+    slope = torch.linalg.solve(weighted @ z + penalty, weighted @ centred[..., None])
+
+    remaining = centred - (z @ slope)[..., 0]
+    spread = (weight * centred.square()).sum(1)
+    unexplained = (weight * remaining.square()).sum(1)
+    r2 = torch.where(spread > 0, 1 - unexplained / spread.clamp(min=1e-300), 0)
+    return slope[..., 0], r2

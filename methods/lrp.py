@@ -1,8 +1,8 @@
-"""Layer-wise relevance propagation: the target's logit is handed down layer by layer in proportion to contributions.
+"""Layer-wise relevance propagation: the logit is shared layer by layer, by contributions.
 
-Bach et al. 2015 (bach2015pixel); one rule per depth as in Kohlbrenner et al. 2020 (kohlbrenner2020towards), gamma as
-in Montavon et al. 2019 (montavon2019layer). What rules do with units that have nothing to share by, and how a network
-is read, stand in gpex_bench/propagation. Composites:
+Bach et al. 2015 (bach2015pixel); one rule per depth as in Kohlbrenner et al. 2020
+(kohlbrenner2020towards), gamma as in Montavon et al. 2019 (montavon2019layer). What rules do with
+units whose contributions are all 0, and how a network is read: gpex_bench/families/lrp. Composites:
 
     name                       first layer   convolutions   dense
     epsilon                    epsilon       epsilon        epsilon
@@ -15,9 +15,9 @@ is read, stand in gpex_bench/propagation. Composites:
     epsilon_alpha2_beta1       alpha2 beta1  alpha2 beta1   epsilon
     epsilon_alpha2_beta1_flat  flat          alpha2 beta1   epsilon
 
-zB takes the range of the training data (per channel, or per column). Networks on tables have no convolutions: there the
-hidden dense layers take their rule and only the head is epsilon (our reading). Sums and average pooling share in
-proportion to signed summands.
+zB takes the range of the training data (per channel, or per column). Networks on tables have no
+convolutions: there the hidden dense layers take their rule and only the head is epsilon (our
+reading). Sums and average pooling share in proportion to signed summands.
 
 Start value: the logit of the target, so the map carries its sign and size. Biases: `absorbs` (as
 zennit's default; the values sum to the logit only without biases), `ignored` (the values sum to the
@@ -29,11 +29,10 @@ passes these channels of a module is handed on (filtering; the rest is in the re
 
 from typing import Literal, get_args
 
-import torch
-
 from gpex_bench.families.lrp import rules
-from gpex_bench.families.lrp.network import Composite, Kept, propagate
+from gpex_bench.families.lrp.network import Composite, Filter, propagate
 from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
+from gpex_bench.types.demands import at_least, one_of
 
 Name = Literal[
     "epsilon",
@@ -62,27 +61,18 @@ class LRP(Explainer):
     )
 
     composite: Name = "epsilon_plus"
-    epsilon: float = (
-        1e-6  # stabiliser of epsilon, as a share of the root mean square of a layer's outputs
-    )
+    # stabiliser of epsilon, as a share of the root mean square of a layer's outputs
+    epsilon: float = 1e-6
     gamma: float = 0.25  # how much more contributions of the sign of the unit count
-    bias: rules.Bias = "absorbs"  # what biases take: their share, nothing, or a share that the contributions get back
+    # what biases take: their share, nothing, or a share that the contributions get back
+    bias: rules.Bias = "absorbs"
     through: str = ""  # name of the module whose relevance is filtered; empty: none
     channels: tuple[int, ...] = ()  # the channels (or units) of it that relevance may pass
 
     def __post_init__(self) -> None:
         """Refuse unknown composites and policies, and impossible numbers."""
-        for name, value, known in (
-            ("composite", self.composite, Name),
-            ("bias", self.bias, rules.Bias),
-        ):
-            if value not in get_args(known):
-                raise ValueError(
-                    f"{name} must be one of {', '.join(get_args(known))}, got {value!r}."
-                )
-        for name, number in (("epsilon", self.epsilon), ("gamma", self.gamma)):
-            if number < 0:
-                raise ValueError(f"{name} must be at least 0, got {number}.")
+        one_of(self, composite=get_args(Name), bias=get_args(rules.Bias))
+        at_least(self, 0, "epsilon", "gamma")
         if bool(self.through) != bool(self.channels):
             raise ValueError(
                 f"through and channels go together, got {self.through!r} and {self.channels}."
@@ -90,32 +80,39 @@ class LRP(Explainer):
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Propagate the target's logit down to the input."""
-        kept = Kept(self.through, self.channels) if self.through else None
-        values, residual = propagate(task.model, query.x, query.target, self._rules(task), kept)
+        passing = Filter(self.through, self.channels) if self.through else None
+        values, residual = propagate(task.model, query.x, query.target, self._rules(task), passing)
         return Attribution(values=values, residual=residual)
 
     def _rules(self, task: Task) -> Composite:
         """Return the composite for this dataset."""
         epsilon = rules.epsilon(self.epsilon, self.bias)
-        plus = rules.signed(rules.alpha_beta(1.0), self.bias)
-        both = rules.signed(rules.alpha_beta(2.0), self.bias)
+        z_plus = rules.signed(rules.alpha_beta(1.0), self.bias)
+        alpha2_beta1 = rules.signed(rules.alpha_beta(2.0), self.bias)
         gamma = rules.signed(rules.gamma(self.gamma), self.bias)
-        lower = {"alpha2": both, "alpha1": plus, "gamma": gamma, "plus": plus}
-        words = [word for word in self.composite.split("_") if word in lower]
-        middle = lower[words[0]] if words else epsilon
-        first = middle
-        if self.composite.endswith("flat"):
-            first = rules.flat
-        elif self.composite.endswith("box"):
-            first = rules.box(*self._box(task))
-        dense = epsilon if self.composite.startswith("epsilon") else middle
-        return Composite(
-            first, middle, dense, rules.proportional, norms=epsilon if middle is epsilon else plus
-        )
 
-    @staticmethod
-    def _box(task: Task) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the range of the training data with zero inside, shaped to broadcast over a batch."""
-        x = task.data.train.x
-        over = (0, 2, 3) if task.data.is_image else (0,)
-        return x.amin(over, keepdim=True).clamp(max=0), x.amax(over, keepdim=True).clamp(min=0)
+        # the words of a composite's name are its rules, from the head to the input
+        words = self.composite.split("_")
+        lower = epsilon
+        for word, rule in (
+            ("alpha1", z_plus),
+            ("alpha2", alpha2_beta1),
+            ("gamma", gamma),
+            ("plus", z_plus),
+        ):
+            if word in words:
+                lower = rule
+
+        first = lower
+        if words[-1] == "flat":
+            first = rules.flat
+        elif words[-1] == "box":
+            first = rules.box(*rules.training_range(task.data))
+
+        return Composite(
+            first=first,
+            lower=lower,
+            dense=epsilon if words[0] == "epsilon" else lower,
+            sums=rules.proportional,
+            norms=epsilon if lower is epsilon else z_plus,
+        )

@@ -28,9 +28,8 @@ class Occlusion(Explainer):
     )
 
     window: int = 4  # pixels along a side of the window
-    stride: int = (
-        2  # pixels from one window to the next; at most the window, or pixels would be left out
-    )
+    # pixels from one window to the next; at most the window, or pixels would be left out
+    stride: int = 2
     fill: MethodFill = "baseline"
     output: Output = "logit"
 
@@ -39,36 +38,43 @@ class Occlusion(Explainer):
         check_settings(self, window=1, stride=1)
         if self.stride > self.window:
             raise ValueError(
-                f"stride must be at most window ({self.window}), got {self.stride}: pixels are left out."
+                f"stride must be at most window ({self.window}), got {self.stride}: "
+                "pixels are left out."
             )
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the mean drop of the windows that cover each pixel."""
         x = query.x
-        if self.window > min(x.shape[2:]):
+        height, width = x.shape[2:]
+        if self.window > min(height, width):
             raise ValueError(
-                f"window must be at most the image's shorter side {min(x.shape[2:])}, got {self.window}."
+                f"window must be at most the image's shorter side {min(height, width)}, "
+                f"got {self.window}."
             )
-        rows, columns = (self._bands(side).to(x.device) for side in x.shape[2:])
+        rows = self._bands(height).to(x.device)
+        columns = self._bands(width).to(x.device)
         n_windows = len(rows) * len(columns)
-
-        def covered(window: Tensor) -> Tensor:
-            return rows[window // len(columns), :, None] & columns[window % len(columns), None, :]
-
-        asked = probe(task, query, self.fill, self.output)
         image = torch.arange(len(x), device=x.device).repeat_interleave(n_windows)
         window = torch.arange(n_windows, device=x.device).repeat(len(x))
+
+        def present(part: slice) -> Tensor:
+            row = window[part] // len(columns)
+            column = window[part] % len(columns)
+            return ~(rows[row, :, None] & columns[column, None, :])
+
+        asked = probe(task, query, self.fill, self.output)
         whole = asked.even(1)
-        drop = torch.zeros(len(x), *x.shape[2:], dtype=torch.float64, device=x.device)
-        for part, present, y in asked.chunks(image, lambda part: ~covered(window[part])):
-            drop.index_add_(
-                0, image[part], (whole[image[part]] - y)[:, None, None] * (1 - present.double())
-            )
-        times = rows.sum(0)[:, None] * columns.sum(0)
-        return Attribution(values=(drop / times / x.shape[1])[:, None].expand_as(x).to(x).clone())
+        total = torch.zeros(len(x), height, width, dtype=torch.float64, device=x.device)
+        for part, mask, y in asked.chunks(image, present):
+            drop = (whole[image[part]] - y)[:, None, None]
+            total.index_add_(0, image[part], drop * (1 - mask.double()))
+
+        n_covering = rows.sum(0)[:, None] * columns.sum(0)
+        share = total / n_covering / x.shape[1]
+        return Attribution(values=share[:, None].expand_as(x).to(x).clone())
 
     def _bands(self, side: int) -> Tensor:
-        """Return which pixels of a side each position of the window covers: bool [position, pixel]."""
+        """Return the pixels of a side that each window covers: bool [window, pixel]."""
         starts = self.stride * torch.arange(1 - (self.window - side) // self.stride)
         pixel = torch.arange(side)
         return (pixel >= starts[:, None]) & (pixel < starts[:, None] + self.window)

@@ -1,7 +1,8 @@
 """Random examples: training samples drawn without replacement, the control of the example-based explainers.
 
-A random explainer as the reference of example-based scores: Bareeva et al. 2024 (bareeva2024quanda). Index and weight
-depend on (seed, sample) alone; the weights are sorted uniform numbers and mean nothing.
+A random explainer as the reference of example-based scores: Bareeva et al. 2024
+(bareeva2024quanda). Index and weight depend on (seed, sample) alone; the weights are sorted uniform
+numbers and mean nothing.
 """
 
 import torch
@@ -28,10 +29,15 @@ class RandomExamples(Explainer):
             raise ValueError(
                 f"k must be between 1 and the {n_train} training samples, got {self.k}."
             )
-        index, weight = [], []
+
+        indices, weights = [], []
         for sample in query.sample.tolist():
             generator = task.generator(sample)
-            index.append(torch.randperm(n_train, generator=generator)[: self.k])
-            weight.append(torch.rand(self.k, generator=generator).sort(descending=True).values)
+            order = torch.randperm(n_train, generator=generator)
+            weight = torch.rand(self.k, generator=generator)
+            indices.append(order[: self.k])
+            weights.append(weight.sort(descending=True).values)
         device = query.x.device
-        return Examples(index=torch.stack(index).to(device), weight=torch.stack(weight).to(device))
+        return Examples(
+            index=torch.stack(indices).to(device), weight=torch.stack(weights).to(device)
+        )

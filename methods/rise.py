@@ -7,6 +7,8 @@ shows the dataset's baseline (the paper's is black), channels share a pixel's va
 expectation, a sign, and less noise.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -46,49 +48,63 @@ class Rise(Explainer):
             raise ValueError(
                 f"grid must be at most the image's shorter side {side}, got {self.grid}."
             )
-        return Attribution(
-            values=torch.cat([self._part(task, part) for part in groups(query, self.budget)])
-        )
+        parts = [self._explain(task, part) for part in groups(query, self.budget)]
+        return Attribution(values=torch.cat(parts))
 
-    def _part(self, task: Task, query: Query) -> Tensor:
-        """Enlarge the masks a chunk at a time; only the coarse ones are kept."""
+    def _explain(self, task: Task, query: Query) -> Tensor:
         x = query.x
         asked = probe(task, query, self.fill, self.output)
-        draws = [self._draw(task.generator(sample), x) for sample in query.sample.tolist()]
-        cells, down, right = (torch.cat(part).to(x.device) for part in zip(*draws, strict=True))
-        rows, columns = (bilinear(self.grid, side).to(x) for side in x.shape[2:])
+        masks = self._masks(task, query)
         image = torch.arange(len(x), device=x.device).repeat_interleave(self.budget)
 
-        def masks(part: slice) -> Tensor:
-            above = rows[down[part, None] + torch.arange(x.shape[2], device=x.device)]
-            beside = columns[right[part, None] + torch.arange(x.shape[3], device=x.device)]
-            return above @ cells[part].to(x) @ beside.mT
-
-        weighted, plain, total = (
-            torch.zeros(len(x), *x.shape[2:], dtype=torch.float64, device=x.device) for _ in "abc"
-        )
+        shape = (len(x), *x.shape[2:])
+        weighted = torch.zeros(shape, dtype=torch.float64, device=x.device)
+        plain = torch.zeros_like(weighted)
+        total = torch.zeros_like(weighted)
         for part, mask, y in asked.chunks(image, masks):
-            weighted.index_add_(0, image[part], mask * y[:, None, None])
+            answer = y[:, None, None]
+            weighted.index_add_(0, image[part], mask * answer)
             if self.centre:
                 plain.index_add_(0, image[part], mask.double())
-                total.index_add_(0, image[part], y[:, None, None].expand(mask.shape))
+                total.index_add_(0, image[part], answer.expand(mask.shape))
+
+        # without `centre` nothing is subtracted
         values = (weighted - plain * total / self.budget) / (self.budget * self.probability)
-        return (values / x.shape[1])[:, None].expand_as(x).to(x).clone()
+        share = values / x.shape[1]
+        return share[:, None].expand_as(x).to(x).clone()
+
+    def _masks(self, task: Task, query: Query) -> Callable[[slice], Tensor]:
+        """Return the function that enlarges a chunk of the masks; only the coarse ones are kept."""
+        x = query.x
+        draws = [self._draw(task.generator(sample), x) for sample in query.sample.tolist()]
+        cells, down, right = (torch.cat(part).to(x.device) for part in zip(*draws, strict=True))
+        height, width = x.shape[2:]
+        rows = bilinear(self.grid, height).to(x)
+        columns = bilinear(self.grid, width).to(x)
+        row = torch.arange(height, device=x.device)
+        column = torch.arange(width, device=x.device)
+
+        def masks(part: slice) -> Tensor:
+            vertical = rows[down[part, None] + row]
+            horizontal = columns[right[part, None] + column]
+            return vertical @ cells[part].to(x) @ horizontal.mT
+
+        return masks
 
     def _draw(self, generator: torch.Generator, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the coarse masks of one image and their shifts."""
+        """Return the coarse masks of one image and their shifts down and to the right."""
         shape = (self.budget, self.grid, self.grid)
         cells = torch.rand(shape, generator=generator) < self.probability
-        down, right = (
-            torch.randint(0, -(-side // self.grid), (self.budget,), generator=generator)
-            for side in x.shape[2:]
-        )
+        # by less than a cell, whose size is rounded up
+        height, width = (-(-side // self.grid) for side in x.shape[2:])
+        down = torch.randint(0, height, (self.budget,), generator=generator)
+        right = torch.randint(0, width, (self.budget,), generator=generator)
         return cells, down, right
 
 
 def bilinear(grid: int, side: int) -> Tensor:
-    """Return the matrix that enlarges a side of the grid to one cell more than a side of the image."""
+    """Return the matrix that enlarges a side of the grid to a cell more than the image's side."""
     n_pixels = (grid + 1) * -(-side // grid)
-    return functional.interpolate(
-        torch.eye(grid)[None], n_pixels, mode="linear", align_corners=False
-    )[0].T
+    identity = torch.eye(grid)[None]
+    enlarged = functional.interpolate(identity, n_pixels, mode="linear", align_corners=False)
+    return enlarged[0].T

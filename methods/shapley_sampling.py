@@ -31,19 +31,24 @@ class ShapleySampling(ShapleyValues):
     def estimate(self, asked: Probe, cut: Regions, generators: list[Any]) -> Tensor:
         """Return the values of each sample's regions [sample, region]."""
         places = [
-            orders(self.budget, *one) for one in zip(cut.count.tolist(), generators, strict=True)
+            orders(self.budget, count, generator)
+            for count, generator in zip(cut.count.tolist(), generators, strict=True)
         ]
-        inner = ask(asked, cut, [prefixes(place) for place in places])
-        ends = zip(asked.even(0), asked.even(1), strict=True)
-        values = [
-            mean_gain(place.to(y.device), y, nothing, whole)
-            for place, y, (nothing, whole) in zip(places, inner, ends, strict=True)
-        ]
+        answers = ask(asked, cut, [prefixes(place) for place in places])
+        nothing = asked.even(0)
+        whole = asked.even(1)
+
+        values = []
+        for i, (place, y) in enumerate(zip(places, answers, strict=True)):
+            values.append(mean_gain(place.to(y.device), y, nothing[i], whole[i]))
         return torch.nn.utils.rnn.pad_sequence(values, batch_first=True)
 
 
 def orders(budget: int, n: int, generator: torch.Generator) -> Tensor:
-    """Return the place of each region in as many orders as the budget pays for [order, region], then their reverses."""
+    """Return the place of each region in each order [order, region], then in their reverses.
+
+    As many orders as the budget pays for.
+    """
     check_budget(budget, 2 * n, f"{n} regions")
     n_pairs = (budget - 2) // (2 * max(1, n - 1))
     place = torch.rand(n_pairs, n, generator=generator).argsort(1)
@@ -51,15 +56,15 @@ def orders(budget: int, n: int, generator: torch.Generator) -> Tensor:
 
 
 def prefixes(place: Tensor) -> Tensor:
-    """Return the masks of the first 1, 2, ... n - 1 regions of each order [order * (n - 1), region]."""
+    """Return masks of the first 1, 2, ... n - 1 regions of each order [order * (n - 1), region]."""
     n = place.shape[1]
     return (place[:, None] < torch.arange(1, n)[:, None]).flatten(0, 1)
 
 
 def mean_gain(place: Tensor, y: Tensor, nothing: Tensor, whole: Tensor) -> Tensor:
-    """Return what each region adds on average [region], from the answers to the prefixes of each order."""
+    """Return what each region adds on average [region], from the answers to the prefixes."""
     n_orders, n = place.shape
-    path = torch.cat(
-        [nothing.expand(n_orders, 1), y.view(n_orders, n - 1), whole.expand(n_orders, 1)], 1
-    )
+    start = nothing.expand(n_orders, 1)
+    end = whole.expand(n_orders, 1)
+    path = torch.cat([start, y.view(n_orders, n - 1), end], 1)
     return path.diff(dim=1).gather(1, place).mean(0)

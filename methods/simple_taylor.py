@@ -1,9 +1,10 @@
 """Simple Taylor decomposition: the first-order terms of the logit around a root point r, df/dx_i(r) (x_i - r_i).
 
-Montavon, Samek, Mueller 2018 (montavon2018methods). `search` takes the root nearest to x on the line from x to the
-dataset's baseline: the first change of sign among equidistant points, then bisection; where the logit does not change
-its sign, the point with the smallest one (ours). `baseline` takes the baseline, whatever the logit there. For a
-bias-free ReLU network and a root near zero it is gradient x input, which is a method of its own.
+Montavon, Samek, Mueller 2018 (montavon2018methods). `search` takes the root nearest to x on the
+line from x to the dataset's baseline: the first change of sign among equidistant points, then
+bisection; where the logit does not change its sign, the point with the smallest one (ours).
+`baseline` takes the baseline, whatever the logit there. For a bias-free ReLU network and a root
+near zero it is gradient x input, which is a method of its own.
 
 `residual` is f(x) minus the sum: the logit left at the root, and all terms of higher order.
 """
@@ -46,12 +47,12 @@ class SimpleTaylor(Explainer):
     def explain(self, task: Task, query: Query) -> Attribution:
         """Expand the logit of each sample around its root."""
         step = query.x - task.data.baseline.to(query.x)
-        share = (
-            torch.zeros(len(query.x)).to(query.x)
-            if self.root == "baseline"
-            else self._search(task, query, step)
-        )
-        root = query.x - _wide(1 - share, step) * step
+        if self.root == "baseline":
+            share = torch.zeros(len(query.x)).to(query.x)
+        else:
+            share = self._search(task, query, step)
+        root = _on_the_line(query.x, step, share)
+
         values = logit_gradient(task.model, root, query.target) * (query.x - root)
         with torch.no_grad():
             residual = _logit(task, query.x, query.target) - values.flatten(1).sum(1)
@@ -60,26 +61,34 @@ class SimpleTaylor(Explainer):
     def _search(self, task: Task, query: Query, step: Tensor) -> Tensor:
         """Return where on the line the root is, from 0 at the baseline to 1 at x."""
 
-        def at(share: Tensor) -> Tensor:
+        def logit_at(share: Tensor) -> Tensor:
             with torch.no_grad():
-                return _logit(task, query.x - _wide(1 - share, step) * step, query.target)
+                return _logit(task, _on_the_line(query.x, step, share), query.target)
 
+        # the first change of sign among equidistant points, seen from x
         points = torch.linspace(1, 0, self.budget - BISECTIONS).to(query.x)
-        logits = torch.stack([at(point.expand(len(step))) for point in points], 1)
+        logits = torch.stack([logit_at(point.expand(len(step))) for point in points], 1)
         changes = logits[:, :-1] * logits[:, 1:] <= 0
         has_root, first = changes.max(1)
-        nearest = points[logits.abs().argmin(1)]
-        high, low = (torch.where(has_root, points[index], nearest) for index in (first, first + 1))
+
+        # without a change of sign: the point with the smallest logit, at which the bisection stays
+        smallest = points[logits.abs().argmin(1)]
+        high = torch.where(has_root, points[first], smallest)
+        low = torch.where(has_root, points[first + 1], smallest)
+
         is_up = logits.gather(1, first[:, None])[:, 0] > 0
         for _ in range(BISECTIONS):
             middle = (high + low) / 2
-            is_before = (at(middle) > 0) == is_up  # the sign is still that at the upper end
-            high, low = torch.where(is_before, middle, high), torch.where(is_before, low, middle)
+            is_before = (logit_at(middle) > 0) == is_up  # the sign is still that at the upper end
+            high = torch.where(is_before, middle, high)
+            low = torch.where(is_before, low, middle)
         return (high + low) / 2
 
 
-def _wide(share: Tensor, like: Tensor) -> Tensor:
-    return share.view(-1, *[1] * (like.ndim - 1))
+def _on_the_line(x: Tensor, step: Tensor, share: Tensor) -> Tensor:
+    """Return the points at these shares of the way from the baseline (x - step) to x."""
+    missing = (1 - share).view(-1, *[1] * (step.ndim - 1))
+    return x - missing * step
 
 
 def _logit(task: Task, x: Tensor, target: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ kept here (`absolute` drops it).
 """
 
 import torch
+from torch import Tensor
 
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
 from gpex_bench.types.passes import CHANGED_ROWS
@@ -32,22 +33,22 @@ class SmoothGrad(Explainer):
             raise ValueError(f"noise must be at least 0, got {self.noise}.")
 
     def explain(self, task: Task, query: Query) -> Attribution:
-        """Return the mean over the noisy copies of each sample."""
-        values = [
-            self._one(task, *row)
-            for row in zip(query.x, query.target, query.sample.tolist(), strict=True)
-        ]
+        """Return the mean over the draws of each sample."""
+        samples = zip(query.x, query.target, query.sample.tolist(), strict=True)
+        values = [self._mean(task, x, target, sample) for x, target, sample in samples]
         return Attribution(values=torch.stack(values))
 
-    def _one(self, task: Task, x: torch.Tensor, target: torch.Tensor, sample: int) -> torch.Tensor:
-        generator, scale = task.generator(sample), self.noise * (x.max() - x.min())
+    def _mean(self, task: Task, x: Tensor, target: Tensor, sample: int) -> Tensor:
+        """Return the mean over the noisy copies of one sample."""
+        generator = task.generator(sample)
+        scale = self.noise * (x.max() - x.min())
         total = torch.zeros_like(x)
         for start in range(0, self.budget, CHANGED_ROWS):
             n = min(CHANGED_ROWS, self.budget - start)
-            point = (
-                x + scale * torch.randn(n, *x.shape, generator=generator).to(x)
-            ).requires_grad_()
+            noise = torch.randn(n, *x.shape, generator=generator).to(x)
+            point = (x + scale * noise).requires_grad_()
             with torch.enable_grad():
-                (gradient,) = torch.autograd.grad(task.model(point)[:, target].sum(), point)
+                logit = task.model(point)[:, target].sum()
+                (gradient,) = torch.autograd.grad(logit, point)
             total += gradient.sum(0)
         return total / self.budget

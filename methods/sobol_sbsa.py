@@ -1,10 +1,12 @@
 """Sobol indices of a few regions of an image: alone (first order), with all others (total), and in pairs.
 
-Our reconstruction of a variance-based analysis of combinations of regions (anonymous2022sbsa; we know its abstract
-only): what a region is, how it is masked and how many masks are drawn are settings here. Regions: cells of a grid, or
-SLIC superpixels merged by colour until `n_regions` are left; they know nothing of a planted truth. Factors are masks m
-of the regions, uniform in [0, 1] or fair coins, and x(m) = m x + (1 - m) absent; design and estimators are those of
-SALib (iwanaga2022salib). Few regions, because first-order and pair indices of many are noise at any budget of use.
+Our reconstruction of a variance-based analysis of combinations of regions (anonymous2022sbsa; we
+know its abstract only): what a region is, how it is masked and how many masks are drawn are
+settings here. Regions: cells of a grid, or SLIC superpixels merged by colour until `n_regions` are
+left; they know nothing of a planted truth. Factors are masks m of the regions, uniform in [0, 1] or
+fair coins, and x(m) = m x + (1 - m) absent; design and estimators are those of SALib
+(iwanaga2022salib). Few regions, because first-order and pair indices of many are noise at any
+budget of use.
 
 Unsigned: an index says how much a region matters, not for or against what. `order` chooses what the
 attribution holds: `total`, `first`, or `interaction` (total minus first: what a region does only

@@ -31,7 +31,8 @@ class TranslationAveraged(Wrapper):
         super().__post_init__()
         if self.reach < 0 or self.step < 1 or self.reach % self.step:
             raise ValueError(
-                f"step must be at least 1 and divide reach, got step {self.step} and reach {self.reach}."
+                f"step must be at least 1 and divide reach, got step {self.step} and "
+                f"reach {self.reach}."
             )
 
     def change(self, values: Tensor) -> Tensor:
@@ -40,29 +41,37 @@ class TranslationAveraged(Wrapper):
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the mean over the shifts."""
-        if self.reach >= min(query.x.shape[2:]):
-            side = min(query.x.shape[2:])
+        side = min(query.x.shape[2:])
+        if self.reach >= side:
             raise ValueError(
-                f"reach must be smaller than the {side} pixels of an image's side, got {self.reach}."
+                f"reach must be smaller than the {side} pixels of an image's side, "
+                f"got {self.reach}."
             )
+        baseline = task.data.baseline.to(query.x)
         shifts = range(-self.reach, self.reach + 1, self.step)
+
         total = torch.zeros_like(query.x)
+        nothing = torch.zeros_like(total[0])
         for down, right in product(shifts, shifts):
-            x = shifted(query.x, down, right, task.data.baseline.to(query.x))
-            there = self.inner(task, Query(x=x, target=query.target, sample=query.sample)).values
-            total += shifted(there, -down, -right, torch.zeros_like(total[0]))
+            x = shifted(query.x, down, right, baseline)
+            moved = Query(x=x, target=query.target, sample=query.sample)
+            values = self.inner(task, moved).values
+            total += shifted(values, -down, -right, nothing)
         return Attribution(values=total / len(shifts) ** 2)
 
 
 def shifted(x: Tensor, down: int, right: int, fill: Tensor) -> Tensor:
     """Return images moved down and right; what comes in from outside is `fill`."""
     height, width = x.shape[2:]
+    from_rows, to_rows = _overlap(height, down)
+    from_columns, to_columns = _overlap(width, right)
     result = fill.expand_as(x).clone()
-    rows, columns = (
-        slice(max(0, down), height + min(0, down)),
-        slice(max(0, right), width + min(0, right)),
-    )
-    result[:, :, rows, columns] = x[
-        :, :, max(0, -down) : height + min(0, -down), max(0, -right) : width + min(0, -right)
-    ]
+    result[:, :, to_rows, to_columns] = x[:, :, from_rows, from_columns]
     return result
+
+
+def _overlap(side: int, shift: int) -> tuple[slice, slice]:
+    """Return which pixels of a side stay inside when they are shifted, before and after."""
+    before = slice(max(0, -shift), side + min(0, -shift))
+    after = slice(max(0, shift), side + min(0, shift))
+    return before, after

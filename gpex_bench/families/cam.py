@@ -1,4 +1,4 @@
-"""Class activation maps: where the last feature map of a network speaks for a class. What Grad-CAM methods share."""
+"""Class activation maps: where the last feature map of a network speaks for a class."""
 
 from __future__ import annotations
 
@@ -16,35 +16,28 @@ def class_activation(
     target: Int[Tensor, "batch"],
     layer: str = "",
 ) -> Float[Tensor, "batch 1 height width"]:
-    """Return Grad-CAM at the size of the input: the positive part of a weighted sum of maps (selvaraju2017grad).
+    """Return Grad-CAM at the size of the input: a weighted sum of maps (selvaraju2017grad).
 
-    The weight of a map is the mean of the target's gradient over its places.
+    Only its positive part. The weight of a map is the mean of the target's gradient over its places.
 
     Args:
         network: any network with feature maps.
         x: the images.
         target: the head of each.
-        layer: name of the module whose maps are used; empty: the module `features`, or the last module to run that
-            gives maps of more than one place and is no pooling.
+        layer: name of the module whose maps are used; empty: the module `features`, or the last
+            module to run that gives maps of more than one place and is no pooling.
 
     Raises:
-        ValueError: if no module of that name, or no module at all, gives maps of more than one place.
+        ValueError: no module of that name, or no module at all, gives maps of more than one place.
     """
-    every = dict(network.named_modules(remove_duplicate=False))
-    if layer and layer not in every:
-        raise ValueError(f"layer must name a module of the network, got {layer!r}.")
-    chosen = layer or "features"
-    leaves = {
-        name: module for name, module in network.named_modules() if not any(module.children())
-    }
-    modules = {chosen: every[chosen]} if chosen in every else leaves
-    found: list[Tensor] = []
+    modules = _candidates(network, layer)
+    seen: list[Tensor] = []
 
     def note(module: nn.Module, args: Any, output: Any) -> None:
         is_pooling = not layer and "Pool" in type(module).__name__
         is_map = isinstance(output, Tensor) and output.ndim == 4 and output.shape[2:].numel() > 1
         if is_map and output.requires_grad and not is_pooling:
-            found.append(output)
+            seen.append(output)
 
     handles = [module.register_forward_hook(note) for module in modules.values()]
     try:
@@ -53,13 +46,24 @@ def class_activation(
     finally:
         for handle in handles:
             handle.remove()
-    if not found:
-        raise ValueError(
-            f"Grad-CAM needs a module that gives maps; {', '.join(modules) or 'the network'} gives none."
-        )
-    maps = found[-1]
+    if not seen:
+        names = ", ".join(modules) or "the network"
+        raise ValueError(f"Grad-CAM needs a module that gives maps; {names} gives none.")
+
+    maps = seen[-1]
     (gradient,) = torch.autograd.grad(logit, maps)
-    weighted = (gradient.mean((2, 3), keepdim=True) * maps.detach()).sum(1, keepdim=True)
-    return functional.interpolate(
-        weighted.clamp(min=0), x.shape[2:], mode="bilinear", align_corners=False
-    )
+    weight = gradient.mean((2, 3), keepdim=True)
+    weighted = (weight * maps.detach()).sum(1, keepdim=True)
+    positive = weighted.clamp(min=0)
+    return functional.interpolate(positive, x.shape[2:], mode="bilinear", align_corners=False)
+
+
+def _candidates(network: nn.Module, layer: str) -> dict[str, nn.Module]:
+    """Return the modules whose maps may be used, by name."""
+    modules = dict(network.named_modules(remove_duplicate=False))
+    if layer and layer not in modules:
+        raise ValueError(f"layer must name a module of the network, got {layer!r}.")
+    chosen = layer or "features"
+    if chosen in modules:
+        return {chosen: modules[chosen]}
+    return {name: module for name, module in network.named_modules() if not any(module.children())}

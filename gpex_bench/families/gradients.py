@@ -18,7 +18,7 @@ Network = TypeVar("Network", bound=nn.Module)
 def logit_gradient(
     network: nn.Module, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
 ) -> Float[Tensor, "batch *feature"]:
-    """Return the gradient of each target's logit with respect to its own sample: one forward and one backward row."""
+    """Return the gradient of each target's logit with respect to its own sample."""
     x = x.detach().clone().requires_grad_()
     with torch.enable_grad():
         logit = network(x).gather(1, target[:, None]).sum()
@@ -27,9 +27,10 @@ def logit_gradient(
 
 @contextmanager
 def hooked(network: Network) -> Iterator[tuple[Network, list[Tensor]]]:
-    """Yield a copy of a network for captum's hooks, and the list of its outputs; captum's warnings are off meanwhile.
+    """Yield a copy of a network for captum's hooks, and the list of its outputs.
 
-    The copy keeps the hooks that count rows. Captum's DeepLift sends samples and baselines as one batch, samples first.
+    The copy keeps the hooks that count rows. Captum's DeepLift sends samples and baselines as one
+    batch, samples first.
     """
     outputs: list[Tensor] = []
     copied = copy.deepcopy(network)

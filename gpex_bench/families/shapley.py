@@ -1,4 +1,4 @@
-"""The game whose Shapley values explainers estimate: regions or columns play for the target's output."""
+"""The game whose Shapley values explainers estimate: the players are regions or columns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gpex_bench.types import Attribution, Axiom, Explainer, Query, Task, setting
 
 @settings
 class ShapleyValues(Explainer):
-    """Shapley values of a game whose absent players are filled; how they are estimated is left open."""
+    """Shapley values of a game whose absent players are filled; subclasses estimate them."""
 
     kind = "perturbation"
     axioms = frozenset({Axiom.COMPLETENESS})
@@ -46,11 +46,12 @@ class ShapleyValues(Explainer):
         """
 
     def explain(self, task: Task, query: Query) -> Attribution:
-        """Explain a bounded number of samples at a time, all of them together; a region's entries share its value."""
+        """Explain a bounded number of samples at a time; a region's entries share its value."""
         values = []
         for part in groups(query, self.budget):
             cut = regions(part.x, self.segmentation, self.n_segments)
             asked = probe(task, part, self.fill, self.output, cut)
             generators = [task.generator(sample) for sample in part.sample.tolist()]
-            values.append(cut.spread(self.estimate(asked, cut, generators), part.x))
+            estimate = self.estimate(asked, cut, generators)
+            values.append(cut.spread(estimate, part.x))
         return Attribution(values=torch.cat(values))

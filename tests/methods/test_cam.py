@@ -158,7 +158,7 @@ def test_cost(method, name, rows):
     assert (cost.forward, cost.backward) == (rows * len(wanted.x), rows * len(wanted.x))
 
 
-# --- FullGrad ---------------------------------------------------------------------------------------------------------
+# --- FullGrad -----------------------------------------------------------------------------------
 
 
 def left_over(method, model, x, target):

@@ -76,7 +76,7 @@ def test_integrated_gradients_are_complete_and_more_so_with_more_steps(method):
         assert off[2] < 1e-5
 
 
-# --- saliency, simple Taylor ------------------------------------------------------------------------------------------
+# --- saliency, simple Taylor --------------------------------------------------------------------
 
 
 def test_saliency_is_the_root_of_sensitivity(method):
@@ -129,7 +129,7 @@ def test_simple_taylor_at_the_baseline(formula, task, query, method, normal):
     torch.testing.assert_close(found.residual, x.square().sum(1) - (x - 0.5).sum(1))
 
 
-# --- averages of gradients --------------------------------------------------------------------------------------------
+# --- averages of gradients ----------------------------------------------------------------------
 
 
 def test_smoothgrad_without_noise_is_the_gradient(method):
@@ -176,7 +176,7 @@ def test_expected_gradients_come_to_the_mean_of_integrated_gradients(method):
     assert off[1] < 0.02 * float(expected.abs().mean())
 
 
-# --- guided backpropagation, DeepLift ---------------------------------------------------------------------------------
+# --- guided backpropagation, DeepLift -----------------------------------------------------------
 
 
 @pytest.fixture(params=["cnn", "resnet"])
@@ -291,7 +291,7 @@ def test_deeplift_shap_is_captums_for_the_same_baselines(
         )
 
 
-# --- all of them ------------------------------------------------------------------------------------------------------
+# --- all of them --------------------------------------------------------------------------------
 
 DETERMINISTIC = (
     "sensitivity",

@@ -98,7 +98,7 @@ def test_z_plus_of_the_maximum_is_continuous_and_the_gradient_is_not(maximum, ta
     assert float((gradient[2] - gradient[1]).abs().max()) > 0.9
 
 
-# --- networks with random weights, biases and batch norms -------------------------------------------------------------
+# --- networks with random weights, biases and batch norms ---------------------------------------
 
 
 def random_norms(model: Model, seed: int = 0) -> Model:
@@ -278,7 +278,7 @@ def test_large_epsilon_absorbs(task, query, method, layers, normal):
     assert float(kept[2].abs().max()) < 1e-3
 
 
-# --- zennit -----------------------------------------------------------------------------------------------------------
+# --- zennit -------------------------------------------------------------------------------------
 
 
 def by_zennit(model, x, target, composite):
@@ -364,7 +364,7 @@ def test_zennit_pays_out_twice_where_there_is_nothing_negative(maximum, task, qu
     torch.testing.assert_close(theirs, torch.tensor([[10.0, 0.0]]), atol=1e-3, rtol=0)
 
 
-# --- reading networks -------------------------------------------------------------------------------------------------
+# --- reading networks ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("composite", COMPOSITES)
@@ -587,7 +587,7 @@ def test_constant_network_has_no_relevance(layers, task, query, method, normal):
     )  # nothing to share by: evenly
 
 
-# --- filtering, cost, range -------------------------------------------------------------------------------------------
+# --- filtering, cost, range ---------------------------------------------------------------------
 
 
 def test_filtered_relevance_of_all_channels_adds_up(task, query, method, normal):
@@ -668,8 +668,8 @@ def test_composites_differ(method):
 @pytest.mark.parametrize(
     "parameters, message",
     [
-        ({"composite": "alpha"}, "composite must be one of epsilon, alpha1_beta0, .* got 'alpha'"),
-        ({"bias": "kept"}, "bias must be one of absorbs, ignored, spread, got 'kept'"),
+        ({"composite": "alpha"}, "composite must be one of 'epsilon', .* got 'alpha'"),
+        ({"bias": "kept"}, "bias must be one of 'absorbs', 'ignored', 'spread', got 'kept'"),
         ({"epsilon": -1.0}, "epsilon must be at least 0, got -1"),
         ({"gamma": -0.5}, "gamma must be at least 0, got -0.5"),
     ],

@@ -115,7 +115,7 @@ def test_residual_goes_with_the_sum(changed, normal, name):
     assert changed(name, normal(2, 1, 9, 7)).residual is None
 
 
-# --- another seed ---------------------------------------------------------------------------------------------------
+# --- another seed -------------------------------------------------------------------------------
 
 
 def test_another_seed_changes_what_is_drawn_and_nothing_else(formula, task, query, method, normal):
@@ -135,7 +135,7 @@ def test_another_seed_changes_what_is_drawn_and_nothing_else(formula, task, quer
     assert method("reseeded", of=Map()).explain(asked, query(x)).residual is not None
 
 
-# --- translation ------------------------------------------------------------------------------------------------------
+# --- translation --------------------------------------------------------------------------------
 
 
 def test_maps_that_move_with_the_image_stay_inside(changed, normal):
@@ -177,7 +177,7 @@ def test_what_comes_into_the_image_is_the_baseline(formula, task, query, method)
     assert all(torch.equal(image, x) for image in seen)
 
 
-# --- what a wrapper says of itself ------------------------------------------------------------------------------------
+# --- what a wrapper says of itself --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", NAMES)
