@@ -1,6 +1,8 @@
-"""On images with planted evidence, each metric must rank the truth over chance over the inverted truth.
+"""On images with planted evidence, each metric must rank the truth over chance over the inverted
+truth.
 
-Scores are paired over images: a margin is the mean difference between two explanations divided by its standard error.
+Scores are paired over images: a margin is the mean difference between two explanations divided by
+its standard error.
 """
 
 import math
@@ -37,11 +39,14 @@ def margin(better, worse, higher_is_better):
 
 
 def check(name, oracle, chance, inverted, higher_is_better):
-    """Raise AssertionError, showing the means and margins, unless oracle beats chance beats inverted."""
+    """Raise AssertionError, showing the means and margins, unless oracle beats chance beats
+    inverted.
+    """
     margins = margin(oracle, chance, higher_is_better), margin(chance, inverted, higher_is_better)
     means = [f"{part} {scores.mean():.3f}" for part, scores in
              (("oracle", oracle), ("random", chance), ("inverted", inverted))]  # fmt: skip
-    message = f"{name}: {', '.join(means)}; margins {margins[0]:.1f} and {margins[1]:.1f}, wanted > {ENOUGH}"
+    found = f"margins {margins[0]:.1f} and {margins[1]:.1f}, wanted > {ENOUGH}"
+    message = f"{name}: {', '.join(means)}; {found}"
     assert min(margins) > ENOUGH, message
     return message
 

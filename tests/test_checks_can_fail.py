@@ -1,4 +1,6 @@
-"""Each check of the contract refuses an explainer or a metric that breaks just that promise, and says which."""
+"""Each check of the contract refuses an explainer or a metric that breaks just that promise, and
+says which.
+"""
 
 import random
 
@@ -254,7 +256,7 @@ def test_explain_returns_the_explanation_of_an_honest_explainer():
     )
 
 
-# --- metrics --------------------------------------------------------------------------------------------------------
+# --- metrics --------------------------------------------------------------------------------------
 
 
 def total(case):
@@ -294,9 +296,9 @@ BAD_METRICS = {
     "declared measure: measures must be one of faithfulness, .* got 'beauty'": metric(
         total, measures="beauty"
     ),
-    "declared direction: lower is said to be better": metric(total, higher_is_better=False),
-    "declared direction: higher is said to be better": metric(lambda c: -total(c)),
-    "declared direction: higher is said": metric(lambda c: total(c).abs()),
+    "declared direction: lower is declared to be better": metric(total, higher_is_better=False),
+    "declared direction: higher is declared to be better": metric(lambda c: -total(c)),
+    "declared direction: higher is declared": metric(lambda c: total(c).abs()),
     "rows do not influence one another: a row scores": metric(
         lambda c: total(c) / total(c).abs().max()
     ),

@@ -23,9 +23,9 @@ def of_infidelity(about: Subject, normalize: bool) -> torch.Tensor:
     """Return captum's infidelity for the removals that we draw."""
     query = about.query
     cell = cells(query.x.shape[1:], 4)
-    removed = draw("subsets", about.task.seed, query.sample, int(cell.max()) + 1, (N, 0.25))[
-        :, :, cell
-    ]
+    n_cells = int(cell.max()) + 1
+    subsets = draw(about.task.seed, query.sample, n_cells, n_subsets=N, share=0.25)
+    removed = subsets[:, :, cell]
     indicator = removed.flatten(0, 1).view(-1, 1, *query.x.shape[2:]).float()
 
     def perturb(inputs: torch.Tensor, baselines: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

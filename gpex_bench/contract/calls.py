@@ -1,4 +1,7 @@
-"""The guarded calls for real cells: they hold a plug-in to every promise that can be checked on real data.
+"""The guarded calls for real cells.
+
+They hold a plug-in to every promise that can be checked on real data. They are cheap: checksums are
+taken of what must not change.
 
 They are cheap: checksums are taken of what must not change.
 """
@@ -30,16 +33,20 @@ RANGE = 1e-6  # rounding outside the declared range of a score
 
 
 def explain(explainer: Explainer, task: Task, query: Query) -> Explanation:
-    """Explain, and hold the explainer to every promise that can be checked on real data; raises BrokenPromise."""
+    """Explain, and hold the explainer to every promise that can be checked on real data.
+
+    Raises BrokenPromise.
+    """
     return timed(explainer, task, query)[0]
 
 
 def timed(explainer: Explainer, task: Task, query: Query) -> tuple[Explanation, float]:
-    """Return what `explain` returns and the wall seconds of the explainer's own call, without the checks.
+    """Return the explanation and the wall seconds of the explainer's own call, without the checks.
 
     Raises:
-        BrokenPromise: if the explanation is malformed or anything but the explanation has changed. Random states and
-            train modes are put back; other changes stay, so do not use the task any more.
+        BrokenPromise: if the explanation is malformed or anything but the explanation has changed.
+            Random states and train modes are put back; other changes stay, so do not use the task
+            any more.
     """
     with untouched(task, query):
         start = time.perf_counter()
@@ -152,7 +159,7 @@ def score(metric: Metric, case: Case) -> Float[Tensor, "batch"]:
 
 
 def scores(metric: Metric, found: Any, sample: Tensor) -> Float[Tensor, "batch"]:
-    """Return a metric's numbers if they are what it promises: one finite number in its range for each row.
+    """Return a metric's numbers if they are one finite number in its range for each row.
 
     Raises:
         BrokenPromise: if they are malformed.
@@ -170,7 +177,8 @@ def scores(metric: Metric, found: Any, sample: Tensor) -> Float[Tensor, "batch"]
     )
     low, high = metric.range
     inside = bool(((found >= low - RANGE) & (found <= high + RANGE)).all())
-    what = f"scores must lie in [{low:g}, {high:g}], got {float(found.min()):.6g} ... {float(found.max()):.6g}."
+    least, most = float(found.min()), float(found.max())
+    what = f"scores must lie in [{low:g}, {high:g}], got {least:.6g} ... {most:.6g}."
     require(inside, "declared range", what)
     return found
 

@@ -22,7 +22,8 @@ __all__ = [
     "example",
 ]
 
-# By kind of plug-in: tries a class with its default settings, and raises BrokenPromise at the first promise it breaks.
+# By kind of plug-in: tries a class with its default settings, and raises BrokenPromise at the first
+# promise it breaks.
 CHECKS: dict[str, Callable[[type], None]] = {
     "dataset": lambda cls: check_dataset(with_defaults(cls)),
     "model": lambda cls: check_model(with_defaults(cls)),

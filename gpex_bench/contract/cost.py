@@ -19,9 +19,10 @@ class Rows:
 
 @contextmanager
 def counted(*networks: nn.Module | None) -> Iterator[Rows]:
-    """Count the rows of every forward and backward pass through these networks while the block runs.
+    """Count the rows of the forward and backward passes through networks while the block runs.
 
-    A backward pass counts when a gradient reaches the network's output. The hooks are gone afterwards.
+    A backward pass counts when a gradient reaches the network's output. The hooks are gone
+    afterwards.
     """
     rows = Rows()
 

@@ -9,6 +9,7 @@ from gpex_bench.contract.promises import require, require_settings, works
 from gpex_bench.contract.untouched import random_states_kept
 from gpex_bench.types import Dataset, Need, Source, Split
 
+DTYPES = {"x": torch.float32, "y": torch.int64, "sample": torch.int64}
 FORMS = frozenset({Need.IMAGE, Need.TABLE})
 
 
@@ -60,12 +61,15 @@ def _shapes(source: Source, data: Dataset) -> None:
     for name, tensor in (("test.x", data.test.x[0]), ("baseline", data.baseline)):
         got = tuple(tensor.shape)
         require(got == shape, "shape", f"{name} must have inputs of shape {shape}, got {got}.")
-    what = f"baseline must be finite and float32, got {data.baseline.dtype}."
-    is_fine = data.baseline.dtype == torch.float32 and bool(data.baseline.isfinite().all())
-    require(is_fine, "baseline", what)
+
+    dtype = data.baseline.dtype
+    is_finite = bool(data.baseline.isfinite().all())
+    what = f"baseline must be finite and float32, got {dtype}."
+    require(is_finite and dtype == torch.float32, "baseline", what)
 
     n_names = 0 if data.is_image else shape[0]
-    what = f"features must name the {n_names} columns of a table (none for images), got {len(data.features)}."
+    got = len(data.features)
+    what = f"features must name the {n_names} columns of a table (none for images), got {got}."
     require(len(data.features) == n_names, "names of features", what)
 
 
@@ -74,9 +78,11 @@ def _splits(data: Dataset) -> None:
     for name, split in (("train", data.train), ("test", data.test)):
         _split(name, split, len(data.classes))
 
-    missing = sorted(set(range(len(data.classes))) - set(data.train.y.tolist()))
+    labels = set(data.train.y.tolist())
+    missing = [label for label in range(len(data.classes)) if label not in labels]
     what = f"train has no sample of the classes {missing}."
     require(not missing, "every class to learn from", what)
+
     samples = torch.cat([data.train.sample, data.test.sample])
     n_repeated = len(samples) - len(samples.unique())
     what = f"sample identifies a row of the raw data, and {n_repeated} are there more than once."
@@ -86,17 +92,20 @@ def _splits(data: Dataset) -> None:
 def _split(name: str, split: Split, n_classes: int) -> None:
     n = len(split.x)
     require(n > 0, "rows", f"{name} has none.")
-    expected = {"x": torch.float32, "y": torch.int64, "sample": torch.int64}
-    for field, dtype in expected.items():
+    for field, dtype in DTYPES.items():
         tensor = getattr(split, field)
         what = f"{name}.{field} must be {dtype}, got {tensor.dtype}."
         require(tensor.dtype == dtype, "dtype", what)
+
         what = f"{name}.{field} must have one row for each of the {n} inputs, got {len(tensor)}."
         require(len(tensor) == n, "shape", what)
 
-    finite = bool(split.x.isfinite().all())
-    require(finite, "finite values", f"some entries of {name}.x are NaN or infinite.")
-    low, high = int(split.y.min()), int(split.y.max())
+    is_finite = bool(split.x.isfinite().all())
+    what = f"some entries of {name}.x are NaN or infinite."
+    require(is_finite, "finite values", what)
+
+    low = int(split.y.min())
+    high = int(split.y.max())
     what = f"{name}.y must lie in 0 ... {n_classes - 1}, got {low} ... {high}."
     require(low >= 0 and high < n_classes, "known labels", what)
 
@@ -104,7 +113,8 @@ def _split(name: str, split: Split, n_classes: int) -> None:
 def _truth(source: Source, data: Dataset) -> None:
     """Require a planted truth of the right shape where one is declared, and none elsewhere."""
     is_declared, is_there = Need.TRUTH in source.offers, data.truth is not None
-    what = f"offers {'names' if is_declared else 'lacks'} Need.TRUTH, and truth is {'there' if is_there else 'None'}."
+    word, state = ("names" if is_declared else "lacks"), ("there" if is_there else "None")
+    what = f"offers {word} Need.TRUTH, and truth is {state}."
     require(is_declared == is_there, "declared offers", what)
     if data.truth is None:
         return

@@ -1,6 +1,7 @@
 """The promises that every explainer keeps.
 
-An explainer is tried on tiny tasks with known answers (`toys`), through the same guarded calls as real cells (`calls`).
+An explainer is tried on tiny tasks with known answers (`toys`), through the same guarded calls as
+real cells (`calls`).
 """
 
 from __future__ import annotations
@@ -79,7 +80,9 @@ def _try(explainer: Explainer, task: Task, query: Query, kind: str) -> None:
 
 
 def example(cls: type[Explainer]) -> Explainer:
-    """Return an explainer with its default settings; an explainer that it wraps is one with known answers.
+    """Return an explainer with its default settings.
+
+    An explainer that it wraps is one with known answers.
 
     Raises:
         BrokenPromise: if another setting has no default.
@@ -100,13 +103,17 @@ class _Wrapped(Explainer):
 
 def _declared(explainer: Explainer) -> None:
     require_settings(type(explainer))
-    kind, reference = getattr(explainer, "kind", None), getattr(explainer, "reference", None)
+    kind = getattr(explainer, "kind", None)
     what = f"kind must be one of {', '.join(KINDS)}, got {kind!r}."
     require(kind in KINDS, "declared kind", what)
+
+    reference = getattr(explainer, "reference", None)
     what = f"reference must be a key of docs/references.bib, got {reference!r}."
     require(isinstance(reference, str) and reference != "", "declared reference", what)
+
     what = f"explains must be Attribution, Examples or Prototype, got {explainer.explains!r}."
     require(explainer.explains in EXPLANATIONS, "declared type", what)
+
     what = f"needs must be a frozenset of Need, got {explainer.needs!r}."
     require(all(isinstance(need, Need) for need in explainer.needs), "declared needs", what)
 
@@ -141,7 +148,8 @@ def _same_row(batch: Explanation, alone: Explanation, row: int, kind: str) -> No
 
 def _residual(explainer: Explainer, given: Attribution) -> None:
     offers, gives = Need.RESIDUAL in explainer.offers, given.residual is not None
-    what = f"offers {'names' if offers else 'lacks'} Need.RESIDUAL and explain gave {'one' if gives else 'none'}."
+    word, given_word = ("names" if offers else "lacks"), ("one" if gives else "none")
+    what = f"offers {word} Need.RESIDUAL and explain gave {given_word}."
     require(offers == gives, "declared residual", what)
 
 
@@ -151,11 +159,14 @@ def _axioms(explainer: Explainer, task: Task, query: Query, values: Tensor, kind
         with torch.no_grad():
             logits = task.model(torch.cat([query.x, task.data.baseline[None]])).double()
         change = (logits[:-1] - logits[-1:]).gather(1, query.target[:, None])[:, 0]
-        off = (values.double().flatten(1).sum(1) - change).abs() / change.abs().clamp(min=1)
-        what = f"on {kind} the sum of a row is off f(x) - f(baseline) by a share of {float(off.max()):.3g}."
-        require(bool((off <= COMPLETE).all()), "completeness", what)
+        total = values.double().flatten(1).sum(1)
+        off = (total - change).abs() / change.abs().clamp(min=1)
+        worst = float(off.max())
+        what = f"on {kind} the sum of a row is off f(x) - f(baseline) by a share of {worst:.3g}."
+        require(worst <= COMPLETE, "completeness", what)
 
     if Axiom.DUMMY in explainer.axioms:
-        blind = float(values[:, toys.ignored(tuple(query.x.shape[1:]))].abs().max())
+        ignored = toys.ignored(tuple(query.x.shape[1:]))
+        blind = float(values[:, ignored].abs().max())
         what = f"an entry of {kind} that the network ignores has relevance {blind:.3g}, not 0."
         require(blind == 0, "dummy", what)

@@ -1,6 +1,7 @@
-"""Runs a function in a forked child, so that a crash, a hang or a memory leak is a result and not the end of the run.
+"""Runs a function in a forked child, so that a crash, a hang or a memory leak is a result.
 
-A fork costs about 20 ms, because the parent has imported everything already; the parent must not have touched CUDA.
+A fork costs about 20 ms, because the parent has imported everything already; the parent must not
+have touched CUDA.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def run(
 
 
 def _end(child: BaseProcess) -> None:
-    """End the child and everything it started; it has said all it will say."""
+    """End the child and everything it started."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid or 0, signal.SIGKILL)
     child.join()

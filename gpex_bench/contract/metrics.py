@@ -1,7 +1,7 @@
 """The promises that every metric keeps.
 
-A metric is tried on explanations of tiny tasks of which it is known which are better (`toys`), through the same guarded
-calls as real cells (`calls`).
+A metric is tried on explanations of tiny tasks of which it is known which are better (`toys`),
+through the same guarded calls as real cells (`calls`).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _direction(metric: Metric, better: float, worse: float, kind: str) -> None:
     gap = better - worse if metric.higher_is_better else worse - better
     word = "higher" if metric.higher_is_better else "lower"
     what = (
-        f"{word} is said to be better, and on {kind} the better explanation scores {better:.4g}, "
+        f"{word} is declared to be better, and on {kind} the better explanation scores {better:.4g}, "
         f"the worse one {worse:.4g}."
     )
     require(gap > 0 or metric.caveat is not None, "declared direction", what)
@@ -83,7 +83,7 @@ def _case(metric: Metric, task: Task, query: Query, explainer: Explainer) -> Cas
 
 
 def _scores(metric: Metric, task: Task, query: Query, explainer: Explainer, kind: str) -> Tensor:
-    """Return the scores of an explainer after checking that they repeat and do not depend on the batch."""
+    """Return scores after checking that they repeat and do not depend on the batch."""
     case = _case(metric, task, query, explainer)
     scores = score(metric, case)
     what = f"scores differ between two calls with the same arguments ({kind}); {ADVICE[RANDOM]}."

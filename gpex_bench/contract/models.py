@@ -9,7 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from gpex_bench.contract import toys
-from gpex_bench.contract.promises import ROWS, require, require_settings, works
+from gpex_bench.contract.promises import (
+    ROWS,
+    require,
+    require_settings,
+    require_tensor,
+    same_state,
+    works,
+)
 from gpex_bench.contract.untouched import untouched
 from gpex_bench.types import Architecture, Dataset, Model, Need, Task
 
@@ -37,7 +44,7 @@ def check_model(architecture: Architecture) -> None:
             model = _built(architecture, data)
             twin = _built(architecture, data)
             what = f"two networks from the same state of torch's generator differ ({kind})."
-            require(_same(model, twin), "same state, same weights", what)
+            require(same_state(model, twin), "same state, same weights", what)
             _head(model, data)
             _outputs(architecture, model.eval(), data)
 
@@ -67,14 +74,6 @@ def _built(architecture: Architecture, data: Dataset) -> Model:
     return made
 
 
-def _same(one: nn.Module, other: nn.Module) -> bool:
-    """Return whether two networks have the same weights and buffers, bit for bit."""
-    first, second = one.state_dict(), other.state_dict()
-    return first.keys() == second.keys() and all(
-        torch.equal(tensor, second[name]) for name, tensor in first.items()
-    )
-
-
 def _head(model: Model, data: Dataset) -> None:
     head = getattr(model, "head", None)
     n_classes = len(data.classes)
@@ -83,16 +82,16 @@ def _head(model: Model, data: Dataset) -> None:
 
 
 def _outputs(architecture: Architecture, model: Model, data: Dataset) -> None:
-    """Require outputs of the right shape that are linear in the embedding, repeat, and are each row's own."""
+    """Require outputs of the right shape that are linear in the embedding and repeat."""
     x = data.test.x
     with torch.no_grad():
         embedding, logits, explained = model.embed(x), model(x), model.explained(x)
         features, grid = model.explained_features(x), model.grid(x)
         again, alone = model(x), model(x[:1])
 
-    _tensor("embed(x)", embedding, (len(x), model.head.in_features))
-    _tensor("forward(x)", logits, (len(x), len(data.classes)))
-    _tensor("explained(x)", explained, (len(x), explained.shape[-1]))
+    require_tensor("embed(x)", embedding, (len(x), model.head.in_features))
+    require_tensor("forward(x)", logits, (len(x), len(data.classes)))
+    require_tensor("explained(x)", explained, (len(x), explained.shape[-1]))
     linear = model.head(embedding).detach()
     require(_near(logits, linear), "forward = head(embed(x))", "the two differ.")
     if architecture.explained == "logits":
@@ -100,7 +99,10 @@ def _outputs(architecture: Architecture, model: Model, data: Dataset) -> None:
         require(_near(explained, logits), "declared outputs", what)
 
     n_groups = (1, explained.shape[1])
-    what = f"explained_features(x) must be [batch, group, width] with 1 group or one per output, got {tuple(features.shape)}."
+    what = (
+        "explained_features(x) must be [batch, group, width] with 1 group or one per output, "
+        f"got {tuple(features.shape)}."
+    )
     is_grouped = features.ndim == 3 and len(features) == len(x) and features.shape[1] in n_groups
     require(is_grouped, "shape", what)
     what = f"grid(x) is {grid}, for {explained.shape[1]} explained outputs."
@@ -111,15 +113,6 @@ def _outputs(architecture: Architecture, model: Model, data: Dataset) -> None:
     require(_near(logits[:1], alone), "rows do not influence one another", what)
     if Need.GRADIENT in architecture.offers:
         _gradient(model, x)
-
-
-def _tensor(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
-    got = tuple(tensor.shape)
-    require(got == shape, "shape", f"{name} must have shape {shape}, got {got}.")
-    what = f"{name} must be torch.float32, got {tensor.dtype}."
-    require(tensor.dtype == torch.float32, "dtype", what)
-    finite = bool(tensor.isfinite().all())
-    require(finite, "finite values", f"some entries of {name} are NaN or infinite.")
 
 
 def _near(one: Tensor, other: Tensor) -> bool:
@@ -139,7 +132,7 @@ def _gradient(model: Model, x: Tensor) -> None:
 
 
 def _training(architecture: Architecture, data: Dataset) -> None:
-    """Require that training repeats, looks at the training split alone, and leaves everything else as it was."""
+    """Require that training repeats, looks at the training split alone and changes nothing else."""
     bystander = toys.Linear(tuple(data.train.x.shape[1:])).eval()
     task = Task(model=bystander, data=data, surrogate=None, seed=0)
     with untouched(task, toys.query(data)):
@@ -148,12 +141,13 @@ def _training(architecture: Architecture, data: Dataset) -> None:
     finite = all(bool(weight.isfinite().all()) for weight in trained.parameters())
     require(finite, "finite values", "some weights are NaN or infinite after training.")
 
-    # The test split is of other inputs; where that changes the weights, train once more to see which promise it is.
+    # The test split is of other inputs; where that changes the weights, train once more to see
+    # which promise it is.
     hidden = dataclasses.replace(data, test=dataclasses.replace(data.test, x=-data.test.x))
-    if not _same(trained, architecture.train(hidden, 0, lambda _: None)):
+    if not same_state(trained, architecture.train(hidden, 0, lambda _: None)):
         what = "two trainings with the same seed and data give other weights."
         require(
-            _same(trained, architecture.train(data, 0, lambda _: None)),
+            same_state(trained, architecture.train(data, 0, lambda _: None)),
             "same seed, same bits",
             what,
         )

@@ -9,12 +9,19 @@ from contextlib import contextmanager
 from dataclasses import MISSING
 from typing import Any
 
-# A row alone and in a batch may differ by this share of its largest value: other kernels, other sums.
+import torch
+from torch import Tensor, nn
+
+# A row alone and in a batch may differ by this share of its largest value: other kernels, other
+# sums.
 ROWS = 1e-4
 
 
 class BrokenPromise(Exception):
-    """A plug-in did what the contract forbids; the message names the promise, what came and what to do."""
+    """A plug-in did what the contract forbids.
+
+    The message names the promise, what came and what to do.
+    """
 
     def __init__(self, promise: str, what: str) -> None:
         super().__init__(f"broke the promise '{promise}': {what}")
@@ -43,6 +50,28 @@ def require_settings(cls: type) -> None:
     """Raise BrokenPromise unless a class is a set of hyperparameters."""
     what = f"{cls.__name__} must be decorated with @settings."
     require(dataclasses.is_dataclass(cls), "settings", what)
+
+
+def require_tensor(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    """Raise BrokenPromise unless a tensor has this shape, is float32 and finite."""
+    got = tuple(tensor.shape)
+    what = f"{name} must have shape {shape}, got {got}."
+    require(got == shape, "shape", what)
+
+    what = f"{name} must be torch.float32, got {tensor.dtype}."
+    require(tensor.dtype == torch.float32, "dtype", what)
+
+    is_finite = bool(tensor.isfinite().all())
+    what = f"some entries of {name} are NaN or infinite."
+    require(is_finite, "finite values", what)
+
+
+def same_state(one: nn.Module, other: nn.Module) -> bool:
+    """Return whether two modules have the same weights and buffers, bit for bit."""
+    first, second = one.state_dict(), other.state_dict()
+    if first.keys() != second.keys():
+        return False
+    return all(torch.equal(tensor, second[name]) for name, tensor in first.items())
 
 
 def with_defaults(

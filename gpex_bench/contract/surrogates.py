@@ -8,9 +8,16 @@ import torch
 from torch import Tensor
 
 from gpex_bench.contract import toys
-from gpex_bench.contract.promises import ROWS, require, require_settings, works
+from gpex_bench.contract.promises import (
+    ROWS,
+    require,
+    require_settings,
+    require_tensor,
+    same_state,
+    works,
+)
 from gpex_bench.contract.untouched import untouched
-from gpex_bench.types import Dataset, Progress, Query, Recipe, Surrogate, Task
+from gpex_bench.types import Progress, Query, Recipe, Surrogate, Task
 
 EXPLAINED = frozenset({"logits", "attention"})
 KINDS = ("table", "grey images")
@@ -60,12 +67,8 @@ def _posterior(surrogate: Surrogate, query: Query, n_heads: int) -> None:
         alone = surrogate.posterior(query.x[:1])
     for name in ("mean", "variance"):
         tensor, single = getattr(posterior, name), getattr(alone, name)
-        got = tuple(tensor.shape)
-        require(got == shape, "shape", f"{name} must have shape {shape}, got {got}.")
-        what = f"{name} must be {query.x.dtype} as x is, got {tensor.dtype}."
-        require(tensor.dtype == query.x.dtype, "dtype", what)
-        finite = bool(tensor.isfinite().all())
-        require(finite, "finite values", f"some entries of {name} are NaN or infinite.")
+        require_tensor(name, tensor, shape)
+
         what = f"{name} differs between two calls with the same inputs."
         require(torch.equal(tensor, getattr(again, name)), "same call, same bits", what)
         off = float((tensor[:1] - single).abs().max())
@@ -77,7 +80,7 @@ def _posterior(surrogate: Surrogate, query: Query, n_heads: int) -> None:
 
 
 def _shares(surrogate: Surrogate, query: Query) -> None:
-    """Require that the contributions of the training samples and the offset sum to the mean, where there are any."""
+    """Require that contributions, where there are any, and the offset sum to the mean."""
     offset = surrogate.offset(query.target)
     what = f"offset must have shape {(len(query.x),)}, got {tuple(offset.shape)}."
     require(offset.shape == (len(query.x),), "shape", what)
@@ -97,27 +100,17 @@ def _shares(surrogate: Surrogate, query: Query) -> None:
 
 
 def _repeats(recipe: Recipe, task: Task, surrogate: Surrogate) -> None:
-    """Require the same surrogate of the same seed and training split, whatever the test split is."""
+    """Require the same surrogate of the same seed and training split, for any test split."""
     model, data = task.model, task.data
     hidden = dataclasses.replace(data, test=dataclasses.replace(data.test, x=-data.test.x))
-    if _same(surrogate, _fit(recipe, task, hidden)):
+    if same_state(surrogate, recipe.fit(model, hidden, 0, Progress())):
         return
-    what = "two fits with the same seed and data give other states."
+
+    # Another fit to the very same data says which promise is broken.
     twin = recipe.fit(model, data, 0, Progress())
-    require(_same(surrogate, twin), "same seed, same bits", what)
+    what = "two fits with the same seed and data give other states."
+    require(same_state(surrogate, twin), "same seed, same bits", what)
     require(False, "fits to data.train alone", "other test inputs give another state.")
-
-
-def _fit(recipe: Recipe, task: Task, data: Dataset) -> Surrogate:
-    return recipe.fit(task.model, data, 0, Progress())
-
-
-def _same(one: Surrogate, other: Surrogate) -> bool:
-    """Return whether two surrogates have the same state, bit for bit."""
-    first, second = one.state_dict(), other.state_dict()
-    return first.keys() == second.keys() and all(
-        torch.equal(tensor, second[name]) for name, tensor in first.items()
-    )
 
 
 def _restored(recipe: Recipe, task: Task, surrogate: Surrogate) -> None:

@@ -1,8 +1,9 @@
 """Tiny tasks with known answers, made in code: what the contract tries explainers and metrics on.
 
-Every sample shows the evidence of its own class and noise elsewhere. Three kinds of samples (table, grey and colour
-images), two kinds of networks: a smooth one with a region that it ignores, and a linear one whose exact attributions
-are known. Nothing here is trained, and no global random state is used.
+Every sample shows the evidence of its own class and noise elsewhere. Three kinds of samples (table,
+grey and colour images), two kinds of networks: a smooth one with a region that it ignores, and a
+linear one whose exact attributions are known. Nothing here is trained, and no global random state
+is used.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ N_CLASSES, N_TRAIN, N_TEST, N_QUERIES = 3, 24, 6, 3
 
 
 def evidence(shape: tuple[int, ...]) -> Bool[Tensor, "class *feature"]:
-    """Return where the evidence of each class lies: two columns, or a patch of 4 x 4 on the diagonal."""
+    """Return where the evidence of each class is: two columns, or a patch on the diagonal."""
     mask = torch.zeros(N_CLASSES, *shape, dtype=torch.bool)
     for c in range(N_CLASSES):
         if len(shape) == 1:
@@ -46,7 +47,7 @@ def evidence(shape: tuple[int, ...]) -> Bool[Tensor, "class *feature"]:
 
 
 def ignored(shape: tuple[int, ...]) -> Bool[Tensor, "*feature"]:
-    """Return what the smooth network does not look at: the last column, or the lower left corner."""
+    """Return what the smooth network ignores: the last column, or the lower left corner."""
     mask = torch.zeros(shape, dtype=torch.bool)
     if len(shape) == 1:
         mask[-1] = True
@@ -118,7 +119,10 @@ class Smooth(Model):
 
 
 class Linear(Model):
-    """Logit of a class = 4 x the mean of its evidence; the exact attribution is weight x (x - baseline)."""
+    """Logit of a class = 4 x the mean of its evidence.
+
+    The exact attribution is weight x (x - baseline).
+    """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -134,7 +138,10 @@ class Linear(Model):
 
 
 class StandIn(Surrogate):
-    """A Gaussian process with a linear kernel and made-up coefficients; enough for every method of the contract."""
+    """A Gaussian process with a linear kernel and made-up coefficients.
+
+    Enough for every method of the contract.
+    """
 
     x: Tensor
     alpha: Tensor
@@ -191,7 +198,7 @@ def _fix_weights(model: nn.Module) -> None:
 def tasks(
     network: type[Smooth] | type[Linear], has_surrogate: bool = False
 ) -> Iterator[tuple[str, Task, Query]]:
-    """Yield one task and a query of its first test samples, each explained for its own class, per kind of sample."""
+    """Yield a task and a query of its first test samples, per kind of sample."""
     for kind, shape in SHAPES.items():
         data = dataset(kind)
         surrogate = StandIn(data).eval() if has_surrogate else None

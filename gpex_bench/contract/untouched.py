@@ -18,7 +18,10 @@ from gpex_bench.types import Query, Task
 
 
 def _digest(tensor: Tensor) -> int:
-    """Return a checksum; on 50 MB of data four times as fast as a cryptographic hash, and nobody cheats here."""
+    """Return a checksum.
+
+    On 50 MB of data four times as fast as a cryptographic hash, and nobody cheats here.
+    """
     return zlib.crc32(tensor.detach().cpu().reshape(-1).numpy().data)
 
 
@@ -85,15 +88,18 @@ ADVICE = {
     "weights untouched": "work on copy.deepcopy(task.model)",
     "requires_grad untouched": "set it back, or work on copy.deepcopy(task.model)",
     "no gradients left behind": "use torch.autograd.grad(output, x) instead of output.backward()",
-    "train mode untouched": "leave the network in the mode it came in, or work on copy.deepcopy(task.model)",
+    "train mode untouched": "leave the network in its mode, or work on copy.deepcopy(task.model)",
     "hooks removed": "remove the handles in a finally block, or work on copy.deepcopy(task.model)",
-    RANDOM: "draw from task.generator(sample), or seed a generator of your own with task.seeded(sample)",
+    RANDOM: "draw from task.generator(sample), or seed your own generator with task.seeded(sample)",
 }
 
 
 @contextmanager
 def random_states_kept() -> Iterator[None]:
-    """Raise BrokenPromise if the block moves a global random state; the states are put back in any case."""
+    """Raise BrokenPromise if the block moves a global random state.
+
+    The states are put back in any case.
+    """
     states, n_imported = _random_states(), len(sys.modules)
     python, numpy_state = random.getstate(), np.random.get_state()
     torch_state = torch.get_rng_state()
@@ -101,7 +107,8 @@ def random_states_kept() -> Iterator[None]:
         yield
         now = _random_states()
         if len(sys.modules) > n_imported:
-            # Some libraries draw while they are imported; whether the plug-in does shows in the next call.
+            # Some libraries draw while they are imported; whether the plug-in does shows in the
+            # next call.
             states.pop("python")
         moved = ", ".join(name for name, state in states.items() if now[name] != state)
         require(not moved, RANDOM, f"the generator of {moved} has moved; {ADVICE[RANDOM]}.")
@@ -113,7 +120,10 @@ def random_states_kept() -> Iterator[None]:
 
 @contextmanager
 def untouched(task: Task, query: Query) -> Iterator[None]:
-    """Raise BrokenPromise if the block changes the world; random states and train modes are put back in any case."""
+    """Raise BrokenPromise if the block changes the world.
+
+    Random states and train modes are put back in any case.
+    """
     before = _contents(task, query)
     modules = [module for network in _networks(task).values() for module in network.modules()]
     modes = [module.training for module in modules]

@@ -1,9 +1,9 @@
-"""Masks over inputs and what the network says of them: what every perturbation method does, done once.
+"""Masks over inputs, and the network's answers to them.
 
-An input is cut into regions: segments of an image, columns of a table. A mask says how much of each region, or of each
-position (a pixel with all its channels, or a column), is present: 1 all, 0 nothing. The blend m x + (1 - m) absent goes
-through the network, at most CHANGED_ROWS rows at a time, so that memory does not grow with the number of masks except for
-the masks themselves.
+An input is cut into regions: segments of an image, columns of a table. A mask says how much of each
+region, or of each position (a pixel with all its channels, or a column), is present: 1 all, 0
+nothing. The blend m x + (1 - m) absent goes through the network, at most CHANGED_ROWS rows at a
+time, so that memory does not grow with the number of masks except for the masks themselves.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ GROUP = 2**15  # masks that are kept at a time
 def on_scale(
     logits: Float[Tensor, "row head"], target: Int[Tensor, "row"], output: Output
 ) -> Float[Tensor, "row"]:
-    """Return the target's logit, probability or log-odds (log p - log(1 - p), which does not saturate), in float64."""
+    """Return the target's logit, probability or log-odds, in float64.
+
+    Log-odds, log p - log(1 - p), do not saturate.
+    """
     if not bool(logits.isfinite().all()):
         raise ValueError(
             "The network's answers to masked inputs must be finite; some are NaN or infinite."
@@ -65,12 +68,16 @@ class Probe:
             present: returns the masks of a slice of the rows; called once per chunk, in order.
         """
         quick = layout(self.model, self.x)
-        # Not `in_chunks`: these are of equal length, which is part of the stored numbers, and their masks are yielded too.
-        n_chunks = -(-len(image) // CHANGED_ROWS)
-        ends = [len(image) * i // n_chunks for i in range(n_chunks + 1)] if n_chunks else []
-        for start, end in zip(ends, ends[1:], strict=False):
+        # Not `in_chunks`: these are of equal length, which is part of the stored numbers, and their
+        # masks are yielded too.
+        n_rows = len(image)
+        n_chunks = -(-n_rows // CHANGED_ROWS)
+        for chunk in range(n_chunks):
+            start = n_rows * chunk // n_chunks
+            end = n_rows * (chunk + 1) // n_chunks
             rows = slice(start, end)
             mask, which = present(rows).to(self.x), image[rows]
+
             shaped = mask[:, None] if self.x.ndim == 4 else mask
             with torch.no_grad():
                 blend = torch.lerp(self.absent[which], self.x[which], shaped)
@@ -96,22 +103,22 @@ class Probe:
 
 
 def layout(model: nn.Module, x: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return the function that lays inputs like x out in memory as the network takes them fastest."""
-    pools = (
-        x.ndim == 4
-        and x.device.type == "cpu"
-        and any(isinstance(one, nn.MaxPool2d) for one in model.modules())
-    )
-    return _channels_last if pools else lambda batch: batch
+    """Return the function that lays inputs like x out in memory as suits the network best."""
+    is_image_on_cpu = x.ndim == 4 and x.device.type == "cpu"
+    pools = any(isinstance(module, nn.MaxPool2d) for module in model.modules())
+    return _channels_last if is_image_on_cpu and pools else lambda batch: batch
 
 
 def _channels_last(x: Float[Tensor, "row channel height width"]) -> Tensor:
-    """Return the same images with the channels next to each other: torch's max pooling on the CPU is faster so."""
+    """Return the same images with the channels next to each other in memory.
+
+    Torch's max pooling on the CPU is faster so.
+    """
     if x.shape[1] > 1:
         return x.contiguous(memory_format=torch.channels_last)
-    return x.contiguous().as_strided(
-        x.shape, (x.shape[2] * x.shape[3], 1, x.shape[3], 1)
-    )  # contiguous() ignores it
+    # contiguous() ignores the format where there is one channel.
+    height, width = x.shape[2:]
+    return x.contiguous().as_strided(x.shape, (height * width, 1, width, 1))
 
 
 def probe(
@@ -122,17 +129,18 @@ def probe(
     return Probe(model=task.model, x=query.x, target=query.target, absent=shown, output=output)
 
 
-def ask(asked: Probe, cut: Regions, masks: list) -> list:
-    """Return the answers to masks over regions [mask, region], one tensor per sample; all samples share their chunks.
+def ask(asked: Probe, cut: Regions, masks: list[Tensor]) -> list[Tensor]:
+    """Return the answers to masks over regions [mask, region], one tensor per sample.
 
-    Lists without the type of their items: checking that would draw from Python's random state in the tests.
+    All samples share their chunks.
     """
+    device = asked.x.device
     lengths = [len(mask) for mask in masks]
-    image = torch.arange(len(masks)).repeat_interleave(torch.tensor(lengths)).to(asked.x.device)
-    stacked = torch.cat(pad(masks, cut.most)).to(asked.x.device)
-    return list(
-        asked.answers(image, by_region(cut, image, lambda rows: stacked[rows])).split(lengths)
-    )
+    image = torch.arange(len(masks)).repeat_interleave(torch.tensor(lengths)).to(device)
+    stacked = torch.cat(pad(masks, cut.most)).to(device)
+
+    present = by_region(cut, image, lambda rows: stacked[rows])
+    return list(asked.answers(image, present).split(lengths))
 
 
 def by_region(
@@ -143,13 +151,13 @@ def by_region(
     return lambda rows: masks(rows).gather(1, flat[image[rows]]).view(-1, *cut.index.shape[1:])
 
 
-def pad(masks: list, width: int) -> list:
+def pad(masks: list[Tensor], width: int) -> list[Tensor]:
     """Return masks with absent regions added up to a width."""
     return [functional.pad(mask, (0, width - mask.shape[1])) for mask in masks]
 
 
 def groups(query: Query, masks_each: int) -> Iterator[Query]:
-    """Yield the query in parts of so few samples that about GROUP masks, or one sample's, exist at a time."""
+    """Yield the query in parts, so that about GROUP masks, or one sample's, exist at a time."""
     size = max(1, GROUP // masks_each)
     for start in range(0, len(query.x), size):
         yield query.rows(slice(start, start + size))

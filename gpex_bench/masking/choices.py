@@ -16,7 +16,7 @@ CHOICES = {
 
 
 def check_settings(explainer: object, **fewest: int) -> None:
-    """Raise ValueError if a setting named like a key of CHOICES is unknown, or another is below its smallest value."""
+    """Raise ValueError if a setting is not one of its CHOICES, or below its smallest value."""
     for name, known in CHOICES.items():
         found = getattr(explainer, name, known[0])
         if found not in known:
@@ -30,5 +30,6 @@ def check_budget(budget: int, fewest: int, why: str) -> None:
     """Raise ValueError if a budget of forward rows cannot pay for what a method needs at least."""
     if budget < fewest:
         raise ValueError(
-            f"budget must be at least {fewest} rows for {why}, got {budget}; raise it or cut fewer regions."
+            f"budget must be at least {fewest} rows for {why}, got {budget}; "
+            "raise it or cut fewer regions."
         )

@@ -1,7 +1,7 @@
-"""What is shown where something was removed from an input: the one vocabulary of fills, and how each is made.
+"""The one vocabulary of fills: what is shown where something was removed from an input.
 
-A score or a map that is based on removal is a statement about a network and a fill: `baseline` (the dataset's) is the
-main one, and the others show how much a result depends on it.
+A score or a map that is based on removal is a statement about a network and a fill: `baseline` (the
+dataset's) is the main one, and the others show how much a result depends on it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ Fill = Literal[
     "noise",  # another training sample, drawn for each query
     "inpaint",  # means of the neighbours, with noise
 ]
-# What methods may show in place of a masked region; a method knows no other sample than the one it explains.
+# What methods may show in place of a masked region; a method knows no other sample than the one it
+# explains.
 MethodFill = Literal["baseline", "image_mean", "segment_mean", "blur"]
 # What removal curves and the like may show.
 CurveFill = Literal["baseline", "zero", "train_mean", "blur", "noise", "inpaint"]
@@ -104,7 +105,9 @@ def _segment_means(x: Float[Tensor, "batch channel height width"], cut: Regions)
 
 
 def stand_in(case: Case, fill: CurveFill, draw: int = 0) -> Float[Tensor, "batch *feature"]:
-    """Return what each entry of each query is replaced by; `blur` and `inpaint` of a table are `train_mean`.
+    """Return what each entry of each query is replaced by.
+
+    `blur` and `inpaint` of a table are `train_mean`.
 
     Raises:
         ValueError: the fill is unknown.
@@ -120,8 +123,9 @@ def filler(case: Case, fill: CurveFill) -> Callable[[Tensor, Tensor], Tensor]:
 
     Args:
         case: what is explained, and the dataset.
-        fill: `inpaint` makes removed pixels means of their neighbours, with noise; an image of which nothing is left is
-            the baseline. The others, and `inpaint` on tables, show what `stand_in` returns.
+        fill: `inpaint` makes removed pixels means of their neighbours, with noise; an image of
+            which nothing is left is the baseline. The others, and `inpaint` on tables, show what
+            `stand_in` returns.
 
     Raises:
         ValueError: the fill is unknown.

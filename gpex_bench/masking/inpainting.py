@@ -1,11 +1,14 @@
-"""Fills removed pixels by their neighbours: the noisy linear imputation of ROAD (rong2022consistent).
+"""Fills removed pixels by their neighbours: the noisy linear imputation of ROAD.
 
-Each removed pixel is the weighted mean of its eight neighbours (1/6 beside, 1/12 across a corner), of which others may
-be removed too: one linear system per image. Neighbours outside the image do not count, and the other weights then
-sum to less. Noise is added, because a perfectly smooth patch would tell the network what was removed.
+Source: rong2022consistent.
 
-The system is symmetric, positive definite as long as one pixel is left, and banded in the order of the pixels: LAPACK
-solves it in about pixels x width^2 steps.
+Each removed pixel is the weighted mean of its eight neighbours (1/6 beside, 1/12 across a corner),
+of which others may be removed too: one linear system per image. Neighbours outside the image do not
+count, and the other weights then sum to less. Noise is added, because a perfectly smooth patch
+would tell the network what was removed.
+
+The system is symmetric, positive definite as long as one pixel is left, and banded in the order of
+the pixels: LAPACK solves it in about pixels x width^2 steps.
 """
 
 from __future__ import annotations
@@ -47,43 +50,55 @@ def inpainted(
     height, width = x.shape[2:]
     missing = gone.view(len(x), height, width).cpu().numpy()
     known = x.double().cpu().numpy()
-    found = nothing.double().cpu().numpy().copy()
+    filled = nothing.double().cpu().numpy().copy()
+
+    # An image of which nothing is left has no system to solve; it stays `nothing`.
+    solvable = np.flatnonzero(~missing.all((1, 2)))
     size = max(1, BAND // ((width + 2) * height * width))
-    some = np.flatnonzero(~missing.all((1, 2)))
-    for start in range(0, len(some), size):
-        rows = some[start : start + size]
+    for start in range(0, len(solvable), size):
+        rows = solvable[start : start + size]
         bands, right = _system(known[rows], missing[rows])
         for row, band, side in zip(rows, bands, right, strict=True):
             solved = solveh_banded(
                 band, side, overwrite_ab=True, overwrite_b=True, lower=True, check_finite=False
             )
-            found[row] = solved.T.reshape(known.shape[1:])
-    return torch.from_numpy(found).to(x)
+            filled[row] = solved.T.reshape(known.shape[1:])
+    return torch.from_numpy(filled).to(x)
 
 
 def _system(x: np.ndarray, gone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lower bands [row, offset, pixel] and right-hand sides [row, pixel, channel]; known pixels stay."""
+    """Return the lower bands [row, offset, pixel] and right-hand sides [row, pixel, channel].
+
+    Known pixels stay.
+    """
     n_rows, n_channels, height, width = x.shape
     bands = np.zeros((n_rows, width + 2, height, width))
     weight = np.zeros((height, width))
     right = np.zeros_like(x)
+
+    # Each pair of neighbours once: a pixel here, and its neighbour there.
     for down, across, share in NEIGHBOURS:
         here = (slice(0, height - down), slice(max(0, -across), width - max(0, across)))
         there = (slice(down, height), slice(max(0, across), width - max(0, -across)))
         weight[here] += share
         weight[there] += share
         first, second = gone[:, *here], gone[:, *there]
+        only_first = (first & ~second)[:, None]
+        only_second = (second & ~first)[:, None]
         bands[:, down * width + across, *here] -= share * (first & second)
-        right[:, :, *here] += share * x[:, :, *there] * (first & ~second)[:, None]
-        right[:, :, *there] += share * x[:, :, *here] * (second & ~first)[:, None]
+        right[:, :, *here] += share * x[:, :, *there] * only_first
+        right[:, :, *there] += share * x[:, :, *here] * only_second
+
     bands[:, 0] = np.where(gone, weight, 1.0)
     right = np.where(gone[:, None], right, x)
-    return bands.reshape(n_rows, width + 2, -1), right.reshape(n_rows, n_channels, -1).transpose(
-        0, 2, 1
-    )
+    by_pixel = right.reshape(n_rows, n_channels, -1).transpose(0, 2, 1)
+    return bands.reshape(n_rows, width + 2, -1), by_pixel
 
 
 def noise(query: Query) -> Float[Tensor, "batch *feature"]:
-    """Return the noise that is added to removed entries of each query; the same however many are removed."""
+    """Return the noise that is added to removed entries of each query.
+
+    The same however many are removed.
+    """
     draws = uniform("inpainting", 0, query.sample, query.x[0].numel()).clamp(min=2.0**-54)
     return (NOISE * torch.special.ndtri(draws)).to(query.x).view(query.x.shape)

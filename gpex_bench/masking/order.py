@@ -1,11 +1,13 @@
-"""What the removal of features has in common: the order of positions, the steps of a curve, the area under it.
+"""The order in which positions are removed, the steps of a curve, and the area under it.
 
-A position is what is removed at once: a pixel of an image with all its channels, or a column of a table. Positions are
-ordered by their relevance, which is the sum over the channels. Equal relevances are put in a random order that depends
-on the sample alone, so a constant map behaves like a random order and not like a scan from the top left.
+A position is what is removed at once: a pixel of an image with all its channels, or a column of a
+table. Positions are ordered by their relevance, which is the sum over the channels. Equal
+relevances are put in a random order that depends on the sample alone, so a constant map behaves
+like a random order and not like a scan from the top left.
 
-Both curves come from one ordering and share their first point (nothing removed) and last point (all removed):
-bach2015pixel and samek2017evaluating for the order, bluecher2024decoupling for using the pair.
+Both curves come from one ordering and share their first point (nothing removed) and last point (all
+removed): bach2015pixel and samek2017evaluating for the order, bluecher2024decoupling for using the
+pair.
 """
 
 from __future__ import annotations
@@ -40,15 +42,18 @@ def ties_broken(
 
     Equal relevances fall in a random order that depends on the sample alone.
     """
-    shuffled = uniform("ties", 0, sample, relevance.shape[1]).argsort(1).to(relevance.device)
-    order = shuffled.gather(
-        1, relevance.gather(1, shuffled).argsort(dim=1, descending=True, stable=True)
-    )
+    keys = uniform("ties", 0, sample, relevance.shape[1])
+    shuffled = keys.argsort(1).to(relevance.device)
+    # A stable sort of shuffled positions leaves equal ones shuffled.
+    sorted_places = relevance.gather(1, shuffled).argsort(dim=1, descending=True, stable=True)
+    order = shuffled.gather(1, sorted_places)
     return order.argsort(1)
 
 
 def step_sizes(n_positions: int, n_steps: int) -> Int[Tensor, "point"]:
-    """Return how many positions are gone at each point of a curve: evenly spaced, rounded up, both ends included.
+    """Return how many positions are gone at each point of a curve, from none to all.
+
+    Points are evenly spaced and rounded up.
 
     Fewer than 2 * n_steps positions go one by one: some steps would be twice as long as others.
     """
@@ -61,7 +66,7 @@ def step_sizes(n_positions: int, n_steps: int) -> Int[Tensor, "point"]:
 def area(
     curve: Float[Tensor, "batch point"], fraction: Float[Tensor, "point"]
 ) -> Float[Tensor, "batch"]:
-    """Return the area under each curve over the share of positions that are gone, by the trapezoid rule.
+    """Return the area under each curve over the share that is gone, by the trapezoid rule.
 
     With shares from 0 to 1 this is a mean; rounding does not take it out of the curve's range.
     """

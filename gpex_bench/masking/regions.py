@@ -17,7 +17,8 @@ from gpex_bench.types import value
 Segmentation = Literal["slic", "quickshift", "grid"]
 FEWEST_REGIONS = 8  # fewer segments of an image cannot localise anything
 COMPACTNESS = 1.0  # SLIC: space against colour
-REACH = 0.75  # quickshift: furthest step between pixels of a segment, in sides of a segment of the wished size
+# quickshift: furthest step between pixels of a segment, in sides of a segment of the wished size
+REACH = 0.75
 
 
 @value
@@ -42,13 +43,14 @@ class Regions:
     def spread(
         self, values: Float[Tensor, "batch region"], x: Float[Tensor, "batch *feature"]
     ) -> Tensor:
-        """Return the value of each region divided evenly among its entries of x, so that they sum to it."""
+        """Return the value of each region shared evenly among its entries of x."""
+        index = self.index.flatten(1)
         size = values.new_zeros(len(x), self.most)
-        size.scatter_add_(
-            1, self.index.flatten(1), torch.ones_like(self.index.flatten(1), dtype=values.dtype)
-        )
+        size.scatter_add_(1, index, torch.ones_like(index, dtype=values.dtype))
+
         n_channels = x.shape[1] if x.ndim == 4 else 1
-        return self.paint(values[:, : self.most] / (size.clamp(min=1) * n_channels), x)
+        n_entries = size.clamp(min=1) * n_channels
+        return self.paint(values[:, : self.most] / n_entries, x)
 
 
 def grid(x: Float[Tensor, "batch *feature"], side: int) -> Regions:
@@ -79,7 +81,8 @@ def regions(
 ) -> Regions:
     """Return the segments of images, about n_segments each, or the columns of tables.
 
-    quickshift finds fewer than n_segments where large areas look alike; grid takes the nearest square number.
+    quickshift finds fewer than n_segments where large areas look alike; grid takes the nearest
+    square number.
 
     Raises:
         ValueError: if an image has fewer than FEWEST_REGIONS segments.
@@ -104,8 +107,8 @@ def regions(
 def _enough(found: int, x: Tensor, how: str, n_segments: int) -> None:
     if found < FEWEST_REGIONS:
         raise ValueError(
-            f"An image needs at least {FEWEST_REGIONS} segments and {how} found {found} in {x.shape[2]} x {x.shape[3]} "
-            f"pixels; raise n_segments ({n_segments}) or choose another segmentation."
+            f"An image needs at least {FEWEST_REGIONS} segments and {how} found {found} "
+            f"in {x.shape[2]} x {x.shape[3]} pixels; raise n_segments ({n_segments}) or choose another segmentation."
         )
 
 
@@ -125,10 +128,11 @@ def slic(image: np.ndarray, n_segments: int, compactness: float = COMPACTNESS) -
 
 
 def quickshift(image: np.ndarray, n_segments: int) -> np.ndarray:
-    """Return quickshift's segments of an image [channel, height, width], numbered from 0 without gaps.
+    """Return quickshift's segments of an image [channel, height, width], numbered from 0.
 
-    Its settings follow from n_segments: a step of at most REACH sides of such a segment, and a kernel of a quarter
-    of that but at least one pixel (with those of the lime package, an image of 64 pixels has about five segments).
+    Its settings follow from n_segments: a step of at most REACH sides of such a segment, and a
+    kernel of a quarter of that but at least one pixel (with those of the lime package, an image of
+    64 pixels has about five segments).
     """
     from skimage.segmentation import quickshift as segment
 

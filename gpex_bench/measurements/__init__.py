@@ -1,4 +1,4 @@
-"""What metrics learn from a network or an explainer: each measurement is made once per cell, however many read it."""
+"""What metrics learn from a network or an explainer, measured once per cell for all of them."""
 
 from __future__ import annotations
 

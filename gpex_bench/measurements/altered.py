@@ -1,4 +1,4 @@
-"""Explains networks of which it is known how their maps must relate to those of the given network."""
+"""Explains altered networks, whose maps must relate to those of the given network in a known way."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from typing import Literal
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gpex_bench.measurements.maps import explained_again
@@ -23,12 +23,14 @@ PATCH = 4  # side of a cell of an image, pixels
 
 @settings
 class Altered(Measurement):
-    """Maps of one altered network; costs one more explanation (two copies of the network run in `mirrored`).
+    """Maps of one altered network.
+
+    Costs one more explanation (two copies of the network run in `mirrored`).
 
     Attributes:
-        how: `rewritten` has other layers and the same outputs; `blind` does not look at some positions; `mirrored` is
-            symmetric, and so are its input and its baseline; `summed` adds the output of the other class of
-            `OtherTarget` to that of each class.
+        how: `rewritten` has other layers and the same outputs; `blind` does not look at some
+            positions; `mirrored` is symmetric, and so are its input and its baseline; `summed` adds
+            the output of the other class of `OtherTarget` to that of each class.
     """
 
     how: How
@@ -37,36 +39,41 @@ class Altered(Measurement):
 
     def measure(self, case: Case) -> OtherMaps:
         """Return the maps; raises ValueError for another kind of explanation."""
-        model, data, x = case.task.model, case.task.data, case.query.x
+        model, x = case.task.model, case.query.x
         if self.how == "rewritten":
-            found = explained_again(case, model=Rewritten(model, x).eval())
+            maps = explained_again(case, model=Rewritten(model, x).eval())
         elif self.how == "blind":
-            found = explained_again(case, model=Blind(model, ~unseen(case)).eval())
+            maps = explained_again(case, model=Blind(model, ~unseen(case)).eval())
         elif self.how == "summed":
-            found = explained_again(case, model=summed(model, OtherTarget.step(case)))
+            maps = explained_again(case, model=summed(model, OtherTarget.step(case)))
         else:
-            symmetric = dataclasses.replace(
-                data, baseline=(data.baseline + mirrored(data.baseline)) / 2
-            )
-            found = explained_again(
-                case, x=(x + mirrored(x)) / 2, model=Mirrored(model).eval(), data=symmetric
-            )
-        return OtherMaps(values=found[:, None])
+            maps = self._of_mirrored(case)
+        return OtherMaps(values=maps[:, None])
+
+    def _of_mirrored(self, case: Case) -> Float[Tensor, "batch *feature"]:
+        """Return the maps of a symmetric network at symmetric inputs, with a symmetric baseline."""
+        x, data = case.query.x, case.task.data
+        baseline = (data.baseline + mirrored(data.baseline)) / 2
+        symmetric = dataclasses.replace(data, baseline=baseline)
+        network = Mirrored(case.task.model).eval()
+        return explained_again(case, x=(x + mirrored(x)) / 2, model=network, data=symmetric)
 
 
 def unseen(case: Case) -> Bool[Tensor, "*feature"]:
-    """Return what the blind network does not look at: a quarter of the cells, at least one, drawn by the cell's seed.
+    """Return which entries the blind network ignores.
+
+    A quarter of the cells, at least one, drawn by the seed of the cell of the run.
 
     The same for all samples; cells are squares of 4 x 4 pixels with all their channels, or columns.
     """
     shape = case.query.x.shape[1:]
     cell = cells(shape, PATCH).to(case.query.x.device)
     n_cells = int(cell.max()) + 1
+    n_hidden = max(1, round(BLIND_SHARE * n_cells))
     keys = uniform("blind", case.task.seed, torch.zeros(1, dtype=torch.long), n_cells)[0]
-    hidden = (keys.argsort().argsort() < max(1, round(BLIND_SHARE * n_cells))).to(cell.device)
-    by_position = hidden[cell]
-    return (
-        by_position.view(1, *shape[1:]).expand(shape).clone()
-        if len(shape) == 3
-        else by_position.view(shape)
-    )
+    is_hidden = (keys.argsort().argsort() < n_hidden).to(cell.device)
+
+    by_position = is_hidden[cell]
+    if len(shape) != 3:
+        return by_position.view(shape)
+    return by_position.view(1, *shape[1:]).expand(shape).clone()

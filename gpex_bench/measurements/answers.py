@@ -19,21 +19,26 @@ Make = Callable[
 
 
 def answers(case: Case, n_each: int, make: Make) -> Float[Tensor, "output batch each"]:
-    """Return the target's probability, its logit, and whether the network names it (0, 1), in float64.
+    """Return the target's probability, its logit, and whether it is predicted (0, 1), in float64.
 
     Args:
         case: whose network is asked.
         n_each: rows per query.
-        make: makes at most CHANGED_ROWS rows at a time, so that memory does not grow with the number of queries.
+        make: makes at most CHANGED_ROWS rows at a time, so that memory does not grow with the
+        number of queries.
     """
-    query, quick = case.query, layout(case.task.model, case.query.x)
+    query, model = case.query, case.task.model
+    quick = layout(model, query.x)
+    n_queries = len(query.x)
 
     def outputs(row: Int[Tensor, "row"]) -> Float[Tensor, "row output"]:
-        image, number = (row // n_each).to(query.x.device), (row % n_each).to(query.x.device)
-        return _outputs(case.task.model(quick(make(image, number))), query.target[image])
+        row = row.to(query.x.device)
+        image, number = row // n_each, row % n_each
+        logits = model(quick(make(image, number)))
+        return _outputs(logits, query.target[image])
 
-    found = in_chunks(outputs, torch.arange(len(query.x) * n_each), size=CHANGED_ROWS)
-    return found.T.reshape(len(OUTPUTS), len(query.x), n_each)
+    by_row = in_chunks(outputs, torch.arange(n_queries * n_each), size=CHANGED_ROWS)
+    return by_row.T.reshape(len(OUTPUTS), n_queries, n_each)
 
 
 def _outputs(
@@ -43,4 +48,5 @@ def _outputs(
     logits = logits.double()
     own = logits.gather(1, target[:, None])[:, 0]
     probability = logits.softmax(1).gather(1, target[:, None])[:, 0]
-    return torch.stack([probability, own, (logits.argmax(1) == target).double()], 1)
+    is_correct = logits.argmax(1) == target
+    return torch.stack([probability, own, is_correct.double()], 1)

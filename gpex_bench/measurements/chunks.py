@@ -1,4 +1,4 @@
-"""Removes groups of positions one at a time: the strongest tenth alone, then the second tenth alone, and so on."""
+"""Removes chunks of positions one at a time: the strongest tenth alone, then the second tenth."""
 
 from __future__ import annotations
 
@@ -30,10 +30,13 @@ class Removed:
 
 @settings
 class Chunks(Measurement):
-    """Chunks of the descending order, each remove_positionsd alone; n_chunks * n_draws + 1 forward rows per sample.
+    """Chunks of the descending order, each remove_positionsd alone.
+
+    n_chunks * n_draws + 1 forward rows per sample.
 
     Attributes:
-        n_chunks: chunks of a sample, equally large up to one position; fewer than 2 * n_chunks positions go one by one.
+        n_chunks: chunks of a sample, equally large up to one position; fewer than 2 * n_chunks
+        positions go one by one.
         by: order by signed `relevance`, or by its `magnitude`.
         fill: what is shown in a chunk's place; not `inpaint`.
         n_draws: how many stand-ins are tried; more than one for the fill `noise` alone.
@@ -54,26 +57,31 @@ class Chunks(Measurement):
             raise ValueError(f"fill must be one of {', '.join(known)}, got {self.fill!r}.")
         if self.n_draws < 1 or (self.n_draws > 1 and self.fill != "noise"):
             raise ValueError(
-                f"n_draws must be 1, or more for the fill 'noise'; got {self.n_draws} for {self.fill!r}."
+                "n_draws must be 1, or more for the fill 'noise'; "
+                f"got {self.n_draws} for {self.fill!r}."
             )
 
     def measure(self, case: Case) -> Removed:
         """Return the worth of each chunk; raises ValueError for another kind of explanation."""
         query = case.query
         by_position = relevance(case)
-        by_position = by_position.abs() if self.by == "magnitude" else by_position
+        if self.by == "magnitude":
+            by_position = by_position.abs()
+
         ends = step_sizes(by_position.shape[1], self.n_chunks).to(query.x.device)
-        chunk = torch.searchsorted(ends, ties_broken(by_position, query.sample), right=True) - 1
+        place = ties_broken(by_position, query.sample)
+        chunk = torch.searchsorted(ends, place, right=True) - 1
         n_chunks = len(ends) - 1
-        worth = by_position.new_zeros(len(chunk), n_chunks).scatter_add_(1, chunk, by_position)
+        worth = by_position.new_zeros(len(chunk), n_chunks)
+        worth.scatter_add_(1, chunk, by_position)
         others = torch.stack([stand_in(case, self.fill, draw) for draw in range(self.n_draws)])
 
+        # The last number of a sample is the intact input.
         def removed(image: Tensor, number: Tensor) -> Tensor:
-            gone = (
-                chunk[image] == (number // self.n_draws)[:, None]
-            )  # the last number is the intact input
-            return remove_positions(query.x[image], others[number % self.n_draws, image], gone)
+            gone = chunk[image] == (number // self.n_draws)[:, None]
+            other = others[number % self.n_draws, image]
+            return remove_positions(query.x[image], other, gone)
 
-        found = answers(case, n_chunks * self.n_draws + 1, removed)
-        without = found[..., :-1].unflatten(2, (n_chunks, self.n_draws))
-        return Removed(worth=worth, intact=found[..., -1], without=without)
+        outputs = answers(case, n_chunks * self.n_draws + 1, removed)
+        without = outputs[..., :-1].unflatten(2, (n_chunks, self.n_draws))
+        return Removed(worth=worth, intact=outputs[..., -1], without=without)

@@ -1,7 +1,8 @@
-"""Removal curves: what a network says while parts of an input are replaced, the most or the least relevant first.
+"""Removal curves: the outputs of a network while parts of an input are replaced.
 
-One set of passes gives three outputs at once, and every summary of a curve reads the same ones. They are stored, so a
-new summary needs no pass. The order is that of `masking.order.ties_broken`: equal relevances fall in a random order.
+One set of passes gives three outputs at once, and every summary of a curve reads the same ones.
+They are stored, so a new summary needs no pass. The order is that of `masking.order.ties_broken`:
+equal relevances fall in a random order.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Removals:
     least_first: Float[Tensor, "output batch point"]
 
     def of(self, output: str) -> Removal:
-        """Return the curves of the target's probability or logit, or of whether the network still names it (0, 1)."""
+        """Return the curves of an output: a key of OUTPUTS."""
         row = OUTPUTS.index(output)
         return Removal(
             fraction=self.fraction,
@@ -55,13 +56,17 @@ class Removals:
 
 @settings
 class Curves(Measurement):
-    """Removal curves in both orders; about twice `n_steps` forward rows per sample, at most CHANGED_ROWS in memory.
+    """Removal curves in both orders.
+
+    About twice `n_steps` forward rows per sample, at most CHANGED_ROWS in memory.
 
     Attributes:
-        unit: what goes at once: a `position` (a pixel or a column), a `patch` of 4 x 4 pixels by its summed relevance,
-            or a `segment` (about 50 by SLIC) by its mean relevance; columns of a table in each case.
+        unit: what goes at once: a `position` (a pixel or a column), a `patch` of 4 x 4 pixels by
+            its summed relevance, or a `segment` (about 50 by SLIC) by its mean relevance; columns
+            of a table in each case.
         fill: what is shown in its place.
-        n_steps: steps per curve, equally long up to one unit; see `masking.order.step_sizes` for few units.
+        n_steps: steps per curve, equally long up to one unit; see `masking.order.step_sizes` for
+        few units.
     """
 
     unit: Unit = "position"
@@ -76,21 +81,31 @@ class Curves(Measurement):
         step_sizes(1, self.n_steps)
 
     def measure(self, case: Case) -> Removals:
-        """Return the curves; raises ValueError for another kind of explanation, or a value that is not finite."""
-        query, device = case.query, case.query.x.device
+        """Return the curves.
+
+        Raises ValueError for another kind of explanation, or a value that is not finite.
+        """
+        x, device = case.query.x, case.query.x.device
         rank, n_units = self._ranks(case)
         gone, fraction = self._steps(n_units)
-        # Columns: the whole curve from the top, then the inner points from the bottom, as intervals of ranks.
-        low = torch.cat([torch.zeros_like(gone), n_units[:, None] - gone[:, 1:-1]], 1).to(device)
-        high = torch.cat([gone, n_units[:, None].expand_as(gone[:, 1:-1])], 1).to(device)
+        n_points = gone.shape[1]
+
+        # Columns: the whole curve from the top, then the inner points from the bottom, as intervals
+        # of ranks.
+        inner = gone[:, 1:-1]
+        every = n_units[:, None]
+        low = torch.cat([torch.zeros_like(gone), every - inner], 1).to(device)
+        high = torch.cat([gone, every.expand_as(inner)], 1).to(device)
         fill = filler(case, self.fill)
 
         def removed(image: Tensor, column: Tensor) -> Tensor:
             at = rank[image]
-            return fill(image, (at >= low[image, column, None]) & (at < high[image, column, None]))
+            is_above = at >= low[image, column, None]
+            is_below = at < high[image, column, None]
+            return fill(image, is_above & is_below)
 
-        found = answers(case, low.shape[1], removed).to(query.x.dtype)
-        most, least = found[..., : gone.shape[1]], found[..., gone.shape[1] :]
+        outputs = answers(case, low.shape[1], removed).to(x.dtype)
+        most, least = outputs[..., :n_points], outputs[..., n_points:]
         return Removals(
             fraction=fraction.to(device),
             most_first=most.contiguous(),
@@ -102,7 +117,8 @@ class Curves(Measurement):
     ) -> tuple[Int[Tensor, "batch point"], Float[Tensor, "point"]]:
         """Return how many units of each sample are gone at each point, and the share.
 
-        Images have different numbers of segments: their shares are those of SEGMENT_STEPS, up to one segment.
+        Images have different numbers of segments: their shares are those of SEGMENT_STEPS, up to
+        one segment.
         """
         if self.unit == "segment":
             share = torch.arange(SEGMENT_STEPS + 1).double() / SEGMENT_STEPS
@@ -111,34 +127,45 @@ class Curves(Measurement):
         return sizes.expand(len(n_units), -1), sizes.double() / n_units[0]
 
     def _ranks(self, case: Case) -> tuple[Int[Tensor, "batch position"], Int[Tensor, "batch"]]:
-        """Return the place of each position's unit in descending order of relevance, and how many units there are."""
-        values, sample = relevance(case), case.query.sample
-        if self.unit == "position" or case.query.x.ndim != 4:
-            return ties_broken(values, sample), torch.full((len(values),), values.shape[1])
+        """Return each position's place in descending order of relevance, and the number of units."""
+        x, sample = case.query.x, case.query.sample
+        values = relevance(case)
+        if self.unit == "position" or x.ndim != 4:
+            count = torch.full((len(values),), values.shape[1])
+            return ties_broken(values, sample), count
+
         if self.unit == "patch":
-            index = cells(case.query.x.shape[1:], PATCH).expand(len(values), -1)
+            index = cells(x.shape[1:], PATCH).expand(len(values), -1)
         else:
-            images = case.query.x.cpu().double().numpy()
-            index = torch.stack(
-                [torch.from_numpy(slic(image, N_SEGMENTS)).flatten() for image in images]
-            )
+            index = _segments(x)
         index = index.to(values.device)
         count = index.amax(1) + 1
-        # As wide as there are positions, since equal units fall in an order that depends on the width.
+
+        # As wide as there are positions: equal units fall in an order that depends on the width.
         total = torch.zeros_like(values).scatter_add_(1, index, values)
         if self.unit == "segment":
             size = torch.zeros_like(total).scatter_add_(1, index, torch.ones_like(values))
             total = total / size.clamp(min=1)
-        missing = torch.arange(total.shape[1], device=total.device) >= count[:, None]
-        rank = ties_broken(total.masked_fill(missing, -torch.inf), sample)
+        unit = torch.arange(total.shape[1], device=total.device)
+        is_missing = unit >= count[:, None]
+        rank = ties_broken(total.masked_fill(is_missing, -torch.inf), sample)
         return rank.gather(1, index), count.cpu()
 
 
-class CurveMetric(Metric):
-    """A summary of stored removal curves: it needs no pass through a network, so adding one re-computes no cell.
+def _segments(x: Float[Tensor, "batch channel height width"]) -> Int[Tensor, "batch position"]:
+    """Return the segment of each position of images."""
+    images = x.cpu().double().numpy()
+    segments = [torch.from_numpy(slic(image, N_SEGMENTS)).flatten() for image in images]
+    return torch.stack(segments)
 
-    The fill `baseline` gives the score. Where `fill` is None, the run's other fills and both outputs give variants of
-    it, whose rankings are compared.
+
+class CurveMetric(Metric):
+    """A summary of stored removal curves.
+
+    It needs no pass through a network, so adding one re-computes no cell.
+
+    The fill `baseline` gives the score. Where `fill` is None, the run's other fills and both
+    outputs give variants of it, whose rankings are compared.
     """
 
     unit: Unit = "position"  # a class attribute or a hyperparameter, like the next two

@@ -10,6 +10,7 @@ from gpex_bench.masking.fills import remove_positions
 from gpex_bench.masking.order import ties_broken
 from gpex_bench.measurements.answers import OUTPUTS, answers
 from gpex_bench.measurements.maps import relevance
+from gpex_bench.measurements.subsets import count_of
 from gpex_bench.types import Case, Measurement, Metric, settings, value
 from gpex_bench.types.draws import uniform
 
@@ -29,7 +30,8 @@ class Jitter(Measurement):
     2 * len(shares) * n_draws + 1 forward rows per sample.
 
     Attributes:
-        shares: parts of the positions that are taken as the strongest, each in (0, 1); the gaps are means over them.
+        shares: parts of the positions that are taken as the strongest, each in (0, 1); the gaps are
+        means over them.
         n_draws: noises per sample.
         sigma: standard deviation of the noise, in units of the input.
     """
@@ -50,18 +52,22 @@ class Jitter(Measurement):
         """Return the gaps of each sample; raises ValueError for another kind of explanation."""
         query, device = case.query, case.query.x.device
         size = relevance(case).abs()
-        rank, n = ties_broken(size, query.sample), size.shape[1]
-        counts = [min(max(1, round(share * n)), max(1, n - 1)) for share in self.shares]
+        rank = ties_broken(size, query.sample)
+        counts = [count_of(share, size.shape[1]) for share in self.shares]
         top = torch.tensor(counts, device=device)
         noise = self._noise(case)
 
-        # Inputs of a sample: noise on the strongest of each share, then on the rest of each share, then none.
+        # Inputs of a sample: noise on the strongest of each share, then on the rest of each share,
+        # then none.
         def noisy(image: Tensor, number: Tensor) -> Tensor:
-            x, kind = query.x[image], number // self.n_draws
+            x = query.x[image]
+            kind, draw = number // self.n_draws, number % self.n_draws
             is_strongest = rank[image] < top[kind % len(top)][:, None]
-            is_hit = torch.where(kind[:, None] < len(top), is_strongest, ~is_strongest)
-            is_hit = is_hit & (kind[:, None] < 2 * len(top))
-            return remove_positions(x, x + noise[image, number % self.n_draws], is_hit)
+
+            kind = kind[:, None]
+            is_hit = torch.where(kind < len(top), is_strongest, ~is_strongest)
+            is_hit = is_hit & (kind < 2 * len(top))
+            return remove_positions(x, x + noise[image, draw], is_hit)
 
         outputs = answers(case, 2 * len(top) * self.n_draws + 1, noisy)
         probability = outputs[OUTPUTS.index("probability")]
@@ -73,9 +79,10 @@ class Jitter(Measurement):
         """Return the noise of each sample; the same on whatever positions it is shown."""
         query = case.query
         n_numbers = self.n_draws * query.x[0].numel()
+        draws = uniform("jitter", case.task.seed, query.sample, n_numbers)
         # ndtri(0) is infinite, and 2^-54 is below the smallest other number that is drawn.
-        draws = uniform("jitter", case.task.seed, query.sample, n_numbers).clamp(min=2.0**-54)
-        noise = (self.sigma * torch.special.ndtri(draws)).to(query.x)
+        normal = torch.special.ndtri(draws.clamp(min=2.0**-54))
+        noise = (self.sigma * normal).to(query.x)
         return noise.view(-1, self.n_draws, *query.x.shape[1:])
 
 

@@ -20,19 +20,19 @@ def values(explanation: Explanation) -> Float[Tensor, "batch *feature"]:
     """Return the map of an attribution.
 
     Raises:
-        ValueError: it is another kind of explanation, or a value is NaN or infinite: no metric scores such a map.
+        ValueError: it is another kind of explanation, or a value is NaN or infinite: no metric
+        scores such a map.
     """
     if not isinstance(explanation, Attribution):
-        raise ValueError(
-            f"This metric scores an Attribution, got {type(explanation).__name__}; see Metric.scores."
-        )
+        got = type(explanation).__name__
+        raise ValueError(f"This metric scores an Attribution, got {got}; see Metric.scores.")
     if not explanation.values.isfinite().all():
         per_position(explanation.values)  # raises, naming the rows
     return explanation.values
 
 
 def relevance(case: Case) -> Float[Tensor, "batch position"]:
-    """Return the relevance of each pixel (all channels together) or column, in float64, where the queries are."""
+    """Return the relevance of each pixel or column, in float64, on the device of the queries."""
     return per_position(values(case.explanation)).to(case.query.x.device)
 
 

@@ -18,7 +18,7 @@ LEAST = 1e-5  # smallest relative change of what a map follows: rounding of floa
 
 @value
 class Neighbours:
-    """Inputs near each query, their maps, and what the network makes of them and of the query itself."""
+    """Inputs near each query, their maps, and the network's outputs for them and for the query."""
 
     x: Float[Tensor, "batch draw *feature"]
     values: Float[Tensor, "batch draw *feature"]
@@ -29,7 +29,10 @@ class Neighbours:
 
     @property
     def keeps_class(self) -> Bool[Tensor, "batch draw"]:
-        """Which neighbours the network puts into the class of the query; all of them where it keeps none."""
+        """Which neighbours the network puts into the class of the query.
+
+        All of them where it keeps none.
+        """
         keeps = self.logits.argmax(2) == self.own_logits.argmax(1)[:, None]
         return keeps | ~keeps.any(1, keepdim=True)
 
@@ -38,8 +41,8 @@ class Neighbours:
 class Noisy(Measurement):
     """Maps of random neighbours in an L-infinity ball; each draw costs one more explanation.
 
-    The target stays fixed and the explainer keeps its seed, so its own randomness does not count. A neighbour may leave
-    the range of the data.
+    The target stays fixed and the explainer keeps its seed, so its own randomness does not count. A
+    neighbour may leave the range of the data.
 
     Attributes:
         n_draws: neighbours per sample.
@@ -64,7 +67,10 @@ class Noisy(Measurement):
         return query.x + self.radius * noise
 
     def measure(self, case: Case) -> Neighbours:
-        """Return the neighbours of each query; raises ValueError for another kind of explanation."""
+        """Return the neighbours of each query.
+
+        Raises ValueError for another kind of explanation.
+        """
         near = self.neighbours(case.task.seed, case.query)
         maps = torch.stack([explained_again(case, x=x) for x in near], 1)
         model = case.task.model
@@ -84,7 +90,10 @@ class Noisy(Measurement):
 def relative_change(
     before: Float[Tensor, "batch *feature"], after: Float[Tensor, "batch *feature"]
 ) -> Float[Tensor, "batch"]:
-    """Return ||after - before|| / ||before||, Euclidean over all entries; only the numerator if before is all zero."""
+    """Return ||after - before|| / ||before||, Euclidean over all entries.
+
+    Only the numerator if before is all zero.
+    """
     before, after = before.flatten(1).double(), after.flatten(1).double()
     size = before.norm(dim=1)
     return (after - before).norm(dim=1) / torch.where(size > 0, size, 1.0)
@@ -100,7 +109,10 @@ def relative_changes(
 def relative(
     before: Float[Tensor, "batch *feature"], after: Float[Tensor, "batch draw *feature"]
 ) -> Float[Tensor, "batch draw"]:
-    """Return ||(after - before) / before|| with floored divisors; only the numerator if before is all zero."""
+    """Return ||(after - before) / before|| with floored divisors.
+
+    Only the numerator if before is all zero.
+    """
     first, others = before.flatten(1).double(), after.flatten(2).double()
     size = torch.maximum(first.abs(), FLOOR * first.abs().amax(1, keepdim=True))
     return ((others - first[:, None]) / torch.where(size > 0, size, 1.0)[:, None]).norm(dim=2)
@@ -109,7 +121,7 @@ def relative(
 def relative_stability(
     maps: Float[Tensor, "batch draw"], reason: Float[Tensor, "batch draw"], near: Neighbours
 ) -> Float[Tensor, "batch draw"]:
-    """Return the change of the maps per change of what they follow, 0 for neighbours that do not count.
+    """Return the change of maps per change of what they follow; 0 for neighbours that do not count.
 
     What they follow is taken to have changed by LEAST at least.
     """
@@ -120,8 +132,8 @@ def relative_stability(
 class NoisyMetric(Metric):
     """A change of the map under small changes of the input; lower is steadier.
 
-    All of them read one measurement. A map that ignores its input scores 0, and so does a map that is zero everywhere
-    here and nearby: steady, and nothing else.
+    All of them read one measurement. A map that ignores its input scores 0, and so does a map that
+    is zero everywhere here and nearby: steady, and nothing else.
 
     Attributes:
         n_draws: neighbours per sample; each costs one more explanation.

@@ -1,4 +1,4 @@
-"""The planted truth of the queries: the mask of the evidence, the group of the sample, and metrics that read them."""
+"""The planted truth of the queries, and metrics that compare maps with it."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ def _truth(case: Case) -> tuple[Truth, Int[Tensor, "batch"]]:
     missing = sample[known[place] != sample].tolist()
     if missing:
         raise ValueError(
-            f"Samples {missing[:5]} of {data.name!r} are not in its test split; only that has a truth."
+            f"Samples {missing[:5]} of {data.name!r} are not in its test split, "
+            "which alone has a truth."
         )
     return data.truth, order[place]
 
 
 def evidence(case: Case) -> Bool[Tensor, "batch position"]:
-    """Return where the evidence of each query lies: pixels with evidence in any channel, or columns.
+    """Return where the evidence of each query is: pixels with evidence in any channel, or columns.
 
-    Raises ValueError if the dataset has no truth, or a query is not in the test split or has an empty mask.
+    Raises ValueError if the dataset has no truth, or a query is not in the test split or has an
+    empty mask.
     """
     truth, row = _truth(case)
     mask = truth.mask[row]
@@ -46,7 +48,10 @@ def evidence(case: Case) -> Bool[Tensor, "batch position"]:
 
 
 def groups(case: Case) -> tuple[Int[Tensor, "batch"], Int[Tensor, "n_train"]]:
-    """Return the planted group of each query and of each training sample; raises ValueError like `evidence`."""
+    """Return the planted group of each query and of each training sample.
+
+    Raises ValueError like `evidence`.
+    """
     truth, row = _truth(case)
     return truth.test_group[row], truth.train_group
 
@@ -63,7 +68,7 @@ class TruthMetric(Metric):
     def compare(
         self, values: Float[Tensor, "batch position"], inside: Bool[Tensor, "batch position"]
     ) -> Float[Tensor, "batch"]:
-        """Return one number per sample from the relevance of positions and where the evidence is."""
+        """Return one number per sample; `inside` is where the evidence is."""
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the agreement of each sample."""

@@ -1,4 +1,4 @@
-"""Explains again with one thing drawn anew: the weights, the class, or the explainer's own seed."""
+"""Explains again with one thing redrawn: the weights, the class, or the explainer's own seed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from gpex_bench.types.draws import uniform
 
 @value
 class RandomisedMaps:
-    """Maps of the same queries under ever more random weights; the last ones are of a fully random network."""
+    """Maps of the same queries under ever more random weights.
 
-    share: Float[Tensor, "stage"]  # of the layers that are drawn anew, from the input
+    The last ones are of a fully random network.
+    """
+
+    share: Float[Tensor, "stage"]  # of the layers with random weights, from the input
     values: Float[Tensor, "batch stage *feature"]
 
 
@@ -25,11 +28,12 @@ class RandomisedMaps:
 class Randomised(Measurement):
     """Maps under a cascade from the input upwards; each stage costs one more explanation.
 
-    All samples meet the same random weights, which depend on the seed of the cell. The explainer keeps its seed.
+    All samples meet the same random weights, which depend on the seed of the cell. The explainer
+    keeps its seed.
 
     Attributes:
-        n_stages: stages, evenly spaced over the layers; the last one has all of them drawn anew. A network with fewer
-            layers has fewer stages.
+        n_stages: stages, evenly spaced over the layers; the last one has random weights in all of them. A
+            network with fewer layers has fewer stages.
     """
 
     n_stages: int = 2
@@ -44,11 +48,14 @@ class Randomised(Measurement):
         """Return the maps of each stage; raises ValueError for another kind of explanation."""
         model, seed = case.task.model, case.task.seed
         total = n_layers(model)
-        stages = sorted(
-            {-(-total * stage // self.n_stages) for stage in range(1, self.n_stages + 1)}
-        )
-        maps = [explained_again(case, model=twin) for twin in cascade(model, seed, stages)]
-        return RandomisedMaps(share=torch.tensor(stages) / total, values=torch.stack(maps, 1))
+        # Evenly spaced over the layers, rounded up; a small network has fewer stages.
+        layers = {-(-total * stage // self.n_stages) for stage in range(1, self.n_stages + 1)}
+        stages = sorted(layers)
+
+        twins = cascade(model, seed, stages)
+        maps = [explained_again(case, model=twin) for twin in twins]
+        share = torch.tensor(stages) / total
+        return RandomisedMaps(share=share, values=torch.stack(maps, 1))
 
 
 @settings
@@ -116,14 +123,18 @@ class NoisyRandomised(Measurement):
 class OtherTarget(Measurement):
     """Maps of the same inputs for another class; costs one more explanation.
 
-    The other class is the target plus a step that depends on the seed of the cell, the same for all samples.
+    The other class is the target plus a step that depends on the seed of the cell, the same for all
+    samples.
     """
 
     re_explains = True
 
     @staticmethod
     def step(case: Case) -> int:
-        """Return how far the other class is from the target; ValueError if there is no other one."""
+        """Return how far the other class is from the target.
+
+        ValueError if there is no other one.
+        """
         n_heads = case.task.model.head.out_features
         if n_heads < 2:
             raise ValueError(
@@ -133,14 +144,19 @@ class OtherTarget(Measurement):
         return 1 + int(draw * (n_heads - 1))
 
     def measure(self, case: Case) -> OtherMaps:
-        """Return the maps; raises ValueError for another kind of explanation, or if there is no other class."""
+        """Return the maps.
+
+        Raises ValueError for another kind of explanation, or if there is no other class.
+        """
         other = (case.query.target + self.step(case)) % case.task.model.head.out_features
         return OtherMaps(values=explained_again(case, target=other)[:, None])
 
 
 @settings
 class Reseeded(Measurement):
-    """Maps of the same inputs when the explainer draws other random numbers; each draw costs one more explanation.
+    """Maps of the same inputs when the explainer draws other random numbers.
+
+    Each draw costs one more explanation.
 
     Attributes:
         n_draws: other seeds.

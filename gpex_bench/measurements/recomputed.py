@@ -1,4 +1,4 @@
-"""Removes the most relevant patches a few at a time and explains what is left again after each removal."""
+"""Removes the most relevant patches a few at a time and explains the rest again each time."""
 
 from __future__ import annotations
 
@@ -25,12 +25,16 @@ class Trail:
 
 @settings
 class Recomputed(Measurement):
-    """A removal curve whose map is made again after each step: n_steps - 1 explanations, n_steps + 1 forward rows.
+    """A removal curve whose map is made again after each step.
 
-    Patches of 4 x 4 pixels by their summed relevance, or columns, become the baseline. The target stays fixed.
+    It costs n_steps - 1 explanations and n_steps + 1 forward rows.
+
+    Patches of 4 x 4 pixels by their summed relevance, or columns, become the baseline. The target
+    stays fixed.
 
     Attributes:
-        n_steps: steps per curve, equally long up to one patch; see `masking.order.step_sizes` for few patches.
+        n_steps: steps per curve, equally long up to one patch; see `masking.order.step_sizes` for
+        few patches.
     """
 
     n_steps: int = 6
@@ -48,15 +52,17 @@ class Recomputed(Measurement):
         fill = filler(case, "baseline")
         everyone = torch.arange(len(query.x), device=device)
         gone = torch.zeros(len(query.x), n_cells, dtype=torch.bool, device=device)
+
         now, states = relevance(case), [query.x]
         for size in sizes[1:].tolist():
             if size > sizes[1]:
                 now = per_position(explained_again(case, x=states[-1])).to(device)
             by_cell = torch.zeros_like(gone, dtype=torch.float64).index_add_(1, cell, now)
-            gone = (
-                ties_broken(by_cell.masked_fill(gone, torch.inf), query.sample) < size
-            )  # the gone stay in front
+            # The cells that are gone stay in front.
+            order = ties_broken(by_cell.masked_fill(gone, torch.inf), query.sample)
+            gone = order < size
             states.append(fill(everyone, gone[:, cell]))
+
         stacked = torch.stack(states)
         outputs = answers(case, len(states), lambda image, point: stacked[point, image])
         return Trail(fraction=sizes.double() / n_cells, outputs=outputs)

@@ -1,4 +1,4 @@
-"""Looks at an input through its own map: relevant positions stay, the others fade to the baseline."""
+"""Shows an input through its own map: relevant positions stay, others fade to the baseline."""
 
 from __future__ import annotations
 
@@ -24,16 +24,21 @@ class Seen:
 
 @settings
 class Masked(Measurement):
-    """The input times its map, which is the positive relevance over its maximum; 2 forward rows per sample."""
+    """The input times its map, which is the positive relevance over its maximum.
+
+    2 forward rows per sample.
+    """
 
     def measure(self, case: Case) -> Seen:
         """Return both probabilities; raises ValueError for another kind of explanation."""
-        x, positive = case.query.x, relevance(case).clamp(min=0)
+        x = case.query.x
+        positive = relevance(case).clamp(min=0)
         most = positive.amax(1, keepdim=True)
         # A map without positive relevance hides everything.
         mask = (positive / torch.where(most > 0, most, 1.0)).to(x)
         shape = (len(x), 1, *x.shape[2:]) if x.ndim == 4 else x.shape
         blend = torch.lerp(stand_in(case, "baseline"), x, mask.view(shape))
+
         both = torch.stack([x, blend])
         outputs = answers(case, 2, lambda image, number: both[number, image])
         probability = outputs[OUTPUTS.index("probability")]

@@ -37,11 +37,13 @@ class Shifted(Measurement):
 
     def stops(self, case: Case) -> Float[Tensor, "stop batch channel height width"]:
         """Return the image at each stop; what comes in at the left is the baseline."""
-        x, baseline = case.query.x, case.task.data.baseline.to(case.query.x)
+        x = case.query.x
+        baseline = case.task.data.baseline.to(x)
         if x.ndim != 4 or self.n_steps >= x.shape[3]:
             shape = tuple(x.shape[1:])
             raise ValueError(
-                f"n_steps must be smaller than the width of an image, got {self.n_steps} for {shape}."
+                "n_steps must be smaller than the width of an image, "
+                f"got {self.n_steps} for {shape}."
             )
         moved = [x]
         for steps in range(1, self.n_steps + 1):
@@ -50,7 +52,10 @@ class Shifted(Measurement):
         return torch.stack(moved)
 
     def measure(self, case: Case) -> Slide:
-        """Return the stops and their maps; raises ValueError for another kind of explanation, or of input."""
+        """Return the stops and their maps.
+
+        Raises ValueError for another kind of explanation, or of input.
+        """
         first = values(case.explanation)
         stops = self.stops(case)
         maps = [first, *(explained_again(case, x=x) for x in stops[1:])]

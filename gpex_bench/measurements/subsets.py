@@ -1,7 +1,7 @@
 """Removes random subsets of an input: what the map says they are worth, and what the network says.
 
-Images are cut into square cells, since single pixels rarely matter; every column of a table is a cell. Which cells go
-depends on (purpose, seed, sample) only.
+Images are cut into square cells, since single pixels rarely matter; every column of a table is a
+cell. Which cells go depends on (purpose, seed, sample) only.
 """
 
 from __future__ import annotations
@@ -37,17 +37,23 @@ def cells(shape: torch.Size, patch: int) -> Int[Tensor, "position"]:
     return (rows[:, None] * (int(columns[-1]) + 1) + columns).flatten()
 
 
+def count_of(share: float, n: int) -> int:
+    """Return how many of n things a share is: at least one, and not all unless there is only one."""
+    return min(max(1, round(share * n)), max(1, n - 1))
+
+
 def draw(
-    purpose: str, seed: int, sample: Int[Tensor, "batch"], n_cells: int, size: tuple[int, float]
+    seed: int, sample: Int[Tensor, "batch"], n_cells: int, *, n_subsets: int, share: float
 ) -> Bool[Tensor, "batch subset cell"]:
-    """Return subsets of equal size without repetition inside a subset; size is (number of subsets, share of cells)."""
-    n_subsets, share = size
-    n_removed = min(max(1, round(share * n_cells)), max(1, n_cells - 1))
-    found = []
+    """Return random subsets of a share of the cells; no cell is twice in a subset."""
+    n_removed = count_of(share, n_cells)
+    parts = []
     for part in sample.split(GROUP):
-        keys = uniform(purpose, seed, part, n_subsets * n_cells).view(len(part), n_subsets, n_cells)
-        found.append(keys <= keys.kthvalue(n_removed, dim=2, keepdim=True).values)
-    return torch.cat(found)
+        keys = uniform("subsets", seed, part, n_subsets * n_cells)
+        keys = keys.view(len(part), n_subsets, n_cells)
+        largest = keys.kthvalue(n_removed, dim=2, keepdim=True).values
+        parts.append(keys <= largest)
+    return torch.cat(parts)
 
 
 @settings
@@ -73,25 +79,30 @@ class Subsets(Measurement):
             raise ValueError(f"patch must be at least 1 pixel, got {self.patch}.")
 
     def measure(self, case: Case) -> Effects:
-        """Return the worth of each subset to the map and to the network; raises ValueError for another kind."""
+        """Return the worth of each subset to the map and to the network.
+
+        Raises ValueError for another kind.
+        """
         query, device = case.query, case.query.x.device
         cell = cells(query.x.shape[1:], self.patch).to(device)
         n_cells = int(cell.max()) + 1
-        size = (self.n_subsets, self.share)
-        removed = draw("subsets", case.task.seed, query.sample, n_cells, size).to(device)
+        removed = draw(
+            case.task.seed, query.sample, n_cells, n_subsets=self.n_subsets, share=self.share
+        ).to(device)
+
         by_position = relevance(case)
-        by_cell = by_position.new_zeros(len(by_position), n_cells).index_add_(1, cell, by_position)
+        by_cell = by_position.new_zeros(len(by_position), n_cells)
+        by_cell.index_add_(1, cell, by_position)
+        worth = torch.einsum("bsc,bc->bs", removed.double(), by_cell)
+
         # The intact input is one more subset: the empty one.
         choices = torch.cat([torch.zeros_like(removed[:, :1]), removed], 1)
-
         fill = filler(case, "baseline")
-        found = answers(
-            case,
-            choices.shape[1],
-            lambda image, subset: fill(image, choices[image, subset][:, cell]),
-        )
-        logits = found[OUTPUTS.index("logit")]
-        worth = torch.einsum("bsc,bc->bs", removed.double(), by_cell)
+
+        def without(image: Tensor, subset: Tensor) -> Tensor:
+            return fill(image, choices[image, subset][:, cell])
+
+        logits = answers(case, choices.shape[1], without)[OUTPUTS.index("logit")]
         return Effects(relevance=worth, drop=logits[:, :1] - logits[:, 1:])
 
 
@@ -122,7 +133,7 @@ class SubsetsMetric(Metric):
     def compare(
         self, relevance: Float[Tensor, "batch subset"], drop: Float[Tensor, "batch subset"]
     ) -> Float[Tensor, "batch"]:
-        """Return one number per sample from the relevance of subsets and the fall of the logit without them."""
+        """Return one number per sample from the worth of subsets and the fall of the logit."""
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the comparison of each sample."""
@@ -135,5 +146,8 @@ def squared_error(
     drop: Float[Tensor, "batch n"],
     scale: Float[Tensor, "batch"],
 ) -> Float[Tensor, "batch"]:
-    """Return the mean of (scale * relevance - drop)^2; scale 1 is the definition of yeh2019fidelity."""
+    """Return the mean of (scale * relevance - drop)^2.
+
+    Scale 1 is the definition of yeh2019fidelity.
+    """
     return (scale[:, None] * relevance - drop).pow(2).mean(1)

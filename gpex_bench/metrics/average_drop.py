@@ -1,9 +1,9 @@
-"""Average drop: which share of the probability is lost when the input is seen through its map (chattopadhay2018grad).
+"""Average drop: which share of the probability is lost when the input is seen through its map.
 
-max(0, f(x) - f(x~)) / f(x), where x~ fades to the baseline by the positive relevance over its
-maximum (black and an element-wise product in the paper) and f is the target's probability. An even
-map of ones hides nothing and scores a perfect 0: read it beside a metric that wants the rest to go,
-such as `sufficiency`.
+Source: chattopadhay2018grad. max(0, f(x) - f(x~)) / f(x), where x~ fades to the baseline by the
+positive relevance over its maximum (black and an element-wise product in the paper) and f is the
+target's probability. An even map of ones hides nothing and scores a perfect 0: read it beside a
+metric that wants the rest to go, such as `sufficiency`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ class AverageDrop(MaskedMetric):
     title = "average drop"
     reference = "chattopadhay2018grad"
     higher_is_better = False
-    caveat = "A random map fades every pixel a little, and may lose as much as a map that hides all of the evidence."
+    caveat = (
+        "A random map fades every pixel a little, and may lose as much as a map that hides all of "
+        "the evidence."
+    )
     cost = "2 forward rows per sample, shared with `average_increase`"
 
     def compare(self, seen: Seen) -> Float[Tensor, "batch"]:

@@ -1,7 +1,7 @@
-"""Average increase: is the network surer when it sees the input through its map (chattopadhay2018grad)?
+"""Average increase: is the network surer when it sees the input through its map?
 
-1 if f(x~) > f(x), else 0, with x~ as in `average_drop`; its mean over samples is the paper's
-increase in confidence.
+Source: chattopadhay2018grad. 1 if f(x~) > f(x), else 0, with x~ as in `average_drop`; its mean over
+samples is the paper's increase in confidence.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ class AverageIncrease(MaskedMetric):
     title = "average increase"
     reference = "chattopadhay2018grad"
     higher_is_better = True
-    caveat = "A yes or no: where nothing in the input speaks against the target, no map makes the network surer."
+    caveat = (
+        "A yes or no: where nothing in the input speaks against the target, no map makes the "
+        "network surer."
+    )
     cost = "shared with `average_drop`"
 
     def compare(self, seen: Seen) -> Float[Tensor, "batch"]:

@@ -1,8 +1,8 @@
-"""Average sensitivity: how much a map changes on average when the input hardly does (bhatt2020evaluating).
+"""Average sensitivity: how much a map changes on average when the input hardly does.
 
-The mean over x' of ||a(x') - a(x)|| / ||a(x)||, with the neighbours and the conventions of
-`max_sensitivity`. A map that ignores x scores 0, and so does a map that is zero everywhere: stable,
-not faithful.
+Source: bhatt2020evaluating. The mean over x' of ||a(x') - a(x)|| / ||a(x)||, with the neighbours
+and the conventions of `max_sensitivity`. A map that ignores x scores 0, and so does a map that is
+zero everywhere: stable, not faithful.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Class purity: which share of the training examples given as an explanation bears the explained class.
+"""Class purity: which share of the given training examples bears the explained class.
 
 The identical-class test of hanawa2021evaluation, with all given examples instead of the first one.
 A network's errors are counted too: the target is the class that is explained, the label is the one

@@ -1,10 +1,11 @@
-"""Completeness error: how far a map is from summing to f(x) - f(baseline) (sundararajan2017axiomatic).
+"""Completeness error: how far a map is from summing to f(x) - f(baseline).
 
-|sum a - (f(x) - f(b))| / |f(x) - f(b)| with the logit f of the target and the dataset's baseline b.
-Unlike `conservation_error` it asks every method for the same sum, also those that promise another
-one, or none: a number well above 0 is no fault of theirs, but their maps cannot be read as shares
-of the logit. A map of zeros scores 1. The difference counts as at least 1e-6 logits (ours), and the
-mean over samples is ruled by those where it is near zero. Units of the map count.
+Source: sundararajan2017axiomatic. |sum a - (f(x) - f(b))| / |f(x) - f(b)| with the logit f of the
+target and the dataset's baseline b. Unlike `conservation_error` it asks every method for the same
+sum, also those that promise another one, or none: a number well above 0 is no fault of theirs, but
+their maps cannot be read as shares of the logit. A map of zeros scores 1. The difference counts as
+at least 1e-6 logits (ours), and the mean over samples is ruled by those where it is near zero.
+Units of the map count.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ class CompletenessError(Metric):
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the error of each sample."""
         total = values(case.explanation).double().flatten(1).sum(1)
-        query, baseline = case.query, case.task.data.baseline.to(case.query.x)
+        query, model = case.query, case.task.model
+        baseline = case.task.data.baseline.to(query.x)
+
         with torch.no_grad():
-            here = case.task.model(query.x).double()
-            there = case.task.model(baseline[None]).double()
+            here = model(query.x).double()
+            there = model(baseline[None]).double()
         change = (here - there).gather(1, query.target[:, None])[:, 0]
         return (total - change).abs() / change.abs().clamp(min=SMALLEST)

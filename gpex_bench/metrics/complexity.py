@@ -2,7 +2,7 @@
 
 H = -sum p_i ln p_i with p_i = |a_i| / sum |a|, in nats: 0 for one position, ln n for n equal ones.
 Taken over whole pixels (sum over the channels, then the magnitude). A map of zeros scores ln n,
-like every constant map. Says nothing about faithfulness.
+like every constant map. Not informative about faithfulness.
 """
 
 from __future__ import annotations

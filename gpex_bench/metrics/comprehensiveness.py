@@ -1,8 +1,9 @@
-"""Comprehensiveness: how far the probability falls without the most relevant few per cent (deyoung2020eraser).
+"""Comprehensiveness: how far the probability falls without the most relevant few per cent.
 
-Mean over q = 1, 5, 10, 20, 50 % of f(x) - f(x without the top q). Read from the removal curve of
-pixels, linearly between its points (every 1/28 of the pixels; a table's columns go one by one).
-What is removed becomes the dataset's baseline, since an input of fixed size cannot lose a token.
+Source: deyoung2020eraser. Mean over q = 1, 5, 10, 20, 50 % of f(x) - f(x without the top q). Read
+from the removal curve of pixels, linearly between its points (every 1/28 of the pixels; a table's
+columns go one by one). What is removed becomes the dataset's baseline, since an input of fixed size
+cannot lose a token.
 """
 
 from __future__ import annotations

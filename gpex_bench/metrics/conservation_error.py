@@ -31,7 +31,10 @@ class ConservationError(Metric):
     cost = "none"
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
-        """Return the error of each sample; raises ValueError for an explanation without a residual."""
+        """Return the error of each sample.
+
+        Raises ValueError for an explanation without a residual.
+        """
         total = values(case.explanation).double().flatten(1).sum(1)
         residual = case.explanation.residual if isinstance(case.explanation, Attribution) else None
         if residual is None:

@@ -50,7 +50,8 @@ class Continuity(Metric):
         slide = case.read(self.measurements()[0])
         moved = slide.x.double().diff(dim=1).flatten(2).norm(dim=2)
         change = slide.values.double().diff(dim=1).flatten(2).norm(p=1, dim=2)
-        quotient = (
-            change / torch.where(moved > 0, moved, 1.0) / torch.where(size > 0, size, 1.0)[:, None]
-        )
+
+        distance = torch.where(moved > 0, moved, 1.0)
+        unit = torch.where(size > 0, size, 1.0)
+        quotient = change / distance / unit[:, None]
         return torch.where(moved > 0, quotient, 0.0).amax(1)

@@ -1,10 +1,10 @@
-"""Effective complexity: how many positions have more than a trace of relevance (nguyen2020quantitative).
+"""Effective complexity: how many positions have more than a trace of relevance.
 
-The number of positions with |a_i| > threshold * max |a| of the same map. This is the form that
-Quantus took from the paper, which asks for the smallest set of features that keeps the network's
-output; Quantus divides by the largest relevance of all samples together, so that a score depends on
-the batch (here: of the sample). Taken over whole pixels. A map of zeros has no largest relevance:
-all its positions count, as in every constant map.
+Source: nguyen2020quantitative. The number of positions with |a_i| > threshold * max |a| of the same
+map. This is the form that Quantus took from the paper, which asks for the smallest set of features
+that keeps the network's output; Quantus divides by the largest relevance of all samples together,
+so that a score depends on the batch (here: of the sample). Taken over whole pixels. A map of zeros
+has no largest relevance: all its positions count, as in every constant map.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from gpex_bench.types import Case, Metric, settings
 
 
 def n_above(values: Float[Tensor, "batch position"], threshold: float) -> Float[Tensor, "batch"]:
-    """Return how many values of each row are larger than this share of its largest one; all, in a row of zeros."""
+    """Return how many values of each row are larger than this share of its largest one.
+
+    All, in a row of zeros.
+    """
     size = values.double().abs()
     largest = size.amax(1, keepdim=True)
     return ((size > threshold * largest) | (largest == 0)).sum(1).double()

@@ -1,10 +1,10 @@
-"""Faithfulness estimate: do parts with more relevance matter more, each removed alone (alvarez2018towards)?
+"""Faithfulness estimate: do parts with more relevance matter more, each removed alone?
 
-Pearson's correlation, over consecutive chunks of the descending order, between the summed
-attribution of a chunk and the fall of the target's logit when that chunk alone becomes the
-baseline. The chunks (12, each a twelfth of the pixels, or single columns of a small table) are
-Quantus' convention; the paper removes single features. With probabilities in place of logits even
-an exact map of a linear network falls short of 1.
+Source: alvarez2018towards. Pearson's correlation, over consecutive chunks of the descending order,
+between the summed attribution of a chunk and the fall of the target's logit when that chunk alone
+becomes the baseline. The chunks (12, each a twelfth of the pixels, or single columns of a small
+table) are Quantus' convention; the paper removes single features. With probabilities in place of
+logits even an exact map of a linear network falls short of 1.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from gpex_bench.types import Case, Metric, settings
 
 @settings
 class FaithfulnessEstimate(Metric):
-    """Correlation between the relevance of chunks and the fall of the logit without each; 0 for a constant map.
+    """Correlation between the relevance of chunks and the fall of the logit without each.
+
+    0 for a constant map.
 
     Attributes:
         n_chunks: chunks per sample, each one forward row.

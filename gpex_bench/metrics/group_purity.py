@@ -1,4 +1,4 @@
-"""Group purity: which share of the training examples given as an explanation was planted to support the sample.
+"""Group purity: which share of the given training examples was planted to support the sample.
 
 The identical-subclass test of hanawa2021evaluation on generated data, where the group that decides
 the class of a sample is known; with all given examples instead of the first one.

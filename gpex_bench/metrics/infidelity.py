@@ -1,8 +1,9 @@
-"""Infidelity: the squared error of a map as a forecast of what removals do to the logit (yeh2019fidelity).
+"""Infidelity: the squared error of a map as a forecast of what removals do to the logit.
 
-E[(I.a - (f(x) - f(x - I)))^2] over random removals I, which set cells of the input to the baseline. Attributions here
-are global, that is already multiplied by x - baseline (integrated gradients, LRP, occlusion), so I.a is the sum of the
-attribution over the removed entries.
+Source: yeh2019fidelity. E[(I.a - (f(x) - f(x - I)))^2] over random removals I, which set cells of
+the input to the baseline. Attributions here are global, that is already multiplied by x - baseline
+(integrated gradients, LRP, occlusion), so I.a is the sum of the attribution over the removed
+entries.
 
 Two deviations, so that maps in different units can be compared:
 - The map is scaled by the best non-negative factor. The authors' code uses the best factor of any
@@ -27,7 +28,10 @@ from gpex_bench.types import settings
 def best_scale(
     relevance: Float[Tensor, "batch n"], drop: Float[Tensor, "batch n"]
 ) -> Float[Tensor, "batch"]:
-    """Return the factor of either sign with the least squared error; 0 if the relevance is all zero."""
+    """Return the factor of either sign with the least squared error.
+
+    0 if the relevance is all zero.
+    """
     power = relevance.pow(2).sum(1)
     return (relevance * drop).sum(1) / torch.where(power > 0, power, 1.0)
 

@@ -1,10 +1,11 @@
-"""Infidelity as defined: the squared error of a map as a forecast of what removals do to the logit (yeh2019fidelity).
+"""Infidelity as defined: the squared error of a map as a forecast of what removals do to the logit.
 
-E[(I.a - (f(x) - f(x - I)))^2] over random removals I, without any scaling of the map; `infidelity`
-is the scaled one. Attributions are global here (already multiplied by x - baseline), so I.a is the
-sum of the attribution over what is removed, as with captum's `multiply_by_inputs`. The removals are
-square cells that become the baseline. In squared logits, and ruled by the units of the map: only
-maps that claim to sum to a change of the logit can be compared by it.
+Source: yeh2019fidelity. E[(I.a - (f(x) - f(x - I)))^2] over random removals I, without any scaling
+of the map; `infidelity` is the scaled one. Attributions are global here (already multiplied by x -
+baseline), so I.a is the sum of the attribution over what is removed, as with captum's
+`multiply_by_inputs`. The removals are square cells that become the baseline. In squared logits, and
+ruled by the units of the map: only maps that claim to sum to a change of the logit can be compared
+by it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ class InfidelityRaw(SubsetsMetric):
     higher_is_better = False
     range = (0.0, float("inf"))
     chance = None
-    caveat = "Ruled by the units of the map: a planted mask, which is not in logits, can lose to small random numbers."
+    caveat = (
+        "Ruled by the units of the map: a planted mask, which is not in logits, can lose to small "
+        "random numbers."
+    )
     cost = (
         "`n_subsets` + 1 forward rows per sample, shared with `infidelity`, "
         "`faithfulness_correlation` and `sensitivity_n`"

@@ -1,10 +1,10 @@
-"""Iterative removal of features: how far the output falls when segments go, most relevant first (rieger2020irof).
+"""Iterative removal of features: how far the output falls when segments go, most relevant first.
 
-IROF = 1 - area under f(x_k) / f(x), where x_k lacks the k SLIC segments of the largest mean
-relevance and f is the target's probability. Deviations: the area is over the share of segments that
-are gone, by the trapezoid rule, so the score is at most 1 (Quantus sums unit steps, and gives about
-the number of segments times as much); 16 steps of equal shares; segments become the mean training
-input, entry by entry. Columns of tables are segments of their own.
+Source: rieger2020irof. IROF = 1 - area under f(x_k) / f(x), where x_k lacks the k SLIC segments of
+the largest mean relevance and f is the target's probability. Deviations: the area is over the share
+of segments that are gone, by the trapezoid rule, so the score is at most 1 (Quantus sums unit
+steps, and gives about the number of segments times as much); 16 steps of equal shares; segments
+become the mean training input, entry by entry. Columns of tables are segments of their own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ class IROF(CurveMetric):
     chance = None
     unit = "segment"
     fill = "train_mean"
-    cost = "none of its own, reads the removal curve of segments under the fill `train_mean` (32 forward rows)"
+    cost = (
+        "none of its own, reads the removal curve of segments under the fill `train_mean` "
+        "(32 forward rows)"
+    )
 
     def summarise(self, removal: Removal) -> Float[Tensor, "batch"]:
         """Return the area of each sample; a probability below 1e-12 counts as that much."""

@@ -1,9 +1,9 @@
-"""Linearity error: is the map of a sum of two outputs the sum of their maps? (sundararajan2017axiomatic).
+"""Linearity error: is the map of a sum of two outputs the sum of their maps?
 
-||a[f + g] - a[f] - a[g]|| / (||a[f]|| + ||a[g]||), where f is the logit of the target and g that of
-the other class of `random_logit`; f + g is the logit of a network whose last layer holds the sums
-of the rows of weights. 0 if the maps are all zero. A map that ignores the network scores 0.5: twice
-the same is not the same. The explainer keeps its seed.
+Source: sundararajan2017axiomatic. ||a[f + g] - a[f] - a[g]|| / (||a[f]|| + ||a[g]||), where f is
+the logit of the target and g that of the other class of `random_logit`; f + g is the logit of a
+network whose last layer holds the sums of the rows of weights. 0 if the maps are all zero. A map
+that ignores the network scores 0.5: twice the same is not the same. The explainer keeps its seed.
 """
 
 from __future__ import annotations
@@ -37,8 +37,10 @@ class LinearityError(Metric):
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the relative difference of each sample."""
         own = values(case.explanation).double().flatten(1)
-        other, both = (
-            case.read(part).values[:, 0].double().flatten(1) for part in self.measurements()
-        )
+        of_other, of_both = self.measurements()
+        other = case.read(of_other).values[:, 0].double().flatten(1)
+        both = case.read(of_both).values[:, 0].double().flatten(1)
+
         size = own.norm(dim=1) + other.norm(dim=1)
-        return (both - own - other).norm(dim=1) / torch.where(size > 0, size, 1.0)
+        difference = (both - own - other).norm(dim=1)
+        return difference / torch.where(size > 0, size, 1.0)

@@ -1,9 +1,9 @@
-"""Local Lipschitz estimate: the largest change of a map per change of the input (alvarezmelis2018robustness).
+"""Local Lipschitz estimate: the largest change of a map per change of the input.
 
-The maximum over neighbours x' of ||a(x') - a(x)|| / ||x' - x||, Euclidean. Two deviations: a is
-divided by ||a(x)||, so that units of the map do not count, and the maximum is taken over random
-neighbours in an L-infinity ball, where the paper searches it. In units of 1 / input. A map that
-ignores x scores 0, and so does one that is zero everywhere.
+Source: alvarezmelis2018robustness. The maximum over neighbours x' of ||a(x') - a(x)|| / ||x' - x||,
+Euclidean. Two deviations: a is divided by ||a(x)||, so that units of the map do not count, and the
+maximum is taken over random neighbours in an L-infinity ball, where the paper searches it. In units
+of 1 / input. A map that ignores x scores 0, and so does one that is zero everywhere.
 """
 
 from __future__ import annotations

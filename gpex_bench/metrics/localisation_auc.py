@@ -20,7 +20,10 @@ from gpex_bench.types import settings
 def roc_area(
     values: Float[Tensor, "batch position"], inside: Bool[Tensor, "batch position"]
 ) -> Float[Tensor, "batch"]:
-    """Return the area under each row's ROC curve, from the sum of the ranks inside; 0.5 if one of the two is empty."""
+    """Return the area under each row's ROC curve, from the sum of the ranks inside.
+
+    0.5 if one of the two is empty.
+    """
     n_inside, n_outside = inside.sum(1).double(), (~inside).sum(1).double()
     above = (ranks(values) * inside).sum(1) - n_inside * (n_inside + 1) / 2
     pairs = n_inside * n_outside

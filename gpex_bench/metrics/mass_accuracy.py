@@ -1,7 +1,7 @@
-"""Relevance mass accuracy: which share of the positive relevance lies on the planted evidence (arras2022clevr).
+"""Relevance mass accuracy: which share of the positive relevance lies on the planted evidence.
 
-Taken over whole pixels. Only relevance in favour of the target counts: with signed sums, as some
-libraries do it, the share leaves [0, 1] and may reach any value.
+Source: arras2022clevr. Taken over whole pixels. Only relevance in favour of the target counts: with
+signed sums, as some libraries do it, the share leaves [0, 1] and may reach any value.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ def mass_inside(
     Args:
         values: relevance of each position.
         inside: where the evidence is.
-        signed: count negative relevance too, which leaves [0, 1]; for comparison with other libraries.
+        signed: count negative relevance too, which leaves [0, 1]; for comparison with other
+        libraries.
     """
     mass = values.double() if signed else values.double().clamp(min=0)
     total = mass.sum(1)

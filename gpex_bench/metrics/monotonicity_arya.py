@@ -1,10 +1,10 @@
-"""Monotonicity of Arya et al.: does the output never fall while features are added, least relevant first (arya2019one)?
+"""Monotonicity of Arya et al.: does the output never fall while features are added in order?
 
-Start from the baseline and add features in ascending order of relevance; the share of the steps at
-which the target's probability does not fall (`every`: 1 if none does, else 0, as defined and as in
-AIX360). Read from the removal curve of the most relevant first, backwards: both pass through the
-same inputs. A step adds 1/28 of the pixels (single features there). Quantus adds baseline values to
-a baseline and gives 1 to every map.
+Source: arya2019one. Start from the baseline and add features in ascending order of relevance; the
+share of the steps at which the target's probability does not fall (`every`: 1 if none does, else 0,
+as defined and as in AIX360). Read from the removal curve of the most relevant first, backwards:
+both pass through the same inputs. A step adds 1/28 of the pixels (single features there). Quantus
+adds baseline values to a baseline and gives 1 to every map.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class MonotonicityArya(CurveMetric):
     range = (0.0, 1.0)
     chance = None
     caveat = (
-        "On a linear network each feature moves the logit by the same amount whenever it is added, so that no order of "
-        "single features beats another."
+        "On a linear network each feature moves the logit by the same amount whenever it is added, "
+        "so that no order of single features beats another."
     )
     cost = "none of its own, reads the removal curve of pixels"
 

@@ -1,10 +1,10 @@
-"""Monotonicity of Nguyen and Martinez: does more relevance, of either sign, mean more change (nguyen2020quantitative)?
+"""Monotonicity of Nguyen and Martinez: does more relevance, of either sign, mean more change?
 
-Spearman's correlation, over chunks of the order of |a|, between the summed |a| of a chunk and
-E[(f(x) - f(x'))^2] / f(x)^2, where x' has the chunk replaced at random and f is the target's
-probability (the factor 1 / f(x)^2 does not move ranks). A random replacement is the same part of
-another training sample (uniform noise in Quantus). Chunks are of equal size (single features in the
-paper).
+Source: nguyen2020quantitative. Spearman's correlation, over chunks of the order of |a|, between the
+summed |a| of a chunk and E[(f(x) - f(x'))^2] / f(x)^2, where x' has the chunk replaced at random
+and f is the target's probability (the factor 1 / f(x)^2 does not move ranks). A random replacement
+is the same part of another training sample (uniform noise in Quantus). Chunks are of equal size
+(single features in the paper).
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from gpex_bench.types import Case, Metric, settings
 
 @settings
 class MonotonicityNguyen(Metric):
-    """Rank correlation between the relevance of chunks and the squared change without each; 0 for a constant map.
+    """Rank correlation between the relevance of chunks and the squared change without each.
+
+    0 for a constant map.
 
     Attributes:
         n_chunks: chunks per sample.

@@ -1,7 +1,7 @@
-"""Model parameter randomisation test, bottom-up: does the map change as the network forgets what it has learnt?
+"""Model parameter randomisation test, bottom-up: does the map change as the network forgets?
 
 adebayo2018sanity: mean Spearman's correlation between the map and those of networks whose layers
-are drawn anew one after the other. Layers go from the input upwards and maps keep their sign; the
+are re-randomised one after the other. Layers go from the input upwards and maps keep their sign; the
 paper goes from the output downwards, which keeps the evidence of the early layers in the map by
 construction (binder2023shortcomings). `absolute` compares sizes, as the paper's other version: then
 maps that are multiplied by the input look alike because of the input. 0 is what one wishes for; a

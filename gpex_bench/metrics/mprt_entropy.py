@@ -1,9 +1,9 @@
-"""Efficient MPRT: does the map get more complex when the network is fully random? (hedstroem2023sanity).
+"""Efficient MPRT: does the map get more complex when the network is fully random?
 
-(H(random) - H(trained)) / H(trained), where H is the entropy of the histogram of a map's relevances
-in 100 bins between its smallest and largest one. It needs no measure of similarity, and one random
-network. Taken over whole pixels, with sign. A constant map has entropy 0: it scores 0, whatever
-comes after, and so does a map that ignores the network.
+Source: hedstroem2023sanity. (H(random) - H(trained)) / H(trained), where H is the entropy of the
+histogram of a map's relevances in 100 bins between its smallest and largest one. It needs no
+measure of similarity, and one random network. Taken over whole pixels, with sign. A constant map
+has entropy 0: it scores 0, whatever comes after, and so does a map that ignores the network.
 """
 
 from __future__ import annotations
@@ -20,12 +20,19 @@ N_BINS = 100
 
 
 def histogram_entropy(values: Float[Tensor, "batch position"]) -> Float[Tensor, "batch"]:
-    """Return the entropy in nats of each row's histogram between its extremes; 0 for a constant row."""
-    low, high = values.amin(1, keepdim=True), values.amax(1, keepdim=True)
+    """Return the entropy in nats of each row's histogram between its extremes.
+
+    0 for a constant row.
+    """
+    low = values.amin(1, keepdim=True)
+    high = values.amax(1, keepdim=True)
     width = torch.where(high > low, high - low, 1.0)
-    place = ((values - low) / width * N_BINS).long().clamp(max=N_BINS - 1)
-    count = torch.zeros(len(values), N_BINS, dtype=values.dtype, device=values.device)
-    share = count.scatter_add_(1, place, torch.ones_like(values)) / values.shape[1]
+    fraction = (values - low) / width * N_BINS
+    place = fraction.long().clamp(max=N_BINS - 1)
+
+    count = values.new_zeros(len(values), N_BINS)
+    count.scatter_add_(1, place, torch.ones_like(values))
+    share = count / values.shape[1]
     return torch.special.entr(share).sum(1)
 
 
@@ -43,5 +50,7 @@ class MPRTEntropy(RandomisedMetric):
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the relative rise of each sample."""
         last = positions(self.maps(case)[:, -1:])[:, 0]
-        before, after = histogram_entropy(relevance(case)), histogram_entropy(last)
-        return torch.where(before > 0, (after - before) / torch.where(before > 0, before, 1.0), 0.0)
+        before = histogram_entropy(relevance(case))
+        after = histogram_entropy(last)
+        rise = (after - before) / torch.where(before > 0, before, 1.0)
+        return torch.where(before > 0, rise, 0.0)

@@ -1,7 +1,7 @@
-"""Model parameter randomisation test, fully random: is the map of a network with random weights another one?
+"""Model parameter randomisation test, fully random: does a random network have another map?
 
 adebayo2018sanity: Spearman's correlation between the map and that of the network with all layers
-drawn anew. Maps keep their sign unless `absolute`. Conventions and degenerate maps as in `mprt`.
+re-randomised. Maps keep their sign unless `absolute`. Conventions and degenerate maps as in `mprt`.
 """
 
 from __future__ import annotations

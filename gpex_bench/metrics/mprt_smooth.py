@@ -1,9 +1,9 @@
-"""Smooth MPRT: the randomisation test on maps that are averaged over noisy inputs first (hedstroem2023sanity).
+"""Smooth MPRT: the randomisation test on maps that are averaged over noisy inputs first.
 
-Spearman's correlation between mean_i a(x + noise_i) of the network and of the fully random one,
-with the same noise: averaging takes noise out of both maps that would make them look different.
-Deviations: uniform noise, that of the robustness metrics, and as few draws as they have, where the
-paper takes 50; only the fully random network. Degenerate maps as in `mprt`.
+Source: hedstroem2023sanity. Spearman's correlation between mean_i a(x + noise_i) of the network and
+of the fully random one, with the same noise: averaging takes noise out of both maps that would make
+them look different. Deviations: uniform noise, that of the robustness metrics, and as few draws as
+they have, where the paper takes 50; only the fully random network. Degenerate maps as in `mprt`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Prediction gap on important features: noise on the strongest positions alone (agarwal2022openxai).
+"""Prediction gap on important features: noise on the strongest positions alone.
 
-E|f(x) - f(x')|, where x' has Gaussian noise (sigma 0.1) on the positions of the largest |a|; mean
-over the strongest 10 and 25 % (area over k = 1 ... 25 % in the paper, with 100 draws). f is the
-target's probability (the first output in OpenXAI). Noise this small probes the slope around x:
-where the softmax is saturated the gaps are tiny, but comparable.
+Source: agarwal2022openxai. E|f(x) - f(x')|, where x' has Gaussian noise (sigma 0.1) on the
+positions of the largest |a|; mean over the strongest 10 and 25 % (area over k = 1 ... 25 % in the
+paper, with 100 draws). f is the target's probability (the first output in OpenXAI). Noise this
+small probes the slope around x: where the softmax is saturated the gaps are tiny, but comparable.
 """
 
 from __future__ import annotations

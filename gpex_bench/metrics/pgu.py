@@ -1,7 +1,7 @@
-"""Prediction gap on unimportant features: noise on all but the strongest positions (agarwal2022openxai).
+"""Prediction gap on unimportant features: noise on all but the strongest positions.
 
-E|f(x) - f(x')| as in `pgi`, where x' has the noise on all other positions. Lower is better: what
-the map calls unimportant should not move the network.
+Source: agarwal2022openxai. E|f(x) - f(x')| as in `pgi`, where x' has the noise on all other
+positions. Lower is better: what the map calls unimportant should not move the network.
 """
 
 from __future__ import annotations

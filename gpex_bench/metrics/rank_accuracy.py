@@ -1,7 +1,7 @@
-"""Relevance rank accuracy: which share of the K most relevant pixels is planted evidence (arras2022clevr).
+"""Relevance rank accuracy: which share of the K most relevant pixels is planted evidence.
 
-K is the number of evidence pixels. Ties at the border of the top K count by their expectation under
-a random order, so a constant map scores what a random one does.
+Source: arras2022clevr. K is the number of evidence pixels. Ties at the border of the top K count by
+their expectation under a random order, so a constant map scores what a random one does.
 """
 
 from __future__ import annotations

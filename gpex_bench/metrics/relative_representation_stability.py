@@ -1,4 +1,4 @@
-"""Relative representation stability (RRS): the relative change of a map per relative change of the embedding.
+"""Relative representation stability (RRS): change of a map per change of the embedding.
 
 agarwal2022rethinking: the maximum over neighbours x' of ||(a(x') - a(x)) / a(x)|| / ||(e(x') -
 e(x)) / e(x)|| with the penultimate features e; a map may change where the network's inner state

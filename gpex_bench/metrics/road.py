@@ -1,10 +1,10 @@
-"""Remove and debias: is the network still right when the most relevant pixels are painted over (rong2022consistent)?
+"""Remove and debias: is the network still right when the most relevant pixels are painted over?
 
-Accuracy over the inputs x_p that lack the most relevant p = 10, 20, ... 90 % of the pixels,
-averaged over p; a pixel that is gone is the weighted mean of its eight neighbours plus noise
-(`masking/inpainting.py`), which tells the network less about where it was than a constant
-does. Per sample it is the share of p at which the network still names the target, which is the
-predicted class (the label in the paper).
+Source: rong2022consistent. Accuracy over the inputs x_p that lack the most relevant p = 10, 20, ...
+90 % of the pixels, averaged over p; a pixel that is gone is the weighted mean of its eight
+neighbours plus noise (`masking/inpainting.py`), which tells the network less about where it was
+than a constant does. Per sample it is the share of p at which the network still names the target,
+which is the predicted class (the label in the paper).
 """
 
 from __future__ import annotations

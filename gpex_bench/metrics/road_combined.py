@@ -1,4 +1,4 @@
-"""ROAD in both orders: half the gap in probability between removing the least and the most relevant pixels.
+"""ROAD in both orders: half the gap in probability between the two removals.
 
 Mean over p = 10, 20, ... 90 % of (f(x without the least relevant p) - f(x without the most relevant
 p)) / 2, painted over as in rong2022consistent. The combination is that of the pytorch-grad-cam

@@ -1,10 +1,11 @@
-"""Selectivity: the area under the target's logit while the most relevant patches go first (montavon2018methods).
+"""Selectivity: the area under the target's logit while the most relevant patches go first.
 
-Mean over the curve f(x_0), f(x_1), ... by the trapezoid rule, where x_k lacks the k patches (4 x 4
-pixels, as in the paper on digits) with the largest summed relevance; columns of tables go one by
-one; 28 or more patches or columns go in 14 steps. Removed patches become the dataset's baseline.
-The order is that of the map of the intact input; `selectivity_recomputed` explains again after each
-step. In the units of the logit, so that it compares maps on one network and not networks.
+Source: montavon2018methods. Mean over the curve f(x_0), f(x_1), ... by the trapezoid rule, where
+x_k lacks the k patches (4 x 4 pixels, as in the paper on digits) with the largest summed relevance;
+columns of tables go one by one; 28 or more patches or columns go in 14 steps. Removed patches
+become the dataset's baseline. The order is that of the map of the intact input;
+`selectivity_recomputed` explains again after each step. In the units of the logit, so that it
+compares maps on one network and not networks.
 """
 
 from __future__ import annotations

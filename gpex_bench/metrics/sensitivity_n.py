@@ -1,10 +1,11 @@
-"""Sensitivity-n: does the relevance of n features sum to what their removal does, for several n (ancona2018towards)?
+"""Sensitivity-n: does the relevance of n features sum to what their removal does, for several n?
 
-For each n, Pearson's correlation over random subsets of n features between the summed attribution
-and the fall of the target's logit when the subset becomes the baseline; the score is the mean over
-n = 10, 25 and 50 % of the cells (the paper plots it against n from 1 to 80 %, with 100 subsets, the
-class score, and zeros). Features are square cells of images. A method that keeps sensitivity-n for
-all n sums to every change of the output, which only a linear network allows.
+Source: ancona2018towards. For each n, Pearson's correlation over random subsets of n features
+between the summed attribution and the fall of the target's logit when the subset becomes the
+baseline; the score is the mean over n = 10, 25 and 50 % of the cells (the paper plots it against n
+from 1 to 80 %, with 100 subsets, the class score, and zeros). Features are square cells of images.
+A method that keeps sensitivity-n for all n sums to every change of the output, which only a linear
+network allows.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from gpex_bench.types import Case, Metric, settings
 
 @settings
 class SensitivityN(Metric):
-    """Correlation between removed relevance and fall of the logit, mean over sizes; 0 for a constant map.
+    """Correlation between removed relevance and fall of the logit, mean over sizes.
+
+    0 for a constant map.
 
     Attributes:
         shares: sizes of the subsets as parts of the cells, each in (0, 1).

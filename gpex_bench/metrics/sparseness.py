@@ -1,7 +1,7 @@
-"""Sparseness: is the relevance on few features or spread over all? Gini index of the magnitudes (chalasani2020concise).
+"""Sparseness: is the relevance on few features or spread over all? Gini index of the magnitudes.
 
-Taken over whole pixels (sum over the channels, then the magnitude). Says nothing about
-faithfulness: one arbitrary pixel is the sparsest map of all.
+Source: chalasani2020concise. Taken over whole pixels (sum over the channels, then the magnitude).
+Not informative about faithfulness: one arbitrary pixel is the sparsest map of all.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from gpex_bench.types import Case, Metric, settings
 
 
 def gini(values: Float[Tensor, "batch position"]) -> Float[Tensor, "batch"]:
-    """Return sum_i (2i - n - 1) |a|_(i) / (n sum |a|) with |a| ascending, in [0, 1 - 1/n]; 0 for a row of zeros."""
+    """Return sum_i (2i - n - 1) |a|_(i) / (n sum |a|) with |a| ascending, in [0, 1 - 1/n].
+
+    0 for a row of zeros.
+    """
     ordered = values.double().abs().sort(1).values
     n = ordered.shape[1]
     coefficient = 2 * torch.arange(1, n + 1, dtype=ordered.dtype, device=ordered.device) - n - 1

@@ -1,8 +1,8 @@
-"""Symmetric relevance gain: insertion minus deletion, both from one ordering (bluecher2024decoupling).
+"""Symmetric relevance gain: insertion minus deletion, both from one ordering.
 
-The area of a random order cancels, so a random map scores 0 in expectation for every network and
-baseline. The paper removes superpixels with several imputers; here single pixels are replaced by
-the dataset's baseline.
+Source: bluecher2024decoupling. The area of a random order cancels, so a random map scores 0 in
+expectation for every network and baseline. The paper removes superpixels with several imputers;
+here single pixels are replaced by the dataset's baseline.
 """
 
 from __future__ import annotations

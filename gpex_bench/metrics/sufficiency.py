@@ -1,9 +1,9 @@
-"""Sufficiency: how far the probability falls when only the most relevant few per cent are kept (deyoung2020eraser).
+"""Sufficiency: how far the probability falls when only the most relevant few per cent are kept.
 
-Mean over q = 1, 5, 10, 20, 50 % of f(x) - f(only the top q). Read from the removal curve of the
-least relevant pixels, at 1 - q, linearly between its points; what is not kept becomes the dataset's
-baseline. Not the metric of that name in Quantus, which asks how often inputs with near maps get the
-same prediction.
+Source: deyoung2020eraser. Mean over q = 1, 5, 10, 20, 50 % of f(x) - f(only the top q). Read from
+the removal curve of the least relevant pixels, at 1 - q, linearly between its points; what is not
+kept becomes the dataset's baseline. Not the metric of that name in Quantus, which asks how often
+inputs with near maps get the same prediction.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gpex_bench.types import Removal, settings
 
 @settings
 class Sufficiency(CurveMetric):
-    """Fall of the probability when only the most relevant positions are kept, mean over 1 to 50 % of them."""
+    """Fall of the probability when only the most relevant positions are kept (mean, 1 to 50 %)."""
 
     title = "sufficiency"
     reference = "deyoung2020eraser"

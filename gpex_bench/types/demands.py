@@ -16,7 +16,10 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class UnusableCheckpoint(ValueError):
-    """The checkpoint of an unfinished fit cannot be resumed; this is no result of the fit itself."""
+    """The checkpoint of an unfinished fit cannot be resumed.
+
+    This is no result of the fit itself.
+    """
 
 
 class ForeignCheckpoint(UnusableCheckpoint):

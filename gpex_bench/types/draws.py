@@ -1,8 +1,9 @@
 """Random numbers that depend on what they are for, and on nothing else.
 
-A number is a hash of (purpose, seed, sample, column). So a score depends neither on the batch nor on the order of the
-work, a metric never meets the same stream as the explainer it scores (both know the same seed), and a whole batch is
-drawn at once. The hash is SplitMix64 (steele2014fast), applied once per level.
+A number is a hash of (purpose, seed, sample, column). So a score depends neither on the batch nor
+on the order of the work, a metric never meets the same stream as the explainer it scores (both know
+the same seed), and a whole batch is drawn at once. The hash is SplitMix64 (steele2014fast), applied
+once per level.
 """
 
 from __future__ import annotations

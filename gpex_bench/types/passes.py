@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from gpex_bench.types import Model
 
-# How many rows go through a network together. They bound the memory; and as they decide the last bits of sums of
-# floats, another size gives slightly other numbers.
+# How many rows go through a network together. They bound the memory; and as they decide the last
+# bits of sums of floats, another size gives slightly other numbers.
 FORWARD_ROWS = 500  # inputs as they are, without gradients
 CHANGED_ROWS = 256  # masked or noisy inputs, points of a path; larger chunks are slower on a CPU
 PAIRED_ROWS = 128  # pairs of an input and a baseline
@@ -49,7 +49,7 @@ def embeddings(model: Model, x: Float[Tensor, "n *feature"]) -> Float64[Tensor, 
 def centred_cosine(
     model: Model, train: Float[Tensor, "n_train *feature"], x: Float[Tensor, "batch *feature"]
 ) -> Float64[Tensor, "batch n_train"]:
-    """Return the cosine of embeddings to those of the training samples, centred on these as GPEX's similarity is."""
+    """Return the cosine of embeddings to those of the training samples, centred on the latter."""
     rows, query = embeddings(model, train), embeddings(model, x)
     centre = rows.mean(0)
     return (

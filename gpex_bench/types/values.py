@@ -1,4 +1,6 @@
-"""The nouns that are frozen values: what travels between the stages. `types` has them all, and the contracts.
+"""The nouns that are frozen values: what travels between the stages.
+
+`types` has them all, and the contracts.
 
 Shapes are jaxtyping annotations and are enforced in the tests.
 """
@@ -17,23 +19,28 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, eq_default=False)
 def value(cls: type[T]) -> type[T]:
-    """Make a class a frozen, keyword-only value; compared by identity, because tensors have no truth value."""
+    """Make a class a frozen, keyword-only value.
+
+    Compared by identity, because tensors have no truth value.
+    """
     return dataclass(frozen=True, kw_only=True, eq=False, slots=True)(cls)
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
 def settings(cls: type[T]) -> type[T]:
-    """Make a class a frozen, keyword-only set of hyperparameters; equal when its fields are equal."""
+    """Make a class a frozen, keyword-only set of hyperparameters.
+
+    Equal when its fields are equal.
+    """
     return dataclass(frozen=True, kw_only=True)(cls)
 
 
 class Need(StrEnum):
-    """What an explainer or a metric needs from the dataset, the network, the run or (a metric) the explainer."""
+    """What an explainer or a metric needs from dataset, network, run or (a metric) explainer."""
 
     GRADIENT = "gradient"  # the network is differentiable
-    MODULES = (
-        "modules"  # the network is built of registered modules whose order is their execution order
-    )
+    # the network is built of registered modules whose order is their execution order
+    MODULES = "modules"
     IMAGE = "image"  # a feature tensor [channel, height, width]
     TABLE = "table"  # a feature tensor [feature]
     TRUTH = "truth"  # planted relevance is known
@@ -48,7 +55,10 @@ class Axiom(StrEnum):
 
 
 class Role(StrEnum):
-    """What an explainer is to the others of a run; tables and sentences use the value as its word."""
+    """What an explainer is to the others of a run.
+
+    Tables and sentences use the value as its word.
+    """
 
     METHOD = "method"  # one of those that are compared
     RANDOM = "random"  # scores of no information

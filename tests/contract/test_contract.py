@@ -1,4 +1,7 @@
-"""Every drop-in of every kind keeps its promises; new files are found and need no test of their own."""
+"""Every drop-in of every kind keeps its promises.
+
+New files are found and need no test of their own.
+"""
 
 import re
 from dataclasses import replace
@@ -9,7 +12,8 @@ from gpex_bench.contract import checks
 from gpex_bench.plugins.registry import ROOT, load, plugins
 
 DOWNLOADED = {"mnist", "fashion_mnist", "cifar10"}
-# Settings that make a check a matter of seconds; a plug-in that is not named is tried with its defaults.
+# Settings that make a check a matter of seconds; a plug-in that is not named is tried with its
+# defaults.
 SMALL = {"width": 4, "wide": 16}
 CHEAP = {
     "shapes": {"n_train": 32, "n_test": 16},
@@ -51,7 +55,10 @@ def cls_of(kind: str, name: str) -> type:
 
 
 def cheap(kind: str, name: str):
-    """Return a plug-in with settings that make it quick to check; a network is trained for two epochs."""
+    """Return a plug-in with settings that make it quick to check.
+
+    A network is trained for two epochs.
+    """
     made = cls_of(kind, name)(**CHEAP.get(name, {}))
     if kind == "model":
         made = replace(made, training=replace(made.training, epochs=2))

@@ -1,4 +1,4 @@
-"""Each check of a dataset, a model or a surrogate refuses a plug-in that breaks just that promise."""
+"""Each check of a dataset, a model or a surrogate refuses what breaks just that promise."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ def refuses(promise, check, plugin):
     assert caught.value.promise == promise
 
 
-# --- datasets ---------------------------------------------------------------------------------------------------------
+# --- datasets -------------------------------------------------------------------------------------
 
 
 def source(change=lambda data: data, offers=frozenset({Need.TABLE, Need.TRUTH})):
@@ -68,7 +68,7 @@ def test_an_honest_dataset_passes():
     check_dataset(source())
 
 
-# --- models -----------------------------------------------------------------------------------------------------------
+# --- models ---------------------------------------------------------------------------------------
 
 
 class Plain(Model):
@@ -137,7 +137,7 @@ def test_an_honest_model_passes():
     check_model(architecture())
 
 
-# --- surrogates -------------------------------------------------------------------------------------------------------
+# --- surrogates -----------------------------------------------------------------------------------
 
 
 class Fitted(toys.StandIn):

@@ -1,4 +1,6 @@
-"""Masks: segments, fills and output scales by hand, and blends that go through the network in bounded chunks."""
+"""Masks: segments, fills and output scales by hand, and blends that go through the network in
+bounded chunks.
+"""
 
 import numpy as np
 import pytest

@@ -99,7 +99,8 @@ def test_equal_relevance_is_ordered_by_chance_and_not_by_place():
     values, sample = torch.zeros(400, 1, 6, 6), torch.arange(400)
     rank = ties_broken(per_position(values), sample).double()
     assert (rank.sort(1).values == torch.arange(36)).all()
-    # Each pixel's mean rank is near the middle, and rank does not follow the position within an image.
+    # Each pixel's mean rank is near the middle, and rank does not follow the position within an
+    # image.
     assert (rank.mean(0) - 17.5).abs().max() < 5 * rank.std() / 20
     position = torch.arange(36.0, dtype=torch.float64)
     following = torch.stack([torch.corrcoef(torch.stack([row, position]))[0, 1] for row in rank])
@@ -154,7 +155,9 @@ def test_area_stays_in_the_range_of_the_curve():
 
 
 class Share(torch.nn.Module):
-    """A network whose first probability is the mean of its input: it falls linearly as ones become zeros."""
+    """A network whose first probability is the mean of its input: it falls linearly as ones become
+    zeros.
+    """
 
     def forward(self, x):
         mean = x.double().flatten(1).mean(1).clamp(1e-9, 1 - 1e-9)

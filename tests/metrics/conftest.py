@@ -67,7 +67,7 @@ def lazily(**fields):
 
 @dataclass
 class Toy:
-    """A linear network on images of two channels, with planted truth, and ways to make cases of it."""
+    """A linear network on images of two channels, with planted truth; makes cases of it."""
 
     task: Task
     query: Query
@@ -122,7 +122,9 @@ def toy():
 
 @dataclass
 class Golden:
-    """The recipe of the published golden values: numpy seed 0, four 8 x 8 images, a linear network without bias."""
+    """The recipe of the published golden values: numpy seed 0, four 8 x 8 images, a linear network
+    without bias.
+    """
 
     x: np.ndarray
     weight: np.ndarray

@@ -1,4 +1,4 @@
-"""Networks of which maps must keep a relation, and methods that are known to keep or to break it."""
+"""Networks whose maps must keep a relation, and methods known to keep or to break it."""
 
 from dataclasses import replace
 
@@ -149,7 +149,7 @@ def test_methods_that_break_an_axiom_are_found(metric, name):
 
 
 def test_linearity_of_squares_by_hand():
-    """On a linear network the gradients g, h are constant: the error is |2 g h| / (|g^2| + |h^2|)."""
+    """On a linear network the gradients g, h are constant: |2 g h| / (|g^2| + |h^2|)."""
     kind, task, query = next(toys.tasks(toys.Linear))
     torch.manual_seed(0)
     task.model.head.weight.data = torch.randn(3, 8)
@@ -221,7 +221,9 @@ def test_completeness_error_by_hand(kind):
 
 
 def test_the_maps_of_a_module_that_a_network_names_are_found_again():
-    """Grad-CAM takes the module `features` of a network that has one, and the network of two branches has one."""
+    """Grad-CAM takes the module `features` of a network that has one, and the network of two
+    branches has one.
+    """
     _, query = TASKS["colour images"]
     data = replace(toys.dataset("colour images"), features=())
     torch.manual_seed(0)

@@ -34,14 +34,15 @@ def test_infidelity(toy, normalize):
     case = toy.case(noisy)
     effects = Subsets(n_subsets=20).measure(case)
     cell = cells(toy.query.x.shape[1:], 4)
-    removed = draw("subsets", toy.task.seed, toy.query.sample, int(cell.max()) + 1, (20, 0.25))[
-        :, :, cell
-    ]
+    n_cells = int(cell.max()) + 1
+    subsets = draw(toy.task.seed, toy.query.sample, n_cells, n_subsets=20, share=0.25)
+    removed = subsets[:, :, cell]
     change = removed.view(12, 20, 1, 8, 8).expand(-1, -1, 2, -1, -1).float()
 
     def perturb(inputs, baselines):
         indicator = change.flatten(0, 1)
-        # A global map is already multiplied by x - baseline, so captum's I is the indicator of what is removed.
+        # A global map is already multiplied by x - baseline, so captum's I is the indicator of what
+        # is removed.
         return indicator, torch.where(indicator.bool(), baselines.expand_as(inputs), inputs)
 
     expected = captum_infidelity(

@@ -1,4 +1,6 @@
-"""Conservation error: by hand, for rules whose error has a closed form, and where there is nothing to conserve."""
+"""Conservation error: by hand, for rules whose error has a closed form, and where there is nothing
+to conserve.
+"""
 
 import pytest
 import torch
@@ -15,7 +17,9 @@ ERROR = ConservationError()
 
 
 class Maximum(Model):
-    """The 2-3-1 ReLU network of max(x1, x2) on non-negative inputs (montavon2018methods), with a bias if asked."""
+    """The 2-3-1 ReLU network of max(x1, x2) on non-negative inputs (montavon2018methods), with a
+    bias if asked.
+    """
 
     def __init__(self, bias=0.0):
         super().__init__()
@@ -73,7 +77,9 @@ def test_of_an_output_of_zero_it_is_finite(toy):
 
 
 def test_rules_whose_error_has_a_closed_form():
-    """Relevance of max(3, 1) = 3: z+ and epsilon keep it, alpha2beta1 without its fallback would pay out 10."""
+    """Relevance of max(3, 1) = 3: z+ and epsilon keep it, alpha2beta1 without its fallback would
+    pay out 10.
+    """
     x = torch.tensor([[3.0, 1.0], [2.0, 5.0]])
     for name in ("deep_taylor", "lrp"):
         assert float(score(Maximum(), x, name).max()) < 1e-5

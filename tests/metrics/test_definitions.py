@@ -149,13 +149,12 @@ def test_cells_of_an_image_and_of_a_table():
 
 
 def test_subsets_have_one_size_and_no_favourite():
-    drawn = draw("any", 0, torch.arange(200), 20, (50, 0.25))
+    drawn = draw(0, torch.arange(200), 20, n_subsets=50, share=0.25)
     assert (drawn.sum(2) == 5).all()
     share = drawn.double().mean((0, 1))
     assert (share - 0.25).abs().max() < 5 * (0.25 * 0.75 / 10000) ** 0.5
-    assert (
-        draw("any", 0, torch.arange(3), 2, (4, 0.9)).sum() == 12
-    )  # never all cells, which would be one subset
+    # never all cells, which would be one subset
+    assert draw(0, torch.arange(3), 2, n_subsets=4, share=0.9).sum() == 12
 
 
 @pytest.mark.parametrize("metric", [FaithfulnessCorrelation, Infidelity])

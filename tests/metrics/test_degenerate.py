@@ -1,4 +1,6 @@
-"""Maps that say nothing: values that are not finite are refused, zeros and constants score what the files say."""
+"""Maps that say nothing: values that are not finite are refused, zeros and constants score what the
+files say.
+"""
 
 import math
 import re

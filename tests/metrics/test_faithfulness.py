@@ -1,4 +1,6 @@
-"""Faithfulness metrics against their definitions, written as loops over one sample, one position, one removal."""
+"""Faithfulness metrics against their definitions, written as loops over one sample, one position,
+one removal.
+"""
 
 from dataclasses import replace
 
@@ -99,7 +101,7 @@ def with_measured(case, name, **settings):
     return measured(case, [METRICS[name](**settings)])
 
 
-# --- curves ---------------------------------------------------------------------------------------------------------
+# --- curves ---------------------------------------------------------------------------------------
 
 
 def test_insertion_from_the_baseline_is_the_removal_of_the_least_relevant_backwards(toy, noisy):
@@ -262,7 +264,9 @@ def test_an_image_of_one_segment_has_a_curve(toy):
 
 
 def test_equal_segments_fall_in_an_order_of_their_own(toy):
-    """A map of zeros: the order of a sample must not depend on how many segments its neighbours have."""
+    """A map of zeros: the order of a sample must not depend on how many segments its neighbours
+    have.
+    """
     key, zeros = Curves(unit="segment"), torch.zeros_like(toy.exact)
     whole = key.measure(toy.case(zeros)).most_first
     for row in range(12):
@@ -314,11 +318,13 @@ def test_monotonicity_of_arya_adds_the_least_relevant_first(table):
     assert 0 < np.mean(shares) < 1
 
 
-# --- in-painting ----------------------------------------------------------------------------------------------------
+# --- in-painting ----------------------------------------------------------------------------------
 
 
 def dense(x, gone):
-    """Each missing pixel equals the weighted mean of its neighbours inside the image: one equation per pixel."""
+    """Each missing pixel equals the weighted mean of its neighbours inside the image: one equation
+    per pixel.
+    """
     channels, height, width = x.shape
     matrix, right = np.eye(height * width), x.reshape(channels, -1).T.copy()
     for i, j in zip(*np.nonzero(gone), strict=True):
@@ -405,7 +411,7 @@ def test_road_is_the_share_of_right_answers(toy, noisy):
     assert 0 < right.mean() < 1
 
 
-# --- single removals ------------------------------------------------------------------------------------------------
+# --- single removals ------------------------------------------------------------------------------
 
 
 def test_faithfulness_estimate_removes_each_chunk_alone(toy, noisy):
@@ -459,7 +465,10 @@ def test_monotonicity_of_nguyen_is_a_rank_correlation(toy, noisy):
 
 
 def test_gaps_are_those_of_noise_on_the_strongest(toy, noisy):
-    """With noise so small that the probability is linear, a gap is |slope . noise| over the noisy part."""
+    """With noise so small that the probability is linear, a gap is |slope .
+
+    Noise| over the noisy part.
+    """
     case, sigma = toy.case(noisy), 1e-3
     found = Jitter(shares=(0.25,), n_draws=200, sigma=sigma).measure(case)
     x = toy.query.x.double().requires_grad_()
@@ -493,7 +502,7 @@ def test_average_drop_and_increase_by_hand(toy):
     torch.testing.assert_close(score("average_drop", toy.case(0 * values)), hidden)
 
 
-# --- cost and messages ----------------------------------------------------------------------------------------------
+# --- cost and messages ----------------------------------------------------------------------------
 
 SINGLE = (
     *(

@@ -1,4 +1,7 @@
-"""Values that other libraries (Quantus, captum) gave for one recipe; see the fixture for the recipe."""
+"""Values that other libraries (Quantus, captum) gave for one recipe.
+
+See the fixture for the recipe.
+"""
 
 import numpy as np
 import pytest
@@ -122,7 +125,8 @@ def test_sparseness(golden):
 def test_complexity(golden):
     values = per_position(torch.from_numpy(golden.exact))
     close(entropy(values), [3.578986, 3.690112, 3.812340, 3.616297])
-    # Quantus divides by the largest relevance of all samples: the same counts as for one row with that threshold.
+    # Quantus divides by the largest relevance of all samples: the same counts as for one row with
+    # that threshold.
     largest = values.abs().amax(1)
     found = [
         float(n_above(row[None], 0.1 * float(largest.max() / row.abs().max()))) for row in values

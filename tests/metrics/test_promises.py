@@ -49,7 +49,10 @@ class Fixed(Explainer):
 
 @settings
 class Uneven(Explainer):
-    """The exact map of a linear network and noise that follows the seed; it breaks every axiom a little."""
+    """The exact map of a linear network and noise that follows the seed.
+
+    It breaks every axiom a little.
+    """
 
     reference = "none"
     kind = "gradient"
@@ -101,7 +104,8 @@ def test_rows_do_not_influence_one_another(toy, name):
     torch.testing.assert_close(score(), whole, rtol=0, atol=0)
     order = torch.randperm(12, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(score(order), whole[order], rtol=1e-5, atol=1e-6)
-    # Looser: another number of rows is another matrix product, and some scores divide by small changes of the logits.
+    # Looser: another number of rows is another matrix product, and some scores divide by small
+    # changes of the logits.
     torch.testing.assert_close(score(order[:1]), whole[order[:1]], rtol=1e-4, atol=1e-6)
 
 

@@ -59,7 +59,8 @@ def test_the_first_layers_are_drawn_and_nothing_else_moves():
         same = [
             torch.equal(a, b) for a, b in zip(twin.parameters(), model.parameters(), strict=True)
         ]
-        # a batch norm that was never trained has the weights that it is drawn with; its statistics are forgotten
+        # a batch norm that was never trained has the weights that it is drawn with; its statistics
+        # are forgotten
         assert same == [n_first < 1, n_first < 1, True, True, n_first < 3, n_first < 3]
         assert twin[1].running_mean.abs().max() == (5 if n_first < 2 else 0)
         assert not twin.training and not any(weight.requires_grad for weight in twin.parameters())
@@ -124,7 +125,7 @@ def test_refuses_layers_that_are_not_there(n_first):
 
 
 def maps_of(kind, n_stages):
-    """The textbook's loop: reset the layers one after the other, and explain at each of the stages."""
+    """The textbook's loop: reset the layers one after the other, and explain at each stage."""
     task, query = TASKS[kind]
     twin = copy.deepcopy(task.model)
     layers = [module for module in twin.modules() if isinstance(module, (nn.Linear, nn.Conv2d))]

@@ -33,7 +33,10 @@ def case_of(kind, metric, explainer=METHOD):
 
 
 def neighbours(kind, metric):
-    """For each sample: the input, its map, and (input, map) of each neighbour, as flat arrays; in float64."""
+    """For each sample: the input, its map, and (input, map) of each neighbour, as flat arrays.
+
+    In float64.
+    """
     task, query = TASKS[kind]
     near = metric.measurements()[0].neighbours(task.seed, query)
     maps = [
