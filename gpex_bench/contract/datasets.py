@@ -68,8 +68,8 @@ def _shapes(source: Source, data: Dataset) -> None:
     require(is_finite and dtype == torch.float32, "baseline", what)
 
     n_names = 0 if data.is_image else shape[0]
-    got = len(data.features)
-    what = f"features must name the {n_names} columns of a table (none for images), got {got}."
+    n_given = len(data.features)
+    what = f"features must name the {n_names} columns of a table (none for images), got {n_given}."
     require(len(data.features) == n_names, "names of features", what)
 
 
