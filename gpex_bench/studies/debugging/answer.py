@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import pandas as pd
@@ -30,12 +31,12 @@ def answer(curves: pd.DataFrame, plan: Debugging) -> Answer:
     networks = []
     for (dataset, model), part in curves.groupby(list(PLACE), sort=False):
         stem = f"{dataset}_{model}"
-        own_means = means[(means["dataset"] == dataset) & (means["model"] == model)]
-        drawings[stem] = draw_debugging(own_means, int(part["n_train"].iloc[0]))
+        n_train = int(part["n_train"].iloc[0])
+        drawings[stem] = draw_debugging(_at(means, dataset, model), n_train)
 
-        own = table[(table["dataset"] == dataset) & (table["model"] == model)]
         name = {"dataset": dataset, "model": model, "stem": stem}
-        networks.append(name | summarise_rankings(own))
+        rankings = summarise_rankings(_at(table, dataset, model))
+        networks.append(name | rankings)
 
     return Answer(
         table=ordered(table),
@@ -70,6 +71,12 @@ def summarise_rankings(table: pd.DataFrame) -> dict[str, Any]:
         "helps_better": _names(rankings, "accuracy", "better"),
         "helps_worse": _names(rankings, "accuracy", "worse"),
     }
+
+
+def _at(frame: pd.DataFrame, dataset: Hashable, model: Hashable) -> pd.DataFrame:
+    """Return the rows of one network."""
+    is_here = (frame["dataset"] == dataset) & (frame["model"] == model)
+    return frame[is_here]
 
 
 def _numbers(measure: str, table: pd.DataFrame, ranking: str) -> dict[str, Any]:

@@ -27,8 +27,9 @@ def summarise(curves: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for key, part in curves.groupby(keys, sort=False):
         for measure in MEASURES:
-            mean, low, high = interval(part[measure].to_numpy())
-            rows.append((*key, measure, mean, low, high, len(part)))
+            values = part[measure].to_numpy()
+            ends = interval(values)
+            rows.append((*key, measure, *ends, len(values)))
 
     columns = [*keys, "measure", "mean", "low", "high", "n_trainings"]
     return pd.DataFrame(rows, columns=columns)

@@ -18,6 +18,7 @@ def repair(this: Job) -> None:
 
     config = this.config
     seed = int(this.wildcards["seed"])
+
     table = measure_curves(
         config.model(this.wildcards["model"]),
         {name: config.surrogate(name) for name in _surrogates(this)},

@@ -50,7 +50,8 @@ def choose_wrong(y: Int[Tensor, "n"], share: float, seed: int) -> Bool[Tensor, "
     is_wrong = torch.zeros(len(y), dtype=torch.bool)
 
     for label in y.unique(sorted=True).tolist():
-        rows = (y == label).nonzero().flatten().numpy()
+        is_label = y == label
+        rows = is_label.nonzero().flatten().numpy()
         n_wrong = round(share * len(rows))
         chosen = generator.permutation(rows)[:n_wrong]
         is_wrong[chosen] = True

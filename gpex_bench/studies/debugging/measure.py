@@ -47,8 +47,15 @@ def measure_curves(  # noqa: PLR0913 - what is trained, what ranks, and on what
 
     curves = []
     for name, rank in ranks.items():
-        report = _prefixed(progress, name)
-        curve = repair(train, rank, data, is_wrong, plan=plan, seed=seed, progress=report)
+        curve = repair(
+            train,
+            rank,
+            data,
+            is_wrong,
+            plan=plan,
+            seed=seed,
+            progress=_prefixed(progress, name),
+        )
         curve.insert(0, "ranking", name)
         curves.append(curve)
     return pd.concat(curves, ignore_index=True).assign(n_train=len(is_wrong))

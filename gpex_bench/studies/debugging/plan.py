@@ -46,7 +46,7 @@ class Debugging(Study):
     def check(self, config: Any) -> None:
         """Refuse surrogates whose run id is that of a ranking: both name lines of one table."""
         for number, network in enumerate(config.networks):
+            where = f"networks.{number}.surrogates"
             for name in sorted(network.surrogates):
                 if name in self.rankings:
-                    where = f"networks.{number}.surrogates"
                     raise ConfigError(f"{where}: {name!r} is a ranking of debugging; rename one.")

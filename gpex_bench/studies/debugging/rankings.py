@@ -25,10 +25,17 @@ def of_surrogate(recipe: Recipe, by: str = "similarity") -> Ranking:
     """Return a ranking by a surrogate's neighbours; the surrogate is fitted to every network."""
 
     def rank(question: Question, k: int) -> Int[Tensor, "batch k"]:
-        surrogate = recipe.fit(question.model, question.data, question.seed, Progress())
+        surrogate = recipe.fit(
+            question.model,
+            question.data,
+            question.seed,
+            Progress(),
+        )
         surrogate.eval()
+
         with torch.no_grad():
-            return surrogate.neighbours(question.x, question.target, k, by).index
+            examples = surrogate.neighbours(question.x, question.target, k, by)
+        return examples.index
 
     return rank
 

@@ -1,4 +1,4 @@
-"""The whole experiment on blobs, with a network that is trained in a moment; and its section in a config."""
+"""The whole study on blobs, with a network that trains in a moment; its section in a config."""
 
 from pathlib import Path
 

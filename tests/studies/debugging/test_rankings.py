@@ -47,7 +47,7 @@ def test_embedding_ranks_by_the_centred_cosine(question):
 
 
 def test_representer_values_sum_to_the_pre_activation(question):
-    """sum_i alpha_i f_i . f = theta . f for any f, to the tolerance of the fit; with other values it is not."""
+    """sum_i alpha_i f_i . f = theta . f for any f, to the tolerance of the fit."""
     f, y = with_constant(question.data.train.x), question.data.train.y
     theta = last_layer(f, y, 2, 0.01)
     alpha = representer_values(f, y, theta, 0.01)
@@ -60,7 +60,7 @@ def test_representer_values_sum_to_the_pre_activation(question):
 
 
 def test_the_last_layer_is_scikit_learns(question):
-    """Their objective is the sum of losses plus |theta|^2 / (2 C), ours the mean plus penalty |theta|^2."""
+    """Theirs is the sum of losses plus |theta|^2 / (2 C), ours the mean plus penalty |theta|^2."""
     from sklearn.linear_model import LogisticRegression
 
     f, y = with_constant(question.data.train.x), question.data.train.y
@@ -72,7 +72,7 @@ def test_the_last_layer_is_scikit_learns(question):
 
 
 def test_influence_is_the_formula(question):
-    """captum's order is that of g_test' (H + damping)^-1 g_train on weight and bias of the last layer."""
+    """captum's order is that of g_test' (H + damping)^-1 g_train, in the last layer."""
     f, y = with_constant(question.data.train.x), question.data.train.y
     head = question.model.head
     theta = torch.cat([head.weight, head.bias[:, None]], 1).double()
@@ -103,7 +103,7 @@ def test_influence_is_the_formula(question):
 
 @pytest.mark.parametrize("name", ["embedding", "representer", "influence"])
 def test_planted_wrong_labels_near_the_mistakes_are_found_first(made, name):
-    """A clump of mislabelled samples far from the rest: the mistakes are at the clump, and so is the explanation."""
+    """Mislabelled samples are far from the rest, and so are the mistakes that they explain."""
     from dataclasses import replace
 
     data = two_classes(made.blobs(), ("left", "right"))

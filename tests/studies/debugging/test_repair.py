@@ -1,4 +1,4 @@
-"""The loop's books: what is shown, what is corrected, what is found; against chance and against planted answers."""
+"""What is shown, corrected and found: against chance and against planted answers."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def test_shown_takes_each_rows_first_that_is_left():
 
 
 def test_what_is_shown_is_corrected_and_nothing_else(spoilt, made):
-    """The labels of every training are those of the start, except where a sample was shown before."""
+    """Every training has the labels of the start, except where a sample was shown before."""
     data, is_wrong = spoilt
     seen, order = [], torch.randperm(len(data.train.y), generator=torch.Generator().manual_seed(1))
 
@@ -72,8 +72,8 @@ def test_only_misclassified_test_samples_are_asked_about(spoilt, made):
         assert len(question.x) == min(PLAN.per_round, curve.misclassified[0])
         assert torch.equal(question.target, model(question.x).argmax(1))
         assert all(
-            rows[tuple(row)] != said
-            for row, said in zip(question.x.tolist(), question.target, strict=True)
+            rows[tuple(row)] != label
+            for row, label in zip(question.x.tolist(), question.target, strict=True)
         )
     accuracy = (model(data.test.x).argmax(1) == data.test.y).double().mean().item()
     assert curve.accuracy.tolist() == pytest.approx([accuracy] * 5)
@@ -109,7 +109,7 @@ def test_without_a_mistake_every_test_sample_is_asked_about(spoilt):
 
 
 def test_random_finds_what_the_hypergeometric_law_expects(spoilt, made):
-    """Showing n of N samples of which K are wrong finds n K / N of them on average; 300 repeats, 5 standard errors."""
+    """Showing n of N samples, K of them wrong, finds n K / N on average; 5 standard errors."""
     data, is_wrong = spoilt
     model = made.fixed([[1.0, 0.0], [-1.0, 0.0]])
     found = torch.tensor(

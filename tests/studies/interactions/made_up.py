@@ -11,7 +11,7 @@ PLAN = Interactions(ladder=MODELS[:3], twins=(("robust", "new"),))
 
 
 def shares(step, n_images=30, seeds=(1, 2, 3), noise=0.02, sure=None):
-    """Interaction rises by step[output, fill, mask] from a network to the next; the robust one is as the middle one."""
+    """Interaction rises by `step` from a network to the next; the robust one is as the middle."""
     generator = np.random.default_rng(0)
     rows = []
     for output in PLAN.outputs:
@@ -44,7 +44,7 @@ def shares(step, n_images=30, seeds=(1, 2, 3), noise=0.02, sure=None):
 
 
 def accuracies(withstood=0.8, radius=0.01):
-    """Accuracies differ by 1 point between seeds, under attack by 2; the robust one keeps `withstood`, others 0.3."""
+    """The robust network keeps `withstood` under attack, the others 0.3; seeds differ."""
     rows = [
         ("d", model, seed, 0.88 + 0.02 * place + 0.01 * seed, under + 0.02 * seed, radius, 200)
         for place, (model, under) in enumerate(zip(MODELS, (0.3, 0.3, 0.3, withstood), strict=True))

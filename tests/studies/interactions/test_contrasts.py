@@ -62,7 +62,7 @@ def test_holm_is_over_the_combinations_of_a_question():
 
 
 def test_certainty_is_matched():
-    """Half of the images of the new network are much surer: among the others the rise is there or not."""
+    """On half of the images the new network is surer: among the others the rise is there or not."""
     frame = shares(
         lambda *_: 0.05, sure=lambda model, sample: 0.99 if model == "new" and sample % 2 else 0.9
     )
@@ -78,7 +78,7 @@ def test_certainty_is_matched():
 
 
 def test_slope_interval_and_seeds_are_about_one_statistic():
-    """Theil-Sen slopes of images do not average to the slope of the mean curve: heavy tails, three networks."""
+    """Theil-Sen slopes of images do not average to the slope of the mean curve."""
     frame = shares(lambda *_: 0.05)
     frame["interaction"] += np.random.default_rng(1).standard_t(1.5, len(frame)) * 0.2
     (_, ladder), _ = changes(frame)

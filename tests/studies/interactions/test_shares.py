@@ -102,7 +102,7 @@ def test_an_additive_network_has_no_interactions_and_shares_by_size():
 
 @pytest.mark.parametrize("mask, expected", [("binary", 1 / 3), ("continuous", 1 / 7)])
 def test_a_product_of_object_and_corner_has_a_known_share(mask, expected):
-    """Corner (a background part) times a pixel of the object; image 0's object covers row 2, column 3."""
+    """A corner of the background times a pixel of image 0's object (row 2, column 3)."""
     plan = Interactions(
         ladder=("a", "b"),
         images=2,
@@ -126,7 +126,7 @@ def test_a_product_of_object_and_corner_has_a_known_share(mask, expected):
 
 
 def test_only_pairs_of_object_and_background_count_as_such():
-    """Object times object, and background times background: interactions, but none between the two."""
+    """Within the object and within the background: interactions, but none between the two."""
     plan = Interactions(
         ladder=("a", "b"), images=2, fills=("baseline",), outputs=("logit",), masks=("binary",)
     )
