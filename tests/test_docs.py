@@ -48,9 +48,8 @@ def test_the_recipe_of_contributing_keeps_every_promise_and_is_short(tmp_path):
     assert len(text.splitlines()) <= 40
     path = tmp_path / "column_occlusion.py"
     path.write_text(text)
-    (cls,) = registry.concrete(
-        registry.load(path, "column_occlusion_of_the_recipe"), registry.KINDS["method"].contract
-    )
+    module = registry.load(path, "column_occlusion_of_the_recipe")
+    cls = registry.only_class(module, registry.KINDS["method"].contract)
     checks.check_explainer(cls())
     assert len((ROOT / "methods/_template.py").read_text().splitlines()) <= 40
 
