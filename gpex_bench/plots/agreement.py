@@ -11,7 +11,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from gpex_bench.plots.style import BLUE, GREY, INK, ORANGE, Drawing, plain_numbers, shorten, styled
+from gpex_bench.plots.style import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    Drawing,
+    network_name,
+    plain_numbers,
+    shorten,
+    styled,
+)
 from gpex_bench.tables.columns import NETWORK, PREDICTIONS, require
 from gpex_bench.tables.order import natural, ordered, surrogate_order
 from gpex_bench.tables.words import SPLITS, below_one
@@ -37,11 +47,6 @@ MANY = 20
 
 # 1 - R² below this is drawn as this: outputs are calculated in float32.
 LEAST = 1e-8
-
-
-def where(frame: pd.DataFrame) -> str:
-    """Name the network that a frame is about."""
-    return f"{frame.iloc[0]['dataset']} ({frame.iloc[0]['model']})"
 
 
 @styled
@@ -88,7 +93,7 @@ def agreement_scatter(predictions: pd.DataFrame, agreement: pd.DataFrame) -> Dra
     )
     place = predictions.iloc[0]
     title = (
-        f"Outputs of {place['surrogate']} and network on {where(predictions)}, "
+        f"Outputs of {place['surrogate']} and network on {network_name(predictions)}, "
         f"{SPLITS[place['split']]} items"
     )
     return Drawing(figure, title, alt, pd.concat(shown, ignore_index=True))
@@ -188,7 +193,7 @@ def agreement_heads(agreement: pd.DataFrame) -> Drawing:
         axes.grid(axis="y", visible=False)
     panels[0].set_yticks(range(len(names)), [shorten(name, 18) for name in names])
 
-    title = f"What each surrogate misses of every head on {where(agreement)}"
+    title = f"What each surrogate misses of every head on {network_name(agreement)}"
     alt = (
         f"{title}: 1 - R² of every head; dots are heads, bars means over heads. "
         f"Weakest heads: {'; '.join(weakest)}."

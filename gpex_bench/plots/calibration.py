@@ -11,8 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from gpex_bench.plots.agreement import where
-from gpex_bench.plots.style import COLOURS, GREY, MARKERS, Drawing, plain_numbers, styled
+from gpex_bench.plots.style import (
+    COLOURS,
+    GREY,
+    MARKERS,
+    Drawing,
+    network_name,
+    plain_numbers,
+    styled,
+)
 from gpex_bench.tables.columns import PREDICTIONS, require
 from gpex_bench.tables.order import records
 from gpex_bench.tables.words import SPLITS
@@ -67,7 +74,10 @@ def calibration(predictions: pd.DataFrame, names: Sequence[str]) -> Drawing:
     )
     data = pd.concat(table, ignore_index=True)
     return Drawing(
-        figure, f"What the variance is worth on {where(predictions)}", _alt(data, predictions), data
+        figure,
+        f"What the variance is worth on {network_name(predictions)}",
+        _alt(data, predictions),
+        data,
     )
 
 
@@ -129,5 +139,5 @@ def _alt(data: pd.DataFrame, predictions: pd.DataFrame) -> str:
     ]
     return (
         f"Share of outputs inside intervals of each level, and error against predicted standard deviation, on "
-        f"{where(predictions)}; dashed: a variance that is right. 90 % intervals hold: {'; '.join(said)}."
+        f"{network_name(predictions)}; dashed: a variance that is right. 90 % intervals hold: {'; '.join(said)}."
     )

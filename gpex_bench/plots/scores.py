@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gpex_bench.plots.style import BLUE, GREY, INK, Drawing, styled
+from gpex_bench.plots.style import BLUE, GREY, INK, Drawing, network_name, styled
 from gpex_bench.tables.columns import require
+from gpex_bench.tables.order import records
 
 COST = (
     "dataset",
@@ -26,102 +28,87 @@ COST = (
 )
 
 
-def _where(frame: pd.DataFrame) -> str:
-    """Return "dataset, model" of a frame that holds one of each."""
-    pairs = frame[["dataset", "model"]].drop_duplicates()
-    if len(pairs) != 1:
-        raise ValueError(
-            f"A figure shows one dataset and model, got {pairs.to_numpy().tolist()}; pass one at a time."
-        )
-    return f"{pairs.iloc[0]['dataset']} ({pairs.iloc[0]['model']})"
+# Points: half the size of a marker, and the size of a name of one letter.
+MARKER = 5
+LETTER = 5.6
+LINE = 10.5
+Box = tuple[float, float, float, float]  # left, bottom, right, top; in points
 
 
 @styled
 def cost_against_score(cost: pd.DataFrame, higher_is_better: bool) -> Drawing:
-    """Draw one score of one dataset and model against rows through the network per sample, with the Pareto front."""
+    """Draw one score of one network against rows per sample, with the Pareto front.
+
+    Args:
+        cost: the frame of `statistics.cost_summary`, of one dataset and model.
+        higher_is_better: direction of the score.
+    """
     require(cost, COST, "cost")
     cost = cost.sort_values(["rows_per_sample", "mean", "method"])
-    where, metric = _where(cost), cost.iloc[0]["metric"]
+    where, metric = network_name(cost), cost.iloc[0]["metric"]
+    front = cost[cost["is_pareto"]]
+
     figure = Figure(figsize=(8.6, 5.2), layout="constrained")
     axes = figure.subplots()
-    for row in cost.to_dict("records"):
-        colour, marker = (GREY, "X") if row["is_control"] else (BLUE, "o")
-        error = [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
-        axes.errorbar(
-            row["rows_per_sample"],
-            row["mean"],
-            error,
-            fmt=marker,
-            color=colour,
-            ms=6,
-            elinewidth=1.2,
-        )
-    front = cost[cost["is_pareto"]]
-    step: dict[str, Any] = {
-        "drawstyle": "steps-post",
-        "color": BLUE,
-        "lw": 1.2,
-        "alpha": 0.6,
-        "zorder": 1,
-    }
-    said = "front (bold): no cheaper method is as good, controls aside"
-    axes.plot(front["rows_per_sample"], front["mean"], label=said, **step)
+    _points(axes, cost)
+    look: dict[str, Any] = {"drawstyle": "steps-post", "lw": 1.2, "alpha": 0.6, "zorder": 1}
+    label = "front (bold): no cheaper method is as good, controls aside"
+    axes.plot(front["rows_per_sample"], front["mean"], color=BLUE, label=label, **look)
     axes.plot([], [], "o", color=BLUE, ms=6, label="method")
     axes.plot([], [], "X", color=GREY, ms=6, label="control")
     figure.legend(loc="outside upper right", ncols=3)
-    axes.set_xscale("symlog", linthresh=1, linscale=0.4)
-    most = cost["rows_per_sample"].max()
-    axes.set_xlim(-0.25, max(10.0, most * 6))
-    ticks = [0.0, *(10.0**power for power in range(int(np.log10(max(most, 10))) + 1))]
-    axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
-    axes.minorticks_off()
-    counted = "rows through the network per explained sample: forward + 2 backward + surrogate"
-    axes.set_xlabel(f"{counted}\n(log scale; fitting a surrogate is not counted)")
-    axes.set_ylabel(
-        f"{metric} ({'higher' if higher_is_better else 'lower'} is better), 95 % interval"
-    )
+
+    _cost_axis(axes, cost["rows_per_sample"].max())
+    direction = "higher" if higher_is_better else "lower"
+    axes.set_ylabel(f"{metric} ({direction} is better), 95 % interval")
     _labels(axes, cost)
+
     names = ", ".join(front["method"])
     alt = f"Cost against {metric} on {where}. On the Pareto front, from cheap to dear: {names}."
     return Drawing(figure, f"Cost against {metric} on {where}", alt, cost)
 
 
+def _points(axes: Axes, cost: pd.DataFrame) -> None:
+    """Draw each method with its interval."""
+    for row in records(cost):
+        colour, marker = (GREY, "X") if row["is_control"] else (BLUE, "o")
+        error = [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
+        look: dict[str, Any] = {"fmt": marker, "color": colour, "ms": 6, "elinewidth": 1.2}
+        axes.errorbar(row["rows_per_sample"], row["mean"], error, **look)
+
+
+def _cost_axis(axes: Axes, most: float) -> None:
+    """Make the axis of cost logarithmic, with a place for 0."""
+    axes.set_xscale("symlog", linthresh=1, linscale=0.4)
+    axes.set_xlim(-0.25, max(10.0, most * 6))
+
+    powers = range(int(np.log10(max(most, 10))) + 1)
+    ticks = [0.0, *(10.0**power for power in powers)]
+    axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
+    axes.minorticks_off()
+
+    counted = "rows through the network per explained sample: forward + 2 backward + surrogate"
+    axes.set_xlabel(f"{counted}\n(log scale; fitting a surrogate is not counted)")
+
+
 def _labels(axes: Axes, cost: pd.DataFrame) -> None:
-    """Write each method's name beside its point, at the nearest place where it covers no other name and no point."""
+    """Write each method's name at the nearest place where it covers no other name and no point."""
     figure = axes.get_figure(root=True)
     if figure is None:
         raise ValueError("axes must belong to a figure.")
     figure.draw_without_rendering()
+
     to_points = 72 / figure.dpi
-    at = (
-        axes.transData.transform(cost[["rows_per_sample", "mean"]].to_numpy(dtype=float))
-        * to_points
-    )
-    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in at]
-    front = at[cost["is_pareto"].to_numpy()]
-    for (x, y), (next_x, next_y) in zip(front, front[1:], strict=False):
-        taken += [
-            (x, y - 1, next_x, y + 1),
-            (next_x - 1, min(y, next_y), next_x + 1, max(y, next_y)),
-        ]
-    right = axes.bbox.x1 * to_points
-    for (x, y), row in zip(at, cost.to_dict("records"), strict=True):
-        width, height = 5.6 * len(row["method"]) + 2, 10.5
-        options = [
-            (side, dy)
-            for dy in sorted(range(-120, 121, 6), key=lambda dy: (abs(dy), dy))
-            for side in (1, -1)
-        ]
-        for side, dy in options:
-            left = x + 8 if side > 0 else x - 8 - width
-            box = (left, y + dy - height / 2, left + width, y + dy + height / 2)
-            if (
-                box[2] < right + 60
-                and box[0] > axes.bbox.x0 * to_points
-                and not any(_overlap(box, other) for other in taken)
-            ):
-                break
+    places = cost[["rows_per_sample", "mean"]].to_numpy(dtype=float)
+    at = axes.transData.transform(places) * to_points
+    left, right = axes.bbox.x0 * to_points, axes.bbox.x1 * to_points + 60
+
+    taken: list[Box] = [(x - MARKER, y - MARKER, x + MARKER, y + MARKER) for x, y in at]
+    taken += _steps(at[cost["is_pareto"].to_numpy()])
+    for (x, y), row in zip(at, records(cost), strict=True):
+        side, dy, box = _free_place(x, y, len(row["method"]), taken, (left, right))
         taken.append(box)
+        arrow = {"arrowstyle": "-", "color": GREY, "lw": 0.5} if abs(dy) > 6 else None
         axes.annotate(
             row["method"],
             (row["rows_per_sample"], row["mean"]),
@@ -132,10 +119,35 @@ def _labels(axes: Axes, cost: pd.DataFrame) -> None:
             size=8.5,
             color=GREY if row["is_control"] else INK,
             weight="bold" if row["is_pareto"] else "normal",
-            arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.5} if abs(dy) > 6 else None,
+            arrowprops=arrow,
         )
 
 
-def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    """Return whether two boxes (left, bottom, right, top) overlap."""
+def _steps(front: np.ndarray) -> list[Box]:
+    """Return the boxes around the steps of the front."""
+    boxes: list[Box] = []
+    for (x, y), (next_x, next_y) in zip(front, front[1:], strict=False):
+        boxes.append((x, y - 1, next_x, y + 1))
+        boxes.append((next_x - 1, min(y, next_y), next_x + 1, max(y, next_y)))
+    return boxes
+
+
+def _free_place(
+    x: float, y: float, n_letters: int, taken: Sequence[Box], limits: tuple[float, float]
+) -> tuple[int, int, Box]:
+    """Return side, height and box of a name: the nearest free place, or the last one tried."""
+    width = LETTER * n_letters + 2
+    heights = sorted(range(-120, 121, 6), key=lambda dy: (abs(dy), dy))
+    for dy in heights:
+        for side in (1, -1):
+            left = x + 8 if side > 0 else x - 8 - width
+            box = (left, y + dy - LINE / 2, left + width, y + dy + LINE / 2)
+            is_inside = box[2] < limits[1] and box[0] > limits[0]
+            if is_inside and not any(_overlap(box, other) for other in taken):
+                return side, dy, box
+    return side, dy, box
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    """Return whether two boxes overlap."""
     return bool(one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3])

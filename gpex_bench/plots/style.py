@@ -19,10 +19,14 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from gpex_bench.plots.compact import FONT, compact
 
-INK = "#1b1f24"  # text and axes; the report's style sheet turns exactly this colour light on a dark page
-FAINT = "#d0d4d9"  # grid lines; likewise
-GREY = "#6b737c"  # controls; likewise
-BLUE, ORANGE = "#0173b2", "#de8f05"  # seaborn's "colorblind" palette
+# The report's style sheet turns exactly these three colours light on a dark page.
+INK = "#1b1f24"  # text and axes
+FAINT = "#d0d4d9"  # grid lines
+GREY = "#6b737c"  # controls
+
+# Seaborn's "colorblind" palette.
+BLUE = "#0173b2"
+ORANGE = "#de8f05"
 COLOURS = (
     BLUE,
     ORANGE,
@@ -35,7 +39,8 @@ COLOURS = (
     "#d55e00",
     "#ece133",
 )
-MARKERS = "osD^vP*X<>"  # beside the colours, so that no reader depends on these
+# One for each colour, so that no reader depends on the colours.
+MARKERS = "osD^vP*X<>"
 DIVERGING = "RdBu_r"  # blue against, white none, red for the target
 DOTS = 144  # per inch, of point clouds: they are drawn as a picture
 N_LABEL = 26  # characters of a name before it is shortened
@@ -64,8 +69,10 @@ RC: Any = {
     "legend.frameon": False,
     "legend.fontsize": 8.5,
     "figure.facecolor": "none",
-    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
-    "svg.fonttype": "none",  # text stays text: it can be searched, selected and read aloud
+    # A dollar sign in a name is a dollar sign.
+    "text.parse_math": False,
+    # Text stays text: it can be searched, selected and read aloud.
+    "svg.fonttype": "none",
     "hatch.linewidth": 0.5,
 }
 P = ParamSpec("P")
@@ -105,22 +112,23 @@ def to_svg(drawing: Drawing, name: str) -> str:
         drawing.figure.savefig(buffer, format="svg", transparent=True, metadata=keep, dpi=DOTS)
     body = buffer.getvalue()
     body = body[body.index("<svg ") :]
-    width, height = (
-        float(size) for size in re.findall(r'(?:width|height)="([\d.]+)pt"', body[:600])[:2]
-    )
-    inside = re.sub(
-        r"<metadata>.*?</metadata>", "", body[body.index(">") + 1 :], count=1, flags=re.DOTALL
-    )
-    inside = re.sub(
-        r' id="image[0-9a-f]+"', "", inside
-    )  # a hash of its content: two equal images would share it
+    sizes = re.findall(r'(?:width|height)="([\d.]+)pt"', body[:600])
+    width, height = (float(size) for size in sizes[:2])
+
+    inside = body[body.index(">") + 1 :]
+    inside = re.sub(r"<metadata>.*?</metadata>", "", inside, count=1, flags=re.DOTALL)
+    # The id of a picture is a hash of its content: two equal ones would share it.
+    inside = re.sub(r' id="image[0-9a-f]+"', "", inside)
     inside = _numbered(compact(inside))
     inside = re.sub(r'(\bid="|href="#|url\(#)', lambda found: f"{found[0]}{name}-", inside)
+
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'viewBox="0 0 {width:g} {height:g}" width="{width * 4 / 3:.0f}" height="{height * 4 / 3:.0f}" '
+        f'viewBox="0 0 {width:g} {height:g}" '
+        f'width="{width * 4 / 3:.0f}" height="{height * 4 / 3:.0f}" '
         f'role="img" aria-labelledby="{name}-title {name}-alt" font-family="{FONT}">\n'
-        f'<title id="{name}-title">{escape(drawing.title)}</title>\n<desc id="{name}-alt">{escape(drawing.alt)}</desc>'
+        f'<title id="{name}-title">{escape(drawing.title)}</title>\n'
+        f'<desc id="{name}-alt">{escape(drawing.alt)}</desc>'
     )
     return head + inside
 
@@ -146,6 +154,21 @@ def to_png(drawing: Drawing, dpi: int = 160) -> bytes:
             buffer, format="png", dpi=dpi, facecolor="white", metadata={"Software": None}
         )
     return buffer.getvalue()
+
+
+def network_name(frame: pd.DataFrame) -> str:
+    """Return "dataset (model)" of a frame that holds one of each.
+
+    Raises:
+        ValueError: it holds several.
+    """
+    pairs = frame[["dataset", "model"]].drop_duplicates()
+    if len(pairs) != 1:
+        raise ValueError(
+            f"A figure shows one dataset and model, got {pairs.to_numpy().tolist()}; "
+            "pass one at a time."
+        )
+    return f"{pairs.iloc[0]['dataset']} ({pairs.iloc[0]['model']})"
 
 
 def shorten(name: str, length: int = N_LABEL) -> str:
