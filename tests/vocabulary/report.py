@@ -11,7 +11,16 @@ import pandas as pd
 
 from gpex_bench import report
 from gpex_bench.statistics.outcomes import agreement_summary, cost_summary, outcome_table, summarise
-from gpex_bench.tables.columns import PLACE, SKIPPED
+from gpex_bench.tables.columns import (
+    INFORMATIVE,
+    PLACE,
+    PLANTED,
+    POWER,
+    RANK_SPREAD,
+    SKIPPED,
+    TRUST,
+    VARIANTS,
+)
 from gpex_bench.tables.order import control_ids, groups
 from gpex_bench.types import Role
 from tests.vocabulary import frames as synthetic
@@ -88,171 +97,147 @@ def statistics_frames(
     outcomes: pd.DataFrame, methods: list[dict[str, Any]], metrics: list[dict[str, Any]]
 ) -> dict[str, pd.DataFrame]:
     """Return the tables of conclusions: plausible, not computed by the real rules."""
-    ours = control_ids(methods)
-    up = {record["metric"]: record["higher_is_better"] for record in metrics}
-    ranking, pairs = [], []
-    for key, part in groups(outcomes[outcomes["state"] == "ok"], PLACE):
-        good = part.set_index("method")["mean"] * (1 if up[key[2]] else -1)
+    scored = outcomes[outcomes["state"] == "ok"]
+    is_higher_better = {record["metric"]: record["higher_is_better"] for record in metrics}
+
+    ranking, pairs = _ranking_and_pairs(scored, control_ids(methods), is_higher_better)
+    return {
+        "ranking": ranking,
+        "pairs": pairs,
+        "overall": _overall(ranking),
+        **_of_metrics(scored),
+        **_of_fills(scored),
+        "planted": _planted(scored),
+    }
+
+
+def _ranking_and_pairs(
+    scored: pd.DataFrame, controls: frozenset[str], is_higher_better: dict[str, bool]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return ranks within each network and metric, and the comparison of every two methods."""
+    ranking = []
+    pairs = []
+    for key, part in groups(scored, PLACE):
+        good = part.set_index("method")["mean"] * (1 if is_higher_better[key[2]] else -1)
         rank = good.rank(ascending=False)
-        best = min(
-            (name for name in rank.index if name not in ours),
-            key=lambda name: rank[name],
-            default="",
-        )
+        ours = [name for name in rank.index if name not in controls]
+        best = min(ours, key=lambda name, rank=rank: rank[name], default="")
+
         for name, place in rank.items():
-            low, high = max(1.0, place - 1.2), min(float(len(rank)), place + 1.2)
-            tied = bool(best and place - rank[best] < 1.5 and name not in ours)
-            ranking.append((*key, name, place, low, high, tied, 1e-9, 1.5, 48))
+            low = max(1.0, place - 1.2)
+            high = min(float(len(rank)), place + 1.2)
+            is_tied = bool(best and place - rank[best] < 1.5 and name in ours)
+            ranking.append((*key, name, place, low, high, is_tied, 1e-9, 1.5, 48))
+
         for name, other in combinations(sorted(rank.index), 2):
             gap = good[name] - good[other]
             chance = float(np.clip(np.exp(-abs(rank[name] - rank[other])), 0, 1))
             verdict = "tied" if chance > 0.05 else "better" if gap > 0 else "worse"
             pairs.append((*key, name, other, gap, np.tanh(gap), chance / 2, chance, verdict))
-    columns = [
-        "mean_rank",
-        "rank_low",
-        "rank_high",
-        "tied_with_best",
-        "friedman_p",
-        "critical_difference",
-    ]
-    found = {
-        "ranking": pd.DataFrame(ranking, columns=[*PLACE, "method", *columns, "n_units"]),
-        "pairs": pd.DataFrame(
-            pairs,
-            columns=[
-                *PLACE,
-                "method",
-                "other",
-                "median_difference",
-                "effect_size",
-                "p_value",
-                "p_holm",
-                "verdict",
-            ],
-        ),
-    }
-    found["overall"] = _overall(found["ranking"])
-    return found | _of_metrics(outcomes, methods, metrics)
+
+    tests = ("tied_with_best", "friedman_p", "critical_difference", "n_units")
+    effects = ("median_difference", "effect_size", "p_value", "p_holm", "verdict")
+    return (
+        pd.DataFrame(ranking, columns=[*PLACE, "method", *RANK_SPREAD, *tests]),
+        pd.DataFrame(pairs, columns=[*PLACE, "method", "other", *effects]),
+    )
 
 
 def _overall(ranking: pd.DataFrame) -> pd.DataFrame:
-    rows = ranking.groupby(["metric", "method"]).agg(
-        mean_rank=("mean_rank", "mean"),
-        n_networks=("dataset", "size"),
-        n_methods=("mean_rank", "max"),
-    )
+    """Return mean ranks over networks."""
+    by_method = ranking.groupby(["metric", "method"])
+    rows = by_method.agg(mean_rank=("mean_rank", "mean"), n_networks=("dataset", "size"))
     rows = rows.reset_index()
-    rows["rank_low"], rows["rank_high"] = (
-        (rows["mean_rank"] - 1).clip(lower=1),
-        rows["mean_rank"] + 1,
+
+    rank = rows["mean_rank"]
+    best = rows.groupby("metric")["mean_rank"].transform("min")
+    return rows.assign(
+        rank_low=(rank - 1).clip(lower=1),
+        rank_high=rank + 1,
+        tied_with_best=rank - best < 1.5,
+        friedman_p=0.001,
+        critical_difference=3.0,
     )
-    rows["tied_with_best"] = (
-        rows["mean_rank"] - rows.groupby("metric")["mean_rank"].transform("min") < 1.5
-    )
-    rows["friedman_p"], rows["critical_difference"] = 0.001, 3.0
-    order = [
-        "metric",
-        "method",
-        "mean_rank",
-        "rank_low",
-        "rank_high",
-        "n_networks",
-        "tied_with_best",
-        "friedman_p",
-    ]
-    return rows[[*order, "critical_difference"]]
 
 
-def _of_metrics(
-    outcomes: pd.DataFrame, methods: list[dict[str, Any]], metrics: list[dict[str, Any]]
-) -> dict[str, pd.DataFrame]:
-    places = [key for key, _ in groups(outcomes[outcomes["state"] == "ok"], PLACE)]
-    bad = {place for place in places if place[0] == "shapes" and place[2] == "infidelity"}
+def _of_metrics(scored: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return what is known of the metrics: one of them is not informative on one network."""
+    places = [key for key, _ in groups(scored, PLACE)]
     reason = "the best method is not significantly better than the random control (p = 0.41)"
-    informative = [(*place, place not in bad, reason if place in bad else "") for place in places]
-    parts = ["sample", "training seed", "method x sample", "explainer seed"]
-    variance = [
-        (*place, part, share)
-        for place in places
-        for part, share in zip(parts, (0.6, 0.1, 0.25, 0.05), strict=True)
-    ]
+    shares = {
+        "sample": 0.6,
+        "training seed": 0.1,
+        "method x sample": 0.25,
+        "explainer seed": 0.05,
+    }
+    properties = ["noise resilience", "adversary reactivity", "planted order"]
+
+    informative = []
+    variance = []
+    trust = []
+    for dataset, model, metric in places:
+        is_blank = dataset == "shapes" and metric == "infidelity"
+        informative.append((dataset, model, metric, not is_blank, reason if is_blank else ""))
+        for part, share in shares.items():
+            variance.append((dataset, model, metric, part, share))
+        for at, name in enumerate(properties):
+            mean = 0.5 + 0.1 * at
+            trust.append((metric, dataset, model, name, mean, 0.4 + 0.1 * at, 0.6 + 0.1 * at))
+
     power = []
-    for place, part in groups(outcomes[outcomes["state"] == "ok"], PLACE):
+    for place, part in groups(scored, PLACE):
         top = part.sort_values("mean", ascending=False)["method"].head(3).tolist()
         if len(top) == 3:
             sentence = f"{', '.join(top)}: about 210 samples are needed to separate them."
             power.append((*place, *top, 210, sentence))
-    networks = sorted({place[:2] for place in places})
-    scored = sorted(set(outcomes.loc[outcomes["state"] == "ok", "method"]))
-    planted = [
-        (
-            "shapes",
-            model,
-            name,
-            0.3 + 0.01 * at,
-            0.25,
-            0.45,
-            0.02 * at - 0.1,
-            0.01 if at > 8 else 0.6,
-            at > 8,
-        )
-        for dataset, model in networks
-        if dataset == "shapes"
-        for at, name in enumerate(scored)
-    ]
-    names = ["noise resilience", "adversary reactivity", "planted order"]
-    trust = [
-        (metric, dataset, model, name, 0.5 + 0.1 * at, 0.4 + 0.1 * at, 0.6 + 0.1 * at)
-        for dataset, model, metric in places
-        for at, name in enumerate(names)
-    ]
-    removal = [place for place in places if place[2] in ("srg", "deletion", "insertion")]
-    fills, outputs = ("train_mean", "blur", "noise"), ("probability", "logit")
-    kinds = [(fill, output) for fill in fills for output in outputs]
-    variants = [
-        (dataset, model, method, metric, fill, output, 0.5, 0.4, 0.6)
-        for dataset, model, metric in removal
-        for method in scored[:4]
-        for fill, output in kinds
-    ]
-    fill_agreement = [
-        (*place, *one, *other, round(0.9 - 0.1 * abs(at), 2), len(scored))
-        for place in removal
-        for at, (one, other) in enumerate(combinations(kinds, 2))
-    ]
-    network = ["dataset", "model"]
+
     return {
-        "informative": pd.DataFrame(informative, columns=[*PLACE, "is_informative", "reason"]),
+        "informative": pd.DataFrame(informative, columns=list(INFORMATIVE)),
         "variance": pd.DataFrame(variance, columns=[*PLACE, "component", "share"]),
-        "power": pd.DataFrame(
-            power, columns=[*PLACE, "first", "second", "third", "n_images", "sentence"]
-        ),
-        "planted": pd.DataFrame(
-            planted,
-            columns=[
-                *network,
-                "method",
-                "mean",
-                "low",
-                "high",
-                "edge_difference",
-                "p_holm",
-                "beats_edge_detector",
-            ],
-        ),
-        "trust": pd.DataFrame(
-            trust, columns=["metric", *network, "property", "value", "low", "high"]
-        ),
-        "variants": pd.DataFrame(
-            variants,
-            columns=[*network, "method", "metric", "fill", "output", "mean", "low", "high"],
-        ),
-        "fill_agreement": pd.DataFrame(
-            fill_agreement,
-            columns=[*PLACE, "fill", "output", "other_fill", "other_output", "tau", "n_methods"],
-        ),
+        "trust": pd.DataFrame(trust, columns=list(TRUST)),
+        "power": pd.DataFrame(power, columns=list(POWER)),
     }
+
+
+def _of_fills(scored: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return scores under each fill and output, and how alike they rank the methods."""
+    methods = sorted(set(scored["method"]))
+    fills = ("train_mean", "blur", "noise")
+    kinds = [(fill, output) for fill in fills for output in ("probability", "logit")]
+
+    variants = []
+    agreements = []
+    for place, _ in groups(scored, PLACE):
+        dataset, model, metric = place
+        if metric not in ("srg", "deletion", "insertion"):
+            continue
+        for method in methods[:4]:
+            for kind in kinds:
+                variants.append((dataset, model, method, metric, *kind, 0.5, 0.4, 0.6))
+        for at, (one, other) in enumerate(combinations(kinds, 2)):
+            tau = round(0.9 - 0.1 * at, 2)
+            agreements.append((*place, *one, *other, tau, len(methods)))
+
+    pair = ("fill", "output", "other_fill", "other_output")
+    return {
+        "variants": pd.DataFrame(variants, columns=list(VARIANTS)),
+        "fill_agreement": pd.DataFrame(agreements, columns=[*PLACE, *pair, "tau", "n_methods"]),
+    }
+
+
+def _planted(scored: pd.DataFrame) -> pd.DataFrame:
+    """Return how much relevance is on the planted truth; from the tenth method on it is more."""
+    models = sorted(set(scored.loc[scored["dataset"] == "shapes", "model"]))
+    rows = []
+    for model in models:
+        for at, name in enumerate(sorted(set(scored["method"]))):
+            is_better = at > 8
+            p_value = 0.01 if is_better else 0.6
+            mean = 0.3 + 0.01 * at
+            rows.append(
+                ("shapes", model, name, mean, 0.25, 0.45, 0.02 * at - 0.1, p_value, is_better)
+            )
+    return pd.DataFrame(rows, columns=list(PLANTED))
 
 
 KINDS = ["gradient", "propagation", "perturbation", "surrogate", "cam"]
