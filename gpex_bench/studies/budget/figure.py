@@ -139,9 +139,11 @@ def stability_dots(table: pd.DataFrame, plan: Budget) -> Drawing:
     for axes, (measure, label) in zip(panels, MEASURES.items(), strict=True):
         mean = ran[measure]
         low = ran[f"{measure}_low"]
-        reach = [mean - low, ran[f"{measure}_high"] - mean]
+        # rounding can put an end of the interval of equal numbers beyond their mean
+        below = (mean - low).clip(lower=0)
+        above = (ran[f"{measure}_high"] - mean).clip(lower=0)
         look: dict[str, Any] = {"color": COLOURS[0], "marker": "o", "ms": 5, "capsize": 2}
-        axes.errorbar(mean, height, xerr=reach, ls="none", **look)
+        axes.errorbar(mean, height, xerr=[below, above], ls="none", **look)
         axes.set_xlabel(label.format(top=plan.top))
         axes.set_xlim(min(-0.02, float(low.min()) - 0.05), 1.03)
     panels[0].set_yticks(height, [shorten(name) for name in ran["method"]])
