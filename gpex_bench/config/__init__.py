@@ -1,4 +1,7 @@
-"""The config: a YAML file turned into frozen settings. Every error names the key, the value and what is known."""
+"""The config: a YAML file turned into frozen settings.
+
+Every error names the key, the value and what is known.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +35,8 @@ class Config:
     entries: Mapping[str, Mapping[str, Entry]]  # by kind, then by run id
     study: Study | None = None
     study_name: str | None = None  # its folder, and its section of the config
-    written_sections: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # before the study expanded them
+    # As they are in the file, before the study expanded them.
+    written_sections: Mapping[str, Any] = field(default_factory=dict)
     written_networks: tuple[Network, ...] = ()
 
     def entry(self, kind: str, run_id: str) -> Entry:
@@ -116,11 +118,12 @@ def parse(raw: Mapping[str, Any]) -> Config:
     try:
         layout = Layout.model_validate(plain)
     except ValidationError as error:
-        raise complaint(error, "", MODELS) from error
+        raise complaint(error, "", MODELS, others=study_names()) from error
     if len(set(layout.seeds)) != len(layout.seeds):
         raise ConfigError(
-            f"seeds: must be distinct, got {list(layout.seeds)}; remove the duplicate."
+            f"seeds must be distinct, got {list(layout.seeds)}; remove the duplicate."
         )
+
     study = None if name is None else _study(name, raw[name])
     _check_what_is_asked(layout, study, name)
 
@@ -160,8 +163,8 @@ def _study_name(raw: Mapping[str, Any]) -> str | None:
     names = [name for name in study_names() if raw.get(name) is not None]
     if len(names) > 1:
         raise ConfigError(
-            f"{names[1]}: a config has one study, and this one has {names[0]} too; "
-            "put one of them into a config of its own."
+            f"{names[1]}: a config may have one study, got {' and '.join(names)}; "
+            "move all but one into configs of their own."
         )
     return names[0] if names else None
 
@@ -170,8 +173,8 @@ def _study(name: str, written: Any) -> Study:
     """Return a study from its section."""
     if not isinstance(written, Mapping):
         raise ConfigError(f"{name}: must be a mapping of the study's settings, got {written!r}.")
-    found: Study = Resolver({}).build(study_class(name), written, name, [])
-    return found
+    study: Study = Resolver({}).build(study_class(name), written, name, [])
+    return study
 
 
 def _check_study(study: Study, config: Config) -> None:
@@ -189,7 +192,7 @@ def _check_what_is_asked(layout: Layout, study: Study | None, name: str | None) 
     for section in sorted(study.refuses) if study is not None else ():
         if getattr(layout, section):
             raise ConfigError(
-                f"{section}: the study {name} has no use for it; leave the section out."
+                f"{section}: this section has no effect in the study {name}; remove it."
             )
     needed = {"methods", "metrics"}
     is_scored = bool(layout.methods or layout.metrics)
@@ -205,7 +208,10 @@ def _check_what_is_asked(layout: Layout, study: Study | None, name: str | None) 
 
 
 def _entries(layout: Layout, written: Layout, study: str | None) -> dict[str, dict[str, Entry]]:
-    """Return every line of the plug-in sections as an entry; those that are not as written were made by a study."""
+    """Return every line of the plug-in sections as an entry.
+
+    A line that is not among the written ones was made by the study, so its errors name the study.
+    """
     resolver = Resolver({kind: getattr(layout, section) for section, kind in SECTIONS.items()})
     entries: dict[str, dict[str, Entry]] = {}
     for section, kind in SECTIONS.items():
@@ -220,7 +226,10 @@ def _entries(layout: Layout, written: Layout, study: str | None) -> dict[str, di
 
 
 def _check_surrogates(layout: Layout) -> None:
-    """Check that the surrogates that methods are told to use are there; a plug-in's own default may be missing."""
+    """Check that the surrogates that the config names for methods are listed.
+
+    A plug-in's own default may be missing: the method then does not apply to any network.
+    """
     for run_id, written in layout.methods.items():
         name = (written or {}).get("surrogate")
         if name is not None and name not in layout.surrogates:
@@ -231,32 +240,44 @@ def _check_surrogates(layout: Layout) -> None:
 
 def _check_networks(config: Config) -> None:
     """Check that every network names entries that exist and fit together."""
-    seen = set()
+    places = [(network.dataset, network.model) for network in config.networks]
     for number, network in enumerate(config.networks):
         where = f"networks.{number}"
-        named = [("dataset", network.dataset), ("model", network.model)]
-        for kind, run_id in [*named, *(("surrogate", name) for name in network.surrogates)]:
-            if run_id not in config.entries[kind]:
-                raise unknown(
-                    f"{where}.{kind}", f"run id of a {kind}", run_id, config.entries[kind]
-                )
-        if (network.dataset, network.model) in seen:
-            raise ConfigError(f"{where}: {network.model} on {network.dataset} stands there twice.")
-        seen.add((network.dataset, network.model))
-        missing = _missing(
-            config.model(network.model).takes, config.dataset(network.dataset).offers
-        )
-        if missing:
+        _check_names(config, network, where)
+        if (network.dataset, network.model) in places[:number]:
             raise ConfigError(
-                f"{where}: model {network.model} takes {missing}, {network.dataset} is not of that kind."
+                f"{where}: {network.model} on {network.dataset} is listed twice; remove one of them."
             )
-        explained = config.model(network.model).explained
-        for name in network.surrogates:
-            if explained not in config.surrogate(name).takes_explained:
-                stands = ", ".join(sorted(config.surrogate(name).takes_explained))
-                raise ConfigError(
-                    f"{where}.surrogates: {name} stands in for {stands} only; {network.model} explains its {explained}."
-                )
+        _check_fit(config, network, where)
+
+
+def _check_names(config: Config, network: Network, where: str) -> None:
+    """Check that the parts of a network are listed in their sections."""
+    named = [("dataset", network.dataset), ("model", network.model)]
+    named += [("surrogate", name) for name in network.surrogates]
+    for kind, run_id in named:
+        known = config.entries[kind]
+        if run_id not in known:
+            raise unknown(f"{where}.{kind}", f"run id of a {kind}", run_id, known)
+
+
+def _check_fit(config: Config, network: Network, where: str) -> None:
+    """Check that a network's dataset, model and surrogates fit together."""
+    model, dataset = config.model(network.model), config.dataset(network.dataset)
+    missing = _missing(model.takes, dataset.offers)
+    if missing:
+        raise ConfigError(
+            f"{where}: model {network.model} takes inputs of the kind {missing}, which dataset "
+            f"{network.dataset} does not have; choose another model or dataset."
+        )
+
+    for name in network.surrogates:
+        explains = config.surrogate(name).takes_explained
+        if model.explained not in explains:
+            raise ConfigError(
+                f"{where}.surrogates: {name} can only stand in for {', '.join(sorted(explains))}, "
+                f"but {network.model} explains its {model.explained}; remove it."
+            )
 
 
 def load(path: Path) -> Config:
@@ -269,7 +290,8 @@ def load(path: Path) -> Config:
         raw = yaml.safe_load(path.read_text())
     except OSError as error:
         raise ConfigError(
-            f"{path}: cannot be read ({error.strerror}); give a YAML config such as config/default.yaml."
+            f"{path}: cannot be read ({error.strerror}); "
+            "give a YAML config such as config/default.yaml."
         ) from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: is not YAML: {error}") from error

@@ -37,15 +37,8 @@ class Entry:
     @property
     def sources(self) -> tuple[Path, ...]:
         """Return the source files that decide what it does."""
-        return tuple(
-            dict.fromkeys(
-                plugin.path for plugin in (self.plugin, *self.wraps) if plugin.path.is_file()
-            )
-        )
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names)) or "none"
+        paths = [plugin.path for plugin in (self.plugin, *self.wraps)]
+        return tuple(dict.fromkeys(path for path in paths if path.is_file()))
 
 
 def unknown(where: str, what: str, name: str, known: Iterable[str]) -> ConfigError:
@@ -53,22 +46,37 @@ def unknown(where: str, what: str, name: str, known: Iterable[str]) -> ConfigErr
     known = sorted(known)
     near = difflib.get_close_matches(name, known, 1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return ConfigError(f"{where}: unknown {what} {name!r}.{hint} Known: {_listed(known)}.")
+    names = ", ".join(known) or "none"
+    return ConfigError(f"{where}: unknown {what} {name!r}.{hint} Known: {names}.")
 
 
 def complaint(
-    error: ValidationError, where: str, models: Mapping[str, type[BaseModel]] | None = None
+    error: ValidationError,
+    where: str,
+    models: Mapping[str, type[BaseModel]] | None = None,
+    *,
+    others: Iterable[str] = (),
 ) -> ConfigError:
-    """Return pydantic's first complaint in our words; `models` are the models by the key they stand under."""
+    """Return pydantic's first complaint as an error that names the key and what is known.
+
+    Args:
+        error: what pydantic found.
+        where: the key of what was validated; "" for the whole config.
+        models: the validated models, by the key that holds them, the innermost first.
+        others: keys of the whole config that no model has: the names of the studies.
+    """
     first = error.errors()[0]
-    key = ".".join([where, *(str(part) for part in first["loc"] if part != "[key]")]).strip(".")
-    if first["type"] == "extra_forbidden":
-        *above, name = map(str, first["loc"])
-        owner = next(model for part, model in (models or {}).items() if part in (*above, ""))
-        return unknown(key, "key", name, owner.model_fields)
+    parts = [str(part) for part in first["loc"] if part != "[key]"]
+    key = ".".join([where, *parts]).strip(".")
     if first["type"] == "missing":
         return ConfigError(f"{key}: this key is required and missing.")
-    return ConfigError(f"{key}: {first['msg']}, got {first['input']!r}.")
+    if first["type"] != "extra_forbidden":
+        return ConfigError(f"{key}: {first['msg']}, got {first['input']!r}.")
+
+    *above, name = map(str, first["loc"])
+    owner = next(model for part, model in (models or {}).items() if part in (*above, ""))
+    known = [*owner.model_fields, *(others if not above else ())]
+    return unknown(key, "key", name, known)
 
 
 class Resolver:
@@ -81,20 +89,22 @@ class Resolver:
 
     def entry(self, kind: str, run_id: str) -> Entry:
         """Return a line of a section; raises ConfigError."""
-        section = self.sections[kind]
         where = f"{kind}s.{run_id}"
-        written = dict(section[run_id] or {})
-        name = written.get(kind, run_id)
+        written = dict(self.sections[kind][run_id] or {})
+        text = json.dumps(written, sort_keys=True)
+
+        name = written.pop(kind, run_id)
         known = plugins(kind)
         if name not in known:
             raise unknown(where, kind, str(name), known)
         plugin = known[name]
-        text = json.dumps(written, sort_keys=True)
+        problem = f"{plugin.path.name} {plugin.reason}"
+        if plugin.cls is None and kind != "method":
+            raise ConfigError(f"{where}: {problem}.")
+        # A method that cannot be used is no error of the config: its cells fail with the reason.
         if plugin.cls is None:
-            if kind != "method":
-                raise ConfigError(f"{where}: {plugin.path.name} {plugin.reason}.")
-            return Entry(run_id, plugin, text, None, reason=f"{plugin.path.name} {plugin.reason}")
-        written.pop(kind, None)
+            return Entry(run_id, plugin, text, None, reason=problem)
+
         wraps: list[Plugin] = []
         try:
             settings = self.build(plugin.cls, written, where, wraps)
@@ -108,21 +118,23 @@ class Resolver:
             raise ConfigError(
                 f"{where}: {cls.__name__} must be decorated with @settings (a frozen dataclass)."
             )
-        hints = get_type_hints(cls)
+
         known = {field.name: field for field in fields(cls)}
         for name in written:
             if name not in known:
                 raise unknown(f"{where}.{name}", "parameter", name, known)
         for field in known.values():
-            required = field.default is MISSING and field.default_factory is MISSING
-            if required and field.name not in written:
+            is_required = field.default is MISSING and field.default_factory is MISSING
+            if is_required and field.name not in written:
                 raise ConfigError(f"{where}.{field.name}: this parameter is required and missing.")
-        ready = {
+
+        hints = get_type_hints(cls)
+        values = {
             name: self.leaf(hints[name], item, f"{where}.{name}", wraps)
             for name, item in written.items()
         }
         try:
-            return cls(**ready)
+            return cls(**values)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{where}: {error}") from error
 
@@ -146,10 +158,12 @@ class Resolver:
         if run_id not in self.sections["method"]:
             raise unknown(where, "run id of a method", str(run_id), self.sections["method"])
         if run_id in self.resolving:
-            raise ConfigError(f"{where}: {run_id!r} wraps itself.")
+            raise ConfigError(f"{where}: {run_id!r} wraps itself; name another method.")
+
         self.resolving.append(run_id)
         inner = self.entry("method", run_id)
         self.resolving.pop()
+
         if inner.settings is None:
             raise Unusable(f"it wraps {run_id}, and {inner.reason}")
         wraps += [inner.plugin, *inner.wraps]

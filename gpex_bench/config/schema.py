@@ -28,16 +28,16 @@ class Network(_Strict):
 class Explain(_Strict):
     """What is explained, and how long one cell may take."""
 
-    samples: Count = 48  # test samples explained per network, the first of the test split
-    robustness_samples: Count = (
-        16  # how many of them are explained again; fewer cannot tell 40 methods apart
-    )
+    # test samples explained per network: the first ones of the test split
+    samples: Count = 48
+    # how many of them are explained again; fewer do not separate 40 methods
+    robustness_samples: Count = 16
     # of removal, besides the dataset's baseline
     fills: tuple[CurveFill, ...] = ("zero", "blur", "noise")
-    fill_samples: Count = 16  # how many samples' removal curves are measured under them
-    timeout_s: Annotated[float, Field(gt=0)] = (
-        900.0  # seconds one explainer may take for one network and seed
-    )
+    # how many samples' removal curves are measured under these fills
+    fill_samples: Count = 16
+    # seconds that one explainer may take for one network and seed
+    timeout_s: Annotated[float, Field(gt=0)] = 900.0
 
 
 class Layout(_Strict):
@@ -56,7 +56,8 @@ class Layout(_Strict):
     metrics: dict[Id, dict[str, Any] | None] = {}
 
 
-MODELS: dict[str, type[BaseModel]] = {  # by the key they stand under, the innermost first
+# The models by the config key that holds them, the innermost first.
+MODELS: dict[str, type[BaseModel]] = {
     "explain": Explain,
     "networks": Network,
     "": Layout,

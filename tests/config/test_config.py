@@ -50,6 +50,7 @@ def change(raw, path, value):
 
 MISTAKES = {
     "unknown key": (("seed",), [1], r"seed: unknown key 'seed'\. Did you mean 'seeds'\?"),
+    "misspelt study": (("budgte",), {}, r"budgte: unknown key 'budgte'\. Did you mean 'budget'\?"),
     "unknown nested key": (
         ("explain", "sample"),
         3,
@@ -62,7 +63,7 @@ MISTAKES = {
         0,
         r"explain\.samples: .*greater than or equal to 1, got 0",
     ),
-    "seed twice": (("seeds",), [1, 1], r"seeds: each seed may stand there once, got \[1, 1\]"),
+    "seed twice": (("seeds",), [1, 1], r"seeds .*\[1, 1\]"),
     "no seed": (("seeds",), [], r"seeds: .*at least 1"),
     "bad run id": (("run",), "My Run", r"run: .*pattern.*'My Run'"),
     "unknown method": (
@@ -114,12 +115,12 @@ MISTAKES = {
     "network of the wrong kind": (
         ("networks",),
         [{"dataset": "breast_cancer", "model": "cnn"}],
-        r"networks\.0: model cnn takes image, breast_cancer is not of that kind",
+        r"networks\.0: model cnn .*image.* breast_cancer",
     ),
     "network twice": (
         ("networks",),
         [{"dataset": "mnist5k", "model": "cnn"}] * 2,
-        r"networks\.1: .*stands there twice",
+        r"networks\.1: cnn on mnist5k",
     ),
     "misspelt surrogate of a method": (
         ("methods", "gpex_neighbours"),
@@ -193,7 +194,7 @@ def test_a_surrogate_of_classes_does_not_stand_in_for_an_attention(raw):
     raw["networks"][-1]["surrogates"].append("laplace")
     with pytest.raises(
         config.ConfigError,
-        match=r"networks.3.surrogates: laplace stands in for logits only; attention",
+        match=r"networks\.3\.surrogates: laplace .*logits.*attention",
     ):
         config.parse(raw)
 
