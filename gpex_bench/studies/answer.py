@@ -72,9 +72,11 @@ def write(this: Job, answer: Answer) -> None:
         artefacts.write_bytes(folder / f"{name}.csv", text.encode())
 
     for stem, drawing in answer.drawings.items():
-        artefacts.write_bytes(folder / f"{stem}.svg", plots.to_svg(drawing, stem).encode())
+        svg = plots.to_svg(drawing, stem)
+        numbers = csv(drawing.data)
+        artefacts.write_bytes(folder / f"{stem}.svg", svg.encode())
         artefacts.write_bytes(folder / f"{stem}.png", plots.to_png(drawing))
-        artefacts.write_bytes(folder / f"{stem}.csv", csv(drawing.data).encode())
+        artefacts.write_bytes(folder / f"{stem}.csv", numbers.encode())
 
     artefacts.write_bytes(folder / "sentences.md", answer.sentences.encode())
     this.describe(folder / "table.csv", kind=f"study {this.config.study_name}")
@@ -94,9 +96,12 @@ def estimate(row: Mapping[str, Any], name: str = "mean") -> str:
         name: the column of the number.
     """
     prefix = "" if name == "mean" else f"{name}_"
-    low, high = row[f"{prefix}low"], row[f"{prefix}high"]
+    low = row[f"{prefix}low"]
+    high = row[f"{prefix}high"]
     text, ends = interval(row[name], low, high)
-    return f"{text} {ends}" if math.isfinite(low) and math.isfinite(high) else text
+
+    is_known = math.isfinite(low) and math.isfinite(high)
+    return f"{text} {ends}" if is_known else text
 
 
 def percent(share: float, places: int = 0) -> str:

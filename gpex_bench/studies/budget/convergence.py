@@ -32,18 +32,20 @@ def summary(convergence: pd.DataFrame) -> pd.DataFrame:
         first = best[0].mean()
         way = best[-1].mean() - first
 
+        network = "/".join(key[:2])
         place = dict(zip(KEYS, key, strict=True))
         counts = {"n_samples": best.shape[1], "n_seeds": part["seed"].nunique()}
         for generation, values in enumerate(best):
-            low, high = interval(values, "/".join(key[:2]))
+            mean = values.mean()
+            low, high = interval(values, network)
             spent = means.loc[generation]
             row = {
                 "generation": generation,
                 "rows": spent["rows"].mean(),
-                "best": values.mean(),
+                "best": mean,
                 "low": low,
                 "high": high,
-                "progress": (values.mean() - first) / way if way > 0 else math.nan,
+                "progress": (mean - first) / way if way > 0 else math.nan,
                 "whole": spent["whole"].mean(),
             }
             rows.append(place | counts | row)

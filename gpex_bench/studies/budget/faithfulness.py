@@ -54,7 +54,8 @@ def curves(scores: pd.DataFrame, runs: pd.DataFrame, seconds: pd.DataFrame) -> p
             continue
 
         values = per_sample(scores, key).to_numpy()
-        low, high = interval(values, "/".join(key[:2]))
+        network = "/".join(key[:2])
+        low, high = interval(values, network)
         row |= {"status": "ok", "reason": "", "n_samples": len(values)}
         row |= {"mean": values.mean(), "low": low, "high": high}
         rows.append(row | _costs(part, spent.loc[key]))
@@ -78,10 +79,12 @@ def per_sample(scores: pd.DataFrame, key: tuple[str, str, str, int]) -> pd.Serie
 
     Samples are in sorted order.
     """
-    dataset, model, method, budget = key
-    is_network = (scores["dataset"] == dataset) & (scores["model"] == model)
-    is_run = (scores["method"] == method) & (scores["budget"] == budget)
-    return scores[is_network & is_run].groupby("sample")["score"].mean()
+    is_run = pd.Series(True, index=scores.index)
+    for column, value in zip(RUN, key, strict=True):
+        is_run &= scores[column] == value
+
+    own = scores[is_run]
+    return own.groupby("sample")["score"].mean()
 
 
 @dataclass(frozen=True)
@@ -145,8 +148,9 @@ def needs(
             budgets = list(ran.index)
             values = [per_sample(scores, (*place, method, b)).to_numpy() for b in budgets]
             ladder = Ladder(budgets, np.stack(values), goal)
-            row |= _needed(ladder, ran, plan, "/".join(place))
-            row |= held_out(ladder, plan, "/".join(place))
+            network = "/".join(place)
+            row |= _needed(ladder, ran, plan, network)
+            row |= held_out(ladder, plan, network)
             if np.isfinite(row["chosen"]):
                 row |= faster(seconds, (*place, method, int(row["chosen"])), plan)
                 row["fewer_rows"] = plan.reference_budget / float(ran["rows"][int(row["chosen"])])
@@ -163,11 +167,12 @@ def _needed(ladder: Ladder, ran: pd.DataFrame, plan: Budget, key: str) -> dict[s
     # one step after the last budget is "not reached"
     budgets = [*map(float, ladder.budgets), np.inf]
     step = ladder.step(plan.tolerance)
+    is_reached = steps < len(ran)
     found = {
         "needed": budgets[step],
         "needed_low": budgets[int(low)],
         "needed_high": budgets[int(high)],
-        "reached": float((steps < len(ran)).mean()),
+        "reached": float(is_reached.mean()),
         "largest": float(ladder.budgets[-1]),
     }
     if step == len(ran):
@@ -214,8 +219,10 @@ def faster(seconds: pd.DataFrame, run: tuple[str, str, str, int], plan: Budget) 
     here = seconds[(seconds["dataset"] == dataset) & (seconds["model"] == model)]
     spent = here.set_index(["method", "budget", "seed", "part"])["cpu_seconds"].sort_index()
 
+    # one measurement for each training seed and part of the samples
     reference = spent.loc[plan.reference_method, plan.reference_budget]
-    both = pd.concat([reference, spent.loc[method, budget]], axis=1)
+    own = spent.loc[method, budget]
+    both = pd.concat([reference, own], axis=1)
     ratios = (both.iloc[:, 0] / both.iloc[:, 1]).to_numpy()
     return {
         "faster": float(ratios.mean()),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +57,18 @@ def budget(this: Job) -> None:
     parts = {
         name: _joined([artefacts.read_table(path) for path in this.paths(name)]) for name in PARTS
     }
-    seconds = [_seconds(path) for path in this.paths("runs")]
-    parts["seconds"] = pd.DataFrame(list(chain.from_iterable(seconds)))
+    seconds = []
+    for path in this.paths("runs"):
+        seconds += _seconds(path)
+    parts["seconds"] = pd.DataFrame(seconds)
 
     explainers = {name: config.method(name) for name in config.entries["method"]}
     evolutionary = {
         name for name, explainer in explainers.items() if explainer and explainer.kind == EVOLVES
     }
-    write(this, answer(parts, this.study(Budget), config.headline, evolutionary))
+    plan = this.study(Budget)
+    found = answer(parts, plan, config.headline, evolutionary)
+    write(this, found)
 
 
 def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:

@@ -93,7 +93,8 @@ def spend(  # noqa: PLR0913 - keyword-only
             scores = _scores(explainer, metric, task, query, outcome.values)
             rows["scores"].append(scores.assign(**key))
             seconds += _seconds(key, outcome)
-            progress(f"seed {task.seed}, budget {budget}: {scores['score'].mean():.3f}")
+            mean = scores["score"].mean()
+            progress(f"seed {task.seed}, budget {budget}: {mean:.3f}")
         rows["convergence"].append(_convergence(explainer, task, query, budgets))
 
     rows["stability"].append(_stability(explainer, tasks[0], plan, budgets, n_samples))
@@ -140,9 +141,14 @@ def _parts(query: Query) -> list[Query]:
 
     No explanation depends on the others in its batch.
     """
-    ends = [len(query.x) * i // N_PARTS for i in range(N_PARTS + 1)]
-    parts = [slice(start, end) for start, end in zip(ends, ends[1:], strict=False)]
-    return [query.rows(part) for part in parts if part.stop > part.start]
+    n = len(query.x)
+    parts = []
+    for i in range(N_PARTS):
+        start = n * i // N_PARTS
+        end = n * (i + 1) // N_PARTS
+        if end > start:
+            parts.append(query.rows(slice(start, end)))
+    return parts
 
 
 def _run(key: dict[str, Any], outcome: Outcome, n_samples: int) -> pd.DataFrame:
@@ -170,8 +176,11 @@ def _scores(
 ) -> pd.DataFrame:
     """Return the score of each sample."""
     case = Case(task=task, query=query, explanation=values, explainer=explainer)
-    scores = calls.score(metric, measured(case, [metric]))
-    return pd.DataFrame({"sample": query.sample.numpy(), "score": scores.double().numpy()})
+    case = measured(case, [metric])
+    scores = calls.score(metric, case)
+
+    columns = {"sample": query.sample.numpy(), "score": scores.double().numpy()}
+    return pd.DataFrame(columns)
 
 
 def _stability(
@@ -250,7 +259,10 @@ def _convergence(
 
 def _join(parts: Iterable[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
     """Return one table with these columns."""
+    names = list(columns)
     filled = [part for part in parts if len(part)]
     if not filled:
-        return pd.DataFrame(columns=list(columns))
-    return pd.concat(filled, ignore_index=True)[list(columns)]
+        return pd.DataFrame(columns=names)
+
+    table = pd.concat(filled, ignore_index=True)
+    return table[names]

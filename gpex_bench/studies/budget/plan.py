@@ -55,8 +55,9 @@ class Budget(Study):
                 f"reference_budget must be one of the budgets {known}, got {self.reference_budget}."
             )
         for name, fewest in FEWEST.items():
-            if getattr(self, name) < fewest:
-                raise ValueError(f"{name} must be at least {fewest}, got {getattr(self, name)}.")
+            number = getattr(self, name)
+            if number < fewest:
+                raise ValueError(f"{name} must be at least {fewest}, got {number}.")
 
         if not 0 <= self.tolerance < 1:
             raise ValueError(f"tolerance must be a share in [0, 1), got {self.tolerance}.")
@@ -103,5 +104,6 @@ class Budget(Study):
         if not hasattr(explainer, "budget") or name in self.own_cost:
             return (OWN_COST,)
 
-        limit = min(self.most.get(key, self.budgets[-1]) for key in (name, network))
+        largest = self.budgets[-1]
+        limit = min(self.most.get(name, largest), self.most.get(network, largest))
         return tuple(budget for budget in self.budgets if budget <= limit)

@@ -31,9 +31,11 @@ def summary(stability: pd.DataFrame) -> pd.DataFrame:
             rows.append(row)
             continue
 
+        network = "/".join(key[:2])
+        samples = part.sort_values("sample")
         for name in MEASURES:
-            values = part.sort_values("sample")[name].to_numpy(dtype=float)
-            low, high = interval(values, "/".join(key[:2]))
+            values = samples[name].to_numpy(dtype=float)
+            low, high = interval(values, network)
             row |= {name: values.mean(), f"{name}_low": low, f"{name}_high": high}
         rows.append(row | {"n_samples": len(part), "n_seeds": first["n_seeds"]})
     return pd.DataFrame(rows, columns=COLUMNS)

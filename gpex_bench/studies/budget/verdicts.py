@@ -48,8 +48,8 @@ def reach(needs: pd.DataFrame, curve: pd.DataFrame) -> pd.DataFrame:
         else:
             own = ran[ran["method"] == row["method"]]
             best = own.loc[own["mean"].idxmax()]
-            found = {"best": best["mean"], "best_at": best["budget"]}
-            rows.append(row | {"verdict": NOT_REACHED} | found)
+            row |= {"verdict": NOT_REACHED, "best": best["mean"], "best_at": best["budget"]}
+            rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -63,9 +63,12 @@ def own_costs(curve: pd.DataFrame, plan: Budget) -> pd.DataFrame:
     goal = reference(curve, plan)["mean"]
     enough = goal - plan.tolerance * abs(goal)
 
-    is_own = (curve["budget"] == OWN_COST) & (curve["status"] == "ok")
-    own = curve[is_own].sort_values("mean", ascending=False)
-    return own.assign(verdict=np.where(own["mean"] >= enough, REACHES, NOT_REACHED))
+    is_own = curve["budget"] == OWN_COST
+    is_ok = curve["status"] == "ok"
+    own = curve[is_own & is_ok].sort_values("mean", ascending=False)
+
+    verdicts = [REACHES if mean >= enough else NOT_REACHED for mean in own["mean"]]
+    return own.assign(verdict=verdicts)
 
 
 def chosen(needs: pd.DataFrame) -> pd.DataFrame:

@@ -104,5 +104,7 @@ def _cell(cell: Mapping[str, Any]) -> str:
         return wording("failed", cell["reason"])
 
     mean, ends = interval(cell["mean"], cell["low"], cell["high"])
-    text = f"{mean} {ends if cell['n_seeds'] > 1 else '[one seed]'}"
-    return f"{text} ({partial(cell)})" if partial(cell) else text
+    if cell["n_seeds"] < 2:
+        ends = "[one seed]"
+    note = partial(cell)
+    return f"{mean} {ends} ({note})" if note else f"{mean} {ends}"

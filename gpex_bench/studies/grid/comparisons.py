@@ -48,17 +48,17 @@ def first_statistic(table: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
         table: of `measure.summarise`.
         found: of `measure.values`.
     """
-    first = table.iloc[0]
-    is_first = (table["split"] == first["split"]) & (table["statistic"] == first["statistic"])
-    is_found = (found["split"] == first["split"]) & (found["statistic"] == first["statistic"])
+    split, statistic = table.iloc[0][["split", "statistic"]]
+    rows = table[(table["split"] == split) & (table["statistic"] == statistic)]
+    numbers = found[(found["split"] == split) & (found["statistic"] == statistic)]
 
-    by_setting = found[is_found].groupby(list(PLACES))
-    seeds = {"/".join(key): part.set_index("seed")["value"] for key, part in by_setting}
+    by_setting = {}
+    for key, part in numbers.groupby(list(PLACES)):
+        by_setting["/".join(key)] = part.set_index("seed")["value"]
+
     empty = pd.Series(dtype=float)
-
-    rows = table[is_first]
-    names = _names(rows)
-    return rows.assign(seeds=[seeds.get(place, empty) for place in rows["id"]], name=names)
+    seeds = [by_setting.get(place, empty) for place in rows["id"]]
+    return rows.assign(seeds=seeds, name=_names(rows))
 
 
 def _names(rows: pd.DataFrame) -> list[str]:
@@ -89,8 +89,9 @@ def extremes(rows: pd.DataFrame, better: Better) -> pd.DataFrame:
     """
     found = []
     for (dataset, model), part in rows.groupby(NETWORK, sort=False):
-        known = part[part["n_seeds"] > 0]
-        failed = part.loc[part["n_seeds"] == 0, "name"].tolist()
+        has_fit = part["n_seeds"] > 0
+        known = part[has_fit]
+        failed = part.loc[~has_fit, "name"].tolist()
         row = {"dataset": dataset, "model": model, "failed": failed, "n_settings": len(known)}
         found.append(row | _ends(known, better))
     return pd.DataFrame(found)
@@ -134,8 +135,12 @@ def _verdict(p_value: float, significant: str, otherwise: str = NOT_DIFFERENT) -
 def _interval(step: Difference, name: str, sign: int = 1) -> dict[str, float]:
     """Return a difference, or minus the difference, with its interval, as columns."""
     low, high = sorted((sign * step.low, sign * step.high))
-    mean = sign * step.mean
-    return {name: mean, f"{name}_low": low, f"{name}_high": high, "n_seeds": step.n_seeds}
+    return {
+        name: sign * step.mean,
+        f"{name}_low": low,
+        f"{name}_high": high,
+        "n_seeds": step.n_seeds,
+    }
 
 
 # --- along x ---

@@ -67,9 +67,10 @@ def _empty(
     table: pd.DataFrame, scale: Scale, shape: tuple[int, int], n_hues: int
 ) -> tuple[Figure, np.ndarray]:
     """Return a figure with a grid of empty axes [network, statistic]."""
+    n_networks, n_statistics = shape
     n_choices = table[scale.x].nunique()
     height = 2.5 if scale.is_ordered else 0.9 + 0.19 * n_choices * max(n_hues, 2)
-    size = (1.0 + 3.1 * shape[1], 0.7 + height * shape[0])
+    size = (1.0 + 3.1 * n_statistics, 0.7 + height * n_networks)
     figure = Figure(figsize=size, layout="constrained")
 
     # choices are named once, at the left

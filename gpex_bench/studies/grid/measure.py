@@ -28,14 +28,18 @@ def values(agreement: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
     joint = agreement[agreement["head"] == "all"]
 
     is_joint = agreement["statistic"].isin(joint["statistic"].unique())
-    single = agreement[(agreement["head"] != "all") & ~is_joint]
-    means = single.groupby([*KEYS, "split", "statistic"])["value"].mean().reset_index()
+    is_single = agreement["head"] != "all"
+    by_statistic = agreement[is_single & ~is_joint].groupby([*KEYS, "split", "statistic"])
+    means = by_statistic["value"].mean().reset_index()
 
     seconds = costs.rename(columns={"wall_seconds": "value"})
     seconds = seconds.assign(split=NO_SPLIT, statistic=SECONDS)
 
-    parts = [part[list(VALUES)] for part in (joint, means, seconds) if len(part)]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(VALUES))
+    columns = list(VALUES)
+    parts = [part[columns] for part in (joint, means, seconds) if len(part)]
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    return pd.concat(parts, ignore_index=True)
 
 
 def summarise(
@@ -88,10 +92,10 @@ def _check_known(wanted: Sequence[tuple[str, str]], found: pd.DataFrame) -> None
 
     for split, name in wanted:
         if (split, name) not in known:
-            names = sorted(f"{name} ({split})" if split else name for split, name in known)
+            pairs = sorted(known, key=lambda pair: (pair[1], pair[0]))
+            listed = ", ".join(f"{name} ({split})" if split else name for split, name in pairs)
             raise ValueError(
-                f"grid.statistics: {name!r} is not known on the split {split!r}. "
-                f"Known: {', '.join(names)}."
+                f"grid.statistics: {name!r} is not known on the split {split!r}. Known: {listed}."
             )
 
 
@@ -101,5 +105,7 @@ def _moments(sample: np.ndarray) -> dict[str, float]:
     mean = float(sample.mean()) if n else math.nan
     sd = float(sample.std(ddof=1)) if n > 1 else math.nan
 
-    low, high = t_interval(mean, sd / math.sqrt(max(n, 1)), float(max(n - 1, 1)))
+    error = sd / math.sqrt(max(n, 1))
+    degrees = float(max(n - 1, 1))
+    low, high = t_interval(mean, error, degrees)
     return {"mean": mean, "low": float(low), "high": float(high), "sd": sd, "n_seeds": n}

@@ -120,7 +120,8 @@ def _points(points: Points, number: int, kind: str, entry: str) -> list[Point]:
     """Return the points of an entry that a network names."""
     known = points[f"{kind}s"]
     if entry not in known:
-        raise unknown(f"networks.{number}.{kind}", f"run id of a {kind}", entry, known)
+        where = f"networks.{number}.{kind}"
+        raise unknown(where, f"run id of a {kind}", entry, known)
     return known[entry]
 
 

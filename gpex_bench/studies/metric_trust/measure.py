@@ -92,10 +92,14 @@ def perturb(task: Task, query: Query, perturbation: Perturbation) -> tuple[Task,
         noisy = _noisy(task.model, perturbation.size, purpose, task.seed)
         return dataclasses.replace(task, model=noisy), query
 
-    draws = uniform(purpose, task.seed, query.sample, query.x[0].numel())
-    noise = perturbation.size * (2 * draws - 1).view(query.x.shape).to(query.x)
+    x = query.x
+    draws = uniform(purpose, task.seed, query.sample, x[0].numel())
+    noise = perturbation.size * (2 * draws - 1).view(x.shape).to(x)
+
     train = task.data.train.x
-    moved = (query.x + noise).clamp(float(train.min()), float(train.max()))
+    lowest = float(train.min())
+    highest = float(train.max())
+    moved = (x + noise).clamp(lowest, highest)
     return task, Query(x=moved, target=query.target, sample=query.sample)
 
 
@@ -119,7 +123,8 @@ def kept(task: Task, query: Query, strength: Strength) -> Bool[Tensor, "batch"]:
     must not.
     """
     with torch.no_grad():
-        is_target = task.model(query.x).argmax(1) == query.target
+        predicted = task.model(query.x).argmax(1)
+    is_target = predicted == query.target
     return is_target if strength == "minor" else ~is_target
 
 

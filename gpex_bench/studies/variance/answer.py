@@ -58,9 +58,11 @@ def with_design(table: pd.DataFrame, aim: float) -> pd.DataFrame:
     """
     parts = []
     for _, part in groups(table, SCORE):
-        error = aim * (part["mean"].max() - part["mean"].min())
+        means = part["mean"]
+        error = aim * (means.max() - means.min())
         for _, rows in groups(part, ["method"]):
-            counts = design(dict(zip(rows["source"], rows["variance"], strict=True)), error)
+            variance = dict(zip(rows["source"], rows["variance"], strict=True))
+            counts = design(variance, error)
             parts.append(rows.assign(error=error, average=rows["source"].map(counts)))
     return pd.concat(parts, ignore_index=True)
 
@@ -121,10 +123,14 @@ def explainer_seeds(table: pd.DataFrame, matters: float) -> pd.DataFrame:
     Columns: `SCORE`, method, share, matters (whether the share is at least `matters`). The largest
     share of a score comes first.
     """
-    own = table[table["source"] == "explainer seed"].dropna(subset="share")
+    is_own = table["source"] == "explainer seed"
+    own = table[is_own].dropna(subset="share")
     own = own.assign(matters=own["share"] >= matters)
-    own = own.sort_values([*SCORE, "share"], ascending=[True] * 3 + [False], kind="stable")
-    return own[[*SCORE, "method", "share", "matters"]].reset_index(drop=True)
+
+    # by score, the largest share first
+    own = own.sort_values("share", ascending=False, kind="stable")
+    own = own.sort_values(list(SCORE), kind="stable", ignore_index=True)
+    return own[[*SCORE, "method", "share", "matters"]]
 
 
 def designs(table: pd.DataFrame) -> pd.DataFrame:

@@ -15,6 +15,9 @@ def variance(this: Job) -> None:
     from gpex_bench.studies.variance.answer import answer
     from gpex_bench.studies.variance.measure import with_levels
 
+    config = this.config
     scores = artefacts.read_table(this.path("scores"))
-    placed = with_levels(scores, data_seeds(this.config), draws(this.config))
-    write(this, answer(placed, this.study(Variance)))
+    placed = with_levels(scores, data_seeds(config), draws(config))
+
+    found = answer(placed, this.study(Variance))
+    write(this, found)

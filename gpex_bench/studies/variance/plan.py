@@ -31,8 +31,9 @@ class Variance(Study):
     def __post_init__(self) -> None:
         """Refuse shares out of range."""
         for name in ("matters", "error"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}.")
+            share = getattr(self, name)
+            if not 0 < share < 1:
+                raise ValueError(f"{name} must be between 0 and 1, got {share}.")
 
     def check(self, config: Any) -> None:
         """Check that data seeds, training seeds and samples are repeated.
