@@ -52,8 +52,8 @@ publish: ## copy the tables of a finished run or study, with their provenance, t
 		rm results/published/$(RUN)/pairs.csv; \
 		cp results/$(RUN)/{summary.md,ranking.tex} results/published/$(RUN)/; \
 		cp results/$(RUN)/tables/outcomes.json results/published/$(RUN)/provenance.json; fi
-	for part in study budget debugging interactions retraining; do if [ -d results/$(RUN)/$$part ]; then \
-		find results/$(RUN)/$$part -maxdepth 1 -type f -exec cp {} results/published/$(RUN)/ \; ; fi; done
+	if [ -f results/$(RUN)/sentences.md ]; then \
+		find results/$(RUN) -maxdepth 1 -type f -not -name '*.html' -exec cp {} results/published/$(RUN)/ \; ; fi
 	(cd results/$(RUN)/benchmarks && echo job,seconds && find . -name '*.tsv' | sort \
 		| xargs awk 'FNR == 2 {print substr(FILENAME, 3) "," $$1}') > results/published/$(RUN)/jobs.csv
 
