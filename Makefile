@@ -32,7 +32,7 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
-	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakefmt --check Snakefile workflow gpex_bench/studies
 
 crosscheck: $(READY) ## compare the metrics with those of Quantus and captum; Quantus is laid over the environment in .crosscheck
 	rm -rf .crosscheck
