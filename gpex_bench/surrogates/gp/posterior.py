@@ -230,22 +230,6 @@ def mean(state: State, u: Float[Tensor, "batch group dim"]) -> Float64[Tensor, "
     return _mean(state, torch.einsum("ngd,gdo->ngo", u.double(), weights(state)))
 
 
-def latent_variance(
-    state: State, u: Float[Tensor, "batch group dim"]
-) -> Float64[Tensor, "batch head"]:
-    """Return the variance of the noise-free function, s2 u' P^-1 u: a sum of squares."""
-    leverage = whitened(factor(state), u).square().sum(1).T
-    return _variance(state, leverage)
-
-
-def predictive_variance(
-    state: State, u: Float[Tensor, "batch group dim"]
-) -> Float64[Tensor, "batch head"]:
-    """Return latent variance plus noise."""
-    leverage = whitened(factor(state), u).square().sum(1).T
-    return _variance(state, 1 + leverage)
-
-
 def covariance(
     state: State, u: Float[Tensor, "batch group dim"]
 ) -> Float64[Tensor, "head batch batch"]:
