@@ -1,11 +1,12 @@
-"""What `gpex_scale` measures: seconds of the processor on one thread, and memory of fresh processes."""
+"""What `gpex_scale` measures: processor seconds on one thread, and memory of fresh processes."""
 
 from __future__ import annotations
 
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -44,23 +45,30 @@ def cheapest(
     calls: Sequence[Callable[[], object]], blocks: int, seconds: float = 0.3
 ) -> list[float]:
     """Return processor seconds per call: best of some blocks, which take turns."""
-    sizes, best = [], [float("inf")] * len(calls)
+    # a block of a call is as many calls as take about `seconds`
+    sizes = []
     for call in calls:
         call()
-        began = time.process_time()
-        call()
-        sizes.append(max(1, round(seconds / max(time.process_time() - began, 1e-6))))
+        once = max(_seconds(call, 1), 1e-6)
+        sizes.append(max(1, round(seconds / once)))
+
+    best = [float("inf")] * len(calls)
     for _ in range(blocks):
         for i, (call, size) in enumerate(zip(calls, sizes, strict=True)):
-            began = time.process_time()
-            for _ in range(size):
-                call()
-            best[i] = min(best[i], (time.process_time() - began) / size)
+            best[i] = min(best[i], _seconds(call, size))
     return best
 
 
-class MadeUp(KernelMap):
-    """Stands for a kernel network: its hidden features are its rows, and its log variances are numbers of their own."""
+def _seconds(call: Callable[[], object], times: int) -> float:
+    """Return processor seconds per call, over some calls."""
+    start = time.process_time()
+    for _ in range(times):
+        call()
+    return (time.process_time() - start) / times
+
+
+class FixedMap(KernelMap):
+    """Stands for a kernel network: its hidden features are its rows, its log variances given."""
 
     def __init__(self, log_variance: Tensor) -> None:
         torch.nn.Module.__init__(self)
@@ -76,7 +84,7 @@ class MadeUp(KernelMap):
 
 
 class Training:
-    """The GP part of training steps on M inducing points; the kernel network is left out (its outputs are made up).
+    """The GP part of training steps on M inducing points; a `FixedMap` is the kernel network.
 
     With the `default` preset that is the step and the density that trains the noise of intervals,
     each with a factor and a solve of its own; with the `paper` preset, which has no such noise, the
@@ -87,25 +95,25 @@ class Training:
     """
 
     def __init__(self, preset: Preset, n: int, folder: Path, device: str = "cpu") -> None:
-        norm, self.preset = NORM[preset], preset
-        u, v = unit(POOL, 0, norm), outputs(POOL, 1)
+        self.preset = preset
+        norm = NORM[preset]
+        u = unit(POOL, 0, norm)
+        v = outputs(POOL, 1)
         self.targets = RowStore((n, HEADS, 1), path=folder / f"targets-{preset}-{n}")
-        stored = (
-            RowStore((n, HEADS, DIM), "int16", norm, folder / f"rows-{n}")
-            if preset == "paper"
-            else None
-        )
         for start in range(0, n, POOL):
             self.targets[start : start + POOL] = v
-            if stored is not None:
-                stored[start : start + POOL] = u
-        part = posterior.statistics(u if stored is None else stored.rounded(u), v)
-        sums = Statistics(
-            **{k: (getattr(part, k) * (n / POOL)).to(device) for k in ("a", "b", "c", "count")}
-        )
-        self.policy = (
-            refresh.Running(sums, WINDOW) if stored is None else refresh.Stored(sums, stored)
-        )
+
+        self.policy: refresh.Refresh
+        if preset == "default":
+            sums = repeated(posterior.statistics(u, v), n, device)
+            self.policy = refresh.Running(sums, WINDOW)
+        else:
+            rows = RowStore((n, HEADS, DIM), "int16", norm, folder / f"rows-{n}")
+            for start in range(0, n, POOL):
+                rows[start : start + POOL] = u
+            sums = repeated(posterior.statistics(rows.rounded(u), v), n, device)
+            self.policy = refresh.Stored(sums, rows)
+
         self.u = unit(QUERIES * BATCHES, 2, norm).to(device).split(QUERIES)
         self.v = outputs(QUERIES * BATCHES, 3).double().to(device).split(QUERIES)
         self.new = unit(NEW * BATCHES, 4, norm).to(device).split(NEW)
@@ -113,84 +121,96 @@ class Training:
             HEADS, dtype=torch.float64, device=device, requires_grad=preset == "default"
         )
         self.log_variance = torch.zeros(QUERIES + NEW, HEADS, device=device, requires_grad=True)
-        self.kernel_map = MadeUp(self.log_variance)
-        self.taken = 0
+        self.kernel_map = FixedMap(self.log_variance)
+        self.n_steps = 0
 
     def __call__(self) -> None:
-        """Take a step: loss, gradients of queries, new rows, noise and log variances, statistics and rows kept."""
-        batch = self.taken % BATCHES
-        u, new = self.u[batch].requires_grad_(), self.new[batch].requires_grad_()
+        """Take a step: loss, gradients of all that is trained, statistics and rows kept."""
+        batch = self.n_steps % BATCHES
+        u = self.u[batch].requires_grad_()
+        new = self.new[batch].requires_grad_()
         index = self.policy.drawn(NEW)
         rows = Rows(index=index, u=new, targets=self.targets[index].double().to(u.device))
+        queries = Queries(u=u, v=self.v[batch])
         objective = "predictive" if self.preset == "default" else "latent"
-        loss, sums = step(
-            self.policy, rows, Queries(u=u, v=self.v[batch]), self.log_noise, objective
-        )
+        loss, sums = step(self.policy, rows, queries, self.log_noise, objective)
         if self.preset == "default":
-            seen = torch.cat([self.v[batch], rows.targets])[..., 0]
-            loss = loss + observation.density(
-                self.kernel_map, torch.cat([u, new]), seen, sums, self.log_noise.detach()
-            )
+            features = torch.cat([u, new])
+            v = torch.cat([self.v[batch], rows.targets])[..., 0]
+            log_noise = self.log_noise.detach()
+            loss = loss + observation.density(self.kernel_map, features, v, sums, log_noise)
+
         loss.backward()
         for leaf in (u, new, self.log_noise, self.log_variance):
             leaf.grad = None
-        self.taken += 1
+        self.n_steps += 1
+
+
+def repeated(part: Statistics, n: int, device: str = "cpu") -> Statistics:
+    """Return the statistics of n rows that repeat the POOL different ones."""
+    times = n / POOL
+    return Statistics(
+        a=(part.a * times).to(device),
+        b=(part.b * times).to(device),
+        c=(part.c * times).to(device),
+        count=(part.count * times).to(device),
+    )
 
 
 class Released:
-    """Steps of the released code's twin on M inducing points, on the same numbers as the `paper` preset."""
+    """Steps of the released code's twin on M inducing points, on the numbers of `paper`."""
 
     def __init__(self, n: int) -> None:
-        rows, targets = unit(POOL, 0, 0.1), outputs(POOL, 1)[..., 0]
-        self.twin = ReleasedTwin(rows.repeat(n // POOL, 1, 1), targets.repeat(n // POOL, 1))
-        self.u, self.v, self.new = (
-            unit(QUERIES, 2, 0.1),
-            outputs(QUERIES, 3)[..., 0],
-            unit(NEW, 4, 0.1),
-        )
+        times = n // POOL
+        norm = NORM["paper"]
+        rows = unit(POOL, 0, norm).repeat(times, 1, 1)
+        targets = outputs(POOL, 1)[..., 0].repeat(times, 1)
+        self.twin = ReleasedTwin(rows, targets)
+        self.u = unit(QUERIES, 2, norm)
+        self.v = outputs(QUERIES, 3)[..., 0]
+        self.new = unit(NEW, 4, norm)
         self.index = list(range(NEW))
 
     def __call__(self) -> None:
         """Take a step: loss, backward, update of the rows."""
-        u, new = self.u.requires_grad_(), self.new.requires_grad_()
-        self.twin.loss(u, self.v, self.index, new).backward()
+        u = self.u.requires_grad_()
+        new = self.new.requires_grad_()
+        loss = self.twin.loss(u, self.v, self.index, new)
+        loss.backward()
         self.twin.update(self.index, new.detach())
-        u.grad = new.grad = None
+        u.grad = None
+        new.grad = None
 
 
 def passes(n: int) -> dict[str, float]:
-    """Return seconds of reading n rows and targets in memory, and of a pass of the statistics with both products."""
-    rows, targets = (
-        unit(POOL, 0, 1.0).repeat(n // POOL, 1, 1),
-        outputs(POOL, 1).repeat(n // POOL, 1, 1),
-    )
-    calls = (
-        lambda: (rows.view(-1).sum(), targets.view(-1).sum()),
-        lambda: streamed([(rows, targets)], torch.float32),
-        lambda: streamed([(rows, targets)], torch.float64),
-    )
-    return dict(zip(("read", "float32", "float64"), cheapest(calls, 5), strict=True))
+    """Return seconds to read n rows and targets in memory, and of a pass with both products."""
+    times = n // POOL
+    rows = unit(POOL, 0, 1.0).repeat(times, 1, 1)
+    targets = outputs(POOL, 1).repeat(times, 1, 1)
+
+    def read_all() -> None:
+        rows.view(-1).sum()
+        targets.view(-1).sum()
+
+    calls = {
+        "read": read_all,
+        "float32": lambda: streamed([(rows, targets)], torch.float32),
+        "float64": lambda: streamed([(rows, targets)], torch.float64),
+    }
+    return dict(zip(calls, cheapest(list(calls.values()), 5), strict=True))
 
 
 def predictions(sizes: Sequence[int]) -> list[float]:
     """Return seconds per item of mean and variance, at each number of inducing points."""
-    u, v = unit(POOL, 0, 1.0), outputs(POOL, 1)
-    part, one = posterior.statistics(u, v), torch.ones(HEADS, dtype=torch.float64)
-    states = [
-        posterior.condition(
-            Statistics(**{k: getattr(part, k) * (n / POOL) for k in ("a", "b", "c", "count")}),
-            one,
-            0 * one,
-            one,
-        )
-        for n in sizes
-    ]
-    return [
-        seconds / QUERIES
-        for seconds in cheapest(
-            [lambda state=state: posterior.predict(state, u[:QUERIES]) for state in states], 5
-        )
-    ]
+    u = unit(POOL, 0, 1.0)
+    part = posterior.statistics(u, outputs(POOL, 1))
+    one = torch.ones(HEADS, dtype=torch.float64)
+
+    calls = []
+    for n in sizes:
+        state = posterior.condition(repeated(part, n), one, 0 * one, one)
+        calls.append(partial(posterior.predict, state, u[:QUERIES]))
+    return [seconds / QUERIES for seconds in cheapest(calls, 5)]
 
 
 def search(n: int) -> float:
@@ -198,15 +218,15 @@ def search(n: int) -> float:
     rows = unit(POOL, 0, 1.0).repeat(n // POOL, 1, 1)
     u = unit(QUERIES, 2, 1.0)[:, 0].double()
 
-    def scores():  # type: ignore[no-untyped-def]
+    def scores() -> Iterator[Tensor]:
         for block in rows.split(nearest.BLOCK):
-            yield u @ torch.nn.functional.normalize(block[:, 0].double(), dim=1).T
+            normed = torch.nn.functional.normalize(block[:, 0].double(), dim=1)
+            yield u @ normed.T
 
     return cheapest([lambda: nearest.largest(scores(), 10)], 3)[0]
 
 
-# --- memory, each in a process of its own
-# ----------------------------------------------------------------------------
+# --- memory, each in a process of its own ---
 
 
 def memory(what: str = "VmHWM") -> int:
@@ -217,7 +237,7 @@ def memory(what: str = "VmHWM") -> int:
     return int(found[1]) * 1024
 
 
-def trained(preset: Preset, n: int, folder: Path) -> dict[str, float]:
+def train_memory(preset: Preset, n: int, folder: Path) -> dict[str, float]:
     """Return bytes before and at the peak of building and training on n points."""
     Training(preset, POOL, folder)()  # what is needed at any size
     before = memory("VmRSS")
@@ -227,46 +247,52 @@ def trained(preset: Preset, n: int, folder: Path) -> dict[str, float]:
     return {"before": before, "peak": memory()}
 
 
-def written(n: int, folder: Path) -> dict[str, float]:
+def write_rows(n: int, folder: Path) -> dict[str, float]:
     """Write n rows in 16-bit numbers and their targets to disk; return the bytes."""
-    rows, targets = (
-        RowStore((n, HEADS, DIM), "int16", 1.0, folder / "rows"),
-        RowStore((n, HEADS, 1), path=folder / "v"),
-    )
-    u, v = unit(POOL, 0, 1.0), outputs(POOL, 1)
+    rows, targets = _stores(n, folder)
+    u = unit(POOL, 0, 1.0)
+    v = outputs(POOL, 1)
     for start in range(0, n, POOL):
-        rows[start : start + POOL], targets[start : start + POOL] = u, v
+        rows[start : start + POOL] = u
+        targets[start : start + POOL] = v
+
+    # the next reader reads from the disk
     for name in ("rows", "v"):
         with (folder / name).open("r+b") as file:
             os.fsync(file.fileno())
-            os.posix_fadvise(
-                file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED
-            )  # the next reader reads from the disk
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     return {"bytes": sum((folder / name).stat().st_size for name in ("rows", "v"))}
 
 
-def read(n: int, folder: Path) -> dict[str, float]:
-    """Return seconds and extra bytes of an exact pass over n rows on disk, and how far its sums are from the truth."""
-    rows, targets = (
-        RowStore((n, HEADS, DIM), "int16", 1.0, folder / "rows"),
-        RowStore((n, HEADS, 1), path=folder / "v"),
-    )
-    before, wall, cpu = memory("VmRSS"), time.perf_counter(), time.process_time()
+def read_rows(n: int, folder: Path) -> dict[str, float]:
+    """Return seconds and extra bytes of an exact pass over n rows on disk, and its error."""
+    rows, targets = _stores(n, folder)
+    before = memory("VmRSS")
+    wall = time.perf_counter()
+    cpu = time.process_time()
     sums = streamed(zip(rows.blocks(), targets.blocks(), strict=True), torch.float32)
-    seconds = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
-    truth = posterior.statistics(rows.rounded(unit(POOL, 0, 1.0)), outputs(POOL, 1)).a * (n / POOL)
+    wall = time.perf_counter() - wall
+    cpu = time.process_time() - cpu
+
+    part = posterior.statistics(rows.rounded(unit(POOL, 0, 1.0)), outputs(POOL, 1))
+    truth = repeated(part, n).a
     error = float((sums.a - truth).abs().max() / truth.abs().max())
-    return seconds | {"extra": memory() - before, "error": error}
+    return {"wall": wall, "cpu": cpu, "extra": memory() - before, "error": error}
 
 
-# --- on a GPU
-# --------------------------------------------------------------------------------------------------------
+def _stores(n: int, folder: Path) -> tuple[RowStore, RowStore]:
+    """Return rows in 16-bit numbers and targets, in files."""
+    rows = RowStore((n, HEADS, DIM), "int16", 1.0, folder / "rows")
+    return rows, RowStore((n, HEADS, 1), path=folder / "v")
+
+
+# --- on a GPU ---
 
 
 def network_share(
     device: str, folder: Path, batch: int = QUERIES + NEW, size: int = 32
 ) -> tuple[float, float]:
-    """Return wall seconds of the GP part of a step, and of a ResNet-18's forward and backward pass on its inputs."""
+    """Return wall seconds of the GP part of a step, and of a ResNet-18 forward and backward."""
     from torchvision.models import resnet18
 
     network = resnet18(num_classes=HEADS * DIM).to(device)
@@ -281,16 +307,16 @@ def network_share(
     def timed(call: Callable[[], None], times: int) -> float:
         call()
         _wait(device)
-        began = time.perf_counter()
+        start = time.perf_counter()
         for _ in range(times):
             call()
         _wait(device)
-        return (time.perf_counter() - began) / times
+        return (time.perf_counter() - start) / times
 
     times = 100 if device.startswith("cuda") else 1
-    return min(timed(training, times) for _ in range(5)), min(
-        timed(both_ways, times) for _ in range(5)
-    )
+    ours = min(timed(training, times) for _ in range(5))
+    theirs = min(timed(both_ways, times) for _ in range(5))
+    return ours, theirs
 
 
 def _wait(device: str) -> None:

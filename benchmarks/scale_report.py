@@ -23,6 +23,7 @@ def write(
     table = pd.DataFrame(rows)
     table.to_csv(folder / "table.csv", index=False, float_format="%.6g")
     curves.to_csv(folder / "steps.csv", index=False, float_format="%.6g")
+
     here = Path(__file__).parent
     sources = [
         here / name
@@ -36,6 +37,7 @@ def write(
     }
     (folder / "provenance.json").write_text(json.dumps(record, indent=2) + "\n")
     (folder / "table.md").write_text(markdown(table, record))
+
     drawing = figure(curves)
     (folder / "steps.svg").write_text(to_svg(drawing, "gpex-scale") + "\n")
     (folder / "steps.png").write_bytes(to_png(drawing))
@@ -46,20 +48,20 @@ def markdown(table: pd.DataFrame, record: dict) -> str:
     lines = ["| what | measured | must be | reached | detail |", "|---|---|---|---|---|"]
     for row in table.itertuples():
         value = "not measured" if pd.isna(row.value) else f"{row.value:.3g}"
-        reached = (
-            ""
-            if row.reached is None or pd.isna(row.reached)
-            else ("yes" if row.reached else "**no**")
-        )
+        reached = ""
+        if row.reached is not None and not pd.isna(row.reached):
+            reached = "yes" if row.reached else "**no**"
         lines.append(f"| {row.what} | {value} | {row.target or ''} | {reached} | {row.detail} |")
-    code, machine = record["code"], record["environment"]
+
+    code = record["code"]
+    machine = record["environment"]
     dirty = ", with uncommitted changes" if code["dirty"] else ""
     origin = (
-        f"`{record['command']}`, one thread of {machine['processor']} ({machine['cores']} cores), Python "
-        f"{machine['python']}, torch {machine['torch']}; commit {str(code['commit'])[:12]}{dirty}, code "
-        f"{code['fingerprint']}. Seconds are those of the processor, the best of several blocks. "
-        "A step of the default preset includes the density that trains the noise of intervals, with a factor and a "
-        "solve of its own."
+        f"`{record['command']}`, one thread of {machine['processor']} ({machine['cores']} cores), "
+        f"Python {machine['python']}, torch {machine['torch']}; commit "
+        f"{str(code['commit'])[:12]}{dirty}, code {code['fingerprint']}. Seconds are those of the "
+        "processor, the best of several blocks. A step of the default preset includes the density "
+        "that trains the noise of intervals, with a factor and a solve of its own."
     )
     return "\n".join([*lines, "", origin, ""])
 
@@ -67,8 +69,8 @@ def markdown(table: pd.DataFrame, record: dict) -> str:
 @styled
 def figure(curves: pd.DataFrame) -> Drawing:
     """Draw step times over M on two logarithmic axes."""
-    drawn = Figure(figsize=(5.6, 3.4), layout="constrained")
-    axes = drawn.subplots()
+    sheet = Figure(figsize=(5.6, 3.4), layout="constrained")
+    axes = sheet.subplots()
     for number, (what, part) in enumerate(curves.groupby("what", sort=False)):
         part = part.sort_values("m")
         axes.loglog(
@@ -78,10 +80,10 @@ def figure(curves: pd.DataFrame) -> Drawing:
     axes.xaxis.set_major_formatter(lambda m, _: f"{m:,.0f}")
     axes.yaxis.set_major_formatter(lambda milliseconds, _: f"{milliseconds:,g}")
     axes.legend()
-    ends = [
-        f"{what}: {1e3 * part.seconds.iloc[-1]:.3g} ms at M = {part.m.iloc[-1]:,}"
-        for what, part in curves.groupby("what")
-    ]
-    return Drawing(
-        figure=drawn, title=TITLE, alt="Two logarithmic axes. " + "; ".join(ends) + ".", data=curves
-    )
+
+    ends = []
+    for what, part in curves.groupby("what"):
+        last = part.iloc[-1]
+        ends.append(f"{what}: {1e3 * last.seconds:.3g} ms at M = {int(last.m):,}")
+    alt = "Two logarithmic axes. " + "; ".join(ends) + "."
+    return Drawing(figure=sheet, title=TITLE, alt=alt, data=curves)
