@@ -213,7 +213,7 @@ def test_heads_of_a_map_are_places_even_where_there_are_as_many_classes(tiny):
 def test_predictions_hold_the_places_of_a_map(tiny):
     model, data = tiny.images()
     model.grid = lambda x: (1, 3)
-    points = predictions(model, Known(model, 0.1), data, seed=0, n_mixed=20)
+    points = compare(model, Known(model, 0.1), data, seed=0, n_mixed=20)[1]
     places = points[["head", "row", "column"]].drop_duplicates().to_numpy().tolist()
     assert places == [[f"row 1, column {column}", 1, column] for column in (1, 2, 3)]
 
