@@ -48,11 +48,17 @@ def _resident() -> int:
 
 
 def _failure(error: BaseException) -> Outcome:
-    kinds = {MemoryError: MEMORY, ImportError: UNAVAILABLE}
-    status = next((kind for cls, kind in kinds.items() if isinstance(error, cls)), FAILED)
+    """Return the outcome of an error that was raised, with its message in one line."""
+    status = FAILED
+    if isinstance(error, MemoryError):
+        status = MEMORY
+    elif isinstance(error, ImportError):
+        status = UNAVAILABLE
+
     message = " ".join(str(error).split()) or "no message"
+    reason = f"{type(error).__name__}: {message}"
     trace = "".join(traceback.format_exception(error)[-6:])
-    return Outcome(status, reason=f"{type(error).__name__}: {message}"[:500], trace=trace[-4000:])
+    return Outcome(status, reason=reason[:500], trace=trace[-4000:])
 
 
 def _child(

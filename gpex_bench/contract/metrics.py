@@ -58,6 +58,7 @@ def _declared(metric: Metric) -> None:
     measures = getattr(metric, "measures", "")
     what = f"measures must be one of {', '.join(METRIC_KINDS)}, got {measures!r}."
     require(measures in METRIC_KINDS, "declared measure", what)
+
     low, high = metric.range
     chance = low if metric.chance is None else metric.chance
     what = f"{metric.range} with chance {metric.chance}."

@@ -40,9 +40,11 @@ def evidence(shape: tuple[int, ...]) -> Bool[Tensor, "class *feature"]:
     mask = torch.zeros(N_CLASSES, *shape, dtype=torch.bool)
     for c in range(N_CLASSES):
         if len(shape) == 1:
-            mask[c, 2 * c : 2 * c + 2] = True
+            start = 2 * c
+            mask[c, start : start + 2] = True
         else:
-            mask[c, :, 4 * c : 4 * c + 4, 4 * c : 4 * c + 4] = True
+            side = slice(4 * c, 4 * c + 4)
+            mask[c, :, side, side] = True
     return mask
 
 
@@ -256,5 +258,9 @@ class KnownExamples(Explainer):
     def explain(self, task: Task, query: Query) -> Examples:
         """Return five samples with falling weights."""
         same = task.data.train.y[None] == query.target[:, None]
-        order = (same == self.own).float().sort(dim=1, descending=True, stable=True).indices
-        return Examples(index=order[:, :5], weight=torch.linspace(1, 0.2, 5).repeat(len(order), 1))
+        wanted = (same == self.own).float()
+        order = wanted.sort(dim=1, descending=True, stable=True).indices
+
+        falling = torch.linspace(1, 0.2, 5)
+        weight = falling.repeat(len(order), 1)
+        return Examples(index=order[:, :5], weight=weight)

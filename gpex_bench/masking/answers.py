@@ -95,11 +95,15 @@ class Probe:
 
     def even(self, level: int) -> Float[Tensor, "batch"]:
         """Return the answer to each sample where all of it (1) or nothing of it (0) is present."""
-        shape = self.x.shape[2:] if self.x.ndim == 4 else self.x.shape[1:]
-        image = torch.arange(len(self.x), device=self.x.device)
-        return self.answers(
-            image, lambda rows: self.x.new_full((rows.stop - rows.start, *shape), level)
-        )
+        x = self.x
+        shape = x.shape[2:] if x.ndim == 4 else x.shape[1:]
+
+        def present(rows: slice) -> Tensor:
+            n_rows = rows.stop - rows.start
+            return x.new_full((n_rows, *shape), level)
+
+        image = torch.arange(len(x), device=x.device)
+        return self.answers(image, present)
 
 
 def layout(model: nn.Module, x: Tensor) -> Callable[[Tensor], Tensor]:

@@ -18,12 +18,14 @@ CHOICES = {
 def check_settings(explainer: object, **fewest: int) -> None:
     """Raise ValueError if a setting is not one of its CHOICES, or below its smallest value."""
     for name, known in CHOICES.items():
-        found = getattr(explainer, name, known[0])
-        if found not in known:
-            raise ValueError(f"{name} must be one of {', '.join(known)}, got {found!r}.")
+        chosen = getattr(explainer, name, known[0])
+        if chosen not in known:
+            raise ValueError(f"{name} must be one of {', '.join(known)}, got {chosen!r}.")
+
     for name, smallest in fewest.items():
-        if getattr(explainer, name) < smallest:
-            raise ValueError(f"{name} must be at least {smallest}, got {getattr(explainer, name)}.")
+        given = getattr(explainer, name)
+        if given < smallest:
+            raise ValueError(f"{name} must be at least {smallest}, got {given}.")
 
 
 def check_budget(budget: int, fewest: int, why: str) -> None:

@@ -91,15 +91,20 @@ def _fill_of_image(
 def _blurred(x: Float[Tensor, "batch channel height width"]) -> Tensor:
     """Return images after a box blur over a quarter of their shorter side."""
     reach = max(1, min(x.shape[2:]) // 8)
+    width = 2 * reach + 1
     padded = functional.pad(x, (reach,) * 4, mode="replicate")
-    return functional.avg_pool2d(padded, 2 * reach + 1, stride=1)
+    return functional.avg_pool2d(padded, width, stride=1)
 
 
 def _segment_means(x: Float[Tensor, "batch channel height width"], cut: Regions) -> Tensor:
     """Return images whose segments have their mean colour."""
     index = cut.index.flatten(1)[:, None].expand(-1, x.shape[1], -1)
-    total = x.new_zeros(*x.shape[:2], cut.most).scatter_add_(2, index, x.flatten(2))
-    size = x.new_zeros(total.shape).scatter_add_(2, index, torch.ones_like(x).flatten(2))
+    values = x.flatten(2)
+
+    total = x.new_zeros(*x.shape[:2], cut.most)
+    size = torch.zeros_like(total)
+    total.scatter_add_(2, index, values)
+    size.scatter_add_(2, index, torch.ones_like(values))
     means = total / size.clamp(min=1)
     return means.gather(2, index).view(x.shape)
 

@@ -59,8 +59,10 @@ def step_sizes(n_positions: int, n_steps: int) -> Int[Tensor, "point"]:
     """
     if n_steps < 1:
         raise ValueError(f"n_steps must be at least 1, got {n_steps}.")
-    n_steps = n_positions if n_positions < 2 * n_steps else n_steps
-    return -(-torch.arange(n_steps + 1) * n_positions // n_steps)
+    if n_positions < 2 * n_steps:
+        n_steps = n_positions
+    point = torch.arange(n_steps + 1)
+    return -(-point * n_positions // n_steps)
 
 
 def area(
@@ -78,8 +80,13 @@ def read_at(
     curve: Float[Tensor, "batch point"], fraction: Float[Tensor, "point"], shares: tuple
 ) -> Float[Tensor, "batch share"]:
     """Return each curve at some shares in [0, 1], linearly between its points."""
-    curve, at = curve.double(), torch.tensor(shares, dtype=torch.float64, device=curve.device)
+    curve = curve.double()
     fraction = fraction.to(curve)
+    at = torch.tensor(shares, dtype=torch.float64, device=curve.device)
     right = torch.searchsorted(fraction, at).clamp(1, len(fraction) - 1)
-    part = (at - fraction[right - 1]) / (fraction[right] - fraction[right - 1])
-    return torch.lerp(curve[:, right - 1], curve[:, right], part.expand(len(curve), -1))
+    left = right - 1
+
+    step = fraction[right] - fraction[left]
+    part = (at - fraction[left]) / step
+    part = part.expand(len(curve), -1)
+    return torch.lerp(curve[:, left], curve[:, right], part)

@@ -78,8 +78,9 @@ class Chunks(Measurement):
 
         # The last number of a sample is the intact input.
         def removed(image: Tensor, number: Tensor) -> Tensor:
-            gone = chunk[image] == (number // self.n_draws)[:, None]
-            other = others[number % self.n_draws, image]
+            removed_chunk, draw = number // self.n_draws, number % self.n_draws
+            gone = chunk[image] == removed_chunk[:, None]
+            other = others[draw, image]
             return remove_positions(query.x[image], other, gone)
 
         outputs = answers(case, n_chunks * self.n_draws + 1, removed)

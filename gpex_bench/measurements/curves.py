@@ -122,7 +122,10 @@ class Curves(Measurement):
         """
         if self.unit == "segment":
             share = torch.arange(SEGMENT_STEPS + 1).double() / SEGMENT_STEPS
-            return torch.ceil(n_units[:, None] * share - 1e-9).long(), share
+            # A product that is whole but for rounding is not rounded up.
+            gone = torch.ceil(n_units[:, None] * share - 1e-9)
+            return gone.long(), share
+
         sizes = step_sizes(int(n_units[0]), self.n_steps)
         return sizes.expand(len(n_units), -1), sizes.double() / n_units[0]
 

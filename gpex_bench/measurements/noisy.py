@@ -63,8 +63,9 @@ class Noisy(Measurement):
         """Return random inputs around each query."""
         n_entries = query.x[0].numel()
         draws = uniform("neighbours", seed, query.sample, self.n_draws * n_entries).to(query.x)
-        noise = (2 * draws - 1).view(len(query.x), self.n_draws, *query.x.shape[1:]).transpose(0, 1)
-        return query.x + self.radius * noise
+        shape = (len(query.x), self.n_draws, *query.x.shape[1:])
+        noise = (2 * draws - 1).view(shape)
+        return query.x + self.radius * noise.transpose(0, 1)
 
     def measure(self, case: Case) -> Neighbours:
         """Return the neighbours of each query.
@@ -94,9 +95,11 @@ def relative_change(
 
     Only the numerator if before is all zero.
     """
-    before, after = before.flatten(1).double(), after.flatten(1).double()
+    before = before.flatten(1).double()
+    after = after.flatten(1).double()
     size = before.norm(dim=1)
-    return (after - before).norm(dim=1) / torch.where(size > 0, size, 1.0)
+    change = (after - before).norm(dim=1)
+    return change / torch.where(size > 0, size, 1.0)
 
 
 def relative_changes(
@@ -113,9 +116,14 @@ def relative(
 
     Only the numerator if before is all zero.
     """
-    first, others = before.flatten(1).double(), after.flatten(2).double()
-    size = torch.maximum(first.abs(), FLOOR * first.abs().amax(1, keepdim=True))
-    return ((others - first[:, None]) / torch.where(size > 0, size, 1.0)[:, None]).norm(dim=2)
+    first = before.flatten(1).double()
+    others = after.flatten(2).double()
+    largest = first.abs().amax(1, keepdim=True)
+    size = torch.maximum(first.abs(), FLOOR * largest)
+
+    divisor = torch.where(size > 0, size, 1.0)
+    change = others - first[:, None]
+    return (change / divisor[:, None]).norm(dim=2)
 
 
 def relative_stability(

@@ -81,6 +81,11 @@ def top_inside(
     """Return the expected share of the top K that is inside, with K = inside.sum() >= 1 per row."""
     k = inside.sum(1, keepdim=True)
     border = values.sort(1, descending=True).values.gather(1, k - 1)
-    above, tied = values > border, values == border
-    tied_hits = (tied & inside).sum(1) / tied.sum(1) * (k[:, 0] - above.sum(1))
-    return ((above & inside).sum(1) + tied_hits).double() / k[:, 0]
+    above = values > border
+    tied = values == border
+
+    # The tied ones share the places that are left, in proportion.
+    n_left = k[:, 0] - above.sum(1)
+    tied_hits = (tied & inside).sum(1) / tied.sum(1) * n_left
+    hits = (above & inside).sum(1) + tied_hits
+    return hits.double() / k[:, 0]

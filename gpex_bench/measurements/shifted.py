@@ -56,7 +56,8 @@ class Shifted(Measurement):
 
         Raises ValueError for another kind of explanation, or of input.
         """
-        first = values(case.explanation)
         stops = self.stops(case)
-        maps = [first, *(explained_again(case, x=x) for x in stops[1:])]
+        maps = [values(case.explanation)]
+        for x in stops[1:]:
+            maps.append(explained_again(case, x=x))
         return Slide(x=stops.transpose(0, 1), values=torch.stack(maps, 1))

@@ -88,5 +88,7 @@ def unit_ranks(values: Float[np.ndarray, "*row position"]) -> Float[np.ndarray, 
     `spearman`.
     """
     centred = _rank(values) - (values.shape[-1] + 1) / 2
-    size = np.sqrt((centred**2).sum(-1, keepdims=True))
-    return centred / np.where(size > 0, size, 1.0)
+    power = (centred**2).sum(-1, keepdims=True)
+    size = np.sqrt(power)
+    divisor = np.where(size > 0, size, 1.0)
+    return centred / divisor

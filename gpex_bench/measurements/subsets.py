@@ -33,8 +33,11 @@ def cells(shape: torch.Size, patch: int) -> Int[Tensor, "position"]:
     """Return the cell of each position of a feature tensor; cells at the border may be smaller."""
     if len(shape) != 3:
         return torch.arange(shape.numel())
-    rows, columns = torch.arange(shape[1]) // patch, torch.arange(shape[2]) // patch
-    return (rows[:, None] * (int(columns[-1]) + 1) + columns).flatten()
+    rows = torch.arange(shape[1]) // patch
+    columns = torch.arange(shape[2]) // patch
+    n_columns = int(columns[-1]) + 1
+    cell = rows[:, None] * n_columns + columns
+    return cell.flatten()
 
 
 def count_of(share: float, n: int) -> int:

@@ -46,10 +46,14 @@ class Continuity(Metric):
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the largest quotient of each sample."""
-        size = values(case.explanation).double().flatten(1).norm(p=1, dim=1)
+        own = values(case.explanation).double()
+        size = own.flatten(1).norm(p=1, dim=1)
         slide = case.read(self.measurements()[0])
-        moved = slide.x.double().diff(dim=1).flatten(2).norm(dim=2)
-        change = slide.values.double().diff(dim=1).flatten(2).norm(p=1, dim=2)
+
+        step = slide.x.double().diff(dim=1)
+        moved = step.flatten(2).norm(dim=2)
+        difference = slide.values.double().diff(dim=1)
+        change = difference.flatten(2).norm(p=1, dim=2)
 
         distance = torch.where(moved > 0, moved, 1.0)
         unit = torch.where(size > 0, size, 1.0)

@@ -38,7 +38,10 @@ class DummyError(Metric):
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the share of each sample."""
         values(case.explanation)  # refuses other kinds
-        size = case.read(self.measurements()[0]).values[:, 0].double().abs()
+        altered = case.read(self.measurements()[0])
+        size = altered.values[:, 0].double().abs()
         total = size.flatten(1).sum(1)
-        lost = (size * unseen(case)).flatten(1).sum(1)
+
+        on_unseen = size * unseen(case)
+        lost = on_unseen.flatten(1).sum(1)
         return lost / torch.where(total > 0, total, 1.0)

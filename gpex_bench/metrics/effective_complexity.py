@@ -23,7 +23,9 @@ def n_above(values: Float[Tensor, "batch position"], threshold: float) -> Float[
     """
     size = values.double().abs()
     largest = size.amax(1, keepdim=True)
-    return ((size > threshold * largest) | (largest == 0)).sum(1).double()
+    is_more = size > threshold * largest
+    counts = is_more | (largest == 0)
+    return counts.sum(1).double()
 
 
 @settings

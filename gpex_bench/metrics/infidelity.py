@@ -43,9 +43,12 @@ def relative_error(
 
     1 if the map is zero on all subsets, or if no removal changes the network's output.
     """
-    error = squared_error(relevance, drop, best_scale(relevance, drop).clamp(min=0))
-    nothing = drop.pow(2).mean(1)
-    return torch.where(nothing > 0, error / torch.where(nothing > 0, nothing, 1.0), 1.0).clamp(0, 1)
+    scale = best_scale(relevance, drop).clamp(min=0)
+    error = squared_error(relevance, drop, scale)
+    of_zeros = drop.pow(2).mean(1)
+
+    ratio = error / torch.where(of_zeros > 0, of_zeros, 1.0)
+    return torch.where(of_zeros > 0, ratio, 1.0).clamp(0, 1)
 
 
 @settings

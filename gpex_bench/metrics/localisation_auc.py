@@ -24,10 +24,15 @@ def roc_area(
 
     0.5 if one of the two is empty.
     """
-    n_inside, n_outside = inside.sum(1).double(), (~inside).sum(1).double()
-    above = (ranks(values) * inside).sum(1) - n_inside * (n_inside + 1) / 2
+    n_inside = inside.sum(1).double()
+    n_outside = (~inside).sum(1).double()
+    rank_sum = (ranks(values) * inside).sum(1)
+    least_sum = n_inside * (n_inside + 1) / 2
+
+    above = rank_sum - least_sum
     pairs = n_inside * n_outside
-    return torch.where(pairs > 0, above / pairs.clamp(min=1), 0.5)
+    area = above / pairs.clamp(min=1)
+    return torch.where(pairs > 0, area, 0.5)
 
 
 @settings

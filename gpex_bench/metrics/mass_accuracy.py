@@ -27,9 +27,12 @@ def mass_inside(
         signed: count negative relevance too, which leaves [0, 1]; for comparison with other
         libraries.
     """
-    mass = values.double() if signed else values.double().clamp(min=0)
+    mass = values.double()
+    if not signed:
+        mass = mass.clamp(min=0)
     total = mass.sum(1)
-    return (mass * inside).sum(1) / torch.where(total != 0, total, 1.0)
+    mass_on_evidence = (mass * inside).sum(1)
+    return mass_on_evidence / torch.where(total != 0, total, 1.0)
 
 
 @settings

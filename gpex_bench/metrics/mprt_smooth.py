@@ -51,5 +51,7 @@ class MPRTSmooth(Metric):
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the correlation of each sample."""
         values(case.explanation)  # refuses other kinds
-        before, after = (positions(case.read(part).values).mean(1) for part in self.measurements())
+        of_trained, of_random = self.measurements()
+        before = positions(case.read(of_trained).values).mean(1)
+        after = positions(case.read(of_random).values).mean(1)
         return likeness(before, after[:, None], self.absolute)

@@ -23,9 +23,13 @@ def gini(values: Float[Tensor, "batch position"]) -> Float[Tensor, "batch"]:
     """
     ordered = values.double().abs().sort(1).values
     n = ordered.shape[1]
-    coefficient = 2 * torch.arange(1, n + 1, dtype=ordered.dtype, device=ordered.device) - n - 1
+    place = torch.arange(1, n + 1, dtype=ordered.dtype, device=ordered.device)
+    coefficient = 2 * place - n - 1
+
     total = ordered.sum(1)
-    return ((ordered * coefficient).sum(1) / torch.where(total > 0, n * total, 1.0)).clamp(min=0)
+    divisor = torch.where(total > 0, n * total, 1.0)
+    weighted = (ordered * coefficient).sum(1)
+    return (weighted / divisor).clamp(min=0)
 
 
 @settings

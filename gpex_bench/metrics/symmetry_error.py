@@ -40,7 +40,11 @@ class SymmetryError(Metric):
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the asymmetry of each sample."""
         values(case.explanation)  # refuses other kinds
-        found = case.read(self.measurements()[0]).values[:, 0].double()
-        size = found.flatten(1).norm(dim=1)
-        off = (found - mirrored(found)).flatten(1).norm(dim=1)
-        return off / torch.where(size > 0, 2 * size, 1.0)
+        altered = case.read(self.measurements()[0])
+        maps = altered.values[:, 0].double()
+        size = maps.flatten(1).norm(dim=1)
+
+        difference = maps - mirrored(maps)
+        off = difference.flatten(1).norm(dim=1)
+        most = torch.where(size > 0, 2 * size, 1.0)
+        return off / most
