@@ -52,19 +52,19 @@ def timed(explainer: Explainer, task: Task, query: Query) -> tuple[Explanation, 
         start = time.perf_counter()
         explanation = explainer.explain(task, query)
         seconds = time.perf_counter() - start
-    kind = explainer.explains.__name__
-    came = type(explanation).__name__
-    require(
-        isinstance(explanation, explainer.explains),
-        "declared type",
-        f"it says {kind} and returned {came}.",
-    )
+
+    declared, came = explainer.explains.__name__, type(explanation).__name__
+    is_declared = isinstance(explanation, explainer.explains)
+    require(is_declared, "declared type", f"it says {declared} and returned {came}.")
     for name, tensor in tensors(explanation).items():
-        require(
-            isinstance(tensor, Tensor),
-            "tensors",
-            f"{name} must be a torch.Tensor, got {type(tensor).__name__}.",
-        )
+        what = f"{name} must be a torch.Tensor, got {type(tensor).__name__}."
+        require(isinstance(tensor, Tensor), "tensors", what)
+    _content(explanation, task, query)
+    return explanation, seconds
+
+
+def _content(explanation: Explanation, task: Task, query: Query) -> None:
+    """Require tensors of the right shape and type with finite values."""
     if isinstance(explanation, Attribution):
         _shape("values", explanation.values, tuple(query.x.shape), query)
         _finite("values", explanation.values, query)
@@ -74,13 +74,10 @@ def timed(explainer: Explainer, task: Task, query: Query) -> tuple[Explanation, 
     elif isinstance(explanation, Examples):
         _examples(explanation, len(task.data.train.y), query)
     else:
-        _shape("x", explanation.x, (*explanation.x.shape[:2], *query.x.shape[1:]), query)
-        require(
-            bool(explanation.x.isfinite().all()),
-            "finite values",
-            "some entries of x are NaN or infinite.",
-        )
-    return explanation, seconds
+        shape = (*explanation.x.shape[:2], *query.x.shape[1:])
+        _shape("x", explanation.x, shape, query)
+        is_finite = bool(explanation.x.isfinite().all())
+        require(is_finite, "finite values", "some entries of x are NaN or infinite.")
 
 
 def _shape(
@@ -92,22 +89,16 @@ def _shape(
 ) -> None:
     got = tuple(tensor.shape)
     require(got == shape, "shape", f"{name} must have shape {shape}, got {got}.")
-    require(
-        tensor.dtype == dtype,
-        "dtype",
-        f"{name} must be {dtype}, got {tensor.dtype}; use {name}.to(...).",
-    )
+
+    what = f"{name} must be {dtype}, got {tensor.dtype}; use {name}.to(...)."
+    require(tensor.dtype == dtype, "dtype", what)
+
     here = query.x.device
-    require(
-        tensor.device == here,
-        "device",
-        f"{name} must be on {here} as query.x is, got {tensor.device}.",
-    )
-    require(
-        not tensor.requires_grad,
-        "no graph",
-        f"{name} still hangs on its graph; return {name}.detach().",
-    )
+    what = f"{name} must be on {here} as query.x is, got {tensor.device}."
+    require(tensor.device == here, "device", what)
+
+    what = f"{name} still hangs on its graph; return {name}.detach()."
+    require(not tensor.requires_grad, "no graph", what)
 
 
 def _finite(name: str, tensor: Tensor, query: Query) -> None:
@@ -121,30 +112,27 @@ def _finite(name: str, tensor: Tensor, query: Query) -> None:
 
 
 def _examples(examples: Examples, n_train: int, query: Query) -> None:
-    require(
-        examples.index.ndim == 2,
-        "shape",
-        f"index must be [batch, k], got {tuple(examples.index.shape)}.",
-    )
-    shape = (len(query.x), examples.index.shape[1])
-    _shape("index", examples.index, shape, query, torch.int64)
-    _shape("weight", examples.weight, shape, query)
-    _finite("weight", examples.weight, query)
-    low, high = (
-        (int(examples.index.min()), int(examples.index.max())) if examples.index.numel() else (0, 0)
-    )
-    what = (
-        f"index must lie in 0 ... {n_train - 1}, the rows of task.data.train, got {low} ... {high}."
-    )
-    require(low >= 0 and high < n_train, "index inside the training split", what)
-    distinct = all(len(set(row)) == len(row) for row in examples.index.tolist())
+    index, weight = examples.index, examples.weight
+    what = f"index must be [batch, k], got {tuple(index.shape)}."
+    require(index.ndim == 2, "shape", what)
+
+    shape = (len(query.x), index.shape[1])
+    _shape("index", index, shape, query, torch.int64)
+    _shape("weight", weight, shape, query)
+    _finite("weight", weight, query)
+
+    low = int(index.min()) if index.numel() else 0
+    high = int(index.max()) if index.numel() else 0
+    last = n_train - 1
+    what = f"index must lie in 0 ... {last}, the rows of task.data.train, got {low} ... {high}."
+    require(low >= 0 and high <= last, "index inside the training split", what)
+
+    distinct = all(len(set(row)) == len(row) for row in index.tolist())
     require(distinct, "different examples", "index names a training sample twice for one query.")
-    falling = bool((examples.weight.diff(dim=1) <= 0).all())
-    require(
-        falling,
-        "strongest first",
-        "weight must not increase along a row; sort the examples by weight.",
-    )
+
+    falling = bool((weight.diff(dim=1) <= 0).all())
+    what = "weight must not increase along a row; sort the examples by weight."
+    require(falling, "strongest first", what)
 
 
 def score(metric: Metric, case: Case) -> Float[Tensor, "batch"]:
@@ -166,15 +154,13 @@ def scores(metric: Metric, found: Any, sample: Tensor) -> Float[Tensor, "batch"]
     """
     got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
     require(got == (len(sample),), "one number per row", f"got {got} for {len(sample)} rows.")
-    require(
-        found.is_floating_point(), "dtype", f"scores must be floating point, got {found.dtype}."
-    )
+    what = f"scores must be floating point, got {found.dtype}."
+    require(found.is_floating_point(), "dtype", what)
+
     bad = sample[~found.isfinite().to(sample.device)].tolist()
-    require(
-        not bad,
-        "finite scores",
-        f"the scores of samples {bad[:5]} are NaN or infinite; guard the divisions.",
-    )
+    what = f"the scores of samples {bad[:5]} are NaN or infinite; guard the divisions."
+    require(not bad, "finite scores", what)
+
     low, high = metric.range
     inside = bool(((found >= low - RANGE) & (found <= high + RANGE)).all())
     least, most = float(found.min()), float(found.max())

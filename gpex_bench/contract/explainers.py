@@ -133,10 +133,12 @@ def _same_row(batch: Explanation, alone: Explanation, row: int, kind: str) -> No
         return
     single = tensors(alone)
     for name, whole in tensors(batch).items():
-        one, other = whole[row].double(), single[name][0].double()
+        one = whole[row].double()
+        other = single[name][0].double()
         size = one.abs().max()
         if name == "residual":  # the rounding of the sum of the values, too
             size = one.abs() + single["values"].double().abs().sum()
+
         allowed = ROWS * float(size) if whole.is_floating_point() else 0.0
         off = float((one - other).abs().max())
         what = (

@@ -43,12 +43,12 @@ def check_metric(metric: Metric) -> None:
         if not toys.applies(metric.needs, task):
             continue
         tried += 1
+        good, bad = BETTER_AND_WORSE[metric.measures]
         with works(kind):
-            better, worse = (
-                _scores(metric, task, query, explainer, kind)
-                for explainer in BETTER_AND_WORSE[metric.measures]
-            )
+            better = _scores(metric, task, query, good, kind)
+            worse = _scores(metric, task, query, bad, kind)
         _direction(metric, float(better.mean()), float(worse.mean()), kind)
+
     needs = ", ".join(sorted(metric.needs))
     require(tried > 0, "applies somewhere", f"no task offers {needs} together.")
 
@@ -70,8 +70,8 @@ def _direction(metric: Metric, better: float, worse: float, kind: str) -> None:
     gap = better - worse if metric.higher_is_better else worse - better
     word = "higher" if metric.higher_is_better else "lower"
     what = (
-        f"{word} is declared to be better, and on {kind} the better explanation scores {better:.4g}, "
-        f"the worse one {worse:.4g}."
+        f"{word} is declared to be better, and on {kind} the better explanation "
+        f"scores {better:.4g}, the worse one {worse:.4g}."
     )
     require(gap > 0 or metric.caveat is not None, "declared direction", what)
 

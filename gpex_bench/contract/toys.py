@@ -231,7 +231,9 @@ class Known(Explainer):
         with torch.enable_grad():
             seen = x.clone().requires_grad_()
             own = task.model(seen).gather(1, query.target[:, None]).sum()
-            exact = torch.autograd.grad(own, seen)[0] * (x - task.data.baseline)
+            (gradient,) = torch.autograd.grad(own, seen)
+
+        exact = gradient * (x - task.data.baseline)
         maps = {
             "exact": exact,
             "inverse": -exact,
@@ -240,9 +242,8 @@ class Known(Explainer):
             "crooked": even * place * len(list(task.model.modules())),
         }
         values = maps.get(self.how, even)
-        return Attribution(
-            values=values, residual=exact.flatten(1).sum(1) - values.flatten(1).sum(1)
-        )
+        promised = exact.flatten(1).sum(1)
+        return Attribution(values=values, residual=promised - values.flatten(1).sum(1))
 
 
 @settings

@@ -69,10 +69,12 @@ def _of_network(owner: str, network: nn.Module) -> dict[tuple[str, str], Any]:
     contents: dict[tuple[str, str], Any] = {}
     for name, tensor in (*network.named_parameters(), *network.named_buffers()):
         contents["weights untouched", f"{owner}.{name}"] = _digest(tensor)
+
     for name, weight in network.named_parameters():
         gradient = None if weight.grad is None else _digest(weight.grad)
         contents["requires_grad untouched", f"{owner}.{name}"] = weight.requires_grad
         contents["no gradients left behind", f"{owner}.{name}"] = gradient
+
     for name, module in network.named_modules():
         where = f"{owner}.{name}" if name else owner
         hooks = [held for key, held in vars(module).items() if key.endswith("_hooks") and held]
@@ -125,8 +127,10 @@ def untouched(task: Task, query: Query) -> Iterator[None]:
     Random states and train modes are put back in any case.
     """
     before = _contents(task, query)
-    modules = [module for network in _networks(task).values() for module in network.modules()]
-    modes = [module.training for module in modules]
+    modes: dict[nn.Module, bool] = {}
+    for network in _networks(task).values():
+        modes |= {module: module.training for module in network.modules()}
+
     try:
         with random_states_kept():
             yield
@@ -135,5 +139,5 @@ def untouched(task: Task, query: Query) -> Iterator[None]:
                 if before.get((promise, name)) != after.get((promise, name)):
                     raise BrokenPromise(promise, f"{name} has changed; {ADVICE[promise]}.")
     finally:
-        for module, mode in zip(modules, modes, strict=True):
+        for module, mode in modes.items():
             module.training = mode

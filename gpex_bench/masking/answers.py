@@ -35,15 +35,18 @@ def on_scale(
         raise ValueError(
             "The network's answers to masked inputs must be finite; some are NaN or infinite."
         )
+
     logits = logits.double()
     own = logits.gather(1, target[:, None])[:, 0]
     if output == "logit":
         return own
     if output == "probability":
         return logits.softmax(1).gather(1, target[:, None])[:, 0]
+
     if logits.shape[1] < 2:
         raise ValueError("output must not be 'log_odds' for a network with one head; choose logit.")
-    return own - logits.scatter(1, target[:, None], -torch.inf).logsumexp(1)
+    others = logits.scatter(1, target[:, None], -torch.inf)
+    return own - others.logsumexp(1)
 
 
 @value

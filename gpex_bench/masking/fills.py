@@ -78,6 +78,7 @@ def _fill_of_image(
         return x.mean((2, 3), keepdim=True).expand_as(x)
     if fill == "blur":
         return _blurred(x)
+
     if fill != "segment_mean":
         raise ValueError(f"fill must be one of {', '.join(get_args(Fill))}, got {fill!r}.")
     if cut is None:

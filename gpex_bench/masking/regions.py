@@ -61,16 +61,17 @@ def grid(x: Float[Tensor, "batch *feature"], side: int) -> Regions:
     """
     if x.ndim == 2:
         index = torch.arange(x.shape[1], device=x.device)
+    elif not 1 <= side <= min(x.shape[2:]):
+        raise ValueError(f"grid must be between 1 and the image's shorter side, got {side}.")
     else:
-        if not 1 <= side <= min(x.shape[2:]):
-            raise ValueError(f"grid must be between 1 and the image's shorter side, got {side}.")
-        row, column = (
-            torch.arange(pixels, device=x.device) * side // pixels for pixels in x.shape[2:]
-        )
+        height, width = x.shape[2:]
+        row = torch.arange(height, device=x.device) * side // height
+        column = torch.arange(width, device=x.device) * side // width
         index = row[:, None] * side + column
-    return Regions(
-        index=index.expand(len(x), *index.shape), count=(index.max().cpu() + 1).expand(len(x))
-    )
+
+    n = len(x)
+    count = index.max().cpu() + 1
+    return Regions(index=index.expand(n, *index.shape), count=count.expand(n))
 
 
 def regions(
@@ -93,22 +94,26 @@ def regions(
         side = round(n_segments**0.5)
         _enough(min(side, *x.shape[2:]) ** 2, x, how, n_segments)
         return grid(x, side)
+
     images = x.detach().cpu().double().numpy()
-    maps = [
-        slic(one, n_segments, compactness) if how == "slic" else quickshift(one, n_segments)
-        for one in images
-    ]
-    for one in maps:
-        _enough(int(one.max()) + 1, x, how, n_segments)
+    if how == "slic":
+        maps = [slic(image, n_segments, compactness) for image in images]
+    else:
+        maps = [quickshift(image, n_segments) for image in images]
+    for segments in maps:
+        _enough(int(segments.max()) + 1, x, how, n_segments)
+
     index = torch.from_numpy(np.stack(maps)).to(x.device)
-    return Regions(index=index, count=index.flatten(1).amax(1).cpu() + 1)
+    count = index.flatten(1).amax(1).cpu() + 1
+    return Regions(index=index, count=count)
 
 
 def _enough(found: int, x: Tensor, how: str, n_segments: int) -> None:
     if found < FEWEST_REGIONS:
         raise ValueError(
             f"An image needs at least {FEWEST_REGIONS} segments and {how} found {found} "
-            f"in {x.shape[2]} x {x.shape[3]} pixels; raise n_segments ({n_segments}) or choose another segmentation."
+            f"in {x.shape[2]} x {x.shape[3]} pixels; "
+            f"raise n_segments ({n_segments}) or choose another segmentation."
         )
 
 

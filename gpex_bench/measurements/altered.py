@@ -1,4 +1,4 @@
-"""Explains altered networks, whose maps must relate to those of the given network in a known way."""
+"""Explains altered networks, whose maps relate to those of the given one in a known way."""
 
 from __future__ import annotations
 

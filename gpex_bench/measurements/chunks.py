@@ -52,9 +52,11 @@ class Chunks(Measurement):
             raise ValueError(f"n_chunks must be at least 2, got {self.n_chunks}.")
         if self.by not in get_args(By):
             raise ValueError(f"by must be relevance or magnitude, got {self.by!r}.")
+
         known = [fill for fill in CURVE_FILLS if fill != "inpaint"]
         if self.fill not in known:
             raise ValueError(f"fill must be one of {', '.join(known)}, got {self.fill!r}.")
+
         if self.n_draws < 1 or (self.n_draws > 1 and self.fill != "noise"):
             raise ValueError(
                 "n_draws must be 1, or more for the fill 'noise'; "

@@ -130,7 +130,7 @@ class Curves(Measurement):
         return sizes.expand(len(n_units), -1), sizes.double() / n_units[0]
 
     def _ranks(self, case: Case) -> tuple[Int[Tensor, "batch position"], Int[Tensor, "batch"]]:
-        """Return each position's place in descending order of relevance, and the number of units."""
+        """Return each position's place in descending order of relevance, and how many units."""
         x, sample = case.query.x, case.query.sample
         values = relevance(case)
         if self.unit == "position" or x.ndim != 4:

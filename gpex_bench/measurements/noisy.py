@@ -73,14 +73,17 @@ class Noisy(Measurement):
         Raises ValueError for another kind of explanation.
         """
         near = self.neighbours(case.task.seed, case.query)
-        maps = torch.stack([explained_again(case, x=x) for x in near], 1)
+        maps = [explained_again(case, x=x) for x in near]
+
+        # The query itself comes first.
         model = case.task.model
         with torch.no_grad():
             embeddings = [model.embed(x) for x in (case.query.x, *near)]
             logits = [model.head(embedding) for embedding in embeddings]
+
         return Neighbours(
             x=near.transpose(0, 1),
-            values=maps,
+            values=torch.stack(maps, 1),
             embeddings=torch.stack(embeddings[1:], 1),
             logits=torch.stack(logits[1:], 1),
             own_embedding=embeddings[0],

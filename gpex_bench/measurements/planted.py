@@ -19,6 +19,7 @@ def _truth(case: Case) -> tuple[Truth, Int[Tensor, "batch"]]:
         raise ValueError(
             f"Dataset {data.name!r} has no planted truth; use a generated one such as shapes."
         )
+
     known, order = data.test.sample.sort()
     place = torch.searchsorted(known, sample).clamp(max=len(known) - 1)
     missing = sample[known[place] != sample].tolist()

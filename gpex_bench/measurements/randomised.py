@@ -32,8 +32,8 @@ class Randomised(Measurement):
     keeps its seed.
 
     Attributes:
-        n_stages: stages, evenly spaced over the layers; the last one has random weights in all of them. A
-            network with fewer layers has fewer stages.
+        n_stages: stages, evenly spaced over the layers; the last one has random weights in all of
+            them. A network with fewer layers has fewer stages.
     """
 
     n_stages: int = 2

@@ -45,6 +45,7 @@ class Shifted(Measurement):
                 "n_steps must be smaller than the width of an image, "
                 f"got {self.n_steps} for {shape}."
             )
+
         moved = [x]
         for steps in range(1, self.n_steps + 1):
             left = baseline[..., :steps].expand_as(x[..., :steps])

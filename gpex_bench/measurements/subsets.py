@@ -41,7 +41,7 @@ def cells(shape: torch.Size, patch: int) -> Int[Tensor, "position"]:
 
 
 def count_of(share: float, n: int) -> int:
-    """Return how many of n things a share is: at least one, and not all unless there is only one."""
+    """Return how many of n things a share is: at least one, and not all of several."""
     return min(max(1, round(share * n)), max(1, n - 1))
 
 
