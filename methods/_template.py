@@ -1,7 +1,8 @@
 """NAME: one line on what the numbers are.
 
 Reference: AUTHORS YEAR (key in docs/references.bib). Say what is yours and not the paper's.
-Copy this file to methods/<name>.py: <name> is then its name in the config. `gpex-bench check <name>` tests it.
+Copy this file to methods/<name>.py: <name> is then its name in the config.
+`gpex-bench check <name>` tests it.
 """
 
 import torch
@@ -24,7 +25,10 @@ class Template(Explainer):
     noise: float = 0.1  # s.d. of the noise, in the units of the data
 
     def explain(self, task: Task, query: Query) -> Attribution:
-        """Return relevance for each entry of query.x; each row depends on itself, the seed and its sample only."""
+        """Return relevance for each entry of query.x.
+
+        A row depends on itself, the seed and its sample only.
+        """
         total = torch.zeros_like(query.x)
         generators = [
             task.generator(sample) for sample in query.sample.tolist()

@@ -1,4 +1,4 @@
-"""Channel-summed: the relevance of a pixel, which is the sum over its channels, spread evenly over them.
+"""Channel-summed: a pixel's relevance summed over its channels, spread evenly over them.
 
 Montavon, Samek, Mueller 2018 (montavon2018methods) pool relevance over the channels of a pixel; a
 wrapper keeps the shape of the input. The sum of the map stays.

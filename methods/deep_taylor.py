@@ -1,4 +1,4 @@
-"""Deep Taylor decomposition: a Taylor expansion of each ReLU unit at a root of its own, composed down to the input.
+"""Deep Taylor decomposition: Taylor expansions of all ReLU units, composed down to the input.
 
 Montavon, Lapuschkin, Binder, Samek, Mueller 2017 (montavon2017explaining). Hidden layers and the
 head: z+, the expansion within non-negative inputs. First layer: zB for inputs in a box, w2 for

@@ -1,4 +1,4 @@
-"""DeepLift: the difference of the target's logit from that of the baseline, handed down by differences of activations.
+"""DeepLift: differences of activations from those of the baseline, propagated to the input.
 
 Shrikumar, Greenside, Kundaje 2017 (shrikumar2017learning), with the rescale rule, as captum
 computes it (kokhlikyan2020captum), on a copy of the network; the baseline is the dataset's. Captum

@@ -1,4 +1,4 @@
-"""Edge detector: the magnitude of the Sobel gradient of the image, a control that ignores the network.
+"""Edge detector: size of the image's Sobel gradient, a control that ignores the network.
 
 Maps that look plausible to people without knowing the network: Adebayo et al. 2018
 (adebayo2018sanity). The operator is that of Sobel and Feldman (kernel [1, 2, 1] x [-1, 0, 1], the

@@ -1,4 +1,4 @@
-"""E-LIME: a genetic algorithm evolves the subset of segments for which the network is surest of the target.
+"""E-LIME: a genetic algorithm evolves the segments for which the network is surest.
 
 Wang, Pei, Xue, Zhang 2022 (wang2022explaining). OUR RECONSTRUCTION: only the abstract was at hand,
 and there is no public code. From it: individuals are bit strings over superpixels, fitness is the
@@ -48,7 +48,7 @@ class Evolution:
 
 @settings
 class ELime(Explainer):
-    """How often a segment is kept by subsets evolved for the network's confidence (reconstruction)."""
+    """How often subsets evolved for the network's confidence keep a segment (reconstruction)."""
 
     reference = "wang2022explaining"
     kind = "evolutionary"

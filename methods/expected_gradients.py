@@ -1,4 +1,4 @@
-"""Expected gradients: integrated gradients averaged over baselines from the training data, one random point a path.
+"""Expected gradients: integrated gradients averaged over baselines from the training data.
 
 Erion, Janizek, Sturmfels, Lundberg, Lee 2021 (erion2021improving), their sampling estimator: the
 mean over draws of (x - x') df/dx(x' + a (x - x')) with a training sample x' and a uniform a in [0,
@@ -15,7 +15,7 @@ from gpex_bench.types.passes import CHANGED_ROWS
 
 @settings
 class ExpectedGradients(Explainer):
-    """Gradients at random points between the input and random training samples, times the difference."""
+    """Gradients on random points between input and training samples, times the difference."""
 
     reference = "erion2021improving"
     kind = "gradient"

@@ -1,4 +1,4 @@
-"""Feature ablation: how much the target's output drops when one segment (images) or one column (tables) is absent.
+"""Feature ablation: how much the output drops when one segment or one column is absent.
 
 Leave one out, as in Zeiler and Fergus 2014 (zeiler2014visualizing) with segments for windows. What
 two regions do only together is credited to both, what either does alone to neither, so the sum

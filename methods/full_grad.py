@@ -1,4 +1,4 @@
-"""FullGrad: input times gradient, plus the gradient with respect to each bias times that bias, as maps on one another.
+"""FullGrad: input times gradient, plus the gradient of each bias times that bias, as maps.
 
 Srinivas and Fleuret 2019 (srinivas2019full). A logit of a network of linear layers and
 piecewise-linear activations is x . df/dx plus the sum of b df/db over all biases, the shifts of

@@ -1,9 +1,9 @@
 """GPEX attribution: where in the input the posterior mean of the Gaussian process comes from.
 
-Images: the embedding is a mean over the locations of a feature map, so the posterior mean splits exactly into a map
-(Akbarnejad et al. 2023, akbarnejad2023gpex, supplement 2.2, there for the similarity to one neighbour); it is
-divided evenly over the channels. Tables have no locations: integrated gradients of the posterior mean, from the
-dataset's baseline (sundararajan2017axiomatic).
+Images: the embedding is a mean over the locations of a feature map, so the posterior mean splits
+exactly into a map (Akbarnejad et al. 2023, akbarnejad2023gpex, supplement 2.2, there for the
+similarity to one neighbour); it is divided evenly over the channels. Tables have no locations:
+integrated gradients of the posterior mean, from the dataset's baseline (sundararajan2017axiomatic).
 
 The values sum to a difference of the *surrogate* (mean minus prior mean, or mean at x minus mean at
 the baseline), not of the network, so that no completeness is claimed.
@@ -38,13 +38,15 @@ class GpexAttribution(Explainer):
         surrogate = task.surrogate
         if surrogate is None:
             raise ValueError(
-                f"gpex_attribution needs the surrogate {self.surrogate!r}, got none; list it in the config."
+                f"gpex_attribution needs the surrogate {self.surrogate!r}, got none; "
+                "list it in the config."
             )
         if task.data.is_image:
             relevance = surrogate.relevance(query.x, query.target)
             if relevance is None:
                 raise ValueError(
-                    f"The surrogate {self.surrogate!r} cannot tell where in an image its mean comes from."
+                    f"The surrogate {self.surrogate!r} does not say where in an image its mean "
+                    "comes from."
                 )
             n_channels = query.x.shape[1]
             return Attribution(

@@ -1,4 +1,4 @@
-"""GPEX neighbours: the training samples that a fitted Gaussian process holds responsible for an output.
+"""GPEX neighbours: training samples that a Gaussian process holds responsible for an output.
 
 Akbarnejad et al. 2023 (akbarnejad2023gpex), section 4.2: the training samples nearest in the kernel
 space of the target's head. Differences: the paper ranks by the raw inner product, we by the
@@ -13,7 +13,7 @@ from gpex_bench.types import Examples, Explainer, Query, Task, settings
 
 @settings
 class GpexNeighbours(Explainer):
-    """The k training samples with the largest similarity, or the largest contribution, strongest first."""
+    """The k training samples with the largest similarity or contribution, strongest first."""
 
     reference = "akbarnejad2023gpex"
     kind = "examples"
@@ -35,7 +35,8 @@ class GpexNeighbours(Explainer):
         """Return the k strongest rows of the training split for each sample."""
         if task.surrogate is None:
             raise ValueError(
-                f"gpex_neighbours needs the surrogate {self.surrogate!r}, got none; list it in the config."
+                f"gpex_neighbours needs the surrogate {self.surrogate!r}, got none; "
+                "list it in the config."
             )
         n_train = len(task.data.train.y)
         if self.k > n_train:

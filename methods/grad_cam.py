@@ -1,4 +1,4 @@
-"""Grad-CAM: the positive part of the last feature maps, weighted by the mean gradient of the target's logit.
+"""Grad-CAM: positive part of the last feature maps, weighted by the logit's mean gradient.
 
 Selvaraju et al. 2017 (selvaraju2017grad). The last maps are those before the last pooling; they are
 enlarged to the size of the image (bilinear) and shared evenly between the channels. Captum's

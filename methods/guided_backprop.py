@@ -1,4 +1,4 @@
-"""Guided backpropagation: the gradient of the target's logit, with negative gradients cut at every ReLU on the way.
+"""Guided backpropagation: the logit's gradient, with negative ones cut at every ReLU.
 
 Springenberg, Dosovitskiy, Brox, Riedmiller 2015 (springenberg2015striving), as captum computes it
 (kokhlikyan2020captum), on a copy of the network. It cuts at modules of type ReLU; other

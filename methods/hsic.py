@@ -1,4 +1,4 @@
-"""HSIC attribution: how strongly the target's output depends on whether a region is shown, by a kernel measure.
+"""HSIC attribution: how strongly the output depends on a region, by a kernel measure.
 
 Novello, Fel, Vigouroux 2022 (novello2022making); estimator trace(K H L H) / (n - 1)^2 of Gretton et
 al. 2005 (gretton2005measuring), with the Dirac kernel on a region's coin and a Gaussian kernel on

@@ -1,4 +1,4 @@
-"""Integrated gradients: (x_i - b_i) times the mean gradient of the logit on the line from the baseline b to x.
+"""Integrated gradients: (x_i - b_i) times the mean gradient on the line from b to x.
 
 Sundararajan, Taly, Yan 2017 (sundararajan2017axiomatic), as captum computes it with Gauss-Legendre
 points; b is the dataset's baseline. The values sum to f(x) - f(b) up to the error of the

@@ -1,4 +1,4 @@
-"""Inverted: the sign-flipped map of another explainer, the control that every good explainer must beat.
+"""Inverted: another explainer's map with its sign flipped, which good explainers must beat.
 
 Comparing with the inverse is more telling than comparing with a random map: Eiras-Franco,
 Hedstroem, Hoehne 2025 (eirasfranco2025evaluate).

@@ -1,4 +1,4 @@
-"""KernelSHAP: Shapley values of regions or columns by a weighted regression on coalitions, solved in closed form.
+"""KernelSHAP: Shapley values by a weighted regression on coalitions, in closed form.
 
 Lundberg and Lee 2017 (lundberg2017unified); coalitions are drawn in pairs with their complements,
 and the sum is held by a constraint instead of a large weight, as Covert and Lee 2021

@@ -1,4 +1,4 @@
-"""LIME: a weighted ridge regression of the target's probability on what was switched off (images) or moved (tables).
+"""LIME: a weighted ridge regression of the probability on what was masked or moved.
 
 Ribeiro, Singh, Guestrin 2016 (ribeiro2016why), through the authors' `lime` package with its kernels
 and regression. It explains the probability, as the authors do, not the logit.

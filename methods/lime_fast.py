@@ -1,4 +1,4 @@
-"""LIME, vectorised: the regression of `lime` without its package, all images of a query in shared batches.
+"""LIME, vectorised: the regression of `lime` without its package, in shared batches.
 
 Ribeiro, Singh, Guestrin 2016 (ribeiro2016why). As in the authors' package 0.2: fair coin masks with
 the whole image first, weights sqrt(exp(-d^2 / width^2)) of the cosine distance d to it (width

@@ -1,4 +1,4 @@
-"""On random network: the map that another explainer makes of the network with all its weights drawn anew.
+"""On random network: another explainer's map of the network with all weights re-randomised.
 
 The control of adebayo2018sanity: whoever does not score better than on a network that has learnt
 nothing shows the input, or the method, and not what was learnt. The weights are those of the
@@ -30,7 +30,8 @@ class OnRandomNetwork(Wrapper):
         if self.of.surrogate is not None:
             name, surrogate = type(self.of).__name__, self.of.surrogate
             raise ValueError(
-                f"of must be an explainer of the network alone; {name} looks at the surrogate {surrogate}."
+                f"of must be an explainer of the network alone; {name} looks at the "
+                f"surrogate {surrogate}."
             )
 
     def change(self, values: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Oracle: the planted relevance itself, which no explainer can beat on a metric that measures truth.
+"""Oracle: the planted relevance itself, the best possible map for metrics of the truth.
 
 Ground truth by construction: Arras, Osman, Samek 2022 (arras2022clevr). 1 where the evidence for
 the class of a test sample was planted, divided by the size of that region; 0 elsewhere. It looks at

@@ -1,4 +1,4 @@
-"""Random examples: training samples drawn without replacement, the control of the example-based explainers.
+"""Random examples: training samples drawn without replacement, the control of examples.
 
 A random explainer as the reference of example-based scores: Bareeva et al. 2024
 (bareeva2024quanda). Index and weight depend on (seed, sample) alone; the weights are sorted uniform

@@ -1,4 +1,4 @@
-"""Resized: another explainer's map averaged over the cells of a grid, as coarse as the maps of region-based methods.
+"""Resized: another explainer's map averaged over the cells of a grid.
 
 Relevance pooling, R_cell = sum of R_i in the cell (montavon2018methods), with each cell's relevance
 spread evenly over its pixels, channel by channel, so that the sum of the map stays.

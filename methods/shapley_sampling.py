@@ -1,4 +1,4 @@
-"""Shapley sampling: what a region or column adds to those before it, averaged over random orders and their reverses.
+"""Shapley sampling: what a region adds to those before it, averaged over random orders.
 
 Castro, Gomez, Tejada 2009 (castro2009polynomial); orders in antithetic pairs: Mitchell, Cooper,
 Frank, Holmes 2022 (mitchell2022sampling). The game is that of `kernel_shap`. Unbiased with any

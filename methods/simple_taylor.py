@@ -1,4 +1,4 @@
-"""Simple Taylor decomposition: the first-order terms of the logit around a root point r, df/dx_i(r) (x_i - r_i).
+"""Simple Taylor decomposition: first-order terms of the logit around a root point r.
 
 Montavon, Samek, Mueller 2018 (montavon2018methods). `search` takes the root nearest to x on the
 line from x to the dataset's baseline: the first change of sign among equidistant points, then

@@ -74,7 +74,8 @@ class Sise(Explainer):
         if not bool(is_finite.all()):
             samples = query.sample[~is_finite].tolist()
             raise ValueError(
-                f"sise needs finite gradients at the feature maps; those of samples {samples} are not."
+                f"sise needs finite gradients at the feature maps; those of samples {samples} "
+                "are not."
             )
         if self.adaptive:
             return strength > otsu(strength.clamp(min=0)).clamp(min=0)[:, None]

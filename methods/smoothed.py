@@ -1,4 +1,4 @@
-"""Smoothed: another explainer's map after a Gaussian blur; of a control, the blurred copy that is a control itself.
+"""Smoothed: another explainer's map after a Gaussian blur; of a control, a control.
 
 Blurring maps is common and changes scores, which is why it is a method of its own and no flag:
 pixel-wise noise costs scores that remove patches (samek2017evaluating removes 9 x 9 regions for

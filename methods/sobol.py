@@ -1,4 +1,4 @@
-"""Sobol indices: the share of the variance of the logit that goes away when one region or feature is held fixed.
+"""Sobol indices: the share of the output's variance that one region or feature explains.
 
 Sobol 2001 (sobol2001global); estimators of Jansen 1999 (totals) and Saltelli et al. 2010 (first
 order) as SALib has them (iwanaga2022salib; on the same answers ours give its numbers); as an

@@ -1,4 +1,4 @@
-"""Sobol indices of a few regions of an image: alone (first order), with all others (total), and in pairs.
+"""Sobol indices of a few regions: alone, with all others, and in pairs.
 
 Our reconstruction of a variance-based analysis of combinations of regions (anonymous2022sbsa; we
 know its abstract only): what a region is, how it is masked and how many masks are drawn are
@@ -137,9 +137,9 @@ class SobolSbsa(Explainer):
 
 
 def merged(image: np.ndarray, n_regions: int) -> np.ndarray:
-    """Return superpixels of an image, neighbours of like colour merged until n_regions are left (Ward's criterion).
+    """Return superpixels, neighbours of like colour merged until n_regions are left.
 
-    An image that has fewer superpixels keeps those.
+    Ward's criterion decides which.     An image that has fewer superpixels keeps those.
     """
     from sklearn.cluster import AgglomerativeClustering
     from sklearn.feature_extraction.image import grid_to_graph

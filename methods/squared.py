@@ -1,4 +1,4 @@
-"""Squared: the square of each value of another explainer's map, so that sign is dropped and large values stand out.
+"""Squared: the square of each value of another explainer's map, which drops the sign.
 
 Sensitivity analysis squares the gradient (montavon2018methods); this does it to any explainer.
 """

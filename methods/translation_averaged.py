@@ -1,4 +1,4 @@
-"""Translation-averaged: the mean of another explainer's maps of shifted copies of the image, each shifted back.
+"""Translation-averaged: the mean of another explainer's maps of shifted images.
 
 The translation trick of Montavon, Samek, Mueller 2018 (montavon2018methods), against noise from
 strides and pooling; shifts in {-reach ... reach} on both axes are ours. What comes into the image

@@ -18,7 +18,8 @@ def class_activation(
 ) -> Float[Tensor, "batch 1 height width"]:
     """Return Grad-CAM at the size of the input: a weighted sum of maps (selvaraju2017grad).
 
-    Only its positive part. The weight of a map is the mean of the target's gradient over its places.
+    Only its positive part. The weight of a map is the mean of the target's gradient over its
+    places.
 
     Args:
         network: any network with feature maps.

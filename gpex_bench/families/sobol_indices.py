@@ -49,7 +49,7 @@ class Indices:
 
 
 def base_points(budget: int, n_factors: int, has_pairs: bool = False) -> int:
-    """Return the largest power of two, of at least 2, whose design the budget (in rows) pays for."""
+    """Return how many base points the budget (in rows) pays for: a power of two, at least 2."""
     each = rows_each(n_factors, has_pairs)
     check_budget(budget, 2 * each, f"{n_factors} factors")
     return int(2 ** ((budget // each).bit_length() - 1))

@@ -1,4 +1,4 @@
-"""Small networks with known explanations, and the tasks around them, as fixtures named after what they build."""
+"""Small networks with known explanations, and tasks around them, as fixtures."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""On a network whose branches meet in a product: what says that it applies works, what reads modules is kept away."""
+"""Methods on a network whose branches meet in a product."""
 
 import sys
 

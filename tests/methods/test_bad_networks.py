@@ -1,4 +1,4 @@
-"""Every method on networks that say nothing: a constant one, and one whose answers or gradients are not finite."""
+"""Every method on constant networks, and on answers or gradients that are not finite."""
 
 import pytest
 import torch
@@ -66,7 +66,9 @@ def test_a_constant_network_gets_no_relevance(name, network, task, query, method
 @pytest.mark.parametrize("where", ["weight", "bias"])
 @pytest.mark.parametrize("name", METHODS)
 def test_a_network_that_is_not_finite_is_refused(name, where, network, task, query, method, normal):
-    """A weight makes answers and gradients NaN; a bias the answers only, which gradients do not see."""
+    """A weight makes answers and gradients NaN; a bias the answers only, which gradients do not
+    see.
+    """
     getattr(network.head, where).data[0] = torch.nan
     x = normal(2, 3, 24, 24)
     explainer, asked = few(method, name), (task(network, x), query(x, 0))

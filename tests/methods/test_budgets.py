@@ -1,4 +1,4 @@
-"""Every method with a budget: a small one is refused by name, a large one is kept and needs no more memory."""
+"""Every method with a budget: too small is refused, large needs no more memory."""
 
 from dataclasses import fields
 

@@ -1,4 +1,4 @@
-"""Maps from feature maps: Grad-CAM by hand and by captum, FullGrad by its identity and by its definition."""
+"""Maps from feature maps: Grad-CAM by hand and by captum, FullGrad by its identity."""
 
 import sys
 
@@ -30,7 +30,9 @@ def network(request):
 
 @pytest.fixture
 def two_maps(layers):
-    """Two maps, the image and its negative, averaged: logit 0 = 3 mean(map 1) - mean(map 2), logit 1 = -logit 0."""
+    """Two maps, the image and its negative, averaged: logit 0 = 3 mean(map 1) - mean(map 2), logit
+    1 = -logit 0.
+    """
     convolution, head = nn.Conv2d(1, 2, 1, bias=False), nn.Linear(2, 2, bias=False)
     convolution.weight.data = torch.tensor([1.0, -1.0]).view(2, 1, 1, 1)
     head.weight.data = torch.tensor([[3.0, -1.0], [-3.0, 1.0]])
@@ -241,7 +243,9 @@ def test_full_grad_sees_through_activations_that_work_in_place(
 
 
 def test_full_grad_says_what_it_cannot_explain(layers, task, query, method, normal):
-    """A product of signals is no sum of gradients; a batch norm without statistics mixes the samples."""
+    """A product of signals is no sum of gradients; a batch norm without statistics mixes the
+    samples.
+    """
 
     class Product(nn.Module):
         def forward(self, x):

@@ -162,7 +162,9 @@ def test_oracle_refuses_what_has_no_truth(toy, formula, task, query, method, nor
 
 
 def test_controls_that_look_at_nothing_declare_a_blind_role():
-    """A control that needs no truth and changes no other map looks at neither the network nor a truth."""
+    """A control that needs no truth and changes no other map looks at neither the network nor a
+    truth.
+    """
     classes = [
         plugin.cls for plugin in plugins("method").values() if not issubclass(plugin.cls, Wrapper)
     ]
@@ -173,7 +175,9 @@ def test_controls_that_look_at_nothing_declare_a_blind_role():
 
 
 def test_a_changed_blind_control_is_blind(method):
-    """Blurring edges, or inverting the blurred ones, does not make them see; the inverted oracle has seen the truth."""
+    """Blurring edges, or inverting the blurred ones, does not make them see; the inverted oracle
+    has seen the truth.
+    """
     blurred = method("smoothed", of=method("edge_detector"))
     used = {
         "edges": method("edge_detector"),

@@ -11,7 +11,9 @@ N_REGIONS = 20
 
 @pytest.fixture
 def search(method):
-    """Run the algorithm on a made-up fitness; returns what it found and all masks that it asked for, by run."""
+    """Run the algorithm on a made-up fitness; returns what it found and all masks that it asked
+    for, by run.
+    """
 
     def run(value, counts=(N_REGIONS,), seeds=(0,), **settings):
         explainer, asked = method("elime", **settings), [[] for _ in counts]

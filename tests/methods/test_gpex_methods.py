@@ -67,7 +67,9 @@ def test_a_training_sample_is_its_own_first_neighbour(asked, method):
 
 
 def test_attributions_sum_to_the_posterior_mean(asked, method):
-    """Images: mean minus prior mean. Tables: mean at x minus mean at the baseline, to the error of the quadrature."""
+    """Images: mean minus prior mean. Tables: mean at x minus mean at the baseline, to the error of
+    the quadrature.
+    """
     task, query = asked
     values = method("gpex_attribution", n_steps=200).explain(task, query).values
     assert values.shape == query.x.shape

@@ -139,7 +139,9 @@ def test_smoothgrad_without_noise_is_the_gradient(method):
 
 
 def test_smoothgrad_of_a_cube_sees_the_noise(formula, task, query, method, normal):
-    """The gradient of x^3 is 3 x^2, its mean under noise of variance v is 3 (x^2 + v); v = (0.5 range)^2."""
+    """The gradient of x^3 is 3 x^2, its mean under noise of variance v is 3 (x^2 + v); v = (0.5
+    range)^2.
+    """
     x = torch.tensor([[-1.0, 0.0, 0.5, 1.0]])
     model = formula(lambda x: x.pow(3).sum(1, keepdim=True), 1)
     values = method("smoothgrad", noise=0.5, budget=20000).explain(task(model, x), query(x)).values
@@ -192,7 +194,9 @@ def image_network(request):
 
 
 def test_guided_backprop_by_hand(layers, task, query, method):
-    """Logit = relu(x1) - relu(x2) + relu(-x1): only the first unit is active and gets a positive gradient."""
+    """Logit = relu(x1) - relu(x2) + relu(-x1): only the first unit is active and gets a positive
+    gradient.
+    """
     hidden, head = nn.Linear(2, 3, bias=False), nn.Linear(3, 1, bias=False)
     hidden.weight.data = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
     head.weight.data = torch.tensor([[1.0, -1.0, 1.0]])
@@ -225,7 +229,9 @@ def test_guided_backprop_without_relu_is_the_gradient(method):
 def test_deeplift_of_one_hidden_layer_is_integrated_gradients(
     layers, task, query, method, normal, activation
 ):
-    """Before a single layer of units, the path to the baseline is straight: mean slope = difference quotient."""
+    """Before a single layer of units, the path to the baseline is straight: mean slope =
+    difference quotient.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = layers(nn.Sequential(nn.Linear(5, 30), activation()), nn.Linear(30, 3))
@@ -240,7 +246,9 @@ def test_deeplift_of_one_hidden_layer_is_integrated_gradients(
 
 
 def test_deeplift_of_two_hidden_layers_by_hand(layers, task, query, method):
-    """f = relu(2 - relu(x)) at 3 from 0: relu(x) rises by 3 of 3, the outer unit falls from 2 to 0, by 2 of 3."""
+    """f = relu(2 - relu(x)) at 3 from 0: relu(x) rises by 3 of 3, the outer unit falls from 2 to
+    0, by 2 of 3.
+    """
     inner, outer, head = nn.Linear(1, 1), nn.Linear(1, 1), nn.Linear(1, 1)
     for layer, weight, bias in ((inner, 1.0, 0.0), (outer, -1.0, 2.0), (head, 1.0, 0.0)):
         layer.weight.data.fill_(weight)

@@ -1,4 +1,4 @@
-"""HSIC against the textbook formula, one entry of a matrix after the other, and on networks with known dependence."""
+"""HSIC against the textbook formula, and on networks with known dependence."""
 
 import math
 import sys
@@ -14,7 +14,9 @@ def source(method):
 
 
 def textbook(coin, y):
-    """Return trace(K H L H) / (n - 1)^2 with a Dirac kernel on the coin and a Gaussian one of the median width on y."""
+    """Return trace(K H L H) / (n - 1)^2 with a Dirac kernel on the coin and a Gaussian one of the
+    median width on y.
+    """
     n = len(y)
     gaps = sorted(abs(float(y[i] - y[j])) for i in range(n) for j in range(i))
     width = gaps[(len(gaps) - 1) // 2]
@@ -46,7 +48,9 @@ def test_coins_are_balanced_and_independent(source):
 
 
 def test_only_what_matters_has_dependence(formula, task, query, method):
-    """A region that only opens the way for another has no main effect, but the spread of the output depends on it."""
+    """A region that only opens the way for another has no main effect, but the spread of the
+    output depends on it.
+    """
     x = torch.ones(1, 1, 12, 12)
 
     def logit(x):

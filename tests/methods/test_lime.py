@@ -1,4 +1,4 @@
-"""LIME and its vectorised twin: on networks whose probabilities are linear, and against one another."""
+"""LIME and its vectorised twin on networks whose probabilities are linear."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Relevance propagation against closed forms, conservation, zennit and the gradient, on plain, residual, dense nets."""
+"""Relevance propagation against closed forms, conservation, zennit and the gradient."""
 
 import pytest
 import torch
@@ -49,7 +49,8 @@ X = torch.tensor([[3.0, 1.0], [2.0, 2.0], [2.0, 2.001]])
         ("epsilon_plus", [[2.5, 0.5], [1.0, 1.0], [1.0, 1.001]]),
         ("epsilon", [[3.0, 0.0], [1.0, 1.0], [0.0, 2.001]]),
         ("gamma", [[2.864, 0.136], [1.0, 1.0], [0.998, 1.003]]),
-        # unit 3 has no negative contribution and pays out once; zennit pays out twice: sum 10 for (3, 1)
+        # unit 3 has no negative contribution and pays out once; zennit pays out twice: sum 10 for
+        # (3, 1)
         ("alpha2_beta1", [[3.5, -0.5], [1.0, 1.0], [0.9995, 1.0015]]),
         ("epsilon_plus_flat", [[1.5, 1.5], [1.0, 1.0], [1.0005, 1.0005]]),
     ],
@@ -83,7 +84,9 @@ def test_deep_taylor_of_the_maximum(maximum, task, query, method, normal, domain
 
 
 def test_deep_taylor_box_rule_by_hand(maximum, task, query, method):
-    """Contributions x w - l w+ - h w- with l = 0 and h = 4 for x = (3, 1): unit 1: (3, 3), unit 3: (3, 1)."""
+    """Contributions x w - l w+ - h w- with l = 0 and h = 4 for x = (3, 1): unit 1: (3, 3), unit 3:
+    (3, 1).
+    """
     x = torch.tensor([[3.0, 1.0], [0.0, 4.0], [4.0, 0.0]])
     values = method("deep_taylor", domain="box").explain(task(maximum, x), query(x[:1])).values
     torch.testing.assert_close(
@@ -126,7 +129,9 @@ class Dense(nn.Module):
 
 
 def dense_trunk() -> nn.Sequential:
-    """A small DenseNet; in the order of registration, the batch norm of a layer follows the last one's convolution."""
+    """A small DenseNet; in the order of registration, the batch norm of a layer follows the last
+    one's convolution.
+    """
     return nn.Sequential(
         *(
             nn.Conv2d(3, 8, 3, padding=1),
@@ -191,7 +196,9 @@ def logits(asked, wanted):
 
 
 def share(explainer, asked, wanted):
-    """Return the sum of the relevance over the logit, after checking what the explanation says of it."""
+    """Return the sum of the relevance over the logit, after checking what the explanation says of
+    it.
+    """
     found, logit = explainer.explain(asked, wanted), logits(asked, wanted)
     total = found.values.flatten(1).sum(1)
     size = float(found.values.abs().flatten(1).sum(1).max())
@@ -229,7 +236,9 @@ def test_biases_keep_their_share_unless_told_otherwise(network, task, query, met
 
 
 def test_epsilon_is_gradient_x_input_and_stable(network, task, query, method):
-    """Known identity for piecewise-linear networks: max pooling, residual adds, unfolded batch norms and all."""
+    """Known identity for piecewise-linear networks: max pooling, residual adds, unfolded batch
+    norms and all.
+    """
     model, x = network
     if any(isinstance(module, nn.ReLU6) for module in model.modules()):
         pytest.skip("ReLU6 is constant above 6")
@@ -295,10 +304,13 @@ def by_zennit(model, x, target, composite):
 @pytest.mark.parametrize("composite", COMPOSITES[1:])
 @pytest.mark.parametrize("name", ["plain", "residual"])
 def test_zennits_values_where_nothing_is_lost(task, query, method, normal, name, composite, bias):
-    """Non-negative images and wide layers: nearly every unit with relevance has contributions of both signs."""
+    """Non-negative images and wide layers: nearly every unit with relevance has contributions of
+    both signs.
+    """
     if "gamma" in composite and bias == "ignored":
         pytest.skip(
-            "zennit takes the sign of a unit with its bias, and divides by a sum without it that may cancel"
+            "zennit takes the sign of a unit with its bias, and divides by a sum without it, "
+            "which may cancel"
         )
     if "alpha2" in composite and name == "residual":
         pytest.skip("zennit does not conserve there, which the next test shows")

@@ -1,4 +1,4 @@
-"""Occlusion, feature ablation and RISE against captum, closed forms and one another; what all of them refuse."""
+"""Occlusion, feature ablation and RISE against captum, closed forms and one another."""
 
 import sys
 
@@ -87,7 +87,9 @@ def test_feature_ablation_of_columns(formula, task, query, method, normal):
 
 
 def test_rise_finds_the_weights_of_a_linear_network(formula, task, query, method, normal):
-    """E[f m_i] / p = f(nothing) + sum_j w_j d_j E[m_i m_j] / p; the covariance of the masks is measured."""
+    """E[f m_i] / p = f(nothing) + sum_j w_j d_j E[m_i m_j] / p; the covariance of the masks is
+    measured.
+    """
     x, weight = 1 + 0.1 * normal(1, 1, 12, 12), normal(1, 12, 12, seed=1)
     asked = task(formula(lambda x: (x * weight).flatten(1).sum(1, keepdim=True), 1), x)
     explainer = method("rise", budget=20000, grid=4, output="logit")
@@ -104,7 +106,9 @@ def test_rise_finds_the_weights_of_a_linear_network(formula, task, query, method
 
 
 def test_rise_masks_are_those_of_the_paper(method):
-    """Enlarged bilinearly to one cell more than the image, then cut at a shift of less than a cell."""
+    """Enlarged bilinearly to one cell more than the image, then cut at a shift of less than a
+    cell.
+    """
     explainer = method("rise", grid=3, budget=400, probability=0.3)
     cells, down, right = explainer._draw(torch.Generator().manual_seed(0), torch.zeros(1, 1, 10, 7))
     up = vars(sys.modules[type(explainer).__module__])["bilinear"]
@@ -135,7 +139,9 @@ def test_centred_rise_is_rise_with_another_zero(formula, task, query, method, no
 def test_masks_are_made_for_few_samples_at_a_time(
     monkeypatch, task, query, method, small, normal, name
 ):
-    """With room for the masks of one sample, three samples are three probes, with the values of one."""
+    """With room for the masks of one sample, three samples are three probes, with the values of
+    one.
+    """
     x, made, probe = normal(3, 3, 12, 12), [], answers.probe
     explainer = (
         method(name, budget=300) if name != "elime" else method(name, budget=300, population=30)

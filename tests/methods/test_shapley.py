@@ -75,7 +75,9 @@ def test_all_subsets_are_the_exact_values(tangled, task, query, method, normal):
 def test_pairs_of_coalitions_are_exact_for_pairs_of_columns(
     quadratic, task, query, method, normal, name
 ):
-    """Antithetic orders share an interaction of two evenly, and complements cancel what is left over."""
+    """Antithetic orders share an interaction of two evenly, and complements cancel what is left
+    over.
+    """
     x, baseline = normal(3, 8), normal(8, seed=1)
     expected = torch.stack([shapley(game, 8) for game in games(quadratic, x, baseline)])
     values = method(name, budget=60).explain(task(quadratic, x, baseline), query(x)).values
@@ -113,7 +115,9 @@ def test_values_sum_to_the_change_of_the_output(tangled, task, query, method, no
 
 @pytest.mark.parametrize("name", BOTH)
 def test_images_of_different_numbers_of_segments(formula, task, query, method, normal, name):
-    """On a linear network the value of a segment is its own part of the output, whatever else is in the batch."""
+    """On a linear network the value of a segment is its own part of the output, whatever else is
+    in the batch.
+    """
     x = torch.rand(3, 1, 20, 20, generator=torch.Generator().manual_seed(0))
     x[1, :, :10] = 0.0  # fewer segments
     weight = normal(1, 20, 20, seed=2)

@@ -1,4 +1,4 @@
-"""Sobol indices against closed forms, through the function that the explainer uses and through the explainer itself."""
+"""Sobol indices against closed forms, by the function and by the explainer."""
 
 import sys
 
@@ -107,7 +107,9 @@ def test_ishigami_converges(indices):
 
 @pytest.mark.parametrize("order, expected", [("first", FIRST), ("total", TOTAL)])
 def test_ishigami_as_a_network(formula, task, query, method, order, expected):
-    """The mask moves each feature from -pi to pi, so the logit is the Ishigami function of uniform numbers."""
+    """The mask moves each feature from -pi to pi, so the logit is the Ishigami function of uniform
+    numbers.
+    """
     x, baseline = torch.full((1, 3), torch.pi), torch.full((3,), -torch.pi)
     asked = task(formula(lambda x: ishigami(x)[:, None], 1), x, baseline)
     values = method("sobol", budget=4096 * 5, order=order).explain(asked, query(x)).values
@@ -124,7 +126,9 @@ def test_additive_network_has_shares_of_the_variance(formula, task, query, metho
 
 
 def test_regions_of_an_image(formula, task, query, method):
-    """Only one region and half of another matter; each index is spread over the entries of its region."""
+    """Only one region and half of another matter; each index is spread over the entries of its
+    region.
+    """
     x = torch.ones(1, 3, 8, 8)
     asked = task(
         formula(

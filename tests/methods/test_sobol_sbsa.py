@@ -1,4 +1,4 @@
-"""Sobol-SBSA on images whose regions act alone or together, its regions, and what it does with nothing to say."""
+"""Sobol-SBSA on images whose regions act alone or together."""
 
 import sys
 

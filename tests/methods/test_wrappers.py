@@ -154,7 +154,9 @@ def test_no_shift_is_the_other_method(changed, normal):
 
 
 def test_maps_are_averaged_over_shifts(formula, task, query, method, normal):
-    """The gradient at a place p of sum_p w_p x_p^2 is 2 w_p x_p: shifted back, the weights are averaged round p."""
+    """The gradient at a place p of sum_p w_p x_p^2 is 2 w_p x_p: shifted back, the weights are
+    averaged round p.
+    """
     weight, x = normal(1, 9, 9), normal(2, 1, 9, 9, seed=1)
     asked = task(formula(lambda x: (weight * x.square()).flatten(1).sum(1, keepdim=True), 1), x)
     found = method("translation_averaged", of=method("gradient_x_input"), reach=1, step=1).explain(

@@ -1,1 +1,1 @@
-"""Layer-wise relevance propagation, shared by the methods of the propagation family: `rules`, `network`."""
+"""Layer-wise relevance propagation: the rules of layers, and which layer gets which rule."""

@@ -161,7 +161,7 @@ def _without_biases(network: nn.Module) -> Iterator[None]:
         layer.bias = bias
 
 
-# --- running ----------------------------------------------------------------------------------------
+# --- running ----------------------------------------------------
 
 
 def _run(network: nn.Module, x: Tensor, relevance_filter: Filter | None) -> tuple[Tensor, Any]:
@@ -273,7 +273,7 @@ def _filter(channels: Sequence[Any], module: nn.Module, args: Any, output: Tenso
     output.register_hook(lambda relevance: relevance * mask)
 
 
-# --- reading the graph ------------------------------------------------------------------------------
+# --- reading the graph ------------------------------------------
 
 
 def _read(root: Any, names: dict[Any, str]) -> list[Any]:

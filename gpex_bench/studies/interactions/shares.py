@@ -118,12 +118,10 @@ def _masks(
     if kind == "binary":
         return sobol_indices.combinations(n_regions).expand(len(sample), -1, -1)
 
-    n_rows = n_points * sobol_indices.rows_each(n_regions)
     masks = []
     for one in sample.tolist():
-        design = sobol_indices.design(n_regions, n_points, task.seeded(one))
-        rows_of = sobol_indices.mixed(torch.from_numpy(design))
-        masks.append(rows_of(slice(0, n_rows)))
+        rows = sobol_indices.sampled_rows(n_regions, n_points, task.seeded(one))
+        masks.append(torch.from_numpy(rows))
     return torch.stack(masks).float()
 
 
