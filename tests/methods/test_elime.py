@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gpex_bench.contract.cost import counted
-from gpex_bench.masking import answers
+from gpex_bench.masking.regions import grid
 
 N_REGIONS = 20
 
@@ -24,7 +24,7 @@ def search(method):
             return [value(mask) for mask in masks]
 
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        cut = answers.grid(torch.zeros(len(counts), max(counts)), 1)
+        cut = grid(torch.zeros(len(counts), max(counts)), 1)
         return explainer.search(answer, list(counts), generators, cut), [
             torch.cat(seen) for seen in asked
         ]
