@@ -1,7 +1,8 @@
 """In which order rows, methods and metrics come, and how they are grouped.
 
-`outcomes` is the frame that tables, figures and the report read: one row per dataset, model, method and metric, with a
-`state` that says whether there is a number. A row without the state `ok` holds no number anywhere.
+`outcomes` is the frame that tables, figures and the report read: one row per dataset, model, method
+and metric, with a `state` that says whether there is a number. A row without the state `ok` holds
+no number anywhere.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ def ordered(frame: pd.DataFrame) -> pd.DataFrame:
     keys = [key for key in KEYS if key in frame.columns]
     rest = [column for column in frame.columns if column not in keys]
     frame = frame[[*keys, *rest]]
-    return frame.sort_values(keys, kind="stable").reset_index(drop=True) if keys else frame
+    if not keys:
+        return frame
+
+    return frame.sort_values(keys, kind="stable").reset_index(drop=True)
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -43,9 +47,12 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def main_curves(means: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean removal curves behind the scores: positions go, the dataset's baseline comes, in probability."""
-    of = means[list(MAIN_CURVE)].eq(pd.Series(MAIN_CURVE)).all(axis=1)
-    return means[of].reset_index(drop=True)
+    """Return the mean removal curves behind the scores.
+
+    Single positions are replaced by the dataset's baseline, and the output is the probability.
+    """
+    is_main = means[list(MAIN_CURVE)].eq(pd.Series(MAIN_CURVE)).all(axis=1)
+    return means[is_main].reset_index(drop=True)
 
 
 def groups(frame: pd.DataFrame, keys: Sequence[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
@@ -55,17 +62,19 @@ def groups(frame: pd.DataFrame, keys: Sequence[str]) -> Iterator[tuple[Any, pd.D
 
 def natural(name: str) -> list[tuple[int, str]]:
     """Return a key that sorts numbers in names by size: "row 2" before "row 10"."""
-    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]
+    parts = re.split(r"(\d+)", name)
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in parts]
 
 
 def surrogate_order(agreement: pd.DataFrame) -> list[str]:
-    """Return the surrogates of one dataset and model, the one with the highest mean R² on test items first."""
+    """Return the surrogates of one dataset and model, by mean R² on test items, best first."""
     chosen = (
         (agreement["head"] == "all")
         & (agreement["statistic"] == "mean_r2")
         & (agreement["split"] == "test")
     )
-    score = agreement[chosen].dropna(subset="mean").set_index("surrogate")["mean"].to_dict()
+    known = agreement[chosen].dropna(subset="mean")
+    score = dict(zip(known["surrogate"], known["mean"], strict=True))
     return sorted(set(agreement["surrogate"]), key=lambda name: (-score.get(name, -math.inf), name))
 
 
@@ -74,25 +83,32 @@ def blocks(
 ) -> list[tuple[pd.DataFrame, dict[str, str]]]:
     """Split the outcomes of one dataset and model into metrics of attributions and of examples.
 
-    Methods and metrics of which nothing applies are left out of a part; beside it stands why, by name.
+    Methods and metrics that have no applicable outcome are left out of a part.
+
+    Returns:
+        Each part that is not empty, with the reasons of what is left out, by name.
     """
     examples = {record["metric"] for record in metrics if record["measures"] == "examples"}
     of_examples = outcomes["metric"].isin(examples)
+
     parts = []
     for part in (outcomes[~of_examples], outcomes[of_examples]):
         left_out: dict[str, str] = {}
         for key in ("method", "metric"):
-            outside = part.groupby(key).filter(
-                lambda rows: (rows["state"] == "not_applicable").all()
-            )
-            left_out |= {
-                str(name): "; ".join(sorted(set(rows["reason"])))
-                for name, rows in outside.groupby(key)
-            }
+            left_out |= _inapplicable(part, key)
             part = part[~part[key].isin(list(left_out))]
         if len(part):
             parts.append((part, left_out))
     return parts
+
+
+def _inapplicable(outcomes: pd.DataFrame, key: str) -> dict[str, str]:
+    """Return the methods (or metrics) that have no applicable outcome, with the reasons."""
+    reasons = {}
+    for name, rows in outcomes.groupby(key):
+        if (rows["state"] == "not_applicable").all():
+            reasons[str(name)] = "; ".join(sorted(set(rows["reason"])))
+    return reasons
 
 
 def control_ids(methods: Sequence[Record], role: str | None = None) -> frozenset[str]:
@@ -119,17 +135,20 @@ def surrogates_used(methods: Sequence[Record]) -> frozenset[str]:
 def method_order(
     outcomes: pd.DataFrame, methods: Sequence[Record], metrics: Sequence[Record], key: str
 ) -> list[str]:
-    """Return the methods of one dataset and model: best first by the metric `key`, then the unscored, then controls."""
-    sign = next(
-        (1 if record["higher_is_better"] else -1 for record in metrics if record["metric"] == key),
-        1,
-    )
+    """Return the methods of one dataset and model in the order of tables.
+
+    Best first by the metric `key`, then those without a score, then the controls.
+    """
+    higher_is_better = {record["metric"]: record["higher_is_better"] for record in metrics}
+    sign = 1 if higher_is_better.get(key, True) else -1
     scored = outcomes[(outcomes["metric"] == key) & (outcomes["state"] == "ok")]
     score = dict(zip(scored["method"], sign * scored["mean"], strict=True))
-    ours = control_ids(methods)
-    return sorted(
-        set(outcomes["method"]), key=lambda name: (name in ours, -score.get(name, -math.inf), name)
-    )
+    controls = control_ids(methods)
+
+    def place(name: str) -> tuple[bool, float, str]:
+        return name in controls, -score.get(name, -math.inf), name
+
+    return sorted(set(outcomes["method"]), key=place)
 
 
 def metric_order(outcomes: pd.DataFrame, metrics: Sequence[Record], key: str) -> list[str]:

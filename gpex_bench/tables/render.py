@@ -1,7 +1,7 @@
 """Frames as text: CSV for machines, Markdown for pull requests, LaTeX (booktabs) for papers.
 
-All three are functions of the frame's content alone: rows are sorted by their keys, so the order in which cells were
-computed never shows. A cell without a number says why instead.
+All three are functions of the frame's content alone: rows are sorted by their keys, so the order in
+which cells were computed never shows. A cell without a number says why instead.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from gpex_bench.tables.columns import OUTCOMES, require
+from gpex_bench.tables.columns import NETWORK, OUTCOMES, require
 from gpex_bench.tables.order import Record, groups, method_order, metric_order, ordered, records
 from gpex_bench.tables.words import interval, partial, wording
 
@@ -33,30 +33,41 @@ LATEX = {
 
 
 def csv(frame: pd.DataFrame) -> str:
-    """Return the frame as CSV: key columns first, rows sorted by them, eight significant digits, LF line ends."""
+    """Return the frame as CSV.
+
+    Key columns first, rows sorted by them, eight significant digits, LF line ends.
+    """
     return ordered(frame).to_csv(index=False, float_format="%.8g", lineterminator="\n")
 
 
 def cell_text(row: Mapping[str, Any]) -> tuple[str, str]:
-    """Return what a reader sees of one outcome, and its mark: "best" alone, "tied" with the best, or nothing."""
+    """Return what a reader sees of one outcome, and its mark: "best", "tied" or nothing."""
     if row["state"] != "ok":
         return wording(row["state"], row["reason"]), ""
+
+    mean, ends = interval(row["mean"], row["low"], row["high"])
     note = f" ({partial(row)})" if partial(row) else ""
-    text = " ".join(interval(row["mean"], row["low"], row["high"])) + note
-    return text, row["mark"]
+    return f"{mean} {ends}{note}", row["mark"]
 
 
 def wide(
     outcomes: pd.DataFrame, methods: Sequence[Record], metrics: Sequence[Record], headline: str
 ) -> dict[tuple[str, str], pd.DataFrame]:
-    """Return, by dataset and model, a frame method x metric of (text, mark); best first by the headline metric."""
+    """Return, by dataset and model, a frame method x metric of (text, mark).
+
+    Methods come best first by the headline metric.
+    """
     require(outcomes, OUTCOMES, "outcomes")
+
     tables = {}
-    for (dataset, model), block in groups(ordered(outcomes), ["dataset", "model"]):
-        cells = block.assign(cell=pd.Series(map(cell_text, records(block)), index=block.index))
-        table = cells.pivot(index="method", columns="metric", values="cell")
+    for (dataset, model), block in groups(ordered(outcomes), NETWORK):
+        cells = [cell_text(row) for row in records(block)]
+        table = block.assign(cell=pd.Series(cells, index=block.index))
+        table = table.pivot(index="method", columns="metric", values="cell")
+
         rows = method_order(block, methods, metrics, headline)
-        tables[str(dataset), str(model)] = table.loc[rows, metric_order(block, metrics, headline)]
+        columns = metric_order(block, metrics, headline)
+        tables[str(dataset), str(model)] = table.loc[rows, columns]
     return tables
 
 
@@ -69,24 +80,33 @@ def markdown(table: pd.DataFrame) -> str:
 
 def plain_markdown(frame: pd.DataFrame) -> str:
     """Return a frame of text as aligned Markdown."""
-    cells = [
-        [str(name) for name in frame.columns],
-        *(map(str, row) for row in frame.itertuples(index=False)),
-    ]
-    lines = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in cells]
+    rows = [list(frame.columns), *frame.itertuples(index=False)]
+    lines = [[_markdown_cell(cell) for cell in row] for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * width for width in widths])
-    padded = (
-        " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in lines
-    )
-    return "".join(f"| {line} |\n" for line in padded)
+
+    text = ""
+    for line in lines:
+        padded = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        text += f"| {' | '.join(padded)} |\n"
+    return text
+
+
+def _markdown_cell(cell: object) -> str:
+    """Return a cell without what would end it."""
+    return str(cell).replace("|", "\\|").replace("\n", " ")
 
 
 def latex(table: pd.DataFrame, caption: str, label: str) -> str:
-    """Return a wide table of (text, mark) for LaTeX with booktabs; bold where the best is told from all others."""
+    """Return a wide table of (text, mark) for LaTeX with booktabs.
+
+    Bold where the best is significantly better than all others.
+    """
     style = {"best": r"\textbf{{{}}}", "tied": r"{}$^{{=}}$"}
     body = table.map(lambda cell: style.get(cell[1], "{}").format(escape(cell[0]))).reset_index()
+    head = [escape(str(name)) for name in body.columns]
+    rows = [[escape(str(row[0])), *row[1:]] for row in body.itertuples(index=False)]
+
     lines = [
         r"\begin{table}",
         r"\centering",
@@ -94,12 +114,9 @@ def latex(table: pd.DataFrame, caption: str, label: str) -> str:
         rf"\label{{{label}}}",
         rf"\begin{{tabular}}{{{'l' * len(body.columns)}}}",
         r"\toprule",
-        " & ".join(escape(str(name)) for name in body.columns) + r" \\",
+        " & ".join(head) + r" \\",
         r"\midrule",
-        *(
-            " & ".join([escape(str(row[0])), *row[1:]]) + r" \\"
-            for row in body.itertuples(index=False)
-        ),
+        *(" & ".join(row) + r" \\" for row in rows),
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table}",
@@ -109,6 +126,6 @@ def latex(table: pd.DataFrame, caption: str, label: str) -> str:
 
 def escape(text: str) -> str:
     """Return text as LaTeX shows it literally."""
-    return re.sub(
-        r"(?<![\w.])-(?=\d)", "$-$", "".join(LATEX.get(character, character) for character in text)
-    )
+    escaped = "".join(LATEX.get(character, character) for character in text)
+    # A hyphen before a number is a minus sign.
+    return re.sub(r"(?<![\w.])-(?=\d)", "$-$", escaped)
