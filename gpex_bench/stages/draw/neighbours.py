@@ -18,44 +18,50 @@ from gpex_bench.tables.words import number
 from gpex_bench.types import Examples, Surrogate
 from gpex_bench.types.passes import centred_cosine
 
-N_NEIGHBOURS = 8  # the paper shows 10
-N_COLUMNS = 6  # of a table
-Figures = Iterator[
-    tuple[str, str, str, Drawing]
-]  # file stem, section of the report, dataset, drawing
+# Of an item; the paper shows 10.
+N_NEIGHBOURS = 8
+
+# Columns of a table that are shown.
+N_COLUMNS = 6
+
+# File stem, section of the report, dataset, drawing.
+Figures = Iterator[tuple[str, str, str, Drawing]]
 
 
 def draw_neighbours(shown: Shown, method: str, examples: Examples, surrogate: Surrogate) -> Figures:
-    """Draw the neighbours of some items, and for the same items those in the network's own embedding beside them."""
-    stem, items = f"{shown.dataset}_{shown.model_name}_{method}", chosen(shown, surrogate)
-    sheets = [_sheet(shown, examples, surrogate, row, why) for row, why in items]
+    """Draw the neighbours of some items, then compare them with those in the network's embedding."""
+    stem = f"{shown.dataset}_{shown.model_name}_{method}"
     title = f"{shown.name}, {method}"
+    items = chosen(shown, surrogate)
+
+    sheets = [_sheet(shown, examples, surrogate, row, why) for row, why in items]
     yield f"neighbours_{stem}", "neighbours", shown.dataset, plots.neighbour_sheet(sheets, title)
-    beside = [
-        sheet
-        for row, why in items
-        for sheet in _side_by_side(shown, method, examples, surrogate, (row, why))
-    ]
-    drawing = plots.neighbour_sheet(beside, f"{title} and the embedding of the network")
+
+    pairs: list[Sheet] = []
+    for item in items:
+        pairs += _side_by_side(shown, method, examples, surrogate, item)
+    drawing = plots.neighbour_sheet(pairs, f"{title} and the embedding of the network")
     yield f"neighbours_{stem}_beside", "neighbours", shown.dataset, drawing
 
 
 def chosen(shown: Shown, surrogate: Surrogate) -> list[tuple[int, str]]:
-    """Return rows of the query and why: best, median and worst agreement, and the first misclassified one.
+    """Return rows of the query and why they are shown.
 
-    Agreement is the distance of the surrogate's mean from the network's output for the predicted class.
+    Best, median and worst agreement, and the first misclassified one. Agreement is the distance of
+    the surrogate's mean from the network's output for the predicted class.
     """
-    target = shown.query.target[:, None]
+    x, target = shown.query.x, shown.query.target[:, None]
     with torch.no_grad():
-        network = shown.model.explained(shown.query.x).gather(1, target)
-        error = (surrogate.posterior(shown.query.x).mean.gather(1, target) - network).abs()[:, 0]
+        network = shown.model.explained(x).gather(1, target)
+        mean = surrogate.posterior(x).mean.gather(1, target)
+        error = (mean - network).abs()[:, 0]
+
     order = error.argsort(stable=True).tolist()
     rows = {order[0]: "best agreement"}
     rows.setdefault(order[-1], "worst agreement")
     rows.setdefault(order[len(order) // 2], "median agreement")
-    wrong = next(
-        (row for row in range(len(order)) if shown.predicted(row) != shown.true(row)), None
-    )
+
+    wrong = shown.first_misclassified(len(order))
     if wrong is not None:
         rows[wrong] = f"{rows[wrong]}, misclassified" if wrong in rows else "misclassified"
     return sorted(rows.items(), key=lambda item: order.index(item[0]))

@@ -28,6 +28,11 @@ class Shown:
         """Return the class that the network gives to a query."""
         return self.data.classes[int(self.query.target[row])]
 
+    def first_misclassified(self, n: int) -> int | None:
+        """Return the first of n rows whose label is not what the network gives, or None."""
+        wrong = (row for row in range(n) if self.predicted(row) != self.true(row))
+        return next(wrong, None)
+
     def true(self, row: int) -> str:
         """Return the label of a query."""
         (at,) = (self.data.test.sample == self.query.sample[row]).nonzero().flatten().tolist()
