@@ -1,9 +1,10 @@
-"""Figures: functions from frames to a `Drawing`, which becomes SVG or PNG with the same bytes every time.
+"""Figures: functions from frames to a `Drawing`, which becomes SVG or PNG.
 
     drawing = plots.cost_against_score(cost_of_one_network, higher_is_better=True)
     svg = plots.to_svg(drawing, "cost_mnist5k_cnn")
 
-Every drawing carries a title, an alternative text that says what it shows, and the frame of the numbers in it.
+Every drawing has a title, an alternative text that describes it, and the frame of its numbers. The
+same drawing gives the same bytes every time.
 """
 
 from gpex_bench.plots.agreement import agreement_heads, agreement_scatter

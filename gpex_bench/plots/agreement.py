@@ -1,4 +1,4 @@
-"""How well surrogates stand in for a network: every head of every surrogate, and a scatter per head."""
+"""How well surrogates agree with a network: every head of every surrogate, a scatter per head."""
 
 from __future__ import annotations
 

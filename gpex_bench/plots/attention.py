@@ -1,4 +1,4 @@
-"""Attention maps: where the network looks, where the surrogate says that it looks, and the difference."""
+"""Attention maps: of the network, of the surrogate in its place, and their difference."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ COLUMNS = ("input", "network", "surrogate", "surrogate − network")
 
 @value
 class Looks:
-    """Some images with the attention logits of a network and of the surrogate that stands in for it."""
+    """Some images with the attention logits of a network and of its surrogate."""
 
     name: str  # of the dataset, model and surrogate, as shown
     images: np.ndarray  # [n, channel, height, width] in [0, 1]
-    labels: Sequence[str]  # [n], what stands beside an image
+    labels: Sequence[str]  # [n], left of each image
     network: np.ndarray  # [n, row, column], before the sigmoid
     mean: np.ndarray  # [n, row, column], of the surrogate
     r: Sequence[float]  # [n], correlation of the two maps of an image
@@ -33,19 +33,20 @@ class Looks:
 
 @styled
 def attention_maps(looks: Looks) -> Drawing:
-    """Draw image, network's map, surrogate's map and difference, one row an image; one scale for all maps."""
+    """Draw image, network's map, surrogate's map and difference, one row an image."""
     n, rows, columns = looks.network.shape
     if looks.mean.shape != looks.network.shape or len(looks.images) != n:
         raise ValueError(
-            f"images, network and mean must be of the same images and places, got {len(looks.images)} images, "
+            "images, network and mean must be of the same images and places, "
+            f"got {len(looks.images)} images, "
             f"{looks.network.shape} and {looks.mean.shape}."
         )
     difference = looks.mean - looks.network
     both = np.concatenate([looks.network, looks.mean])
-    scale, apart = (
-        Normalize(both.min(), both.max()),
-        Normalize(-np.abs(difference).max(), np.abs(difference).max()),
-    )
+    largest = np.abs(difference).max()
+    # One scale for the maps of all images, another for their differences.
+    scale, apart = Normalize(both.min(), both.max()), Normalize(-largest, largest)
+
     figure = Figure(figsize=(7.6, 0.9 + 1.45 * n), layout="constrained")
     panels = figure.subplots(n, 4, squeeze=False)
     for place, row in enumerate(panels):
@@ -58,19 +59,22 @@ def attention_maps(looks: Looks) -> Drawing:
         ):
             _map(axes, values, colours, norm)
         row[2].set_xlabel(f"r = {looks.r[place]:.3f}", size=8)
+
     for axes, name in zip(panels[0], COLUMNS, strict=True):
         axes.set_title(name)
     bars = (
         (panels[:, 1:3], ATTENTION, scale, "attention (before the sigmoid)"),
         (panels[:, 3], DIVERGING, apart, "difference"),
     )
-    for beside, colours, norm, label in bars:
+    for panel, colours, norm, label in bars:
         mapped = ScalarMappable(norm, colours)
-        figure.colorbar(mapped, ax=beside, location="bottom", label=label, shrink=0.8, aspect=30)
+        figure.colorbar(mapped, ax=panel, location="bottom", label=label, shrink=0.8, aspect=30)
+
     title = f"Attention of the network and of the surrogate in its place on {looks.name}"
     alt = (
-        f"{title}: {n} images with maps of {rows} x {columns} places. Over the places of an image the two maps "
-        f"correlate with r from {min(looks.r):.3f} to {max(looks.r):.3f}; the largest difference is "
+        f"{title}: {n} images with maps of {rows} x {columns} places. "
+        "Over the places of an image the two maps correlate with r "
+        f"from {min(looks.r):.3f} to {max(looks.r):.3f}; the largest difference is "
         f"{np.abs(difference).max():.2g}."
     )
     return Drawing(figure, title, alt, _data(looks))

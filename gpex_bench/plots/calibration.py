@@ -1,4 +1,4 @@
-"""Does a surrogate's variance say how far it is from the network? Coverage of intervals, and error against doubt."""
+"""Is a surrogate's variance right? Coverage of intervals, and error against standard deviation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ N_BINS = 10  # of equal size, from the least to the largest variance
 
 @styled
 def calibration(predictions: pd.DataFrame, names: Sequence[str]) -> Drawing:
-    """Draw coverage and error against predicted doubt of all surrogates of one network, one column per split.
+    """Draw coverage and error of all surrogates of one network, one column a split.
 
     Args:
         predictions: of one dataset and model, with the variance; seeds and heads together.
@@ -39,10 +39,12 @@ def calibration(predictions: pd.DataFrame, names: Sequence[str]) -> Drawing:
     require(predictions, (*PREDICTIONS, "variance"), "predictions")
     if len(names) > len(COLOURS):
         raise ValueError(
-            f"names must be at most {len(COLOURS)} surrogates, got {len(names)}; draw them in parts."
+            f"names must be at most {len(COLOURS)} surrogates, got {len(names)}; "
+            "draw them in parts."
         )
     predictions = _standardised(predictions)
     splits = [split for split in SPLITS if split in set(predictions["split"])]
+
     figure = Figure(figsize=(0.6 + 3.4 * len(splits), 6.9), layout="constrained")
     panels = figure.subplots(2, len(splits), squeeze=False)
     table = []
@@ -62,6 +64,7 @@ def calibration(predictions: pd.DataFrame, names: Sequence[str]) -> Drawing:
                 axes.plot(points["x"], points["y"], **look)
                 table.append(points.assign(split=split, surrogate=name))
         _frame(above, below, SPLITS[split])
+
     known: dict[str, Artist] = {}
     for axes in panels.flat:
         known |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
@@ -72,6 +75,7 @@ def calibration(predictions: pd.DataFrame, names: Sequence[str]) -> Drawing:
         loc="outside upper center",
         ncols=min(len(ordered), 6),
     )
+
     data = pd.concat(table, ignore_index=True)
     return Drawing(
         figure,
@@ -82,12 +86,17 @@ def calibration(predictions: pd.DataFrame, names: Sequence[str]) -> Drawing:
 
 
 def _standardised(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return error and standard deviation in units of the s.d. of each head's outputs; constant heads are left out."""
+    """Return error and s.d. in units of the s.d. of each head's outputs.
+
+    Constant heads are left out.
+    """
     heads = predictions.groupby(["surrogate", "seed", "split", "head"])["network"]
     sd = heads.transform("std", ddof=0)
     varies = sd > 1e-6 * predictions["network"].abs()
     frame = predictions[varies]
-    error, doubt = (frame["mean"] - frame["network"]).abs(), frame["variance"].clip(lower=0) ** 0.5
+
+    error = (frame["mean"] - frame["network"]).abs()
+    doubt = frame["variance"].clip(lower=0) ** 0.5
     return frame.assign(error=error / sd[varies], doubt=doubt / sd[varies])
 
 
@@ -99,7 +108,7 @@ def coverage(part: pd.DataFrame) -> pd.DataFrame:
 
 
 def errors(part: pd.DataFrame) -> pd.DataFrame:
-    """Return root mean squares of s.d. and error of bins of items, from the least to the largest s.d."""
+    """Return root mean squares of s.d. and error of bins of items, ordered by s.d."""
     part = part.sort_values(["doubt", "error"])
     bins = [one for one in np.array_split(part[["doubt", "error"]].to_numpy(), N_BINS) if len(one)]
     x, y = np.array([np.sqrt((one**2).mean(axis=0)) for one in bins]).T
@@ -134,10 +143,11 @@ def _frame(above: Axes, below: Axes, split: str) -> None:
 def _alt(data: pd.DataFrame, predictions: pd.DataFrame) -> str:
     """Say how many outputs the 90 % intervals hold."""
     at = data[(data["what"] == "coverage") & np.isclose(data["x"], 0.9)]
-    said = [
+    shares = [
         f"{row['surrogate']} {row['y']:.2f} on {SPLITS[row['split']]} items" for row in records(at)
     ]
     return (
-        f"Share of outputs inside intervals of each level, and error against predicted standard deviation, on "
-        f"{network_name(predictions)}; dashed: a variance that is right. 90 % intervals hold: {'; '.join(said)}."
+        "Share of outputs inside intervals of each level, and error against predicted standard "
+        f"deviation, on {network_name(predictions)}; dashed: a variance that is right. "
+        f"90 % intervals hold: {'; '.join(shares)}."
     )

@@ -1,7 +1,8 @@
-"""A figure's SVG with everything taken out that no reader sees: what matplotlib writes shrinks to a third.
+"""A figure's SVG without what no reader sees: what matplotlib writes shrinks to a third.
 
-Coordinates are rounded to a tenth of a point, groups without a purpose are unwrapped, ids that nothing refers to and
-outlines without a line go, and embedded pictures get a palette. Nothing moves by more than a reader can see.
+Coordinates are rounded to a tenth of a point, groups without a purpose are unwrapped, ids that
+nothing refers to and outlines without a line go, and embedded pictures get a palette. Nothing moves
+by more than a reader can see.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ from xml.etree.ElementTree import Element
 from PIL import Image
 
 SVG, XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
-FONT = "'DejaVu Sans',sans-serif"  # said once, at the root of each figure
-N_COLOURS = 32  # of an embedded picture: maps of one hue read the same, and cost a third
+# Written once, at the root of each figure.
+FONT = "'DejaVu Sans',sans-serif"
+
+# Of an embedded picture: maps of one hue look the same, and cost a third.
+N_COLOURS = 32
 DEFAULTS = ("stroke-linejoin:miter", "font-family:" + FONT)
 
 
@@ -52,7 +56,7 @@ def _shrink(parent: Element, used: set[str]) -> None:
 
 
 def _share(parent: Element) -> None:
-    """Say a style that all children of a group have once, at the group."""
+    """Move a style that all children of a group have to the group."""
     styles = {child.get("style", "") for child in parent}
     if parent.tag != f"{SVG}g" or parent.get("style") or len(parent) < 2 or len(styles) > 1:
         return
@@ -73,7 +77,7 @@ def _is_invisible(element: Element) -> bool:
 
 
 def _attributes(element: Element, used: set[str]) -> None:
-    """Shorten what is said of one element."""
+    """Shorten the attributes of one element."""
     if element.get("id") not in used:
         element.attrib.pop("id", None)
     for name, text in list(element.attrib.items()):
@@ -101,7 +105,7 @@ def _rounded(text: str, places: int) -> str:
 
 
 def _with_palette(text: str) -> str:
-    """Return an opaque picture with a palette; one that is partly transparent as it is, on one line."""
+    """Return an embedded picture with a palette, where that is smaller, on one line."""
     raw = base64.b64decode(text.partition("base64,")[2])
     image = Image.open(io.BytesIO(raw)).convert("RGBA")
     if image.getchannel("A").getextrema()[0] < 255:  # type: ignore[operator]

@@ -15,7 +15,10 @@ from gpex_bench.plots.style import DIVERGING, Drawing, blank, shorten, styled, w
 from gpex_bench.types import value
 
 N_FEATURES = 10  # features of a table that are shown
-LEGEND = "relevance, each map divided by its own largest magnitude (red speaks for the explained class, blue against it)"
+LEGEND = (
+    "relevance, each map divided by its own largest magnitude "
+    "(red speaks for the explained class, blue against it)"
+)
 
 
 @value
@@ -52,12 +55,13 @@ def unit(values: np.ndarray) -> np.ndarray:
 def _labels(gallery: Gallery) -> list[str]:
     """Say what was predicted for each input, and what is true where that differs."""
     pairs = zip(gallery.predicted, gallery.true, strict=True)
-    shown = [f"{said}" if said == true else f"{said}\n(true: {true})" for said, true in pairs]
-    return (
-        [f"{why}:\n{label}" for why, label in zip(gallery.why, shown, strict=True)]
-        if gallery.why
-        else shown
-    )
+    labels = [
+        predicted if predicted == true else f"{predicted}\n(true: {true})"
+        for predicted, true in pairs
+    ]
+    if not gallery.why:
+        return labels
+    return [f"{why}:\n{label}" for why, label in zip(gallery.why, labels, strict=True)]
 
 
 def _check(gallery: Gallery, ndim: int, kind: str) -> None:
@@ -65,18 +69,20 @@ def _check(gallery: Gallery, ndim: int, kind: str) -> None:
     for name, array in {"inputs": gallery.inputs, **gallery.maps}.items():
         if array.ndim != ndim or len(array) != len(gallery.inputs):
             raise ValueError(
-                f"gallery {gallery.name!r}: {name} must be {kind} for {len(gallery.inputs)} inputs, got {array.shape}."
+                f"gallery {gallery.name!r}: {name} must be {kind} for {len(gallery.inputs)} "
+                f"inputs, got {array.shape}."
             )
 
 
 @styled
 def gallery(gallery: Gallery) -> Drawing:
-    """Draw images (rows) and their maps (columns): channels summed, one diverging scale symmetric around 0."""
+    """Draw images (rows) and their maps (columns), with the channels summed."""
     _check(gallery, 4, "[n, channel, height, width]")
     n_rows, n_columns = len(gallery.inputs), 1 + len(gallery.maps)
     figure = Figure(figsize=(0.75 + 0.86 * n_columns, 1.25 + 0.9 * n_rows), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)  # type: ignore[union-attr, call-arg]
     grid = figure.subplots(n_rows, n_columns, squeeze=False)
+
     for y, label in enumerate(_labels(gallery)):
         show(grid[y, 0], gallery.inputs[y])
         grid[y, 0].set_ylabel(
@@ -94,14 +100,17 @@ def gallery(gallery: Gallery) -> Drawing:
     )
     bar.set_label(LEGEND, size=8.5)
     alt = (
-        f"{n_rows} test images of {gallery.name} (predicted: {', '.join(gallery.predicted)}), each with the relevance "
-        f"maps of {', '.join(gallery.maps)}."
+        f"{n_rows} test images of {gallery.name} (predicted: {', '.join(gallery.predicted)}), "
+        f"each with the relevance maps of {', '.join(gallery.maps)}."
     )
     return Drawing(figure, _title(gallery), alt, data(gallery))
 
 
 def data(gallery: Gallery) -> pd.DataFrame:
-    """Return the relevance that is shown, long: input, method, feature (or pixel row and column), relevance."""
+    """Return the relevance that is shown.
+
+    The columns are method, input, feature (or row and column of a pixel) and relevance.
+    """
     frames = []
     for method, values in gallery.maps.items():
         summed = values.sum(axis=1) if values.ndim == 4 else values
@@ -115,12 +124,13 @@ def data(gallery: Gallery) -> pd.DataFrame:
 
 @styled
 def table_gallery(gallery: Gallery) -> Drawing:
-    """Draw attributions of table rows as maps of method x feature, one for each row: its most relevant features."""
+    """Draw attributions of table rows as maps of method x feature: the most relevant features."""
     _check(gallery, 2, "[n, feature]")
     n_rows, n_methods = len(gallery.inputs), len(gallery.maps)
     figure = Figure(figsize=(2.0 + 3.3 * n_rows, 2.5 + 0.21 * n_methods), layout="constrained")
     grid = figure.subplots(1, n_rows, squeeze=False, sharey=True)[0]
     labels = _labels(gallery)
+
     for axes, y in zip(grid, range(n_rows), strict=True):
         relevance = np.stack([unit(values[y].astype(float)) for values in gallery.maps.values()])
         top = np.argsort(-np.abs(relevance).mean(axis=0), kind="stable")[:N_FEATURES]
@@ -141,8 +151,8 @@ def table_gallery(gallery: Gallery) -> Drawing:
     )
     bar.set_label(LEGEND.replace("each map", "each row of a method"), size=8.5)
     alt = (
-        f"{n_rows} test rows of {gallery.name} (predicted: {', '.join(gallery.predicted)}), with the {N_FEATURES} most "
-        f"relevant features by {', '.join(gallery.maps)}."
+        f"{n_rows} test rows of {gallery.name} (predicted: {', '.join(gallery.predicted)}), "
+        f"with the {N_FEATURES} most relevant features by {', '.join(gallery.maps)}."
     )
     return Drawing(figure, _title(gallery), alt, data(gallery))
 

@@ -1,4 +1,4 @@
-"""Neighbour sheets: test items, the training samples that explain them, and where in both the likeness lies."""
+"""Neighbour sheets: test items, the training samples that explain them, maps of their likeness."""
 
 from __future__ import annotations
 
@@ -21,13 +21,20 @@ from gpex_bench.types import value
 
 SAME = "training sample of the predicted class"
 OTHER = "of another class"
-HEAT = "heat, each row of maps divided by its own largest magnitude: red raises the number, blue lowers it"
-MEANINGS = {  # of the numbers and maps, said below a sheet that shows them
+HEAT = (
+    "heat, each row of maps divided by its own largest magnitude: "
+    "red raises the number, blue lowers it"
+)
+
+# Of the numbers and maps, below a sheet that shows them.
+MEANINGS = {
     "similarity": "similarity: centred cosine, 1 is the same direction.",
-    "contribution": "contribution: share of the surrogate's mean; all shares and the prior mean sum to it.",
+    "contribution": "contribution: share of the surrogate's mean; "
+    "all shares and the prior mean sum to it.",
     "if deleted": "if deleted: change of the surrogate's mean without this training sample.",
-    "maps": "\nMaps sum to the number they show. Neighbours in the same direction have nearly the same map of the "
-    "similarity on the test item;\nthe map of a neighbour's effect (minus 'if deleted') also weighs how well the data "
+    "maps": "\nMaps sum to the number they show. Neighbours in the same direction have nearly the "
+    "same map of the similarity on the test item;\n"
+    "the map of a neighbour's effect (minus 'if deleted') also weighs how well the data "
     "determine a direction, and differs more.",
 }
 
@@ -38,26 +45,24 @@ class Heat:
 
     label: str  # what a map shows, and what it sums to
     values: np.ndarray  # [k, height, width]
-    is_on_query: bool  # it lies on the test item, not on the neighbour
+    is_on_query: bool  # drawn on the test item, not on the neighbour
 
 
 @value
 class Sheet:
-    """One test item with the k training samples that explain it, in the kernel space of the predicted class."""
+    """One test item with the k training samples that explain it, by the predicted class."""
 
-    image: (
-        np.ndarray
-    )  # [channel, height, width] in [0, 1], or a row [feature] of a table, some columns
+    # [channel, height, width] in [0, 1], or some columns [feature] of a row of a table.
+    image: np.ndarray
     predicted: str
     true: str
     neighbours: np.ndarray  # [k, channel, height, width], or [k, feature]
     classes: Sequence[str]  # [k]
-    numbers: dict[
-        str, np.ndarray
-    ]  # [k] each, by name, in the order shown: similarity, contribution, ...
+    # [k] each, by name, in the order shown: similarity, contribution, ...
+    numbers: dict[str, np.ndarray]
     heats: Sequence[Heat] = ()
     why: str = ""  # by which rule the item was chosen
-    note: str = ""  # what else is said of the item, in lines
+    note: str = ""  # more about the item, in lines
     features: Sequence[str] = ()  # names of the columns of a table
 
 
@@ -104,13 +109,12 @@ def _check(sheets: Sequence[Sheet]) -> None:
         raise ValueError("sheets must hold at least one test item, got none.")
     for sheet in sheets:
         k = len(sheet.classes)
-        for name, array in {
-            **sheet.numbers,
-            **{heat.label: heat.values for heat in sheet.heats},
-        }.items():
+        arrays = sheet.numbers | {heat.label: heat.values for heat in sheet.heats}
+        for name, array in arrays.items():
             if len(array) != k:
                 raise ValueError(
-                    f"{name!r} must have one entry for each of the {k} neighbours, got {len(array)}."
+                    f"{name!r} must have one entry for each of the {k} neighbours, "
+                    f"got {len(array)}."
                 )
         if sheet.image.ndim == 1 and len(sheet.features) != len(sheet.image):
             columns = f"the {len(sheet.image)} columns of a table's rows"
@@ -118,7 +122,7 @@ def _check(sheets: Sequence[Sheet]) -> None:
 
 
 def _images(row: np.ndarray, sheet: Sheet) -> None:
-    """Draw one test image and its neighbours, each in a frame that says whether its class is the predicted one."""
+    """Draw one test image and its neighbours, in a frame that depends on their class."""
     row[0].imshow(picture(sheet.image), cmap="gray", vmin=0, vmax=1, interpolation="none")
     blank(row[0])
     wrong = "" if sheet.true == sheet.predicted else f"\n(true: {_two_lines(sheet.true)})"
@@ -154,7 +158,7 @@ def _frame(axes: Axes, is_same: bool) -> None:
 
 
 def _heat(row: np.ndarray, sheet: Sheet, heat: Heat) -> None:
-    """Draw one kind of map over what it lies on."""
+    """Draw one kind of map over the test item or the neighbours."""
     blank(row[0])
     row[0].text(1, 0.5, heat.label, ha="right", va="center", size=7.4, transform=row[0].transAxes)
     shares = unit(heat.values.astype(float))
@@ -184,7 +188,7 @@ def _two_lines(name: str) -> str:
 
 
 def _written(name: str, values: np.ndarray) -> list[str]:
-    """Write the numbers of a test item; similarities with the same decimals, and never 1.00 when they are not 1."""
+    """Write the numbers of a test item with the same decimals; only 1 reads as 1."""
     if name != "similarity":
         largest = float(np.abs(values).max())
         return [f"{'+' if entry > 0 else ''}{number(float(entry), largest)}" for entry in values]
@@ -213,7 +217,7 @@ def _legend(figure: Figure, sheets: Sequence[Sheet]) -> None:
 
 
 def _table_sheet(sheets: Sequence[Sheet], name: str) -> Drawing:
-    """Write table rows below one another: the test row in bold, its neighbours, their numbers and the same columns."""
+    """Write table rows below one another: each test row in bold, then its neighbours."""
     n_lines = sum(len(sheet.classes) + 3 for sheet in sheets)
     figure = Figure(figsize=(12.6, 0.5 + 0.22 * n_lines), layout="constrained")
     axes = figure.subplots()
@@ -277,13 +281,14 @@ def _alt(sheets: Sequence[Sheet], name: str) -> str:
     total = sum(len(sheet.classes) for sheet in sheets)
     names = ", ".join(sheets[0].numbers)
     return (
-        f"{len(sheets)} test items of {name} with the training samples that explain them, strongest first, with class"
-        f"{f', {names}' if names else ''}; {same} of the {total} neighbours are of the predicted class."
+        f"{len(sheets)} test items of {name} with the training samples that explain them, "
+        f"strongest first, with class{f', {names}' if names else ''}; "
+        f"{same} of the {total} neighbours are of the predicted class."
     )
 
 
 def data(sheets: Sequence[Sheet]) -> pd.DataFrame:
-    """Return the numbers of the sheets: item, why, predicted, true, rank, class, and each number by its name."""
+    """Return the numbers of the sheets, one row a neighbour: item, rank, class, each number."""
     rows = [
         {
             "item": item,

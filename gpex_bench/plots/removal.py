@@ -1,4 +1,4 @@
-"""Removal curves: what happens to the target's probability as features are replaced by the baseline."""
+"""Removal curves: the target's probability as features are replaced by the baseline."""
 
 from __future__ import annotations
 

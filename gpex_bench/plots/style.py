@@ -1,4 +1,4 @@
-"""What all figures share: colours, sizes, and SVG and PNG whose bytes depend on the drawing alone."""
+"""Shared by all figures: colours, sizes, and SVG and PNG that depend on the drawing alone."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def styled(draw: Callable[P, Drawing]) -> Callable[P, Drawing]:
 
 
 def to_svg(drawing: Drawing, name: str) -> str:
-    """Return the drawing as SVG text that can stand alone or inside a page, with its title and alternative text.
+    """Return the drawing as SVG text, for a file or inside a page, with its alternative text.
 
     Args:
         drawing: what to write.
@@ -136,7 +136,8 @@ def to_svg(drawing: Drawing, name: str) -> str:
 def _numbered(svg: str) -> str:
     """Replace matplotlib's hashed ids by numbers, in the order in which they appear.
 
-    The hashes are of unrounded positions, whose last bits depend on the order in which the layout was solved.
+    The hashes are of unrounded positions, whose last bits depend on the order in which the layout
+    was solved.
     """
     known: dict[str, str] = {}
     return re.sub(

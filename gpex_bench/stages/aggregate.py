@@ -31,13 +31,12 @@ from gpex_bench.types import Metric
 
 @dataclass(frozen=True)
 class Tables:
-    """Everything a run found, as long tables; measured seconds and bytes stand in `costs` alone."""
+    """Everything a run found, as long tables; only `costs` has measured seconds and bytes."""
 
     scores: pd.DataFrame
     curves: pd.DataFrame  # means over samples
-    variant_scores: (
-        pd.DataFrame
-    )  # of the metrics that summarise curves, under every fill and output
+    # Of the metrics that summarise curves, under every fill and output.
+    variant_scores: pd.DataFrame
     cells: pd.DataFrame
     skipped: pd.DataFrame
     outcomes: pd.DataFrame
@@ -47,11 +46,11 @@ class Tables:
     networks: pd.DataFrame
     surrogates: pd.DataFrame
     surrogate_costs: pd.DataFrame
-    conclusions: Mapping[str, pd.DataFrame]  # by name (`inference.TABLES`)
+    conclusions: Mapping[str, pd.DataFrame]  # by name (`statistics.TABLES`)
 
 
 def stack(parts: Iterable[pd.DataFrame], columns: Iterable[str]) -> pd.DataFrame:
-    """Return the parts below one another, in the order of their keys; an empty table if there are none."""
+    """Return the parts below one another, in the order of their keys; maybe an empty table."""
     full = [part for part in parts if len(part)]
     return ordered(
         pd.concat(full, ignore_index=True) if full else pd.DataFrame(columns=list(columns))
@@ -59,7 +58,10 @@ def stack(parts: Iterable[pd.DataFrame], columns: Iterable[str]) -> pd.DataFrame
 
 
 def _kept(scores: pd.DataFrame, skipped: pd.DataFrame) -> pd.DataFrame:
-    """Return the scores without those of a metric that failed on another seed: a mean over some seeds misleads."""
+    """Return the scores without those of a metric that failed on another seed.
+
+    A mean over some of the seeds would mislead.
+    """
     place = ["dataset", "model", "method", "metric"]
     failed = pd.MultiIndex.from_frame(skipped[place])
     return scores[~pd.MultiIndex.from_frame(scores[place]).isin(failed)].reset_index(drop=True)
@@ -76,9 +78,10 @@ def aggregate(
 
     Args:
         parts: tables of single cells under "scores", "agreement" and "predictions".
-        recorded: the removal curves of every cell; the metrics that summarise curves are computed from them here.
-        records: "cells": one per network, seed and method, also where it does not apply; "skipped": one per network,
-            method and metric that have no score, with the reason;
+        recorded: the removal curves of every cell; the metrics that summarise curves are computed
+            from them here.
+        records: "cells": one per network, seed and method, also where it does not apply;
+            "skipped": one per network, method and metric that have no score, with the reason;
             "costs": measured, one per cell; "networks": accuracies, one per network and seed;
             "surrogates" and "surrogate_costs": what became of each fit, and what it cost.
         metrics: by run id.
@@ -123,7 +126,10 @@ def texts(
     metrics: Sequence[Record],
     headline: str,
 ) -> dict[str, str]:
-    """Return the tables that people read, by file name: CSV, and Markdown and LaTeX for each network."""
+    """Return the tables that people read, by file name.
+
+    CSV, and Markdown and LaTeX for each network.
+    """
     plain = ("outcomes", "cells", "skipped", "networks", "surrogates")
     found = {f"{name}.csv": csv(getattr(tables, name)) for name in plain}
     found |= {f"{name}.csv": csv(table) for name, table in tables.conclusions.items()}
@@ -131,7 +137,10 @@ def texts(
         agreement_summary(tables.agreement) if len(tables.agreement) else tables.agreement
     )
     for (dataset, model), table in wide(tables.outcomes, methods, metrics, headline).items():
-        caption = f"Scores on {dataset} ({model}): mean and 95 % interval. Bold: best; equals sign: tied with the best."
+        caption = (
+            f"Scores on {dataset} ({model}): mean and 95 % interval. "
+            "Bold: best; equals sign: tied with the best."
+        )
         found[f"scores_{dataset}_{model}.md"] = markdown(table)
         found[f"scores_{dataset}_{model}.tex"] = latex(table, caption, f"tab:{dataset}-{model}")
     return found

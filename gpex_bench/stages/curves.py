@@ -1,4 +1,4 @@
-"""Stored removal curves → scores, their variants under other fills and outputs, and mean curves. No model pass."""
+"""Stored removal curves → scores, their variants under other fills and outputs, and mean curves."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _of_metric(
 
 
 def _rows(cell: Recorded, scores: Tensor, **names: str) -> pd.DataFrame:
-    """Return the scores of a cell as rows: one a sample, of the first samples if there are fewer."""
+    """Return the scores of a cell as rows: one a sample, of the first ones if there are fewer."""
     columns = {"sample": cell.sample[: len(scores)].numpy(), "score": scores.double().numpy()}
     return pd.DataFrame({**cell.key, **names, **columns})
 

@@ -1,7 +1,7 @@
-"""Which columns each table has: one constant a table, in the order in which the columns are written.
+"""Which columns each table has: one constant a table, with the columns in their order.
 
-Every frame that travels between two rooms of the package is described here. A table that one module makes and reads
-is described in that module.
+Every frame that travels between two rooms of the package is described here. A table that one module
+makes and reads is described in that module.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def wide(
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Return a wide table of (text, mark) as aligned Markdown: best in bold, ties with an equals sign."""
+    """Return a wide table of (text, mark) as Markdown: best in bold, ties with an equals sign."""
     style = {"best": "**{}**", "tied": "{} ="}
     shown = table.map(lambda cell: style.get(cell[1], "{}").format(cell[0])).reset_index()
     return plain_markdown(shown)

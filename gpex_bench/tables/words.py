@@ -14,7 +14,7 @@ STATES = {"failed": "failed", "not_applicable": "n/a", "missing": "missing"}
 
 
 def decimals(scale: float) -> int | None:
-    """Return how many decimals a number of this size gets, or None where powers of ten read better."""
+    """Return the decimals of a number of this size, or None where powers of ten read better."""
     if scale == 0:
         return 3
     if 0.02 <= scale < 1000:

@@ -92,7 +92,7 @@ def test_effect_size_by_hand() -> None:
     assert effect[0] == pytest.approx((2 - 3 + 4) / 9)
 
 
-def test_equal_methods_are_rarely_told_apart() -> None:
+def test_equal_methods_rarely_differ_significantly() -> None:
     p_value, _ = pairs.signed_rank(np.random.default_rng(2).normal(size=(48, 3000)))
     assert np.mean(p_value < 0.05) == pytest.approx(0.05, abs=0.012)
 

@@ -1,4 +1,4 @@
-"""Training samples that explain an output → sheets. The items shown are chosen by rule, never by hand."""
+"""Training samples that explain an output → sheets. The items are chosen by rule, never by hand."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Figures = Iterator[tuple[str, str, str, Drawing]]
 
 
 def draw_neighbours(shown: Shown, method: str, examples: Examples, surrogate: Surrogate) -> Figures:
-    """Draw the neighbours of some items, then compare them with those in the network's embedding."""
+    """Draw the neighbours of some items, then next to those in the network's embedding."""
     stem = f"{shown.dataset}_{shown.model_name}_{method}"
     title = f"{shown.name}, {method}"
     items = chosen(shown, surrogate)
@@ -68,7 +68,7 @@ def chosen(shown: Shown, surrogate: Surrogate) -> list[tuple[int, str]]:
 
 
 def _sheet(shown: Shown, examples: Examples, surrogate: Surrogate, row: int, why: str) -> Sheet:
-    """Return one test item with its neighbours, their numbers and maps; the method decides what ranks them."""
+    """Return one test item with its neighbours, in the method's order, their numbers and maps."""
     index = examples.index[row, :N_NEIGHBOURS]
     x, target = shown.query.x[row : row + 1], shown.query.target[row : row + 1]
     near, head = shown.data.train.x[index], int(target)
@@ -85,7 +85,8 @@ def _sheet(shown: Shown, examples: Examples, surrogate: Surrogate, row: int, why
             name: values for name, ask in asks.items() if (values := _answer(ask)) is not None
         }
         heats = _heats(surrogate, x, near, index, head) if shown.data.is_image else []
-    note = f"network {number(float(network))}\nGP mean {number(float(mean))}\nprior mean {number(float(prior))}"
+    outputs = {"network": network, "GP mean": mean, "prior mean": prior}
+    note = "\n".join(f"{name} {number(float(entry))}" for name, entry in outputs.items())
     image, others, features = x[0].numpy(), near.numpy(), list[str]()
     if not shown.data.is_image:
         image, others, features = _unusual(shown, image, others)
@@ -112,7 +113,7 @@ def _answer(ask: Callable[[], Tensor]) -> np.ndarray | None:
 
 
 def _heats(surrogate: Surrogate, x: Tensor, near: Tensor, index: Tensor, head: int) -> list[Heat]:
-    """Return where the similarity lies on each neighbour and on the item, and where on the item the effect does."""
+    """Return maps of the similarity on each neighbour and on the item, and of the effect on it."""
     if not isinstance(surrogate, WeightSpaceSurrogate) or surrogate.features.grid(x) is None:
         return []
     on_item, on_neighbour = surrogate.pair(x, near, head)
@@ -135,7 +136,10 @@ def _heats(surrogate: Surrogate, x: Tensor, near: Tensor, index: Tensor, head: i
 def _unusual(
     shown: Shown, item: np.ndarray, others: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Return the columns in which a row differs most from the training samples, in standard deviations."""
+    """Return the columns in which a row differs most from the training samples.
+
+    The difference is to their mean, in standard deviations.
+    """
     x = shown.data.train.x.double().numpy()
     spread = x.std(0)
     distance = np.divide(
@@ -148,7 +152,7 @@ def _unusual(
 def _side_by_side(
     shown: Shown, method: str, examples: Examples, surrogate: Surrogate, item: tuple[int, str]
 ) -> list[Sheet]:
-    """Return two sheets of one item: the method's neighbours, and those in the network's embedding."""
+    """Return two sheets of one item: the method's neighbours, and those in the embedding."""
     row, why = item
     index = examples.index[row, :N_NEIGHBOURS]
     similarity, own = embedding_neighbours(shown, shown.query.x[row : row + 1], len(index))
@@ -198,6 +202,6 @@ def _side_by_side(
 def embedding_neighbours(
     shown: Shown, x: Float[Tensor, "batch *feature"], k: int
 ) -> tuple[Float[Tensor, "batch k"], Int[Tensor, "batch k"]]:
-    """Return the k training samples nearest in the network's embedding: their centred cosine, and their rows."""
+    """Return centred cosine and rows of the k training samples nearest in the embedding."""
     found = centred_cosine(shown.model, shown.data.train.x, x).topk(k, 1)
     return found.values.to(x.dtype), found.indices

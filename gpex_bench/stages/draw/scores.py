@@ -91,8 +91,8 @@ def between_metrics(
     """Return Spearman's rank correlation of every two metrics over the methods.
 
     It is the mean over networks; directions are respected. Controls are left out (they are easy to
-    rank below the rest, and would make any two metrics look alike), and so are networks on which the
-    two have fewer than `N_METHODS` methods in common.
+    rank below the rest, and would make any two metrics look alike), and so are networks on which
+    the two have fewer than `N_METHODS` methods in common.
     """
     sign = {record["metric"]: 1 if record["higher_is_better"] else -1 for record in metrics}
     is_control = outcomes["method"].isin(list(control_ids(methods)))
