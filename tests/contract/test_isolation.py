@@ -89,7 +89,8 @@ def test_without_a_limit_it_may_take_its_time():
 
 def test_an_interrupted_parent_does_not_wait_for_the_child():
     script = (
-        "import time; from gpex_bench import isolation; isolation.run(lambda: time.sleep(60), None)"
+        "import time; from gpex_bench.contract import isolation; "
+        "isolation.run(lambda: time.sleep(60), None)"
     )
     parent = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
     children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
