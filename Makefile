@@ -34,7 +34,7 @@ lint: $(READY)
 	$(BIN)/codespell
 	$(BIN)/snakefmt --check Snakefile workflow gpex_bench/studies
 
-crosscheck: $(READY) ## compare the metrics with those of Quantus and captum; Quantus is laid over the environment in .crosscheck
+crosscheck: $(READY) ## compare the metrics with those of Quantus and captum (installs Quantus into .crosscheck)
 	rm -rf .crosscheck
 	if command -v uv > /dev/null; then install="uv pip install --quiet --python $(BIN)/python"; \
 	else install="$(BIN)/python -m pip install --quiet --disable-pip-version-check"; fi; \
@@ -52,8 +52,9 @@ publish: ## copy the tables of a finished run or study, with their provenance, t
 		rm results/published/$(RUN)/pairs.csv; \
 		cp results/$(RUN)/{summary.md,ranking.tex} results/published/$(RUN)/; \
 		cp results/$(RUN)/tables/outcomes.json results/published/$(RUN)/provenance.json; fi
-	if [ -f results/$(RUN)/sentences.md ]; then \
-		find results/$(RUN) -maxdepth 1 -type f -not -name '*.html' -exec cp {} results/published/$(RUN)/ \; ; fi
+	if [ -f results/$(RUN)/table.csv ]; then \
+		find results/$(RUN) -maxdepth 1 -type f ! -name report.html ! -name strict.txt \
+			-exec cp {} results/published/$(RUN)/ \; ; fi
 	(cd results/$(RUN)/benchmarks && echo job,seconds && find . -name '*.tsv' | sort \
 		| xargs awk 'FNR == 2 {print substr(FILENAME, 3) "," $$1}') > results/published/$(RUN)/jobs.csv
 

@@ -4,9 +4,8 @@ from snakemake.utils import min_version
 
 min_version("9.19")
 
-if (
-    not workflow.configfiles
-):  # a --configfile replaces the default config, it is not merged into it
+# A --configfile replaces the default config, it is not merged into it.
+if not workflow.configfiles:
 
     configfile: f"{workflow.basedir}/config/default.yaml"
 
@@ -24,9 +23,8 @@ include: "workflow/rules/report.smk"
 include: "workflow/rules/strict.smk"
 
 
-if (
-    STUDY
-):  # the rules of the one study that the config has a section for; no other is read
+# The rules of the study that the config has a section for; those of other studies are not read.
+if STUDY:
 
     include: f"gpex_bench/studies/{STUDY}/rules.smk"
 
@@ -35,7 +33,8 @@ onstart:
     server.start()
 
 
-rule all:  # every file a run leaves, so that one that is deleted is made again
+# Every file that a run writes, so that a deleted one is made again.
+rule all:
     default_target: True
     input:
         [
@@ -47,7 +46,7 @@ rule all:  # every file a run leaves, so that one that is deleted is made again
         ]
         if HAS_REPORT
         else [],
-        # the rule that answers a study's question has the study's name
+        # the rule that answers the question of a study has the study's name
         [getattr(rules, STUDY).input, getattr(rules, STUDY).output] if STUDY else [],
         f"{RUN}/strict.txt" if CONFIG.strict else [],
     message:

@@ -1,4 +1,5 @@
-# One job explains with one method one network of every training seed: importing torch costs more than many cells.
+# One job explains one network of every training seed with one method: importing torch costs more
+# than many cells.
 rule explain:
     input:
         data=rules.prepare.output.data,

@@ -1,4 +1,5 @@
-# One job fits one surrogate to one network of every training seed: importing torch costs more than many fits.
+# One job fits one surrogate to one network of every training seed: importing torch costs more than
+# many fits.
 rule fit:
     input:
         data=rules.prepare.output.data,

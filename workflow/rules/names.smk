@@ -7,18 +7,18 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from gpex_bench.run import server
-from gpex_bench.config import ConfigError, parse as checked
+from gpex_bench.config import ConfigError, parse
 from gpex_bench.measurements.curves import CurveMetric
 from gpex_bench.run.provenance import fingerprint, sha256
 from gpex_bench.plugins.registry import PACKAGE
 
 try:
-    CONFIG = checked(config)
+    CONFIG = parse(config)
 except ConfigError as error:
     raise WorkflowError(f"The config cannot be used. {error}")
 
-# Activations of tens of megabytes come and go with every batch. glibc hands them back to the kernel each time and takes them
-# anew; this makes it keep them. Other C libraries ignore these names.
+# Activations of tens of megabytes come and go with every batch. glibc would return them to the kernel
+# and request them again each time; these settings make it keep them. Other C libraries ignore them.
 for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_"):
     os.environ.setdefault(name, str(100 * 2**20))
 
@@ -26,7 +26,8 @@ SCRIPT = "../scripts/run.py"
 STUDY_SCRIPT = "../../../workflow/scripts/run.py"  # from the folder of a study
 RUN = f"results/{CONFIG.run}"
 CELL = "{dataset}/{model}/seed-{seed}"
-# The study of the config, by the name of its folder; a run without methods, or whose study does without, has no report.
+# The study of the config, by the name of its folder. A run without methods has no report, nor has a
+# run whose study declares that it needs none.
 STUDY = CONFIG.study_name
 HAS_REPORT = bool(CONFIG.entries["method"]) and (
     STUDY is None or CONFIG.study.has_report
@@ -81,7 +82,10 @@ def per_seed(name):
 
 
 def code(module, *entries):
-    """A hash of the source code that decides what a module, such as stages/fit, does with these plug-ins (None: no plug-in)."""
+    """A hash of the source code that decides what a module, such as stages/fit, does with plug-ins.
+
+    An entry may be None, which stands for no plug-in.
+    """
     plugins = [path for entry in entries if entry is not None for path in entry.sources]
     return fingerprint(PACKAGE / f"{module}.py", *plugins)
 
@@ -102,7 +106,7 @@ def surrogate_of(method):
 
 
 def surrogates(wildcards):
-    """The fitted surrogates that a method looks at, one for each seed; most look at none."""
+    """The fitted surrogates that a method uses, one for each seed; most methods use none."""
     name = surrogate_of(wildcards.method)
     if name is None:
         return []
@@ -112,7 +116,7 @@ def surrogates(wildcards):
 
 
 def surrogate_entry(method):
-    """The entry of the surrogate that a method looks at, or None."""
+    """The entry of the surrogate that a method uses, or None."""
     return CONFIG.entries["surrogate"].get(surrogate_of(method))
 
 
@@ -185,7 +189,7 @@ def plan():
 
 
 def page_sources():
-    """Hashes of the report's template, style and script, which no import leads to."""
+    """Hashes of the report's templates, styles and scripts, which no import leads to."""
     return [
         sha256(path)
         for path in sorted((PACKAGE / "report").iterdir())
@@ -194,12 +198,15 @@ def page_sources():
 
 
 def study_code(module, *entries):
-    """The same for a module of the study, such as measure."""
+    """A hash of the source code of a module of the study, such as measure, and of plug-ins."""
     return code(f"studies/{STUDY}/{module}", *entries)
 
 
 def answer_code():
-    """What decides how the study answers: its code, and the template of its page, which no import leads to."""
+    """Hashes of what decides how the study answers: its code, and the template of its page.
+
+    No import leads to the template.
+    """
     template = PACKAGE / "studies" / STUDY / "sentences.md.j2"
     return [
         study_code("answer"),
@@ -208,7 +215,7 @@ def answer_code():
 
 
 def answer_files(tables=(), figures=()):
-    """The files that every study leaves beside table.csv, which its rule names itself: tables, figures and the page."""
+    """The files that every study writes besides table.csv, which its rule names itself."""
     return [
         f"{RUN}/table.json",
         f"{RUN}/sentences.md",

@@ -1,5 +1,5 @@
-# One job measures one method on one network, so that its scores share what is measured. Metrics that summarise removal
-# curves are none of its business: `aggregate` reads them from the stored curves.
+# One job scores one method on one network, so that its metrics share what is measured. Metrics that
+# summarise removal curves are not scored here: `aggregate` computes them from the stored curves.
 rule score:
     input:
         data=rules.prepare.output.data,
