@@ -42,8 +42,8 @@ def page(study: str, **content: Any) -> str:
     """Return a study's page: its template `sentences.md.j2`, filled with frames and values.
 
     A template decides nothing: what is significant, best or missing is a column of its frames. It
-    formats with the filters `number`, `estimate`, `percent`, `count`, `listed`, `records` and
-    `markdown`, and shows a figure with `image`.
+    formats with the filters `number`, `estimate`, `p_value`, `percent`, `count`, `listed`,
+    `records` and `markdown`, and shows a figure with `image`.
 
     Raises:
         jinja2.UndefinedError: the template uses a name that was not given.
@@ -104,6 +104,11 @@ def estimate(row: Mapping[str, Any], name: str = "mean") -> str:
     return f"{text} {ends}" if is_known else text
 
 
+def p_value(value: float) -> str:
+    """Write a p value, such as "0.042" or "< 0.001"."""
+    return "< 0.001" if value < 0.001 else number(value)
+
+
 def percent(share: float, places: int = 0) -> str:
     """Write a share in percent, such as "12 %"."""
     return f"{100 * share:.{places}f} %"
@@ -133,6 +138,7 @@ def _without_gaps(text: str) -> str:
 FILTERS = {
     "number": number,
     "estimate": estimate,
+    "p_value": p_value,
     "percent": percent,
     "count": count,
     "listed": listed,

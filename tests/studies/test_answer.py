@@ -28,6 +28,8 @@ def test_filters_write_numbers_and_names(page):
         "12 % a, b and c\n"
     )
     assert page("{{ ['a'] | listed('or') }}") == "a\n"
+    assert page("{{ 0.0004 | p_value }} {{ 0.04 | p_value }}") == "< 0.001 0.040\n"
+    assert page("{{ 12 | count }} {{ missing | count }}", missing=float("inf")) == "12 –\n"
 
 
 def test_a_table_and_a_figure_are_markdown(page):
