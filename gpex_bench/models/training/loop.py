@@ -257,8 +257,10 @@ def shift_images(
     is_inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
 
     batch = torch.arange(len(x))[:, None, None]
-    source = x[batch, :, row.clamp(0, height - 1), column.clamp(0, width - 1)]
-    return torch.where(is_inside[:, None], source.permute(0, 3, 1, 2), baseline)
+    nearest_row = row.clamp(0, height - 1)
+    nearest_column = column.clamp(0, width - 1)
+    shifted = x[batch, :, nearest_row, nearest_column].permute(0, 3, 1, 2)
+    return torch.where(is_inside[:, None], shifted, baseline)
 
 
 def occlude(

@@ -165,7 +165,7 @@ def _accuracies(found: Outputs, y: np.ndarray) -> dict[str, float]:
 
 
 def _places(model: Model, data: Dataset, n_heads: int) -> pd.DataFrame:
-    """Return row and column of each head in a map, from 1; missing where the heads are no places."""
+    """Return row and column of each head in a map, from 1; missing where heads are no places."""
     grid = model.grid(data.test.x[:1])
     if grid is None:
         missing = [pd.NA] * n_heads

@@ -15,7 +15,7 @@ from torch import Tensor
 from gpex_bench.surrogates.gp.posterior import State, Statistics, factor
 
 LOWEST, HIGHEST = 1e-8, 1e2  # noise variances that are looked at; targets have unit variance
-RELATIVE = 1e-12  # of the largest eigenvalue of A: below, P cannot be told from A in float64
+RELATIVE = 1e-12  # of the largest eigenvalue of A: below, P equals A in float64
 # noise variances on the first grid, and steps of the golden-section search in its best cell
 GRID, GOLDEN = 81, 60
 
