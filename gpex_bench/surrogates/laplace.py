@@ -4,8 +4,8 @@ The weights of the last layer get a Gaussian around their trained values with th
 I, where H is the generalised Gauss-Newton matrix of the cross-entropy on the training samples and
 tau the precision of a Gaussian prior that maximises the Laplace evidence (daxberger2021laplace;
 mackay1992bayesian). H is Kronecker-factored or diagonal, computed by laplace-torch. The mean is the
-network, so the match is perfect by construction; the variance is that of the logits. Training samples have no
-shares in it, so there are neither contributions nor neighbours.
+network, so the match is perfect by construction; the variance is that of the logits. Training
+samples have no shares in it, so there are neither contributions nor neighbours.
 """
 
 from __future__ import annotations
