@@ -17,6 +17,7 @@ hook = install_import_hook("gpex_bench", "beartype.beartype")
 torch.set_num_threads(1)
 
 LONGEST = (
+    "test_every_study",
     "test_workflow",
     "test_study_workflow",
     "test_study",
