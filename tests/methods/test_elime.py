@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from gpex_bench.contract.cost import counted
-from gpex_bench.masking.regions import grid
+from gpex_bench.masking import answers
+from gpex_bench.masking.regions import grid, regions
 
 N_REGIONS = 20
 
@@ -119,7 +120,7 @@ def image_task(formula, task, weight, x, scale=1.0):
 @pytest.mark.parametrize("fitness", ["probability", "log_odds"])
 def test_segments_that_speak_for_the_target_are_kept(formula, task, query, method, fitness):
     x = torch.rand(2, 1, 20, 20, generator=torch.Generator().manual_seed(0))
-    cut = answers.regions(x, "grid", 25)
+    cut = regions(x, "grid", 25)
     sign = torch.where(torch.arange(25) % 3 == 0, 1.0, -1.0)
     asked = image_task(formula, task, 0.05 * sign[cut.index[0]], x)
     explainer = method("elime", segmentation="grid", n_segments=25, fitness=fitness, budget=2000)

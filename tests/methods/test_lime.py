@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 from sklearn.linear_model import Ridge
 
 from gpex_bench.contract import toys
-from gpex_bench.masking import answers
+from gpex_bench.masking.regions import regions
 
 both = pytest.mark.parametrize("name", ["lime", "lime_fast"])
 
@@ -61,7 +61,7 @@ def test_image_segments_get_the_drop_of_the_probability(
     weight, x, baseline = 3e-4 * normal(*shape), normal(2, *shape, seed=1), torch.full(shape, 0.2)
     asked = task(linear_probability(formula, weight), x, baseline)
     values = method(name, n_segments=n, segmentation=segmentation).explain(asked, query(x)).values
-    cut = answers.regions(x, segmentation, n)
+    cut = regions(x, segmentation, n)
     for row in range(2):
         segments = cut.index[row].numpy()
         n_segments = segments.max() + 1
@@ -192,7 +192,7 @@ def test_batches_may_mix_numbers_of_segments(formula, task, query, method, norma
     weight = 3e-3 * normal(1, 20, 20)
     asked = task(linear_probability(formula, weight), x)
     explainer = method("lime_fast", segmentation="quickshift", n_segments=30)
-    assert len(set(answers.regions(x, "quickshift", 30).count.tolist())) == 2
+    assert len(set(regions(x, "quickshift", 30).count.tolist())) == 2
     both_values = explainer.explain(asked, query(x)).values
     torch.testing.assert_close(
         explainer.explain(asked, query(x[1:], first=11)).values, both_values[1:]

@@ -10,6 +10,7 @@ from torch import nn
 from gpex_bench.contract.cost import counted
 from gpex_bench.families import shapley
 from gpex_bench.masking import answers
+from gpex_bench.masking.regions import regions
 
 REGIONED = ("feature_ablation", "lime", "lime_fast", "kernel_shap", "shapley_sampling", "elime")
 SAMPLED = ("lime_fast", "kernel_shap", "shapley_sampling", "rise", "sobol", "hsic", "elime")
@@ -60,7 +61,7 @@ def test_feature_ablation_is_that_of_captum(task, query, method, small, normal):
     explainer = method("feature_ablation", n_segments=20)
     values = explainer.explain(task(small, x, baseline), query(x, 1)).values
     for row in range(2):
-        cut = answers.regions(x[row : row + 1], "slic", 20).index
+        cut = regions(x[row : row + 1], "slic", 20).index
         expected = FeatureAblation(small).attribute(
             x[row : row + 1],
             baselines=baseline[None],

@@ -9,6 +9,7 @@ import torch
 
 from gpex_bench.contract.cost import counted
 from gpex_bench.masking import answers
+from gpex_bench.masking.regions import regions
 
 BOTH = ("kernel_shap", "shapley_sampling")
 
@@ -124,7 +125,7 @@ def test_images_of_different_numbers_of_segments(formula, task, query, method, n
     asked = task(formula(lambda x: (x * weight).flatten(1).sum(1, keepdim=True), 1), x)
     explainer = method(name, budget=400, segmentation="quickshift", n_segments=30)
     values = explainer.explain(asked, query(x)).values
-    cut = answers.regions(x, "quickshift", 30)
+    cut = regions(x, "quickshift", 30)
     assert len(set(cut.count.tolist())) > 1
     for row, index in enumerate(cut.index):
         found, expected = (
