@@ -133,7 +133,7 @@ def _run_name(path: Path) -> str:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    """Print what differs between two runs: beyond the intervals, then states and marks; count the rest."""
+    """Print what differs between two runs; return 1 if anything does."""
     from gpex_bench.report.compare import compare, page
 
     differences = compare(_outcomes(options.run_a), _outcomes(options.run_b))
@@ -142,7 +142,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _outcomes(run: str) -> pd.DataFrame:
-    """Return the outcomes of a run: of results/RUN, or of a folder with `tables/outcomes.parquet` or outcomes.csv."""
+    """Return the outcomes of a run, by its name or by a folder that holds its tables."""
     import pandas as pd
 
     from gpex_bench.run import artefacts

@@ -68,7 +68,7 @@ class Config:
         return self.entry(kind, run_id).settings
 
     def not_applicable(self, network: Network, method: str) -> str | None:
-        """Return why a method does not apply to a network, or None if it does. Decided before any job runs."""
+        """Return why a method does not apply to a network, or None if it does."""
         explainer = self.method(method)
         if explainer is None:
             return None  # its cells are tried and read "failed" with the reason
@@ -83,7 +83,7 @@ class Config:
         return None
 
     def skipped(self, network: Network, method: str, metric: str) -> str | None:
-        """Return why a metric does not apply to an applicable method on a network, or None if it does."""
+        """Return why a metric does not apply to a method on a network, or None if it does."""
         explainer, score = self.method(method), self.metric(metric)
         if explainer is not None and not issubclass(explainer.explains, score.scores):
             return (
@@ -246,7 +246,7 @@ def _check_networks(config: Config) -> None:
         _check_names(config, network, where)
         if (network.dataset, network.model) in places[:number]:
             raise ConfigError(
-                f"{where}: {network.model} on {network.dataset} is listed twice; remove one of them."
+                f"{where}: {network.model} on {network.dataset} is listed twice; remove one."
             )
         _check_fit(config, network, where)
 

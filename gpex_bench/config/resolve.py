@@ -1,4 +1,4 @@
-"""The plug-in sections of a config: lines turned into objects, and errors that say what is known."""
+"""Turns the plug-in sections of a config into objects; errors name what is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What plug-ins declare, for people: cards for the report, lines of `gpex-bench list`, generated pages."""
+"""What plug-ins declare: cards for the report, lines of `gpex-bench list`, generated pages."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def method_cards(explainers: Mapping[str, Explainer]) -> list[dict[str, Any]]:
 
 
 def _method_card(run_id: str, explainers: Mapping[str, Explainer]) -> dict[str, Any]:
-    """Return the card of one method; a wrapper names the method that it changes, if that is in the run."""
+    """Return the card of one method; a wrapper names the method of the run that it changes."""
     explainer = explainers[run_id]
     changed = _changed(explainer)
     names = [name for name, other in explainers.items() if other == changed]
@@ -117,7 +117,7 @@ def _method_card(run_id: str, explainers: Mapping[str, Explainer]) -> dict[str, 
 
 
 def unusable_method_card(run_id: str, reason: str) -> dict[str, Any]:
-    """Return the card of a method whose plug-in cannot be used: its cells fail with this reason."""
+    """Return the card of a method that cannot be used: its cells fail with this reason."""
     return {
         "method": run_id,
         "description": reason,
@@ -189,7 +189,7 @@ def hyperparameters(cls: type) -> str:
 
 
 def summary(plugin: Plugin) -> str:
-    """Return a line on the plug-in, or why it cannot be used; on a method, all that its page says."""
+    """Return a line on the plug-in, or why it cannot be used."""
     cls: Any = plugin.cls
     if cls is None:
         return f"CANNOT BE USED: {plugin.path.name} {plugin.reason}"
@@ -259,7 +259,7 @@ def _metric_row(name: str, cls: Any) -> list[str]:
 
 
 def _metric_section(name: str, cls: Any) -> str:
-    """Return the section on a metric: the top of its file, its cost, and its caveat if it has one."""
+    """Return the section on a metric: the top of its file, its cost and its caveat."""
     text = (sys.modules[cls.__module__].__doc__ or "").strip()
     section = f"\n## {name}\n\n{text}\n\nCost: {cls.cost}.\n"
     if cls.caveat is not None:

@@ -1,9 +1,10 @@
 """Finds plug-ins by file name and studies by folder name: one file, one class, no list to edit.
 
-Five kinds of plug-ins share one rule: `<folder>/<name>.py` holds exactly one concrete subclass of the
-kind's abstract class, and `<name>` is its name in the config, in paths and in tables. Files whose
-names begin with an underscore are skipped. Explainers also come from third-party packages through the
-entry-point group `gpex_bench.explainers`. A study is a folder of `studies` with a `plan.py`.
+Five kinds of plug-ins share one rule: `<folder>/<name>.py` holds exactly one concrete subclass of
+the kind's abstract class, and `<name>` is its name in the config, in paths and in tables. Files
+whose names begin with an underscore are skipped. Explainers also come from third-party packages
+through the entry-point group `gpex_bench.explainers`. A study is a folder of `studies` with a
+`plan.py`.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def fits(this: Job) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 
 def _cells(this: Job) -> dict[str, list[dict[str, Any]]]:
-    """Return a record of every cell and what it cost, in the order of the input files; then those that do not apply."""
+    """Return a record of every cell, also of those that do not apply, and what each cost."""
     cells, costs = [], []
     for path in this.paths("explanations"):
         key = artefacts.read_key(path)
@@ -140,7 +140,7 @@ def _place(network: Network, method: str) -> dict[str, Any]:
 
 
 def _skipped(this: Job) -> list[dict[str, Any]]:
-    """Return why a method has no score of a metric: decided before the run, or failed in the score job."""
+    """Return why a method has no score of a metric: it does not apply, or it failed."""
     config = this.config
     skipped = []
     for network in config.networks:

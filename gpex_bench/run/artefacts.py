@@ -1,7 +1,8 @@
 """Artefacts on disk: tensors, tables and texts, each with a sidecar that says where it came from.
 
-Data files are byte-reproducible; dates, costs and versions live in the sidecar `<stem>.json` alone. Writes are atomic:
-a file is there completely or not at all. Reading checks the content against the sidecar.
+Data files are byte-reproducible; dates, costs and versions are in the sidecar `<stem>.json` alone.
+Writes are atomic: a file is there completely or not at all. Reading checks the content against the
+sidecar.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write a file completely or not at all.
 
     Raises:
-        OSError: with the file's name and what to do, if the content cannot be stored; nothing is left behind.
+        OSError: the content cannot be stored; names the file and what to do. Nothing stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
@@ -83,7 +84,8 @@ def describe(path: Path, *, kind: str, inputs: list[Path] | None = None, **entri
     Args:
         path: the artefact.
         kind: what it is (data, model, surrogate, explanation, scores, ...).
-        inputs: the artefacts it was made from; recorded with their hashes, relative to the working folder.
+        inputs: the artefacts it was made from; recorded with their hashes, relative to the working
+            folder.
         entries: key, params, seed, cost, status, fingerprint, ...
     """
     fingerprint = entries.pop("fingerprint", None)
@@ -142,11 +144,12 @@ def read_key(path: Path) -> dict[str, Any]:
 
 
 def _advice(path: Path, reason: str) -> str:
-    return f"{path} is damaged: {reason}. Delete it and run again; what was made from it is then made again too."
+    advice = "Delete it and run again; what was made from it is then made again too."
+    return f"{path} is damaged: {reason}. {advice}"
 
 
 def _checked(path: Path) -> Path:
-    """Return the path of an artefact, if it is what its sidecar says; its content is never in memory as a whole."""
+    """Return the path of an artefact after checking its content against its sidecar."""
     record = read_sidecar(path)
     try:
         size, found = path.stat().st_size, provenance.sha256(path)
@@ -164,7 +167,7 @@ def _checked(path: Path) -> Path:
 def write_tensors(
     path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any] | None = None
 ) -> None:
-    """Write named tensors as safetensors; `note` is stored as one JSON entry (two would be in random order)."""
+    """Write named tensors as safetensors; `note` is stored as one JSON entry."""
     contiguous = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
     metadata = None if note is None else {"note": json.dumps(note, sort_keys=True)}
     write_bytes(path, save(contiguous, metadata))
@@ -187,7 +190,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write the state of unfinished work; it has no sidecar but its own checksum, and is gone when the work is done."""
+    """Write the state of unfinished work, with a checksum in place of a sidecar."""
     write_tensors(path, tensors, {"checksum": _checksum(tensors)})
 
 
@@ -301,7 +304,7 @@ def read_dataset(path: Path) -> Dataset:
 def write_explanation(
     path: Path, query: Query, tensors: Mapping[str, Tensor], note: Mapping[str, Any]
 ) -> None:
-    """Write what an explain cell gave: the explanation's tensors (none, if it failed), what was asked, and a note."""
+    """Write what an explain cell gave: tensors (none if it failed), sample, target and a note."""
     parts = {f"query.{name}": getattr(query, name) for name in QUERY_PARTS}
     write_tensors(path, {**tensors, **parts}, note)
 
@@ -350,7 +353,7 @@ def write_curves(path: Path, curves: Mapping[Curves, Removals], query: Query | N
 
 
 def read_curves(path: Path) -> tuple[dict[Curves, Removals], Tensor]:
-    """Return the removal curves of a cell and its samples, those of `write_curves`; raises DamagedFile."""
+    """Return the removal curves of a cell and its samples; raises DamagedFile."""
     tensors, note = read_tensors(path)
     found = {
         Curves(**key): Removals(

@@ -159,7 +159,7 @@ def explain(this: Job) -> None:
 
 
 def _portable(text: str) -> str:
-    """Return a text without this machine's folders and memory addresses: two runs give the same bytes."""
+    """Return a text without folders and memory addresses: two runs give the same bytes."""
     text = text.replace(f"{Path.cwd()}/", "").replace(f"{sys.prefix}/", "")
     return re.sub(r"0x[0-9a-f]{6,}", "0x...", text)
 

@@ -1,4 +1,4 @@
-"""A job of the workflow: the files of a Snakemake job, read on demand, and the sidecars of what it writes.
+"""A job of the workflow: its files, read on demand, and the sidecars of what it writes.
 
 Paths and wildcards are handled in `gpex_bench.run`, and only here: the stages get values.
 """
@@ -99,7 +99,7 @@ class Job:
         return study
 
     def progress(self, seed: int, output: Path | None = None) -> LoggedProgress:
-        """Return the progress of one seed; its checkpoints are kept beside the output, if one is given."""
+        """Return the progress of one seed, which keeps checkpoints beside an output, if given."""
         return LoggedProgress(f"{self.name} seed {seed}", output)
 
     def describe(
@@ -115,7 +115,7 @@ class Job:
         Args:
             path: the output.
             seed: the training seed that it belongs to; None if it belongs to all.
-            key: what else tells it apart from the other outputs, besides the wildcards and the seed.
+            key: what distinguishes it from other outputs besides the wildcards and the seed.
             entries: kind, cost, status, ...
         """
         full_key: dict[str, Any] = {**self.wildcards, **(key or {})}
@@ -138,7 +138,7 @@ class Job:
         )
 
     def tasks(self) -> list[SeedTask]:
-        """Return the task of every training seed, with the surrogate that the method uses, if any."""
+        """Return the task of every training seed, with the surrogate that the method uses."""
         explainer = self.config.method(self.wildcards["method"])
         name = None if explainer is None else explainer.surrogate
 

@@ -181,7 +181,7 @@ def _pictures(this: Job) -> list[Any]:
 
 @job
 def strict(this: Job) -> None:
-    """Surrogates, tables → an error if a fit, a cell or a metric failed; what shows the run is there already."""
+    """Surrogates, tables → an error if a fit, a cell or a metric failed, after all else is made."""
     rows, _ = fits(this)
     for path in this.paths("tables"):
         rows += records(artefacts.read_table(path))
@@ -193,7 +193,7 @@ def strict(this: Job) -> None:
 
 
 def _warnings(this: Job) -> list[str]:
-    """Return what a reader must know: tables made by code that has changed since, or was not committed."""
+    """Return warnings of tables made by code that has changed since, or was not committed."""
     codes = {path.stem: artefacts.read_sidecar(path)["code"] for path in _tables(this)}
     now = this.snakemake.params.tables_code
     stale = sorted(name for name, code in codes.items() if code["fingerprint"] != now)

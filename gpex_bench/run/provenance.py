@@ -42,7 +42,7 @@ def sha256(path: Path) -> str:
 # is parsed and hashed once in the life of a process.
 @cache
 def _imported(path: Path) -> frozenset[Path]:
-    """Return the files of this package that a source file imports, wherever in the file it does so."""
+    """Return the files of this package that a source file imports, anywhere in it."""
     try:
         tree = ast.parse(path.read_text())
     except (SyntaxError, ValueError):
@@ -85,7 +85,7 @@ def _closure(path: Path) -> frozenset[Path]:
 
 
 def sources(*paths: Path) -> list[Path]:
-    """Return these source files and every file of this package that they import, directly or not, sorted."""
+    """Return these source files and all they import of this package, sorted."""
     closures = [_closure(path.resolve()) for path in paths]
     return sorted(frozenset().union(*closures), key=str)
 
@@ -103,7 +103,7 @@ def fingerprint(*paths: Path) -> str:
 
 
 def commit() -> dict[str, str | bool | None]:
-    """Return the git commit of this checkout and whether tracked files differ from it; None outside git."""
+    """Return the git commit and whether tracked files differ from it; None outside git."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(ROOT), *arguments]

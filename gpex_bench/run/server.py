@@ -1,9 +1,9 @@
-"""Runs jobs in forks of one process that has imported everything: importing torch costs more than most jobs.
+"""Runs jobs in forks of one process that has imported everything: imports cost more than most jobs.
 
-`start` is called when a workflow starts. Each job's script connects to the server, hands over its own standard streams,
-environment and arguments, and waits for the exit code of the fork. Where no server can be reached (another machine of a
-cluster, a system without Unix sockets) the script runs the job itself. The fork dies with its script, and the server
-with the workflow.
+`start` is called when a workflow starts. Each job's script connects to the server, passes it its
+standard streams, environment and arguments, and waits for the exit code of the fork. Where no
+server can be reached (another machine, a system without Unix sockets) the script runs the job
+itself. The fork ends with its script, and the server with the workflow.
 """
 
 from __future__ import annotations
@@ -24,16 +24,14 @@ from typing import Any
 
 ADDRESS = "GPEX_BENCH_JOB_SERVER"  # environment variable: path of the server's socket
 SIZE = 8  # bytes of the length of a message
-IGNORED = (
-    signal.SIGINT,
-    signal.SIGTERM,
-)  # by the server: the workflow may wait for its jobs, and it ends with that
-PATIENCE = 30.0  # seconds a script may take to say what to run
+# Signals that the server ignores: the workflow may wait for its jobs, and the server ends with it.
+IGNORED = (signal.SIGINT, signal.SIGTERM)
+PATIENCE = 30.0  # seconds a script may take to send its job
 SECOND = 1.0  # how often the server looks whether the workflow is still there
 
 
 def start() -> None:
-    """Start the server of a workflow, unless the system cannot have one; jobs may connect at once."""
+    """Start the server of a workflow, if the system supports it; jobs may connect at once."""
     if not hasattr(socket, "send_fds") or not hasattr(os, "fork"):
         return
     path = Path(tempfile.mkdtemp(prefix="gpex-bench-")) / "jobs"
@@ -58,7 +56,7 @@ def start() -> None:
 
 
 def run(snakemake: Any) -> None:
-    """Run a job on the server if there is one, else here; exits with the job's code if that is not 0."""
+    """Run a job on the server, or here without one; exits with the job's code if it is not 0."""
     path = os.environ.get(ADDRESS)
     if path is not None:
         with (
@@ -90,14 +88,14 @@ def serve(listener: socket.socket, parent: int) -> None:
                 if key.data == "new":
                     script, _ = listener.accept()
                     try:
-                        asked, streams = _heard(script)
+                        job, streams = _receive_job(script)
                     except (
                         OSError,
                         EOFError,
-                    ):  # a script that ended before it had said what to run
+                    ):  # a script that ended before it had sent its job
                         script.close()
                         continue
-                    pipe, pid = _forked(asked, streams, (listener, script))
+                    pipe, pid = _fork(job, streams, (listener, script))
                     for stream in streams:
                         os.close(stream)
                     running[pipe] = (script, pid)
@@ -111,23 +109,21 @@ def serve(listener: socket.socket, parent: int) -> None:
                             ready.unregister(file)
                     os.close(pipe)
                     _answer(script, pid)
-                else:  # the script has nothing more to say: it has ended, and so must the fork
+                else:  # the script has ended, and so must the fork
                     ready.unregister(key.fileobj)
                     _kill(key.data)
     for _, pid in running.values():
         _kill(pid)
 
 
-def _heard(script: socket.socket) -> tuple[bytes, list[int]]:
-    """Return what a script asks for, and its standard streams; raises OSError or EOFError if it does not say it."""
+def _receive_job(script: socket.socket) -> tuple[bytes, list[int]]:
+    """Return the job that a script sends, and its streams; raises OSError or EOFError."""
     script.settimeout(PATIENCE)
     _, streams, _, _ = socket.recv_fds(script, 1, 3)
-    return _received(script, int.from_bytes(_received(script, SIZE), "big")), streams
+    return _receive(script, int.from_bytes(_receive(script, SIZE), "big")), streams
 
 
-def _forked(
-    asked: bytes, streams: Sequence[int], sockets: Sequence[socket.socket]
-) -> tuple[int, int]:
+def _fork(job: bytes, streams: Sequence[int], sockets: Sequence[socket.socket]) -> tuple[int, int]:
     """Return the end of a pipe that closes when the fork ends, and the fork's process id."""
     done, alive = os.pipe()
     pid = os.fork()
@@ -139,7 +135,7 @@ def _forked(
         os.close(done)
         for other in sockets:
             other.close()
-        code = _job(asked, streams)
+        code = _job(job, streams)
     finally:
         with suppress(Exception):
             sys.stdout.flush()
@@ -147,7 +143,7 @@ def _forked(
         os._exit(code)
 
 
-def _job(asked: bytes, streams: Sequence[int]) -> int:
+def _job(job: bytes, streams: Sequence[int]) -> int:
     """Run the job that a script asks for, as if it ran in the script; return its exit code."""
     os.setsid()  # a group of its own, so that nothing it starts outlives it
     for number in IGNORED:
@@ -157,7 +153,7 @@ def _job(asked: bytes, streams: Sequence[int]) -> int:
     for target, stream in enumerate(streams):
         os.dup2(stream, target)
         os.close(stream)
-    folder, environment, path, snakemake = pickle.loads(asked)
+    folder, environment, path, snakemake = pickle.loads(job)
     os.chdir(folder)
     _take(environment)
     sys.path[:] = path
@@ -178,19 +174,19 @@ def _take(environment: Mapping[str, str]) -> None:
     os.environ.update(environment)
 
 
-def _received(script: socket.socket, n_bytes: int) -> bytes:
+def _receive(script: socket.socket, n_bytes: int) -> bytes:
     """Return the next bytes of a message; raises EOFError if the script ends before."""
     parts = bytearray()
     while len(parts) < n_bytes:
         part = script.recv(min(n_bytes - len(parts), 1 << 20))
         if not part:
-            raise EOFError("The script ended before it had said what to run.")
+            raise EOFError("The script ended before it had sent its job.")
         parts += part
     return bytes(parts)
 
 
 def _answer(script: socket.socket, pid: int) -> None:
-    """Tell a script the exit code of its job; a job that was killed counts as failed."""
+    """Send a script the exit code of its job; a job that was killed counts as failed."""
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     with suppress(OSError):
         script.sendall(bytes([status if 0 <= status < 256 else 1]))
