@@ -19,7 +19,7 @@ from gpex_bench.tables.columns import CONFIDENCE, INTERVALS
 def t_interval(
     mean: float | np.ndarray,
     error: float | np.ndarray,
-    degrees: float,
+    degrees: float | int,
     confidence: float = CONFIDENCE,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the ends of Student's t interval of means, from their standard errors.
