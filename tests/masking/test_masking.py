@@ -9,7 +9,8 @@ from torch import nn
 
 from gpex_bench.masking import answers, choices, fills, regions
 from gpex_bench.masking.regions import Regions
-from gpex_bench.types import Dataset, Model, Query, Split, Task
+from gpex_bench.types import Model, Task
+from tests.vocabulary import datasets
 
 
 class Known(Model):
@@ -32,21 +33,11 @@ class Known(Model):
 
 
 def task_of(x, baseline=0.0, **settings):
-    split = Split(x=x, y=torch.zeros(len(x), dtype=torch.int64), sample=torch.arange(len(x)))
-    shape = x.shape[1:]
-    data = Dataset(
-        name="d",
-        train=split,
-        test=split,
-        classes=("a",) * 3,
-        features=(),
-        baseline=torch.full(shape, baseline),
-    )
+    data = datasets.dataset(x, baseline=baseline)
     return Task(model=Known(**settings).eval(), data=data, surrogate=None, seed=1)
 
 
-def query_of(x, target=0):
-    return Query(x=x, target=torch.full((len(x),), target), sample=torch.arange(len(x)))
+query_of = datasets.query
 
 
 def normal(*shape):

@@ -1,67 +1,29 @@
 """Small networks with known explanations, and tasks around them, as fixtures."""
 
+from functools import partial
+
 import pytest
 import torch
-from torch import Tensor, nn
 
 from gpex_bench.plugins.registry import plugins
-from gpex_bench.types import Dataset, Model, Query, Split, Task
+from gpex_bench.types import Task
+from tests.vocabulary import datasets, networks
 
 
-class Formula(Model):
-    """A network whose logits are any function of its input."""
-
-    def __init__(self, formula, n_heads: int) -> None:
-        super().__init__()
-        self.formula = formula
-        self.head = nn.Linear(n_heads, n_heads, bias=False)
-        self.head.weight.data = torch.eye(n_heads)
-
-    def embed(self, x: Tensor) -> Tensor:
-        return self.formula(x)
-
-
-class Layers(Model):
-    """A trunk of modules and a head."""
-
-    def __init__(self, trunk: nn.Module, head: nn.Linear) -> None:
-        super().__init__()
-        self.trunk, self.head = trunk, head
-
-    def embed(self, x: Tensor) -> Tensor:
-        return self.trunk(x)
-
-
-def _split(x: Tensor, first: int) -> Split:
-    return Split(x=x, y=torch.zeros(len(x), dtype=torch.int64), sample=first + torch.arange(len(x)))
-
-
-def _task(model, x, baseline=None, train=None, seed=3):
+def _task(model, x, baseline=0.0, train=None, seed=3):
     train = x if train is None else train
-    data = Dataset(
-        name="known",
-        train=_split(train, 0),
-        test=_split(x, len(train)),
-        classes=("a", "b", "c"),
-        features=(),
-        baseline=torch.zeros_like(x[0]) if baseline is None else baseline,
-    )
+    data = datasets.dataset(train, x, baseline=baseline)
     return Task(model=model.eval(), data=data, surrogate=None, seed=seed)
-
-
-def _query(x, target=0, first=10):
-    targets = target if isinstance(target, Tensor) else torch.full((len(x),), target)
-    return Query(x=x, target=targets, sample=first + torch.arange(len(x)))
 
 
 @pytest.fixture
 def formula():
-    return Formula
+    return networks.Formula
 
 
 @pytest.fixture
 def layers():
-    return Layers
+    return networks.Layers
 
 
 @pytest.fixture
@@ -73,7 +35,7 @@ def task():
 @pytest.fixture
 def query():
     """A query for one head, or for one head per row."""
-    return _query
+    return partial(datasets.query, first=10)
 
 
 @pytest.fixture

@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+from torch import nn
 
 from gpex_bench.surrogates.gpex import Gpex
-from gpex_bench.types import Dataset, Progress, Query, Split, Task
+from gpex_bench.types import Progress, Query, Task
+from tests.vocabulary import datasets
+from tests.vocabulary.networks import Tiny, seeded
 
 RECIPE = Gpex(n_steps=30, dim=4, width=16, batch_size=16, n_refreshed=12)
 QUADRATURE = 1e-3  # of integrated gradients with 50 points on networks with kinks, relative
@@ -13,38 +16,21 @@ QUADRATURE = 1e-3  # of integrated gradients with 50 points on networks with kin
 @pytest.fixture(scope="module", params=["table", "images"])
 def asked(request):
     """A task with a fitted surrogate, and a query."""
-    from torch import nn
-
-    from gpex_bench.types import Model
-
-    class Net(Model):
-        def __init__(self, trunk, width):
-            super().__init__()
-            self.trunk, self.head = trunk, nn.Linear(width, 3)
-
-        def embed(self, x):
-            features = self.trunk(x)
-            return features.mean((2, 3)) if features.ndim == 4 else features
-
     draw = torch.Generator().manual_seed(0)
     shape = (6,) if request.param == "table" else (2, 9, 9)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
-        trunk = nn.Linear(6, 12) if request.param == "table" else nn.Conv2d(2, 12, 3, stride=3)
-        model = Net(nn.Sequential(trunk, nn.ReLU()), 12).eval().requires_grad_(False)
+    is_table = request.param == "table"
+
+    def network():
+        trunk = nn.Linear(6, 12) if is_table else nn.Conv2d(2, 12, 3, stride=3)
+        return Tiny(nn.Sequential(trunk, nn.ReLU()), 12, 3)
+
+    model = seeded(network)
 
     def split(n, first):
         x = torch.randn(n, *shape, generator=draw)
-        return Split(x=x, y=torch.arange(n) % 3, sample=first + torch.arange(n))
+        return datasets.split(x, torch.arange(n) % 3, first)
 
-    data = Dataset(
-        name="small",
-        train=split(40, 0),
-        test=split(8, 40),
-        classes=("a", "b", "c"),
-        features=tuple("abcdef") if len(shape) == 1 else (),
-        baseline=torch.full(shape, 0.1),
-    )
+    data = datasets.dataset(split(40, 0), split(8, 40), baseline=0.1)
     surrogate = RECIPE.fit(model, data, 0, Progress())
     task = Task(model=model, data=data, surrogate=surrogate, seed=0)
     return task, Query(x=data.test.x[:5], target=torch.arange(5) % 3, sample=data.test.sample[:5])

@@ -7,28 +7,16 @@ import torch
 from gpex_bench.types import (
     Attribution,
     Case,
-    Dataset,
     Examples,
     Explainer,
-    Model,
     Query,
     Split,
     Task,
     Truth,
     settings,
 )
-
-
-class Linear(Model):
-    """Logits = weight @ x, so that weight * (x - baseline) is the exact attribution."""
-
-    def __init__(self, weight):
-        super().__init__()
-        self.head = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)
-        self.head.weight.data = weight
-
-    def embed(self, x):
-        return x.flatten(1)
+from tests.vocabulary import datasets
+from tests.vocabulary.networks import Linear
 
 
 @settings
@@ -101,17 +89,11 @@ def toy():
     mask = torch.zeros(n, *shape, dtype=torch.bool)
     mask[:, :, 2:6, 1:5] = True
     truth = Truth(mask=mask, train_group=torch.arange(30) % 6, test_group=torch.arange(n) % 6)
-    data = Dataset(
-        name="toy",
-        train=Split(
-            x=torch.rand(30, *shape, generator=generator),
-            y=torch.arange(30) % 3,
-            sample=torch.arange(30),
-        ),
-        test=Split(x=x, y=y, sample=100 + torch.arange(n).flip(0)),
-        classes=("a", "b", "c"),
-        features=(),
-        baseline=torch.full(shape, 0.25),
+    train = torch.rand(30, *shape, generator=generator)
+    data = datasets.dataset(
+        datasets.split(train, torch.arange(30) % 3),
+        Split(x=x, y=y, sample=100 + torch.arange(n).flip(0)),
+        baseline=0.25,
         truth=truth,
     )
     model = Linear(torch.randn(3, 128, generator=generator) / 8).eval()

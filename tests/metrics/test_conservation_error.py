@@ -10,7 +10,8 @@ from gpex_bench.contract import calls
 from gpex_bench.measurements.maps import SMALLEST
 from gpex_bench.metrics.conservation_error import ConservationError
 from gpex_bench.plugins.registry import plugins
-from gpex_bench.types import Attribution, Case, Dataset, Model, Need, Query, Split, Task
+from gpex_bench.types import Attribution, Case, Model, Need, Query, Split, Task
+from tests.vocabulary import datasets
 
 METHODS = {name: plugin.cls for name, plugin in plugins("method").items()}
 ERROR = ConservationError()
@@ -35,15 +36,7 @@ class Maximum(Model):
 
 def score(model, x, name, **parameters):
     split = Split(x=x, y=torch.zeros(len(x), dtype=torch.int64), sample=torch.arange(len(x)))
-    data = Dataset(
-        name="pair",
-        train=split,
-        test=split,
-        classes=("a",),
-        features=(),
-        baseline=torch.zeros_like(x[0]),
-        truth=None,
-    )
+    data = datasets.dataset(split, classes=1)
     task = Task(model=model.eval(), data=data, surrogate=None, seed=0)
     query, explainer = Query(x=x, target=split.y, sample=split.sample), METHODS[name](**parameters)
     case = Case(

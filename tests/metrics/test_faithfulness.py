@@ -19,7 +19,8 @@ from gpex_bench.measurements.curves import Curves
 from gpex_bench.measurements.jitter import Jitter
 from gpex_bench.measurements.recomputed import Recomputed
 from gpex_bench.plugins.registry import plugins
-from gpex_bench.types import Attribution, Case, Dataset, Explainer, Query, Split, Task, settings
+from gpex_bench.types import Attribution, Case, Explainer, Query, Split, Task, settings
+from tests.vocabulary import datasets
 
 METRICS = {name: plugin.cls for name, plugin in plugins("metric").items()}
 
@@ -55,15 +56,7 @@ def table():
     x = torch.rand(7, 20, generator=generator)
     weight = torch.randn(3, 20, generator=generator)
     split = Split(x=x, y=torch.arange(7) % 3, sample=torch.arange(7) + 5)
-    names = tuple(map(str, range(20)))
-    data = Dataset(
-        name="t",
-        train=split,
-        test=split,
-        classes=("a", "b", "c"),
-        features=names,
-        baseline=torch.full((20,), 0.5),
-    )
+    data = datasets.dataset(split, baseline=0.5)
     model = torch.nn.Sequential(torch.nn.Linear(20, 3), torch.nn.Softplus())
     model[0].weight.data, model[0].bias.data = weight, torch.zeros(3)
     task = Task(model=model.eval(), data=data, surrogate=None, seed=1)

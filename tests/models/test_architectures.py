@@ -17,7 +17,8 @@ from gpex_bench.models.cnn import Cnn
 from gpex_bench.models.mlp import Mlp
 from gpex_bench.models.resnet import Resnet
 from gpex_bench.plugins.registry import plugins
-from gpex_bench.types import Dataset, Model, Need, Split
+from gpex_bench.types import Dataset, Model, Need
+from tests.vocabulary import datasets
 
 NAMES = ("mlp", "cnn", "resnet")
 SHAPES = {"mlp": (30,), "cnn": (1, 28, 28), "resnet": (3, 32, 32)}
@@ -27,16 +28,7 @@ N_CLASSES = {"mlp": 2, "cnn": 10, "resnet": 4}
 def noise(name: str, n: int = 4) -> Dataset:
     """A dataset of noise in the shape that an architecture is meant for."""
     x = torch.rand(n, *SHAPES[name], generator=torch.Generator().manual_seed(0))
-    split = Split(x=x, y=torch.zeros(n, dtype=torch.int64), sample=torch.arange(n))
-    classes = tuple(str(label) for label in range(N_CLASSES[name]))
-    return Dataset(
-        name=name,
-        train=split,
-        test=split,
-        classes=classes,
-        features=(),
-        baseline=torch.zeros(SHAPES[name]),
-    )
+    return datasets.dataset(x, classes=N_CLASSES[name], name=name)
 
 
 def network(name: str) -> Model:

@@ -12,20 +12,13 @@ from gpex_bench.models.blocks.two_branches import HIGH, LOW, shares
 from gpex_bench.models.training.loop import accuracy
 from gpex_bench.plugins.registry import plugins
 from gpex_bench.surrogates.agreement.compare import head_names
-from gpex_bench.types import Dataset, Model, Need, Split
+from gpex_bench.types import Model, Need
+from tests.vocabulary import datasets
 
 
 def noise(shape=(1, 28, 28), n=5):
     x = torch.rand(n, *shape, generator=torch.Generator().manual_seed(0))
-    split = Split(x=x, y=torch.zeros(n, dtype=torch.int64), sample=torch.arange(n))
-    return Dataset(
-        name="noise",
-        train=split,
-        test=split,
-        classes=tuple("0123"),
-        features=(),
-        baseline=torch.zeros(shape),
-    )
+    return datasets.dataset(x, classes=4, name="noise")
 
 
 def network(data, **changes):

@@ -14,6 +14,7 @@ from gpex_bench.models.training import loop
 from gpex_bench.models.training.loop import Training, ZooTraining
 from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Dataset, Model, Split
+from tests.vocabulary import datasets
 
 
 def silent(line: str) -> None:
@@ -21,33 +22,23 @@ def silent(line: str) -> None:
 
 
 def table(n=120, n_features=6, seed=0) -> Dataset:
-    """Two classes told by the sign of the first column."""
+    """Two classes that differ in the sign of the first column."""
     x = torch.randn(n, n_features, generator=torch.Generator().manual_seed(seed))
     y = (x[:, 0] > 0).long()
     cut = n // 2
-    return Dataset(
-        name="signs",
-        train=Split(x=x[:cut], y=y[:cut], sample=torch.arange(cut)),
-        test=Split(x=x[cut:], y=y[cut:], sample=torch.arange(cut, n)),
-        classes=("low", "high"),
-        features=tuple(f"f{i}" for i in range(n_features)),
-        baseline=torch.zeros(n_features),
-    )
+    train, test = datasets.split(x[:cut], y[:cut]), datasets.split(x[cut:], y[cut:], first=cut)
+    return datasets.dataset(train, test, classes=2, name="signs")
 
 
 def images(n=32, side=12, n_channels=2) -> Dataset:
-    """Two classes told by the brightness."""
+    """Two classes that differ in brightness."""
     x = torch.rand(n, n_channels, side, side, generator=torch.Generator().manual_seed(1))
     y = torch.arange(n) % 2
     x = x / 2 + y[:, None, None, None] / 2
-    return Dataset(
-        name="light",
-        train=Split(x=x[: n // 2], y=y[: n // 2], sample=torch.arange(n // 2)),
-        test=Split(x=x[n // 2 :], y=y[n // 2 :], sample=torch.arange(n // 2, n)),
-        classes=("dark", "light"),
-        features=(),
-        baseline=torch.full((n_channels, side, side), 0.5),
-    )
+    half = n // 2
+    train = datasets.split(x[:half], y[:half])
+    test = datasets.split(x[half:], y[half:], first=half)
+    return datasets.dataset(train, test, classes=2, baseline=0.5, name="light")
 
 
 SHORT = {"epochs": 2, "batch_size": 7, "shift": 2, "occluded": 0.5}
@@ -291,19 +282,9 @@ def strong_and_weak(shape, n=600) -> Dataset:
     where = (slice(None), 0) if len(shape) == 1 else (slice(None), slice(None), slice(4), slice(4))
     x[where] = torch.where(strong, 1.0, 0.0).view(-1, *[1] * (x[where].ndim - 1))
     half = n // 2
-    train, test = (
-        Split(x=x[rows], y=y[rows], sample=torch.arange(n)[rows])
-        for rows in (slice(half), slice(half, n))
-    )
-    names = tuple(map(str, range(shape[0]))) if len(shape) == 1 else ()
-    return Dataset(
-        name="strong and weak",
-        train=train,
-        test=test,
-        classes=("0", "1"),
-        features=names,
-        baseline=torch.full(shape, 0.5),
-    )
+    train = datasets.split(x[:half], y[:half])
+    test = datasets.split(x[half:], y[half:], first=half)
+    return datasets.dataset(train, test, classes=2, baseline=0.5, name="strong and weak")
 
 
 @pytest.mark.parametrize("name, shape", [("mlp", (150,)), ("vgg", (1, 16, 16))])

@@ -10,7 +10,8 @@ from gpex_bench.contract import calls
 from gpex_bench.contract.checks import example
 from gpex_bench.models.blocks.pooled import DenseLayer
 from gpex_bench.plugins.registry import plugins
-from gpex_bench.types import Attribution, Dataset, Need, Query, Split, Task
+from gpex_bench.types import Attribution, Need, Query, Task
+from tests.vocabulary import datasets
 
 COMPOSITES = get_args(get_type_hints(plugins("method")["lrp"].cls)["composite"])
 SETTINGS = {
@@ -32,15 +33,7 @@ NEEDS_MODULES = sorted(
 
 def images(side, n_channels, n=3):
     x = torch.rand(n, n_channels, side, side, generator=torch.Generator().manual_seed(0))
-    split = Split(x=x, y=torch.arange(n) % 3, sample=torch.arange(n))
-    return Dataset(
-        name="noise",
-        train=split,
-        test=split,
-        classes=("a", "b", "c"),
-        features=(),
-        baseline=torch.zeros(x.shape[1:]),
-    )
+    return datasets.dataset(datasets.split(x, torch.arange(n) % 3), name="noise")
 
 
 def network(name, side=32, n_channels=3, **settings):

@@ -26,7 +26,6 @@ from gpex_bench.tables.words import number
 from gpex_bench.types import (
     Attribution,
     Case,
-    Dataset,
     Examples,
     Explainer,
     Query,
@@ -34,6 +33,7 @@ from gpex_bench.types import (
     Task,
     settings,
 )
+from tests.vocabulary import datasets
 
 
 @settings
@@ -50,15 +50,7 @@ class Fixed(Explainer):
 def table_case(n_columns: int) -> Case:
     x = torch.randn(4, n_columns, generator=torch.Generator().manual_seed(n_columns))
     split = Split(x=x, y=torch.zeros(4, dtype=torch.long), sample=torch.arange(4))
-    names = tuple(f"f{number}" for number in range(n_columns))
-    data = Dataset(
-        name="d",
-        train=split,
-        test=split,
-        classes=("a", "b"),
-        features=names,
-        baseline=torch.zeros(n_columns),
-    )
+    data = datasets.dataset(split, classes=2)
     task = Task(model=Smooth((n_columns,)).eval(), data=data, surrogate=None, seed=1)
     query = Query(x=x, target=torch.zeros(4, dtype=torch.long), sample=split.sample)
     return Case(

@@ -8,30 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from gpex_bench.types import Dataset, Model, Progress, Split
-
-
-class Tiny(Model):
-    """A network with a trunk, and a head on its (pooled) features."""
-
-    def __init__(self, trunk, width, heads):
-        super().__init__()
-        self.trunk = trunk
-        self.head = nn.Linear(width, heads)
-
-    def embed(self, x):
-        features = self.trunk(x)
-        return features.mean((2, 3)) if features.ndim == 4 else features
-
-
-def seeded(make, seed=0):
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        return make().eval().requires_grad_(False)
-
-
-def split(x, y):
-    return Split(x=x, y=y, sample=torch.arange(100, 100 + len(x)))
+from gpex_bench.types import Progress
+from tests.vocabulary import datasets
+from tests.vocabulary.networks import Tiny, seeded
 
 
 def dataset(shape, n_train=120, n_test=40, classes=3):
@@ -42,14 +21,8 @@ def dataset(shape, n_train=120, n_test=40, classes=3):
         torch.tensordot(torch.randn(n, 5, generator=draw), patterns, 1) for n in (n_train, n_test)
     )
     labels = [torch.arange(n) % classes for n in (n_train, n_test)]
-    return Dataset(
-        name="tiny",
-        train=split(train, labels[0]),
-        test=split(test, labels[1]),
-        classes=tuple("abcdefgh"[:classes]),
-        features=tuple(f"column {i}" for i in range(shape[0])) if len(shape) == 1 else (),
-        baseline=torch.zeros(shape),
-    )
+    splits = [datasets.split(x, y, first=100) for x, y in zip((train, test), labels, strict=True)]
+    return datasets.dataset(*splits, classes=classes)
 
 
 def table():

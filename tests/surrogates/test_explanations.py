@@ -7,7 +7,8 @@ import torch
 
 from gpex_bench.plugins.registry import plugins
 from gpex_bench.surrogates.gp.effect_maps import effect_maps
-from gpex_bench.types import Dataset, Need, Progress, Split
+from gpex_bench.types import Need, Progress
+from tests.vocabulary import datasets
 
 SUM = 1e-5  # float32 maps, relative to what they sum to or the size of their terms
 REFIT = 1e-8
@@ -27,16 +28,9 @@ def fitted(name):
 
     def split(n, first):
         x = torch.tensordot(torch.randn(n, 4, generator=draw), patterns, 1)
-        return Split(x=x, y=torch.arange(n) % 3, sample=first + torch.arange(n))
+        return datasets.split(x, torch.arange(n) % 3, first)
 
-    data = Dataset(
-        name="noise",
-        train=split(40, 0),
-        test=split(6, 40),
-        classes=("a", "b", "c"),
-        features=tuple("abcdefghi") if len(shape) == 1 else (),
-        baseline=torch.zeros(shape),
-    )
+    data = datasets.dataset(split(40, 0), split(6, 40), name="noise")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(1)
         model = plugins("model")[name].cls().build(data).eval().requires_grad_(False)

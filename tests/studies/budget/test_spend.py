@@ -12,7 +12,8 @@ from gpex_bench.config import ConfigError, parse
 from gpex_bench.plugins.registry import plugins
 from gpex_bench.studies.budget.measure import spend
 from gpex_bench.studies.budget.plan import OWN_COST, Budget
-from gpex_bench.types import Dataset, Model, Split, Task
+from gpex_bench.types import Model, Task
+from tests.vocabulary import datasets
 
 ROOT = Path(__file__).parents[3]
 CONFIG = yaml.safe_load((ROOT / "config/studies/budget.yaml").read_text())
@@ -50,17 +51,7 @@ def unchecked():
 def tasks():
     x = torch.randn(20, 12, generator=torch.Generator().manual_seed(0))
 
-    def split(rows):
-        return Split(x=x[rows], y=torch.zeros(10, dtype=torch.int64), sample=torch.arange(20)[rows])
-
-    data = Dataset(
-        name="small",
-        train=split(slice(10)),
-        test=split(slice(10, 20)),
-        classes=("a", "b", "c"),
-        features=tuple(map(str, range(12))),
-        baseline=torch.zeros(12),
-    )
+    data = datasets.dataset(x[:10], x[10:])
     networks = [Small(seed).eval().requires_grad_(False) for seed in (1, 2)]
     return [
         Task(model=one, data=data, surrogate=None, seed=seed)

@@ -10,7 +10,8 @@ import torch
 from gpex_bench.config import ConfigError, parse
 from gpex_bench.studies.retraining.measure import relabel, retrain
 from gpex_bench.studies.retraining.plan import Retraining
-from gpex_bench.types import Attribution, Dataset, Explainer, Split
+from gpex_bench.types import Attribution, Explainer
+from tests.vocabulary import datasets
 
 PLAN = Retraining(shares=(0.25, 0.5), train_samples=80, test_samples=100, map_samples=20)
 TINY = {
@@ -58,18 +59,8 @@ def data():
     """Four columns, of which the first alone decides the class."""
     x = torch.randn(400, 4, generator=torch.Generator().manual_seed(3))
     y = (x[:, 0] > 0).long()
-    parts = [
-        Split(x=x[rows], y=y[rows], sample=torch.arange(400)[rows])
-        for rows in (slice(250), slice(250, 400))
-    ]
-    return Dataset(
-        name="columns",
-        train=parts[0],
-        test=parts[1],
-        classes=("a", "b"),
-        features=tuple("abcd"),
-        baseline=torch.zeros(4),
-    )
+    train, test = datasets.split(x[:250], y[:250]), datasets.split(x[250:], y[250:], first=250)
+    return datasets.dataset(train, test, classes=2, name="columns")
 
 
 @pytest.fixture(scope="module")
