@@ -47,7 +47,7 @@ from gpex_bench.run import artefacts
 from gpex_bench.run.provenance import fingerprint
 from gpex_bench.tables.render import plain_markdown
 from gpex_bench.types import Case, Dataset, Metric, Query, Split, Task
-from gpex_bench.types.passes import CHANGED_ROWS
+from gpex_bench.types.batches import CHANGED_ROWS
 
 LOG = logging.getLogger("metrics")
 QUIET = {

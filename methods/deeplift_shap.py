@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gpex_bench.families.gradients import hooked
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
-from gpex_bench.types.passes import PAIRED_ROWS
+from gpex_bench.types.batches import PAIRED_ROWS
 
 
 @settings

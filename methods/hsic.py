@@ -20,7 +20,7 @@ from gpex_bench.masking.choices import Output, check_settings
 from gpex_bench.masking.fills import MethodFill
 from gpex_bench.masking.regions import grid
 from gpex_bench.types import Attribution, Explainer, Query, Task, settings
-from gpex_bench.types.passes import CHANGED_ROWS
+from gpex_bench.types.batches import CHANGED_ROWS
 
 
 @settings

@@ -6,7 +6,7 @@ quadrature.
 """
 
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
-from gpex_bench.types.passes import CHANGED_ROWS
+from gpex_bench.types.batches import CHANGED_ROWS
 
 
 @settings

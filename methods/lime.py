@@ -19,7 +19,7 @@ import torch
 from gpex_bench.masking.choices import check_settings
 from gpex_bench.masking.regions import FEWEST_REGIONS, Segmentation, regions
 from gpex_bench.types import Attribution, Explainer, Query, Task, settings
-from gpex_bench.types.passes import CHANGED_ROWS, in_chunks
+from gpex_bench.types.batches import CHANGED_ROWS, in_chunks
 
 
 @settings

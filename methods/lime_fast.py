@@ -17,7 +17,7 @@ from gpex_bench.masking.choices import Output, check_settings
 from gpex_bench.masking.fills import MethodFill, make_fill
 from gpex_bench.masking.regions import Regions, Segmentation, regions
 from gpex_bench.types import Attribution, Explainer, Query, Task, settings
-from gpex_bench.types.passes import CHANGED_ROWS
+from gpex_bench.types.batches import CHANGED_ROWS
 
 IMAGE_WIDTH, TABLE_WIDTH = 0.25, 0.75  # kernel widths of the package
 

@@ -19,7 +19,7 @@ from gpex_bench.masking.choices import Output
 from gpex_bench.masking.fills import MethodFill, make_fill
 from gpex_bench.masking.regions import Regions
 from gpex_bench.types import Query, Task, value
-from gpex_bench.types.passes import CHANGED_ROWS
+from gpex_bench.types.batches import CHANGED_ROWS
 
 GROUP = 2**15  # masks that are kept at a time
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gpex_bench.masking.answers import layout
 from gpex_bench.types import Case
-from gpex_bench.types.passes import CHANGED_ROWS, in_chunks
+from gpex_bench.types.batches import CHANGED_ROWS, in_chunks
 
 OUTPUTS = ("probability", "logit", "correct")
 Make = Callable[

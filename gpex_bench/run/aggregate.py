@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from gpex_bench.config import Config
-from gpex_bench.config.schema import Network
 from gpex_bench.plugins.cards import (
     method_cards,
     metric_card,
@@ -18,13 +17,10 @@ from gpex_bench.plugins.cards import (
 from gpex_bench.run import artefacts
 from gpex_bench.run.dispatch import job
 from gpex_bench.run.job import Job, log
+from gpex_bench.run.status_rows import FINE, cell_rows, fit_rows, skipped_rows, words
 
 if TYPE_CHECKING:
     from gpex_bench.stages.curves import Recorded
-
-MEASURED = ("wall_seconds", "peak_bytes")
-COUNTED = ("status", "reason", "n_samples", "forward_rows", "backward_rows", "surrogate_rows")
-FINE = ("ok", "not_applicable")
 
 # The tables that are written, by name; besides those of the statistics.
 PARTS = ("scores", "agreement", "predictions")  # joined from tables of single cells
@@ -40,10 +36,10 @@ def aggregate(this: Job) -> None:
     parts = {name: [artefacts.read_table(path) for path in this.paths(name)] for name in PARTS}
     metrics = {name: config.metric(name) for name in config.entries["metric"]}
     cards = _cards(config)
-    fates, fit_costs = fits(this)
+    fates, fit_costs = fit_rows(this)
     records = {
-        **_cells(this),
-        "skipped": _skipped(this),
+        **cell_rows(this),
+        "skipped": skipped_rows(this),
         "networks": _networks(this),
         "surrogates": fates,
         "surrogate_costs": fit_costs,
@@ -102,93 +98,18 @@ def _networks(this: Job) -> list[dict[str, Any]]:
     return records
 
 
-def fits(this: Job) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return what became of every fit, and what it cost."""
-    fates, costs = [], []
-    for path in this.paths("surrogates"):
-        key = artefacts.read_key(path)
-        record = artefacts.read_sidecar(path)
-        fates.append(key | {name: record[name] for name in ("status", "reason")})
-        costs.append(key | {name: record["cost"][name] for name in MEASURED})
-    return fates, costs
-
-
-def _cells(this: Job) -> dict[str, list[dict[str, Any]]]:
-    """Return a record of every cell, also of those that do not apply, and what each cost."""
-    cells, costs = [], []
-    for path in this.paths("explanations"):
-        key = artefacts.read_key(path)
-        note = artefacts.read_explanation(path).note
-        cost = artefacts.read_sidecar(path)["cost"]
-        cells.append(key | {name: note[name] for name in COUNTED})
-        costs.append(key | {name: cost[name] for name in MEASURED})
-
-    config = this.config
-    for network in config.networks:
-        for method in config.entries["method"]:
-            reason = config.not_applicable(network, method)
-            if reason is None:
-                continue
-            blank = dict.fromkeys(COUNTED, 0) | {"status": "not_applicable", "reason": reason}
-            for seed in config.seeds:
-                cells.append(_place(network, method) | {"seed": seed} | blank)
-    return {"cells": cells, "costs": costs}
-
-
-def _place(network: Network, method: str) -> dict[str, Any]:
-    return {"dataset": network.dataset, "model": network.model, "method": method}
-
-
-def _skipped(this: Job) -> list[dict[str, Any]]:
-    """Return why a method has no score of a metric: it does not apply, or it failed."""
-    config = this.config
-    skipped = []
-    for network in config.networks:
-        for method in config.entries["method"]:
-            of_all_metrics = config.not_applicable(network, method)
-            for metric in config.entries["metric"]:
-                reason = of_all_metrics or config.skipped(network, method, metric)
-                if reason is not None:
-                    record = {"metric": metric, "status": "not_applicable", "reason": reason}
-                    skipped.append(_place(network, method) | record)
-
-    # A metric that failed on several seeds is named once, with the first of them.
-    named: set[tuple[Any, ...]] = set()
-    for path in this.paths("scores"):
-        key = artefacts.read_key(path)
-        seed = key.pop("seed")
-        for metric, reason in artefacts.read_sidecar(path)["failed_metrics"].items():
-            place = (*key.values(), metric)
-            if place not in named:
-                named.add(place)
-                failure = {"status": "failed", "reason": f"seed {seed}: {reason}"}
-                skipped.append(key | {"metric": metric} | failure)
-    return skipped
-
-
 def _report_failures(cells: pd.DataFrame, skipped: pd.DataFrame, fits: pd.DataFrame) -> None:
     """Log every fit, cell and metric that failed."""
     for row in fits[fits["status"] != "ok"].to_dict("records"):
-        log.info("  %s: the fit %s: %s", _words(row), row["status"], row["reason"])
+        log.info("  %s: the fit %s: %s", words(row), row["status"], row["reason"])
 
     is_ok = cells["status"] == "ok"
     failed = cells[~cells["status"].isin(FINE)]
     log.info("%s of %s cells are ok, %s failed.", is_ok.sum(), len(cells), len(failed))
     for row in failed.to_dict("records"):
-        log.info("  %s: %s: %s", _words(row), row["status"], row["reason"])
+        log.info("  %s: %s: %s", words(row), row["status"], row["reason"])
 
     for row in skipped[skipped["status"] == "failed"].to_dict("records"):
-        log.info("  %s: failed: %s", _words(row), row["reason"])
+        log.info("  %s: failed: %s", words(row), row["reason"])
     n_skipped = (skipped["status"] == "not_applicable").sum()
     log.info("%s pairs of method and metric do not apply.", n_skipped)
-
-
-def _words(row: dict[Any, Any]) -> str:
-    """Return the key of a row as text, e.g. "shapes cnn 1 lrp"."""
-    keys = ("dataset", "model", "seed", "surrogate", "method", "metric")
-    return " ".join(str(row[key]) for key in keys if key in row)
-
-
-def failures(rows: list[dict[Any, Any]]) -> list[str]:
-    """Return a line on each fit, cell or metric that failed."""
-    return [f"{_words(row)}: {row['reason']}" for row in rows if row["status"] not in FINE]

@@ -8,7 +8,6 @@ sidecar.
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import json
 import os
@@ -38,7 +37,6 @@ from gpex_bench.types import (
     Truth,
     value,
 )
-from gpex_bench.types.demands import DamagedCheckpoint
 
 FORMAT = 1
 
@@ -122,7 +120,7 @@ def read_sidecar(path: Path) -> dict[str, Any]:
         return dict(json.loads(sidecar(path).read_text()))
     except (OSError, ValueError) as error:
         raise DamagedFile(
-            _advice(path, f"its sidecar {sidecar(path).name} cannot be read ({error})")
+            advice(path, f"its sidecar {sidecar(path).name} cannot be read ({error})")
         ) from error
 
 
@@ -134,7 +132,7 @@ def read_key(path: Path) -> dict[str, Any]:
     """
     key = read_sidecar(path).get("key")
     if key is None:
-        raise DamagedFile(_advice(path, f"its sidecar {sidecar(path).name} has no key"))
+        raise DamagedFile(advice(path, f"its sidecar {sidecar(path).name} has no key"))
 
     first = {name: key[name] for name in KEYS if name in key}
     ordered = {**first, **key}  # the sidecar sorts its entries by name
@@ -143,9 +141,10 @@ def read_key(path: Path) -> dict[str, Any]:
     return ordered
 
 
-def _advice(path: Path, reason: str) -> str:
-    advice = "Delete it and run again; what was made from it is then made again too."
-    return f"{path} is damaged: {reason}. {advice}"
+def advice(path: Path, reason: str) -> str:
+    """Return the message about a damaged file: which, why, and what to do."""
+    remedy = "Delete it and run again; what was made from it is then made again too."
+    return f"{path} is damaged: {reason}. {remedy}"
 
 
 def _checked(path: Path) -> Path:
@@ -154,13 +153,13 @@ def _checked(path: Path) -> Path:
     try:
         size, found = path.stat().st_size, provenance.sha256(path)
     except OSError as error:
-        raise DamagedFile(_advice(path, f"it cannot be read ({error.strerror})")) from error
+        raise DamagedFile(advice(path, f"it cannot be read ({error.strerror})")) from error
     if size != record.get("bytes"):
         raise DamagedFile(
-            _advice(path, f"it has {size:,} bytes, its sidecar says {record.get('bytes'):,}")
+            advice(path, f"it has {size:,} bytes, its sidecar says {record.get('bytes'):,}")
         )
     if found != record.get("sha256"):
-        raise DamagedFile(_advice(path, "its content differs from what its sidecar recorded"))
+        raise DamagedFile(advice(path, "its content differs from what its sidecar recorded"))
     return path
 
 
@@ -185,45 +184,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
             note = json.loads((file.metadata() or {}).get("note", "{}"))
     except SafetensorError as error:
-        raise DamagedFile(_advice(path, f"it is not a safetensors file ({error})")) from error
+        raise DamagedFile(advice(path, f"it is not a safetensors file ({error})")) from error
     return tensors, note
-
-
-def write_checkpoint(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write the state of unfinished work, with a checksum in place of a sidecar."""
-    write_tensors(path, tensors, {"checksum": _checksum(tensors)})
-
-
-def read_checkpoint(path: Path) -> dict[str, Tensor] | None:
-    """Return the state of unfinished work, or None if there is none.
-
-    Raises:
-        DamagedCheckpoint: the file is not what was written. Writing is atomic, so that a killed
-            process is not the cause.
-    """
-    if not path.exists():
-        return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-            note = json.loads((file.metadata() or {}).get("note", "{}"))
-    except (SafetensorError, OSError, ValueError) as error:
-        raise DamagedCheckpoint(_advice(path, f"it is not a checkpoint ({error})")) from error
-    if note.get("checksum") != _checksum(tensors):
-        raise DamagedCheckpoint(_advice(path, "its content differs from its checksum"))
-    return tensors
-
-
-def _checksum(tensors: Mapping[str, Tensor]) -> str:
-    """Return a hash of names, types, shapes and content."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(
-            tensor.view(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
-        )
-    return digest.hexdigest()
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -240,7 +202,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise DamagedFile(_advice(path, f"it cannot be read ({error})")) from error
+        raise DamagedFile(advice(path, f"it cannot be read ({error})")) from error
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
@@ -327,7 +289,7 @@ class StoredExplanation:
         for name, tensor in self.query.items():
             if not torch.equal(tensor, getattr(query, name)):
                 reason = f"it was made for another query (its {name} differs)"
-                raise DamagedFile(_advice(self.path, reason))
+                raise DamagedFile(advice(self.path, reason))
 
 
 def read_explanation(path: Path) -> StoredExplanation:

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from gpex_bench.run import artefacts
+from gpex_bench.run.checkpoints import LoggedProgress
 from gpex_bench.run.dispatch import job
-from gpex_bench.run.job import Job, LoggedProgress, NotFitted, log, write_cell_table
+from gpex_bench.run.job import Job, NotFitted, log, write_cell_table
 from gpex_bench.tables.words import wording
 from gpex_bench.types import Surrogate
 from gpex_bench.types.demands import UnusableCheckpoint

@@ -14,15 +14,15 @@ from typing import Any, TypeVar
 
 import pandas as pd
 import torch
-from torch import Tensor
 
 from gpex_bench.config import Config, parse
 from gpex_bench.run import artefacts
+from gpex_bench.run.checkpoints import LoggedProgress
 from gpex_bench.tables.words import wording
-from gpex_bench.types import Dataset, Model, Progress, Study, Surrogate, Task
+from gpex_bench.types import Dataset, Model, Study, Surrogate, Task
 
-log = logging.getLogger("gpex_bench")
 S = TypeVar("S", bound=Study)
+log = logging.getLogger("gpex_bench")
 
 
 class NotFitted(Exception):
@@ -174,38 +174,6 @@ def load_surrogate(
     if note["status"] != "ok":
         raise NotFitted(wording(note["status"], note["reason"]))
     return config.surrogate(run_id).restore(model, data, tensors)
-
-
-class LoggedProgress(Progress):
-    """Progress that is logged; checkpoints are in `<output>.checkpoint`."""
-
-    def __init__(self, name: str, output: Path | None = None) -> None:
-        self.name = name
-        self.checkpoint = None if output is None else output.with_name(f"{output.name}.checkpoint")
-
-    def __call__(self, text: str) -> None:
-        """Log one line."""
-        log.info("%s: %s", self.name, text)
-
-    def keep(self, state: Mapping[str, Tensor]) -> None:
-        """Write a checkpoint in place of the last one."""
-        if self.checkpoint is not None:
-            artefacts.write_checkpoint(self.checkpoint, state)
-
-    def kept(self) -> Mapping[str, Tensor] | None:
-        """Return the last checkpoint; raises DamagedCheckpoint if it is not what was written."""
-        if self.checkpoint is None:
-            return None
-
-        state = artefacts.read_checkpoint(self.checkpoint)
-        if state is not None:
-            self(f"found the checkpoint {self.checkpoint}")
-        return state
-
-    def forget(self) -> None:
-        """Remove the checkpoint of work that is done."""
-        if self.checkpoint is not None:
-            self.checkpoint.unlink(missing_ok=True)
 
 
 def write_cell_table(this: Job, path: Path, table: pd.DataFrame, seed: int, **entries: Any) -> None:

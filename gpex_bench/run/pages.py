@@ -13,9 +13,9 @@ import pandas as pd
 from gpex_bench.config.schema import Network
 from gpex_bench.plugins.cards import card
 from gpex_bench.run import artefacts, provenance
-from gpex_bench.run.aggregate import failures, fits
 from gpex_bench.run.dispatch import job
 from gpex_bench.run.job import Job, NotFitted, load_model, load_surrogate, log
+from gpex_bench.run.status_rows import failures, fit_rows
 from gpex_bench.tables.columns import COSTS, SURROGATE_COSTS
 from gpex_bench.tables.order import records
 
@@ -182,7 +182,7 @@ def _pictures(this: Job) -> list[Any]:
 @job
 def strict(this: Job) -> None:
     """Surrogates, tables → an error if a fit, a cell or a metric failed, after all else is made."""
-    rows, _ = fits(this)
+    rows, _ = fit_rows(this)
     for path in this.paths("tables"):
         rows += records(artefacts.read_table(path))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from gpex_bench.types import Architecture, Dataset, Model
-from gpex_bench.types.passes import in_chunks
+from gpex_bench.types.batches import in_chunks
 
 
 def train(

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gpex_bench.surrogates.gp.conditioning import WeightSpaceSurrogate, restored
 from gpex_bench.surrogates.gp.expansions import Expansion, Landmarks, RandomUnits
 from gpex_bench.surrogates.gp.kernel_features import KernelFeatures, fitted
-from gpex_bench.surrogates.gp.weight_space import WeightSpaceSurrogate, restored
 from gpex_bench.types import Dataset, Model, Progress, Recipe, demands, settings
 
 OWN = 2009  # keeps the draw of landmarks or units apart from other draws with the same seed

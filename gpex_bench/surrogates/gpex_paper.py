@@ -9,7 +9,7 @@ learning rate, and a trunk like the network's instead of a ResNet-50 (`trunk: re
 
 from __future__ import annotations
 
-from gpex_bench.surrogates.gp.weight_space import Rows
+from gpex_bench.surrogates.gp.conditioning import Rows
 from gpex_bench.surrogates.gpex_fit.recipe import GpexRecipe, Statistics
 from gpex_bench.surrogates.gpex_fit.step import Objective
 from gpex_bench.surrogates.gpex_fit.trunks import Trunk

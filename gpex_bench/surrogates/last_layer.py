@@ -16,11 +16,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gpex_bench.surrogates.gp.conditioning import WeightSpaceSurrogate, conditioned, restored
 from gpex_bench.surrogates.gp.embedding import Embedding
 from gpex_bench.surrogates.gp.features import FeatureMap
-from gpex_bench.surrogates.gp.weight_space import WeightSpaceSurrogate, conditioned, restored
 from gpex_bench.types import Dataset, Model, Progress, Recipe, demands, settings
-from gpex_bench.types.passes import in_chunks
+from gpex_bench.types.batches import in_chunks
 
 
 class Affine(FeatureMap):

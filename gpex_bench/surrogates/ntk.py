@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gpex_bench.surrogates.gp.conditioning import WeightSpaceSurrogate, conditioned, restored
 from gpex_bench.surrogates.gp.tangent import Entries, Projection, Tangent, layers
-from gpex_bench.surrogates.gp.weight_space import WeightSpaceSurrogate, conditioned, restored
 from gpex_bench.types import Dataset, Model, Progress, Recipe, demands, settings
-from gpex_bench.types.passes import RECORDED_ROWS
+from gpex_bench.types.batches import RECORDED_ROWS
 
 OWN = 2018  # keeps the projection's random numbers apart from those of the network's weights
 # directions per layer, on RECORDED_ROWS training samples, that measure the layers' shares of the

@@ -8,6 +8,7 @@ from torch import nn
 from gpex_bench.contract.cost import counted
 from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Need
+from gpex_bench.types.batches import CHANGED_ROWS
 
 WITH_BUDGET = sorted(
     name

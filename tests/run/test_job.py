@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from gpex_bench.run import aggregate, artefacts, job
+from gpex_bench.run import aggregate, artefacts, job, status_rows
 from gpex_bench.run.job import Job
 
 
@@ -66,7 +66,7 @@ def test_a_sidecar_names_the_inputs_of_its_seed_wherever_they_are(folder):
 def test_fits_and_networks_are_told_apart_by_their_keys(folder):
     files = {"surrogates": ["b.safetensors", "a.safetensors"], "models": "a.safetensors"}
     this = Job(snakemake(files, {}))
-    fates, costs = aggregate.fits(this)
+    fates, costs = status_rows.fit_rows(this)
     assert [fate["seed"] for fate in fates] == [2, 1]
     assert list(fates[0]) == ["dataset", "model", "seed", "surrogate", "status", "reason"]
     assert costs[1]["wall_seconds"] == 1.0

@@ -36,7 +36,7 @@ def names(*paths):
         (
             "agree",
             ["surrogates/gpex.py"],
-            ["surrogates/agreement/compare.py", "surrogates/gp/weight_space.py"],
+            ["surrogates/agreement/compare.py", "surrogates/gp/conditioning.py"],
         ),
         (
             "explain",

@@ -167,8 +167,8 @@ def test_centring_takes_the_common_direction_away():
 
 
 def test_a_weight_space_surrogate_knows_its_rank(tiny):
+    from gpex_bench.surrogates.gp.conditioning import conditioned
     from gpex_bench.surrogates.gp.features import FeatureMap
-    from gpex_bench.surrogates.gp.weight_space import conditioned
 
     class Wide(FeatureMap):
         def __init__(self, model):

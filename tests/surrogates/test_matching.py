@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from gpex_bench.run import artefacts, cells
-from gpex_bench.run.job import Job, LoggedProgress
+from gpex_bench.run import cells, checkpoints
+from gpex_bench.run.checkpoints import LoggedProgress
+from gpex_bench.run.job import Job
 from gpex_bench.surrogates.gp import posterior
 from gpex_bench.surrogates.gpex import Gpex
 from gpex_bench.surrogates.gpex_fit import matching, observation
@@ -84,7 +85,7 @@ def test_a_process_that_is_killed_leaves_a_checkpoint_that_goes_on(tiny, tmp_pat
         child.join(0.02)
     os.kill(child.pid, signal.SIGKILL)
     child.join()
-    kept = artefacts.read_checkpoint(checkpoint)
+    kept = checkpoints.read_checkpoint(checkpoint)
     done = int(kept["done"])
     assert 0 < done < 3000
     lines = []
@@ -116,9 +117,9 @@ def test_a_foreign_checkpoint_is_refused(tiny, tmp_path, always_kept):
     for fit in fits:
         with pytest.raises(ForeignCheckpoint):
             fit(LoggedProgress("test", output))
-    kept = artefacts.read_checkpoint(LoggedProgress("test", output).checkpoint)
+    kept = checkpoints.read_checkpoint(LoggedProgress("test", output).checkpoint)
     del kept["map.readout.weight"]
-    artefacts.write_checkpoint(LoggedProgress("test", output).checkpoint, kept)
+    checkpoints.write_checkpoint(LoggedProgress("test", output).checkpoint, kept)
     with pytest.raises(DamagedCheckpoint, match=r"readout\.weight"):
         LONG.fit(model, data, 3, LoggedProgress("test", output))
 

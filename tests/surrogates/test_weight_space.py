@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from gpex_bench.surrogates.gp import nearest, posterior
+from gpex_bench.surrogates.gp.conditioning import WeightSpaceSurrogate, conditioned, restored
 from gpex_bench.surrogates.gp.evidence import HIGHEST, LOWEST, evidence, evidence_noise
 from gpex_bench.surrogates.gp.features import FeatureMap
 from gpex_bench.surrogates.gp.streaming import streamed
-from gpex_bench.surrogates.gp.weight_space import WeightSpaceSurrogate, conditioned, restored
 
 REFIT = 1e-8
 DENSE = 1e-10

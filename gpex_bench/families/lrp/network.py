@@ -30,7 +30,7 @@ from torch.overrides import TorchFunctionMode
 
 from gpex_bench.families.lrp.layers import NORMS, POOLS, WEIGHTED, Layer
 from gpex_bench.families.lrp.rules import LayerRule
-from gpex_bench.types.passes import RECORDED_ROWS
+from gpex_bench.types.batches import RECORDED_ROWS
 
 ACTIVATIONS = (
     nn.ReLU,

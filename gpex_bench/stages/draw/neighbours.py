@@ -12,11 +12,11 @@ from torch import Tensor
 from gpex_bench import plots
 from gpex_bench.plots import Drawing, Heat, Sheet
 from gpex_bench.stages.draw.shown import Shown
+from gpex_bench.surrogates.gp.conditioning import WeightSpaceSurrogate
 from gpex_bench.surrogates.gp.effect_maps import effect_maps
-from gpex_bench.surrogates.gp.weight_space import WeightSpaceSurrogate
 from gpex_bench.tables.words import number
 from gpex_bench.types import Examples, Surrogate
-from gpex_bench.types.passes import centred_cosine
+from gpex_bench.types.batches import centred_cosine
 
 # Of an item; the paper shows 10.
 N_NEIGHBOURS = 8

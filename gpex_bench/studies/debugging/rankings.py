@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gpex_bench.studies.debugging.repair import Question, Ranking
 from gpex_bench.studies.debugging.representer import last_layer, representer_values, with_constant
 from gpex_bench.types import Progress, Recipe
-from gpex_bench.types.passes import centred_cosine, embeddings
+from gpex_bench.types.batches import centred_cosine, embeddings
 
 # of the squared norm of representer points' last layer; our choice
 PENALTY = 3e-3

@@ -18,7 +18,7 @@ from torch import Tensor
 from gpex_bench.studies.debugging.labels import swap
 from gpex_bench.studies.debugging.plan import Debugging
 from gpex_bench.types import Dataset, Model, value
-from gpex_bench.types.passes import in_chunks
+from gpex_bench.types.batches import in_chunks
 
 
 @value

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from gpex_bench.run import artefacts
-from gpex_bench.run.aggregate import fits
 from gpex_bench.run.dispatch import job
 from gpex_bench.run.job import Job
+from gpex_bench.run.status_rows import fit_rows
 from gpex_bench.studies.answer import write
 from gpex_bench.studies.grid.plan import Grid
 from gpex_bench.tables.columns import SURROGATE_COSTS
@@ -24,7 +24,7 @@ def grid(this: Job) -> None:
 
     # a fit that failed is a setting without numbers, with the reason
     costs, reasons = [], {}
-    for fate, cost in zip(*fits(this), strict=True):
+    for fate, cost in zip(*fit_rows(this), strict=True):
         if fate["status"] == "ok":
             costs.append(cost)
         else:

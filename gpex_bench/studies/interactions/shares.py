@@ -25,7 +25,7 @@ from gpex_bench.masking.fills import make_fill
 from gpex_bench.studies.interactions.plan import Interactions
 from gpex_bench.studies.interactions.planted import Scene, cut
 from gpex_bench.types import Dataset, Model, Query, Task, value
-from gpex_bench.types.passes import CHANGED_ROWS, in_chunks
+from gpex_bench.types.batches import CHANGED_ROWS, in_chunks
 
 COLUMNS = (
     *("sample", "output", "fill", "mask"),

@@ -40,8 +40,8 @@ from gpex_bench.types import (
     Split,
     Task,
 )
+from gpex_bench.types.batches import EXPLAINED_ROWS
 from gpex_bench.types.draws import uniform
-from gpex_bench.types.passes import EXPLAINED_ROWS
 
 NETWORKS = ("original", "sibling", "permuted")
 # times as many epochs at the next try to fit permuted labels

@@ -20,7 +20,7 @@ from gpex_bench.surrogates.agreement.items import unfamiliar
 from gpex_bench.surrogates.agreement.statistics import Outputs
 from gpex_bench.surrogates.gpex_fit.mixing import mixed
 from gpex_bench.types import Dataset, Model, Surrogate
-from gpex_bench.types.passes import in_chunks
+from gpex_bench.types.batches import in_chunks
 
 ALL = "all"  # the value of `head` for statistics over heads
 N_KEPT = 500  # items of a split whose predictions are kept, for figures

@@ -14,8 +14,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gpex_bench.surrogates.gp import posterior, row_effects
+from gpex_bench.surrogates.gp.conditioning import WeightSpaceSurrogate
 from gpex_bench.surrogates.gp.features import spread
-from gpex_bench.surrogates.gp.weight_space import WeightSpaceSurrogate
 
 
 def effect_maps(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gpex_bench.surrogates.gp.features import FeatureMap
 from gpex_bench.types import Model, demands
-from gpex_bench.types.passes import in_chunks
+from gpex_bench.types.batches import in_chunks
 
 WIDEST = 2048  # numbers in the embedding vector of a network with features per place
 

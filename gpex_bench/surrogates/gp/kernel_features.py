@@ -16,12 +16,12 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from gpex_bench.surrogates.gp import posterior
+from gpex_bench.surrogates.gp.conditioning import conditioned
 from gpex_bench.surrogates.gp.embedding import Embedding, embedded
 from gpex_bench.surrogates.gp.evidence import evidence, evidence_noise
 from gpex_bench.surrogates.gp.expansions import Expansion
 from gpex_bench.surrogates.gp.features import FeatureMap
 from gpex_bench.surrogates.gp.posterior import Statistics
-from gpex_bench.surrogates.gp.weight_space import conditioned
 from gpex_bench.types import Dataset, Model
 
 AMPLITUDES = tuple(

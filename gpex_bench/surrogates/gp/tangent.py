@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from gpex_bench.surrogates.gp.features import FeatureMap
 from gpex_bench.types import Model
-from gpex_bench.types.passes import RECORDED_ROWS
+from gpex_bench.types.batches import RECORDED_ROWS
 
 Entries = Literal["rademacher", "gaussian"]
 LAYERS = (nn.Linear, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d)

@@ -25,7 +25,7 @@ from gpex_bench.surrogates.gpex_fit.observation import Held
 from gpex_bench.surrogates.gpex_fit.refresh import Refresh
 from gpex_bench.surrogates.gpex_fit.step import Objective, Queries, Rows, step
 from gpex_bench.types import Progress, demands, settings, value
-from gpex_bench.types.passes import in_chunks
+from gpex_bench.types.batches import in_chunks
 
 LINES = 20  # of progress
 N_CHECK = 500  # mixed inputs on which the progress is judged

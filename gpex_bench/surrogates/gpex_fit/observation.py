@@ -22,7 +22,7 @@ from gpex_bench.surrogates.gp import posterior
 from gpex_bench.surrogates.gp.posterior import State, Statistics
 from gpex_bench.surrogates.gpex_fit.kernel_map import HIGHEST, LOWEST, KernelMap
 from gpex_bench.types import value
-from gpex_bench.types.passes import FORWARD_ROWS
+from gpex_bench.types.batches import FORWARD_ROWS
 
 Z = 1.6448536269514722  # half-width of a central 90 % interval in standard deviations
 # share of held-out samples that a 90 % interval shall cover: other mixtures are covered less

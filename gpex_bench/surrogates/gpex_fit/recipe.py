@@ -19,9 +19,9 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from gpex_bench.surrogates.gp import posterior
+from gpex_bench.surrogates.gp.conditioning import Rows, WeightSpaceSurrogate, conditioned, restored
 from gpex_bench.surrogates.gp.row_store import RowStore
 from gpex_bench.surrogates.gp.streaming import streamed
-from gpex_bench.surrogates.gp.weight_space import Rows, WeightSpaceSurrogate, conditioned, restored
 from gpex_bench.surrogates.gpex_fit import matching, observation, refresh
 from gpex_bench.surrogates.gpex_fit.kernel_map import KernelMap, Shape, kernel_map
 from gpex_bench.surrogates.gpex_fit.matching import Samples, Schedule, Targets, Training
@@ -30,7 +30,7 @@ from gpex_bench.surrogates.gpex_fit.observation import Held
 from gpex_bench.surrogates.gpex_fit.step import Objective
 from gpex_bench.surrogates.gpex_fit.trunks import Trunk
 from gpex_bench.types import Dataset, Model, Progress, Recipe, demands, settings
-from gpex_bench.types.passes import FORWARD_ROWS, in_chunks
+from gpex_bench.types.batches import FORWARD_ROWS, in_chunks
 
 # keeps GPEX's random numbers apart from those that the network's weights came from, also with equal
 # seeds

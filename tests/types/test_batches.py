@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from gpex_bench.types import Model
-from gpex_bench.types.passes import centred_cosine, in_chunks
+from gpex_bench.types.batches import centred_cosine, in_chunks
 
 
 class Plain(Model):

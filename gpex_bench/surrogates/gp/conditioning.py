@@ -21,7 +21,7 @@ from gpex_bench.surrogates.gp.row_store import LEVELS
 from gpex_bench.surrogates.gp.streaming import streamed
 from gpex_bench.surrogates.gp.weight_space_surrogate import BUFFERS, SUMS, WeightSpaceSurrogate
 from gpex_bench.types import Dataset, Model
-from gpex_bench.types.passes import in_chunks
+from gpex_bench.types.batches import in_chunks
 
 BLOCK = 8192  # rows that are decoded at a time
 Rows = Literal["float32", "int16"]
