@@ -1,4 +1,7 @@
-"""Network, surrogate → explanations, and what they cost. The explainer's own call is the only one that may fail."""
+"""Network, surrogate → explanations, and what they cost.
+
+The explainer's own call is the only one that may fail.
+"""
 
 from __future__ import annotations
 

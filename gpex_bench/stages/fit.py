@@ -1,4 +1,7 @@
-"""Network → surrogate, and what it cost. A fit may fail: that is a result, and everything else is made."""
+"""Network → surrogate, and what it cost.
+
+A fit may fail: that is a result, and everything else is made.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,9 @@ def fit(  # noqa: PLR0913 - the pieces of one fit, each named
 ) -> Outcome:
     """Fit a surrogate of the network on the train split alone, in a process of its own.
 
-    Args:
-        recipe: how.
-        model: the network.
-        data: the dataset it was trained on.
-        seed: of the fit's random numbers.
-        progress: hears how far it is, and keeps its checkpoints.
-        store: gets the fitted state in that process; what is large does not travel between processes.
+    Args: recipe: how. model: the network. data: the dataset it was trained on. seed: of the fit's
+        random numbers. progress: hears how far it is, and keeps its checkpoints. store: gets the
+        fitted state in that process; what is large does not travel between processes.
 
     Returns:
         The outcome, without a value.

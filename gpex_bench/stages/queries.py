@@ -8,9 +8,11 @@ from gpex_bench.types import Dataset, Model, Query
 
 
 def queries(model: Model, data: Dataset, n_samples: int) -> Query:
-    """Return the first `n_samples` of the test split (all, if there are fewer), targets being the predicted classes.
+    """Return the first `n_samples` of the test split (all, if there are fewer), targets being the
+    predicted classes.
 
-    The test split is in a fixed random order, so the first rows are a random choice that no result depends on.
+    The test split is in a fixed random order, so the first rows are a random choice that no result
+    depends on.
     """
     x = data.test.x[:n_samples]
     with torch.no_grad():

@@ -79,9 +79,11 @@ def score(
 def _isolated(
     case: Case, metrics: Mapping[str, Metric], timeout: float
 ) -> tuple[Case, dict[Measurement, str]]:
-    """Return the case with what could be measured in a process of its own, and why the rest could not.
+    """Return the case with what could be measured in a process of its own, and why the rest could
+    not.
 
-    All are tried in one process, since starting one costs more than many explanations; if it fails, each in its own.
+    All are tried in one process, since starting one costs more than many explanations; if it fails,
+    each in its own.
     """
     wanted = asked(metrics.values())
     if not wanted:

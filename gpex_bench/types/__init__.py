@@ -1,7 +1,8 @@
 """The nouns: what travels between the stages, and the contracts that plug-ins fulfil.
 
-Everything here is either a frozen value or an abstract class. An object's fields are its hyperparameters (plug-ins)
-or its content (values); nothing is learned into them. Shapes are jaxtyping annotations and are enforced in the tests.
+Everything here is either a frozen value or an abstract class. An object's fields are its
+hyperparameters (plug-ins) or its content (values); nothing is learned into them. Shapes are
+jaxtyping annotations and are enforced in the tests.
 """
 
 from __future__ import annotations
@@ -75,7 +76,10 @@ class Task:
     seed: int
 
     def seeded(self, sample: int) -> int:
-        """Return a seed in [1, 2**31) that depends on (seed, sample) only; never 0, which some libraries ignore."""
+        """Return a seed in [1, 2**31) that depends on (seed, sample) only.
+
+        Never 0, which some libraries ignore.
+        """
         state = np.random.SeedSequence([self.seed, int(sample)]).generate_state(1, np.uint32)
         return int(state[0]) % (2**31 - 1) + 1
 
@@ -110,7 +114,10 @@ class Case:
 
 
 class Progress:
-    """Hears how far a long fit is, and keeps what it needs to go on after it was killed; this one forgets both."""
+    """Hears how far a long fit is, and keeps what it needs to go on after it was killed.
+
+    This one forgets both.
+    """
 
     def __call__(self, text: str) -> None:
         """Hear one line."""
@@ -137,13 +144,19 @@ class Model(nn.Module, ABC):
         return self.head(self.embed(x))
 
     def explained(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch head"]:
-        """Return the outputs that a surrogate stands in for: the logits, unless a network says otherwise."""
+        """Return the outputs that a surrogate stands in for.
+
+        The logits, unless a network says otherwise.
+        """
         return self(x)
 
     def explained_features(
         self, x: Float[Tensor, "batch *feature"]
     ) -> Float[Tensor, "batch group width"]:
-        """Return the features that the explained outputs are affine in: one group for all heads, or one per head."""
+        """Return the features that the explained outputs are affine in.
+
+        One group for all heads, or one per head.
+        """
         return self.embed(x)[:, None]
 
     def grid(self, x: Float[Tensor, "batch *feature"]) -> tuple[int, int] | None:
@@ -152,7 +165,10 @@ class Model(nn.Module, ABC):
 
 
 class Surrogate(nn.Module, ABC):
-    """A fitted stand-in for a network, conditioned on inducing points; its state_dict is its artefact."""
+    """A fitted stand-in for a network, conditioned on inducing points.
+
+    Its state_dict is its artefact.
+    """
 
     @abstractmethod
     def posterior(self, x: Float[Tensor, "batch *feature"]) -> Posterior:
@@ -167,7 +183,10 @@ class Surrogate(nn.Module, ABC):
     def contribution(
         self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
     ) -> Float[Tensor, "batch n_train"]:
-        """Return the share of each inducing point in the posterior mean; the shares and `offset` sum to it."""
+        """Return the share of each inducing point in the posterior mean.
+
+        The shares and `offset` sum to it.
+        """
         raise self._lacks("contributions of training samples")
 
     def neighbours(
@@ -179,8 +198,8 @@ class Surrogate(nn.Module, ABC):
     ) -> Examples:
         """Return the k inducing points with the largest similarity or contribution.
 
-        Raises:
-            ValueError: k is not in [1, n_train], or `by` is neither "similarity" nor "contribution".
+        Raises: ValueError: k is not in [1, n_train], or `by` is neither "similarity" nor
+            "contribution".
         """
         if by not in ("similarity", "contribution"):
             raise ValueError(f"by must be 'similarity' or 'contribution', got {by!r}.")
@@ -203,10 +222,12 @@ class Surrogate(nn.Module, ABC):
         return None
 
     def effective_rank(self, is_centred: bool = False) -> Float[Tensor, "group"] | None:
-        """Return how many directions each kernel uses on the training samples, or None without a weight space.
+        """Return how many directions each kernel uses on the training samples, or None without a
+        weight space.
 
-        The exponential of the entropy of the eigenvalues' shares in the trace of A = U'U, in [1, dim]
-        (roy2007effective); `is_centred`: of embeddings minus their mean. A kernel serves head / group successive heads.
+        The exponential of the entropy of the eigenvalues' shares in the trace of A = U'U, in [1,
+        dim] (roy2007effective); `is_centred`: of embeddings minus their mean. A kernel serves head
+        / group successive heads.
         """
         return None
 
@@ -218,7 +239,10 @@ class Surrogate(nn.Module, ABC):
 
 
 class Source(ABC):
-    """A dataset that can be loaded or generated. Concrete classes are `settings` in `data/<name>.py`."""
+    """A dataset that can be loaded or generated.
+
+    Concrete classes are `settings` in `data/<name>.py`.
+    """
 
     offers: ClassVar[frozenset[Need]]
 
@@ -228,7 +252,10 @@ class Source(ABC):
 
 
 class Architecture(ABC):
-    """A kind of network and how it is trained. Concrete classes are `settings` in `models/<name>.py`."""
+    """A kind of network and how it is trained.
+
+    Concrete classes are `settings` in `models/<name>.py`.
+    """
 
     offers: ClassVar[frozenset[Need]] = frozenset({Need.GRADIENT, Need.MODULES})
     takes: ClassVar[frozenset[Need]]  # the kind of feature tensor it takes: IMAGE or TABLE
@@ -238,7 +265,10 @@ class Architecture(ABC):
 
     @abstractmethod
     def build(self, data: Dataset) -> Model:
-        """Return an untrained network for this dataset; weights come from torch's current random state."""
+        """Return an untrained network for this dataset.
+
+        Weights come from torch's current random state.
+        """
 
     @abstractmethod
     def train(self, data: Dataset, seed: int, progress: Callable[[str], None]) -> Model:
@@ -265,7 +295,10 @@ class Recipe(ABC):
 
 
 class Explainer(ABC):
-    """One way to explain a network. Concrete classes are `settings` in `methods/<name>.py`, one per file."""
+    """One way to explain a network.
+
+    Concrete classes are `settings` in `methods/<name>.py`, one per file.
+    """
 
     reference: ClassVar[str]  # BibTeX key in docs/references.bib
     cost: ClassVar[str]  # what an explanation costs, in rows that go through the network
@@ -284,9 +317,11 @@ class Explainer(ABC):
 
 
 class Measurement(ABC):
-    """What metrics learn from a network or an explainer, made once per cell and read by every metric that names it.
+    """What metrics learn from a network or an explainer, made once per cell and read by every
+    metric that names it.
 
-    Concrete classes are `settings` in `measurements/`; equal ones are one measurement. What it gives is a `value`.
+    Concrete classes are `settings` in `measurements/`; equal ones are one measurement. What it
+    gives is a `value`.
     """
 
     re_explains: ClassVar[bool] = False  # calls the explainer again
@@ -300,7 +335,10 @@ class Measurement(ABC):
 
 
 class Metric(ABC):
-    """One number per explained sample. Concrete classes are `settings` in `metrics/<name>.py`, one per file."""
+    """One number per explained sample.
+
+    Concrete classes are `settings` in `metrics/<name>.py`, one per file.
+    """
 
     title: ClassVar[str]  # the name that people know it by
     reference: ClassVar[str]
@@ -336,8 +374,8 @@ class Metric(ABC):
 class Study(ABC):
     """A question that a run of the benchmark does not answer by itself.
 
-    Concrete classes are `settings` in `studies/<name>/plan.py`; their fields are the section of a config that has
-    the study's name. A config has one study at most.
+    Concrete classes are `settings` in `studies/<name>/plan.py`; their fields are the section of a
+    config that has the study's name. A config has one study at most.
     """
 
     question: str  # heads the page of the answer; a class attribute, or a hyperparameter
@@ -347,7 +385,10 @@ class Study(ABC):
     has_report: ClassVar[bool] = True  # whether the run's report is made beside the study's page
 
     def expand(self, sections: Mapping[str, Any], networks: Sequence[Any]) -> tuple[Any, Any]:
-        """Return the plug-in sections and the networks that the run is made of; a study may put a grid in place."""
+        """Return the plug-in sections and the networks that the run is made of.
+
+        A study may put a grid in place.
+        """
         return sections, networks
 
     def check(self, config: Any) -> None:

@@ -7,14 +7,15 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from gpex_bench.run import server
-from gpex_bench.config import ConfigError, parse
+from gpex_bench import config as config_of_run
 from gpex_bench.measurements.curves import CurveMetric
 from gpex_bench.run.provenance import fingerprint, sha256
 from gpex_bench.plugins.registry import PACKAGE
 
 try:
-    CONFIG = parse(config)
-except ConfigError as error:
+    # Not imported by name: Snakemake itself calls a global function `parse`.
+    CONFIG = config_of_run.parse(config)
+except config_of_run.ConfigError as error:
     raise WorkflowError(f"The config cannot be used. {error}")
 
 # Activations of tens of megabytes come and go with every batch. glibc would return them to the kernel
