@@ -17,26 +17,28 @@ INTRODUCTIONS = {
     "method": """# Explainers
 
 One file each; `_template.py` is the one to copy ([how](../CONTRIBUTING.md)). What a method computes, its reference, its
-cost in network rows and what is ours in it stand at the top of its file. References are keys in `docs/references.bib`.
+cost in network rows and what is ours in it are at the top of its file. References are keys in `docs/references.bib`.
 Rows go through the network: a batch of 8 is 8 rows. `gpex-bench list` prints the same.
 This page is generated: `gpex-bench list method --markdown > methods/README.md`.
 """,
     "metric": """# Metrics
 
-One file each in `gpex_bench/metrics/` ([how to add one](add-a-metric.md)). The table lists them; below it stands what
-the top of each file says: definition, equation, conventions, what is ours, cost. References are keys in
-`docs/references.bib`. Cost is counted per explained sample, in rows that go through the network. Chance is the expected
-score of a random map where it is known; elsewhere the control `random_map` measures it. `make crosscheck` compares them
-with those of Quantus and captum ([table](../results/published/crosscheck/README.md)).
+One file each in `gpex_bench/metrics/` ([how to add one](add-a-metric.md)). The table lists them;
+below it is what the top of each file says: definition, equation, conventions, what is ours, cost.
+References are keys in `docs/references.bib`. Cost is counted per explained sample, in rows that go
+through the network. Chance is the expected score of a random map where it is known; elsewhere the
+control `random_map` measures it. `make crosscheck` compares them with those of Quantus and captum
+([table](../results/published/crosscheck/README.md)).
 
-Of `faithfulness` and `truth` the planted evidence must score best, a random map worse and the inverted evidence worst
-(`tests/test_benchmark_sanity.py`), unless a caveat says why not. The other kinds cannot be asked this. `robustness`,
-`randomisation` and most of `axiom` compare maps made under different conditions: planted evidence and its inverse stay
-the same whatever the input and the network are, and so does a random map unless its seed changes; they score the same,
-best or worst. The rest of `axiom` asks for a sum, which planted evidence does not promise. `complexity` sees sizes
-only, so that a map and its inverse score the same. What all of these must prefer is tested on explainers made for it
-(`gpex_bench/contract/metrics.py`). How each reacts to perturbed networks and inputs:
-[trust](../results/published/metric_trust/README.md).
+Of `faithfulness` and `truth` the planted evidence must score best, a random map worse and the
+inverted evidence worst (`tests/test_benchmark_sanity.py`), unless a caveat says why not. The other
+kinds cannot be asked this. `robustness`, `randomisation` and most of `axiom` compare maps made
+under different conditions: planted evidence and its inverse stay the same whatever the input and
+the network are, and so does a random map unless its seed changes; they score the same, best or
+worst. The rest of `axiom` asks for a sum, which planted evidence does not promise. `complexity`
+sees sizes only, so that a map and its inverse score the same. What all of these must prefer is
+tested on explainers made for it (`gpex_bench/contract/metrics.py`). How each reacts to perturbed
+networks and inputs: [trust](../results/published/metric_trust/README.md).
 
 This page is generated: `gpex-bench list metric --markdown > docs/metrics.md`.
 """,
@@ -74,7 +76,7 @@ HEADS = {
 
 
 def card(section: str, run_id: str, plugin: Any, **more: Any) -> dict[str, Any]:
-    """Return the card of a plug-in: run id, class, first line of its docstring and hyperparameters."""
+    """Return the card of a plug-in: run id, class, first line of its docstring, settings."""
     hyperparameters = {field.name: repr(getattr(plugin, field.name)) for field in fields(plugin)}
     return {
         section: run_id,

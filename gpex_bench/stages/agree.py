@@ -12,10 +12,9 @@ from gpex_bench.types import Dataset, Model, Surrogate
 def agree(
     model: Model, surrogate: Surrogate | None, data: Dataset, seed: int, device: str = "cpu"
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the agreement statistics per head and predictions, on test, mixed and
-    out-of-distribution items.
+    """Return the agreement statistics per head, and the predictions.
 
-    They are calculated on `device`, or on the CPU if this machine has no such GPU. Both are empty
+    On test, mixed and out-of-distribution items. They are calculated on `device`, or on the CPU if this machine has no such GPU. Both are empty
     without a surrogate, because its fit failed.
     """
     if surrogate is None:

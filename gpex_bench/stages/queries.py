@@ -1,4 +1,4 @@
-"""What is explained: the first test samples, and for each the class that the network itself predicts."""
+"""What is explained: the first test samples, each for the class that the network predicts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from gpex_bench.types import Dataset, Model, Query
 
 
 def queries(model: Model, data: Dataset, n_samples: int) -> Query:
-    """Return the first `n_samples` of the test split (all, if there are fewer), targets being the
-    predicted classes.
+    """Return the first `n_samples` of the test split, or all; targets are the predicted classes.
 
     The test split is in a fixed random order, so the first rows are a random choice that no result
     depends on.

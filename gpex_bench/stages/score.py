@@ -43,7 +43,8 @@ class Limits:
     robustness_samples: int  # samples that are explained again
     fill_samples: int  # samples whose curves are measured under the other fills
     fills: Sequence[CurveFill]  # the other fills
-    timeout_seconds: float  # for each measurement that explains again; the explainer may fail there, the suite may not
+    # for each measurement that explains again: the explainer may fail there, the suite may not
+    timeout_seconds: float
 
 
 def score(
@@ -79,10 +80,9 @@ def score(
 def _isolated(
     case: Case, metrics: Mapping[str, Metric], timeout: float
 ) -> tuple[Case, dict[Measurement, str]]:
-    """Return the case with what could be measured in a process of its own, and why the rest could
-    not.
+    """Return the case with what could be measured, and why the rest could not.
 
-    All are tried in one process, since starting one costs more than many explanations; if it fails,
+    Measurements run in a process of their own. All are tried in one process, since starting one costs more than many explanations; if it fails,
     each in its own.
     """
     wanted = asked(metrics.values())

@@ -84,7 +84,7 @@ class Task:
         return int(state[0]) % (2**31 - 1) + 1
 
     def generator(self, sample: int) -> torch.Generator:
-        """Return a CPU generator seeded from (seed, sample), so that no result depends on the batch."""
+        """Return a CPU generator seeded from (seed, sample): no result depends on the batch."""
         return torch.Generator().manual_seed(self.seeded(sample))
 
 
@@ -110,7 +110,7 @@ class Case:
         return self.measured[measurement]
 
 
-# --- contracts ------------------------------------------------------------------------------------------------------
+# --- contracts -------------------------------------------------------------------------------------
 
 
 class Progress:
@@ -160,7 +160,7 @@ class Model(nn.Module, ABC):
         return self.embed(x)[:, None]
 
     def grid(self, x: Float[Tensor, "batch *feature"]) -> tuple[int, int] | None:
-        """Return height and width of the map whose places the explained outputs are, row by row, or None."""
+        """Return height and width of the map that the explained outputs form, row by row, or None."""
         return None
 
 
@@ -218,14 +218,13 @@ class Surrogate(nn.Module, ABC):
     def relevance(
         self, x: Float[Tensor, "batch channel height width"], target: Int[Tensor, "batch"]
     ) -> Float[Tensor, "batch height width"] | None:
-        """Return where in an image the posterior mean comes from (summing to mean - offset), or None."""
+        """Return where in an image the posterior mean comes from, or None; sums to mean - offset."""
         return None
 
     def effective_rank(self, is_centred: bool = False) -> Float[Tensor, "group"] | None:
-        """Return how many directions each kernel uses on the training samples, or None without a
-        weight space.
+        """Return how many directions each kernel uses, or None without a weight space.
 
-        The exponential of the entropy of the eigenvalues' shares in the trace of A = U'U, in [1,
+        On the training samples: the exponential of the entropy of the eigenvalues' shares in the trace of A = U'U, in [1,
         dim] (roy2007effective); `is_centred`: of embeddings minus their mean. A kernel serves head
         / group successive heads.
         """
@@ -302,7 +301,9 @@ class Explainer(ABC):
 
     reference: ClassVar[str]  # BibTeX key in docs/references.bib
     cost: ClassVar[str]  # what an explanation costs, in rows that go through the network
-    kind: str  # gradient, propagation, perturbation, evolutionary, surrogate, examples, control; a wrapper: its other
+    # gradient, propagation, perturbation, evolutionary, surrogate, examples or control; a wrapper has
+    # the kind of the method that it wraps
+    kind: str
     role: ClassVar[Role] = Role.METHOD  # of a control: what it is a control of
     explains: ClassVar[type] = Attribution
     needs: frozenset[Need] = frozenset()  # a class attribute, or a property of a wrapper
@@ -317,10 +318,9 @@ class Explainer(ABC):
 
 
 class Measurement(ABC):
-    """What metrics learn from a network or an explainer, made once per cell and read by every
-    metric that names it.
+    """What metrics learn from a network or an explainer.
 
-    Concrete classes are `settings` in `measurements/`; equal ones are one measurement. What it
+    It is made once per cell and read by every metric that names it. Concrete classes are `settings` in `measurements/`; equal ones are one measurement. What it
     gives is a `value`.
     """
 
@@ -331,7 +331,10 @@ class Measurement(ABC):
 
     @abstractmethod
     def measure(self, case: Case) -> Any:
-        """Return the value; rows do not influence one another, and draws depend on (purpose, seed, sample) only."""
+        """Return the value.
+
+        Rows do not influence one another, and draws depend on (purpose, seed, sample) only.
+        """
 
 
 class Metric(ABC):
