@@ -2,8 +2,9 @@
 
 import random
 
-# The runtime type checker looks at one random item of each container. It takes the function that draws it from `random`
-# when it is imported; a generator of its own keeps it from moving Python's random state, which tests watch.
+# The runtime type checker looks at one random item of each container. It takes the function that
+# draws it from `random` when it is imported; a generator of its own keeps it from moving Python's
+# random state, which tests watch.
 shared, random.getrandbits = random.getrandbits, random.Random(0).getrandbits
 import beartype  # noqa: E402
 

@@ -1,4 +1,7 @@
-"""The workflow as its users meet it: run, run again, edit, drop in, break, repair; in a copy of the tree."""
+"""The workflow as its users meet it.
+
+Run, run again, edit, drop in, break, repair; in a copy of the tree.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,8 @@ def test_editing_a_metric_re_runs_exactly_its_score_jobs(clone):
     path = clone.folder / "gpex_bench/metrics/infidelity.py"
     before = path.read_text()
     edit(path)
-    # gradient_x_input and random_map on all networks, the oracle on both of shapes; gpex_neighbours has no infidelity
+    # gradient_x_input and random_map on all networks, the oracle on both of shapes; gpex_neighbours
+    # has no infidelity
     assert clone.planned() == {"score": 2 * NETWORKS + 2} | DOWNSTREAM
     path.write_text(before)
     assert clone.planned() == {}

@@ -14,8 +14,8 @@ def agree(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the agreement statistics per head, and the predictions.
 
-    On test, mixed and out-of-distribution items. They are calculated on `device`, or on the CPU if this machine has no such GPU. Both are empty
-    without a surrogate, because its fit failed.
+    On test, mixed and out-of-distribution items. They are calculated on `device`, or on the CPU if
+    this machine has no such GPU. Both are empty without a surrogate, because its fit failed.
     """
     if surrogate is None:
         return pd.DataFrame(), pd.DataFrame()

@@ -82,8 +82,8 @@ def _isolated(
 ) -> tuple[Case, dict[Measurement, str]]:
     """Return the case with what could be measured, and why the rest could not.
 
-    Measurements run in a process of their own. All are tried in one process, since starting one costs more than many explanations; if it fails,
-    each in its own.
+    Measurements run in a process of their own. All are tried in one process, since starting one
+    costs more than many explanations; if it fails, each in its own.
     """
     wanted = asked(metrics.values())
     if not wanted:

@@ -110,7 +110,7 @@ class Case:
         return self.measured[measurement]
 
 
-# --- contracts -------------------------------------------------------------------------------------
+# --- contracts ------------------------------------------------------------------------------------
 
 
 class Progress:
@@ -160,7 +160,7 @@ class Model(nn.Module, ABC):
         return self.embed(x)[:, None]
 
     def grid(self, x: Float[Tensor, "batch *feature"]) -> tuple[int, int] | None:
-        """Return height and width of the map that the explained outputs form, row by row, or None."""
+        """Return height and width of the map that the explained outputs form, or None."""
         return None
 
 
@@ -218,15 +218,15 @@ class Surrogate(nn.Module, ABC):
     def relevance(
         self, x: Float[Tensor, "batch channel height width"], target: Int[Tensor, "batch"]
     ) -> Float[Tensor, "batch height width"] | None:
-        """Return where in an image the posterior mean comes from, or None; sums to mean - offset."""
+        """Return where in an image the posterior mean comes from (sum: mean - offset), or None."""
         return None
 
     def effective_rank(self, is_centred: bool = False) -> Float[Tensor, "group"] | None:
         """Return how many directions each kernel uses, or None without a weight space.
 
-        On the training samples: the exponential of the entropy of the eigenvalues' shares in the trace of A = U'U, in [1,
-        dim] (roy2007effective); `is_centred`: of embeddings minus their mean. A kernel serves head
-        / group successive heads.
+        On the training samples: the exponential of the entropy of the eigenvalues' shares in the
+        trace of A = U'U, in [1, dim] (roy2007effective); `is_centred`: of embeddings minus their
+        mean. A kernel serves head / group successive heads.
         """
         return None
 
@@ -301,8 +301,8 @@ class Explainer(ABC):
 
     reference: ClassVar[str]  # BibTeX key in docs/references.bib
     cost: ClassVar[str]  # what an explanation costs, in rows that go through the network
-    # gradient, propagation, perturbation, evolutionary, surrogate, examples or control; a wrapper has
-    # the kind of the method that it wraps
+    # gradient, propagation, perturbation, evolutionary, surrogate, examples or control; a wrapper
+    # has the kind of the method that it wraps
     kind: str
     role: ClassVar[Role] = Role.METHOD  # of a control: what it is a control of
     explains: ClassVar[type] = Attribution
@@ -320,8 +320,8 @@ class Explainer(ABC):
 class Measurement(ABC):
     """What metrics learn from a network or an explainer.
 
-    It is made once per cell and read by every metric that names it. Concrete classes are `settings` in `measurements/`; equal ones are one measurement. What it
-    gives is a `value`.
+    It is made once per cell and read by every metric that names it. Concrete classes are `settings`
+    in `measurements/`; equal ones are one measurement. What it gives is a `value`.
     """
 
     re_explains: ClassVar[bool] = False  # calls the explainer again

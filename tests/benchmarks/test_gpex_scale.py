@@ -1,4 +1,7 @@
-"""The benchmark measures what it says: its twin of the released code is GPEX, and it runs from end to end."""
+"""The benchmark measures what it says.
+
+Its twin of the released code is GPEX, and it runs from end to end.
+"""
 
 import subprocess
 import sys

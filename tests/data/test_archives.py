@@ -1,4 +1,7 @@
-"""Image sets that are downloaded: tiny files in the publishers' layout; the real ones where a folder is named."""
+"""Image sets that are downloaded.
+
+Tiny files in the publishers' layout; the real ones where a folder is named.
+"""
 
 import gzip
 import io

@@ -1,4 +1,7 @@
-"""The generated images: planted evidence is where the truth says, and nothing else tells the class."""
+"""The generated images.
+
+Planted evidence is where the truth says, and nothing else tells the class.
+"""
 
 from dataclasses import replace
 
@@ -138,7 +141,10 @@ def test_shapes_stay_within_their_radius_and_differ(radius):
 
 
 def is_independent(table) -> bool:
-    """Whether a chi-squared test of independence passes at p = 0.001: draws are fixed, so this does not flicker."""
+    """Whether a chi-squared test of independence passes at p = 0.001.
+
+    Draws are fixed, so this does not flicker.
+    """
     return stats.chi2_contingency(table).pvalue > 1e-3
 
 
@@ -174,7 +180,10 @@ def test_test_of_independence_can_fail(held):
 
 
 def test_parts_class_cannot_be_read_off_the_distractor():
-    """A direct check on pixels: with the part covered, a linear model on the rest is at chance, on held-out images."""
+    """A direct check on pixels.
+
+    With the part covered, a linear model on the rest is at chance, on held-out images.
+    """
     from sklearn.linear_model import RidgeClassifier
 
     source = Shapes(n_train=1000, n_test=2000)

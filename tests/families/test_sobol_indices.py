@@ -107,7 +107,10 @@ def test_additive_function_has_no_interactions(is_binary):
 
 @pytest.mark.parametrize("is_binary, single, pair", [(False, 3 / 7, 1 / 7), (True, 1 / 3, 1 / 3)])
 def test_product_of_two_factors(is_binary, single, pair):
-    """u1 u2: variances 1/144 x 3, 3 and 1 of 7 parts for uniform factors; a third each for coins."""
+    """u1 u2: variances 1/144 x 3, 3 and 1 of 7 parts for uniform factors.
+
+    A third each for coins.
+    """
     found = sobol_indices.decompose(
         asked(lambda u: u[:, 0] * u[:, 1], 3, 4096, is_binary=is_binary), True
     )

@@ -139,7 +139,10 @@ def test_another_seed_changes_what_is_drawn_and_nothing_else(formula, task, quer
 
 
 def test_maps_that_move_with_the_image_stay_inside(changed, normal):
-    """The input as a map is shifted there and back: pixels that no shift loses are what they were."""
+    """The input as a map is shifted there and back.
+
+    Pixels that no shift loses are what they were.
+    """
     x = normal(2, 3, 12, 10)
     values = changed("translation_averaged", x, reach=2, step=1).values
     torch.testing.assert_close(values[:, :, 2:-2, 2:-2], x[:, :, 2:-2, 2:-2])

@@ -165,7 +165,10 @@ def lrp(model, x, composite):
 
 
 def test_relevance_is_conserved_through_the_residual_adds(case):
-    """Without biases, the start relevance of one arrives at the input; a bare `+` would double it in each block."""
+    """Without biases, the start relevance of one arrives at the input.
+
+    A bare `+` would double it in each block.
+    """
     _, model, x = case
     composite = EpsilonPlusFlat(
         canonizers=[SequentialMergeBatchNorm()], zero_params=["bias"], epsilon=1e-9

@@ -1,4 +1,7 @@
-"""The two-branch attention network: shapes, gradients, what the attention does, and what it learns."""
+"""The two-branch attention network.
+
+Shapes, gradients, what the attention does, and what it learns.
+"""
 
 import copy
 
@@ -132,7 +135,10 @@ def test_what_it_declares():
 
 
 def test_relevance_is_not_conserved_where_the_branches_meet():
-    """Why it does not offer MODULES: the features take all of the relevance, and the attention takes more on top."""
+    """Why it does not offer MODULES.
+
+    The features take all of the relevance, and the attention takes more on top.
+    """
     draw = torch.Generator().manual_seed(0)
     logits = torch.randn(1, 3, 3, generator=draw).requires_grad_()
     features = torch.rand(1, 4, 3, 3, generator=draw).requires_grad_()

@@ -249,7 +249,10 @@ def test_an_attack_raises_the_loss_inside_its_ball_and_the_box(steps):
 
 
 def test_an_attack_on_a_linear_network_goes_to_the_corner_of_its_ball():
-    """The gradient's sign is that of the weights' difference everywhere; columns stay within their own ranges."""
+    """The gradient's sign is that of the weights' difference everywhere.
+
+    Columns stay within their own ranges.
+    """
     data = table()
     model = Mlp(wide=4).build(data).eval()
     weight = torch.tensor([1.0, -2.0, 0.5, 1.0, -1.0, 3.0])

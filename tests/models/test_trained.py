@@ -1,4 +1,7 @@
-"""Networks learn what they should, from where they should: small runs; the default run reports the full accuracies."""
+"""Networks learn what they should, from where they should.
+
+Small runs; the default run reports the full accuracies.
+"""
 
 from dataclasses import replace
 

@@ -81,7 +81,10 @@ def test_relevance_sums_to_the_logit_with_biases_zeroed(name, composite):
 
 @ALL
 def test_biases_are_what_is_missing_from_the_sum(name):
-    """With its biases a network conserves only where the policy says so; or the test above could not fail."""
+    """With its biases a network conserves only where the policy says so.
+
+    Or the test above could not fail.
+    """
     task, query = asked(name)
     logit = task.model(query.x).gather(1, query.target[:, None])[:, 0]
     kept = {

@@ -1,4 +1,7 @@
-"""What the scores say about the metrics: informative or not, planted truth, trust, variance, variants."""
+"""What the scores say about the metrics.
+
+Informative or not, planted truth, trust, variance, variants.
+"""
 
 import numpy as np
 import pandas as pd
@@ -43,7 +46,7 @@ def rows(made: dict[str, np.ndarray], name: str) -> pd.DataFrame:
     )[name]
 
 
-# --- informative ----------------------------------------------------------------------------------------------------
+# --- informative ----------------------------------------------------------------------------------
 
 
 def test_a_metric_that_tells_oracle_and_methods_from_blind_controls_is_informative() -> None:
@@ -157,7 +160,7 @@ def test_controls_are_named_by_what_they_are_for() -> None:
     )
 
 
-# --- planted truth --------------------------------------------------------------------------------------------------
+# --- planted truth --------------------------------------------------------------------------------
 
 
 def test_planted_truth_against_the_edge_detector() -> None:
@@ -178,7 +181,7 @@ def test_planted_truth_against_the_edge_detector() -> None:
     ).all()
 
 
-# --- trust ----------------------------------------------------------------------------------------------------------
+# --- trust ----------------------------------------------------------------------------------------
 
 
 def test_planted_order_is_one_when_right_and_zero_when_reversed() -> None:
@@ -217,7 +220,7 @@ def test_random_control_at_chance() -> None:
     assert found.loc["separation", "value"] == 1.0 and found.loc["seed agreement", "value"] == 1.0
 
 
-# --- variance components --------------------------------------------------------------------------------------------
+# --- variance components --------------------------------------------------------------------------
 
 
 def test_components_of_a_two_way_table_by_hand() -> None:
@@ -265,7 +268,7 @@ def test_shares_sum_to_one_and_one_seed_has_no_seed_component() -> None:
     assert set(one["component"]) == {"method", "sample", "residual"}
 
 
-# --- variants and runs ----------------------------------------------------------------------------------------------
+# --- variants and runs ----------------------------------------------------------------------------
 
 
 def variant_scores() -> pd.DataFrame:

@@ -1,4 +1,7 @@
-"""Statistics: hand-checked values, marks, and independence from order and company; `inference` has its own tests."""
+"""Statistics: hand-checked values, marks, and independence from order and company.
+
+`inference` has its own tests.
+"""
 
 import numpy as np
 import pandas as pd

@@ -11,7 +11,8 @@ from gpex_bench.statistics.units import Units, units
 from tests.vocabulary import scores
 
 QUALITY = {"ig": 0.60, "gxi": 0.58, "lrp": 0.5, "lime": 0.3, "random": 0.9}
-# Demsar 2006 (demsar2006statistical), table 5 (a): critical values of the two-tailed Nemenyi test, alpha = 0.05
+# Demsar 2006 (demsar2006statistical), table 5 (a): critical values of the two-tailed Nemenyi test,
+# alpha = 0.05
 NEMENYI = {
     2: 1.960,
     3: 2.343,
@@ -43,7 +44,8 @@ def test_critical_difference_is_the_published_one(n_methods: int) -> None:
 
 
 def test_demsars_example() -> None:
-    # section 3.2.2: four classifiers on 14 datasets, mean ranks 3.143, 2.000, 2.893, 1.964, CD 1.25 at 5 %
+    # section 3.2.2: four classifiers on 14 datasets, mean ranks 3.143, 2.000, 2.893, 1.964, CD 1.25
+    # at 5 %
     assert ranking.critical_difference(4, 14) == pytest.approx(1.25, abs=0.005)
 
 

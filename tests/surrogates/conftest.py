@@ -73,7 +73,10 @@ def attention():
 
 @pytest.fixture(scope="session")
 def tiny():
-    """What to build small problems from; PROBLEMS maps a name to a function that gives (network, dataset)."""
+    """What to build small problems from.
+
+    PROBLEMS maps a name to a function that gives (network, dataset).
+    """
     problems = {"table": table, "images": images, "attention": attention}
     return SimpleNamespace(
         Tiny=Tiny,
@@ -101,7 +104,10 @@ def fitted(tiny):
 
 @pytest.fixture
 def unchecked():
-    """Switch the checks of annotations off, as they are in use: what must be refused then is refused by our code."""
+    """Switch the checks of annotations off, as they are in use.
+
+    What must be refused then is refused by our code.
+    """
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)

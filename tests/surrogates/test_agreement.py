@@ -1,4 +1,7 @@
-"""Agreement: on surrogates with known answers, on which splits, and for which heads. The formulas: test_comparison."""
+"""Agreement: on surrogates with known answers, on which splits, and for which heads.
+
+The formulas: test_comparison.
+"""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,7 @@
-"""Every statistic of agreement against another library or a formula written out; undefined cases; effective rank."""
+"""Every statistic of agreement against another library or a formula written out.
+
+Undefined cases; effective rank.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,7 @@
-"""Neighbours, deletion effects and maps on every image network of the zoo: a new one is covered without editing."""
+"""Neighbours, deletion effects and maps on every image network of the zoo.
+
+A new one is covered without editing.
+"""
 
 from functools import cache
 
@@ -20,7 +23,10 @@ every = pytest.mark.parametrize("name", [*IMAGE, *TABLE])
 
 @cache
 def fitted(name):
-    """A surrogate of an untrained network, a few steps of training from its start: (dataset, surrogate)."""
+    """A surrogate of an untrained network, a few steps of training from its start.
+
+    (dataset, surrogate).
+    """
     draw = torch.Generator().manual_seed(0)
     shape = (2, 16, 16) if name in IMAGE else (9,)
 
@@ -77,7 +83,10 @@ def test_effect_maps_sum_to_minus_the_effect_of_deletion(name):
 
 
 def test_effect_maps_of_a_part_of_the_training_samples():
-    """Rows of the training split are not rows of the surrogate: its inducing points are fewer, in another order."""
+    """Rows of the training split are not rows of the surrogate.
+
+    Its inducing points are fewer, in another order.
+    """
     data, _ = fitted("cnn")
     recipe = plugins("surrogate")["gpex"].cls(
         n_steps=2, dim=5, width=16, batch_size=8, n_refreshed=15, n_inducing=20

@@ -332,7 +332,10 @@ def test_the_ridge_of_a_preset_has_the_amplitude_of_largest_evidence(fitted):
 
 @pytest.mark.slow
 def test_heads_that_are_places(tiny):
-    """A network with one output per place of its map: every head is matched, and pair maps are exact."""
+    """A network with one output per place of its map.
+
+    Every head is matched, and pair maps are exact.
+    """
     model, data = places(tiny)
     surrogate = Gpex(n_steps=250, dim=8, width=64, batch_size=48, n_refreshed=32).fit(
         model, data, 1, Progress()

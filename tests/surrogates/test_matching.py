@@ -1,4 +1,7 @@
-"""Training of the kernel map: it goes on where it was, its rates follow the plan, and it says what went wrong."""
+"""Training of the kernel map.
+
+It goes on where it was, its rates follow the plan, and it says what went wrong.
+"""
 
 import math
 from types import SimpleNamespace

@@ -1,4 +1,7 @@
-"""Statistics that follow the rows: what each policy keeps, without drift, on disk and across a restart."""
+"""Statistics that follow the rows.
+
+What each policy keeps, without drift, on disk and across a restart.
+"""
 
 import pytest
 import torch

@@ -1,4 +1,7 @@
-"""The fused step equals the textbook's M x M formulas with autograd through them: loss and every gradient."""
+"""The fused step equals the textbook's M x M formulas with autograd through them.
+
+Loss and every gradient.
+"""
 
 import math
 
@@ -49,7 +52,10 @@ def policy(kind, u, v):
 
 
 def textbook(kind, u, v, index, new, targets):
-    """All inducing points and their targets with the new rows among them; weights as scaled rows."""
+    """All inducing points and their targets with the new rows among them.
+
+    Weights as scaled rows.
+    """
     if kind == "stored":
         old = torch.ones(len(u), dtype=torch.bool)
         old[index] = False
@@ -174,7 +180,10 @@ DEGENERATE = {
 @pytest.mark.parametrize("name", DEGENERATE)
 @pytest.mark.parametrize("kind", POLICIES)
 def test_degenerate_embeddings_have_accurate_gradients(name, kind):
-    """Where eigenvectors are not unique, a gradient through them is not finite; ours stays that of the textbook."""
+    """Where eigenvectors are not unique, a gradient through them is not finite.
+
+    Ours stays that of the textbook.
+    """
     u = DEGENERATE[name]
     v = torch.randn(60, 1, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     index, log_noise = torch.arange(12), torch.tensor([math.log(0.01)], dtype=torch.float64)

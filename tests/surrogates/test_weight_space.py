@@ -1,4 +1,7 @@
-"""Processes on any feature map: conditioned exactly, explained block by block, restored, and clear about bad input."""
+"""Processes on any feature map.
+
+Conditioned exactly, explained block by block, restored, and clear about bad input.
+"""
 
 import math
 

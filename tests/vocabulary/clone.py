@@ -66,7 +66,10 @@ class Clone:
         )
 
     def digests(self) -> dict[str, str]:
-        """Return the hash of every data file: all but sidecars, logs, benchmarks and the report with its costs."""
+        """Return the hash of every data file.
+
+        All but sidecars, logs, benchmarks and the report with its costs.
+        """
         results = self.folder / "results/smoke"
         return {
             str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest()

@@ -25,13 +25,10 @@ def dataset(
 ) -> Dataset:
     """Return a dataset: classes are "a", "b", ..., columns "f0", "f1", ...
 
-    Args:
-        train: the training split, or its inputs.
-        test: the test split, or its inputs, numbered after the training rows; the training split if it is left out.
-        classes: how many.
-        baseline: a tensor, or the number that every entry of it has.
-        truth: planted truth.
-        name: of the dataset.
+    Args: train: the training split, or its inputs. test: the test split, or its inputs, numbered
+        after the training rows; the training split if it is left out. classes: how many. baseline:
+        a tensor, or the number that every entry of it has. truth: planted truth. name: of the
+        dataset.
     """
     train = train if isinstance(train, Split) else split(train)
     if test is None:

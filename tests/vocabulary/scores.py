@@ -32,7 +32,10 @@ def table(
 
 
 def methods(names: list[str]) -> list[dict]:
-    """Return the records of methods; the names in ROLES are controls, all others are gradient methods."""
+    """Return the records of methods.
+
+    The names in ROLES are controls, all others are gradient methods.
+    """
     records = []
     for name in names:
         is_inverted = name == "inverted_oracle"
@@ -50,7 +53,10 @@ def methods(names: list[str]) -> list[dict]:
 
 
 def metrics(**higher_is_better: bool) -> list[dict]:
-    """Return the records of metrics with a chance value of 0; `mass` is the share inside the planted truth."""
+    """Return the records of metrics with a chance value of 0.
+
+    `mass` is the share inside the planted truth.
+    """
     return [
         {
             "metric": name,
@@ -65,7 +71,10 @@ def metrics(**higher_is_better: bool) -> list[dict]:
 def made(
     quality: Mapping[str, float], n_samples: int = 40, n_seeds: int = 3, seed: int = 0
 ) -> dict[str, np.ndarray]:
-    """Return scores [sample, seed] of some quality: samples differ, methods on a sample differ, seeds a little."""
+    """Return scores [sample, seed] of some quality.
+
+    Samples differ, methods on a sample differ, seeds a little.
+    """
     rng = np.random.default_rng(seed)
     sample = rng.normal(0, 0.2, (n_samples, 1))
     return {
