@@ -79,8 +79,17 @@ def difference_of_tables(old: pd.DataFrame, new: pd.DataFrame, renames: Renames)
         return ""
 
     rows_before, rows_after = (sorted(map(str, table.to_numpy().tolist())) for table in (old, new))
-    is_reordered = rows_before == rows_after
-    return "order of the rows" if is_reordered else f"values of {', '.join(changed)}"
+    if rows_before == rows_after:
+        return "order of the rows"
+    return f"values of {', '.join(changed)}{largest_change(old[changed], new[changed])}"
+
+
+def largest_change(old: pd.DataFrame, new: pd.DataFrame) -> str:
+    """Return the largest absolute difference of the numbers in two tables, as text; empty without numbers."""
+    before = old.apply(pd.to_numeric, errors="coerce")
+    after = new.apply(pd.to_numeric, errors="coerce")
+    largest = (before - after).abs().max().max()
+    return "" if pd.isna(largest) else f" (by at most {largest:.2g})"
 
 
 def tensors(path: Path) -> tuple[dict[str, np.ndarray], Any]:

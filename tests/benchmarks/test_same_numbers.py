@@ -41,7 +41,7 @@ def test_a_changed_number_is_named(trees):
     table.to_parquet(trees[1] / "scores.parquet")
     save_file({"weight": torch.arange(3.0) + 1}, trees[1] / "model.safetensors")
     assert found(trees) == {
-        "scores.parquet": "values of score",
+        "scores.parquet": "values of score (by at most 1e-12)",
         "model.safetensors": "values of weight",
     }
 
@@ -64,5 +64,5 @@ def test_listed_renames_pass_and_others_do_not(trees):
         "columns": {"score": "value"},
         "values": {"a": "first"},
     }
-    assert found(trees, **renames) == {"scores.parquet": "values of seconds"}
+    assert found(trees, **renames) == {"scores.parquet": "values of seconds (by at most 8)"}
     assert found(trees, **renames, measured=("seconds",)) == {"scores.parquet": "renamed"}
