@@ -85,7 +85,7 @@ def difference_of_tables(old: pd.DataFrame, new: pd.DataFrame, renames: Renames)
 
 
 def largest_change(old: pd.DataFrame, new: pd.DataFrame) -> str:
-    """Return the largest absolute difference of the numbers in two tables, as text; empty without numbers."""
+    """Return the largest absolute difference of numbers, as text; empty without numbers."""
     before = old.apply(pd.to_numeric, errors="coerce")
     after = new.apply(pd.to_numeric, errors="coerce")
     largest = (before - after).abs().max().max()
