@@ -1,8 +1,7 @@
 """NAME: one line on what the numbers are.
 
 Reference: AUTHORS YEAR (key in docs/references.bib). Say what is yours and not the paper's.
-Copy this file to methods/<name>.py: <name> is then its name in the config.
-`gpex-bench check <name>` tests it.
+Copy this file to methods/<name>.py; `gpex-bench check <name>` tests it.
 """
 
 import torch
@@ -25,21 +24,14 @@ class Template(Explainer):
     noise: float = 0.1  # s.d. of the noise, in the units of the data
 
     def explain(self, task: Task, query: Query) -> Attribution:
-        """Return relevance for each entry of query.x.
-
-        A row depends on itself, the seed and its sample only.
-        """
+        """Return relevance for each entry of query.x; a row depends on its own sample only."""
         total = torch.zeros_like(query.x)
-        generators = [
-            task.generator(sample) for sample in query.sample.tolist()
-        ]  # never torch.manual_seed
+        shape = query.x.shape[1:]
+        # one generator a sample, never torch.manual_seed
+        generators = [task.generator(sample) for sample in query.sample.tolist()]
         for _ in range(self.n_draws):
-            noise = torch.stack(
-                [torch.randn(query.x.shape[1:], generator=generator) for generator in generators]
-            )
-            x = (
-                query.x + self.noise * noise.to(query.x)
-            ).requires_grad_()  # a new tensor: query.x stays as it is
+            noise = torch.stack([torch.randn(shape, generator=g) for g in generators])
+            x = (query.x + self.noise * noise.to(query.x)).requires_grad_()  # query.x stays
             with torch.enable_grad():
                 logit = task.model(x).gather(1, query.target[:, None]).sum()
                 total += torch.autograd.grad(logit, x)[0]
