@@ -35,7 +35,8 @@ def draws(
 ) -> Int[np.ndarray, "resample sample"]:
     """Return bootstrap indices, decided by the key and the number of samples alone."""
     digest = hashlib.sha256(f"{key}/{n_samples}".encode()).digest()
-    generator = np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))
+    seed = np.frombuffer(digest, dtype=np.uint32)
+    generator = np.random.default_rng(seed)
     return generator.integers(0, n_samples, (n_resamples, n_samples), dtype=np.int32)
 
 
@@ -45,11 +46,12 @@ def counts(
 ) -> Float[np.ndarray, "resample sample"]:
     """Return how often each sample is in each resample of `draws`."""
     # One histogram for all resamples: each has a range of indices of its own.
-    start = n_samples * np.arange(n_resamples)[:, None]
-    index = draws(key, n_samples, n_resamples) + start
+    resample = np.arange(n_resamples)[:, None]
+    index = draws(key, n_samples, n_resamples) + n_samples * resample
 
     flat = np.bincount(index.ravel(), minlength=n_resamples * n_samples)
-    return flat.reshape(n_resamples, n_samples).astype(float)
+    times = flat.reshape(n_resamples, n_samples)
+    return times.astype(float)
 
 
 def resampled_means(
@@ -61,12 +63,18 @@ def resampled_means(
         values: finite.
         times: how often each sample is in each resample (`counts`).
     """
-    away = values - values[:1]
+    # Differences to the first sample, so that a column far from 0 keeps its bits.
+    origin = values[:1]
+    away = values - origin
     size = np.abs(away).max(0)
-    step = np.ldexp(1.0, np.frexp(size)[1] - BITS)
 
-    steps = times @ np.round(away / step)
-    return values[:1] + steps * (step / len(values))
+    # The step is a power of two: dividing by it rounds nothing.
+    _, exponent = np.frexp(size)
+    step = np.ldexp(1.0, exponent - BITS)
+    whole_steps = np.round(away / step)
+
+    total_steps = times @ whole_steps
+    return origin + total_steps * (step / len(values))
 
 
 def expansion(n_samples: int) -> float:
@@ -89,7 +97,8 @@ def percentile_interval(means: Float[np.ndarray, "resample column"], n_samples: 
         nothing = np.full(means.shape[1], np.nan)
         return nothing, nothing.copy()
 
-    low, high = np.quantile(means, [tail(n_samples), 1 - tail(n_samples)], axis=0)
+    edge = tail(n_samples)
+    low, high = np.quantile(means, [edge, 1 - edge], axis=0)
     return low, high
 
 
@@ -110,19 +119,28 @@ def bca_interval(
     centre = values.mean(0)
 
     # The bias: how far the median of the resamples is from the mean. Ties count half.
-    below = (means < centre).mean(0) + 0.5 * (means == centre).mean(0)
-    shift = stats.norm.ppf(np.clip(below, 0.5 / len(means), 1 - 0.5 / len(means)))
+    share_below = (means < centre).mean(0)
+    share_tied = (means == centre).mean(0)
+    below = share_below + 0.5 * share_tied
+    half_resample = 0.5 / len(means)
+    within = np.clip(below, half_resample, 1 - half_resample)
+    shift = stats.norm.ppf(within)
 
     # The acceleration: a sixth of the skewness of the mean.
     away = values - centre
     spread = (away**2).sum(0)
-    divisor = 6 * np.where(spread > 0, spread, 1) ** 1.5
-    skew = np.where(spread > 0, (away**3).sum(0) / divisor, 0.0)
+    varies = spread > 0
+    divisor = 6 * np.where(varies, spread, 1) ** 1.5
+    skew = np.where(varies, (away**3).sum(0) / divisor, 0.0)
 
     ends = []
     for side in (-1, 1):
-        moved = shift + side * stats.norm.ppf((1 + CONFIDENCE) / 2)
+        quantile = side * stats.norm.ppf((1 + CONFIDENCE) / 2)
+        moved = shift + quantile
         levels = stats.norm.cdf(shift + moved / (1 - skew * moved))
+
         pairs = zip(means.T, levels, strict=True)
-        ends.append(np.array([np.quantile(column, level) for column, level in pairs]))
-    return ends[0], ends[1]
+        end = [np.quantile(column, level) for column, level in pairs]
+        ends.append(np.array(end))
+    low, high = ends
+    return low, high

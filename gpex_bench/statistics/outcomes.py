@@ -167,12 +167,15 @@ def _metrics_of(network: tuple[str, str], frame: pd.DataFrame) -> set[str]:
 
 def _with_marks(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the outcomes with numbers as floats, flags as booleans, and `mark`."""
-    flags = {name: frame[name].eq(True) for name in ("is_best", "is_best_group")}
-    frame = frame.astype({"mean": float, "low": float, "high": float}).assign(**flags)
+    frame = frame.astype({"mean": float, "low": float, "high": float})
+    frame["is_best"] = frame["is_best"].eq(True)
+    frame["is_best_group"] = frame["is_best_group"].eq(True)
 
+    # More than one member are tied.
     size = frame.groupby(list(PLACE))["is_best_group"].transform("sum")
     words = size.gt(1).map({True: "tied", False: "best"})
-    return frame.assign(mark=words.where(frame["is_best_group"], ""))
+    frame["mark"] = words.where(frame["is_best_group"], "")
+    return frame
 
 
 def _state(

@@ -114,20 +114,25 @@ def exact_p(signed: Float[np.ndarray, "sample pair"]) -> Float[np.ndarray, "pair
     halves = np.rint(2 * signed).astype(np.int64)
     p_value = np.empty(halves.shape[1])
     for start in range(0, len(p_value), TOGETHER):
-        part = halves[:, start : start + TOGETHER]
+        columns = slice(start, start + TOGETHER)
+        part = halves[:, columns]
         share = _distribution(np.abs(part))
 
+        # The chance of a sum as small as the one observed, and of one as large.
         place = np.arange(share.shape[1])
-        positive = np.where(part > 0, part, 0).sum(0)[:, None]
-        below = np.where(place <= positive, share, 0.0).sum(1)
-        above = np.where(place >= positive, share, 0.0).sum(1)
-        p_value[start : start + TOGETHER] = np.minimum(1.0, 2 * np.minimum(below, above))
+        observed = np.where(part > 0, part, 0).sum(0)[:, None]
+        below = np.where(place <= observed, share, 0.0).sum(1)
+        above = np.where(place >= observed, share, 0.0).sum(1)
+
+        one_sided = np.minimum(below, above)
+        p_value[columns] = np.minimum(1.0, 2 * one_sided)
     return p_value
 
 
 def _distribution(ranks: np.ndarray) -> Float[np.ndarray, "pair sum"]:
     """Return the chance of each sum of positive ranks, of ranks [sample, pair] in halves."""
-    share = np.zeros((ranks.shape[1], int(ranks.sum(0).max()) + 1))
+    largest_sum = int(ranks.sum(0).max())
+    share = np.zeros((ranks.shape[1], largest_sum + 1))
     share[:, 0] = 1.0
 
     # Each rank is added with chance 1/2, or not.
@@ -135,7 +140,8 @@ def _distribution(ranks: np.ndarray) -> Float[np.ndarray, "pair sum"]:
     for rank in ranks:
         before = place - rank[:, None]
         moved = np.take_along_axis(share, np.maximum(before, 0), 1)
-        share = (share + np.where(before >= 0, moved, 0.0)) / 2
+        added = np.where(before >= 0, moved, 0.0)
+        share = (share + added) / 2
     return share
 
 
@@ -177,17 +183,22 @@ def _agreeing_seeds(
 ) -> Float[np.ndarray, "pair"]:
     """Return the share of the seeds whose mean difference has the sign of the effect."""
     has_seed = np.isfinite(gaps).any(1)
-    means = _mean(gaps.transpose(1, 2, 0))
-    signs = np.sign(np.nan_to_num(means))
+    n_seeds = has_seed.sum(1)
 
-    agreeing = (signs == np.sign(effect)).T & has_seed
-    return agreeing.sum(1) / np.maximum(has_seed.sum(1), 1)
+    # [seed, pair], as `effect` is by pair.
+    seed_means = _mean(gaps.transpose(1, 2, 0))
+    signs = np.sign(np.nan_to_num(seed_means))
+    has_sign_of_effect = signs == np.sign(effect)
+
+    n_agreeing = (has_sign_of_effect.T & has_seed).sum(1)
+    return n_agreeing / np.maximum(n_seeds, 1)
 
 
 def _mean(values: Float[np.ndarray, "row ..."]) -> Float[np.ndarray, "..."]:
     """Return the mean of what is known; NaN where nothing is."""
     n_known = np.isfinite(values).sum(0)
-    return np.where(n_known > 0, np.nansum(values, 0) / np.maximum(n_known, 1), np.nan)
+    means = np.nansum(values, 0) / np.maximum(n_known, 1)
+    return np.where(n_known > 0, means, np.nan)
 
 
 def _median(values: Float[np.ndarray, "row column"]) -> Float[np.ndarray, "column"]:

@@ -47,9 +47,12 @@ def needed(differences: np.ndarray, level: float) -> float:
         return math.inf
 
     quantiles = stats.norm.isf(level / 2) + stats.norm.ppf(POWER)
+    by_formula = quantiles**2 / (3 * away**2)
+
     # With fewer samples not even differences that all agree have so small a p value.
     at_least = math.log2(2 / level)
-    return float(math.ceil(max(quantiles**2 / (3 * away**2), at_least)))
+    samples = max(by_formula, at_least)
+    return float(math.ceil(samples))
 
 
 def table(units: Units, comparison: Comparison, ranks: Ranks) -> pd.DataFrame:

@@ -43,16 +43,25 @@ def difference(a: pd.Series, b: pd.Series) -> Difference:
 
 def _welch(a: pd.Series, b: pd.Series) -> Difference:
     """Compare two independent samples, with degrees of freedom after welch1947generalization."""
-    squares = [float(part.var(ddof=1)) / len(part) for part in (a, b)]
-    error = math.sqrt(sum(squares))
+    square_a = _squared_error(a)
+    square_b = _squared_error(b)
+    total = square_a + square_b
+    error = math.sqrt(total)
 
     degrees = 1.0
     if error > 0:
-        parts = [square**2 / (len(part) - 1) for square, part in zip(squares, (a, b), strict=True)]
-        degrees = sum(squares) ** 2 / sum(parts)
+        part_a = square_a**2 / (len(a) - 1)
+        part_b = square_b**2 / (len(b) - 1)
+        degrees = total**2 / (part_a + part_b)
 
     mean = float(a.mean() - b.mean())
-    return _around(mean, error, degrees, n_seeds=min(len(a), len(b)), is_paired=False)
+    n_seeds = min(len(a), len(b))
+    return _around(mean, error, degrees, n_seeds=n_seeds, is_paired=False)
+
+
+def _squared_error(sample: pd.Series) -> float:
+    """Return the square of the mean's standard error."""
+    return float(sample.var(ddof=1)) / len(sample)
 
 
 def settings_differ(samples: Sequence[pd.Series]) -> float:
@@ -83,11 +92,13 @@ def trend(values: pd.DataFrame) -> Difference:
         values: one row per seed and place: seed, place (a number), value. Seeds that lack a number
             which another one has are left out.
     """
-    wide = values.pivot_table(index="seed", columns="place", values="value", dropna=False).dropna()
-    first, second = np.triu_indices(wide.shape[1], 1)
-    numbers = wide.to_numpy(float)
+    wide = values.pivot_table(index="seed", columns="place", values="value", dropna=False)
+    numbers = wide.dropna().to_numpy(float)
 
-    slopes = (numbers[:, second] - numbers[:, first]) / (second - first)
+    # Every pair of places, the later one second.
+    first, second = np.triu_indices(numbers.shape[1], 1)
+    rise = numbers[:, second] - numbers[:, first]
+    slopes = rise / (second - first)
     return _paired(np.median(slopes, axis=1))
 
 

@@ -10,6 +10,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -59,18 +61,24 @@ def planted_order(units: Units, known: Roles) -> Property | None:
     # Each level against the next one that the run has.
     scores = sample_means(units.distinct)
     levels = [level for level in (oracles, methods, random, inverted) if level]
-    parts = []
+    shares_right = []
     for better, worse in zip(levels, levels[1:], strict=False):
         gaps = scores[better][:, None] - scores[worse][None]
         is_right = (gaps > 0) + 0.5 * (gaps == 0)
-        parts.append(is_right.mean((0, 1)))
-    return _over_samples(units, np.mean(parts, axis=0)) if parts else None
+        shares_right.append(is_right.mean((0, 1)))
+
+    if not shares_right:
+        return None
+    return _over_samples(units, np.mean(shares_right, axis=0))
 
 
 def _over_samples(units: Units, values: Float[np.ndarray, "sample"]) -> Property:
     """Return mean and interval over samples."""
-    column = values[np.isfinite(values)][:, None]
-    means = resampled_means(column, counts(units.key, len(column)))
+    finite = values[np.isfinite(values)]
+    column = finite[:, None]
+    times = counts(units.key, len(column))
+
+    means = resampled_means(column, times)
     low, high = percentile_interval(means, len(column))
     return float(column.mean()), float(low[0]), float(high[0])
 
@@ -83,16 +91,23 @@ def kendalls_w(ranks: Float[np.ndarray, "... rater item"]) -> Float[np.ndarray, 
     items (kendall1939problem).
     """
     n_raters, n_items = ranks.shape[-2:]
-    sums = ranks.sum(-2)
-    spread = ((sums - n_raters * (n_items + 1) / 2) ** 2).sum(-1)
+    rank_sums = ranks.sum(-2)
+    mean_sum = n_raters * (n_items + 1) / 2
+    deviations = rank_sums - mean_sum
+    spread = (deviations**2).sum(-1)
 
     # Each item of a tie of t adds t² - 1, which makes t³ - t together.
     is_tied = ranks[..., :, None] == ranks[..., None, :]
     tie_size = is_tied.sum(-1).astype(float)
-    ties = (tie_size**2 - 1).sum((-1, -2))
+    excess = tie_size**2 - 1
+    ties = excess.sum((-1, -2))
 
-    largest = (n_raters**2 * (n_items**3 - n_items) - n_raters * ties) / 12
-    return np.where(largest > 0, spread / np.where(largest > 0, largest, 1), np.nan)
+    # The spread if all raters agreed; 0 where each rater ties all items.
+    without_ties = n_raters**2 * (n_items**3 - n_items)
+    largest = (without_ties - n_raters * ties) / 12
+    is_ranked = largest > 0
+    divisor = np.where(is_ranked, largest, 1)
+    return np.where(is_ranked, spread / divisor, np.nan)
 
 
 def seed_agreement(units: Units) -> Property | None:
@@ -130,9 +145,13 @@ def separation(units: Units, comparison: Comparison) -> Property | None:
     if len(ours) < 2:
         return None
 
-    verdict = verdicts(comparison, families(units, comparison))[np.ix_(ours, ours)]
+    adjusted = families(units, comparison)
+    verdict = verdicts(comparison, adjusted)
+    among_ours = verdict[np.ix_(ours, ours)]
+
+    n_different = (among_ours != 0).sum()
     n_ordered_pairs = len(ours) * (len(ours) - 1)
-    return float((verdict != 0).sum() / n_ordered_pairs), float("nan"), float("nan")
+    return float(n_different / n_ordered_pairs), math.nan, math.nan
 
 
 def _random_minus_chance(units: Units, known: Roles, chance: float | None) -> Property | None:

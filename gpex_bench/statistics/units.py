@@ -10,6 +10,7 @@ comparisons counts them once: a copy under another name changes nothing, and cop
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
@@ -63,13 +64,16 @@ class Units:
     def label(self, group: int) -> str:
         """Return how a group of methods is called: its members that are no controls, or all."""
         members = self.members[group]
-        plain = [name for name in members if not self.is_control[self.methods.index(name)]]
+        is_control = dict(zip(self.methods, self.is_control, strict=True))
+        plain = [name for name in members if not is_control[name]]
         return " = ".join(plain or members)
 
     @property
     def distinct(self) -> Float[np.ndarray, "group sample seed"]:
         """The scores of each group: the lowest of its members, which a copy does not change."""
-        return np.stack([self.scores[self.group == group].min(0) for group in range(self.n_groups)])
+        groups = range(self.n_groups)
+        lowest = [self.scores[self.group == group].min(0) for group in groups]
+        return np.stack(lowest)
 
     @property
     def has_method(self) -> Bool[np.ndarray, "group"]:
@@ -88,8 +92,9 @@ class Units:
 
     def groups_of(self, names: Collection[str]) -> list[int]:
         """Return the groups of these methods, each once; names without scores are left out."""
-        pairs = zip(self.methods, self.group, strict=True)
-        return sorted({int(group) for name, group in pairs if name in names})
+        of_method = zip(self.methods, self.group, strict=True)
+        wanted = {int(group) for name, group in of_method if name in names}
+        return sorted(wanted)
 
 
 def sample_means(scores: Float[np.ndarray, "row sample seed"]) -> Float[np.ndarray, "row sample"]:
@@ -97,7 +102,9 @@ def sample_means(scores: Float[np.ndarray, "row sample seed"]) -> Float[np.ndarr
     known = np.isfinite(scores)
     n_known = known.sum(2)
     total = np.where(known, scores, 0.0).sum(2)
-    return np.where(n_known > 0, total / np.maximum(n_known, 1), np.nan)
+
+    means = total / np.maximum(n_known, 1)
+    return np.where(n_known > 0, means, np.nan)
 
 
 def same(scores: Float[np.ndarray, "method sample seed"]) -> Int[np.ndarray, "method"]:
@@ -110,18 +117,25 @@ def same(scores: Float[np.ndarray, "method sample seed"]) -> Int[np.ndarray, "me
     known = np.isfinite(flat)
     flat = np.where(known, flat, 0.0)
 
-    typical = np.array([_typical(row[there]) for row, there in zip(flat, known, strict=True)])
-    tolerance = RESOLUTION * np.minimum(typical[:, None], typical[None])
-    is_close = np.abs(flat[:, None] - flat[None]).max(2) <= tolerance
-    is_same_places = (known[:, None] == known[None]).all(2)
+    rows = zip(flat, known, strict=True)
+    typical = np.array([_typical(row[is_known]) for row, is_known in rows])
+    smaller = np.minimum(typical[:, None], typical[None])
 
-    _, group = connected_components(is_close & is_same_places, directed=False)
+    gaps = np.abs(flat[:, None] - flat[None])
+    is_close = gaps.max(2) <= RESOLUTION * smaller
+    in_same_places = (known[:, None] == known[None]).all(2)
+
+    # Methods are the same through a third one too.
+    is_same = is_close & in_same_places
+    _, group = connected_components(is_same, directed=False)
     return group.astype(np.int64)
 
 
 def _typical(scores: Float[np.ndarray, "known"]) -> float:
     """Return the size of a typical score."""
-    return float(np.median(np.abs(scores))) if len(scores) else 0.0
+    if not len(scores):
+        return 0.0
+    return float(np.median(np.abs(scores)))
 
 
 def units(
@@ -152,14 +166,17 @@ def _cube(
     part: pd.DataFrame,
 ) -> tuple[tuple[str, ...], Float[np.ndarray, "method sample seed"]]:
     """Return the methods, and the mean score over targets of each sample and seed."""
-    axes = [pd.factorize(part[name], sort=True) for name in ("method", "sample", "seed")]
-    codes, levels = zip(*axes, strict=True)
-    shape = tuple(map(len, levels))
-    size = int(np.prod(shape))
+    method, methods = pd.factorize(part["method"], sort=True)
+    sample, samples = pd.factorize(part["sample"], sort=True)
+    seed, seeds = pd.factorize(part["seed"], sort=True)
+    shape = (len(methods), len(samples), len(seeds))
+    size = math.prod(shape)
 
-    cell = np.ravel_multi_index(codes, shape)
+    cell = np.ravel_multi_index((method, sample, seed), shape)
     n_rows = np.bincount(cell, minlength=size)
     total = np.bincount(cell, part["score"].to_numpy(float), minlength=size)
 
-    means = np.where(n_rows > 0, total / np.maximum(n_rows, 1), np.nan)
-    return tuple(map(str, levels[0])), means.reshape(shape)
+    means = total / np.maximum(n_rows, 1)
+    known_means = np.where(n_rows > 0, means, np.nan)
+    names = tuple(str(name) for name in methods)
+    return names, known_means.reshape(shape)

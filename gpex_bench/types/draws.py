@@ -21,9 +21,16 @@ WORD = 2**64
 
 def _mix(state: np.ndarray) -> np.ndarray:
     """Return the SplitMix64 output of each 64-bit state; arithmetic wraps around."""
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    state = state ^ (state >> np.uint64(30))
+    state = state * np.uint64(0xBF58476D1CE4E5B9)
+    state = state ^ (state >> np.uint64(27))
+    state = state * np.uint64(0x94D049BB133111EB)
     return state ^ (state >> np.uint64(31))
+
+
+def _state(number: int) -> np.ndarray:
+    """Return the state of SplitMix64 after as many increments, [1]."""
+    return np.array([number * GOLDEN % WORD], dtype=np.uint64)
 
 
 def uniform(
@@ -37,11 +44,17 @@ def uniform(
         sample: identity of each sample.
         n: how many numbers per sample.
     """
-    start = np.array([zlib.crc32(purpose.encode()) * GOLDEN % WORD], dtype=np.uint64)
-    seeded = _mix(_mix(start) + np.array([(seed + 1) * GOLDEN % WORD], dtype=np.uint64))
-    rows = _mix(
-        seeded + (sample.cpu().numpy().astype(np.uint64) + np.uint64(1)) * np.uint64(GOLDEN)
-    )
-    steps = np.arange(1, n + 1, dtype=np.uint64) * np.uint64(GOLDEN)
-    bits = _mix(rows[:, None] + steps[None, :]) >> np.uint64(11)
+    # One level of the hash for each of purpose, seed, sample and column.
+    of_purpose = _mix(_state(zlib.crc32(purpose.encode())))
+    of_seed = _mix(of_purpose + _state(seed + 1))
+
+    samples = sample.cpu().numpy().astype(np.uint64)
+    increments = (samples + np.uint64(1)) * np.uint64(GOLDEN)
+    of_sample = _mix(of_seed + increments)
+
+    columns = np.arange(1, n + 1, dtype=np.uint64)
+    words = _mix(of_sample[:, None] + columns * np.uint64(GOLDEN))
+
+    # A float64 holds 53 of the 64 bits.
+    bits = words >> np.uint64(11)
     return torch.from_numpy(bits.astype(np.float64) * 2.0**-53)
