@@ -2,8 +2,6 @@
 
 They hold a plug-in to every promise that can be checked on real data. They are cheap: checksums are
 taken of what must not change.
-
-They are cheap: checksums are taken of what must not change.
 """
 
 from __future__ import annotations

@@ -68,9 +68,8 @@ def _child(
     os.setsid()  # a group of its own, so that nothing it starts outlives it
     with suppress(OSError, AttributeError):  # Linux: end with the parent, however that ends
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    torch.set_num_threads(
-        1
-    )  # the threads of the parent do not exist here; waiting for them would take forever
+    # The threads of the parent do not exist here; waiting for them would take forever.
+    torch.set_num_threads(1)
     start, before = time.perf_counter(), _resident()
     try:
         outcome = Outcome(OK, function())

@@ -25,15 +25,14 @@ from gpex_bench.types import Case, Measurement, Metric, Removal, settings, value
 Unit = Literal["position", "patch", "segment"]
 UNITS = get_args(Unit)
 PATCH = 4  # pixels
-STEPS = {
-    "position": N_STEPS,
-    "patch": N_STEPS // 2,
-    "segment": N_STEPS,
-}  # of curves that nobody asked finer of
+# Steps of the curves that nobody asked finer of.
+STEPS = {"position": N_STEPS, "patch": N_STEPS // 2, "segment": N_STEPS}
 N_SEGMENTS = 50
 SEGMENT_STEPS = 16
 # Shares of the positions that are taken away or kept (deyoung2020eraser).
 ERASED_SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
+# Both orders of removal: the curves that `Removals` holds.
+ORDERS = ("most_first", "least_first")
 
 
 @value
@@ -66,7 +65,7 @@ class Curves(Measurement):
             of a table in each case.
         fill: what is shown in its place.
         n_steps: steps per curve, equally long up to one unit; see `masking.order.step_sizes` for
-        few units.
+            few units.
     """
 
     unit: Unit = "position"

@@ -55,7 +55,7 @@ def agreement_scatter(predictions: pd.DataFrame, agreement: pd.DataFrame) -> Dra
 
     Args:
         predictions: of one dataset, model, surrogate and split; seeds together.
-        agreement: the frame of `statistics.agreement_summary` for the same.
+        agreement: the frame of `statistics.outcomes.agreement_summary` for the same.
     """
     require(predictions, PREDICTIONS, "predictions")
     require(agreement, SUMMARY, "agreement")
@@ -168,7 +168,7 @@ def agreement_heads(agreement: pd.DataFrame) -> Drawing:
     """Draw 1 - R² of every head of every surrogate of one network, one panel a split.
 
     Args:
-        agreement: the frame of `statistics.agreement_summary`, of one dataset and model.
+        agreement: the frame of `statistics.outcomes.agreement_summary`, of one dataset and model.
     """
     require(agreement, SUMMARY, "agreement")
     names = surrogate_order(agreement)

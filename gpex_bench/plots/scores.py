@@ -40,7 +40,7 @@ def cost_against_score(cost: pd.DataFrame, higher_is_better: bool) -> Drawing:
     """Draw one score of one network against rows per sample, with the Pareto front.
 
     Args:
-        cost: the frame of `statistics.cost_summary`, of one dataset and model.
+        cost: the frame of `statistics.outcomes.cost_summary`, of one dataset and model.
         higher_is_better: direction of the score.
     """
     require(cost, COST, "cost")

@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from gpex_bench.tables.render import escape
-from gpex_bench.tables.words import below_one, interval, number
+from gpex_bench.tables.words import below_one, interval, listed, number
 
 N_NAMED = 4  # names in one list; of a longer one three are named, the others are counted
 
@@ -76,11 +76,6 @@ def _environment(is_tex: bool) -> jinja2.Environment:
     }
     environment.globals["estimate"] = estimate
     return environment
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return "a", "a and b" or "a, b and c"."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def some(names: Sequence[str]) -> str:

@@ -9,10 +9,9 @@ from typing import Any
 import pandas as pd
 
 from gpex_bench.report.templates import percent
+from gpex_bench.tables.columns import NETWORK
 from gpex_bench.tables.order import Record, groups, records
 from gpex_bench.tables.words import interval, number
-
-NETWORK = ["dataset", "model"]
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -238,7 +237,7 @@ def _share(share: float) -> str:
 def power(tables: Tables, headline: str) -> list[dict[str, Any]]:
     """Return how many images would separate the top three, by network."""
     frame = _frame(tables, "power", headline)
-    return [] if frame is None else records(frame.sort_values(NETWORK))
+    return [] if frame is None else records(frame.sort_values(list(NETWORK)))
 
 
 def opinions(tables: Tables, headline: str) -> list[dict[str, Any]]:

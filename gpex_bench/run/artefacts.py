@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from gpex_bench.measurements.curves import Curves, Removals
+from gpex_bench.measurements.curves import ORDERS, Curves, Removals
 from gpex_bench.run import provenance
 from gpex_bench.tables.columns import KEYS
 from gpex_bench.types import (
@@ -301,9 +301,6 @@ def read_explanation(path: Path) -> StoredExplanation:
     if note["status"] == "ok":
         explanation = _EXPLANATIONS[note["explains"]](**tensors)
     return StoredExplanation(path=path, explanation=explanation, note=note, query=query)
-
-
-ORDERS = ("most_first", "least_first")
 
 
 def write_curves(path: Path, curves: Mapping[Curves, Removals], query: Query | None) -> None:

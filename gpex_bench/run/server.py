@@ -78,9 +78,8 @@ def run(snakemake: Any) -> None:
 
 def serve(listener: socket.socket, parent: int) -> None:
     """Fork for every job that connects, until the workflow (process `parent`) has ended."""
-    running: dict[
-        int, tuple[socket.socket, int]
-    ] = {}  # by the end of a pipe that closes when the fork has ended
+    # by the end of a pipe that closes when the fork has ended
+    running: dict[int, tuple[socket.socket, int]] = {}
     with selectors.DefaultSelector() as ready:
         ready.register(listener, selectors.EVENT_READ, "new")
         while os.getppid() == parent:
@@ -89,10 +88,8 @@ def serve(listener: socket.socket, parent: int) -> None:
                     script, _ = listener.accept()
                     try:
                         job, streams = _receive_job(script)
-                    except (
-                        OSError,
-                        EOFError,
-                    ):  # a script that ended before it had sent its job
+                    except (OSError, EOFError):
+                        # a script that ended before it had sent its job
                         script.close()
                         continue
                     pipe, pid = _fork(job, streams, (listener, script))

@@ -12,14 +12,13 @@ import torch
 from torch import Tensor
 
 from gpex_bench.contract import calls
-from gpex_bench.measurements.curves import OUTPUTS, CurveMetric, Curves, Removals
+from gpex_bench.measurements.curves import ORDERS, OUTPUTS, CurveMetric, Curves, Removals
 from gpex_bench.statistics.intervals import t_interval
 from gpex_bench.tables.columns import CURVE_MEANS, SCORES, VARIANT_SCORES
 from gpex_bench.tables.order import ordered
 
 # Outputs of a curve whose summaries are compared.
 VARIED = ("probability", "logit")
-ORDERS = ("most_first", "least_first")
 
 
 @dataclass(frozen=True)

@@ -29,11 +29,12 @@ def empty(columns: Mapping[str, str] = SCORES) -> pd.DataFrame:
 class Scored:
     """What became of one cell."""
 
-    scores: (
-        pd.DataFrame
-    )  # of the metrics that do not summarise curves; the others read the stored ones
-    curves: Mapping[Curves, Removals]  # of all samples, and of the first ones under other fills
-    failed: Mapping[str, str]  # why a metric that explains again could not be computed
+    # of the metrics that do not summarise curves; the others read the stored ones
+    scores: pd.DataFrame
+    # of all samples, and of the first ones under other fills
+    curves: Mapping[Curves, Removals]
+    # why a metric that explains again could not be computed
+    failed: Mapping[str, str]
 
 
 @dataclass(frozen=True)

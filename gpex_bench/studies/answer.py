@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from gpex_bench.run import artefacts
 from gpex_bench.run.job import Job, log
 from gpex_bench.tables.order import records
 from gpex_bench.tables.render import csv, plain_markdown
-from gpex_bench.tables.words import interval, number
+from gpex_bench.tables.words import interval, listed, number
 from gpex_bench.types import value
 
 HERE = Path(__file__).parent
@@ -117,12 +117,6 @@ def percent(share: float, places: int = 0) -> str:
 def count(value: float | int) -> str:
     """Write a whole number, or a dash where it is not known."""
     return f"{value:.0f}" if math.isfinite(value) else "–"
-
-
-def listed(names: Sequence[Any], word: str = "and") -> str:
-    """Write names as a list: "a", "a and b", "a, b and c"."""
-    *others, last = [str(name) for name in names]
-    return f"{', '.join(others)} {word} {last}" if others else last
 
 
 def image(stem: str, title: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 # The splits on which a surrogate is compared with its network, as readers know them.
@@ -52,6 +52,12 @@ def interval(mean: float, low: float, high: float) -> tuple[str, str]:
     if not (math.isfinite(low) and math.isfinite(high)):
         return number(mean, scale), "[one sample]"
     return number(mean, scale), f"[{number(low, scale)}, {number(high, scale)}]"
+
+
+def listed(names: Sequence[Any], word: str = "and") -> str:
+    """Write names as a list: "a", "a and b" or "a, b and c"; nothing without a name."""
+    *others, last = [str(name) for name in names] or [""]
+    return f"{', '.join(others)} {word} {last}" if others else last
 
 
 def wording(status: str, reason: str) -> str:

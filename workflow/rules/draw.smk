@@ -15,7 +15,11 @@ rule draw:
         f"{RUN}/logs/draw.log",
     params:
         headline=CONFIG.headline,
-        code=[code("stages/draw/galleries"), code("stages/queries")],
+        code=[
+            code("stages/draw/galleries"),
+            code("stages/draw/scores"),
+            code("stages/queries"),
+        ],
     message:
         "Drawing the figures"
     script:

@@ -11,9 +11,8 @@ from gpex_bench.plots import Drawing
 from gpex_bench.studies.answer import Answer, page
 from gpex_bench.studies.budget import convergence, faithfulness, figure, stability, verdicts
 from gpex_bench.studies.budget.plan import Budget
+from gpex_bench.tables.columns import NETWORK
 from gpex_bench.tables.order import ordered
-
-PLACE = ["dataset", "model"]
 
 
 def answer(
@@ -37,7 +36,7 @@ def answer(
 
     drawings: dict[str, Drawing] = {}
     networks = []
-    for place, _ in curves.groupby(PLACE, sort=True):
+    for place, _ in curves.groupby(list(NETWORK), sort=True):
         here = {name: _on(table, place) for name, table in tables.items()}
         stem = "_".join(map(str, place))
         drawings |= _drawings(here, stem, plan, metric)
@@ -58,7 +57,7 @@ def answer(
 
 def _on(table: pd.DataFrame, place: tuple[Any, ...]) -> pd.DataFrame:
     """Return the rows of one network."""
-    return table[(table[PLACE] == list(place)).all(axis=1)]
+    return table[(table[list(NETWORK)] == list(place)).all(axis=1)]
 
 
 def _drawings(

@@ -19,10 +19,10 @@ import pandas as pd
 
 from gpex_bench.statistics.bootstrap import counts, interval, resampled_means, tail
 from gpex_bench.studies.budget.plan import OWN_COST, Budget
+from gpex_bench.tables.columns import NETWORK
 from gpex_bench.tables.order import groups
 
-PLACE = ["dataset", "model"]
-RUN = [*PLACE, "method", "budget"]
+RUN = [*NETWORK, "method", "budget"]
 # per sample; a backward row counts as two
 COST = ["forward", "backward", "rows", "cpu_seconds"]
 CURVES = [*RUN, "status", "reason", "mean", "low", "high", "n_samples", "n_seeds", *COST]
@@ -30,7 +30,7 @@ CURVES = [*RUN, "status", "reason", "mean", "low", "high", "n_samples", "n_seeds
 NEEDED = ["needed", "needed_low", "needed_high", "reached", "largest", "rows", "cpu_seconds"]
 HELD_OUT = ["chosen", "difference", "difference_low", "difference_high", "keeps", "n_judged"]
 FASTER = ["fewer_rows", "faster", "faster_low", "faster_high"]
-NEEDS = [*PLACE, "method", *NEEDED, *HELD_OUT, *FASTER, "tried", "reason"]
+NEEDS = [*NETWORK, "method", *NEEDED, *HELD_OUT, *FASTER, "tried", "reason"]
 
 
 def curves(scores: pd.DataFrame, runs: pd.DataFrame, seconds: pd.DataFrame) -> pd.DataFrame:
@@ -135,10 +135,10 @@ def needs(
     - `tried`: number of budgets; `reason`: why there is no number.
     """
     rows = []
-    for place, part in groups(curve[curve["budget"] != OWN_COST], PLACE):
+    for place, part in groups(curve[curve["budget"] != OWN_COST], NETWORK):
         goal = per_sample(scores, (*place, plan.reference_method, plan.reference_budget)).to_numpy()
         for (method,), own in groups(part, ["method"]):
-            row = dict(zip(PLACE, place, strict=True)) | {"method": method, "tried": len(own)}
+            row = dict(zip(NETWORK, place, strict=True)) | {"method": method, "tried": len(own)}
             ran = own[own["status"] == "ok"].set_index("budget")
             if ran.empty or not len(goal):
                 missing = f"{plan.reference_method} has no scores to compare with"

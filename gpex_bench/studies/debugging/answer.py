@@ -10,9 +10,9 @@ import pandas as pd
 from gpex_bench.plots import Drawing
 from gpex_bench.studies.answer import Answer, page
 from gpex_bench.studies.debugging import comparisons
-from gpex_bench.studies.debugging.comparisons import PLACE
 from gpex_bench.studies.debugging.figure import draw_debugging
 from gpex_bench.studies.debugging.plan import Debugging
+from gpex_bench.tables.columns import NETWORK
 from gpex_bench.tables.order import ordered
 
 
@@ -29,7 +29,7 @@ def answer(curves: pd.DataFrame, plan: Debugging) -> Answer:
 
     drawings: dict[str, Drawing] = {}
     networks = []
-    for (dataset, model), part in curves.groupby(list(PLACE), sort=False):
+    for (dataset, model), part in curves.groupby(list(NETWORK), sort=False):
         stem = f"{dataset}_{model}"
         n_train = int(part["n_train"].iloc[0])
         drawings[stem] = draw_debugging(_at(means, dataset, model), n_train)

@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 
 from gpex_bench.statistics.intervals import t_interval
-from gpex_bench.tables.columns import CONFIDENCE, LEVEL
+from gpex_bench.tables.columns import CONFIDENCE, LEVEL, NETWORK
 
 MEASURES = ("found", "accuracy")
 CHANCE = "random"
-PLACE = ("dataset", "model")
 
 
 def summarise(curves: pd.DataFrame) -> pd.DataFrame:
@@ -23,7 +22,7 @@ def summarise(curves: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per network, ranking, number of shown samples and measure.
     """
-    keys = [*PLACE, "ranking", "shown"]
+    keys = [*NETWORK, "ranking", "shown"]
     rows = []
     for key, part in curves.groupby(keys, sort=False):
         for measure in MEASURES:
@@ -44,7 +43,7 @@ def compare(curves: pd.DataFrame) -> pd.DataFrame:
     """
     later = curves[curves["shown"] > 0]
     rows = []
-    for place, part in later.groupby(list(PLACE), sort=False):
+    for place, part in later.groupby(list(NETWORK), sort=False):
         for measure in MEASURES:
             means = part.pivot_table(index="seed", columns="ranking", values=measure, sort=False)
             for ranking in means.columns:
@@ -53,7 +52,7 @@ def compare(curves: pd.DataFrame) -> pd.DataFrame:
                 gain = _gain(means, ranking)
                 rows.append((*place, ranking, measure, *ends, *gain, len(own)))
 
-    columns = [*PLACE, "ranking", "measure", "mean", "low", "high"]
+    columns = [*NETWORK, "ranking", "measure", "mean", "low", "high"]
     columns += ["gain", "gain_low", "gain_high", "n_trainings"]
     return pd.DataFrame(rows, columns=columns)
 

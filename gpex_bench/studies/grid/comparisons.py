@@ -18,10 +18,8 @@ import pandas as pd
 from gpex_bench.statistics.pairs import holm
 from gpex_bench.statistics.seeds import Difference, difference, settings_differ, trend
 from gpex_bench.studies.grid.expansion import PLACES
-from gpex_bench.tables.columns import LEVEL
+from gpex_bench.tables.columns import LEVEL, NETWORK
 from gpex_bench.tables.order import records
-
-NETWORK = ["dataset", "model"]
 
 # verdicts
 DIFFERENT = "different"
@@ -88,7 +86,7 @@ def extremes(rows: pd.DataFrame, better: Better) -> pd.DataFrame:
         better: direction of the statistic.
     """
     found = []
-    for (dataset, model), part in rows.groupby(NETWORK, sort=False):
+    for (dataset, model), part in rows.groupby(list(NETWORK), sort=False):
         has_fit = part["n_seeds"] > 0
         known = part[has_fit]
         failed = part.loc[~has_fit, "name"].tolist()
@@ -149,7 +147,7 @@ def _interval(step: Difference, name: str, sign: int = 1) -> dict[str, float]:
 def _lines(rows: pd.DataFrame, hue: str | None) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
     """Yield the settings of each line of the figure that have a number, with the line's key."""
     known = rows[rows["n_seeds"] > 0]
-    keys = NETWORK if hue is None else list(dict.fromkeys([*NETWORK, hue]))
+    keys = list(NETWORK) if hue is None else list(dict.fromkeys([*NETWORK, hue]))
     for key, line in known.groupby(keys, sort=False, dropna=False):
         place = dict(zip(keys, key, strict=True))
         yield (

@@ -9,9 +9,9 @@ import pandas as pd
 from gpex_bench.plots import Drawing
 from gpex_bench.studies.answer import Answer, page
 from gpex_bench.studies.retraining import comparisons
-from gpex_bench.studies.retraining.comparisons import PLACE
 from gpex_bench.studies.retraining.figure import draw_retraining
 from gpex_bench.studies.retraining.plan import Retraining
+from gpex_bench.tables.columns import NETWORK
 from gpex_bench.tables.order import groups, ordered, records
 
 
@@ -30,7 +30,7 @@ def answer(cells: pd.DataFrame, networks: pd.DataFrame, plan: Retraining) -> Ans
 
     drawings: dict[str, Drawing] = {}
     summaries = []
-    for place, curve in groups(curves, PLACE):
+    for place, curve in groups(curves, NETWORK):
         own = _at(table, place)
         stem = "_".join(map(str, place))
         drawings[stem] = draw_retraining(curve, own, plan.chance)
@@ -115,12 +115,12 @@ def _means(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 def _at(frame: pd.DataFrame, place: tuple[Any, ...]) -> pd.DataFrame:
     """Return the rows of one network."""
-    return frame[(frame[PLACE] == list(place)).all(axis=1)]
+    return frame[(frame[list(NETWORK)] == list(place)).all(axis=1)]
 
 
 def _without(cells: pd.DataFrame, failed: pd.DataFrame) -> pd.DataFrame:
     """Return the cells of methods that never failed on their network."""
-    keys = [*PLACE, "method"]
+    keys = [*NETWORK, "method"]
     of_cells = pd.MultiIndex.from_frame(cells[keys])
     of_failed = pd.MultiIndex.from_frame(failed[keys])
     has_failed = of_cells.isin(of_failed)

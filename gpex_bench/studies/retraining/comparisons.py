@@ -15,10 +15,9 @@ import pandas as pd
 
 from gpex_bench.statistics.pairs import holm
 from gpex_bench.statistics.seeds import difference
-from gpex_bench.tables.columns import LEVEL
+from gpex_bench.tables.columns import LEVEL, NETWORK
 from gpex_bench.tables.order import groups
 
-PLACE = ["dataset", "model"]
 # compared with chance
 ACCURACIES = ("roar", "kar", "masks")
 # compared with the maps of the sibling
@@ -42,10 +41,10 @@ def compare(cells: pd.DataFrame, chance: str) -> pd.DataFrame:
         corrected for the methods.
     """
     removed = cells[(cells["share"] > 0) | ~cells["measure"].isin(ACCURACIES)]
-    means = removed.groupby([*PLACE, "measure", "method", "seed"])["value"].mean()
+    means = removed.groupby([*NETWORK, "measure", "method", "seed"])["value"].mean()
 
     rows = []
-    for (dataset, model, measure), part in groups(removed, [*PLACE, "measure"]):
+    for (dataset, model, measure), part in groups(removed, [*NETWORK, "measure"]):
         of_network = means.loc[(dataset, model)]
         block = []
         for method in sorted(set(part["method"])):
@@ -64,7 +63,7 @@ def compare(cells: pd.DataFrame, chance: str) -> pd.DataFrame:
 
 def curves(cells: pd.DataFrame) -> pd.DataFrame:
     """Return means and intervals of the accuracies at each share."""
-    keys = [*PLACE, "measure", "method", "share"]
+    keys = [*NETWORK, "measure", "method", "share"]
     accuracies = cells[cells["measure"].isin(ACCURACIES)]
 
     rows = []

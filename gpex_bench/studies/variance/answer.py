@@ -12,10 +12,9 @@ from gpex_bench.studies.answer import Answer, page
 from gpex_bench.studies.variance.figure import variance_bars
 from gpex_bench.studies.variance.measure import SOURCES, split
 from gpex_bench.studies.variance.plan import Variance
+from gpex_bench.tables.columns import NETWORK, PLACE
 from gpex_bench.tables.order import groups, ordered
 
-NETWORK = ("dataset", "model")
-SCORE = (*NETWORK, "metric")
 ROUNDING = 1e-9  # a number of levels that is so little above a whole number is that number
 
 
@@ -57,7 +56,7 @@ def with_design(table: pd.DataFrame, aim: float) -> pd.DataFrame:
         aim: the standard error, as a share of the range of the methods' mean scores.
     """
     parts = []
-    for _, part in groups(table, SCORE):
+    for _, part in groups(table, PLACE):
         means = part["mean"]
         error = aim * (means.max() - means.min())
         for _, rows in groups(part, ["method"]):
@@ -103,24 +102,24 @@ def _whole(count: float) -> float:
 def leading(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each score and source that makes most of the variance of some method.
 
-    Columns: `SCORE`, source, methods (those whose largest source it is), low and high (the smallest
+    Columns: `PLACE`, source, methods (those whose largest source it is), low and high (the smallest
     and the largest share it makes of their variance). Scores that do not vary have no row.
     """
     rows = []
-    for score, part in groups(table.dropna(subset="share"), SCORE):
+    for score, part in groups(table.dropna(subset="share"), PLACE):
         largest = part.loc[part.groupby("method")["share"].idxmax()]
         for source in SOURCES:
             here = largest[largest["source"] == source]
             if len(here):
                 ends = (here["share"].min(), here["share"].max())
                 rows.append((*score, source, here["method"].tolist(), *ends))
-    return pd.DataFrame(rows, columns=[*SCORE, "source", "methods", "low", "high"])
+    return pd.DataFrame(rows, columns=[*PLACE, "source", "methods", "low", "high"])
 
 
 def explainer_seeds(table: pd.DataFrame, matters: float) -> pd.DataFrame:
     """Return one row for each score and method: the share of the explainer's own seed.
 
-    Columns: `SCORE`, method, share, matters (whether the share is at least `matters`). The largest
+    Columns: `PLACE`, method, share, matters (whether the share is at least `matters`). The largest
     share of a score comes first.
     """
     is_own = table["source"] == "explainer seed"
@@ -129,19 +128,19 @@ def explainer_seeds(table: pd.DataFrame, matters: float) -> pd.DataFrame:
 
     # by score, the largest share first
     own = own.sort_values("share", ascending=False, kind="stable")
-    own = own.sort_values(list(SCORE), kind="stable", ignore_index=True)
-    return own[[*SCORE, "method", "share", "matters"]]
+    own = own.sort_values(list(PLACE), kind="stable", ignore_index=True)
+    return own[[*PLACE, "method", "share", "matters"]]
 
 
 def designs(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each score: how many levels of each source suffice for every method.
 
-    Columns: `SCORE`, error, asked_by (the methods that need most levels of some source), and the
+    Columns: `PLACE`, error, asked_by (the methods that need most levels of some source), and the
     levels of each source (NaN where it was not repeated, or where the methods do not differ).
     """
     rows: list[dict[str, Any]] = []
-    for score, part in groups(table, SCORE):
-        row = dict(zip(SCORE, score, strict=True)) | {"error": part["error"].iloc[0]}
+    for score, part in groups(table, PLACE):
+        row = dict(zip(PLACE, score, strict=True)) | {"error": part["error"].iloc[0]}
         asked_by: set[str] = set()
         for source in SOURCES:
             own = part[part["source"] == source].dropna(subset="average")
