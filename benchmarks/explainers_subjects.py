@@ -45,7 +45,7 @@ def digits(n: int) -> tuple[Task, Query]:
     data = plugins("dataset")["mnist5k"].cls().load()
     architecture = plugins("model")["cnn"].cls()
     architecture = replace(architecture, training=replace(architecture.training, epochs=EPOCHS))
-    return _asked(architecture.train(data, SEED, lambda text: None), data, n)
+    return _task_and_query(architecture.train(data, SEED, lambda text: None), data, n)
 
 
 def large(n: int) -> tuple[Task, Query]:
@@ -65,12 +65,12 @@ def large(n: int) -> tuple[Task, Query]:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        return _asked(
+        return _task_and_query(
             plugins("model")["cnn"].cls().build(data).eval().requires_grad_(False), data, n
         )
 
 
-def _asked(model: torch.nn.Module, data: Dataset, n: int) -> tuple[Task, Query]:
+def _task_and_query(model: torch.nn.Module, data: Dataset, n: int) -> tuple[Task, Query]:
     x = data.train.x[:n]
     with torch.no_grad():
         target = model(x).argmax(1)

@@ -58,8 +58,9 @@ def _shapes(source: Source, data: Dataset) -> None:
     require(form in source.offers, "declared offers", what)
 
     shape = tuple(data.train.x.shape[1:])
-    for name, tensor in (("test.x", data.test.x[0]), ("baseline", data.baseline)):
-        got = tuple(tensor.shape)
+    shapes = {"test.x": data.test.x.shape[1:], "baseline": data.baseline.shape}
+    for name, found in shapes.items():
+        got = tuple(found)
         require(got == shape, "shape", f"{name} must have inputs of shape {shape}, got {got}.")
 
     dtype = data.baseline.dtype
