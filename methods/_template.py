@@ -15,7 +15,7 @@ class Template(Explainer):
 
     reference = "montavon2018methods"
     # gradient, propagation, perturbation, evolutionary, surrogate, examples, or control; a control
-    # declares its `role` too: Role.RANDOM if it draws its maps and looks at nothing, and so on
+    # declares its `role` too: such as Role.RANDOM for maps that are random numbers
     kind = "gradient"
     cost = "`n_draws` forward and backward rows per sample"
     needs = frozenset({Need.GRADIENT})  # what the dataset and the network must offer

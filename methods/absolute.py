@@ -1,4 +1,4 @@
-"""Absolute: the size of each value of another explainer's map, whatever it speaks for.
+"""Absolute: the size of each value of another explainer's map, without its sign.
 
 The gradient's size as a map: Simonyan, Vedaldi, Zisserman 2014 (simonyan2014deep); this does it to
 any explainer.

@@ -1,7 +1,7 @@
 """Constant: the same relevance everywhere, the control that ranks nothing.
 
 What a score gives to a map without information in it, ties and all; beside the random map of Samek
-et al. 2017 (samek2017evaluating). It looks at nothing but the shape of the input.
+et al. 2017 (samek2017evaluating). It depends on the shape of the input only.
 """
 
 import torch

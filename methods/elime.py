@@ -104,7 +104,7 @@ class ELime(Explainer):
         asked = probe(task, query, self.fill, self.fitness, cut)
 
         def answer(masks: list[Tensor]) -> list[Tensor]:
-            """Return the answers to each run's masks; the runs of a sample are asked together."""
+            """Return the answers to each run's masks; the runs of a sample share a batch."""
             n = self.restarts
             of_sample = [torch.cat(masks[i : i + n]) for i in range(0, len(masks), n)]
             answers = torch.cat(ask(asked, cut, of_sample)).cpu()

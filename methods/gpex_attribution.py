@@ -45,8 +45,8 @@ class GpexAttribution(Explainer):
             relevance = surrogate.relevance(query.x, query.target)
             if relevance is None:
                 raise ValueError(
-                    f"The surrogate {self.surrogate!r} does not say where in an image its mean "
-                    "comes from."
+                    f"surrogate must split its mean over the locations of an image, which "
+                    f"{self.surrogate!r} cannot; choose another one, such as gpex."
                 )
             n_channels = query.x.shape[1]
             return Attribution(

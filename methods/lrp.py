@@ -75,7 +75,8 @@ class LRP(Explainer):
         at_least(self, 0, "epsilon", "gamma")
         if bool(self.through) != bool(self.channels):
             raise ValueError(
-                f"through and channels go together, got {self.through!r} and {self.channels}."
+                f"through and channels must both be set or neither, got {self.through!r} and "
+                f"{self.channels}."
             )
 
     def explain(self, task: Task, query: Query) -> Attribution:

@@ -28,7 +28,7 @@ from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
 
 @settings
 class Sise(Explainer):
-    """Fused feature maps, weighted by what the network says of what they show."""
+    """Fused feature maps, weighted by the network's output on what they show."""
 
     reference = "sattarzadeh2021explaining"
     kind = "perturbation"

@@ -85,7 +85,7 @@ UNSOUND = {
 
 
 def theirs(about: Subject, name: str, softmax: bool | None = None, **settings: Any) -> np.ndarray:
-    """Return what a metric of Quantus says of the maps."""
+    """Return the scores that a metric of Quantus gives the maps."""
     extra = {} if softmax is None else {"softmax": softmax}
     masks = settings.pop("s_batch", None)
     metric = getattr(quantus, name)(**(RAW | settings))
@@ -95,7 +95,7 @@ def theirs(about: Subject, name: str, softmax: bool | None = None, **settings: A
 
 
 def removal(about: Subject) -> Iterator[Comparison]:
-    """Yield what comes of removal curves.
+    """Yield the comparisons of removal curves.
 
     Quantus' fill `black` is the least value of an image, here 0 as ours.
     """

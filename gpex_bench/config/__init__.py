@@ -275,8 +275,8 @@ def _check_fit(config: Config, network: Network, where: str) -> None:
         explains = config.surrogate(name).takes_explained
         if model.explained not in explains:
             raise ConfigError(
-                f"{where}.surrogates: {name} can only stand in for {', '.join(sorted(explains))}, "
-                f"but {network.model} explains its {model.explained}; remove it."
+                f"{where}.surrogates: {name} can only be fitted to {', '.join(sorted(explains))}, "
+                f"but what {network.model} explains is its {model.explained}; remove it."
             )
 
 

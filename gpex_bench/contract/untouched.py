@@ -20,7 +20,7 @@ from gpex_bench.types import Query, Task
 def _digest(tensor: Tensor) -> int:
     """Return a checksum.
 
-    On 50 MB of data four times as fast as a cryptographic hash, and nobody cheats here.
+    On 50 MB of data four times as fast as a cryptographic hash, which is not needed here.
     """
     return zlib.crc32(tensor.detach().cpu().reshape(-1).numpy().data)
 

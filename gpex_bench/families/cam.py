@@ -1,4 +1,4 @@
-"""Class activation maps: where the last feature map of a network speaks for a class."""
+"""Class activation maps: which places of a network's last feature map are evidence for a class."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def on_scale(
 
 @value
 class Probe:
-    """A network, the samples it is asked about, and what is shown where they are masked."""
+    """A network, the samples that are masked for it, and what a masked part shows."""
 
     model: nn.Module
     x: Float[Tensor, "batch *feature"]

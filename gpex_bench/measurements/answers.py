@@ -22,7 +22,7 @@ def answers(case: Case, n_each: int, make: Make) -> Float[Tensor, "output batch 
     """Return the target's probability, its logit, and whether it is predicted (0, 1), in float64.
 
     Args:
-        case: whose network is asked.
+        case: gives the network.
         n_each: rows per query.
         make: makes at most CHANGED_ROWS rows at a time, so that memory does not grow with the
         number of queries.

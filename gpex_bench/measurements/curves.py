@@ -25,7 +25,7 @@ from gpex_bench.types import Case, Measurement, Metric, Removal, settings, value
 Unit = Literal["position", "patch", "segment"]
 UNITS = get_args(Unit)
 PATCH = 4  # pixels
-# Steps of the curves that nobody asked finer of.
+# Steps of a curve for which no metric needs finer ones.
 STEPS = {"position": N_STEPS, "patch": N_STEPS // 2, "segment": N_STEPS}
 N_SEGMENTS = 50
 SEGMENT_STEPS = 16

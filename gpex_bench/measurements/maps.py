@@ -44,7 +44,7 @@ def positions(maps: Float[Tensor, "batch draw *feature"]) -> Float[Tensor, "batc
 def explained_again(
     case: Case, *, x: Tensor | None = None, target: Tensor | None = None, **changed: Any
 ) -> Float[Tensor, "batch *feature"]:
-    """Return what the explainer says when something has changed.
+    """Return the explainer's maps after something has changed.
 
     Args:
         case: what was explained.

@@ -1,4 +1,4 @@
-"""Removes random subsets of an input: what the map says they are worth, and what the network says.
+"""Removes random subsets of an input: the relevance of each, and its effect on the network.
 
 Images are cut into square cells, since single pixels rarely matter; every column of a table is a
 cell. Which cells go depends on (purpose, seed, sample) only.

@@ -21,7 +21,7 @@ class AverageIncrease(MaskedMetric):
     reference = "chattopadhay2018grad"
     higher_is_better = True
     caveat = (
-        "A yes or no: where nothing in the input speaks against the target, no map makes the "
+        "A yes or no: where nothing in the input is evidence against the target, no map makes the "
         "network surer."
     )
     cost = "shared with `average_drop`"

@@ -1,4 +1,4 @@
-"""Conservation error: how far a map is from summing to what its own method says it should sum to.
+"""Conservation error: how far a map's sum is from the sum that its method promises.
 
 Montavon, Samek, Mueller 2018 (montavon2018methods) ask that the relevance of the inputs sums to the
 explained output, |f - sum| / |f|. What a map should sum to is the method's own claim (the logit, or

@@ -2,7 +2,7 @@
 
 Attention branch: trunk -> 1x1 convolutions -> one logit per place -> sigmoid, clamped to [0.1,
 0.9], over its sum. Feature branch: trunk -> features, averaged over places with these weights -> a
-wide layer -> a linear head. Surrogates stand in for the attention logits, one head per place, and
+wide layer -> a linear head. Surrogates are fitted to the attention logits, one head per place, and
 start from the attention branch's trunk.
 
 Reconstruction: Akbarnejad et al. use two ResNet-18 and 1x1 convolutions 512 -> 200 -> 1024 -> 1;

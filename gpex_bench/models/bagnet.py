@@ -5,7 +5,7 @@ Its logits are means of evidence from small patches.
 Reconstruction for 28 to 32 pixels: plain convolutions in place of a ResNet-50, most of them of one
 pixel, so that a place of the last map sees a patch of 9 or 17 pixels. There is no layer after the
 pooling but the linear head: the wide layer is a convolution of one pixel before it, and a logit is
-the mean over places of what the head says of each.
+the mean over places of the head's outputs there.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from gpex_bench.types import value
 N_FEATURES = 10  # features of a table that are shown
 LEGEND = (
     "relevance, each map divided by its own largest magnitude "
-    "(red speaks for the explained class, blue against it)"
+    "(red: evidence for the explained class, blue: against it)"
 )
 
 

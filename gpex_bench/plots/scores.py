@@ -95,7 +95,7 @@ def _labels(axes: Axes, cost: pd.DataFrame) -> None:
     """Write each method's name at the nearest place where it covers no other name and no point."""
     figure = axes.get_figure(root=True)
     if figure is None:
-        raise ValueError("axes must belong to a figure.")
+        raise ValueError("axes must belong to a figure, got axes without one.")
     figure.draw_without_rendering()
 
     to_points = 72 / figure.dpi

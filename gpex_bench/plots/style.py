@@ -166,7 +166,7 @@ def network_name(frame: pd.DataFrame) -> str:
     pairs = frame[["dataset", "model"]].drop_duplicates()
     if len(pairs) != 1:
         raise ValueError(
-            f"A figure shows one dataset and model, got {pairs.to_numpy().tolist()}; "
+            f"frame must be of one dataset and model, got {pairs.to_numpy().tolist()}; "
             "pass one at a time."
         )
     return f"{pairs.iloc[0]['dataset']} ({pairs.iloc[0]['model']})"

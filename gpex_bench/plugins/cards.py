@@ -26,7 +26,7 @@ This page is generated: `gpex-bench list method --markdown > methods/README.md`.
     "metric": """# Metrics
 
 One file each in `gpex_bench/metrics/` ([how to add one](add-a-metric.md)). The table lists them;
-below it is what the top of each file says: definition, equation, conventions, what is ours, cost.
+below it is the docstring of each file: definition, equation, conventions, what is ours, cost.
 References are keys in `docs/references.bib`. Cost is counted per explained sample, in rows that go
 through the network. Chance is the expected score of a random map where it is known; elsewhere the
 control `random_map` measures it. `make crosscheck` compares them with those of Quantus and captum

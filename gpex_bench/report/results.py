@@ -121,7 +121,7 @@ class Results:
 
     # agreement of surrogates with their networks; may be empty
     agreement: pd.DataFrame
-    # what became of each fit, and what it cost
+    # status and cost of each fit
     fits: pd.DataFrame | None = None
     surrogate_costs: pd.DataFrame | None = None
 

@@ -80,7 +80,7 @@ def inapplicable(outcomes: pd.DataFrame) -> list[dict[str, Any]]:
         return []
 
     # Pairs that differ in one column only are joined: first in the network, then in the metric,
-    # then in the method. A row then stands for all combinations of its three lists.
+    # then in the method. A row then covers all combinations of its three lists.
     pairs = pairs.assign(networks=pairs["dataset"] + " (" + pairs["model"] + ")", pairs=1)
     pairs = _joined(pairs, "networks", ["method", "metric", "reason"])
     pairs = _joined(pairs, "metric", ["method", "networks", "reason"])

@@ -136,7 +136,7 @@ class Overall:
 
     @property
     def state(self) -> str:
-        """The kind of ranking: lead, tie, or all_tied where nobody differs from the leader."""
+        """The kind of ranking: lead, tie, or all_tied where no method differs from the leader."""
         if not self.tied:
             return "lead"
 

@@ -42,7 +42,7 @@ FORMAT = 1
 
 
 class DamagedFile(Exception):
-    """An artefact that is missing, cut short, or not what its sidecar says."""
+    """An artefact that is missing, cut short, or does not match its sidecar."""
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -176,7 +176,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors and the note of a safetensors file.
 
     Raises:
-        DamagedFile: if the file is missing or not what its sidecar says.
+        DamagedFile: if the file is missing or does not match its sidecar.
     """
     _checked(path)
     try:
@@ -216,7 +216,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """Return a parquet table.
 
     Raises:
-        DamagedFile: if the file is missing or not what its sidecar says.
+        DamagedFile: if the file is missing or does not match its sidecar.
     """
     return pd.read_parquet(io.BytesIO(_checked(path).read_bytes()))
 

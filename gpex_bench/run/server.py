@@ -177,7 +177,7 @@ def _receive(script: socket.socket, n_bytes: int) -> bytes:
     while len(parts) < n_bytes:
         part = script.recv(min(n_bytes - len(parts), 1 << 20))
         if not part:
-            raise EOFError("The script ended before it had sent its job.")
+            raise EOFError("The script ended before it sent its job; start Snakemake again.")
         parts += part
     return bytes(parts)
 

@@ -1,4 +1,4 @@
-"""What became of each fit, cell and metric, as rows of tables: ok, failed, not applicable."""
+"""Status of each fit, cell and metric, as rows of tables: ok, failed, not applicable."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FINE = ("ok", "not_applicable")
 
 
 def fit_rows(this: Job) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return what became of every fit, and what it cost."""
+    """Return the status of every fit, and its cost."""
     fates, costs = [], []
     for path in this.paths("surrogates"):
         key = artefacts.read_key(path)

@@ -83,9 +83,9 @@ def aggregate(
         records: "cells": one per network, seed and method, also where it does not apply;
             "skipped": one per network, method and metric that have no score, with the reason;
             "costs": measured, one per cell; "networks": accuracies, one per network and seed;
-            "surrogates" and "surrogate_costs": what became of each fit, and what it cost.
+            "surrogates" and "surrogate_costs": status and cost of each fit.
         metrics: by run id.
-        methods: what is known about each method, which says what the controls are for.
+        methods: a card of each method, with the roles of the controls.
     """
     without = stack([pd.DataFrame(records["skipped"])], SKIPPED)
     summaries = summarise_curves(

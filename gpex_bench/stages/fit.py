@@ -23,7 +23,7 @@ def fit(  # noqa: PLR0913 - the pieces of one fit, each named
     """Fit a surrogate of the network on the train split alone, in a process of its own.
 
     Args: recipe: how. model: the network. data: the dataset it was trained on. seed: of the fit's
-        random numbers. progress: hears how far it is, and keeps its checkpoints. store: gets the
+        random numbers. progress: called with lines of text; keeps the checkpoints. store: gets the
         fitted state in that process; what is large does not travel between processes.
 
     Returns:

@@ -9,13 +9,13 @@ def prepare(source: Source) -> Dataset:
     """Return the dataset, checked for what every later stage relies on.
 
     Raises:
-        ValueError: if a sample stands in both splits, or a value is not finite.
+        ValueError: if a sample is in both splits, or a value is not finite.
     """
     data = source.load()
     both = set(data.train.sample.tolist()) & set(data.test.sample.tolist())
     if both:
         raise ValueError(
-            f"{data.name}: {len(both)} samples stand in the train and in the test split."
+            f"{data.name}: {len(both)} samples are in both splits; each must be in one."
         )
     for part, split in (("train", data.train), ("test", data.test)):
         if not split.x.isfinite().all():

@@ -70,7 +70,7 @@ def table(units: Units, comparison: Comparison, known: Roles) -> pd.DataFrame:
 def judge(units: Units, comparison: Comparison, known: Roles) -> tuple[bool, str]:
     """Return whether the metric is informative, with the reason.
 
-    In a run without blind controls nothing can be tested, and nothing speaks against its metrics.
+    In a run without blind controls nothing can be tested, and every metric counts as informative.
     Where a run has some, a metric without a score of any stays out of rankings.
     """
     blind = units.groups_of(known.blind)

@@ -45,7 +45,7 @@ class LaplaceSurrogate(Surrogate):
     Q = I.
     """
 
-    inner: Tensor  # Q_in [width, width]; [0, 0] stands for the identity
+    inner: Tensor  # Q_in [width, width]; [0, 0] means the identity
     outer: Tensor  # Q_out [head, head]
     bias_outer: Tensor  # Q_bias [head, head]
     covariance: Tensor  # C [head, width]
@@ -197,7 +197,7 @@ def _check_classes(model: Model, data: Dataset) -> None:
         explained, logits = model.explained(x), model(x)
     if explained.shape != logits.shape or not torch.equal(explained, logits):
         raise ValueError(
-            f"laplace stands in for classes only: its variance comes from class labels. "
+            f"laplace can only be fitted to class scores: its variance comes from class labels. "
             f"{type(model).__name__} explains other outputs ({explained.shape[1]} heads); "
             "choose another surrogate, such as last_layer."
         )

@@ -47,7 +47,7 @@ CELLS = (
 SKIPPED = (*NETWORK, "method", "metric", "status", "reason")
 COSTS = (*NETWORK, "seed", "method", "wall_seconds", "peak_bytes")
 
-# Surrogates: what became of each fit, what it cost, and how well it agrees with its network.
+# Surrogates: status and cost of each fit, and how well it agrees with its network.
 SURROGATES = (*NETWORK, "seed", "surrogate", "status", "reason")
 SURROGATE_COSTS = (*NETWORK, "seed", "surrogate", "wall_seconds", "peak_bytes")
 AGREEMENT = (*NETWORK, "seed", "surrogate", "split", "head", "statistic", "value")

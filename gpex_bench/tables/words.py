@@ -63,9 +63,7 @@ def listed(names: Sequence[Any], word: str = "and") -> str:
 def wording(status: str, reason: str) -> str:
     """Say why a cell has no number: "failed: ...", "failed (timeout): ..." or "n/a: ..."."""
     if status == "ok":
-        raise ValueError(
-            "A cell with the status 'ok' has a number; wording is for cells without one."
-        )
+        raise ValueError("status must not be 'ok': such a cell has a number; show that instead.")
 
     label = STATES.get(status, f"failed ({status})")
     return f"{label}: {reason}"

@@ -144,7 +144,7 @@ class Model(nn.Module, ABC):
         return self.head(self.embed(x))
 
     def explained(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch head"]:
-        """Return the outputs that a surrogate stands in for.
+        """Return the outputs that a surrogate is fitted to.
 
         The logits, unless a network says otherwise.
         """
@@ -259,7 +259,7 @@ class Architecture(ABC):
     offers: ClassVar[frozenset[Need]] = frozenset({Need.GRADIENT, Need.MODULES})
     takes: ClassVar[frozenset[Need]]  # the kind of feature tensor it takes: IMAGE or TABLE
     explained: ClassVar[str] = (
-        "logits"  # what surrogates stand in for (`Model.explained`): logits or attention
+        "logits"  # what surrogates are fitted to (`Model.explained`): logits or attention
     )
 
     @abstractmethod
@@ -395,7 +395,7 @@ class Study(ABC):
         return sections, networks
 
     def check(self, config: Any) -> None:
-        """Check the study against the config that it stands in.
+        """Check the study against its config.
 
         Raises:
             ValueError: names the key of the section, the value and what is known.

@@ -139,7 +139,7 @@ class Query:
 
 @value
 class Attribution:
-    """Relevance of each input entry; positive speaks for the target."""
+    """Relevance of each input entry; positive is evidence for the target."""
 
     values: Float[Tensor, "batch *feature"]
     # what the values should sum to, minus their sum; None: unknown

@@ -242,7 +242,5 @@ def test_a_surrogate_of_another_network_is_refused(tiny):
     model, data = tiny.table()
     other = tiny.table()[0]
     other.head = nn.Linear(32, 5)
-    with pytest.raises(
-        ValueError, match=r"The network has outputs \(40, 3\), the surrogate \(40, 5\)"
-    ):
+    with pytest.raises(ValueError, match=r"\(40, 3\).* \(40, 5\)"):
         compare(model, Known(other), data, seed=0)[0]

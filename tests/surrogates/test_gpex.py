@@ -348,7 +348,7 @@ def test_heads_that_are_places(tiny):
     similarity = surrogate.similarity(data.test.x[:1], torch.tensor([target]))[0, index]
     torch.testing.assert_close(on_query.sum((1, 2)), similarity, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(on_neighbour.sum((1, 2)), similarity, rtol=1e-5, atol=1e-5)
-    with pytest.raises(ValueError, match="shared must be false for heads that stand for places"):
+    with pytest.raises(ValueError, match="shared must be false"):
         Gpex(shared=True).fit(model, data, 1, Progress())
 
 

@@ -152,9 +152,7 @@ def test_deletion_among_some_training_samples(tiny):
     assert whole.isfinite().all()
     neighbours = surrogate.neighbours(*asked(data), 3)
     assert (neighbours.index % 2 == 1).all()
-    with pytest.raises(
-        ValueError, match="index must be of inducing points, got 4, which is none of the 60"
-    ):
+    with pytest.raises(ValueError, match="index must be of inducing points, got 4,"):
         surrogate.deletion(*asked(data), torch.full((6, 1), 4))
 
 

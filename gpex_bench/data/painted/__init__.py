@@ -1,1 +1,1 @@
-"""Datasets that are painted: shapes, and the scenes they stand in."""
+"""Datasets that are painted: shapes, and scenes of them."""

@@ -84,7 +84,7 @@ class AttentionModel(Model):
     def explained(
         self, x: Float[Tensor, "batch channel height width"]
     ) -> Float[Tensor, "batch place"]:
-        """Return the attention logits, row by row: what a surrogate stands in for."""
+        """Return the attention logits, row by row: what a surrogate is fitted to."""
         return self.attend(self.trunk(x)).flatten(1)
 
     def explained_features(

@@ -302,7 +302,7 @@ def accuracy(
 
 
 def check_takes(architecture: Architecture, data: Dataset) -> None:
-    """Raise ValueError if a network is asked to take another kind of dataset than it can."""
+    """Raise ValueError if the dataset is of a kind that the network does not take."""
     kind = Need.IMAGE if data.is_image else Need.TABLE
     if kind not in architecture.takes:
         name = type(architecture).__name__

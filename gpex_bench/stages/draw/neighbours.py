@@ -105,7 +105,7 @@ def _sheet(shown: Shown, examples: Examples, surrogate: Surrogate, row: int, why
 
 
 def _answer(ask: Callable[[], Tensor]) -> np.ndarray | None:
-    """Return what a surrogate says, or None if its kind cannot say it."""
+    """Return the surrogate's answer, or None if its kind cannot give one."""
     try:
         return ask().numpy()
     except NotImplementedError:

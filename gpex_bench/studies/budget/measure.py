@@ -73,7 +73,7 @@ def spend(  # noqa: PLR0913 - keyword-only
         plan: of the study.
         budgets: forward rows per sample; OWN_COST alone is the explainer as it is configured.
         n_samples: test samples that are explained.
-        progress: hears a line per run.
+        progress: called with a line of text after each run.
     """
     rows: dict[str, list[pd.DataFrame]] = {name: [] for name in COLUMNS}
     seconds = []
@@ -125,7 +125,9 @@ def _explain(explainer: Explainer, task: Task, query: Query) -> Outcome:
             seconds.append((len(part.x), time.process_time() - start))
 
             if not isinstance(found, Attribution):
-                raise TypeError(f"A budget study needs attributions, got {type(found).__name__}.")
+                raise TypeError(
+                    f"budget: methods must give an Attribution, got {type(found).__name__}."
+                )
             values.append(found.values)
 
     return Outcome(

@@ -1,6 +1,6 @@
 """The loop: train, take a misclassified test sample, show a training sample, correct its label.
 
-The test labels decide which test samples are asked about, and the accuracy is measured on the same
+The test labels decide which test samples are explained, and the accuracy is measured on the same
 samples: so it is in the paper's protocol. They never enter a training, and every method profits
 alike.
 """
@@ -58,8 +58,8 @@ def repair(  # noqa: PLR0913 - the pieces of one loop, each named
         data: with the right labels.
         is_wrong: the training labels that are swapped at the start.
         plan: how much is shown.
-        seed: of the order in which the test samples are asked about.
-        progress: hears a line per training.
+        seed: of the order in which the test samples are explained.
+        progress: called with a line of text after each training.
 
     Returns:
         shown [samples], found and accuracy [shares], misclassified [test samples]; one row per
@@ -136,7 +136,7 @@ def _ask(  # noqa: PLR0913 - what a question is made of
 ) -> Question:
     """Return the question about n misclassified test samples in a random order.
 
-    Without a mistake, all test samples are asked about.
+    Without a mistake, all test samples are explained.
     """
     order_seed, ranking_seed = np.random.SeedSequence(seed).generate_state(2).tolist()
     generator = torch.Generator().manual_seed(order_seed)

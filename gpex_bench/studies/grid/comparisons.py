@@ -124,7 +124,7 @@ def _ends(known: pd.DataFrame, better: Better) -> dict[str, Any]:
 
 
 def _verdict(p_value: float, significant: str, otherwise: str = NOT_DIFFERENT) -> str:
-    """Return what a p value says."""
+    """Return the verdict of a p value."""
     if math.isnan(p_value):
         return UNKNOWN
     return significant if p_value < LEVEL else otherwise

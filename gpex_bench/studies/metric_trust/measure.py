@@ -150,7 +150,7 @@ def scores(
 
 
 def explained(explainer: Explainer, task: Task, query: Query) -> Case:
-    """Return what an explainer says about some samples, ready to be scored.
+    """Return an explainer's explanations of some samples, ready to be scored.
 
     Raises:
         ValueError: it does not give attributions.

@@ -80,9 +80,10 @@ class MetricTrust(Study):
         for name in config.entries["method"]:
             method = config.method(name)
             if method is None or method.surrogate is not None:
+                problem = "cannot be used" if method is None else f"needs {method.surrogate}"
                 raise ValueError(
-                    f"methods must be usable and do without a surrogate, {name} is not or does "
-                    "not; leave it out. A surrogate is fitted to the network as it is."
+                    "methods must be usable and do without a surrogate, which is fitted to the "
+                    f"network before it is perturbed; {name} {problem}, leave it out."
                 )
         for network in config.networks:
             if not methods_on(config, network) or not metrics_on(config, network):

@@ -40,7 +40,7 @@ def retrain(this: Job) -> None:
     method = this.wildcards["method"]
     explainer = this.config.method(method)
     if explainer is None:
-        raise ValueError(f"{method} cannot be used; mend it or leave it out.")
+        raise ValueError(f"{method} cannot be used; correct it or leave it out.")
 
     table = retrain(
         explainer,

@@ -137,7 +137,7 @@ def retrain(  # noqa: PLR0913 - a method meets networks, data and plan here
         data: whole; the plan's first rows are used.
         plan: of the study.
         seed: of the trainings; the original was trained with it.
-        progress: hears a line per training.
+        progress: called with a line of text after each training.
 
     Returns:
         measure, share, value, reason. Measures are `roar` and `kar` (test accuracies; share 0 is
@@ -188,7 +188,7 @@ def _map(explainer: Explainer, task: Task, query: Query) -> Float[Tensor, "batch
     explanation = calls.explain(explainer, task, query)
     if not isinstance(explanation, Attribution):
         kind = type(explanation).__name__
-        raise TypeError(f"A retraining study needs attributions, got {kind}.")
+        raise TypeError(f"retraining: methods must give an Attribution, got {kind}.")
     return per_position(explanation.values)
 
 

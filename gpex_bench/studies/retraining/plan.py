@@ -73,7 +73,7 @@ class Retraining(Study):
 
         for name, method in methods.items():
             if method is None:
-                raise ValueError(f"{name} cannot be used; mend it or leave it out.")
+                raise ValueError(f"{name} cannot be used; correct it or leave it out.")
             if method.surrogate is not None or not issubclass(method.explains, Attribution):
                 raise ValueError(
                     f"methods must give attributions without a surrogate here; leave {name} out."

@@ -1,1 +1,1 @@
-"""How well a surrogate stands in for a network."""
+"""How well a surrogate agrees with its network."""

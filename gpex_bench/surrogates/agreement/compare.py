@@ -1,4 +1,4 @@
-"""How well a surrogate stands in for a network: on test samples, mixtures of them, and elsewhere.
+"""How well a surrogate agrees with its network: on test samples, mixtures of them, and elsewhere.
 
 Mixtures (see `mixing`) reach inputs that no sample resembles; out-of-distribution items (see
 `items`) are of kinds that never occurred. The statistics are defined in `statistics`.
@@ -81,7 +81,9 @@ def head_names(model: Model, data: Dataset, n_heads: int) -> list[str]:
     rows, columns = grid
     if rows * columns != n_heads:
         name = type(model).__name__
-        raise ValueError(f"The grid of {name} is {rows} x {columns}, but it has {n_heads} heads.")
+        raise ValueError(
+            f"{name}: its grid of {rows} x {columns} must match its heads, got {n_heads}."
+        )
     places = product(range(1, rows + 1), range(1, columns + 1))
     return [f"row {row}, column {column}" for row, column in places]
 

@@ -40,7 +40,7 @@ class Outputs:
     def __post_init__(self) -> None:
         if self.network.shape != self.mean.shape:
             raise ValueError(
-                f"The network has outputs {self.network.shape}, the surrogate {self.mean.shape}."
+                f"mean must have the shape of network, {self.network.shape}, got {self.mean.shape}."
             )
 
 

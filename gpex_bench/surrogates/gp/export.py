@@ -19,7 +19,7 @@ from gpex_bench.surrogates.gp.posterior import State
 if TYPE_CHECKING:
     from gpytorch.models import ExactGP
 
-# of the largest eigenvalue of A: rounding; below it a pseudo-point stands for nothing
+# of the largest eigenvalue of A: rounding; below it a pseudo-point has no effect
 SMALLEST = 1e-15
 # scale of a constant head, relative to its value: gpytorch rounds variances below 1e-10
 CONSTANT = 1e-3

@@ -259,7 +259,7 @@ class WeightSpaceSurrogate(Surrogate):
         if is_other.any():
             raise ValueError(
                 f"index must be of inducing points, got {index[is_other][0].item()}, "
-                f"which is none of the {len(order)}."
+                f"which is not one of the {len(order)}."
             )
         return where
 

@@ -35,7 +35,7 @@ from gpex_bench.types import Dataset, Model, settings
 
 # added to a squared norm, so that a zero embedding stays zero and has a finite gradient
 TINY = 1e-12
-# weight of its own place when a head that stands for a place starts; the rest is spread evenly
+# weight of its own place of a head that belongs to a place, at the start; the rest is spread evenly
 OWN_PLACE = 0.75
 # range of the log variance of the observation noise, however odd the input
 LOWEST, HIGHEST = -20.0, 8.0
@@ -183,7 +183,7 @@ class KernelMap(FeatureMap):
         """
         if self.observation is None:
             raise ValueError(
-                "This kernel map has no observation noise of its own; make it with is_noisy."
+                "This kernel map has no observation noise of its own; make it with is_noisy=True."
             )
         weight = self.observation.weight
         bias = self.observation.bias

@@ -214,8 +214,8 @@ class GpexRecipe(Recipe, ABC):
         is_spatial = model.grid(data.train.x[:1]) is not None
         if is_spatial and self.shared:
             raise ValueError(
-                "shared must be false for heads that stand for places: "
-                "each has a kernel at its place."
+                "shared must be false for heads that are places of an attention map, got true: "
+                "each of them has a kernel of its own."
             )
         shape = Shape(
             n_groups=1 if self.shared else n_heads,
