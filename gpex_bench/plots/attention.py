@@ -38,46 +38,45 @@ def attention_maps(looks: Looks) -> Drawing:
     if looks.mean.shape != looks.network.shape or len(looks.images) != n:
         raise ValueError(
             "images, network and mean must be of the same images and places, "
-            f"got {len(looks.images)} images, "
-            f"{looks.network.shape} and {looks.mean.shape}."
+            f"got {len(looks.images)} images, {looks.network.shape} and {looks.mean.shape}."
         )
-    difference = looks.mean - looks.network
-    both = np.concatenate([looks.network, looks.mean])
-    largest = np.abs(difference).max()
+
     # One scale for the maps of all images, another for their differences.
-    scale, apart = Normalize(both.min(), both.max()), Normalize(-largest, largest)
+    both = np.concatenate([looks.network, looks.mean])
+    scale = Normalize(both.min(), both.max())
+    difference = looks.mean - looks.network
+    largest = np.abs(difference).max()
+    difference_scale = Normalize(-largest, largest)
 
     figure = Figure(figsize=(7.6, 0.9 + 1.45 * n), layout="constrained")
     panels = figure.subplots(n, 4, squeeze=False)
-    for place, row in enumerate(panels):
-        show(row[0], looks.images[place])
-        row[0].set_ylabel(looks.labels[place], rotation=0, ha="right", va="center", size=8.5)
-        for axes, values, colours, norm in (
-            (row[1], looks.network[place], ATTENTION, scale),
-            (row[2], looks.mean[place], ATTENTION, scale),
-            (row[3], difference[place], DIVERGING, apart),
-        ):
-            _map(axes, values, colours, norm)
-        row[2].set_xlabel(f"r = {looks.r[place]:.3f}", size=8)
+    for place, (image, network, mean, gap) in enumerate(panels):
+        show(image, looks.images[place])
+        image.set_ylabel(looks.labels[place], rotation=0, ha="right", va="center", size=8.5)
+        _map(network, looks.network[place], ATTENTION, scale)
+        _map(mean, looks.mean[place], ATTENTION, scale)
+        _map(gap, difference[place], DIVERGING, difference_scale)
+        mean.set_xlabel(f"r = {looks.r[place]:.3f}", size=8)
 
     for axes, name in zip(panels[0], COLUMNS, strict=True):
         axes.set_title(name)
-    bars = (
-        (panels[:, 1:3], ATTENTION, scale, "attention (before the sigmoid)"),
-        (panels[:, 3], DIVERGING, apart, "difference"),
-    )
-    for panel, colours, norm, label in bars:
-        mapped = ScalarMappable(norm, colours)
-        figure.colorbar(mapped, ax=panel, location="bottom", label=label, shrink=0.8, aspect=30)
+    _bar(panels[:, 1:3], ATTENTION, scale, "attention (before the sigmoid)")
+    _bar(panels[:, 3], DIVERGING, difference_scale, "difference")
 
     title = f"Attention of the network and of the surrogate in its place on {looks.name}"
     alt = (
         f"{title}: {n} images with maps of {rows} x {columns} places. "
         "Over the places of an image the two maps correlate with r "
-        f"from {min(looks.r):.3f} to {max(looks.r):.3f}; the largest difference is "
-        f"{np.abs(difference).max():.2g}."
+        f"from {min(looks.r):.3f} to {max(looks.r):.3f}; the largest difference is {largest:.2g}."
     )
     return Drawing(figure, title, alt, _data(looks))
+
+
+def _bar(panels: np.ndarray, colours: str, norm: Normalize, label: str) -> None:
+    """Draw the colour bar of some panels below them."""
+    figure = panels.flat[0].figure
+    mapped = ScalarMappable(norm, colours)
+    figure.colorbar(mapped, ax=panels, location="bottom", label=label, shrink=0.8, aspect=30)
 
 
 def _map(axes: Axes, values: np.ndarray, colours: str, norm: Normalize) -> None:
@@ -88,7 +87,13 @@ def _map(axes: Axes, values: np.ndarray, colours: str, norm: Normalize) -> None:
 
 def _data(looks: Looks) -> pd.DataFrame:
     """Return one row per image and place."""
-    n, rows, columns = looks.network.shape
-    image, row, column = (index.ravel() for index in np.indices((n, rows, columns)))
-    table = {"input": image, "row": row + 1, "column": column + 1}
-    return pd.DataFrame(table | {"network": looks.network.ravel(), "mean": looks.mean.ravel()})
+    image, row, column = np.indices(looks.network.shape)
+    return pd.DataFrame(
+        {
+            "input": image.ravel(),
+            "row": row.ravel() + 1,
+            "column": column.ravel() + 1,
+            "network": looks.network.ravel(),
+            "mean": looks.mean.ravel(),
+        }
+    )

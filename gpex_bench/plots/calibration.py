@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,47 +43,44 @@ def calibration(predictions: pd.DataFrame, names: Sequence[str]) -> Drawing:
             f"names must be at most {len(COLOURS)} surrogates, got {len(names)}; "
             "draw them in parts."
         )
+
     predictions = _standardised(predictions)
     splits = [split for split in SPLITS if split in set(predictions["split"])]
-
     figure = Figure(figsize=(0.6 + 3.4 * len(splits), 6.9), layout="constrained")
     panels = figure.subplots(2, len(splits), squeeze=False)
-    table = []
+
+    tables = []
     for (above, below), split in zip(panels.T, splits, strict=True):
+        of_split = predictions[predictions["split"] == split]
         for place, name in enumerate(names):
-            part = predictions[(predictions["split"] == split) & (predictions["surrogate"] == name)]
+            part = of_split[of_split["surrogate"] == name]
             if part.empty:
                 continue
-            look = {
-                "color": COLOURS[place],
-                "marker": MARKERS[place],
-                "ms": 3.5,
-                "lw": 1.3,
-                "label": name,
-            }
+
+            # A surrogate has one colour and marker in all panels.
+            look: dict[str, Any] = {"color": COLOURS[place], "marker": MARKERS[place]}
             for axes, points in ((above, coverage(part)), (below, errors(part))):
-                axes.plot(points["x"], points["y"], **look)
-                table.append(points.assign(split=split, surrogate=name))
+                axes.plot(points["x"], points["y"], ms=3.5, lw=1.3, label=name, **look)
+                tables.append(points.assign(split=split, surrogate=name))
         _frame(above, below, SPLITS[split])
 
+    _legend(figure, panels, names)
+    data = pd.concat(tables, ignore_index=True)
+    title = f"What the variance is worth on {network_name(predictions)}"
+    return Drawing(figure, title, _alt(data, predictions), data)
+
+
+def _legend(figure: Figure, panels: np.ndarray, names: Sequence[str]) -> None:
+    """Name each surrogate once: not every panel has all of them."""
     known: dict[str, Artist] = {}
     for axes in panels.flat:
-        known |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    ordered = [name for name in names if name in known]
-    figure.legend(
-        [known[name] for name in ordered],
-        ordered,
-        loc="outside upper center",
-        ncols=min(len(ordered), 6),
-    )
+        handles, labels = axes.get_legend_handles_labels()
+        known.update(zip(labels, handles, strict=True))
 
-    data = pd.concat(table, ignore_index=True)
-    return Drawing(
-        figure,
-        f"What the variance is worth on {network_name(predictions)}",
-        _alt(data, predictions),
-        data,
-    )
+    shown = [name for name in names if name in known]
+    handles = [known[name] for name in shown]
+    n_columns = min(len(shown), 6)
+    figure.legend(handles, shown, loc="outside upper center", ncols=n_columns)
 
 
 def _standardised(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -90,28 +88,40 @@ def _standardised(predictions: pd.DataFrame) -> pd.DataFrame:
 
     Constant heads are left out.
     """
-    heads = predictions.groupby(["surrogate", "seed", "split", "head"])["network"]
-    sd = heads.transform("std", ddof=0)
-    varies = sd > 1e-6 * predictions["network"].abs()
-    frame = predictions[varies]
+    outputs = predictions.groupby(["surrogate", "seed", "split", "head"])["network"]
+    spread = outputs.transform("std", ddof=0)
+    # Below it the spread of a head is rounding.
+    varies = spread > 1e-6 * predictions["network"].abs()
 
+    frame = predictions[varies]
+    unit = spread[varies]
     error = (frame["mean"] - frame["network"]).abs()
-    doubt = frame["variance"].clip(lower=0) ** 0.5
-    return frame.assign(error=error / sd[varies], doubt=doubt / sd[varies])
+    variance = frame["variance"].clip(lower=0)
+    doubt = variance**0.5
+    return frame.assign(error=error / unit, doubt=doubt / unit)
 
 
 def coverage(part: pd.DataFrame) -> pd.DataFrame:
     """Return the share of outputs inside the central interval of each level."""
+    # Half of the central interval of each level, in standard deviations.
     half = stats.norm.ppf((1 + LEVELS) / 2)
-    inside = part["error"].to_numpy()[:, None] <= half * part["doubt"].to_numpy()[:, None]
+    error = part["error"].to_numpy()[:, None]
+    doubt = part["doubt"].to_numpy()[:, None]
+    inside = error <= half * doubt
     return pd.DataFrame({"what": "coverage", "x": LEVELS, "y": inside.mean(axis=0)})
 
 
 def errors(part: pd.DataFrame) -> pd.DataFrame:
     """Return root mean squares of s.d. and error of bins of items, ordered by s.d."""
-    part = part.sort_values(["doubt", "error"])
-    bins = [one for one in np.array_split(part[["doubt", "error"]].to_numpy(), N_BINS) if len(one)]
-    x, y = np.array([np.sqrt((one**2).mean(axis=0)) for one in bins]).T
+    by_doubt = part.sort_values(["doubt", "error"])
+    values = by_doubt[["doubt", "error"]].to_numpy()
+
+    # Fewer items than bins leave empty bins.
+    bins = [rows for rows in np.array_split(values, N_BINS) if len(rows)]
+    means = [np.sqrt((rows**2).mean(axis=0)) for rows in bins]
+    x, y = np.array(means).T
+
+    # Both axes are logarithmic.
     is_shown = (x > 0) & (y > 0)
     return pd.DataFrame({"what": "error", "x": x[is_shown], "y": y[is_shown]})
 
@@ -119,24 +129,20 @@ def errors(part: pd.DataFrame) -> pd.DataFrame:
 def _frame(above: Axes, below: Axes, split: str) -> None:
     """Draw what a perfect variance gives, and name the axes."""
     above.plot([0, 1], [0, 1], color=GREY, lw=0.9, ls="--", zorder=1)
-    above.set(
-        xlim=(0, 1),
-        ylim=(0, 1.02),
-        xlabel="level of the interval",
-        ylabel="share of outputs inside",
-    )
+    above.set(xlim=(0, 1), ylim=(0, 1.02))
+    above.set_xlabel("level of the interval")
+    above.set_ylabel("share of outputs inside")
     above.set_title(f"{split} items", loc="left")
-    below.set(
-        xscale="log",
-        yscale="log",
-        xlabel="predicted s.d. (s.d. of the output)",
-        ylabel="root mean square error",
-    )
+
+    below.set(xscale="log", yscale="log")
+    below.set_xlabel("predicted s.d. (s.d. of the output)")
+    below.set_ylabel("root mean square error")
     plain_numbers(below.xaxis, below.yaxis)
-    ends = [
-        min(below.get_xlim()[0], below.get_ylim()[0]),
-        max(below.get_xlim()[1], below.get_ylim()[1]),
-    ]
+
+    # The diagonal, over what both axes show.
+    left, right = below.get_xlim()
+    bottom, top = below.get_ylim()
+    ends = [min(left, bottom), max(right, top)]
     below.plot(ends, ends, color=GREY, lw=0.9, ls="--", zorder=1)
 
 

@@ -28,12 +28,16 @@ def compact(inside: str) -> str:
     """Return the elements inside a figure's `<svg>` (with `</svg>` at the end), smaller."""
     head = f'<svg xmlns="{SVG[1:-1]}" xmlns:xlink="{XLINK[1:-1]}">'
     root = ElementTree.fromstring(head + inside)
-    used = set(re.findall(r'(?:href="|url\()#([^")]+)', inside))
-    _shrink(root, used)
-    for prefix, space in (("", SVG), ("xlink", XLINK)):
-        ElementTree.register_namespace(prefix, space[1:-1])
+    references = re.findall(r'(?:href="|url\()#([^")]+)', inside)
+    _shrink(root, set(references))
+
+    ElementTree.register_namespace("", SVG[1:-1])
+    ElementTree.register_namespace("xlink", XLINK[1:-1])
     text = ElementTree.tostring(root, encoding="unicode", short_empty_elements=True)
-    return text[text.index(">") + 1 :].replace(" />", "/>")
+
+    # The figure writes its own start tag.
+    _, _, below_root = text.partition(">")
+    return below_root.replace(" />", "/>")
 
 
 def _shrink(parent: Element, used: set[str]) -> None:
@@ -45,11 +49,17 @@ def _shrink(parent: Element, used: set[str]) -> None:
         child.tail = None
         if child.tag in (f"{SVG}metadata", f"{SVG}style") or _is_invisible(child):
             continue
-        if child.tag == f"{SVG}g" and not child.attrib:
+
+        is_group = child.tag == f"{SVG}g"
+        is_empty = len(child) == 0 and child.tag in (f"{SVG}g", f"{SVG}defs")
+        if is_group and not child.attrib:
             kept += list(child)
-        elif not (child.tag in (f"{SVG}g", f"{SVG}defs") and not len(child)):
+        elif not is_empty:
             kept.append(child)
-    if not (parent.text or "").strip():
+
+    # White space between elements.
+    text = parent.text or ""
+    if not text.strip():
         parent.text = None
     parent[:] = kept
     _share(parent)
@@ -57,14 +67,21 @@ def _shrink(parent: Element, used: set[str]) -> None:
 
 def _share(parent: Element) -> None:
     """Move a style that all children of a group have to the group."""
-    styles = {child.get("style", "") for child in parent}
-    if parent.tag != f"{SVG}g" or parent.get("style") or len(parent) < 2 or len(styles) > 1:
+    is_group = parent.tag == f"{SVG}g"
+    if not is_group or parent.get("style") or len(parent) < 2:
         return
+    styles = {child.get("style", "") for child in parent}
+    if len(styles) > 1:
+        return
+
     (style,) = styles
-    if style and not re.search(r"(^|;)(opacity|clip-path|mask)", style):  # these are not inherited
-        parent.set("style", style)
-        for child in parent:
-            del child.attrib["style"]
+    # Children do not inherit these.
+    is_own = re.search(r"(^|;)(opacity|clip-path|mask)", style)
+    if not style or is_own:
+        return
+    parent.set("style", style)
+    for child in parent:
+        del child.attrib["style"]
 
 
 def _is_invisible(element: Element) -> bool:
@@ -80,41 +97,64 @@ def _attributes(element: Element, used: set[str]) -> None:
     """Shorten the attributes of one element."""
     if element.get("id") not in used:
         element.attrib.pop("id", None)
+
     for name, text in list(element.attrib.items()):
         if name == "style":
-            parts = [part.strip().replace(": ", ":").replace(", ", ",") for part in text.split(";")]
-            element.set(name, ";".join(part for part in parts if part and part not in DEFAULTS))
+            element.set(name, _short_style(text))
         elif name == "transform" and re.match(r"rotate\(-?0 ", text):
             del element.attrib[name]
-        elif name in ("d", "points", "x", "y", "width", "height", "transform"):
-            element.set(name, _rounded(text, 4 if name == "transform" else 1))
-        elif name == f"{XLINK}href":
-            element.set(name, _with_palette(text) if text.startswith("data:image/png") else text)
+        elif name == "transform":
+            element.set(name, _rounded(text, 4))
+        elif name in ("d", "points", "x", "y", "width", "height"):
+            element.set(name, _without_spaces(_rounded(text, 1)))
+        elif name == f"{XLINK}href" and text.startswith("data:image/png"):
+            element.set(name, _with_palette(text))
+
     if element.get("style") == "":
         del element.attrib["style"]
 
 
+def _short_style(text: str) -> str:
+    """Return a style without white space and without what is the default."""
+    kept = []
+    for part in text.split(";"):
+        short = part.strip().replace(": ", ":").replace(", ", ",")
+        if short and short not in DEFAULTS:
+            kept.append(short)
+    return ";".join(kept)
+
+
 def _rounded(text: str, places: int) -> str:
-    """Return text with its numbers rounded, and white space only where it parts two numbers."""
-    short = re.sub(r"-?\d+\.\d+", lambda found: f"{round(float(found[0]), places) + 0:g}", text)
-    return (
-        re.sub(r" ?([A-DF-Za-df-z]) ?", r"\1", re.sub(r"\s+", " ", short)).strip()
-        if places == 1
-        else short
-    )
+    """Return text with its numbers rounded."""
+
+    def short(found: re.Match[str]) -> str:
+        # Adding 0 makes 0 of -0.
+        return f"{round(float(found[0]), places) + 0:g}"
+
+    return re.sub(r"-?\d+\.\d+", short, text)
+
+
+def _without_spaces(text: str) -> str:
+    """Return text with white space only where it parts two numbers."""
+    single = re.sub(r"\s+", " ", text)
+    return re.sub(r" ?([A-DF-Za-df-z]) ?", r"\1", single).strip()
 
 
 def _with_palette(text: str) -> str:
     """Return an embedded picture with a palette, where that is smaller, on one line."""
     raw = base64.b64decode(text.partition("base64,")[2])
     image = Image.open(io.BytesIO(raw)).convert("RGBA")
-    if image.getchannel("A").getextrema()[0] < 255:  # type: ignore[operator]
-        image = image.quantize(N_COLOURS, Image.Quantize.FASTOCTREE)
+    lowest, _ = image.getchannel("A").getextrema()
+
+    # Only this way of choosing colours keeps transparency.
+    if lowest < 255:  # type: ignore[operator]
+        small = image.quantize(N_COLOURS, Image.Quantize.FASTOCTREE)
     else:
-        image = image.convert("RGB").quantize(
-            N_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
-        )
+        opaque = image.convert("RGB")
+        cut = Image.Quantize.MEDIANCUT
+        small = opaque.quantize(N_COLOURS, cut, dither=Image.Dither.NONE)
+
     buffer = io.BytesIO()
-    image.save(buffer, format="png", optimize=True)
-    small = min(buffer.getvalue(), raw, key=len)
-    return f"data:image/png;base64,{base64.b64encode(small).decode()}"
+    small.save(buffer, format="png", optimize=True)
+    shortest = min(buffer.getvalue(), raw, key=len)
+    return f"data:image/png;base64,{base64.b64encode(shortest).decode()}"

@@ -37,7 +37,9 @@ class Gallery:
 
 def picture(image: np.ndarray) -> np.ndarray:
     """Return [channel, height, width] in [0, 1] as matplotlib wants it."""
-    return np.clip(np.moveaxis(image, 0, -1) if image.shape[0] == 3 else image.mean(axis=0), 0, 1)
+    is_coloured = image.shape[0] == 3
+    pixels = np.moveaxis(image, 0, -1) if is_coloured else image.mean(axis=0)
+    return np.clip(pixels, 0, 1)
 
 
 def show(axes: Axes, image: np.ndarray) -> None:
@@ -54,11 +56,11 @@ def unit(values: np.ndarray) -> np.ndarray:
 
 def _labels(gallery: Gallery) -> list[str]:
     """Say what was predicted for each input, and what is true where that differs."""
-    pairs = zip(gallery.predicted, gallery.true, strict=True)
-    labels = [
-        predicted if predicted == true else f"{predicted}\n(true: {true})"
-        for predicted, true in pairs
-    ]
+    labels = []
+    for predicted, true in zip(gallery.predicted, gallery.true, strict=True):
+        is_right = predicted == true
+        labels.append(predicted if is_right else f"{predicted}\n(true: {true})")
+
     if not gallery.why:
         return labels
     return [f"{why}:\n{label}" for why, label in zip(gallery.why, labels, strict=True)]
@@ -78,22 +80,26 @@ def _check(gallery: Gallery, ndim: int, kind: str) -> None:
 def gallery(gallery: Gallery) -> Drawing:
     """Draw images (rows) and their maps (columns), with the channels summed."""
     _check(gallery, 4, "[n, channel, height, width]")
-    n_rows, n_columns = len(gallery.inputs), 1 + len(gallery.maps)
+    n_rows = len(gallery.inputs)
+    n_columns = 1 + len(gallery.maps)
     figure = Figure(figsize=(0.75 + 0.86 * n_columns, 1.25 + 0.9 * n_rows), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)  # type: ignore[union-attr, call-arg]
     grid = figure.subplots(n_rows, n_columns, squeeze=False)
 
-    for y, label in enumerate(_labels(gallery)):
-        show(grid[y, 0], gallery.inputs[y])
-        grid[y, 0].set_ylabel(
-            label.replace(" and ", " and\n"), rotation=0, ha="right", va="center", size=8.5
-        )
-        for x, values in enumerate(gallery.maps.values(), start=1):
-            summed = unit(values[y].sum(axis=0).astype(float))
-            grid[y, x].imshow(summed, cmap=DIVERGING, vmin=-1, vmax=1, interpolation="none")
-            blank(grid[y, x])
-    for x, name in enumerate(["input", *gallery.maps]):
-        grid[0, x].set_title(words(name), size=7.6)
+    for row, label in enumerate(_labels(gallery)):
+        input_axes = grid[row, 0]
+        show(input_axes, gallery.inputs[row])
+        label = label.replace(" and ", " and\n")
+        input_axes.set_ylabel(label, rotation=0, ha="right", va="center", size=8.5)
+
+        for axes, values in zip(grid[row, 1:], gallery.maps.values(), strict=True):
+            summed = values[row].sum(axis=0).astype(float)
+            axes.imshow(unit(summed), cmap=DIVERGING, vmin=-1, vmax=1, interpolation="none")
+            blank(axes)
+
+    for axes, name in zip(grid[0], ["input", *gallery.maps], strict=True):
+        axes.set_title(words(name), size=7.6)
+
     scale = ScalarMappable(Normalize(-1, 1), DIVERGING)
     bar = figure.colorbar(
         scale, ax=grid, location="bottom", fraction=0.03, aspect=60, pad=0.02, ticks=[-1, 0, 1]
@@ -113,12 +119,16 @@ def data(gallery: Gallery) -> pd.DataFrame:
     """
     frames = []
     for method, values in gallery.maps.items():
-        summed = values.sum(axis=1) if values.ndim == 4 else values
-        index = np.stack([axis.ravel() for axis in np.indices(summed.shape)])
-        names = ("input", "row", "column") if values.ndim == 4 else ("input", "feature")
-        frame = pd.DataFrame(dict(zip(names, index, strict=True)))
-        frame.insert(0, "method", method)
-        frames.append(frame.assign(relevance=summed.ravel()))
+        is_image = values.ndim == 4
+        relevance = values.sum(axis=1) if is_image else values
+        names = ("input", "row", "column") if is_image else ("input", "feature")
+
+        places = np.indices(relevance.shape)
+        frame = pd.DataFrame({"method": method}, index=range(relevance.size))
+        for name, index in zip(names, places, strict=True):
+            frame[name] = index.ravel()
+        frame["relevance"] = relevance.ravel()
+        frames.append(frame)
     return pd.concat(frames, ignore_index=True)
 
 
@@ -126,25 +136,16 @@ def data(gallery: Gallery) -> pd.DataFrame:
 def table_gallery(gallery: Gallery) -> Drawing:
     """Draw attributions of table rows as maps of method x feature: the most relevant features."""
     _check(gallery, 2, "[n, feature]")
-    n_rows, n_methods = len(gallery.inputs), len(gallery.maps)
+    n_rows = len(gallery.inputs)
+    n_methods = len(gallery.maps)
     figure = Figure(figsize=(2.0 + 3.3 * n_rows, 2.5 + 0.21 * n_methods), layout="constrained")
     grid = figure.subplots(1, n_rows, squeeze=False, sharey=True)[0]
-    labels = _labels(gallery)
 
-    for axes, y in zip(grid, range(n_rows), strict=True):
-        relevance = np.stack([unit(values[y].astype(float)) for values in gallery.maps.values()])
-        top = np.argsort(-np.abs(relevance).mean(axis=0), kind="stable")[:N_FEATURES]
-        axes.imshow(
-            relevance[:, top], cmap=DIVERGING, vmin=-1, vmax=1, interpolation="none", aspect="auto"
-        )
-        names = [shorten(gallery.features[place].replace("_", " ")) for place in top]
-        axes.set_xticks(
-            range(len(top)), names, rotation=45, ha="right", rotation_mode="anchor", size=7.6
-        )
-        axes.set_yticks(range(n_methods), list(gallery.maps), size=8)
-        axes.tick_params(length=0)
-        axes.grid(False)
-        axes.set_title(labels[y], size=8.5)
+    for row, label in enumerate(_labels(gallery)):
+        axes = grid[row]
+        _table_panel(axes, gallery, row)
+        axes.set_title(label, size=8.5)
+
     scale = ScalarMappable(Normalize(-1, 1), DIVERGING)
     bar = figure.colorbar(
         scale, ax=grid, location="bottom", aspect=60, shrink=0.6, pad=0.02, ticks=[-1, 0, 1]
@@ -157,6 +158,26 @@ def table_gallery(gallery: Gallery) -> Drawing:
     return Drawing(figure, _title(gallery), alt, data(gallery))
 
 
+def _table_panel(axes: Axes, gallery: Gallery, row: int) -> None:
+    """Draw the most relevant features of one row of a table by each method."""
+    maps = [unit(values[row].astype(float)) for values in gallery.maps.values()]
+    relevance = np.stack(maps)
+    mean_size = np.abs(relevance).mean(axis=0)
+    top = np.argsort(-mean_size, kind="stable")[:N_FEATURES]
+    axes.imshow(
+        relevance[:, top], cmap=DIVERGING, vmin=-1, vmax=1, interpolation="none", aspect="auto"
+    )
+
+    names = [shorten(gallery.features[place].replace("_", " ")) for place in top]
+    axes.set_xticks(
+        range(len(top)), names, rotation=45, ha="right", rotation_mode="anchor", size=7.6
+    )
+    axes.set_yticks(range(len(maps)), list(gallery.maps), size=8)
+    axes.tick_params(length=0)
+    axes.grid(False)
+
+
 def _title(gallery: Gallery) -> str:
     """Return the title of a gallery, with the group of methods that it shows."""
-    return f"Explanations of {gallery.name}{f': {gallery.group}' if gallery.group else ''}"
+    title = f"Explanations of {gallery.name}"
+    return f"{title}: {gallery.group}" if gallery.group else title

@@ -14,7 +14,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gpex_bench.plots.maps import picture, unit
+from gpex_bench.plots.maps import picture, show, unit
 from gpex_bench.plots.style import BLUE, DIVERGING, ORANGE, Drawing, blank, shorten, styled
 from gpex_bench.tables.words import below_one, number
 from gpex_bench.types import value
@@ -77,23 +77,16 @@ def neighbour_sheet(sheets: Sequence[Sheet], name: str) -> Drawing:
     _check(sheets)
     if sheets[0].image.ndim == 1:
         return _table_sheet(sheets, name)
-    n_columns = 1 + max(len(sheet.classes) for sheet in sheets)
-    heights = [height for sheet in sheets for height in [1.0, *[0.74] * len(sheet.heats)]]
-    n_numbers = max(len(sheet.numbers) for sheet in sheets)
-    size = (
-        1.02 * n_columns + 1.1,
-        0.9 + (1.35 + 0.14 * n_numbers) * len(sheets) + 0.96 * (len(heights) - len(sheets)),
-    )
-    figure = Figure(figsize=size, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0.01)  # type: ignore[union-attr, call-arg]
-    ratios = {"height_ratios": heights, "width_ratios": [1.35, *[1.0] * (n_columns - 1)]}
-    grid = figure.subplots(len(heights), n_columns, squeeze=False, gridspec_kw=ratios)
+
+    figure, grid = _panels(sheets)
     rows = iter(grid)
     for sheet in sheets:
         _images(next(rows), sheet)
         for heat in sheet.heats:
             _heat(next(rows), sheet, heat)
-    if any(sheet.heats for sheet in sheets):
+
+    has_heats = any(sheet.heats for sheet in sheets)
+    if has_heats:
         scale = ScalarMappable(Normalize(-1, 1), DIVERGING)
         bar = figure.colorbar(
             scale, ax=grid, location="bottom", shrink=0.45, aspect=45, pad=0.01, ticks=[-1, 0, 1]
@@ -103,10 +96,35 @@ def neighbour_sheet(sheets: Sequence[Sheet], name: str) -> Drawing:
     return Drawing(figure, f"Neighbours in {name}", _alt(sheets, name), data(sheets))
 
 
+def _panels(sheets: Sequence[Sheet]) -> tuple[Figure, np.ndarray]:
+    """Return a figure with a row of panels for each sheet's images and for each kind of map."""
+    n_columns = 1 + max(len(sheet.classes) for sheet in sheets)
+    n_numbers = max(len(sheet.numbers) for sheet in sheets)
+
+    # Rows of images are higher than rows of maps: titles and numbers need the room.
+    heights: list[float] = []
+    for sheet in sheets:
+        heights.append(1.0)
+        heights += [0.74] * len(sheet.heats)
+    n_heat_rows = len(heights) - len(sheets)
+
+    width = 1.02 * n_columns + 1.1
+    image_height = 1.35 + 0.14 * n_numbers
+    height = 0.9 + image_height * len(sheets) + 0.96 * n_heat_rows
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0.01)  # type: ignore[union-attr, call-arg]
+    widths = [1.35, *[1.0] * (n_columns - 1)]
+    ratios = {"height_ratios": heights, "width_ratios": widths}
+    grid = figure.subplots(len(heights), n_columns, squeeze=False, gridspec_kw=ratios)
+    return figure, grid
+
+
 def _check(sheets: Sequence[Sheet]) -> None:
     """Raise ValueError unless there are sheets, all with as many numbers and maps as neighbours."""
     if not sheets:
         raise ValueError("sheets must hold at least one test item, got none.")
+
     for sheet in sheets:
         k = len(sheet.classes)
         arrays = sheet.numbers | {heat.label: heat.values for heat in sheet.heats}
@@ -116,103 +134,136 @@ def _check(sheets: Sequence[Sheet]) -> None:
                     f"{name!r} must have one entry for each of the {k} neighbours, "
                     f"got {len(array)}."
                 )
-        if sheet.image.ndim == 1 and len(sheet.features) != len(sheet.image):
+
+        is_table = sheet.image.ndim == 1
+        if is_table and len(sheet.features) != len(sheet.image):
             columns = f"the {len(sheet.image)} columns of a table's rows"
             raise ValueError(f"features must name {columns}, got {len(sheet.features)}.")
 
 
 def _images(row: np.ndarray, sheet: Sheet) -> None:
     """Draw one test image and its neighbours, in a frame that depends on their class."""
-    row[0].imshow(picture(sheet.image), cmap="gray", vmin=0, vmax=1, interpolation="none")
-    blank(row[0])
-    wrong = "" if sheet.true == sheet.predicted else f"\n(true: {_two_lines(sheet.true)})"
-    why = f"{sheet.why}\n" if sheet.why else ""
-    between = " " if len(sheet.predicted) <= 6 else "\n"
-    row[0].set_title(
-        f"{why}predicted{between}{_two_lines(sheet.predicted)}{wrong}", size=8, weight="bold"
-    )
-    row[0].set_xlabel(sheet.note, size=7.4)
-    written = {name: _written(name, values) for name, values in sheet.numbers.items()}
+    item_axes = row[0]
+    show(item_axes, sheet.image)
+    item_axes.set_title(_item_title(sheet), size=8, weight="bold")
+    item_axes.set_xlabel(sheet.note, size=7.4)
+
+    texts = {name: _written(name, values) for name, values in sheet.numbers.items()}
     for rank, axes in enumerate(row[1:]):
         if rank >= len(sheet.classes):
             axes.set_visible(False)
             continue
-        axes.imshow(
-            picture(sheet.neighbours[rank]), cmap="gray", vmin=0, vmax=1, interpolation="none"
-        )
-        axes.set(xticks=[], yticks=[])
-        axes.grid(False)
-        _frame(axes, sheet.classes[rank] == sheet.predicted)
-        axes.set_title(_two_lines(sheet.classes[rank]), size=7.8)
-        axes.set_xlabel("\n".join(values[rank] for values in written.values()), size=7.4)
+
+        label = sheet.classes[rank]
+        show(axes, sheet.neighbours[rank])
+        _frame(axes, label == sheet.predicted)
+        axes.set_title(_two_lines(label), size=7.8)
+        axes.set_xlabel("\n".join(text[rank] for text in texts.values()), size=7.4)
+
+        # The names of the numbers once, left of the first neighbour.
         if rank == 0:
-            axes.set_ylabel("\n".join(written), size=7.4, rotation=0, ha="right", va="top")
+            axes.set_ylabel("\n".join(texts), size=7.4, rotation=0, ha="right", va="top")
             axes.yaxis.set_label_coords(-0.08, -0.05)
+
+
+def _item_title(sheet: Sheet) -> str:
+    """Return why an item is shown, its predicted class, and the true one where they differ."""
+    why = f"{sheet.why}\n" if sheet.why else ""
+    between = " " if len(sheet.predicted) <= 6 else "\n"
+    title = f"{why}predicted{between}{_two_lines(sheet.predicted)}"
+    if sheet.true == sheet.predicted:
+        return title
+    return f"{title}\n(true: {_two_lines(sheet.true)})"
 
 
 def _frame(axes: Axes, is_same: bool) -> None:
     """Frame a neighbour in the colour of its class, dashed if it is not the predicted one."""
+    line = "-" if is_same else (0, (2, 1))
+    colour = BLUE if is_same else ORANGE
     for spine in axes.spines.values():
-        line = "-" if is_same else (0, (2, 1))
-        spine.set(visible=True, color=BLUE if is_same else ORANGE, linewidth=2.2, linestyle=line)
+        spine.set(visible=True, color=colour, linewidth=2.2, linestyle=line)
 
 
 def _heat(row: np.ndarray, sheet: Sheet, heat: Heat) -> None:
     """Draw one kind of map over the test item or the neighbours."""
-    blank(row[0])
-    row[0].text(1, 0.5, heat.label, ha="right", va="center", size=7.4, transform=row[0].transAxes)
+    label_axes = row[0]
+    blank(label_axes)
+    label_axes.text(
+        1, 0.5, heat.label, ha="right", va="center", size=7.4, transform=label_axes.transAxes
+    )
+
     shares = unit(heat.values.astype(float))
     for rank, axes in enumerate(row[1:]):
         if rank >= len(shares):
             axes.set_visible(False)
             continue
-        axes.imshow(
-            overlaid(sheet.image if heat.is_on_query else sheet.neighbours[rank], shares[rank])
-        )
+
+        image = sheet.image if heat.is_on_query else sheet.neighbours[rank]
+        axes.imshow(overlaid(image, shares[rank]))
         blank(axes)
 
 
 def overlaid(image: np.ndarray, share: np.ndarray) -> np.ndarray:
     """Return heat in [-1, 1] over a pale picture, [height, width, 3]; strong heat hides it."""
     below = picture(image)
-    pale = 1 - 0.2 * (1 - np.clip(below.mean(axis=-1) if below.ndim == 3 else below, 0, 1))
+    grey = below.mean(axis=-1) if below.ndim == 3 else below
+    # The picture keeps a fifth of its contrast, near white.
+    pale = 1 - 0.2 * (1 - np.clip(grey, 0, 1))
+
+    colour_map = mpl.colormaps[DIVERGING]
+    colour = colour_map(0.5 + share / 2)[..., :3]
+    # A power below 1, so that weak heat is seen too.
     strength = np.abs(share) ** 0.7
-    colour = mpl.colormaps[DIVERGING](0.5 + share / 2)[..., :3]
-    mixed: np.ndarray = pale[..., None] * (1 - strength[..., None]) + colour * strength[..., None]
+    strength = strength[..., None]
+    mixed: np.ndarray = pale[..., None] * (1 - strength) + colour * strength
     return mixed
 
 
 def _two_lines(name: str) -> str:
     """Return the name of a class on at most two short lines."""
-    return "\n".join(shorten(line, 15) for line in (textwrap.wrap(name, 15)[:2] or [name]))
+    lines = textwrap.wrap(name, 15)[:2] or [name]
+    return "\n".join(shorten(line, 15) for line in lines)
 
 
 def _written(name: str, values: np.ndarray) -> list[str]:
     """Write the numbers of a test item with the same decimals; only 1 reads as 1."""
-    if name != "similarity":
-        largest = float(np.abs(values).max())
-        return [f"{'+' if entry > 0 else ''}{number(float(entry), largest)}" for entry in values]
-    places = max(len(below_one(float(near), 2).partition(".")[2]) for near in values)
-    return [f"{near:.{places}f}" for near in values]
+    if name == "similarity":
+        decimals = [below_one(float(near), 2).partition(".")[2] for near in values]
+        places = max(len(digits) for digits in decimals)
+        return [f"{near:.{places}f}" for near in values]
+
+    largest = float(np.abs(values).max())
+    texts = []
+    for entry in values:
+        sign = "+" if entry > 0 else ""
+        texts.append(f"{sign}{number(float(entry), largest)}")
+    return texts
 
 
 def _legend(figure: Figure, sheets: Sequence[Sheet]) -> None:
     """Explain frames (markers in tables), numbers and maps."""
-    handles = [
-        Line2D([], [], color=BLUE, lw=2.5),
-        Line2D([], [], color=ORANGE, lw=2.5, ls=(0, (2, 1))),
-    ]
-    if sheets[0].image.ndim == 1:
-        handles = [
-            Line2D([], [], color=BLUE, marker="s", ls=""),
-            Line2D([], [], color=ORANGE, marker="D", ls=""),
-        ]
-    shown = {name for sheet in sheets for name in sheet.numbers} | {
-        "maps" for sheet in sheets if sheet.heats
-    }
-    title = " ".join(words for name, words in MEANINGS.items() if name in shown)
+    is_table = sheets[0].image.ndim == 1
+    if is_table:
+        same = Line2D([], [], color=BLUE, marker="s", ls="")
+        other = Line2D([], [], color=ORANGE, marker="D", ls="")
+    else:
+        same = Line2D([], [], color=BLUE, lw=2.5)
+        other = Line2D([], [], color=ORANGE, lw=2.5, ls=(0, (2, 1)))
+
+    shown: set[str] = set()
+    for sheet in sheets:
+        shown.update(sheet.numbers)
+        if sheet.heats:
+            shown.add("maps")
+
+    meanings = [text for name, text in MEANINGS.items() if name in shown]
     figure.legend(
-        handles, [SAME, OTHER], loc="outside lower center", ncols=2, title=title, title_fontsize=8
+        [same, other],
+        [SAME, OTHER],
+        loc="outside lower center",
+        ncols=2,
+        title=" ".join(meanings),
+        title_fontsize=8,
     )
 
 
@@ -232,74 +283,77 @@ def _table_sheet(sheets: Sequence[Sheet], name: str) -> Drawing:
 
 def _block(axes: Axes, sheet: Sheet, line: int) -> int:
     """Write one test row and its neighbours; return the next free line."""
-    edges = np.linspace(0.33, 1, len(sheet.numbers) + len(sheet.features) + 1)[1:]
     heads = [*sheet.numbers, *sheet.features]
+    # Right edges of the columns; the first third is for the names of the rows.
+    edges = np.linspace(0.33, 1, len(heads) + 1)[1:]
+
     why = f"{sheet.why}; " if sheet.why else ""
-    axes.text(
-        0,
-        line + 0.6,
-        f"{why}{sheet.note}".replace("\n", ", "),
-        size=8.2,
-        va="center",
-        style="italic",
-    )
+    about = f"{why}{sheet.note}".replace("\n", ", ")
+    axes.text(0, line + 0.6, about, size=8.2, va="center", style="italic")
     for edge, head in zip(edges, heads, strict=True):
-        words = "\n".join(textwrap.wrap(shorten(head.replace("_", " "), 26), 14))
+        short = shorten(head.replace("_", " "), 26)
+        words = "\n".join(textwrap.wrap(short, 14))
         axes.text(edge, line + 0.6, words, size=7.6, ha="right", va="center")
+
     wrong = "" if sheet.true == sheet.predicted else f" (true: {sheet.true})"
-    axes.text(
-        0.02,
-        line + 1.7,
-        f"test row, predicted {sheet.predicted}{wrong}",
-        size=8.2,
-        weight="bold",
-        va="center",
-    )
-    values = [*[""] * len(sheet.numbers), *(number(float(entry), 1.0) for entry in sheet.image)]
-    for edge, text in zip(edges, values, strict=True):
+    title = f"test row, predicted {sheet.predicted}{wrong}"
+    axes.text(0.02, line + 1.7, title, size=8.2, weight="bold", va="center")
+
+    # A test row has no similarity or contribution: these columns stay empty.
+    cells = [*[""] * len(sheet.numbers), *_features(sheet.image)]
+    for edge, text in zip(edges, cells, strict=True):
         axes.text(edge, line + 1.7, text, size=8.2, weight="bold", ha="right", va="center")
     axes.axhline(line + 2.2, color=BLUE, lw=0.5)
-    written = [_written(name, numbers) for name, numbers in sheet.numbers.items()]
+
+    columns = [_written(name, numbers) for name, numbers in sheet.numbers.items()]
     for rank, label in enumerate(sheet.classes):
-        at, colour = line + 2.7 + rank, BLUE if label == sheet.predicted else ORANGE
-        axes.plot(
-            [0.004], [at], marker="s" if label == sheet.predicted else "D", color=colour, ms=5
-        )
-        axes.text(0.02, at, f"{rank + 1}. {shorten(label)}", size=8.2, va="center")
-        cells = [
-            *(column[rank] for column in written),
-            *(number(float(entry), 1.0) for entry in sheet.neighbours[rank]),
-        ]
+        height = line + 2.7 + rank
+        is_same = label == sheet.predicted
+        marker = "s" if is_same else "D"
+        axes.plot([0.004], [height], marker=marker, color=BLUE if is_same else ORANGE, ms=5)
+        axes.text(0.02, height, f"{rank + 1}. {shorten(label)}", size=8.2, va="center")
+
+        cells = [column[rank] for column in columns]
+        cells += _features(sheet.neighbours[rank])
         for edge, text in zip(edges, cells, strict=True):
-            axes.text(edge, at, text, size=8.2, ha="right", va="center")
+            axes.text(edge, height, text, size=8.2, ha="right", va="center")
     return line + len(sheet.classes) + 3
+
+
+def _features(row: np.ndarray) -> list[str]:
+    """Write the features of a table's row."""
+    return [number(float(entry), 1.0) for entry in row]
 
 
 def _alt(sheets: Sequence[Sheet], name: str) -> str:
     """Count how many neighbours are of the predicted class."""
-    same = sum(label == sheet.predicted for sheet in sheets for label in sheet.classes)
     total = sum(len(sheet.classes) for sheet in sheets)
-    names = ", ".join(sheets[0].numbers)
+    same = 0
+    for sheet in sheets:
+        same += sum(label == sheet.predicted for label in sheet.classes)
+
+    numbers = ", ".join(sheets[0].numbers)
+    shown = f"class, {numbers}" if numbers else "class"
     return (
         f"{len(sheets)} test items of {name} with the training samples that explain them, "
-        f"strongest first, with class{f', {names}' if names else ''}; "
+        f"strongest first, with {shown}; "
         f"{same} of the {total} neighbours are of the predicted class."
     )
 
 
 def data(sheets: Sequence[Sheet]) -> pd.DataFrame:
     """Return the numbers of the sheets, one row a neighbour: item, rank, class, each number."""
-    rows = [
-        {
-            "item": item,
-            "why": sheet.why,
-            "predicted": sheet.predicted,
-            "true": sheet.true,
-            "rank": rank,
-            "class": label,
-        }
-        | {name: values[rank] for name, values in sheet.numbers.items()}
-        for item, sheet in enumerate(sheets)
-        for rank, label in enumerate(sheet.classes)
-    ]
+    rows = []
+    for item, sheet in enumerate(sheets):
+        for rank, label in enumerate(sheet.classes):
+            row = {
+                "item": item,
+                "why": sheet.why,
+                "predicted": sheet.predicted,
+                "true": sheet.true,
+                "rank": rank,
+                "class": label,
+            }
+            numbers = {name: values[rank] for name, values in sheet.numbers.items()}
+            rows.append(row | numbers)
     return pd.DataFrame(rows)

@@ -60,26 +60,32 @@ def draw_attention(data: Dataset, name: str, predictions: pd.DataFrame) -> Figur
         return
 
     first = data.test.sample[:N_LOOKS].tolist()
-    for surrogate, part in test[test["sample"].isin(first)].groupby("surrogate"):
-        dataset, model = str(part["dataset"].iloc[0]), part["model"].iloc[0]
-        drawing = plots.attention_maps(_looks(data, part, f"{name}, {surrogate}"))
-        yield f"attention_{dataset}_{model}_{surrogate}", "agreement", dataset, drawing
+    drawn = test[test["sample"].isin(first)]
+    for surrogate, part in drawn.groupby("surrogate"):
+        dataset = str(part["dataset"].iloc[0])
+        model = part["model"].iloc[0]
+        looks = _looks(data, part, f"{name}, {surrogate}")
+        stem = f"attention_{dataset}_{model}_{surrogate}"
+        yield stem, "agreement", dataset, plots.attention_maps(looks)
 
 
 def _looks(data: Dataset, part: pd.DataFrame, name: str) -> Looks:
     """Return the maps of some samples of one surrogate and seed."""
     samples = sorted(set(part["sample"]))
-    network, mean = (_maps(part, column, samples) for column in ("network", "mean"))
-    rows = [int((data.test.sample == sample).nonzero()) for sample in samples]
+    network = _maps(part, "network", samples)
+    mean = _maps(part, "mean", samples)
 
-    correlations = [
-        float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
-        for one, other in zip(network, mean, strict=True)
-    ]
+    correlations = []
+    for one, other in zip(network, mean, strict=True):
+        matrix = np.corrcoef(one.ravel(), other.ravel())
+        correlations.append(float(matrix[0, 1]))
+
+    rows = [int((data.test.sample == sample).nonzero()) for sample in samples]
+    labels = data.test.y[rows].tolist()
     return Looks(
         name=name,
         images=data.test.x[rows].numpy(),
-        labels=[data.classes[int(data.test.y[row])] for row in rows],
+        labels=[data.classes[label] for label in labels],
         network=network,
         mean=mean,
         r=correlations,

@@ -82,12 +82,16 @@ def _ranked(
     shown: Shown, scores: pd.DataFrame, headline: str, controls: Collection[str]
 ) -> list[int]:
     """Return the rows of the query, the one with the largest mean headline score first."""
-    wanted = scores[(scores["metric"] == headline) & ~scores["method"].isin(list(controls))]
-    means = wanted.groupby("sample")["score"].mean()
-    samples = means.sort_values(ascending=False, kind="stable").index
+    is_headline = scores["metric"] == headline
+    is_control = scores["method"].isin(list(controls))
+    means = scores[is_headline & ~is_control].groupby("sample")["score"].mean()
+    best_first = means.sort_values(ascending=False, kind="stable").index
 
-    row = {int(sample): row for row, sample in enumerate(shown.query.sample.tolist())}
-    return [row[int(sample)] for sample in samples] or list(range(len(row)))
+    samples = shown.query.sample.tolist()
+    row_of = {sample: row for row, sample in enumerate(samples)}
+    ranked = [row_of[int(sample)] for sample in best_first]
+    # Without a score, as the query has them.
+    return ranked or list(range(len(samples)))
 
 
 def chosen(shown: Shown, order: Sequence[int], maps: Mapping[str, np.ndarray]) -> dict[int, str]:
@@ -120,8 +124,9 @@ def likeness(maps: Mapping[str, np.ndarray]) -> np.ndarray:
     # The square of the sum holds each pair twice, and the squares of single maps.
     of_all = (unit.sum(0) ** 2).sum(-1)
     of_single = (unit**2).sum((0, -1))
-    n = len(flat)
-    mean = (of_all - of_single) / max(n * (n - 1), 1)
+    n_ordered_pairs = len(flat) * (len(flat) - 1)
+    mean = (of_all - of_single) / max(n_ordered_pairs, 1)
+
     # Rounded, so that the choice does not depend on the order of adding.
     return mean.round(12)
 
@@ -138,15 +143,20 @@ def grouped(
         return {"": list(maps)}
 
     controls = control_ids(methods)
-    mean = scores[scores["metric"] == headline].groupby("method")["score"].mean()
+    of_headline = scores[scores["metric"] == headline]
+    mean = of_headline.groupby("method")["score"].mean()
     scored = [name for name in maps if name in mean and name not in controls]
     ranked = sorted(scored, key=lambda name: (-mean[name], name))
+
+    # Of few methods some are both among the best and in the middle: each is shown once.
     middle = len(ranked) // 2
-    some = list(dict.fromkeys([*ranked[:3], *ranked[middle - 1 : middle + 1], *ranked[-2:]]))
+    picked = [*ranked[:3], *ranked[middle - 1 : middle + 1], *ranked[-2:]]
+    some = list(dict.fromkeys(picked))
 
     random = sorted(control_ids(methods, Role.RANDOM) & set(maps))
     rest = [name for name in maps if name in controls and name not in random]
-    some += [*random[:1], *rest[:2]]
+    some += random[:1]
+    some += rest[:2]
 
     parts = {f"best, median and worst by {headline}, and controls": some}
     parts |= _by_kind(maps, methods)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -34,80 +35,113 @@ def draw_neighbours(shown: Shown, method: str, examples: Examples, surrogate: Su
     title = f"{shown.name}, {method}"
     items = chosen(shown, surrogate)
 
-    sheets = [_sheet(shown, examples, surrogate, row, why) for row, why in items]
-    yield f"neighbours_{stem}", "neighbours", shown.dataset, plots.neighbour_sheet(sheets, title)
+    sheets = [_sheet(shown, examples, surrogate, row, why) for row, why in items.items()]
+    drawing = plots.neighbour_sheet(sheets, title)
+    yield f"neighbours_{stem}", "neighbours", shown.dataset, drawing
 
     pairs: list[Sheet] = []
-    for item in items:
-        pairs += _side_by_side(shown, method, examples, surrogate, item)
+    for row, sheet in zip(items, sheets, strict=True):
+        index = examples.index[row, :N_NEIGHBOURS]
+        pairs += _side_by_side(shown, method, row, index, sheet)
     drawing = plots.neighbour_sheet(pairs, f"{title} and the embedding of the network")
     yield f"neighbours_{stem}_beside", "neighbours", shown.dataset, drawing
 
 
-def chosen(shown: Shown, surrogate: Surrogate) -> list[tuple[int, str]]:
+def chosen(shown: Shown, surrogate: Surrogate) -> dict[int, str]:
     """Return rows of the query and why they are shown.
 
-    Best, median and worst agreement, and the first misclassified one. Agreement is the distance of
-    the surrogate's mean from the network's output for the predicted class.
+    Best, median and worst agreement, and the first misclassified one, by agreement. Agreement is
+    the distance of the surrogate's mean from the network's output for the predicted class.
     """
-    x, target = shown.query.x, shown.query.target[:, None]
+    x = shown.query.x
+    target = shown.query.target[:, None]
     with torch.no_grad():
         network = shown.model.explained(x).gather(1, target)
         mean = surrogate.posterior(x).mean.gather(1, target)
-        error = (mean - network).abs()[:, 0]
+    error = (mean - network).abs()[:, 0]
 
-    order = error.argsort(stable=True).tolist()
-    rows = {order[0]: "best agreement"}
-    rows.setdefault(order[-1], "worst agreement")
-    rows.setdefault(order[len(order) // 2], "median agreement")
+    by_error = error.argsort(stable=True).tolist()
+    reasons = {by_error[0]: "best agreement"}
+    reasons.setdefault(by_error[-1], "worst agreement")
+    reasons.setdefault(by_error[len(by_error) // 2], "median agreement")
 
-    wrong = shown.first_misclassified(len(order))
-    if wrong is not None:
-        rows[wrong] = f"{rows[wrong]}, misclassified" if wrong in rows else "misclassified"
-    return sorted(rows.items(), key=lambda item: order.index(item[0]))
+    # An item that is shown already gets a second reason.
+    wrong = shown.first_misclassified(len(by_error))
+    if wrong in reasons:
+        reasons[wrong] += ", misclassified"
+    elif wrong is not None:
+        reasons[wrong] = "misclassified"
+    return {row: reasons[row] for row in by_error if row in reasons}
 
 
 def _sheet(shown: Shown, examples: Examples, surrogate: Surrogate, row: int, why: str) -> Sheet:
     """Return one test item with its neighbours, in the method's order, their numbers and maps."""
     index = examples.index[row, :N_NEIGHBOURS]
-    x, target = shown.query.x[row : row + 1], shown.query.target[row : row + 1]
-    near, head = shown.data.train.x[index], int(target)
+    x = shown.query.x[row : row + 1]
+    target = shown.query.target[row : row + 1]
+    head = int(target)
+
     with torch.no_grad():
-        mean, prior = surrogate.posterior(x).mean[0, head], surrogate.offset(target)[0]
-        network = shown.model.explained(x)[0, head]
-        asks: dict[str, Callable[[], Tensor]] = {
-            "similarity": lambda: surrogate.similarity(x, target)[0, index],
-            "contribution": lambda: surrogate.contribution(x, target)[0, index],
+        outputs = {
+            "network": shown.model.explained(x)[0, head],
+            "GP mean": surrogate.posterior(x).mean[0, head],
+            "prior mean": surrogate.offset(target)[0],
         }
-        if isinstance(surrogate, WeightSpaceSurrogate):
-            asks["if deleted"] = lambda: surrogate.deletion(x, target, index[None])[0]
-        numbers = {
-            name: values for name, ask in asks.items() if (values := _answer(ask)) is not None
-        }
-        heats = _heats(surrogate, x, near, index, head) if shown.data.is_image else []
-    outputs = {"network": network, "GP mean": mean, "prior mean": prior}
-    note = "\n".join(f"{name} {number(float(entry))}" for name, entry in outputs.items())
-    image, others, features = x[0].numpy(), near.numpy(), list[str]()
+        numbers = _numbers(surrogate, x, target, index)
+        heats: list[Heat] = []
+        if shown.data.is_image:
+            heats = _heats(surrogate, x, shown.data.train.x[index], index, head)
+
+    lines = [f"{name} {number(float(output))}" for name, output in outputs.items()]
+    sheet = _with_neighbours(shown, row, index, numbers, why)
+    return dataclasses.replace(sheet, heats=heats, note="\n".join(lines))
+
+
+def _with_neighbours(
+    shown: Shown, row: int, index: Int[Tensor, "k"], numbers: dict[str, np.ndarray], why: str
+) -> Sheet:
+    """Return a sheet of one row of the query with these training samples as its neighbours."""
+    item = shown.query.x[row].numpy()
+    neighbours = shown.data.train.x[index].numpy()
+    features: list[str] = []
     if not shown.data.is_image:
-        image, others, features = _unusual(shown, image, others)
+        columns = _unusual(shown, item)
+        item = item[columns]
+        neighbours = neighbours[:, columns]
+        features = [shown.data.features[column] for column in columns]
+
+    labels = shown.data.train.y[index].tolist()
     return Sheet(
-        image=image,
+        image=item,
         predicted=shown.predicted(row),
         true=shown.true(row),
-        neighbours=others,
-        classes=[shown.data.classes[int(y)] for y in shown.data.train.y[index]],
+        neighbours=neighbours,
+        classes=[shown.data.classes[label] for label in labels],
         numbers=numbers,
-        heats=heats,
         why=why,
-        note=note,
         features=features,
     )
 
 
-def _answer(ask: Callable[[], Tensor]) -> np.ndarray | None:
+def _numbers(
+    surrogate: Surrogate, x: Tensor, target: Tensor, index: Int[Tensor, "k"]
+) -> dict[str, np.ndarray]:
+    """Return the numbers of an item's neighbours that this kind of surrogate knows, by name."""
+    questions: dict[str, Callable[[], Tensor]] = {
+        "similarity": lambda: surrogate.similarity(x, target)[0, index],
+        "contribution": lambda: surrogate.contribution(x, target)[0, index],
+    }
+    if isinstance(surrogate, WeightSpaceSurrogate):
+        questions["if deleted"] = lambda: surrogate.deletion(x, target, index[None])[0]
+
+    answers = {name: _answer(question) for name, question in questions.items()}
+    return {name: answer for name, answer in answers.items() if answer is not None}
+
+
+def _answer(question: Callable[[], Tensor]) -> np.ndarray | None:
     """Return the surrogate's answer, or None if its kind cannot give one."""
     try:
-        return ask().numpy()
+        return question().numpy()
     except NotImplementedError:
         return None
 
@@ -133,75 +167,61 @@ def _heats(surrogate: Surrogate, x: Tensor, near: Tensor, index: Tensor, head: i
     ]
 
 
-def _unusual(
-    shown: Shown, item: np.ndarray, others: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def _unusual(shown: Shown, item: np.ndarray) -> np.ndarray:
     """Return the columns in which a row differs most from the training samples.
 
     The difference is to their mean, in standard deviations.
     """
     x = shown.data.train.x.double().numpy()
     spread = x.std(0)
-    distance = np.divide(
-        np.abs(item - x.mean(0)), spread, out=np.zeros(len(spread)), where=spread > 0
-    )
-    columns = np.argsort(-distance, kind="stable")[:N_COLUMNS]
-    return item[columns], others[:, columns], [shown.data.features[column] for column in columns]
+    gap = np.abs(item - x.mean(0))
+
+    # A constant column is not unusual.
+    distance = np.divide(gap, spread, out=np.zeros(len(spread)), where=spread > 0)
+    columns: np.ndarray = np.argsort(-distance, kind="stable")
+    return columns[:N_COLUMNS]
 
 
 def _side_by_side(
-    shown: Shown, method: str, examples: Examples, surrogate: Surrogate, item: tuple[int, str]
+    shown: Shown, method: str, row: int, index: Int[Tensor, "k"], sheet: Sheet
 ) -> list[Sheet]:
-    """Return two sheets of one item: the method's neighbours, and those in the embedding."""
-    row, why = item
-    index = examples.index[row, :N_NEIGHBOURS]
-    similarity, own = embedding_neighbours(shown, shown.query.x[row : row + 1], len(index))
-    common = len(set(index.tolist()) & set(own[0].tolist()))
-    x, target = shown.query.x[row : row + 1], shown.query.target[row : row + 1]
-    with torch.no_grad():
-        near = _answer(lambda: surrogate.similarity(x, target)[0, index])
-    pairs = [
-        (
-            f"{why}:\n{method}" if shown.data.is_image else method,
-            index,
-            {} if near is None else {"similarity": near},
-            f"{common} of {len(index)}\nin both",
-        ),
-        (
-            "embedding of\nthe network" if shown.data.is_image else "embedding",
-            own[0],
-            {"similarity": similarity[0].numpy()},
-            "",
-        ),
-    ]
-    sheets = []
-    for name, which, numbers, note in pairs:
-        image, others, features = (
-            shown.query.x[row].numpy(),
-            shown.data.train.x[which].numpy(),
-            list[str](),
-        )
-        if not shown.data.is_image:
-            image, others, features = _unusual(shown, image, others)
-        sheets.append(
-            Sheet(
-                image=image,
-                predicted=shown.predicted(row),
-                true=shown.true(row),
-                neighbours=others,
-                classes=[shown.data.classes[int(y)] for y in shown.data.train.y[which]],
-                numbers=numbers,
-                why=name if shown.data.is_image else f"{why}, neighbours by {name}",
-                note=note,
-                features=features,
-            )
-        )
-    return sheets
+    """Return two sheets of one item: the method's neighbours, and those in the embedding.
+
+    Args:
+        shown: the network.
+        method: run id of the method.
+        row: of the query.
+        index: training samples that the method found, nearest first.
+        sheet: of the item with these neighbours.
+    """
+    x = shown.query.x[row : row + 1]
+    cosine, embedded = embedding_neighbours(shown, x, len(index))
+    in_both = set(index.tolist()) & set(embedded[0].tolist())
+
+    # Two sheets are compared by similarity, the one number that both can have.
+    similarity = {name: values for name, values in sheet.numbers.items() if name == "similarity"}
+    why = f"{sheet.why}, neighbours by {method}"
+    embedding_why = f"{sheet.why}, neighbours by embedding"
+    if shown.data.is_image:
+        why = f"{sheet.why}:\n{method}"
+        embedding_why = "embedding of\nthe network"
+
+    of_method = dataclasses.replace(
+        sheet,
+        numbers=similarity,
+        heats=(),
+        why=why,
+        note=f"{len(in_both)} of {len(index)}\nin both",
+    )
+    own = {"similarity": cosine[0].numpy()}
+    of_embedding = _with_neighbours(shown, row, embedded[0], own, embedding_why)
+    return [of_method, of_embedding]
 
 
 def embedding_neighbours(
     shown: Shown, x: Float[Tensor, "batch *feature"], k: int
 ) -> tuple[Float[Tensor, "batch k"], Int[Tensor, "batch k"]]:
     """Return centred cosine and rows of the k training samples nearest in the embedding."""
-    found = centred_cosine(shown.model, shown.data.train.x, x).topk(k, 1)
-    return found.values.to(x.dtype), found.indices
+    cosine = centred_cosine(shown.model, shown.data.train.x, x)
+    nearest = cosine.topk(k, 1)
+    return nearest.values.to(x.dtype), nearest.indices

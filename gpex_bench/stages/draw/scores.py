@@ -109,5 +109,6 @@ def between_metrics(
             rows.append((first, second, table.loc[first, second]))
 
     pairs = pd.DataFrame(rows, columns=["metric", "other", "correlation"]).dropna()
-    mean = pairs.groupby(["metric", "other"])["correlation"].agg(["mean", "size"]).reset_index()
-    return mean.rename(columns={"mean": "correlation", "size": "n_networks"})
+    by_pair = pairs.groupby(["metric", "other"])["correlation"]
+    summary = by_pair.agg(["mean", "size"]).reset_index()
+    return summary.rename(columns={"mean": "correlation", "size": "n_networks"})
