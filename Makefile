@@ -16,11 +16,11 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 p
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-results: $(READY) ## run the benchmark (CONFIG=, CORES=) and say where the report is
+results: $(READY) ## run the benchmark (CONFIG=, CORES=) and print where the report is
 	$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
 	@$(BIN)/gpex-bench show report --config $(CONFIG)
 
-study: $(READY) ## answer a question about settings (STUDY=, CORES=), see docs/studies.md
+study: $(READY) ## run a study of config/studies/ (STUDY=, CORES=), see docs/studies.md
 	$(BIN)/snakemake --cores $(CORES) --configfile config/studies/$(STUDY).yaml
 
 test: lint ## run linters, type checks and all tests

@@ -1,7 +1,7 @@
-"""Constant: the same relevance everywhere, the control that ranks nothing.
+"""Constant: the same relevance everywhere, the control without any ranking.
 
-What a score gives to a map without information in it, ties and all; beside the random map of Samek
-et al. 2017 (samek2017evaluating). It depends on the shape of the input only.
+It shows the score of a map without information, in which all values are tied. Compare the random
+map of Samek et al. 2017 (samek2017evaluating). It depends on the shape of the input only.
 """
 
 import torch

@@ -1,6 +1,6 @@
 """Edge detector: size of the image's Sobel gradient, a control that ignores the network.
 
-Maps that look plausible to people without knowing the network: Adebayo et al. 2018
+Maps that look plausible to people although they do not depend on the network: Adebayo et al. 2018
 (adebayo2018sanity). The operator is that of Sobel and Feldman (kernel [1, 2, 1] x [-1, 0, 1], the
 border repeated), applied to the mean of the channels; every channel gets an equal share.
 """

@@ -2,8 +2,8 @@
 
 Wang, Pei, Xue, Zhang 2022 (wang2022explaining). OUR RECONSTRUCTION: only the abstract was at hand,
 and there is no public code. From it: individuals are bit strings over superpixels, fitness is the
-probability given the kept segments alone, how many are kept is free. Undetermined there, chosen
-here, and settings below: population, generations, operators, rates, segmentation, fill. Ours
+probability given the kept segments alone, the number of kept segments is free. Undetermined there,
+chosen here, and settings below: population, generations, operators, rates, segmentation, fill. Ours
 altogether: the fitness `log_odds` (a probability saturates) and `size_penalty` (without it neutral
 segments drift and nothing is localised), and the attribution, which is how often a segment is kept
 in the final populations. It lies in [0, 1], ranks segments, and does not say by how much they

@@ -1,8 +1,8 @@
 """Feature ablation: how much the output drops when one segment or one column is absent.
 
 Leave one out, as in Zeiler and Fergus 2014 (zeiler2014visualizing) with segments for windows. What
-two regions do only together is credited to both, what either does alone to neither, so the sum
-means nothing. The drop of a segment is spread evenly over its entries.
+two regions do only together is credited to both, what either does alone to neither, so the sum has
+no meaning. The drop of a segment is spread evenly over its entries.
 """
 
 import torch

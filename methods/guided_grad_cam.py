@@ -3,8 +3,8 @@
 Selvaraju et al. 2017 (selvaraju2017grad): the product of the guided gradient
 (springenberg2015striving), as captum computes it (kokhlikyan2020captum), and the enlarged Grad-CAM
 map. Captum's GuidedGradCam gives the same values but enlarges by nearest pixels unless asked
-otherwise. Works on a copy of the network; where guided backpropagation cuts stands in
-methods/guided_backprop.py.
+otherwise. Works on a copy of the network; methods/guided_backprop.py explains where guided
+backpropagation cuts.
 """
 
 from gpex_bench.families.cam import class_activation

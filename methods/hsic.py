@@ -7,8 +7,8 @@ the median output itself, which is not unaffected by adding a constant). Masks a
 grid from a scrambled Sobol sequence; tables have one coin per column. The measure of a region is
 spread evenly over its entries (ours).
 
-Unsigned: it says how much a region matters, not for or against what; an output that is constant up
-to rounding gives zeros.
+Unsigned: it measures how much a region matters, not in which direction; an output that is constant
+up to rounding gives zeros.
 """
 
 import torch

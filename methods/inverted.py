@@ -1,6 +1,6 @@
 """Inverted: another explainer's map with its sign flipped, which good explainers must beat.
 
-Comparing with the inverse is more telling than comparing with a random map: Eiras-Franco,
+Comparing with the inverse is more informative than comparing with a random map: Eiras-Franco,
 Hedstroem, Hoehne 2025 (eirasfranco2025evaluate).
 """
 

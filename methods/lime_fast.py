@@ -4,9 +4,9 @@ Ribeiro, Singh, Guestrin 2016 (ribeiro2016why). As in the authors' package 0.2: 
 the whole image first, weights sqrt(exp(-d^2 / width^2)) of the cosine distance d to it (width
 0.25), and a ridge regression with strength 1 and a free intercept; tables take Gaussian samples
 around the row and the Euclidean distance (width 0.75 sqrt(columns)), in units of the training
-standard deviation. With the package's masks it gives the package's weights (tested). Ours:
-the closed form, and `output` and `fill`. `lime` explains what the values mean. A constant output
-gives zeros.
+standard deviation. With the package's masks it gives the package's weights (tested). Ours: the
+closed form, and `output` and `fill`. `lime` explains what the values mean. A constant output gives
+zeros.
 """
 
 import torch

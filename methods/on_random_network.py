@@ -1,9 +1,9 @@
 """On random network: another explainer's map of the network with all weights re-randomised.
 
-The control of adebayo2018sanity: whoever does not score better than on a network that has learnt
-nothing shows the input, or the method, and not what was learnt. The weights are those of the
-metrics of randomisation, and follow the seed. Explainers of a surrogate are refused: it stands in
-for the trained network.
+The control of adebayo2018sanity: a method that does not score better than on an untrained network
+shows the input, or the method itself, but not what was learnt. The weights are those of the metrics
+of randomisation, and follow the seed. Explainers of a surrogate are refused, because it is fitted
+to the trained network.
 """
 
 import dataclasses

@@ -1,8 +1,8 @@
 """Oracle: the planted relevance itself, the best possible map for metrics of the truth.
 
 Ground truth by construction: Arras, Osman, Samek 2022 (arras2022clevr). 1 where the evidence for
-the class of a test sample was planted, divided by the size of that region; 0 elsewhere. It looks at
-neither the network nor the target.
+the class of a test sample was planted, divided by the size of that region; 0 elsewhere. It depends
+on neither the network nor the target.
 """
 
 from gpex_bench.types import Attribution, Explainer, Need, Query, Role, Task, settings

@@ -2,7 +2,7 @@
 
 A random explainer as the reference of example-based scores: Bareeva et al. 2024
 (bareeva2024quanda). Index and weight depend on (seed, sample) alone; the weights are sorted uniform
-numbers and mean nothing.
+numbers without a meaning.
 """
 
 import torch

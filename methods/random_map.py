@@ -1,7 +1,7 @@
 """Random map: standard normal relevance, the control that no explainer may lose to.
 
-Random maps as a reference for faithfulness: Samek et al. 2017 (samek2017evaluating). It looks at
-nothing but the shape of the input; the values depend on (seed, sample) alone.
+Random maps as a reference for faithfulness: Samek et al. 2017 (samek2017evaluating). It depends on
+the shape of the input only; the values depend on (seed, sample) alone.
 """
 
 import torch

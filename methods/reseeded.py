@@ -1,9 +1,9 @@
 """Reseeded: another explainer's map when it draws other random numbers; all else is equal.
 
-Perturbation explainers give another map each time (visani2022statistical counts how far). As a run
-id of its own a draw is scored like every method, so that the part of the explainer's own seed in a
-score can be split off (the study `variance`). An explainer without random numbers
-gives the same map.
+Perturbation explainers give another map each time (visani2022statistical measures how different).
+Each draw is a run id of its own and is scored like every method, so that the study `variance` can
+estimate how much of a score's variance is due to the explainer's seed. An explainer without random
+numbers gives the same map.
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
 """Sensitivity analysis: the squared gradient of the target's logit, (df/dx_i)^2.
 
-It says what would change the score, not what the score is made of: the values sum to the squared
+It shows what would change the score, not what contributes to it: the values sum to the squared
 gradient norm. Montavon, Samek, Mueller 2018 (montavon2018methods), section on sensitivity analysis.
 Values are kept per input entry; they are not summed over channels here.
 """

@@ -1,8 +1,8 @@
 """SmoothGrad: the mean gradient of the target's logit at noisy copies of the input.
 
 Smilkov, Thorat, Kim, Viegas, Wattenberg 2017 (smilkov2017smoothgrad): Gaussian noise whose s.d. is
-a share of the range (largest minus smallest entry) of the sample. They show its size; the sign is
-kept here (`absolute` drops it).
+a share of the range (largest minus smallest entry) of the sample. The paper shows the absolute
+value; the sign is kept here (`absolute` drops it).
 """
 
 import torch

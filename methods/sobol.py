@@ -7,7 +7,7 @@ explainer of networks: Fel et al. 2021 (fel2021look). Factors are masks m in [0,
 looked up by pixel without smoothing; the index of a region is spread evenly over its input entries
 (both ours). Tables: one factor per feature.
 
-Unsigned: it says how much a region matters, not for or against what. `total` counts interactions
+Unsigned: it measures how much a region matters, not in which direction. `total` counts interactions
 once for each region that takes part, so it sums to 1 or more; `first` leaves them out, may be
 slightly negative from noise, and needs many more samples. A constant output gives zeros.
 """

@@ -3,16 +3,15 @@
 Our reconstruction of a variance-based analysis of combinations of regions (anonymous2022sbsa; we
 know its abstract only): what a region is, how it is masked and how many masks are drawn are
 settings here. Regions: cells of a grid, or SLIC superpixels merged by colour until `n_regions` are
-left; they know nothing of a planted truth. Factors are masks m of the regions, uniform in [0, 1] or
-fair coins, and x(m) = m x + (1 - m) absent; design and estimators are those of SALib
-(iwanaga2022salib). Few regions, because first-order and pair indices of many are noise at any
-budget of use.
+left; they do not use a planted truth. Factors are masks m of the regions, uniform in [0, 1] or fair
+coins, and x(m) = m x + (1 - m) absent; design and estimators are those of SALib (iwanaga2022salib).
+Few regions, because first-order and pair indices of many are noise at any practical budget.
 
-Unsigned: an index says how much a region matters, not for or against what. `order` chooses what the
-attribution holds: `total`, `first`, or `interaction` (total minus first: what a region does only
-together with others). The index of a region is spread evenly over its entries. `decompose` returns
-all orders with their intervals. A single region has an index of about 1; an output that is constant
-up to rounding gives zeros.
+Unsigned: an index measures how much a region matters, not in which direction. `order` chooses what
+the attribution holds: `total`, `first`, or `interaction` (total minus first: what a region does
+only together with others). The index of a region is spread evenly over its entries. `decompose`
+returns all orders with their intervals. A single region has an index of about 1; an output that is
+constant up to rounding gives zeros.
 """
 
 from typing import Literal, get_args

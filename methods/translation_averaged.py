@@ -2,8 +2,8 @@
 
 The translation trick of Montavon, Samek, Mueller 2018 (montavon2018methods), against noise from
 strides and pooling; shifts in {-reach ... reach} on both axes are ours. What comes into the image
-is the baseline; what left it has no relevance for that shift. Explainers that draw at random draw
-alike for every shift, so that their noise stays.
+is the baseline; what left it has no relevance for that shift. Explainers that draw random numbers
+draw the same ones for every shift, so that their noise stays.
 """
 
 from itertools import product

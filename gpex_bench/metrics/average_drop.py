@@ -2,8 +2,8 @@
 
 Source: chattopadhay2018grad. max(0, f(x) - f(x~)) / f(x), where x~ fades to the baseline by the
 positive relevance over its maximum (black and an element-wise product in the paper) and f is the
-target's probability. An even map of ones hides nothing and scores a perfect 0: read it beside a
-metric that wants the rest to go, such as `sufficiency`.
+target's probability. An even map of ones hides nothing and scores a perfect 0: read it together
+with a metric that removes the rest, such as `sufficiency`.
 """
 
 from __future__ import annotations

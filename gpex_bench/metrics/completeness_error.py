@@ -2,9 +2,9 @@
 
 Source: sundararajan2017axiomatic. |sum a - (f(x) - f(b))| / |f(x) - f(b)| with the logit f of the
 target and the dataset's baseline b. Unlike `conservation_error` it asks every method for the same
-sum, also those that promise another one, or none: a number well above 0 is no fault of theirs, but
-their maps cannot be read as shares of the logit. A map of zeros scores 1. The difference counts as
-at least 1e-6 logits (ours), and the mean over samples is ruled by those where it is near zero.
+sum, also those that promise another one, or none: a number well above 0 is then no fault of the
+method, but its maps cannot be read as shares of the logit. A map of zeros scores 1. The difference
+counts as at least 1e-6 logits (ours), and samples with a difference near zero decide the mean.
 Units of the map count.
 """
 

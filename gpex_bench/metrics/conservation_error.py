@@ -1,11 +1,11 @@
 """Conservation error: how far a map's sum is from the sum that its method promises.
 
 Montavon, Samek, Mueller 2018 (montavon2018methods) ask that the relevance of the inputs sums to the
-explained output, |f - sum| / |f|. What a map should sum to is the method's own claim (the logit, or
-its change from a baseline), which it gives as `Attribution.residual`; methods without one have
-nothing to conserve and get no score. A check of the rule and not of the map: the output spread
-evenly over all pixels scores 0. The mean over samples is ruled by outputs near zero, which the
-error is a share of; SMALLEST (ours) keeps it finite.
+explained output, |f - sum| / |f|. What a map should sum to is defined by the method (the logit, or
+its change from a baseline), which gives the difference as `Attribution.residual`; methods without
+one have nothing to conserve and get no score. A check of the rule and not of the map: the output
+spread evenly over all pixels scores 0. The error is a share of the output, so outputs near zero
+decide the mean over samples; SMALLEST (ours) keeps it finite.
 """
 
 from __future__ import annotations

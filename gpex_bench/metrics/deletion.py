@@ -2,8 +2,8 @@
 
 Area under the curve of bach2015pixel and samek2017evaluating, over the share of removed positions
 (petsiuk2018rise). The area includes both ends and lies in [0, 1]. It depends on the baseline, and a
-saturated softmax hides differences between good maps: read it beside `insertion`, `srg` and the
-controls.
+saturated softmax hides differences between good maps: read it together with `insertion`, `srg` and
+the controls.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Dummy error: the share of the relevance that goes to inputs which the network cannot see.
 
 The axiom (friedman2004paths; sensitivity (b) of sundararajan2017axiomatic): an input that the
-function does not depend on gets no relevance. On a trained network no input is quite without
-effect, so the same weights are explained with a quarter of the input blinded (drawn by cells of 4 x
-4 pixels, set to zero before the first layer): sum of |a| there over the sum of |a|, in [0, 1]. A
-random map scores about a quarter, a map of zeros 0: it gives the blind part nothing. Read from the
-map of the blinded network, so the scored map itself does not count.
+function does not depend on gets no relevance. On a trained network every input has some effect, so
+the same weights are explained with a quarter of the input blinded (drawn by cells of 4 x 4 pixels,
+set to zero before the first layer): sum of |a| there over the sum of |a|, in [0, 1]. A random map
+scores about a quarter, a map of zeros 0. Read from the map of the blinded network, so the scored
+map itself does not count.
 """
 
 from __future__ import annotations

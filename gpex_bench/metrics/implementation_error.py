@@ -2,9 +2,9 @@
 
 Implementation invariance of sundararajan2017axiomatic: ||a' - a|| / ||a||, where a' is the map of
 the network behind two more layers that together do nothing, x = c + relu(x - c) - relu(c - x).
-Outputs and gradients are the same up to rounding; rules that hand relevance from layer to layer,
-and those that change the gradient of a ReLU, see the difference. The construction is ours. The
-explainer keeps its seed. Only the numerator for a map of zeros; 0 for a map that ignores the
+Outputs and gradients are the same up to rounding; rules that propagate relevance from layer to
+layer, and those that change the gradient of a ReLU, see the difference. The construction is ours.
+The explainer keeps its seed. Only the numerator for a map of zeros; 0 for a map that ignores the
 network.
 """
 

@@ -3,9 +3,9 @@
 Source: yeh2019fidelity. E[(I.a - (f(x) - f(x - I)))^2] over random removals I, without any scaling
 of the map; `infidelity` is the scaled one. Attributions are global here (already multiplied by x -
 baseline), so I.a is the sum of the attribution over what is removed, as with captum's
-`multiply_by_inputs`. The removals are square cells that become the baseline. In squared logits, and
-ruled by the units of the map: only maps that claim to sum to a change of the logit can be compared
-by it.
+`multiply_by_inputs`. The removals are square cells that become the baseline. The score is in
+squared logits and depends on the units of the map: it can only compare maps that are meant to sum
+to a change of the logit.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ adebayo2018sanity: mean Spearman's correlation between the map and those of netw
 are re-randomised one after the other. Layers go from the input upwards and maps keep their sign;
 the paper goes from the output downwards, which keeps the evidence of the early layers in the map by
 construction (binder2023shortcomings). `absolute` compares sizes, as the paper's other version: then
-maps that are multiplied by the input look alike because of the input. 0 is what one wishes for; a
-map that ignores the network scores 1, and so does a map that is constant before and after (0 if
-constant only before or after).
+maps that are multiplied by the input look alike because of the input. 0 is best; a map that ignores
+the network scores 1, and so does a map that is constant before and after (0 if constant only before
+or after).
 """
 
 from __future__ import annotations

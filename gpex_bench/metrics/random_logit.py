@@ -1,4 +1,4 @@
-"""Random logit test: is the map for another class another one? (sixt2020explanations).
+"""Random logit test: does the map change with the explained class? (sixt2020explanations).
 
 Spearman's correlation between the maps for the target and for another class, over whole pixels; the
 paper takes SSIM (a deviation: ranks do not depend on windows and constants). The other class is the

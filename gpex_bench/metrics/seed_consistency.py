@@ -1,4 +1,4 @@
-"""Consistency over explainer seeds: is the order of relevances the same with other numbers?
+"""Consistency over explainer seeds: is the order of relevances the same with other random numbers?
 
 Mean Spearman's correlation between the map and those of other seeds, over whole pixels. Visani et
 al. ask the same of the features that LIME selects (visani2022statistical); the rank correlation is

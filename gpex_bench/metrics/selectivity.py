@@ -4,8 +4,8 @@ Source: montavon2018methods. Mean over the curve f(x_0), f(x_1), ... by the trap
 x_k lacks the k patches (4 x 4 pixels, as in the paper on digits) with the largest summed relevance;
 columns of tables go one by one; 28 or more patches or columns go in 14 steps. Removed patches
 become the dataset's baseline. The order is that of the map of the intact input;
-`selectivity_recomputed` explains again after each step. In the units of the logit, so that it
-compares maps on one network and not networks.
+`selectivity_recomputed` explains again after each step. The score is in the units of the logit, so
+it can compare maps on one network, but not networks.
 """
 
 from __future__ import annotations

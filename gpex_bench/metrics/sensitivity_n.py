@@ -1,4 +1,4 @@
-"""Sensitivity-n: does the relevance of n features sum to what their removal does, for several n?
+"""Sensitivity-n: does the relevance of n features sum to the effect of their removal?
 
 Source: ancona2018towards. For each n, Pearson's correlation over random subsets of n features
 between the summed attribution and the fall of the target's logit when the subset becomes the

@@ -5,8 +5,8 @@ function, and they have equal values in the input and in the baseline, they get 
 Networks are not symmetric, so one is made: g(x) = (f(x) + f(mirrored x)) / 2 with left and right
 exchanged (columns of a table: in reverse order), explained at (x + mirrored x) / 2. The score is
 ||a - mirrored a|| / (2 ||a||), in [0, 1]: 0 is symmetric, 1 antisymmetric; 0 for a map of zeros.
-Methods that cut the image into segments or draw at random break it by their own means, which is
-what it shows. Read from the map of that network, so the scored map itself does not count.
+Methods that cut the image into segments or draw random numbers break the symmetry themselves; the
+score shows this. Read from the map of that network, so the scored map itself does not count.
 """
 
 from __future__ import annotations
