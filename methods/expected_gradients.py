@@ -9,7 +9,7 @@ they do not. Captum's GradientShap adds noise and draws from numpy's global stat
 import torch
 from torch import Tensor
 
-from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
+from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, demands, settings
 from gpex_bench.types.batches import CHANGED_ROWS
 
 
@@ -27,8 +27,7 @@ class ExpectedGradients(Explainer):
 
     def __post_init__(self) -> None:
         """Refuse a mean of nothing."""
-        if self.budget < 1:
-            raise ValueError(f"budget must be at least 1, got {self.budget}.")
+        demands.at_least(self, 1, "budget")
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the mean over the draws of each sample."""

@@ -11,7 +11,7 @@ the baseline), not of the network, so that no completeness is claimed.
 
 from torch import Tensor
 
-from gpex_bench.types import Attribution, Explainer, Query, Task, settings
+from gpex_bench.types import Attribution, Explainer, Query, Task, demands, settings
 
 
 @settings
@@ -30,8 +30,7 @@ class GpexAttribution(Explainer):
 
     def __post_init__(self) -> None:
         """Refuse a path without points."""
-        if self.n_steps < 2:
-            raise ValueError(f"n_steps must be at least 2, got {self.n_steps}.")
+        demands.at_least(self, 2, "n_steps")
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the relevance of each entry for the target's posterior mean."""

@@ -8,7 +8,7 @@ contribution` ranks by the share in the posterior mean instead.
 
 from typing import Literal
 
-from gpex_bench.types import Examples, Explainer, Query, Task, settings
+from gpex_bench.types import Examples, Explainer, Query, Task, demands, settings
 
 
 @settings
@@ -26,8 +26,7 @@ class GpexNeighbours(Explainer):
 
     def __post_init__(self) -> None:
         """Refuse fewer than one example and an unknown rank."""
-        if self.k < 1:
-            raise ValueError(f"k must be at least 1, got {self.k}.")
+        demands.at_least(self, 1, "k")
         if self.rank not in ("similarity", "contribution"):
             raise ValueError(f"rank must be 'similarity' or 'contribution', got {self.rank!r}.")
 

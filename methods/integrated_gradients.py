@@ -5,7 +5,7 @@ points; b is the dataset's baseline. The values sum to f(x) - f(b) up to the err
 quadrature.
 """
 
-from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
+from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, demands, settings
 from gpex_bench.types.batches import CHANGED_ROWS
 
 
@@ -23,8 +23,7 @@ class IntegratedGradients(Explainer):
 
     def __post_init__(self) -> None:
         """Refuse a path without points."""
-        if self.budget < 2:
-            raise ValueError(f"budget must be at least 2, got {self.budget}.")
+        demands.at_least(self, 2, "budget")
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the path integral of the gradient."""

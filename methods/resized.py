@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gpex_bench.families.wrapper import Wrapper
-from gpex_bench.types import Need, settings
+from gpex_bench.types import Need, demands, settings
 
 
 @settings
@@ -25,8 +25,7 @@ class Resized(Wrapper):
     def __post_init__(self) -> None:
         """Refuse a grid without cells."""
         super().__post_init__()
-        if self.grid < 1:
-            raise ValueError(f"grid must be at least 1, got {self.grid}.")
+        demands.at_least(self, 1, "grid")
 
     def change(self, values: Tensor) -> Tensor:
         """Return the map of cell means."""

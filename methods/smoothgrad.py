@@ -8,7 +8,7 @@ value; the sign is kept here (`absolute` drops it).
 import torch
 from torch import Tensor
 
-from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
+from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, demands, settings
 from gpex_bench.types.batches import CHANGED_ROWS
 
 
@@ -27,8 +27,7 @@ class SmoothGrad(Explainer):
 
     def __post_init__(self) -> None:
         """Refuse a mean of nothing and negative noise."""
-        if self.budget < 1:
-            raise ValueError(f"budget must be at least 1, got {self.budget}.")
+        demands.at_least(self, 1, "budget")
         if not self.noise >= 0:
             raise ValueError(f"noise must be at least 0, got {self.noise}.")
 

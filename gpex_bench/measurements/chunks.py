@@ -12,7 +12,7 @@ from gpex_bench.masking.fills import CURVE_FILLS, CurveFill, remove_positions, s
 from gpex_bench.masking.order import step_sizes, ties_broken
 from gpex_bench.measurements.answers import answers
 from gpex_bench.measurements.maps import relevance
-from gpex_bench.types import Case, Measurement, settings, value
+from gpex_bench.types import Case, Measurement, demands, settings, value
 
 By = Literal["relevance", "magnitude"]
 
@@ -48,8 +48,7 @@ class Chunks(Measurement):
     n_draws: int = 1
 
     def __post_init__(self) -> None:
-        if self.n_chunks < 2:
-            raise ValueError(f"n_chunks must be at least 2, got {self.n_chunks}.")
+        demands.at_least(self, 2, "n_chunks")
         if self.by not in get_args(By):
             raise ValueError(f"by must be relevance or magnitude, got {self.by!r}.")
 

@@ -11,7 +11,7 @@ from gpex_bench.masking.order import ties_broken
 from gpex_bench.measurements.answers import OUTPUTS, answers
 from gpex_bench.measurements.maps import relevance
 from gpex_bench.measurements.subsets import count_of
-from gpex_bench.types import Case, Measurement, Metric, settings, value
+from gpex_bench.types import Case, Measurement, Metric, demands, settings, value
 from gpex_bench.types.draws import uniform
 
 
@@ -43,8 +43,7 @@ class Jitter(Measurement):
     def __post_init__(self) -> None:
         if not self.shares or not all(0 < share < 1 for share in self.shares):
             raise ValueError(f"shares must lie between 0 and 1, both excluded, got {self.shares}.")
-        if self.n_draws < 1:
-            raise ValueError(f"n_draws must be at least 1, got {self.n_draws}.")
+        demands.at_least(self, 1, "n_draws")
         if not 0 < self.sigma < float("inf"):
             raise ValueError(f"sigma must be positive and finite, got {self.sigma}.")
 

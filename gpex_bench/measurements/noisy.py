@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gpex_bench.measurements.maps import explained_again, values
-from gpex_bench.types import Case, Measurement, Metric, Query, settings, value
+from gpex_bench.types import Case, Measurement, Metric, Query, demands, settings, value
 from gpex_bench.types.draws import uniform
 
 FLOOR = 0.01  # share of the largest entry that each entry is taken to have at least
@@ -54,8 +54,7 @@ class Noisy(Measurement):
     re_explains = True
 
     def __post_init__(self) -> None:
-        if self.n_draws < 1:
-            raise ValueError(f"n_draws must be at least 1, got {self.n_draws}.")
+        demands.at_least(self, 1, "n_draws")
         if not 0 < self.radius < float("inf"):
             raise ValueError(f"radius must be positive and finite, got {self.radius}.")
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from gpex_bench.measurements.maps import explained_again
 from gpex_bench.measurements.noisy import Noisy
 from gpex_bench.models.altered.random_weights import cascade, n_layers, redraw
-from gpex_bench.types import Case, Measurement, Metric, settings, value
+from gpex_bench.types import Case, Measurement, Metric, demands, settings, value
 from gpex_bench.types.draws import uniform
 
 
@@ -41,8 +41,7 @@ class Randomised(Measurement):
     changes_network = True
 
     def __post_init__(self) -> None:
-        if self.n_stages < 1:
-            raise ValueError(f"n_stages must be at least 1, got {self.n_stages}.")
+        demands.at_least(self, 1, "n_stages")
 
     def measure(self, case: Case) -> RandomisedMaps:
         """Return the maps of each stage; raises ValueError for another kind of explanation."""
@@ -166,8 +165,7 @@ class Reseeded(Measurement):
     re_explains = True
 
     def __post_init__(self) -> None:
-        if self.n_draws < 1:
-            raise ValueError(f"n_draws must be at least 1, got {self.n_draws}.")
+        demands.at_least(self, 1, "n_draws")
 
     def measure(self, case: Case) -> OtherMaps:
         """Return the maps; raises ValueError for another kind of explanation."""

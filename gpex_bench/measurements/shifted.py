@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gpex_bench.measurements.maps import explained_again, values
-from gpex_bench.types import Case, Measurement, settings, value
+from gpex_bench.types import Case, Measurement, demands, settings, value
 
 
 @value
@@ -32,8 +32,7 @@ class Shifted(Measurement):
     re_explains = True
 
     def __post_init__(self) -> None:
-        if self.n_steps < 1:
-            raise ValueError(f"n_steps must be at least 1, got {self.n_steps}.")
+        demands.at_least(self, 1, "n_steps")
 
     def stops(self, case: Case) -> Float[Tensor, "stop batch channel height width"]:
         """Return the image at each stop; what comes in at the left is the baseline."""

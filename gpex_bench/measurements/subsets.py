@@ -15,7 +15,7 @@ from torch import Tensor
 from gpex_bench.masking.fills import filler
 from gpex_bench.measurements.answers import OUTPUTS, answers
 from gpex_bench.measurements.maps import relevance
-from gpex_bench.types import Case, Measurement, Metric, settings, value
+from gpex_bench.types import Case, Measurement, Metric, demands, settings, value
 from gpex_bench.types.draws import uniform
 
 GROUP = 64  # samples whose random numbers are in memory together
@@ -74,8 +74,7 @@ class Subsets(Measurement):
     patch: int = 4
 
     def __post_init__(self) -> None:
-        if self.n_subsets < 2:
-            raise ValueError(f"n_subsets must be at least 2, got {self.n_subsets}.")
+        demands.at_least(self, 2, "n_subsets")
         if not 0 < self.share < 1:
             raise ValueError(f"share must lie between 0 and 1, both excluded, got {self.share}.")
         if self.patch < 1:

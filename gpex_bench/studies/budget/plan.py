@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
 
-from gpex_bench.types import Explainer, Study, settings
+from gpex_bench.types import Explainer, Study, demands, settings
 
 # the column `budget` of a method that runs as it is configured
 OWN_COST = 0
-FEWEST = {"stability_budget": 1, "stability_seeds": 2, "stability_samples": 2}
 
 
 @settings
@@ -54,11 +53,8 @@ class Budget(Study):
             raise ValueError(
                 f"reference_budget must be one of the budgets {known}, got {self.reference_budget}."
             )
-        for name, fewest in FEWEST.items():
-            number = getattr(self, name)
-            if number < fewest:
-                raise ValueError(f"{name} must be at least {fewest}, got {number}.")
-
+        demands.at_least(self, 1, "stability_budget")
+        demands.at_least(self, 2, "stability_seeds", "stability_samples")
         if not 0 <= self.tolerance < 1:
             raise ValueError(f"tolerance must be a share in [0, 1), got {self.tolerance}.")
         if not 0 < self.top < 1:
@@ -80,6 +76,14 @@ class Budget(Study):
 
         for name in sorted(set(self.most) - set(methods) - networks):
             raise ValueError(f"most must name methods or networks by run id, got {name!r}.")
+
+        # the reference runs at its budget on every network
+        for name in sorted(set(self.most) & (networks | {self.reference_method})):
+            if self.most[name] < self.reference_budget:
+                raise ValueError(
+                    f"most.{name} must be at least reference_budget = {self.reference_budget}, "
+                    f"got {self.most[name]}."
+                )
 
     def _check_methods(self, methods: Mapping[str, Explainer | None]) -> None:
         """Raise ValueError if a method cannot be measured; None is one that cannot be used."""

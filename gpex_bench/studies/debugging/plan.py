@@ -6,7 +6,7 @@ from typing import Any
 
 from gpex_bench.config.resolve import ConfigError
 from gpex_bench.studies.debugging.labels import check_share
-from gpex_bench.types import Study, settings
+from gpex_bench.types import Study, demands, settings
 
 # functions in `rankings`
 RANKINGS = ("embedding", "representer", "influence", "random")
@@ -31,11 +31,7 @@ class Debugging(Study):
 
     def __post_init__(self) -> None:
         """Refuse plans without an answer."""
-        for name in ("per_round", "rounds"):
-            given = getattr(self, name)
-            if given < 1:
-                raise ValueError(f"{name} must be at least 1, got {given}.")
-
+        demands.at_least(self, 1, "per_round", "rounds")
         check_share(self.flipped)
 
         for name in self.rankings:

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from gpex_bench.config.resolve import unknown
 from gpex_bench.masking.choices import Output
 from gpex_bench.masking.fills import METHOD_FILLS, MethodFill
-from gpex_bench.types import Study, settings
+from gpex_bench.types import Study, demands, settings
 
 # without `segment_mean`, which would reveal regions by their colour
 FILLS = tuple(fill for fill in METHOD_FILLS if fill != "segment_mean")
@@ -41,9 +41,8 @@ class Interactions(Study):
 
     def __post_init__(self) -> None:
         """Refuse plans without an answer."""
-        self._check_least("images", 2)
-        self._check_least("points", 2)
-        self._check_least("sides", 1)
+        demands.at_least(self, 2, "images", "points")
+        demands.at_least(self, 1, "sides")
         if self.points & (self.points - 1):
             raise ValueError(f"points must be a power of two, got {self.points}.")
         if self.sides > 2:
@@ -60,11 +59,6 @@ class Interactions(Study):
             raise ValueError(
                 f"ladder must name at least two different models, got {list(self.ladder)}."
             )
-
-    def _check_least(self, name: str, least: int) -> None:
-        given = getattr(self, name)
-        if given < least:
-            raise ValueError(f"{name} must be at least {least}, got {given}.")
 
     def _check_options(self, name: str, known: Collection[str]) -> None:
         given = list(getattr(self, name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from gpex_bench.types import Study, settings, value
+from gpex_bench.types import Study, demands, settings, value
 
 Space = Literal["network", "input"]
 Strength = Literal["minor", "disruptive"]
@@ -56,8 +56,7 @@ class MetricTrust(Study):
 
     def __post_init__(self) -> None:
         """Refuse a study without perturbations."""
-        if self.perturbations < 1:
-            raise ValueError(f"perturbations must be at least 1, got {self.perturbations}.")
+        demands.at_least(self, 1, "perturbations")
 
     def each(self) -> list[Perturbation]:
         """Return every perturbation: the network's first, minor ones first."""

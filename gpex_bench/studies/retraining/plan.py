@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpex_bench.types import Attribution, Explainer, Study, settings
+from gpex_bench.types import Attribution, Explainer, Study, demands, settings
 
 
 @settings
@@ -41,11 +41,7 @@ class Retraining(Study):
         if shares[0] <= 0 or shares[-1] >= 1:
             raise ValueError(f"shares must be between 0 and 1, got {shares}.")
 
-        for name in ("train_samples", "test_samples", "map_samples", "longest"):
-            given = getattr(self, name)
-            if given < 1:
-                raise ValueError(f"{name} must be at least 1, got {given}.")
-
+        demands.at_least(self, 1, "train_samples", "test_samples", "map_samples", "longest")
         if not 0 < self.fitted <= 1:
             raise ValueError(f"fitted must be an accuracy in (0, 1], got {self.fitted}.")
 

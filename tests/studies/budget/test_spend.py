@@ -192,6 +192,7 @@ def test_the_config_is_read():
         ),
         ({"own_cost": ["ig"]}, "budget: own_cost must be run ids of methods .*, got 'ig'"),
         ({"most": {"vgg": 3}}, "budget: most must name methods or networks by run id, got 'vgg'"),
+        ({"most": {"resnet": 999}}, "budget: most.resnet must be at least .* = 1000, got 999"),
         ({"stability_seeds": 1}, "budget: stability_seeds must be at least 2, got 1"),
         ({"tolerance": 1.0}, r"budget: tolerance must be a share in \[0, 1\), got 1.0"),
         ({"top": 0.0}, "budget: top must be a share between 0 and 1, got 0.0"),
