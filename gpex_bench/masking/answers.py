@@ -123,9 +123,11 @@ def _channels_last(x: Float[Tensor, "row channel height width"]) -> Tensor:
     """
     if x.shape[1] > 1:
         return x.contiguous(memory_format=torch.channels_last)
+
     # contiguous() ignores the format where there is one channel.
     height, width = x.shape[2:]
-    return x.contiguous().as_strided(x.shape, (height * width, 1, width, 1))
+    strides = (height * width, 1, width, 1)
+    return x.contiguous().as_strided(x.shape, strides)
 
 
 def probe(
@@ -141,13 +143,15 @@ def ask(asked: Probe, cut: Regions, masks: list[Tensor]) -> list[Tensor]:
 
     All samples share their chunks.
     """
-    device = asked.x.device
     lengths = [len(mask) for mask in masks]
-    image = torch.arange(len(masks)).repeat_interleave(torch.tensor(lengths)).to(device)
-    stacked = torch.cat(pad(masks, cut.most)).to(device)
+    sample = torch.arange(len(masks))
+    image = sample.repeat_interleave(torch.tensor(lengths))
+    image = image.to(asked.x.device)
+    stacked = torch.cat(pad(masks, cut.most)).to(asked.x.device)
 
     present = by_region(cut, image, lambda rows: stacked[rows])
-    return list(asked.answers(image, present).split(lengths))
+    answers = asked.answers(image, present)
+    return list(answers.split(lengths))
 
 
 def by_region(
@@ -155,7 +159,14 @@ def by_region(
 ) -> Callable[[slice], Tensor]:
     """Return the function that looks masks over regions up at every position."""
     flat = cut.index.flatten(1)
-    return lambda rows: masks(rows).gather(1, flat[image[rows]]).view(-1, *cut.index.shape[1:])
+    shape = cut.index.shape[1:]
+
+    def present(rows: slice) -> Tensor:
+        region = flat[image[rows]]
+        by_position = masks(rows).gather(1, region)
+        return by_position.view(-1, *shape)
+
+    return present
 
 
 def pad(masks: list[Tensor], width: int) -> list[Tensor]:

@@ -99,15 +99,20 @@ def _blurred(x: Float[Tensor, "batch channel height width"]) -> Tensor:
 
 def _segment_means(x: Float[Tensor, "batch channel height width"], cut: Regions) -> Tensor:
     """Return images whose segments have their mean colour."""
-    index = cut.index.flatten(1)[:, None].expand(-1, x.shape[1], -1)
+    # The segment of each pixel, for each channel.
+    segment = cut.index.flatten(1)[:, None]
+    n_channels = x.shape[1]
+    segment = segment.expand(-1, n_channels, -1)
     values = x.flatten(2)
 
-    total = x.new_zeros(*x.shape[:2], cut.most)
+    total = x.new_zeros(len(x), n_channels, cut.most)
     size = torch.zeros_like(total)
-    total.scatter_add_(2, index, values)
-    size.scatter_add_(2, index, torch.ones_like(values))
+    total.scatter_add_(2, segment, values)
+    size.scatter_add_(2, segment, torch.ones_like(values))
+
     means = total / size.clamp(min=1)
-    return means.gather(2, index).view(x.shape)
+    painted = means.gather(2, segment)
+    return painted.view(x.shape)
 
 
 def stand_in(case: Case, fill: CurveFill, draw: int = 0) -> Float[Tensor, "batch *feature"]:

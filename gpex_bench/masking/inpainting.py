@@ -78,20 +78,32 @@ def _system(x: np.ndarray, gone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     # Each pair of neighbours once: a pixel here, and its neighbour there.
     for down, across, share in NEIGHBOURS:
-        here = (slice(0, height - down), slice(max(0, -across), width - max(0, across)))
-        there = (slice(down, height), slice(max(0, across), width - max(0, -across)))
+        rows_here = slice(0, height - down)
+        rows_there = slice(down, height)
+        columns_here = slice(max(0, -across), width - max(0, across))
+        columns_there = slice(max(0, across), width - max(0, -across))
+        here = (rows_here, columns_here)
+        there = (rows_there, columns_there)
+
         weight[here] += share
         weight[there] += share
-        first, second = gone[:, *here], gone[:, *there]
+
+        first = gone[:, *here]
+        second = gone[:, *there]
         only_first = (first & ~second)[:, None]
         only_second = (second & ~first)[:, None]
-        bands[:, down * width + across, *here] -= share * (first & second)
+
+        # Two missing pixels are a coefficient; a known neighbour goes to the right-hand side.
+        offset = down * width + across
+        bands[:, offset, *here] -= share * (first & second)
         right[:, :, *here] += share * x[:, :, *there] * only_first
         right[:, :, *there] += share * x[:, :, *here] * only_second
 
+    # The equation of a known pixel is that it stays.
     bands[:, 0] = np.where(gone, weight, 1.0)
     right = np.where(gone[:, None], right, x)
-    by_pixel = right.reshape(n_rows, n_channels, -1).transpose(0, 2, 1)
+    by_channel = right.reshape(n_rows, n_channels, -1)
+    by_pixel = by_channel.transpose(0, 2, 1)
     return bands.reshape(n_rows, width + 2, -1), by_pixel
 
 
@@ -100,5 +112,9 @@ def noise(query: Query) -> Float[Tensor, "batch *feature"]:
 
     The same however many are removed.
     """
-    draws = uniform("inpainting", 0, query.sample, query.x[0].numel()).clamp(min=2.0**-54)
-    return (NOISE * torch.special.ndtri(draws)).to(query.x).view(query.x.shape)
+    n_entries = query.x[0].numel()
+    draws = uniform("inpainting", 0, query.sample, n_entries)
+    # ndtri(0) is infinite, and 2^-54 is below the smallest other number that is drawn.
+    normal = torch.special.ndtri(draws.clamp(min=2.0**-54))
+    scaled = (NOISE * normal).to(query.x)
+    return scaled.view(query.x.shape)

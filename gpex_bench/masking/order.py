@@ -26,13 +26,18 @@ def per_position(values: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batc
 
     Raises ValueError if a value is NaN or infinite: such a map has no order.
     """
-    if not torch.isfinite(values).all():
-        rows = (~torch.isfinite(values.flatten(1))).any(1).nonzero().flatten().tolist()
+    is_finite = torch.isfinite(values)
+    if not is_finite.all():
+        is_bad = (~is_finite).flatten(1).any(1)
+        rows = is_bad.nonzero().flatten().tolist()
         raise ValueError(
             f"values must be finite, but rows {rows[:5]} hold NaN or infinity; mend the explainer."
         )
-    summed = values.double().sum(1) if values.ndim == 4 else values.double()
-    return summed.flatten(1)
+
+    relevance = values.double()
+    if values.ndim == 4:
+        relevance = relevance.sum(1)
+    return relevance.flatten(1)
 
 
 def ties_broken(
@@ -42,11 +47,14 @@ def ties_broken(
 
     Equal relevances fall in a random order that depends on the sample alone.
     """
+    # A random order of the positions of each sample.
     keys = uniform("ties", 0, sample, relevance.shape[1])
     shuffled = keys.argsort(1).to(relevance.device)
+    relevance_shuffled = relevance.gather(1, shuffled)
+
     # A stable sort of shuffled positions leaves equal ones shuffled.
-    sorted_places = relevance.gather(1, shuffled).argsort(dim=1, descending=True, stable=True)
-    order = shuffled.gather(1, sorted_places)
+    best_first = relevance_shuffled.argsort(dim=1, descending=True, stable=True)
+    order = shuffled.gather(1, best_first)
     return order.argsort(1)
 
 
@@ -73,7 +81,10 @@ def area(
     With shares from 0 to 1 this is a mean; rounding does not take it out of the curve's range.
     """
     curve = curve.double()
-    return torch.trapezoid(curve, fraction.to(curve)).clamp(curve.amin(1), curve.amax(1))
+    mean = torch.trapezoid(curve, fraction.to(curve))
+    lowest = curve.amin(1)
+    highest = curve.amax(1)
+    return mean.clamp(lowest, highest)
 
 
 def read_at(

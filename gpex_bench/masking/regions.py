@@ -37,20 +37,27 @@ class Regions:
         self, values: Float[Tensor, "batch region"], x: Float[Tensor, "batch *feature"]
     ) -> Tensor:
         """Return the value of its region for every entry of x."""
-        painted = values.to(x).gather(1, self.index.flatten(1)).view(self.index.shape)
-        return (painted[:, None] if x.ndim == 4 else painted).expand_as(x).clone()
+        per_entry = values.to(x).gather(1, self.index.flatten(1))
+        painted = per_entry.view(self.index.shape)
+        # All channels of a pixel are in one region.
+        if x.ndim == 4:
+            painted = painted[:, None]
+        return painted.expand_as(x).clone()
 
     def spread(
         self, values: Float[Tensor, "batch region"], x: Float[Tensor, "batch *feature"]
     ) -> Tensor:
         """Return the value of each region shared evenly among its entries of x."""
         index = self.index.flatten(1)
-        size = values.new_zeros(len(x), self.most)
-        size.scatter_add_(1, index, torch.ones_like(index, dtype=values.dtype))
+        ones = torch.ones_like(index, dtype=values.dtype)
+        n_positions = values.new_zeros(len(x), self.most)
+        n_positions.scatter_add_(1, index, ones)
 
         n_channels = x.shape[1] if x.ndim == 4 else 1
-        n_entries = size.clamp(min=1) * n_channels
-        return self.paint(values[:, : self.most] / n_entries, x)
+        # Of padded regions, which have no entry, nothing is shared.
+        n_entries = n_positions.clamp(min=1) * n_channels
+        shares = values[:, : self.most] / n_entries
+        return self.paint(shares, x)
 
 
 def grid(x: Float[Tensor, "batch *feature"], side: int) -> Regions:
@@ -141,13 +148,17 @@ def quickshift(image: np.ndarray, n_segments: int) -> np.ndarray:
     """
     from skimage.segmentation import quickshift as segment
 
-    reach = REACH * (image[0].size / n_segments) ** 0.5
-    colour = np.ascontiguousarray(
-        np.broadcast_to(image, (max(3, len(image)), *image.shape[1:])).transpose(1, 2, 0)
+    side = (image[0].size / n_segments) ** 0.5
+    reach = REACH * side
+
+    # It wants three channels, the last axis.
+    n_channels, height, width = image.shape
+    channels = np.broadcast_to(image, (max(3, n_channels), height, width))
+    colour = np.ascontiguousarray(channels.transpose(1, 2, 0))
+    found = segment(
+        colour, ratio=0.5, kernel_size=max(1, reach / 4), max_dist=reach, convert2lab=False
     )
-    return _numbered(
-        segment(colour, ratio=0.5, kernel_size=max(1, reach / 4), max_dist=reach, convert2lab=False)
-    )
+    return _numbered(found)
 
 
 def _numbered(found: np.ndarray) -> np.ndarray:

@@ -70,10 +70,15 @@ def unseen(case: Case) -> Bool[Tensor, "*feature"]:
     cell = cells(shape, PATCH).to(case.query.x.device)
     n_cells = int(cell.max()) + 1
     n_hidden = max(1, round(BLIND_SHARE * n_cells))
-    keys = uniform("blind", case.task.seed, torch.zeros(1, dtype=torch.long), n_cells)[0]
-    is_hidden = (keys.argsort().argsort() < n_hidden).to(cell.device)
+
+    # All samples share the draws of sample 0.
+    sample = torch.zeros(1, dtype=torch.long)
+    keys = uniform("blind", case.task.seed, sample, n_cells)[0]
+    place = keys.argsort().argsort()
+    is_hidden = (place < n_hidden).to(cell.device)
 
     by_position = is_hidden[cell]
     if len(shape) != 3:
         return by_position.view(shape)
-    return by_position.view(1, *shape[1:]).expand(shape).clone()
+    by_pixel = by_position.view(1, *shape[1:])
+    return by_pixel.expand(shape).clone()

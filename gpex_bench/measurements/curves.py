@@ -120,13 +120,16 @@ class Curves(Measurement):
         one segment.
         """
         if self.unit == "segment":
-            share = torch.arange(SEGMENT_STEPS + 1).double() / SEGMENT_STEPS
+            point = torch.arange(SEGMENT_STEPS + 1)
+            share = point.double() / SEGMENT_STEPS
             # A product that is whole but for rounding is not rounded up.
             gone = torch.ceil(n_units[:, None] * share - 1e-9)
             return gone.long(), share
 
+        # Positions and patches: as many for each sample.
         sizes = step_sizes(int(n_units[0]), self.n_steps)
-        return sizes.expand(len(n_units), -1), sizes.double() / n_units[0]
+        share = sizes.double() / n_units[0]
+        return sizes.expand(len(n_units), -1), share
 
     def _ranks(self, case: Case) -> tuple[Int[Tensor, "batch position"], Int[Tensor, "batch"]]:
         """Return each position's place in descending order of relevance, and how many units."""

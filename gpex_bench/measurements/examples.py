@@ -30,11 +30,13 @@ def purity(
         weight: of each example.
         weighted: count each example by its positive weight; 0 if no weight is positive.
     """
-    mass = (
-        weight.double().clamp(min=0) if weighted else torch.ones_like(weight, dtype=torch.float64)
-    )
+    mass = torch.ones_like(weight, dtype=torch.float64)
+    if weighted:
+        mass = weight.double().clamp(min=0)
+
     total = mass.sum(1)
-    return (mass * same).sum(1) / torch.where(total > 0, total, 1.0)
+    mass_of_same = (mass * same).sum(1)
+    return mass_of_same / torch.where(total > 0, total, 1.0)
 
 
 @settings

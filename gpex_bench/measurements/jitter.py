@@ -49,40 +49,49 @@ class Jitter(Measurement):
 
     def measure(self, case: Case) -> Gaps:
         """Return the gaps of each sample; raises ValueError for another kind of explanation."""
-        query, device = case.query, case.query.x.device
+        query = case.query
         size = relevance(case).abs()
         rank = ties_broken(size, query.sample)
-        counts = [count_of(share, size.shape[1]) for share in self.shares]
-        top = torch.tensor(counts, device=device)
         noise = self._noise(case)
+
+        n_positions = size.shape[1]
+        counts = [count_of(share, n_positions) for share in self.shares]
+        top = torch.tensor(counts, device=query.x.device)
+        n_shares = len(top)
 
         # Inputs of a sample: noise on the strongest of each share, then on the rest of each share,
         # then none.
         def noisy(image: Tensor, number: Tensor) -> Tensor:
             x = query.x[image]
-            kind, draw = number // self.n_draws, number % self.n_draws
-            is_strongest = rank[image] < top[kind % len(top)][:, None]
+            kind = number // self.n_draws
+            draw = number % self.n_draws
+            count = top[kind % n_shares]
+            is_strongest = rank[image] < count[:, None]
 
-            kind = kind[:, None]
-            is_hit = torch.where(kind < len(top), is_strongest, ~is_strongest)
-            is_hit = is_hit & (kind < 2 * len(top))
-            return remove_positions(x, x + noise[image, draw], is_hit)
+            on_strongest = (kind < n_shares)[:, None]
+            has_noise = (kind < 2 * n_shares)[:, None]
+            is_hit = torch.where(on_strongest, is_strongest, ~is_strongest)
+            return remove_positions(x, x + noise[image, draw], is_hit & has_noise)
 
-        outputs = answers(case, 2 * len(top) * self.n_draws + 1, noisy)
+        outputs = answers(case, 2 * n_shares * self.n_draws + 1, noisy)
         probability = outputs[OUTPUTS.index("probability")]
-        change = (probability[:, :-1] - probability[:, -1:]).abs()
-        gap = change.view(len(rank), 2, -1).mean(2)
-        return Gaps(important=gap[:, 0], unimportant=gap[:, 1])
+        intact = probability[:, -1:]
+        change = (probability[:, :-1] - intact).abs()
+
+        by_part = change.view(len(rank), 2, -1)
+        important, unimportant = by_part.mean(2).unbind(1)
+        return Gaps(important=important, unimportant=unimportant)
 
     def _noise(self, case: Case) -> Float[Tensor, "batch draw *feature"]:
         """Return the noise of each sample; the same on whatever positions it is shown."""
-        query = case.query
-        n_numbers = self.n_draws * query.x[0].numel()
-        draws = uniform("jitter", case.task.seed, query.sample, n_numbers)
+        x = case.query.x
+        n_numbers = self.n_draws * x[0].numel()
+        draws = uniform("jitter", case.task.seed, case.query.sample, n_numbers)
+
         # ndtri(0) is infinite, and 2^-54 is below the smallest other number that is drawn.
         normal = torch.special.ndtri(draws.clamp(min=2.0**-54))
-        noise = (self.sigma * normal).to(query.x)
-        return noise.view(-1, self.n_draws, *query.x.shape[1:])
+        noise = (self.sigma * normal).to(x)
+        return noise.view(-1, self.n_draws, *x.shape[1:])
 
 
 @settings

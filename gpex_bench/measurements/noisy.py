@@ -101,7 +101,9 @@ def relative_change(
     after = after.flatten(1).double()
     size = before.norm(dim=1)
     change = (after - before).norm(dim=1)
-    return change / torch.where(size > 0, size, 1.0)
+
+    divisor = torch.where(size > 0, size, 1.0)
+    return change / divisor
 
 
 def relative_changes(
@@ -120,12 +122,16 @@ def relative(
     """
     first = before.flatten(1).double()
     others = after.flatten(2).double()
-    largest = first.abs().amax(1, keepdim=True)
-    size = torch.maximum(first.abs(), FLOOR * largest)
 
+    # Entries near 0 would make any change look large.
+    entries = first.abs()
+    least = FLOOR * entries.amax(1, keepdim=True)
+    size = torch.maximum(entries, least)
     divisor = torch.where(size > 0, size, 1.0)
+
     change = others - first[:, None]
-    return (change / divisor[:, None]).norm(dim=2)
+    relative_entries = change / divisor[:, None]
+    return relative_entries.norm(dim=2)
 
 
 def relative_stability(

@@ -81,12 +81,15 @@ def top_inside(
 ) -> Float[Tensor, "batch"]:
     """Return the expected share of the top K that is inside, with K = inside.sum() >= 1 per row."""
     k = inside.sum(1, keepdim=True)
-    border = values.sort(1, descending=True).values.gather(1, k - 1)
+    in_order = values.sort(1, descending=True).values
+    border = in_order.gather(1, k - 1)
     above = values > border
     tied = values == border
 
     # The tied ones share the places that are left, in proportion.
     n_left = k[:, 0] - above.sum(1)
-    tied_hits = (tied & inside).sum(1) / tied.sum(1) * n_left
+    share_inside = (tied & inside).sum(1) / tied.sum(1)
+    tied_hits = share_inside * n_left
+
     hits = (above & inside).sum(1) + tied_hits
     return hits.double() / k[:, 0]

@@ -45,13 +45,14 @@ class Randomised(Measurement):
 
     def measure(self, case: Case) -> RandomisedMaps:
         """Return the maps of each stage; raises ValueError for another kind of explanation."""
-        model, seed = case.task.model, case.task.seed
+        model = case.task.model
         total = n_layers(model)
         # Evenly spaced over the layers, rounded up; a small network has fewer stages.
-        layers = {-(-total * stage // self.n_stages) for stage in range(1, self.n_stages + 1)}
+        numbers = range(1, self.n_stages + 1)
+        layers = {-(-total * number // self.n_stages) for number in numbers}
         stages = sorted(layers)
 
-        twins = cascade(model, seed, stages)
+        twins = cascade(model, case.task.seed, stages)
         maps = [explained_again(case, model=twin) for twin in twins]
         share = torch.tensor(stages) / total
         return RandomisedMaps(share=share, values=torch.stack(maps, 1))

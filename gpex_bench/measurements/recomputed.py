@@ -45,23 +45,30 @@ class Recomputed(Measurement):
 
     def measure(self, case: Case) -> Trail:
         """Return the curve; raises ValueError for another kind of explanation."""
-        query, device = case.query, case.query.x.device
+        query = case.query
+        device = query.x.device
+        n_queries = len(query.x)
         cell = cells(query.x.shape[1:], PATCH).to(device)
         n_cells = int(cell.max()) + 1
         sizes = step_sizes(n_cells, self.n_steps)
         fill = filler(case, "baseline")
-        everyone = torch.arange(len(query.x), device=device)
-        gone = torch.zeros(len(query.x), n_cells, dtype=torch.bool, device=device)
 
-        now, states = relevance(case), [query.x]
-        for size in sizes[1:].tolist():
-            if size > sizes[1]:
-                now = per_position(explained_again(case, x=states[-1])).to(device)
-            by_cell = torch.zeros_like(gone, dtype=torch.float64).index_add_(1, cell, now)
+        every_query = torch.arange(n_queries, device=device)
+        gone = torch.zeros(n_queries, n_cells, dtype=torch.bool, device=device)
+        by_position = relevance(case)
+        states = [query.x]
+        for step, size in enumerate(sizes[1:].tolist()):
+            # The first step goes by the map that is scored.
+            if step > 0:
+                again = explained_again(case, x=states[-1])
+                by_position = per_position(again).to(device)
+            by_cell = torch.zeros_like(gone, dtype=torch.float64)
+            by_cell.index_add_(1, cell, by_position)
+
             # The cells that are gone stay in front.
-            order = ties_broken(by_cell.masked_fill(gone, torch.inf), query.sample)
-            gone = order < size
-            states.append(fill(everyone, gone[:, cell]))
+            gone_first = by_cell.masked_fill(gone, torch.inf)
+            gone = ties_broken(gone_first, query.sample) < size
+            states.append(fill(every_query, gone[:, cell]))
 
         stacked = torch.stack(states)
         outputs = answers(case, len(states), lambda image, point: stacked[point, image])

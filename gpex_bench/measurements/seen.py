@@ -35,14 +35,18 @@ class Masked(Measurement):
         positive = relevance(case).clamp(min=0)
         most = positive.amax(1, keepdim=True)
         # A map without positive relevance hides everything.
-        mask = (positive / torch.where(most > 0, most, 1.0)).to(x)
+        divisor = torch.where(most > 0, most, 1.0)
+        mask = (positive / divisor).to(x)
+
+        # All channels of a pixel fade together.
         shape = (len(x), 1, *x.shape[2:]) if x.ndim == 4 else x.shape
-        blend = torch.lerp(stand_in(case, "baseline"), x, mask.view(shape))
+        baseline = stand_in(case, "baseline")
+        blend = torch.lerp(baseline, x, mask.view(shape))
 
         both = torch.stack([x, blend])
         outputs = answers(case, 2, lambda image, number: both[number, image])
-        probability = outputs[OUTPUTS.index("probability")]
-        return Seen(intact=probability[:, 0], masked=probability[:, 1])
+        intact, masked = outputs[OUTPUTS.index("probability")].unbind(1)
+        return Seen(intact=intact, masked=masked)
 
 
 class MaskedMetric(Metric):

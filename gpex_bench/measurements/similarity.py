@@ -14,17 +14,19 @@ CONSTANT = 1e-9
 def pearson(a: Float[Tensor, "batch n"], b: Float[Tensor, "batch n"]) -> Float[Tensor, "batch"]:
     """Return the correlation of each pair of rows, in [-1, 1]; 0 if one of them is constant."""
     a, b = a.double(), b.double()
-    off_a = a - a.mean(1, keepdim=True)
-    off_b = b - b.mean(1, keepdim=True)
-    norm_a = off_a.norm(dim=1)
-    norm_b = off_b.norm(dim=1)
+    centred_a = a - a.mean(1, keepdim=True)
+    centred_b = b - b.mean(1, keepdim=True)
+    size_a = centred_a.norm(dim=1)
+    size_b = centred_b.norm(dim=1)
 
-    a_varies = norm_a > CONSTANT * a.norm(dim=1)
-    b_varies = norm_b > CONSTANT * b.norm(dim=1)
-    varies = a_varies & b_varies
-    size = torch.where(varies, norm_a * norm_b, 1.0)
-    correlation = (off_a * off_b).sum(1) / size
-    return torch.where(varies, correlation.clamp(-1, 1), 0.0)
+    a_varies = size_a > CONSTANT * a.norm(dim=1)
+    b_varies = size_b > CONSTANT * b.norm(dim=1)
+    both_vary = a_varies & b_varies
+
+    size = torch.where(both_vary, size_a * size_b, 1.0)
+    product = (centred_a * centred_b).sum(1)
+    correlation = product / size
+    return torch.where(both_vary, correlation.clamp(-1, 1), 0.0)
 
 
 def _rank(values: Float[np.ndarray, "*row position"]) -> Float[np.ndarray, "*row position"]:
@@ -40,7 +42,9 @@ def ranks(values: Float[Tensor, "*row position"]) -> Float[Tensor, "*row positio
 
     Equal values share their mean rank.
     """
-    return torch.from_numpy(_rank(values.double().cpu().numpy())).to(values.device)
+    numbers = values.double().cpu().numpy()
+    ranked = torch.from_numpy(_rank(numbers))
+    return ranked.to(values.device)
 
 
 def spearman(
@@ -53,18 +57,22 @@ def spearman(
     A constant row has no order: 0 with a row that has one, 1 with another constant one, which is as
     alike as can be.
     """
-    centred_a = ranks(a) - (a.shape[-1] + 1) / 2
-    centred_b = ranks(b) - (b.shape[-1] + 1) / 2
+    n_positions = a.shape[-1]
+    mean_rank = (n_positions + 1) / 2
+    centred_a = ranks(a) - mean_rank
+    centred_b = ranks(b) - mean_rank
     power_a = centred_a.square().sum(-1)
     power_b = centred_b.square().sum(-1)
 
     # Of equal rows exactly their power: their correlation is 1, not nearly 1.
     size = (power_a * power_b).sqrt()
     divisor = torch.where(size > 0, size, 1.0)
-    correlation = (centred_a * centred_b).sum(-1) / divisor
+    product = (centred_a * centred_b).sum(-1)
+    correlation = product / divisor
 
     both_constant = (power_a == 0) & (power_b == 0)
-    return torch.where(both_constant, 1.0, correlation).clamp(-1, 1)
+    correlation = torch.where(both_constant, 1.0, correlation)
+    return correlation.clamp(-1, 1)
 
 
 def likeness(

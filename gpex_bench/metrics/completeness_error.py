@@ -32,12 +32,16 @@ class CompletenessError(Metric):
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the error of each sample."""
-        total = values(case.explanation).double().flatten(1).sum(1)
         query, model = case.query, case.task.model
-        baseline = case.task.data.baseline.to(query.x)
+        relevance = values(case.explanation).double()
+        total = relevance.flatten(1).sum(1)
 
+        baseline = case.task.data.baseline.to(query.x)
         with torch.no_grad():
-            here = model(query.x).double()
-            there = model(baseline[None]).double()
-        change = (here - there).gather(1, query.target[:, None])[:, 0]
-        return (total - change).abs() / change.abs().clamp(min=SMALLEST)
+            outputs = model(query.x).double()
+            at_baseline = model(baseline[None]).double()
+        changes = outputs - at_baseline
+        change = changes.gather(1, query.target[:, None])[:, 0]
+
+        size = change.abs().clamp(min=SMALLEST)
+        return (total - change).abs() / size

@@ -48,14 +48,16 @@ class Continuity(Metric):
         """Return the largest quotient of each sample."""
         own = values(case.explanation).double()
         size = own.flatten(1).norm(p=1, dim=1)
-        slide = case.read(self.measurements()[0])
-
-        step = slide.x.double().diff(dim=1)
-        moved = step.flatten(2).norm(dim=2)
-        difference = slide.values.double().diff(dim=1)
-        change = difference.flatten(2).norm(p=1, dim=2)
-
-        distance = torch.where(moved > 0, moved, 1.0)
         unit = torch.where(size > 0, size, 1.0)
+
+        # From each stop to the next one.
+        slide = case.read(self.measurements()[0])
+        image_change = slide.x.double().diff(dim=1)
+        map_change = slide.values.double().diff(dim=1)
+        moved = image_change.flatten(2).norm(dim=2)
+        change = map_change.flatten(2).norm(p=1, dim=2)
+
+        # An image that stays as it is has no quotient.
+        distance = torch.where(moved > 0, moved, 1.0)
         quotient = change / distance / unit[:, None]
         return torch.where(moved > 0, quotient, 0.0).amax(1)

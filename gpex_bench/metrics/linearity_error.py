@@ -36,11 +36,16 @@ class LinearityError(Metric):
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the relative difference of each sample."""
-        own = values(case.explanation).double().flatten(1)
         of_other, of_both = self.measurements()
-        other = case.read(of_other).values[:, 0].double().flatten(1)
-        both = case.read(of_both).values[:, 0].double().flatten(1)
+        own_map = values(case.explanation)
+        other_map = case.read(of_other).values[:, 0]
+        map_of_sum = case.read(of_both).values[:, 0]
+
+        own = own_map.double().flatten(1)
+        other = other_map.double().flatten(1)
+        both = map_of_sum.double().flatten(1)
+        difference = (both - own - other).norm(dim=1)
 
         size = own.norm(dim=1) + other.norm(dim=1)
-        difference = (both - own - other).norm(dim=1)
-        return difference / torch.where(size > 0, size, 1.0)
+        divisor = torch.where(size > 0, size, 1.0)
+        return difference / divisor

@@ -133,13 +133,18 @@ def _means(place: tuple[Any, ...], cells: list[Recorded]) -> pd.DataFrame:
 
 def _ends(seeds: list[Tensor]) -> dict[str, np.ndarray]:
     """Return mean, low and high over samples, each [output, point], of one curve for each seed."""
+    # Seeds first: the sample is the unit.
     curves = torch.stack(seeds).double().mean(0)
-    mean, n_samples = curves.mean(1), curves.shape[1]
+    n_samples = curves.shape[1]
+    mean = curves.mean(1)
 
     # One sample has no spread: its interval is a point.
-    error = curves.std(1) / n_samples**0.5 if n_samples > 1 else torch.zeros_like(mean)
+    error = torch.zeros_like(mean)
+    if n_samples > 1:
+        error = curves.std(1) / n_samples**0.5
 
-    low, high = t_interval(mean.numpy(), error.numpy(), max(1, n_samples - 1))
+    degrees = max(1, n_samples - 1)
+    low, high = t_interval(mean.numpy(), error.numpy(), degrees)
     return {"mean": mean.numpy(), "low": low, "high": high}
 
 

@@ -128,11 +128,19 @@ def _curves(case: Case, curves: Sequence[Curves], limits: Limits) -> dict[Curves
     """Return the curves of all samples, and of the first ones those of the other fills."""
     if not isinstance(case.explanation, Attribution):
         return {}
-    found = {key: key.measure(case) for key in curves}
+
+    measured = {key: key.measure(case) for key in curves}
     few = first(case, limits.fill_samples)
-    main = [key for key in curves if key.unit == "position" and key.fill == "baseline"]
-    others = [replace(key, fill=fill) for key in main for fill in limits.fills]
-    return found | {key: key.measure(few) for key in others if key not in found}
+    for key in curves:
+        is_main = key.unit == "position" and key.fill == "baseline"
+        if not is_main:
+            continue
+
+        others = [replace(key, fill=fill) for fill in limits.fills]
+        for other in others:
+            if other not in measured:
+                measured[other] = other.measure(few)
+    return measured
 
 
 def _table(name: str, case: Case, metric: Metric) -> pd.DataFrame:

@@ -115,13 +115,16 @@ def needed(n_seeds: int) -> float:
 
 def _paired(sample: np.ndarray) -> Difference:
     """Return the mean of one number per seed, tested against 0."""
-    n = len(sample)
-    mean = float(sample.mean()) if n else math.nan
-    if n < 2:
-        return Difference(mean=mean, low=math.nan, high=math.nan, p_value=math.nan, n_seeds=n)
+    n_seeds = len(sample)
+    mean = float(sample.mean()) if n_seeds else math.nan
+    if n_seeds < 2:
+        unknown = math.nan
+        return Difference(mean=mean, low=unknown, high=unknown, p_value=unknown, n_seeds=n_seeds)
 
-    error = float(sample.std(ddof=1)) / math.sqrt(n)
-    return _around(mean, error, float(n - 1), n_seeds=n, is_paired=True)
+    spread = float(sample.std(ddof=1))
+    error = spread / math.sqrt(n_seeds)
+    degrees = float(n_seeds - 1)
+    return _around(mean, error, degrees, n_seeds=n_seeds, is_paired=True)
 
 
 def _around(
