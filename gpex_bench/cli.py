@@ -108,7 +108,7 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _show_report(path: Path) -> int:
-    """Print what a finished run has for people to read; status 1 if there is nothing yet."""
+    """Print the paths of a finished run's report and page; status 1 if there are none yet."""
     folder = Path("results") / _run_name(path)
     pages = [folder / "report.html", folder / "sentences.md"]
     found = [str(page) for page in pages if page.is_file()]
@@ -116,7 +116,9 @@ def _show_report(path: Path) -> int:
         sys.stdout.write(f"There is no report in {folder} yet; run snakemake first.\n")
         return 1
 
-    sys.stdout.write(f"The answer is in {' and '.join(found)}; tables and figures are beside it.\n")
+    sys.stdout.write(
+        f"The answer is in {' and '.join(found)}; tables and figures are in the same folder.\n"
+    )
     return 0
 
 

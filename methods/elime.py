@@ -185,7 +185,7 @@ class ELime(Explainer):
         known: list[dict[bytes, float]],
         answer: Answer,
     ) -> Tensor:
-        """Return the fitness of every individual; asks for masks that are new to a run."""
+        """Return the fitness of every individual; each mask is evaluated once per run."""
         keys = [[mask.tobytes() for mask in masks.numpy()] for masks in population]
 
         # each mask that a run has not met, once; in an order that the results depend on

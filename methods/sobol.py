@@ -50,7 +50,7 @@ class Sobol(Explainer):
             raise ValueError(f"order must be 'total' or 'first', got {self.order!r}.")
 
     def explain(self, task: Task, query: Query) -> Attribution:
-        """Explain a bounded number of samples at a time, each with a design of its own."""
+        """Explain a bounded number of samples at a time, each with a separate design."""
         parts = [self._explain(task, part) for part in groups(query, self.budget)]
         return Attribution(values=torch.cat(parts))
 

@@ -73,7 +73,7 @@ class SobolSbsa(Explainer):
             )
 
     def explain(self, task: Task, query: Query) -> Attribution:
-        """Explain a bounded number of samples at a time, each with a design of its own."""
+        """Explain a bounded number of samples at a time, each with a separate design."""
         parts = [self._explain(task, part) for part in groups(query, self.budget)]
         return Attribution(values=torch.cat(parts))
 
@@ -136,7 +136,7 @@ class SobolSbsa(Explainer):
 
 
 def merged(image: np.ndarray, n_regions: int) -> np.ndarray:
-    """Return superpixels, neighbours of like colour merged until n_regions are left.
+    """Return superpixels; neighbours of similar colour are merged until n_regions are left.
 
     Ward's criterion decides which.     An image that has fewer superpixels keeps those.
     """

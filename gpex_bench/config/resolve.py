@@ -42,7 +42,7 @@ class Entry:
 
 
 def unknown(where: str, what: str, name: str, known: Iterable[str]) -> ConfigError:
-    """Return an error that names what is known, and what is near."""
+    """Return an error that lists the known names and suggests the nearest one."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, 1)
     hint = f" Did you mean {near[0]!r}?" if near else ""

@@ -92,7 +92,7 @@ def example(cls: type[Explainer]) -> Explainer:
 
 @dataclass(frozen=True, kw_only=True)
 class _Wrapped(Explainer):
-    """The simplest map that depends on the input; what a wrapper is tried with."""
+    """The simplest map that depends on the input; wrappers are tested around it."""
 
     reference = "none"
     kind = "control"

@@ -77,7 +77,7 @@ def _direction(metric: Metric, better: float, worse: float, kind: str) -> None:
 
 
 def _case(metric: Metric, task: Task, query: Query, explainer: Explainer) -> Case:
-    """Return the case of an explainer, with what the metric asks for."""
+    """Return the case of an explainer, with the metric's measurements."""
     explanation = explain(explainer, task, query)
     case = Case(task=task, query=query, explanation=explanation, explainer=explainer)
     return measured(case, [metric])

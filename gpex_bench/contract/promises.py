@@ -1,4 +1,4 @@
-"""What a broken promise is, and the promises that all kinds of plug-ins share."""
+"""The exception for a broken promise, and the promises that all kinds of plug-ins share."""
 
 from __future__ import annotations
 

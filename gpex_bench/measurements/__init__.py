@@ -8,7 +8,7 @@ from gpex_bench.types import Case, Measurement, Metric, Prototype
 
 
 def measured(case: Case, metrics: Iterable[Metric]) -> Case:
-    """Return the case with all that its metrics ask for; what was measured before is kept."""
+    """Return the case with all measurements of its metrics; earlier measurements are kept."""
     found = dict(case.measured)
     for measurement in asked(metrics):
         if measurement not in found:
@@ -17,7 +17,7 @@ def measured(case: Case, metrics: Iterable[Metric]) -> Case:
 
 
 def asked(metrics: Iterable[Metric]) -> list[Measurement]:
-    """Return the different measurements that metrics ask for, in their order."""
+    """Return the different measurements of metrics, in their order."""
     return list(
         dict.fromkeys(measurement for metric in metrics for measurement in metric.measurements())
     )

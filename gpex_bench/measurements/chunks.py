@@ -19,7 +19,7 @@ By = Literal["relevance", "magnitude"]
 
 @value
 class Removed:
-    """What each chunk is worth to the map, and what becomes of the network's outputs without it."""
+    """The relevance of each chunk, and the network's outputs without it."""
 
     worth: Float[
         Tensor, "batch chunk"

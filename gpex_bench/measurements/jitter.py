@@ -83,7 +83,7 @@ class Jitter(Measurement):
         return Gaps(important=important, unimportant=unimportant)
 
     def _noise(self, case: Case) -> Float[Tensor, "batch draw *feature"]:
-        """Return the noise of each sample; the same on whatever positions it is shown."""
+        """Return the noise of each sample; it is the same for all choices of positions."""
         x = case.query.x
         n_numbers = self.n_draws * x[0].numel()
         draws = uniform("jitter", case.task.seed, case.query.sample, n_numbers)

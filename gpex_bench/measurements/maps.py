@@ -1,4 +1,4 @@
-"""Reads the map of a case, and asks its explainer for other ones."""
+"""Reads the map of a case, and computes other maps of its explainer."""
 
 from __future__ import annotations
 

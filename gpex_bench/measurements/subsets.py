@@ -61,7 +61,7 @@ def draw(
 
 @settings
 class Subsets(Measurement):
-    """What random subsets of cells are worth; n_subsets + 1 forward rows per sample.
+    """Relevance and effect of random subsets of cells; n_subsets + 1 forward rows per sample.
 
     Attributes:
         n_subsets: subsets per sample.
@@ -110,7 +110,7 @@ class Subsets(Measurement):
 
 @settings
 class SubsetsMetric(Metric):
-    """How well the worth of subsets to the map foretells what their removal does to the network.
+    """How well the relevance of subsets predicts the effect of their removal on the network.
 
     Attributes:
         n_subsets: random subsets per sample, each one forward row.

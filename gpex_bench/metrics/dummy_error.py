@@ -21,7 +21,7 @@ from gpex_bench.types import Case, Metric, settings
 
 @settings
 class DummyError(Metric):
-    """Share of the absolute relevance on what a blinded network does not look at."""
+    """Share of the absolute relevance on inputs that do not reach the blinded network."""
 
     title = "dummy error"
     reference = "friedman2004paths"

@@ -34,7 +34,7 @@ def ranks(overall: pd.DataFrame | None, headline: str) -> pd.DataFrame:
 
 @value
 class Inputs:
-    """What a ranking is made of."""
+    """The tables that a ranking is made from."""
 
     outcomes: pd.DataFrame
     methods: Sequence[Record]

@@ -266,7 +266,7 @@ def read_dataset(path: Path) -> Dataset:
 def write_explanation(
     path: Path, query: Query, tensors: Mapping[str, Tensor], note: Mapping[str, Any]
 ) -> None:
-    """Write what an explain cell gave: tensors (none if it failed), sample, target and a note."""
+    """Write an explain cell's result: tensors (none if it failed), sample, target and a note."""
     parts = {f"query.{name}": getattr(query, name) for name in QUERY_PARTS}
     write_tensors(path, {**tensors, **parts}, note)
 

@@ -1,4 +1,4 @@
-"""Checkpoints of long fits: where a killed job goes on; and the progress that writes them."""
+"""Checkpoints of long fits, from which a killed job resumes, and the progress that writes them."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class NotFitted(Exception):
 
 @dataclass(frozen=True)
 class SeedTask:
-    """What a method is given on the network of one training seed."""
+    """The inputs of a method on the network of one training seed."""
 
     seed: int
     task: Task

@@ -30,7 +30,7 @@ class Explained:
 def explain(
     explainer: Explainer | None, task: Task, n_samples: int, timeout_seconds: float
 ) -> Explained:
-    """Run an explainer on one network in a process of its own, and hold it to its promises.
+    """Run an explainer on one network in a separate process, and check its promises.
 
     Args:
         explainer: None if its plug-in cannot be used; the cell is then a failed one.

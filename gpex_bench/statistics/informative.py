@@ -26,7 +26,7 @@ CHANGED = (Role.INVERTED, Role.BLURRED)
 
 @value
 class Roles:
-    """What the controls of a run are for, by run id."""
+    """The roles of the controls of a run, by run id."""
 
     of_control: Mapping[str, Role]
     changed: Mapping[tuple[str, str], Role]  # by (method, inverted or blurred copy of that method)

@@ -1,4 +1,4 @@
-"""Random numbers that depend on what they are for, and on nothing else.
+"""Random numbers that depend only on their purpose, the seed and the sample.
 
 A number is a hash of (purpose, seed, sample, column). So a score depends neither on the batch nor
 on the order of the work, a metric never meets the same stream as the explainer it scores (both know

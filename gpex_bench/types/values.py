@@ -55,7 +55,7 @@ class Axiom(StrEnum):
 
 
 class Role(StrEnum):
-    """What an explainer is to the others of a run.
+    """The role of an explainer in the comparison: a method, or a kind of control.
 
     Tables and sentences use the value as its word.
     """

@@ -1,4 +1,4 @@
-"""Which rule each layer of a network gets, found from what runs and not from what is registered.
+"""Which rule each layer of a network gets, by the operations that run, not the registered modules.
 
 Each layer's output is detached from the layer's own graph and attached to a node with the layer's
 rule as its backward pass, so that autograd visits the rules only. Then the graph is read. A batch

@@ -21,7 +21,7 @@ Figures = Iterator[tuple[str, str, str, Drawing]]
 
 
 def draw_agreement(tables: Mapping[str, pd.DataFrame], methods: Sequence[Record]) -> Figures:
-    """Draw every head of every surrogate, what the variance is worth, and GP against network.
+    """Draw agreement by head, calibration of the variances, and surrogates against the network.
 
     The scatter plots are of the surrogates that some method explains with; of the one with the
     best match where no method does.

@@ -1,4 +1,4 @@
-"""One network of one seed with what explains it: what pictures are drawn of."""
+"""One network of one seed with its explanations, as the figures show it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every method gave at every budget → tables, figures and the page."""
+"""Measurements of every method at every budget → tables, figures and the page."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Spent:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one call of an explainer gave and cost, or why it failed."""
+    """Result and cost of one call of an explainer, or why it failed."""
 
     values: Attribution | None = None
     reason: str = ""

@@ -14,7 +14,7 @@ RANKINGS = ("embedding", "representer", "influence", "random")
 
 @settings
 class Debugging(Study):
-    """How many labels are wrong, how much is shown, and what decides what is shown first."""
+    """Share of wrong labels, samples shown per round, and the rankings that decide their order."""
 
     question = "Which training samples, shown and corrected first, help most against wrong labels?"
     reference = "akbarnejad2023gpex"

@@ -98,7 +98,7 @@ def influence(question: Question, k: int) -> Int[Tensor, "batch k"]:
 
 
 def random(question: Question, k: int) -> Int[Tensor, "batch k"]:
-    """Rank at random, in an order of its own for each test sample."""
+    """Rank at random, with a separate order for each test sample."""
     generator = torch.Generator().manual_seed(question.seed)
     n_train = len(question.data.train.y)
     n_asked = len(question.x)

@@ -161,7 +161,7 @@ def _lines(rows: pd.DataFrame, hue: str | None) -> Iterator[tuple[dict[str, Any]
 
 
 def trends(rows: pd.DataFrame, x: str, hue: str | None) -> pd.DataFrame:
-    """Return one row for each network and line: which way the statistic goes along numbers.
+    """Return one row for each network and line: whether the statistic rises or falls along x.
 
     Columns: dataset, model, line, first and last (the ends of x), first_mean, last_mean, step (the
     median change from one x to the next, with its interval), p_value, verdict, and for lines

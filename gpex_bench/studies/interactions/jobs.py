@@ -65,7 +65,7 @@ def _every_model(this: Job) -> Iterator[Model]:
 
 
 def _radius(this: Job) -> float:
-    """Return how far the attack goes: the largest radius of a twin's training, 0 without one."""
+    """Return the radius of the attack: the largest one of a twin's training, 0 without one."""
     radii = [0.0]
     for robust, _ in this.study(Interactions).twins:
         training = getattr(this.config.model(robust), "training", None)

@@ -1,1 +1,1 @@
-"""Which metrics can be trusted: what they do under perturbed networks and inputs."""
+"""Which metrics can be trusted: how they react to perturbed networks and inputs."""

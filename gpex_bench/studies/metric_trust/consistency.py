@@ -1,4 +1,4 @@
-"""What a trustworthy metric does under perturbations (hedstroem2023meta).
+"""How a trustworthy metric reacts to perturbations (hedstroem2023meta).
 
 Each method's scores are compared with its own unperturbed ones.
 

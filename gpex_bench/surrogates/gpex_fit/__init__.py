@@ -1,1 +1,1 @@
-"""How GPEX is fitted: the kernel map and what it is trained for."""
+"""How GPEX is fitted: the kernel map, its objective and its training."""

@@ -85,7 +85,7 @@ class Targets:
 
 @value
 class Samples:
-    """What a kernel map is trained on, on one device, in the order of visits."""
+    """The samples that a kernel map is trained on, on one device, in the order of visits."""
 
     x: Float[Tensor, "n *feature"]  # training samples that queries are mixed from
     inducing: Float[Tensor, "m *feature"]
@@ -265,7 +265,7 @@ class Training:
             self._update(self.refresh.drawn(self.schedule.n_refreshed))
 
     def _optimiser(self) -> torch.optim.Adam:
-        """Return Adam, with a rate of its own for the trunk.
+        """Return Adam, with a separate learning rate for the trunk.
 
         A rate of 0 freezes the trunk, so that no gradient of it is computed.
         """

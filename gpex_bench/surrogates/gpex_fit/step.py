@@ -79,7 +79,7 @@ def step(
 
 @value
 class _Given:
-    """What no gradient goes to."""
+    """The inputs of a step that get no gradient."""
 
     kept: Tensor  # the new rows as the policy rounds them
     targets: Tensor
