@@ -31,7 +31,7 @@ def per_position(values: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batc
         is_bad = (~is_finite).flatten(1).any(1)
         rows = is_bad.nonzero().flatten().tolist()
         raise ValueError(
-            f"values must be finite, but rows {rows[:5]} hold NaN or infinity; mend the explainer."
+            f"values must be finite, but rows {rows[:5]} hold NaN or infinity; fix the explainer."
         )
 
     relevance = values.double()

@@ -48,4 +48,4 @@ def _surrogates(this: Job) -> list[str]:
     for network in this.config.networks:
         if network.dataset == dataset and network.model == model:
             return list(network.surrogates)
-    raise ValueError(f"networks must hold {dataset} with {model}, got none such; add it.")
+    raise ValueError(f"networks must hold {dataset} with {model}, got none; add it.")

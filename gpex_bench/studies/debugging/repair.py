@@ -108,7 +108,7 @@ def choose(
         sample = next((sample for sample in row if sample not in gone), None)
         if sample is None:
             raise ValueError(
-                "ranked must name at least as many samples as are gone, "
+                "ranked must have more samples a row than were shown already, "
                 f"got {ranked.shape[1]} a row."
             )
         gone.add(sample)

@@ -138,7 +138,7 @@ def _check_axis(where: str, axis: Axis, sections: Mapping[str, Written]) -> None
 
     if axis.name in PLACES:
         raise ConfigError(
-            f"{where}.name: {axis.name!r} is a column of its own; choose another name."
+            f"{where}.name: {axis.name!r} is already a column of the table; choose another name."
         )
 
 

@@ -30,7 +30,7 @@ def cut(mask: Bool[Tensor, "batch channel height width"], sides: int) -> Scene:
     size = is_object.flatten(1).sum(1)
     if bool((size == 0).any()) or bool((size == is_object[0].numel()).any()):
         raise ValueError(
-            "mask must mark some pixels of every image and not all, "
+            "mask must mark some pixels of every image, and not all; "
             "got an image without such a mask."
         )
 

@@ -152,7 +152,5 @@ def test_messages(spoilt, made):
         ValueError, match="is_wrong must mark at least one training label, got none"
     ):
         run((data, torch.zeros_like(is_wrong)), rank, train)
-    with pytest.raises(
-        ValueError, match="ranked must name at least as many samples as are gone, got 2 a row"
-    ):
+    with pytest.raises(ValueError, match="ranked must .*, got 2 a row"):
         list(choose(torch.tensor([[0, 1]]), torch.zeros(4, dtype=torch.bool), 3))

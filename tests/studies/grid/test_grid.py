@@ -113,7 +113,7 @@ MISTAKES = {
     ),
     "name of a column": (
         {"axes": [D | {"name": "model"}]},
-        r"grid\.axes\.0\.name: 'model' is a column of its own",
+        r"grid\.axes\.0\.name: 'model' is",
     ),
     "unknown x": ({"axes": [D], "x": "dd"}, r"grid\.x: unknown axis 'dd'\. Did you mean 'd'"),
     "unknown hue": (
