@@ -54,11 +54,6 @@ class Wrapper(Explainer):
         """The surrogate of the other explainer."""
         return self.of.surrogate
 
-    @property
-    def innermost(self) -> Explainer:
-        """The explainer below all changes, which is no wrapper itself."""
-        return self.of.innermost if isinstance(self.of, Wrapper) else self.of
-
     @abstractmethod
     def change(self, values: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch *feature"]:
         """Return a changed map of the same shape."""

@@ -21,16 +21,15 @@ By = Literal["relevance", "magnitude"]
 class Removed:
     """The relevance of each chunk, and the network's outputs without it."""
 
-    worth: Float[
-        Tensor, "batch chunk"
-    ]  # sum over the chunk of what chunks are ordered by, strongest first
+    # sum over the chunk of what chunks are ordered by, strongest first
+    worth: Float[Tensor, "batch chunk"]
     intact: Float[Tensor, "output batch"]
     without: Float[Tensor, "output batch chunk draw"]
 
 
 @settings
 class Chunks(Measurement):
-    """Chunks of the descending order, each remove_positionsd alone.
+    """Chunks of the descending order, each removed alone.
 
     n_chunks * n_draws + 1 forward rows per sample.
 

@@ -40,9 +40,11 @@ class LaplaceSurrogate(Surrogate):
     """The network's logits and their variance; calling it gives the embedding.
 
     In the eigenbases of the factors the covariance is diagonal: with z = Q_in' u and the
-        eigenvectors Q_out of logits,
-    var_c(x) = sum_jk Q_out[c, k]^2 z_j^2 C[k, j] + sum_k Q_bias[c, k]^2 c_k. The diagonal form has
-    Q = I.
+    eigenvectors Q_out of logits,
+
+        var_c(x) = sum_jk Q_out[c, k]^2 z_j^2 C[k, j] + sum_k Q_bias[c, k]^2 c_k.
+
+    The diagonal form has Q = I.
     """
 
     inner: Tensor  # Q_in [width, width]; [0, 0] means the identity

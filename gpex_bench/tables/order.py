@@ -78,39 +78,6 @@ def surrogate_order(agreement: pd.DataFrame) -> list[str]:
     return sorted(set(agreement["surrogate"]), key=lambda name: (-score.get(name, -math.inf), name))
 
 
-def blocks(
-    outcomes: pd.DataFrame, metrics: Sequence[Record]
-) -> list[tuple[pd.DataFrame, dict[str, str]]]:
-    """Split the outcomes of one dataset and model into metrics of attributions and of examples.
-
-    Methods and metrics that have no applicable outcome are left out of a part.
-
-    Returns:
-        Each part that is not empty, with the reasons of what is left out, by name.
-    """
-    examples = {record["metric"] for record in metrics if record["measures"] == "examples"}
-    of_examples = outcomes["metric"].isin(examples)
-
-    parts = []
-    for part in (outcomes[~of_examples], outcomes[of_examples]):
-        left_out: dict[str, str] = {}
-        for key in ("method", "metric"):
-            left_out |= _inapplicable(part, key)
-            part = part[~part[key].isin(list(left_out))]
-        if len(part):
-            parts.append((part, left_out))
-    return parts
-
-
-def _inapplicable(outcomes: pd.DataFrame, key: str) -> dict[str, str]:
-    """Return the methods (or metrics) that have no applicable outcome, with the reasons."""
-    reasons = {}
-    for name, rows in outcomes.groupby(key):
-        if (rows["state"] == "not_applicable").all():
-            reasons[str(name)] = "; ".join(sorted(set(rows["reason"])))
-    return reasons
-
-
 def control_ids(methods: Sequence[Record], role: str | None = None) -> frozenset[str]:
     """Return the run ids of the controls, or of those with one role: a run id may be any name."""
     return frozenset(

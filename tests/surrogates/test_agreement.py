@@ -11,8 +11,9 @@ from torch import nn
 
 from gpex_bench.stages.agree import agree
 from gpex_bench.surrogates.agreement import compare as module
-from gpex_bench.surrogates.agreement.compare import SPLITS, compare
+from gpex_bench.surrogates.agreement.compare import compare
 from gpex_bench.surrogates.agreement.statistics import Outputs, of_classes, over_heads, per_head
+from gpex_bench.tables.words import SPLITS
 from gpex_bench.types import Posterior, Surrogate
 
 

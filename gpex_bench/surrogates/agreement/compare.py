@@ -24,7 +24,6 @@ from gpex_bench.types.batches import in_chunks
 
 ALL = "all"  # the value of `head` for statistics over heads
 N_KEPT = 500  # items of a split whose predictions are kept, for figures
-SPLITS = ("test", "mixed", "ood")
 Table = list[tuple[str, str, str, float]]
 
 
