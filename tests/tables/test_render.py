@@ -75,7 +75,7 @@ def test_a_cell_without_a_number_says_why(found: pd.DataFrame) -> None:
     )
     assert table.loc["sobol", "srg"] == ("failed (timeout): took longer than 900 s", "")
     assert table.loc["lime", "class_purity"] == ("n/a: scores training examples", "")
-    with pytest.raises(ValueError, match="'ok' has a number"):
+    with pytest.raises(ValueError, match="status must not be 'ok'"):
         wording("ok", "")
 
 
