@@ -96,12 +96,17 @@ def constrained(design: Tensor, y: Tensor, weight: Tensor, known: Tensor) -> Ten
     gram = weighted @ design
     diagonal = gram.diagonal(dim1=1, dim2=2)
     scale = diagonal.mean(1, keepdim=True).clamp(min=1)
-    gram = gram + torch.diag_embed(JITTER * scale + torch.where(known, 0, scale))
+
+    # padding has a diagonal of its own, so that the system can be solved
+    of_padding = torch.where(known, 0, scale)
+    gram = gram + torch.diag_embed(JITTER * scale + of_padding)
 
     # the solution without the constraint, and the direction in which it is corrected
-    moments = (weighted @ (y - nothing)[..., None])[..., 0]
+    gain = y - nothing
+    moments = (weighted @ gain[..., None])[..., 0]
     right = torch.stack([moments, known.to(y)], 2)
     free, ones = torch.linalg.solve(gram, right).unbind(2)
-    excess = free.sum(1) - (everything - nothing[:, 0])
-    excess = excess / ones.sum(1)
+
+    wanted = everything - nothing[:, 0]
+    excess = (free.sum(1) - wanted) / ones.sum(1)
     return (free - ones * excess[:, None]) * known

@@ -127,16 +127,23 @@ def weighted_ridge(
     Minimises sum_n w_n (y_n - b - z_n . slope)^2 + strength |slope|^2 with a free intercept b. A
     column of zeros gets 0; R2 of a constant is 0.
     """
-    share = (weight / weight.sum(1, keepdim=True))[..., None]
-    z = design - (share * design).sum(1, keepdim=True)
-    centred = y - (share[..., 0] * y).sum(1, keepdim=True)
+    # Centring by the weights takes the intercept out.
+    share = weight / weight.sum(1, keepdim=True)
+    mean_design = (share[..., None] * design).sum(1, keepdim=True)
+    mean_y = (share * y).sum(1, keepdim=True)
+    z = design - mean_design
+    centred = y - mean_y
 
     weighted = z.mT * weight[:, None]
     penalty = strength * torch.eye(z.shape[2], dtype=z.dtype, device=z.device)
-    slope = torch.linalg.solve(weighted @ z + penalty, weighted @ centred[..., None])
+    gram = weighted @ z + penalty
+    moments = weighted @ centred[..., None]
+    slope = torch.linalg.solve(gram, moments)
 
-    remaining = centred - (z @ slope)[..., 0]
+    predicted = (z @ slope)[..., 0]
+    remaining = centred - predicted
     spread = (weight * centred.square()).sum(1)
     unexplained = (weight * remaining.square()).sum(1)
-    r2 = torch.where(spread > 0, 1 - unexplained / spread.clamp(min=1e-300), 0)
+    explained_share = 1 - unexplained / spread.clamp(min=1e-300)
+    r2 = torch.where(spread > 0, explained_share, 0)
     return slope[..., 0], r2

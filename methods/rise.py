@@ -94,11 +94,15 @@ class Rise(Explainer):
     def _draw(self, generator: torch.Generator, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the coarse masks of one image and their shifts down and to the right."""
         shape = (self.budget, self.grid, self.grid)
-        cells = torch.rand(shape, generator=generator) < self.probability
+        draws = torch.rand(shape, generator=generator)
+        cells = draws < self.probability
+
         # by less than a cell, whose size is rounded up
-        height, width = (-(-side // self.grid) for side in x.shape[2:])
-        down = torch.randint(0, height, (self.budget,), generator=generator)
-        right = torch.randint(0, width, (self.budget,), generator=generator)
+        height, width = x.shape[2:]
+        cell_height = -(-height // self.grid)
+        cell_width = -(-width // self.grid)
+        down = torch.randint(0, cell_height, (self.budget,), generator=generator)
+        right = torch.randint(0, cell_width, (self.budget,), generator=generator)
         return cells, down, right
 
 

@@ -100,14 +100,19 @@ def _weighted_masks(asked: Probe, maps: Tensor, keep: Tensor) -> Tensor:
 
 def layers(model: nn.Module, query: Query) -> list[tuple[Tensor, Tensor]]:
     """Return the last maps at each resolution and the logit's gradients, from shallow to deep."""
-    with torch.enable_grad(), recorded(getattr(model, "trunk", model)) as seen:
-        logits = model(query.x.clone().requires_grad_())
+    trunk = getattr(model, "trunk", model)
+    with torch.enable_grad(), recorded(trunk) as seen:
+        x = query.x.clone().requires_grad_()
+        logits = model(x)
         logit = logits.gather(1, query.target[:, None]).sum()
+
+        # the last maps of each size; a single pixel shows no place
         last = {tuple(maps.shape[2:]): maps for maps in seen if min(maps.shape[2:]) > 1}
         kept = list(last.values())
         gradients = torch.autograd.grad(logit, kept) if kept else ()
 
-    return [(maps.detach(), gradient) for maps, gradient in zip(kept, gradients, strict=True)]
+    detached = [maps.detach() for maps in kept]
+    return list(zip(detached, gradients, strict=True))
 
 
 @contextmanager

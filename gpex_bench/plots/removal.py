@@ -78,7 +78,8 @@ def _panels(n_methods: int) -> tuple[Figure, list[Axes], int]:
     n_columns = min(widths, key=lambda number: -n_methods % number)
     n_rows = math.ceil(n_methods / n_columns)
 
-    figure = Figure(figsize=(10.8, 0.9 + 8.6 / n_columns * n_rows), layout="constrained")
+    height = 0.9 + 8.6 / n_columns * n_rows
+    figure = Figure(figsize=(10.8, height), layout="constrained")
     panels = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
     return figure, list(panels.flat), n_columns
 

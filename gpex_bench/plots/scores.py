@@ -137,12 +137,16 @@ def _free_place(
 ) -> tuple[int, int, Box]:
     """Return side, height and box of a name: the nearest free place, or the last one tried."""
     width = LETTER * n_letters + 2
+    leftmost, rightmost = limits
     heights = sorted(range(-120, 121, 6), key=lambda dy: (abs(dy), dy))
     for dy in heights:
+        bottom = y + dy - LINE / 2
+        top = y + dy + LINE / 2
         for side in (1, -1):
             left = x + 8 if side > 0 else x - 8 - width
-            box = (left, y + dy - LINE / 2, left + width, y + dy + LINE / 2)
-            is_inside = box[2] < limits[1] and box[0] > limits[0]
+            box = (left, bottom, left + width, top)
+
+            is_inside = left > leftmost and left + width < rightmost
             if is_inside and not any(_overlap(box, other) for other in taken):
                 return side, dy, box
     return side, dy, box

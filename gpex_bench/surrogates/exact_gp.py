@@ -80,10 +80,14 @@ class ExactGpSurrogate(Surrogate):
         linear one.
         """
         z = self(x)
+        row = torch.arange(len(x))
         point_variance = self._kernel(self.points, diag=True)[target]
-        query_variance = self._kernel(z, diag=True)[target, torch.arange(len(x))]
-        size = (query_variance[:, None] * point_variance).clamp(min=1e-300).sqrt()
+        query_variance = self._kernel(z, diag=True)[target, row]
+
+        product = query_variance[:, None] * point_variance
+        size = product.clamp(min=1e-300).sqrt()
         correlation = self._cross(z, target) / size
+
         least = 0.0 if self.kernel == "rbf" else -1.0
         return self._on_all(correlation, least).to(x.dtype)
 
@@ -97,9 +101,13 @@ class ExactGpSurrogate(Surrogate):
         z = self(x)
         eye = torch.eye(len(self.points), dtype=z.dtype)
         noise = self.process.likelihood.noise[..., None] * eye
-        lower = torch.linalg.cholesky(self._kernel(self.points, self.points) + noise)
+        covariance = self._kernel(self.points, self.points) + noise
+
+        lower = torch.linalg.cholesky(covariance)
         alpha = torch.cholesky_solve(self.targets[..., None], lower)[..., 0]
-        shares = self.scale[target, None] * alpha[target] * self._cross(z, target)
+
+        weight = self.scale[target, None] * alpha[target]
+        shares = weight * self._cross(z, target)
         return self._on_all(shares, 0.0).to(x.dtype)
 
     def offset(self, target: Int[Tensor, "batch"]) -> Float[Tensor, "batch"]:

@@ -63,10 +63,14 @@ class DeepFeatures(nn.Module):
     def start(self, u: Float64[Tensor, "n width"]) -> Float64[Tensor, "n dim"]:
         """Start from the principal directions, in units of the first's spread; return features."""
         self.centre.copy_(u.mean(0))
-        _, spread, directions = torch.linalg.svd(u - self.centre, full_matrices=False)
-        dim = min(self.projection.shape[1], len(directions))
+        centred = u - self.centre
+        _, spread, directions = torch.linalg.svd(centred, full_matrices=False)
+
+        # A constant embedding has no spread.
         unit = spread[0] / len(u) ** 0.5
         unit = torch.where(unit > 0, unit, 1.0)
+
+        dim = min(self.projection.shape[1], len(directions))
         self.projection.data[:, :dim] = directions[:dim].T / unit
         return self.project(u).detach()
 
@@ -103,14 +107,18 @@ class SvgpSurrogate(Surrogate):
     ) -> Float[Tensor, "batch n_train"]:
         """Return the prior correlation of the target at x and each training sample, in [0, 1]."""
         z = self(x)
-        length = self.process.kernel.base_kernel.lengthscale[target, 0]
+        lengths = self.process.kernel.base_kernel.lengthscale
+        length = lengths[target, 0]
         rate = length.square().reciprocal().expand_as(z)
 
         # |z - row|^2 / length^2
         own = (z.square() * rate).sum(1)[:, None]
         other = rate @ self.rows.square().T
-        squared = own + other - 2 * (z * rate) @ self.rows.T
-        return torch.exp(-0.5 * squared.clamp(min=0)).to(x.dtype)
+        product = 2 * (z * rate) @ self.rows.T
+        squared = own + other - product
+
+        correlation = torch.exp(-0.5 * squared.clamp(min=0))
+        return correlation.to(x.dtype)
 
     def contribution(
         self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]

@@ -108,12 +108,16 @@ def method_order(
     """
     higher_is_better = {record["metric"]: record["higher_is_better"] for record in metrics}
     sign = 1 if higher_is_better.get(key, True) else -1
-    scored = outcomes[(outcomes["metric"] == key) & (outcomes["state"] == "ok")]
-    score = dict(zip(scored["method"], sign * scored["mean"], strict=True))
+    is_scored = (outcomes["metric"] == key) & (outcomes["state"] == "ok")
+    scored = outcomes[is_scored]
+    goodness = sign * scored["mean"]
+    score = dict(zip(scored["method"], goodness, strict=True))
     controls = control_ids(methods)
 
     def place(name: str) -> tuple[bool, float, str]:
-        return name in controls, -score.get(name, -math.inf), name
+        # Methods without a score come after all that have one.
+        good = score.get(name, -math.inf)
+        return name in controls, -good, name
 
     return sorted(set(outcomes["method"]), key=place)
 
@@ -121,11 +125,12 @@ def method_order(
 def metric_order(outcomes: pd.DataFrame, metrics: Sequence[Record], key: str) -> list[str]:
     """Return the metrics of these outcomes: `key` first, then by what they measure and by name."""
     measures = {record["metric"]: record["measures"] for record in metrics}
-    first = measures.get(key, "")
+    first_kind = measures.get(key, "")
     rank = {kind: place for place, kind in enumerate(METRIC_KINDS)}
+    last = len(rank)
 
     def place(name: str) -> tuple[bool, bool, int, str]:
         kind = measures.get(name, "")
-        return name != key, kind != first, rank.get(kind, len(rank)), name
+        return name != key, kind != first_kind, rank.get(kind, last), name
 
     return sorted(set(outcomes["metric"]), key=place)

@@ -46,8 +46,11 @@ def cell_text(row: Mapping[str, Any]) -> tuple[str, str]:
         return wording(row["state"], row["reason"]), ""
 
     mean, ends = interval(row["mean"], row["low"], row["high"])
-    note = f" ({partial(row)})" if partial(row) else ""
-    return f"{mean} {ends}{note}", row["mark"]
+    text = f"{mean} {ends}"
+    seeds = partial(row)
+    if seeds:
+        text = f"{text} ({seeds})"
+    return text, row["mark"]
 
 
 def wide(
@@ -81,15 +84,18 @@ def markdown(table: pd.DataFrame) -> str:
 def plain_markdown(frame: pd.DataFrame) -> str:
     """Return a frame of text as aligned Markdown."""
     rows = [list(frame.columns), *frame.itertuples(index=False)]
-    lines = [[_markdown_cell(cell) for cell in row] for row in rows]
-    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
-    lines.insert(1, ["-" * width for width in widths])
+    cells = [[_markdown_cell(cell) for cell in row] for row in rows]
+    widths = [max(len(cell) for cell in column) for column in zip(*cells, strict=True)]
 
-    text = ""
-    for line in lines:
-        padded = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
-        text += f"| {' | '.join(padded)} |\n"
-    return text
+    # The rule below the head.
+    rule = ["-" * width for width in widths]
+    cells.insert(1, rule)
+
+    lines = []
+    for row in cells:
+        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append(f"| {' | '.join(padded)} |\n")
+    return "".join(lines)
 
 
 def _markdown_cell(cell: object) -> str:

@@ -48,10 +48,12 @@ def interval(mean: float, low: float, high: float) -> tuple[str, str]:
     """Write a mean and its interval with the same decimals: ("0.812", "[0.790, 0.831]")."""
     sizes = [abs(end) for end in (mean, low, high) if math.isfinite(end)]
     scale = max(sizes, default=0.0)
+    middle = number(mean, scale)
 
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return number(mean, scale), "[one sample]"
-    return number(mean, scale), f"[{number(low, scale)}, {number(high, scale)}]"
+    has_ends = math.isfinite(low) and math.isfinite(high)
+    if not has_ends:
+        return middle, "[one sample]"
+    return middle, f"[{number(low, scale)}, {number(high, scale)}]"
 
 
 def listed(names: Sequence[Any], word: str = "and") -> str:

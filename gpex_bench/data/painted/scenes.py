@@ -96,12 +96,20 @@ def _places(
     places[:, -1, 0] = np.stack([near[:, 0], far[:, 0]], axis=1)
     places[:, -1, 1] = np.stack([far[:, 1], near[:, 1]], axis=1)
 
-    distance = abs(places[:, :, 0] - places[:, :, 1])
-    least = radius.sum(axis=1)[:, None, None] + GAP
-    is_apart = (distance > least).any(axis=-1)
-    is_clear = (places - reach >= PATCH + GAP).any(axis=-1).all(axis=-1)
+    # apart along one axis is enough, for the two objects and for object and patch
+    part = places[:, :, 0]
+    distractor = places[:, :, 1]
+    distance = abs(part - distractor)
+    least = radius.sum(axis=1) + GAP
+    is_apart = (distance > least[:, None, None]).any(axis=-1)
+
+    start = places - reach
+    object_is_clear = (start >= PATCH + GAP).any(axis=-1)
+    is_clear = object_is_clear.all(axis=-1)
+
     first = (is_apart & is_clear).argmax(axis=1)
-    return places[np.arange(n), first]
+    row = np.arange(n)
+    return places[row, first]
 
 
 def _texture(rng: np.random.Generator, n: int) -> Int[np.ndarray, "n channel=3 height width"]:

@@ -249,17 +249,21 @@ def shift_images(
 ) -> Float[Tensor, "batch channel height width"]:
     """Shift each image by up to `most` pixels along each axis; new pixels are the baseline's."""
     height, width = x.shape[-2:]
-    down, right = torch.randint(-most, most + 1, (2, len(x), 1), generator=generator)
+    shifts = torch.randint(-most, most + 1, (2, len(x), 1), generator=generator)
+    down, right = shifts
 
     # where a pixel comes from: [batch, height, 1] and [batch, 1, width]
     row = (torch.arange(height) - down)[:, :, None]
     column = (torch.arange(width) - right)[:, None, :]
-    is_inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    is_row = (row >= 0) & (row < height)
+    is_column = (column >= 0) & (column < width)
+    is_inside = is_row & is_column
 
     batch = torch.arange(len(x))[:, None, None]
     nearest_row = row.clamp(0, height - 1)
     nearest_column = column.clamp(0, width - 1)
-    shifted = x[batch, :, nearest_row, nearest_column].permute(0, 3, 1, 2)
+    pixels = x[batch, :, nearest_row, nearest_column]
+    shifted = pixels.permute(0, 3, 1, 2)
     return torch.where(is_inside[:, None], shifted, baseline)
 
 

@@ -68,14 +68,19 @@ def _empty(
 ) -> tuple[Figure, np.ndarray]:
     """Return a figure with a grid of empty axes [network, statistic]."""
     n_networks, n_statistics = shape
-    n_choices = table[scale.x].nunique()
-    height = 2.5 if scale.is_ordered else 0.9 + 0.19 * n_choices * max(n_hues, 2)
+    height = 2.5
+    if not scale.is_ordered:
+        # a line for each choice and colour, room for two colours at least
+        choices_height = 0.19 * table[scale.x].nunique()
+        height = 0.9 + choices_height * max(n_hues, 2)
+
     size = (1.0 + 3.1 * n_statistics, 0.7 + height * n_networks)
     figure = Figure(figsize=size, layout="constrained")
 
     # choices are named once, at the left
     sharing: Literal["none", "row"] = "none" if scale.is_ordered else "row"
-    return figure, figure.subplots(*shape, squeeze=False, sharey=sharing)
+    grid = figure.subplots(*shape, squeeze=False, sharey=sharing)
+    return figure, grid
 
 
 def _legend(figure: Figure, axes: Axes, title: str) -> None:
@@ -110,12 +115,14 @@ def _lines(axes: Axes, part: pd.DataFrame, scale: Scale, hues: Sequence[Any]) ->
 def _rows(axes: Axes, part: pd.DataFrame, scale: Scale, hues: Sequence[Any]) -> None:
     """Draw one row for each choice, the first on top; hues share a row."""
     choices = list(dict.fromkeys(part[scale.x].dropna()))
+    n_hues = max(len(hues), 1)
     middle = (len(hues) - 1) / 2
     for place, hue in enumerate(hues):
         line = _of_hue(part, scale, hue).dropna(subset=[scale.x, "mean"])
-        shift = (place - middle) * SPREAD / max(len(hues), 1)
+        shift = (place - middle) * SPREAD / n_hues
         y = [choices.index(choice) + shift for choice in line[scale.x]]
-        axes.errorbar(line["mean"], y, xerr=_reach(line), **_style(place, hue), ls="none")
+        look = _style(place, hue)
+        axes.errorbar(line["mean"], y, xerr=_reach(line), **look, ls="none")
 
     labels = [shorten(str(choice), 22) for choice in choices]
     axes.set_yticks(range(len(choices)), labels)

@@ -29,13 +29,17 @@ def unfamiliar(
     if x.ndim != 4:
         return permuted(x, generator)
 
+    # By turns: with inverted colours, with shuffled parts, half noise.
     low = train.amin((0, 2, 3))[:, None, None]
     high = train.amax((0, 2, 3))[:, None, None]
     items = x.clone()
     items[0::3] = low + high - x[0::3]
     items[1::3] = shuffled(x[1::3], generator)
-    noise = low + (high - low) * torch.rand(x[2::3].shape, generator=generator)
-    items[2::3] = (x[2::3] + noise) / 2
+
+    faded = x[2::3]
+    grain = torch.rand(faded.shape, generator=generator)
+    noise = low + (high - low) * grain
+    items[2::3] = (faded + noise) / 2
     return items
 
 
@@ -56,12 +60,18 @@ def shuffled(
     columns = _parts_of(width)
 
     # [n, channel, row, height of a part, column, width of a part] -> [n, part, channel, ...]
-    parts = x.unflatten(3, (columns, width // columns)).unflatten(2, (rows, height // rows))
-    parts = parts.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
+    cut = x.unflatten(3, (columns, width // columns))
+    cut = cut.unflatten(2, (rows, height // rows))
+    parts = cut.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
 
-    order = torch.rand(n, rows * columns, generator=generator).argsort(1)
-    parts = parts[torch.arange(n)[:, None], order].unflatten(1, (rows, columns))
-    return parts.permute(0, 3, 1, 4, 2, 5).reshape(x.shape)
+    keys = torch.rand(n, rows * columns, generator=generator)
+    order = keys.argsort(1)
+    image = torch.arange(n)[:, None]
+    mixed = parts[image, order]
+
+    # And back.
+    grid = mixed.unflatten(1, (rows, columns))
+    return grid.permute(0, 3, 1, 4, 2, 5).reshape(x.shape)
 
 
 def _parts_of(side: int) -> int:

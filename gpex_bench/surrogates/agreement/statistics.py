@@ -89,9 +89,13 @@ def correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the Pearson correlation of each column; NaN where one is constant."""
     a = first - first.mean(axis=0)
     b = second - second.mean(axis=0)
-    size = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
+    power_a = (a**2).sum(axis=0)
+    power_b = (b**2).sum(axis=0)
+    size = np.sqrt(power_a * power_b)
+
+    product = (a * b).sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        r: np.ndarray = (a * b).sum(axis=0) / size
+        r: np.ndarray = product / size
     return r
 
 

@@ -31,13 +31,16 @@ def evidence(state: State) -> Float64[Tensor, "head"]:
 
     lower = factor(state)
     w = torch.cholesky_solve(sums.b, lower)
-    misfit = (sums.c - (sums.b * w).sum(1)) / state.noise[:, None]
+    explained = (sums.b * w).sum(1)
+    misfit = (sums.c - explained) / state.noise[:, None]
 
-    log_det_p = 2 * lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    log_diagonal = lower.diagonal(dim1=-2, dim2=-1).log()
+    log_det_p = 2 * log_diagonal.sum(-1)
     log_det = log_det_p + (sums.count - dim) * state.noise.log()
 
     constant = sums.count * math.log(2 * math.pi)
-    return (-0.5 * (misfit + log_det[:, None] + constant)).flatten()
+    total = misfit + log_det[:, None] + constant
+    return (-0.5 * total).flatten()
 
 
 def evidence_noise(sums: Statistics) -> Float64[Tensor, "group"]:

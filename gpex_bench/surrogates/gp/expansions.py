@@ -114,13 +114,18 @@ def arc_cosine(
     """
     a = _with_one(a)
     b = _with_one(b)
-    size = a.norm(dim=1)[:, None] * b.norm(dim=1)
+    size_a = a.norm(dim=1)[:, None]
+    size_b = b.norm(dim=1)
+    size = size_a * size_b
 
     # the derivatives of arc cosine and root are infinite at the ends: stay a little away from them
     cosine = (a @ b.T / size).clamp(-1, 1)
     angle = torch.acos(cosine * (1 - 1e-15))
-    sine = (1 - cosine.square()).clamp(min=1e-30).sqrt()
-    return size * (sine + (math.pi - angle) * cosine) / math.pi
+    sine_squared = (1 - cosine.square()).clamp(min=1e-30)
+    sine = sine_squared.sqrt()
+
+    shape = sine + (math.pi - angle) * cosine
+    return size * shape / math.pi
 
 
 def _with_one(z: Tensor) -> Tensor:

@@ -61,13 +61,14 @@ def _add_products(total: list[Tensor], u: Tensor, v: Tensor, products: torch.dty
     # one conversion buffer per block: a fresh tensor for each part costs more than the products
     u_buffer = torch.empty(INNER, *u.shape[1:], dtype=products, device=u.device)
     v_buffer = torch.empty(INNER, *v.shape[1:], dtype=products, device=v.device)
+    total_a, total_b, total_c = total
 
     for rows, targets in zip(u.split(INNER), v.split(INNER), strict=True):
         p = _converted(rows, u_buffer).permute(1, 2, 0)
         t = _converted(targets, v_buffer).permute(1, 2, 0)
-        total[0] += p @ p.mT
-        total[1] += t @ p.mT
-        total[2] += torch.linalg.vecdot(t, t)
+        total_a += p @ p.mT
+        total_b += t @ p.mT
+        total_c += torch.linalg.vecdot(t, t)
 
 
 def _converted(part: Tensor, buffer: Tensor) -> Tensor:

@@ -155,9 +155,13 @@ class KernelMap(FeatureMap):
         trace = eigenvalue.sum(-1, keepdim=True)
         rate = torch.rsqrt(eigenvalue + floor * trace + TINY)
 
+        # The factor that gives the mean squared norm back.
         new_trace = (eigenvalue * rate.square()).sum(-1)
         r = (trace[:, 0] / (new_trace + TINY)).sqrt()
-        self.mixer.copy_(r[:, None, None] * (vector * rate[:, None]) @ vector.mT)
+
+        scaled = vector * rate[:, None]
+        root = r[:, None, None] * scaled @ vector.mT
+        self.mixer.copy_(root)
 
     def scale(self, factor: Float64[Tensor, "group"]) -> None:
         """Multiply the embeddings of each group."""
