@@ -100,9 +100,7 @@ def test_it_points_at_what_the_network_looks_for(layers, task, query, method):
     assert float(values[3:5, 6:8].min()) > 0.99
     assert float(values[8:].max()) < 0.01
     against = method("sise").explain(task(model, x), query(x, 1)).values
-    assert torch.equal(
-        against, torch.zeros_like(x)
-    )  # no map speaks for the other class: documented
+    assert torch.equal(against, torch.zeros_like(x))  # no map supports the other class: documented
 
 
 def test_networks_without_maps_are_refused(formula, task, query, method, normal):
