@@ -76,9 +76,7 @@ def test_object_and_background_are_cut_into_parts():
         torch.zeros(1, 1, 4, 4, dtype=torch.bool),
         torch.ones(1, 1, 4, 4, dtype=torch.bool),
     ):
-        with pytest.raises(
-            ValueError, match="mask must mark some pixels of every image and not all"
-        ):
+        with pytest.raises(ValueError, match="mask must mark some pixels of every image"):
             cut(mask, 2)
 
 
