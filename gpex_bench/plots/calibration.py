@@ -118,7 +118,10 @@ def errors(part: pd.DataFrame) -> pd.DataFrame:
 
     # Fewer items than bins leave empty bins.
     bins = [rows for rows in np.array_split(values, N_BINS) if len(rows)]
-    means = [np.sqrt((rows**2).mean(axis=0)) for rows in bins]
+    means = []
+    for rows in bins:
+        mean_square = (rows**2).mean(axis=0)
+        means.append(np.sqrt(mean_square))
     x, y = np.array(means).T
 
     # Both axes are logarithmic.

@@ -11,6 +11,7 @@ more are split by the study `variance`.
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 
 import numpy as np
@@ -43,7 +44,9 @@ def components(
     names = tuple(names[axis] for axis in kept)
     table = table.reshape([table.shape[axis] for axis in kept])
     axes = range(len(kept))
-    terms = [term for size in range(1, len(kept) + 1) for term in combinations(axes, size)]
+    terms: list[tuple[int, ...]] = []
+    for size in range(1, len(kept) + 1):
+        terms += combinations(axes, size)
 
     # Mean squares and their degrees of freedom.
     squares, dofs = {}, {}
@@ -52,13 +55,19 @@ def components(
         for axis in axes:
             mean = effect.mean(axis, keepdims=True)
             effect = effect - mean if axis in term else mean
-        dofs[term] = int(np.prod([table.shape[axis] - 1 for axis in term]))
-        squares[term] = float(_n_cells(table, term) * (effect**2).sum() / dofs[term])
+
+        dofs[term] = math.prod(table.shape[axis] - 1 for axis in term)
+        total = _n_cells(table, term) * (effect**2).sum()
+        squares[term] = float(total / dofs[term])
 
     result = {}
     for term in terms:
+        # Inclusion and exclusion over the terms that contain this one.
         above = [other for other in terms if set(term) <= set(other)]
-        moment = sum((-1) ** (len(other) - len(term)) * squares[other] for other in above)
+        moment = 0.0
+        for other in above:
+            sign = (-1) ** (len(other) - len(term))
+            moment += sign * squares[other]
         variance = max(float(moment / _n_cells(table, term)), 0.0)
 
         is_last = len(term) == len(kept)

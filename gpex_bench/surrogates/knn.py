@@ -70,10 +70,14 @@ class KnnSurrogate(Surrogate):
 
         # with one neighbour q is 1, and there is no variance
         q = weight.square().sum(1, keepdim=True)
-        rate = (1 + q) / (1 - q).where(q < 1, 1.0)
+        has_variance = q < 1
+        divisor = (1 - q).where(has_variance, 1.0)
+        rate = (1 + q) / divisor
+        rate = torch.where(has_variance, rate, 0.0)
+
         squares = (y - mean[:, None]).square()
         spread = torch.einsum("nk,nkh->nh", weight, squares)
-        variance = spread * torch.where(q < 1, rate, 0.0)
+        variance = spread * rate
         return Posterior(mean=mean.to(x.dtype), variance=variance.to(x.dtype))
 
     def similarity(

@@ -267,14 +267,20 @@ def box(low: Tensor, high: Tensor) -> LayerRule:
 
     def rule(layer: Layer, a: Tensor, relevance: Tensor, constant: Tensor) -> Tensor:
         scale = 1.0 if layer.before is None else layer.before[0]
-        one_end, other_end = low.to(a) * scale, high.to(a) * scale
+        one_end = low.to(a) * scale
+        other_end = high.to(a) * scale
+
         # a negative scale swaps the ends, and inputs may lie outside
-        floor = torch.minimum(torch.minimum(one_end, other_end), a)
-        ceiling = torch.maximum(torch.maximum(one_end, other_end), a)
+        lower_end = torch.minimum(one_end, other_end)
+        upper_end = torch.maximum(one_end, other_end)
+        floor = torch.minimum(lower_end, a)
+        ceiling = torch.maximum(upper_end, a)
 
         weight = torch.ones_like(a[0]) if layer.weight is None else layer.weight
-        plus, minus = weight.clamp(min=0), weight.clamp(max=0)
+        plus = weight.clamp(min=0)
+        minus = weight.clamp(max=0)
         sums = layer.sums([(a, weight), (floor, -plus), (ceiling, -minus)])
+
         size = sums[1].detach()
         return _shared(layer, sums, relevance, size, size > negligible(size))
 
