@@ -12,7 +12,8 @@ import torch
 
 from gpex_bench.data.shapes import Shapes
 from gpex_bench.measurements import measured
-from gpex_bench.models.resnet import Resnet, ResnetTraining
+from gpex_bench.models.resnet import Resnet
+from gpex_bench.models.training.loop import ZooTraining
 from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Attribution, Case, Examples, Explainer, Query, Task
 
@@ -67,7 +68,7 @@ class Planted(Explainer):
 def trained():
     """A ResNet on shapes, as in the default run but thinner: about 40 s of training on one core."""
     data = Shapes(n_train=4000, n_test=300).load()
-    architecture = Resnet(width=4, wide=64, training=ResnetTraining(epochs=15))
+    architecture = Resnet(width=4, wide=64, training=ZooTraining(epochs=15))
     model = architecture.train(data, 0, lambda message: None)
     with torch.no_grad():
         right = model(data.test.x).argmax(1) == data.test.y
