@@ -12,7 +12,7 @@ from tests.vocabulary import datasets, networks
 
 def _task(model, x, baseline=0.0, train=None, seed=3):
     train = x if train is None else train
-    data = datasets.dataset(train, x, baseline=baseline)
+    data = datasets.dataset(train, x, baseline=baseline, name="known")
     return Task(model=model.eval(), data=data, surrogate=None, seed=seed)
 
 
