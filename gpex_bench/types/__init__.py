@@ -144,10 +144,7 @@ class Model(nn.Module, ABC):
         return self.head(self.embed(x))
 
     def explained(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch head"]:
-        """Return the outputs that a surrogate is fitted to.
-
-        The logits, unless a network says otherwise.
-        """
+        """Return what a surrogate is fitted to: the logits, unless a network says otherwise."""
         return self(x)
 
     def explained_features(

@@ -1,7 +1,5 @@
 """Small networks with known explanations, and tasks around them, as fixtures."""
 
-from functools import partial
-
 import pytest
 import torch
 
@@ -14,6 +12,10 @@ def _task(model, x, baseline=0.0, train=None, seed=3):
     train = x if train is None else train
     data = datasets.dataset(train, x, baseline=baseline, name="known")
     return Task(model=model.eval(), data=data, surrogate=None, seed=seed)
+
+
+def _query(x, target=0, first=10):
+    return datasets.query(x, target, first)
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def task():
 @pytest.fixture
 def query():
     """A query for one head, or for one head per row."""
-    return partial(datasets.query, first=10)
+    return _query
 
 
 @pytest.fixture

@@ -161,7 +161,7 @@ def test_what_cannot_be_a_trunk_is_refused(tiny):
     del model.trunk
     with pytest.raises(ValueError, match="Tiny must have a module `trunk`"):
         kernel_map(model, data, SHAPE, "network", 0)
-    with pytest.raises(ValueError, match="trunk 'resnet18' takes images, but 'tiny' is a table"):
+    with pytest.raises(ValueError, match="trunk 'resnet18' takes images, but 'toy' is a table"):
         kernel_map(*tiny.table(), SHAPE, "resnet18", 0)
 
 

@@ -77,12 +77,11 @@ def conditioned(  # noqa: PLR0913 - options by keyword
     noise = evidence_noise(sums) if noise is None else noise.cpu()
     state = posterior.condition(sums, noise, offset, scale)
 
-    precision = torch.float32 if kind == "int16" else rows.dtype
     buffers = {
         "rows": rows,
         "unit": unit,
         "targets": v,
-        "centre": centre.to(precision),
+        "centre": centre.to(torch.float32 if kind == "int16" else rows.dtype),
         "noise": state.noise,
         "index": torch.arange(n_train) if index is None else index,
         "n_train": torch.tensor(n_train),

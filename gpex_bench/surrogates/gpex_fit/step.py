@@ -117,12 +117,7 @@ class _Fused(torch.autograd.Function):
 
         error = w.mT @ points - v
         leverage = (points * z).sum(1, keepdim=True)
-        if given.objective == "latent":
-            noise = None
-            variance = (s2 * leverage).clamp(FLOOR, CEILING)
-        else:
-            noise = s2 if observation is None else observation.double().permute(1, 2, 0)
-            variance = s2 * leverage + noise
+        noise, variance = _variance(given.objective, s2, leverage, observation)
         loss = 0.5 * (error.square() / variance + variance.log()).mean()
 
         # gradients by the mean
@@ -172,6 +167,16 @@ class _Fused(torch.autograd.Function):
             else:
                 gradients.append((grad * found).to(dtype))
         return *gradients, None
+
+
+def _variance(
+    objective: Objective, s2: Tensor, leverage: Tensor, observation: Tensor | None
+) -> tuple[Tensor | None, Tensor]:
+    """Return the noise of the observations, or None without any, and the predictive variance."""
+    if objective == "latent":
+        return None, (s2 * leverage).clamp(FLOOR, CEILING)
+    noise = s2 if observation is None else observation.double().permute(1, 2, 0)
+    return noise, s2 * leverage + noise
 
 
 def _inverse(a: Float64[Tensor, "group dim dim"], s2: Tensor) -> tuple[Tensor, Tensor]:
