@@ -111,21 +111,22 @@ def run(
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=_child, args=(function, fatal, sender))
     start = time.perf_counter()
-    child.start()
-    sender.close()
     try:
-        outcome = receiver.recv() if receiver.poll(timeout_seconds) else None
-    except (EOFError, OSError):  # it died before or while it sent its outcome
-        child.join()
-        code = child.exitcode or 0
-        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        status = MEMORY if name == "SIGKILL" else FAILED
-        outcome = Outcome(
-            status, reason=f"the process died: {name}", wall_seconds=time.perf_counter() - start
-        )
+        child.start()
+        sender.close()
+        try:
+            outcome = receiver.recv() if receiver.poll(timeout_seconds) else None
+        except (EOFError, OSError):  # it died before or while it sent its outcome
+            child.join()
+            code = child.exitcode or 0
+            name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            status = MEMORY if name == "SIGKILL" else FAILED
+            reason, seconds = f"the process died: {name}", time.perf_counter() - start
+            outcome = Outcome(status, reason=reason, wall_seconds=seconds)
     finally:  # also when the parent is interrupted, which would otherwise wait for the child
         receiver.close()
-        _end(child)
+        if child.pid is not None:
+            _end(child)
 
     if isinstance(outcome, Exception):
         raise outcome
