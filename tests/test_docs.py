@@ -150,7 +150,7 @@ def test_every_word_of_the_design_is_in_the_glossary():
         ),
         (["show", "config", "--config", "none.yaml"], 2, "none.yaml: cannot be read"),
         (["show", "report", "--config", "none.yaml"], 2, "none.yaml: cannot be read"),
-        (["list", "metod"], 2, "kind must be one of dataset, method, metric, model, surrogate"),
+        (["list", "meth"], 2, "kind must be one of dataset, method, metric, model, surrogate"),
     ],
 )
 def test_the_command_line_answers(arguments, status, text, capsys):
