@@ -128,7 +128,7 @@ class Resolver:
             if is_required and field.name not in written:
                 raise ConfigError(f"{where}.{field.name}: this parameter is required and missing.")
 
-        hints = get_type_hints(cls, include_extras=True)
+        hints = get_type_hints(cls)
         values = {
             name: self.leaf(hints[name], item, f"{where}.{name}", wraps)
             for name, item in written.items()

@@ -185,10 +185,3 @@ def test_the_studies_that_ship_pass(path):
     parsed = config.load(path)
     assert parsed.study_name in study_names()
     assert parsed.run == (f"study_{path.stem}" if parsed.study_name == "grid" else path.stem)
-
-
-def test_constraints_on_a_study_s_own_settings_hold():
-    with pytest.raises(config.ConfigError, match=r"grid\.x: .*pattern"):
-        config.parse(raw(x="Not an id"))
-    with pytest.raises(config.ConfigError, match="grid"):
-        config.parse(raw(statistics=[]))
