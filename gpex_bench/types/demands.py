@@ -15,6 +15,14 @@ from torch import Tensor, nn
 M = TypeVar("M", bound=nn.Module)
 
 
+class Refused(ValueError):
+    """A method, a metric or a surrogate does not apply to this network or dataset.
+
+    No fault of either: the cell reads "n/a", with the message as its reason. The message names
+    what does not fit and where (the module, the operation, the setting), and what to do.
+    """
+
+
 class UnusableCheckpoint(ValueError):
     """The checkpoint of an unfinished fit cannot be resumed.
 
