@@ -17,6 +17,7 @@ class Template(Explainer):
     # gradient, propagation, perturbation, evolutionary, surrogate, examples, or control; a control
     # declares its `role` too: such as Role.RANDOM for maps that are random numbers
     kind = "gradient"
+    relative_to = "nothing"  # what the numbers compare x with, one of types.RelativeTo
     cost = "`n_draws` forward and backward rows per sample"
     needs = frozenset({Need.GRADIENT})  # what the dataset and the network must offer
 

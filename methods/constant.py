@@ -15,6 +15,7 @@ class Constant(Explainer):
 
     reference = "samek2017evaluating"
     kind = "control"
+    relative_to = "nothing"
     role = Role.CONSTANT
     cost = "none"
 

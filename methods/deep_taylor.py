@@ -24,6 +24,7 @@ class DeepTaylor(Explainer):
 
     reference = "montavon2017explaining"
     kind = "propagation"
+    relative_to = "root"
     needs = frozenset({Need.GRADIENT, Need.MODULES})
     offers = frozenset({Need.RESIDUAL})
     cost = (

@@ -18,6 +18,7 @@ class DeepLift(Explainer):
 
     reference = "shrikumar2017learning"
     kind = "propagation"
+    relative_to = "baseline"
     needs = frozenset({Need.GRADIENT, Need.MODULES})
     offers = frozenset({Need.RESIDUAL})
     axioms = frozenset({Axiom.DUMMY})

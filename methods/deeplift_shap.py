@@ -23,6 +23,7 @@ class DeepLiftShap(Explainer):
 
     reference = "lundberg2017unified"
     kind = "propagation"
+    relative_to = "training samples"
     needs = frozenset({Need.GRADIENT, Need.MODULES})
     offers = frozenset({Need.RESIDUAL})
     axioms = frozenset({Axiom.DUMMY})

@@ -17,6 +17,7 @@ class EdgeDetector(Explainer):
 
     reference = "adebayo2018sanity"
     kind = "control"
+    relative_to = "nothing"
     role = Role.EDGES
     needs = frozenset({Need.IMAGE})
     cost = "none"

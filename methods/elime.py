@@ -21,11 +21,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from gpex_bench.families.masking import Masking
 from gpex_bench.masking.answers import ask, groups, pad, probe
 from gpex_bench.masking.choices import check_budget, check_settings
 from gpex_bench.masking.fills import MethodFill
 from gpex_bench.masking.regions import Regions, Segmentation, regions
-from gpex_bench.types import Attribution, Explainer, Query, Task, settings
+from gpex_bench.types import Attribution, Query, Task, settings
 
 DIGITS = 5  # decimals of an answer; smaller differences are rounding errors of the network
 
@@ -47,7 +48,7 @@ class Evolution:
 
 
 @settings
-class ELime(Explainer):
+class ELime(Masking):
     """How often subsets evolved for the network's confidence keep a segment (reconstruction)."""
 
     reference = "wang2022explaining"

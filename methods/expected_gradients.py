@@ -19,6 +19,7 @@ class ExpectedGradients(Explainer):
 
     reference = "erion2021improving"
     kind = "gradient"
+    relative_to = "training samples"
     needs = frozenset({Need.GRADIENT})
     axioms = frozenset({Axiom.DUMMY})
     cost = "`budget` forward and backward rows per sample"

@@ -7,15 +7,16 @@ no meaning. The drop of a segment is spread evenly over its entries.
 
 import torch
 
+from gpex_bench.families.masking import Masking
 from gpex_bench.masking.answers import ask, probe
 from gpex_bench.masking.choices import Output, check_settings
 from gpex_bench.masking.fills import MethodFill
 from gpex_bench.masking.regions import Segmentation, regions
-from gpex_bench.types import Attribution, Explainer, Query, Task, settings
+from gpex_bench.types import Attribution, Query, Task, settings
 
 
 @settings
-class FeatureAblation(Explainer):
+class FeatureAblation(Masking):
     """Drop of the output without one region."""
 
     reference = "zeiler2014visualizing"

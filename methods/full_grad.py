@@ -43,6 +43,7 @@ class FullGrad(Explainer):
 
     reference = "srinivas2019full"
     kind = "gradient"
+    relative_to = "zero"
     needs = frozenset({Need.GRADIENT, Need.MODULES, Need.IMAGE})
     cost = "one forward and one backward row per sample"
 

@@ -20,6 +20,7 @@ class GpexAttribution(Explainer):
 
     reference = "akbarnejad2023gpex"
     kind = "surrogate"
+    relative_to = "prior mean"
     cost = (
         "no rows of the network; one row of the surrogate per sample, and for tables `n_steps`"
         " forward and backward rows of it"

@@ -17,6 +17,7 @@ class GpexNeighbours(Explainer):
 
     reference = "akbarnejad2023gpex"
     kind = "examples"
+    relative_to = "nothing"
     explains = Examples
     cost = "no rows of the network; one row of the surrogate per sample"
 

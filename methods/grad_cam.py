@@ -15,6 +15,7 @@ class GradCam(Explainer):
 
     reference = "selvaraju2017grad"
     kind = "gradient"
+    relative_to = "nothing"
     needs = frozenset({Need.GRADIENT, Need.IMAGE})
     cost = "one forward and one backward row per sample"
 

@@ -1,17 +1,21 @@
-"""Gradient x input: x_i * df/dx_i of the target's logit.
+"""Gradient x input: (x_i - b_i) df/dx_i of the target's logit, b being the dataset's baseline.
 
-The first-order Taylor term towards the root at zero; for a bias-free ReLU network it sums to the
-logit exactly. Shrikumar, Greenside, Shcherbina, Kundaje 2016 (shrikumar2016not). Zero means zero in
-the units of the data, whatever the baseline of the dataset is.
+The first-order Taylor term from x towards the baseline. Shrikumar, Greenside, Shcherbina, Kundaje
+2016 (shrikumar2016not) multiply by x_i, which is `relative_to: zero`: zero in the units of the
+data. For a bias-free ReLU network that sums to the logit exactly, but where zero is no absence (the
+background of an image is grey, a column is not standardised) it rates the background. So the
+default is the input that shows nothing, as for integrated gradients.
 """
 
+from typing import Literal
+
 from gpex_bench.families.gradients import logit_gradient
-from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
+from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, demands, settings
 
 
 @settings
 class GradientXInput(Explainer):
-    """Input times gradient of the logit."""
+    """Gradient of the logit times the input's difference from the baseline."""
 
     reference = "shrikumar2016not"
     kind = "gradient"
@@ -19,6 +23,15 @@ class GradientXInput(Explainer):
     axioms = frozenset({Axiom.DUMMY})
     cost = "one forward and one backward row per sample"
 
+    relative_to: Literal["baseline", "zero"] = "baseline"
+
+    def __post_init__(self) -> None:
+        """Refuse other references."""
+        demands.one_of(self, relative_to=("baseline", "zero"))
+
     def explain(self, task: Task, query: Query) -> Attribution:
-        """Return the partial derivatives times the input."""
-        return Attribution(values=logit_gradient(task.model, query.x, query.target) * query.x)
+        """Return the partial derivatives times the difference."""
+        difference = query.x
+        if self.relative_to == "baseline":
+            difference = query.x - task.data.baseline.to(query.x)
+        return Attribution(values=logit_gradient(task.model, query.x, query.target) * difference)

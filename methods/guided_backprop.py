@@ -16,6 +16,7 @@ class GuidedBackprop(Explainer):
 
     reference = "springenberg2015striving"
     kind = "gradient"
+    relative_to = "nothing"
     needs = frozenset({Need.GRADIENT, Need.MODULES})
     axioms = frozenset({Axiom.DUMMY})
     cost = "one forward and one backward row per sample"

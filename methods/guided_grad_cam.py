@@ -18,6 +18,7 @@ class GuidedGradCam(Explainer):
 
     reference = "selvaraju2017grad"
     kind = "gradient"
+    relative_to = "nothing"
     needs = frozenset({Need.GRADIENT, Need.MODULES, Need.IMAGE})
     axioms = frozenset({Axiom.DUMMY})
     cost = "two forward and two backward rows per sample"

@@ -14,17 +14,18 @@ up to rounding gives zeros.
 import torch
 from torch import Tensor
 
+from gpex_bench.families.masking import Masking
 from gpex_bench.families.sobol_indices import is_constant
 from gpex_bench.masking.answers import ask, groups, probe
 from gpex_bench.masking.choices import Output, check_settings
 from gpex_bench.masking.fills import MethodFill
 from gpex_bench.masking.regions import grid
-from gpex_bench.types import Attribution, Explainer, Query, Task, settings
+from gpex_bench.types import Attribution, Query, Task, settings
 from gpex_bench.types.batches import CHANGED_ROWS
 
 
 @settings
-class Hsic(Explainer):
+class Hsic(Masking):
     """Dependence of the output on each region."""
 
     reference = "novello2022making"

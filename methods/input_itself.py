@@ -13,6 +13,7 @@ class InputItself(Explainer):
 
     reference = "adebayo2018sanity"
     kind = "control"
+    relative_to = "baseline"
     role = Role.INPUT
     cost = "none"
 

@@ -15,6 +15,7 @@ class IntegratedGradients(Explainer):
 
     reference = "sundararajan2017axiomatic"
     kind = "gradient"
+    relative_to = "baseline"
     needs = frozenset({Need.GRADIENT})
     axioms = frozenset({Axiom.COMPLETENESS, Axiom.DUMMY})
     cost = "`budget` forward and backward rows per sample"

@@ -28,6 +28,7 @@ class Lime(Explainer):
 
     reference = "ribeiro2016why"
     kind = "perturbation"
+    relative_to = "baseline"
     cost = "`budget` forward rows per sample"
 
     budget: int = 1000  # forward rows per sample: perturbed copies of it

@@ -12,18 +12,19 @@ zeros.
 import torch
 from torch import Tensor
 
+from gpex_bench.families.masking import Masking
 from gpex_bench.masking.answers import ask, groups, on_scale, pad, probe
 from gpex_bench.masking.choices import Output, check_settings
 from gpex_bench.masking.fills import MethodFill, make_fill
 from gpex_bench.masking.regions import Regions, Segmentation, regions
-from gpex_bench.types import Attribution, Explainer, Query, Task, settings
+from gpex_bench.types import Attribution, Query, Task, settings
 from gpex_bench.types.batches import CHANGED_ROWS
 
 IMAGE_WIDTH, TABLE_WIDTH = 0.25, 0.75  # kernel widths of the package
 
 
 @settings
-class LimeFast(Explainer):
+class LimeFast(Masking):
     """Local surrogate regression, for all images at once."""
 
     reference = "ribeiro2016why"

@@ -53,6 +53,7 @@ class LRP(Explainer):
 
     reference = "bach2015pixel"
     kind = "propagation"
+    relative_to = "zero"
     needs = frozenset({Need.GRADIENT, Need.MODULES})
     offers = frozenset({Need.RESIDUAL})
     cost = (

@@ -9,14 +9,15 @@ to its drop times its size. Tables: see `feature_ablation`.
 import torch
 from torch import Tensor
 
+from gpex_bench.families.masking import Masking
 from gpex_bench.masking.answers import probe
 from gpex_bench.masking.choices import Output, check_settings
 from gpex_bench.masking.fills import MethodFill
-from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
+from gpex_bench.types import Attribution, Need, Query, Task, settings
 
 
 @settings
-class Occlusion(Explainer):
+class Occlusion(Masking):
     """Drop of the output while a window is covered."""
 
     reference = "zeiler2014visualizing"

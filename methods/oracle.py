@@ -14,6 +14,7 @@ class Oracle(Explainer):
 
     reference = "arras2022clevr"
     kind = "control"
+    relative_to = "nothing"
     role = Role.ORACLE
     needs = frozenset({Need.TRUTH})
     cost = "none"

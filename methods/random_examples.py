@@ -16,6 +16,7 @@ class RandomExamples(Explainer):
 
     reference = "bareeva2024quanda"
     kind = "control"
+    relative_to = "nothing"
     role = Role.RANDOM
     explains = Examples
     cost = "none"

@@ -15,6 +15,7 @@ class RandomMap(Explainer):
 
     reference = "samek2017evaluating"
     kind = "control"
+    relative_to = "nothing"
     role = Role.RANDOM
     cost = "none"
 

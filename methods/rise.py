@@ -13,14 +13,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gpex_bench.families.masking import Masking
 from gpex_bench.masking.answers import groups, probe
 from gpex_bench.masking.choices import Output, check_settings
 from gpex_bench.masking.fills import MethodFill
-from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
+from gpex_bench.types import Attribution, Need, Query, Task, settings
 
 
 @settings
-class Rise(Explainer):
+class Rise(Masking):
     """Expected output given that a pixel is shown."""
 
     reference = "petsiuk2018rise"

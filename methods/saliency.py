@@ -14,6 +14,7 @@ class Saliency(Explainer):
 
     reference = "simonyan2014deep"
     kind = "gradient"
+    relative_to = "nothing"
     needs = frozenset({Need.GRADIENT})
     axioms = frozenset({Axiom.DUMMY})
     cost = "one forward and one backward row per sample"

@@ -15,6 +15,7 @@ class Sensitivity(Explainer):
 
     reference = "montavon2018methods"
     kind = "gradient"
+    relative_to = "nothing"
     needs = frozenset({Need.GRADIENT})
     axioms = frozenset({Axiom.DUMMY})
     cost = "one forward and one backward row per sample"

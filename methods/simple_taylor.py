@@ -44,6 +44,11 @@ class SimpleTaylor(Explainer):
         if self.budget < BISECTIONS + 2:
             raise ValueError(f"budget must be at least {BISECTIONS + 2}, got {self.budget}.")
 
+    @property
+    def relative_to(self) -> str:  # type: ignore[override]
+        """The root: a point where the logit is zero, or the baseline."""
+        return "root" if self.root == "search" else "baseline"
+
     def explain(self, task: Task, query: Query) -> Attribution:
         """Expand the logit of each sample around its root."""
         step = query.x - task.data.baseline.to(query.x)

@@ -20,14 +20,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gpex_bench.families.masking import Masking
 from gpex_bench.masking.answers import Probe, probe
 from gpex_bench.masking.choices import Output, check_settings
 from gpex_bench.masking.fills import MethodFill
-from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
+from gpex_bench.types import Attribution, Need, Query, Task, settings
 
 
 @settings
-class Sise(Explainer):
+class Sise(Masking):
     """Fused feature maps, weighted by the network's output on what they show."""
 
     reference = "sattarzadeh2021explaining"

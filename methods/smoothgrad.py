@@ -18,6 +18,7 @@ class SmoothGrad(Explainer):
 
     reference = "smilkov2017smoothgrad"
     kind = "gradient"
+    relative_to = "nothing"
     needs = frozenset({Need.GRADIENT})
     axioms = frozenset({Axiom.DUMMY})
     cost = "`budget` forward and backward rows per sample"

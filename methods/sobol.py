@@ -18,16 +18,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gpex_bench.families.masking import Masking
 from gpex_bench.families.sobol_indices import base_points, design, indices, mixed, rows_each
 from gpex_bench.masking.answers import by_region, groups, probe
 from gpex_bench.masking.choices import Output, check_settings
 from gpex_bench.masking.fills import MethodFill
 from gpex_bench.masking.regions import grid
-from gpex_bench.types import Attribution, Explainer, Query, Task, settings
+from gpex_bench.types import Attribution, Query, Task, settings
 
 
 @settings
-class Sobol(Explainer):
+class Sobol(Masking):
     """Variance-based sensitivity to regions or features."""
 
     reference = "fel2021look"

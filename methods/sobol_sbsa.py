@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gpex_bench.families.masking import Masking
 from gpex_bench.families.sobol_indices import (
     Indices,
     base_points,
@@ -31,7 +32,7 @@ from gpex_bench.masking.answers import by_region, groups, probe
 from gpex_bench.masking.choices import Output, check_settings
 from gpex_bench.masking.fills import MethodFill
 from gpex_bench.masking.regions import Regions, grid, slic
-from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
+from gpex_bench.types import Attribution, Need, Query, Task, settings
 from gpex_bench.types.demands import one_of
 
 Order = Literal["total", "first", "interaction"]
@@ -42,7 +43,7 @@ FINER = 4  # superpixels for each region, before they are merged
 
 
 @settings
-class SobolSbsa(Explainer):
+class SobolSbsa(Masking):
     """First-order, total or interaction indices of a few regions (reconstruction)."""
 
     reference = "anonymous2022sbsa"

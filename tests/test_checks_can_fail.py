@@ -34,7 +34,12 @@ def explainer(explain, **declared):
         given = explain(task, query)
         return Attribution(values=given) if isinstance(given, torch.Tensor) else given
 
-    declared = {"reference": "key", "kind": "control", "explain": method} | declared
+    declared = {
+        "reference": "key",
+        "kind": "control",
+        "relative_to": "nothing",
+        "explain": method,
+    } | declared
     return settings(type("Broken", (Explainer,), declared))()
 
 
@@ -210,6 +215,7 @@ def test_surrogates_are_guarded_too():
 def test_classes_without_settings_or_defaults_are_refused():
     class Bare(Explainer):
         reference, kind = "key", "control"
+        relative_to = "nothing"
 
         def explain(self, task, query):
             return Attribution(values=query.x)

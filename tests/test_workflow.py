@@ -111,6 +111,7 @@ class {name}(Explainer):
 
     reference = "none"
     kind = "control"
+    relative_to = "nothing"
     cost = "none"
 
     def explain(self, task, query):

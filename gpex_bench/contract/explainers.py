@@ -30,6 +30,7 @@ from gpex_bench.types import (
     Need,
     Prototype,
     Query,
+    RelativeTo,
     Task,
 )
 
@@ -96,6 +97,7 @@ class _Wrapped(Explainer):
 
     reference = "none"
     kind = "control"
+    relative_to = "baseline"
 
     def explain(self, task: Task, query: Query) -> Attribution:
         return Attribution(values=query.x - task.data.baseline)
@@ -110,6 +112,11 @@ def _declared(explainer: Explainer) -> None:
     reference = getattr(explainer, "reference", None)
     what = f"reference must be a key of docs/references.bib, got {reference!r}."
     require(isinstance(reference, str) and reference != "", "declared reference", what)
+
+    relative_to = getattr(explainer, "relative_to", None)
+    known = [one.value for one in RelativeTo]
+    what = f"relative_to must be one of {', '.join(known)}, got {relative_to!r}."
+    require(relative_to in known, "declared reference point", what)
 
     what = f"explains must be Attribution, Examples or Prototype, got {explainer.explains!r}."
     require(explainer.explains in EXPLANATIONS, "declared type", what)

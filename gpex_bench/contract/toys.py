@@ -220,6 +220,7 @@ class Known(Explainer):
 
     reference: ClassVar[str] = "none"
     kind = "control"
+    relative_to = "baseline"
     offers = frozenset({Need.RESIDUAL})
 
     how: Literal["exact", "inverse", "steady", "jumpy", "narrow", "even", "crooked"] = "exact"
@@ -252,6 +253,7 @@ class KnownExamples(Explainer):
 
     reference: ClassVar[str] = "none"
     kind = "control"
+    relative_to = "nothing"
     explains: ClassVar[type] = Examples
 
     own: bool = True

@@ -9,15 +9,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gpex_bench.families.masking import Masking
 from gpex_bench.masking.answers import Probe, groups, probe
 from gpex_bench.masking.choices import Output, check_settings
 from gpex_bench.masking.fills import MethodFill
 from gpex_bench.masking.regions import Regions, Segmentation, regions
-from gpex_bench.types import Attribution, Axiom, Explainer, Query, Task, settings
+from gpex_bench.types import Attribution, Axiom, Query, Task, settings
 
 
 @settings
-class ShapleyValues(Explainer):
+class ShapleyValues(Masking):
     """Shapley values of a game whose absent players are filled; subclasses estimate them."""
 
     kind = "perturbation"

@@ -35,6 +35,11 @@ class Wrapper(Explainer):
         return self.of.kind
 
     @property
+    def relative_to(self) -> str:  # type: ignore[override]
+        """What the other explainer's map is relative to."""
+        return self.of.relative_to
+
+    @property
     def role(self) -> Role:  # type: ignore[override]
         """A changed method is a method; a changed control is a control, but no longer that one."""
         return Role.METHOD if self.of.role is Role.METHOD else Role.CONTROL

@@ -53,6 +53,7 @@ HEADS = {
         "what it is",
         "kind",
         "gives",
+        "relative to",
         "needs",
         "cost",
         "hyperparameters",
@@ -113,6 +114,7 @@ def _method_card(run_id: str, explainers: Mapping[str, Explainer]) -> dict[str, 
         surrogate=explainer.surrogate,
         reference=explainer.reference,
         kind=explainer.kind,
+        relative_to=str(explainer.relative_to),
         role=_role(explainer).value,
         of=names[0] if names else "",
         is_blind=innermost.role.is_blind,
@@ -128,6 +130,7 @@ def unusable_method_card(run_id: str, reason: str) -> dict[str, Any]:
         "class": "",
         "kind": "",
         "reference": "",
+        "relative_to": "",
         "role": Role.METHOD.value,
         "of": "",
         "is_blind": False,
@@ -238,6 +241,7 @@ def _method_row(name: str, cls: Any) -> list[str]:
         first_line(cls),
         _kind(cls),
         cls.explains.__name__.lower(),
+        _relative_to(cls),
         _needs(cls),
         cls.cost,
         hyperparameters(cls) or "–",
@@ -274,6 +278,13 @@ def _metric_section(name: str, cls: Any) -> str:
 def _kind(cls: Any) -> str:
     """Return the kind of a method; a wrapper has that of the method it changes."""
     return "that of the other method" if isinstance(cls.kind, property) else cls.kind
+
+
+def _relative_to(cls: Any) -> str:
+    """Return what the numbers of a method are relative to, with its default settings."""
+    if isinstance(cls.needs, property):
+        return "what those of the other method are"
+    return cls().relative_to
 
 
 def _needs(cls: Any) -> str:

@@ -20,7 +20,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
-from gpex_bench.types import Architecture, Explainer, Metric, Recipe, Source, Study
+from gpex_bench.types import Architecture, Explainer, Metric, Recipe, RelativeTo, Source, Study
 
 PACKAGE = Path(__file__).resolve().parents[1]
 ROOT = PACKAGE.parent
@@ -28,7 +28,7 @@ STUDIES = PACKAGE / "studies"
 ENTRY_POINTS = "gpex_bench.explainers"
 # Class attributes that the tables, the report and the generated pages rely on.
 DECLARED = {
-    "method": ("reference", "kind", "cost"),
+    "method": ("reference", "kind", "cost", "relative_to"),
     "metric": ("title", "reference", "measures", "higher_is_better", "range", "chance", "cost"),
 }
 NAME = re.compile(r"[a-z0-9_]+")
@@ -208,5 +208,12 @@ def _checked(kind: Kind, name: str, path: Path, cls: type) -> Plugin:
     ]
     if missing:
         reason = f"its class {cls.__name__} lacks {' and '.join(missing)}"
+        return Plugin(kind.name, name, path, None, reason)
+
+    # a property of a wrapper, or of a method with a choice, is known of its objects alone
+    relative_to = getattr(cls, "relative_to", "") if kind.name == "method" else ""
+    known = [one.value for one in RelativeTo]
+    if isinstance(relative_to, str) and relative_to and relative_to not in known:
+        reason = f"relative_to must be one of {', '.join(known)}, got {relative_to!r}"
         return Plugin(kind.name, name, path, None, reason)
     return Plugin(kind.name, name, path, cls)

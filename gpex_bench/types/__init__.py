@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from gpex_bench.types.progress import Progress
 from gpex_bench.types.values import (
     Attribution,
     Axiom,
@@ -27,6 +28,7 @@ from gpex_bench.types.values import (
     Posterior,
     Prototype,
     Query,
+    RelativeTo,
     Removal,
     Role,
     Split,
@@ -53,6 +55,7 @@ __all__ = [
     "Prototype",
     "Query",
     "Recipe",
+    "RelativeTo",
     "Removal",
     "Role",
     "Source",
@@ -111,23 +114,6 @@ class Case:
 
 
 # --- contracts ------------------------------------------------------------------------------------
-
-
-class Progress:
-    """Hears how far a long fit is, and keeps what it needs to go on after it was killed.
-
-    This one forgets both.
-    """
-
-    def __call__(self, text: str) -> None:
-        """Hear one line."""
-
-    def keep(self, state: Mapping[str, Tensor]) -> None:
-        """Keep all that is needed to go on from here, in place of what was kept before."""
-
-    def kept(self) -> Mapping[str, Tensor] | None:
-        """Return what was kept last, or None at a fresh start."""
-        return None
 
 
 class Model(nn.Module, ABC):
@@ -301,6 +287,9 @@ class Explainer(ABC):
     # gradient, propagation, perturbation, evolutionary, surrogate, examples or control; a wrapper
     # has the kind of the method that it wraps
     kind: str
+    # what its numbers compare the input with, one of `RelativeTo`: a class attribute, a
+    # hyperparameter, or a property of a wrapper
+    relative_to: str
     role: ClassVar[Role] = Role.METHOD  # of a control: what it is a control of
     explains: ClassVar[type] = Attribution
     needs: frozenset[Need] = frozenset()  # a class attribute, or a property of a wrapper

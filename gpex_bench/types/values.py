@@ -54,6 +54,23 @@ class Axiom(StrEnum):
     DUMMY = "dummy"  # a feature that the network ignores gets zero
 
 
+class RelativeTo(StrEnum):
+    """What the numbers of an explanation are relative to: the input that they compare x with.
+
+    The names of fills are those of `masking.fills`.
+    """
+
+    BASELINE = "baseline"  # the dataset's baseline
+    ZERO = "zero"  # 0, in the units of the data
+    TRAINING = "training samples"  # training samples, drawn for each query
+    IMAGE_MEAN = "image_mean"  # the mean colour of the image
+    SEGMENT_MEAN = "segment_mean"  # the mean colour of the segment
+    BLUR = "blur"  # the blurred image
+    ROOT = "root"  # a point at which the output, or that of each unit, is zero
+    PRIOR = "prior mean"  # the prior mean of a surrogate (of tables: its mean at the baseline)
+    NOTHING = "nothing"  # slopes, controls, training examples: they compare x with no input
+
+
 class Role(StrEnum):
     """The role of an explainer in the comparison: a method, or a kind of control.
 

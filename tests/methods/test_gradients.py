@@ -44,6 +44,20 @@ def test_gradient_x_input_conserves_without_biases(layers, task, query, method, 
     torch.testing.assert_close(values.sum(1), model(x)[:, 2].detach())
 
 
+def test_gradient_x_input_compares_with_the_baseline_or_with_zero(
+    formula, task, query, method, normal
+):
+    weight, x, baseline = normal(3, 6), normal(4, 6, seed=1), normal(6, seed=2)
+    asked = task(formula(lambda x: x @ weight.T, 3), x, baseline=baseline)
+    values = method("gradient_x_input").explain(asked, query(x, 1)).values
+    torch.testing.assert_close(values, weight[1] * (x - baseline))
+
+    of_zero = method("gradient_x_input", relative_to="zero")
+    torch.testing.assert_close(of_zero.explain(asked, query(x, 1)).values, weight[1] * x)
+    with pytest.raises(ValueError, match="relative_to must be one of 'baseline', 'zero', got"):
+        method("gradient_x_input", relative_to="black")
+
+
 @pytest.mark.parametrize("offset", [0.0, 0.7])
 def test_integrated_gradients_of_a_linear_network(formula, task, query, method, normal, offset):
     weight, x = normal(3, 6), normal(4, 6, seed=1)

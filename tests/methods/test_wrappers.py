@@ -19,6 +19,7 @@ class Map(Explainer):
     """The input itself as a map, with a residual."""
 
     reference, kind = "key", "gradient"
+    relative_to = "nothing"
 
     def explain(self, task, query):
         return Attribution(values=query.x.clone(), residual=torch.full((len(query.x),), 0.5))
@@ -29,6 +30,7 @@ class Picky(Explainer):
     """An explainer that needs much."""
 
     reference, kind = "key", "control"
+    relative_to = "nothing"
     needs = frozenset({Need.TRUTH})
     surrogate: str | None = "gpex_2"
 
@@ -249,3 +251,12 @@ def test_images_that_are_too_small_are_refused(changed, normal):
         ValueError, match="reach must be smaller than the 4 pixels of an image's side, got 4"
     ):
         changed("translation_averaged", normal(1, 1, 4, 5))
+
+
+@pytest.mark.parametrize("name", ["absolute", "inverted", "reseeded", "on_random_network"])
+def test_wrappers_compare_with_what_the_other_map_compares_with(method, name):
+    for relative_to in ("baseline", "zero"):
+        of = method("gradient_x_input", relative_to=relative_to)
+        assert method(name, of=of).relative_to == relative_to
+    blurred = method("occlusion", fill="blur")
+    assert method("absolute", of=method(name, of=blurred)).relative_to == "blur"

@@ -25,6 +25,7 @@ class GradientTimesInput(Explainer):
 
     reference = "none"
     kind = "gradient"
+    relative_to = "nothing"
 
     def explain(self, task, query):
         x = query.x.clone().requires_grad_()

@@ -18,6 +18,7 @@ class Saliency(Explainer):
 
     reference = "none"
     kind = "gradient"
+    relative_to = "nothing"
 
     def explain(self, task, query):
         x = query.x.clone().requires_grad_()

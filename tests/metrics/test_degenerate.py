@@ -22,6 +22,7 @@ class Constant(Explainer):
 
     reference = "none"
     kind = "control"
+    relative_to = "nothing"
 
     number: float = 0.0
 

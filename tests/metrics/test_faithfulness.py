@@ -70,6 +70,7 @@ class Fixed(Explainer):
     """The map of the intact input, whatever it is asked about."""
 
     reference, kind = "none", "control"
+    relative_to = "nothing"
 
     def explain(self, task, query):
         rows = {int(sample): row for row, sample in enumerate(task.data.test.sample)}
@@ -83,6 +84,7 @@ class Quadratic(Explainer):
     """A map that changes its order with the input."""
 
     reference, kind = "none", "control"
+    relative_to = "nothing"
 
     def explain(self, task, query):
         return Attribution(

@@ -38,6 +38,7 @@ class Fixed(Explainer):
 
     reference = "none"
     kind = "control"
+    relative_to = "nothing"
 
     def explain(self, task, query):
         rows = [
@@ -56,6 +57,7 @@ class Uneven(Explainer):
 
     reference = "none"
     kind = "gradient"
+    relative_to = "nothing"
 
     factor: float = 1.0
 

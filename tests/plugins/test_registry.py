@@ -16,6 +16,7 @@ from gpex_bench.types import Attribution, Explainer, settings
 class Zero(Explainer):
     reference = "none"
     kind = "control"
+    relative_to = "nothing"
     cost = "none"
 
     def explain(self, task, query):
@@ -56,10 +57,28 @@ def test_the_file_name_is_the_name(folder):
             "exactly one concrete Explainer, found Nought, Zero",
         ),
         (GOOD.replace("    kind =", "    kin ="), "class Zero lacks the class attribute 'kind'"),
+        (
+            GOOD.replace("    relative_to =", "    relative ="),
+            "class Zero lacks the class attribute 'relative_to'",
+        ),
+        (
+            GOOD.replace('relative_to = "nothing"', 'relative_to = "black"'),
+            "relative_to must be one of baseline, zero, .*, got 'black'",
+        ),
         (GOOD.replace("@settings", ""), "class Zero lacks the decorator @settings"),
         (GOOD.replace("def explain", "def explains"), "exactly one concrete Explainer, found none"),
     ],
-    ids=["syntax", "import", "nothing", "two", "no kind", "no settings", "abstract"],
+    ids=[
+        "syntax",
+        "import",
+        "nothing",
+        "two",
+        "no kind",
+        "no reference point",
+        "unknown point",
+        "no settings",
+        "abstract",
+    ],
 )
 def test_a_file_that_cannot_be_used_says_why(folder, text, reason):
     (folder / "bad.py").write_text(text)

@@ -42,6 +42,7 @@ class Fixed(Explainer):
 
     reference = "none"
     kind = "gradient"
+    relative_to = "nothing"
 
     def explain(self, task, query):
         raise NotImplementedError
@@ -85,6 +86,7 @@ class Narrow(Explainer):
 
     reference = "none"
     kind = "gradient"
+    relative_to = "nothing"
 
     def explain(self, task, query):
         if not torch.isin(query.x, task.data.test.x).all():

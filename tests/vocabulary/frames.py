@@ -67,6 +67,7 @@ def methods() -> list[dict]:
             "class": name.title().replace("_", ""),
             "kind": kind,
             "reference": "sundararajan2017axiomatic",
+            "relative_to": "nothing" if kind == "control" else "baseline",
             "description": f"Says what {name} does in one line of plain English.",
             "hyperparameters": {"n_steps": "50", "rule": "'trapezoid'"}
             if kind != "control"

@@ -20,6 +20,7 @@ class Wrapped(Model):
 
 class Silent(Explainer):
     reference, kind = "none", "control"
+    relative_to = "nothing"
 
     def explain(self, task, query):
         raise NotImplementedError

@@ -29,6 +29,7 @@ class Columns(Explainer):
     """Puts the columns in an order of its own."""
 
     kind, reference = "control", "hooker2019benchmark"
+    relative_to = "nothing"
 
     def __init__(self, order):
         self.order = order
