@@ -1,7 +1,8 @@
 """LIME: a weighted ridge regression of the probability on what was masked or moved.
 
 Ribeiro, Singh, Guestrin 2016 (ribeiro2016why), through the authors' `lime` package with its kernels
-and regression. It explains the probability, as the authors do, not the logit.
+and regression. It explains the probability, as the authors do, not the logit; of a network that
+gives a number, the number.
 
 Images: SLIC or quickshift segments; an absent segment shows the dataset's baseline. The weight of a
 segment is spread evenly over its input entries, so the sum over a segment is its weight. Grey
@@ -18,8 +19,9 @@ import torch
 
 from gpex_bench.masking.choices import check_settings
 from gpex_bench.masking.regions import FEWEST_REGIONS, Segmentation, regions
-from gpex_bench.types import Attribution, Explainer, Query, Task, settings
+from gpex_bench.types import Attribution, Explainer, Kind, Query, Task, settings
 from gpex_bench.types.batches import CHANGED_ROWS, in_chunks
+from gpex_bench.types.outputs import probabilities
 
 
 @settings
@@ -71,7 +73,7 @@ class Lime(Explainer):
         ):  # the package has no switch for its progress bar
             explained = explainer.explain_instance(
                 colour.transpose(1, 2, 0),
-                lambda images: _probability(task, images.transpose(0, 3, 1, 2)[:, :channels]),
+                lambda images: _answers(task, images.transpose(0, 3, 1, 2)[:, :channels]),
                 labels=(target,),
                 top_labels=None,
                 hide_color=fill.transpose(1, 2, 0),
@@ -89,8 +91,18 @@ class Lime(Explainer):
         """Return the relevance of one row [feature]."""
         from lime.lime_tabular import LimeTabularExplainer
 
+        # The package checks that probabilities of classes sum to 1; of one output it asks for a
+        # regression, and keeps the result under the label 1.
+        has_softmax = task.data.kind is Kind.CLASSES and task.model.head.out_features > 1
+        label = target if has_softmax else 1
+
+        def answers(rows: np.ndarray) -> np.ndarray:
+            found = _answers(task, rows)
+            return found if has_softmax else found[:, target]
+
         explainer = LimeTabularExplainer(
             task.data.train.x.cpu().double().numpy(),
+            mode="classification" if has_softmax else "regression",
             discretize_continuous=False,
             sample_around_instance=True,
             feature_selection="none",
@@ -98,19 +110,21 @@ class Lime(Explainer):
         )
         explained = explainer.explain_instance(
             x,
-            lambda rows: _probability(task, rows),
-            labels=(target,),
+            answers,
+            labels=(label,),
             num_features=len(x),
             num_samples=self.budget,
         )
         weight = np.zeros(len(x))
-        for feature, value in explained.local_exp[target]:
+        for feature, value in explained.local_exp[label]:
             weight[feature] = value
         return weight * (x - task.data.baseline.cpu().double().numpy()) / explainer.scaler.scale_
 
 
-def _probability(task: Task, x: np.ndarray) -> np.ndarray:
-    """Return the network's probabilities [row, head] in float64, evaluated in chunks."""
+def _answers(task: Task, x: np.ndarray) -> np.ndarray:
+    """Return the network's probabilities [row, head], or numbers, in float64, in chunks."""
     rows = torch.from_numpy(np.ascontiguousarray(x)).to(task.data.baseline)
-    logits = in_chunks(task.model, rows, size=CHANGED_ROWS)
-    return logits.double().softmax(1).cpu().numpy()
+    outputs = in_chunks(task.model, rows, size=CHANGED_ROWS).double()
+    if task.data.kind is not Kind.NUMBER:
+        outputs = probabilities(outputs, task.data.kind)
+    return outputs.cpu().numpy()

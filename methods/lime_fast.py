@@ -35,7 +35,7 @@ class LimeFast(Masking):
     segmentation: Segmentation = "slic"  # images only
     n_segments: int = 50  # segments aimed at; images only
     fill: MethodFill = "baseline"  # what tables are compared with, too
-    output: Output = "probability"
+    output: Output | None = None  # None: the probability, of a number its value
     ridge: float = 1.0  # strength of the penalty
 
     def __post_init__(self) -> None:
@@ -93,7 +93,8 @@ class LimeFast(Masking):
         with torch.no_grad():
             for start in range(0, len(rows), CHANGED_ROWS):
                 part = slice(start, start + CHANGED_ROWS)
-                answers.append(on_scale(task.model(rows[part]), target[part], self.output))
+                outputs = task.model(rows[part])
+                answers.append(on_scale(outputs, target[part], self.output, task.data.kind))
         return torch.cat(answers)
 
     def _noise(self, generator: torch.Generator, n_columns: int) -> Tensor:

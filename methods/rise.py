@@ -34,7 +34,7 @@ class Rise(Masking):
     probability: float = 0.5  # that a cell is shown
     centre: bool = False  # subtract the mean answer first
     fill: MethodFill = "baseline"
-    output: Output = "probability"
+    output: Output | None = None  # None: the probability, of a number its value
 
     def __post_init__(self) -> None:
         """Refuse masks that show all or nothing."""

@@ -41,7 +41,7 @@ class Sise(Masking):
 
     adaptive: bool = False  # Ada-SISE: fewer maps, by Otsu's threshold
     fill: MethodFill = "baseline"
-    output: Output = "probability"
+    output: Output | None = None  # None: the probability, of a number its value
 
     def __post_init__(self) -> None:
         """Refuse unknown settings."""

@@ -18,18 +18,35 @@ from torch.nn import functional
 from gpex_bench.masking.choices import Output
 from gpex_bench.masking.fills import MethodFill, make_fill
 from gpex_bench.masking.regions import Regions
-from gpex_bench.types import Query, Task, value
+from gpex_bench.types import Kind, Query, Task, value
 from gpex_bench.types.batches import CHANGED_ROWS
+from gpex_bench.types.demands import Refused
+from gpex_bench.types.outputs import of_target, probabilities
 
 GROUP = 2**15  # masks that are kept at a time
 
 
 def on_scale(
-    logits: Float[Tensor, "row head"], target: Int[Tensor, "row"], output: Output
+    logits: Float[Tensor, "row head"],
+    target: Int[Tensor, "row"],
+    output: Output | None,
+    kind: Kind,
 ) -> Float[Tensor, "row"]:
     """Return the target's logit, probability or log-odds, in float64.
 
-    Log-odds, log p - log(1 - p), do not saturate.
+    The probability is a softmax over at least two classes, the sigmoid of one logit or of a label.
+    Log-odds, log p - log(1 - p), do not saturate; those of a sigmoid are the logit itself. The
+    `logit` of a number is its value.
+
+    Args:
+        logits: outputs of the network.
+        target: the output that is explained.
+        output: the scale; None: the probability, of a number its value.
+        kind: what the outputs mean.
+
+    Raises:
+        ValueError: an output is NaN or infinite.
+        Refused: a number has neither probability nor log-odds.
     """
     if not bool(logits.isfinite().all()):
         raise ValueError(
@@ -37,14 +54,21 @@ def on_scale(
         )
 
     logits = logits.double()
-    own = logits.gather(1, target[:, None])[:, 0]
-    if output == "logit":
+    own = of_target(logits, target)
+    is_number = kind is Kind.NUMBER
+    if output == "logit" or (is_number and output is None):
         return own
-    if output == "probability":
-        return logits.softmax(1).gather(1, target[:, None])[:, 0]
+    if is_number:
+        raise Refused(
+            f"output must be 'logit', the value as it is, where the network gives a number: a "
+            f"number has no {str(output).replace('_', '-')}, got {output!r}."
+        )
+    if output != "log_odds":
+        return of_target(probabilities(logits, kind), target)
 
-    if logits.shape[1] < 2:
-        raise ValueError("output must not be 'log_odds' for a network with one head; choose logit.")
+    # log p - log(1 - p) of a sigmoid
+    if kind is Kind.LABELS or logits.shape[1] == 1:
+        return own
     others = logits.scatter(1, target[:, None], -torch.inf)
     return own - others.logsumexp(1)
 
@@ -57,7 +81,8 @@ class Probe:
     x: Float[Tensor, "batch *feature"]
     target: Int[Tensor, "batch"]
     absent: Float[Tensor, "batch *feature"]
-    output: Output
+    output: Output | None
+    kind: Kind
 
     def chunks(
         self,
@@ -85,7 +110,7 @@ class Probe:
             with torch.no_grad():
                 blend = torch.lerp(self.absent[which], self.x[which], shaped)
                 logits = self.model(quick(blend))
-            yield rows, mask, on_scale(logits, self.target[which], self.output)
+            yield rows, mask, on_scale(logits, self.target[which], self.output, self.kind)
 
     def answers(
         self,
@@ -131,11 +156,17 @@ def _channels_last(x: Float[Tensor, "row channel height width"]) -> Tensor:
 
 
 def probe(
-    task: Task, query: Query, fill: MethodFill, output: Output, cut: Regions | None = None
+    task: Task, query: Query, fill: MethodFill, output: Output | None, cut: Regions | None = None
 ) -> Probe:
     """Return the probe of a query."""
-    shown = make_fill(fill, task.data, query, cut=cut)
-    return Probe(model=task.model, x=query.x, target=query.target, absent=shown, output=output)
+    return Probe(
+        model=task.model,
+        x=query.x,
+        target=query.target,
+        absent=make_fill(fill, task.data, query, cut=cut),
+        output=output,
+        kind=task.data.kind,
+    )
 
 
 def ask(asked: Probe, cut: Regions, masks: list[Tensor]) -> list[Tensor]:

@@ -9,7 +9,7 @@ from gpex_bench.masking.regions import Segmentation
 
 Output = Literal["logit", "probability", "log_odds"]
 CHOICES = {
-    "output": get_args(Output),
+    "output": (*get_args(Output), None),  # None: the probability, of a number its value
     "fill": METHOD_FILLS,
     "segmentation": get_args(Segmentation),
 }
@@ -20,7 +20,8 @@ def check_settings(explainer: object, **fewest: int) -> None:
     for name, known in CHOICES.items():
         chosen = getattr(explainer, name, known[0])
         if chosen not in known:
-            raise ValueError(f"{name} must be one of {', '.join(known)}, got {chosen!r}.")
+            listed = ", ".join(choice for choice in known if choice is not None)
+            raise ValueError(f"{name} must be one of {listed}, got {chosen!r}.")
 
     for name, smallest in fewest.items():
         given = getattr(explainer, name)

@@ -9,8 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gpex_bench.masking.answers import layout
-from gpex_bench.types import Case
+from gpex_bench.types import Case, Kind
 from gpex_bench.types.batches import CHANGED_ROWS, in_chunks
+from gpex_bench.types.outputs import names_target, of_target, probabilities
 
 OUTPUTS = ("probability", "logit", "correct")
 Make = Callable[
@@ -20,6 +21,8 @@ Make = Callable[
 
 def answers(case: Case, n_each: int, make: Make) -> Float[Tensor, "output batch each"]:
     """Return the target's probability, its logit, and whether it is predicted (0, 1), in float64.
+
+    Of a number, the logit is its value, and the two others are NaN.
 
     Args:
         case: gives the network.
@@ -35,18 +38,19 @@ def answers(case: Case, n_each: int, make: Make) -> Float[Tensor, "output batch 
         row = row.to(query.x.device)
         image, number = row // n_each, row % n_each
         logits = model(quick(make(image, number)))
-        return _outputs(logits, query.target[image])
+        return _outputs(logits, query.target[image], case.task.data.kind)
 
     by_row = in_chunks(outputs, torch.arange(n_queries * n_each), size=CHANGED_ROWS)
     return by_row.T.reshape(len(OUTPUTS), n_queries, n_each)
 
 
 def _outputs(
-    logits: Float[Tensor, "row head"], target: Int[Tensor, "row"]
+    logits: Float[Tensor, "row head"], target: Int[Tensor, "row"], kind: Kind
 ) -> Float[Tensor, "row output"]:
     """Return the three outputs, in the order of OUTPUTS."""
     logits = logits.double()
-    own = logits.gather(1, target[:, None])[:, 0]
-    probability = logits.softmax(1).gather(1, target[:, None])[:, 0]
-    is_correct = logits.argmax(1) == target
-    return torch.stack([probability, own, is_correct.double()], 1)
+    own = of_target(logits, target)
+    probability = torch.full_like(own, torch.nan)
+    if kind is not Kind.NUMBER:
+        probability = of_target(probabilities(logits, kind), target)
+    return torch.stack([probability, own, names_target(logits, target, kind)], 1)

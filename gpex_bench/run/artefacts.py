@@ -31,6 +31,7 @@ from gpex_bench.types import (
     Dataset,
     Examples,
     Explanation,
+    Kind,
     Prototype,
     Query,
     Split,
@@ -237,9 +238,9 @@ def write_dataset(path: Path, data: Dataset) -> None:
             "train_group": truth.train_group,
             "test_group": truth.test_group,
         }
-    write_tensors(
-        path, tensors, {"name": data.name, "classes": data.classes, "features": data.features}
-    )
+    note = {"name": data.name, "classes": data.classes, "features": data.features}
+    note |= {"kind": data.kind.value, "unit": data.unit}
+    write_tensors(path, tensors, note)
 
 
 def read_dataset(path: Path) -> Dataset:
@@ -260,6 +261,8 @@ def read_dataset(path: Path) -> Dataset:
         features=tuple(note["features"]),
         baseline=tensors["baseline"],
         truth=truth,
+        kind=Kind(note.get("kind", Kind.CLASSES)),
+        unit=note.get("unit", ""),
     )
 
 

@@ -24,6 +24,7 @@ from gpex_bench.types.values import (
     Dataset,
     Examples,
     Explanation,
+    Kind,
     Need,
     Posterior,
     Prototype,
@@ -46,6 +47,7 @@ __all__ = [
     "Examples",
     "Explainer",
     "Explanation",
+    "Kind",
     "Measurement",
     "Metric",
     "Model",
@@ -227,6 +229,7 @@ class Source(ABC):
     """
 
     offers: ClassVar[frozenset[Need]]
+    kind: Kind = Kind.CLASSES  # of what it loads; a class attribute or a hyperparameter
 
     @abstractmethod
     def load(self) -> Dataset:
@@ -244,6 +247,9 @@ class Architecture(ABC):
     explained: ClassVar[str] = (
         "logits"  # what surrogates are fitted to (`Model.explained`): logits or attention
     )
+    # for two classes: one logit, that of the second, in place of one of each; a class attribute or
+    # a hyperparameter
+    one_logit: bool = False
 
     @abstractmethod
     def build(self, data: Dataset) -> Model:

@@ -44,7 +44,27 @@ class Need(StrEnum):
     IMAGE = "image"  # a feature tensor [channel, height, width]
     TABLE = "table"  # a feature tensor [feature]
     TRUTH = "truth"  # planted relevance is known
+    CLASSES = "classes"  # every input is of one of several classes
+    PROBABILITY = "probabilities"  # outputs are scores of classes or labels, not a number
+    OUTPUTS = "several outputs"  # the network has at least two, so that one can be told from others
     RESIDUAL = "residual"  # the explainer says what its map should sum to
+
+
+class Kind(StrEnum):
+    """What a network is asked for: what `y` of a dataset is, and what the outputs mean."""
+
+    CLASSES = "classes"  # one of several: logits with a softmax; or one logit of the second of two
+    LABELS = "labels"  # any number of several, none included: a logit with a sigmoid for each
+    NUMBER = "number"  # a quantity: one output, in the units of `y`
+
+    @property
+    def offers(self) -> frozenset[Need]:
+        """What a dataset of this kind offers to explainers and metrics."""
+        return {
+            Kind.CLASSES: frozenset({Need.CLASSES, Need.PROBABILITY, Need.OUTPUTS}),
+            Kind.LABELS: frozenset({Need.PROBABILITY, Need.OUTPUTS}),
+            Kind.NUMBER: frozenset[Need](),
+        }[self]
 
 
 class Axiom(StrEnum):
@@ -98,7 +118,8 @@ class Split:
     """Rows of a dataset."""
 
     x: Float[Tensor, "n *feature"]
-    y: Int[Tensor, "n"]
+    # the class; a number, float32; or of each label whether it is there, 0 or 1
+    y: Int[Tensor, "n"] | Float[Tensor, "n"] | Int[Tensor, "n label"]
     sample: Int[Tensor, "n"]  # row in the raw data: the identity of a sample everywhere
 
 
@@ -122,10 +143,12 @@ class Dataset:
     name: str
     train: Split
     test: Split
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  # names of classes or labels; of a number, the name of the quantity
     features: tuple[str, ...]  # names of the columns of a table; empty for images
     baseline: Float[Tensor, "*feature"]  # what an absent feature looks like
     truth: Truth | None = None
+    kind: Kind = Kind.CLASSES
+    unit: str = ""  # of a number
 
     @property
     def is_image(self) -> bool:
@@ -146,7 +169,7 @@ class Query:
     """Why does the network give these samples this score for this target?"""
 
     x: Float[Tensor, "batch *feature"]
-    target: Int[Tensor, "batch"]  # the head that is explained
+    target: Int[Tensor, "batch"]  # the output that is explained
     sample: Int[Tensor, "batch"]
 
     def rows(self, which: slice | Int[Tensor, "row"]) -> Query:

@@ -9,7 +9,8 @@ from torch import nn
 
 from gpex_bench.masking import answers, choices, fills, regions
 from gpex_bench.masking.regions import Regions
-from gpex_bench.types import Model, Task
+from gpex_bench.types import Kind, Model, Task
+from gpex_bench.types.demands import Refused
 from tests.vocabulary import datasets
 
 
@@ -142,20 +143,53 @@ def test_output_scales():
     own = torch.arange(5)
     p = logits.double().softmax(1)[own, target]
     scale = {
-        how: answers.on_scale(logits, target, how) for how in ("logit", "probability", "log_odds")
+        how: answers.on_scale(logits, target, how, Kind.CLASSES)
+        for how in ("logit", "probability", "log_odds", None)
     }
     torch.testing.assert_close(scale["logit"], logits[own, target].double())
     torch.testing.assert_close(scale["probability"], p)
     torch.testing.assert_close(scale["log_odds"], (p / (1 - p)).log())
-    saturated = answers.on_scale(torch.tensor([[80.0, 0, 0]]), torch.tensor([0]), "log_odds")
+    assert torch.equal(scale[None], scale["probability"])
+    sure, first = torch.tensor([[80.0, 0, 0]]), torch.tensor([0])
+    saturated = answers.on_scale(sure, first, "log_odds", Kind.CLASSES)
     assert float(saturated) == pytest.approx(80 - np.log(2))
-    with pytest.raises(
-        ValueError, match="output must not be 'log_odds' for a network with one head"
-    ):
-        answers.on_scale(torch.zeros(2, 1), torch.zeros(2, dtype=torch.int64), "log_odds")
     for bad in (float("nan"), float("inf")):
         with pytest.raises(ValueError, match="answers to masked inputs must be finite"):
-            answers.on_scale(torch.tensor([[bad, 0.0]]), torch.tensor([1]), "logit")
+            answers.on_scale(torch.tensor([[bad, 0.0]]), torch.tensor([1]), "logit", Kind.CLASSES)
+
+
+def test_the_one_logit_of_two_classes_has_a_sigmoid():
+    """It is two logits of which the first is 0: the softmax of those is the right value."""
+    logit, target = 3 * normal(7, 1), torch.zeros(7, dtype=torch.int64)
+    pair = torch.cat([torch.zeros_like(logit), logit], 1)
+    for output in ("probability", "log_odds", None):
+        found = answers.on_scale(logit, target, output, Kind.CLASSES)
+        expected = answers.on_scale(pair, target + 1, output, Kind.CLASSES)
+        torch.testing.assert_close(found, expected)
+    assert torch.equal(answers.on_scale(logit, target, "logit", Kind.CLASSES), logit[:, 0].double())
+
+
+def test_each_label_has_a_sigmoid_of_its_own():
+    logits, target = 3 * normal(5, 3), torch.tensor([0, 1, 2, 1, 0])
+    own = logits[torch.arange(5), target].double()
+    p = 1 / (1 + (-own).exp())
+    scale = {
+        how: answers.on_scale(logits, target, how, Kind.LABELS)
+        for how in ("probability", "log_odds", None)
+    }
+    torch.testing.assert_close(scale["probability"], p)
+    torch.testing.assert_close(scale[None], p)
+    torch.testing.assert_close(scale["log_odds"], own)
+
+
+def test_a_number_is_explained_as_it_is_and_has_no_probability():
+    value, target = 100 * normal(4, 1), torch.zeros(4, dtype=torch.int64)
+    for output in ("logit", None):
+        found = answers.on_scale(value, target, output, Kind.NUMBER)
+        assert torch.equal(found, value[:, 0].double())
+    for output, word in (("probability", "probability"), ("log_odds", "log-odds")):
+        with pytest.raises(Refused, match=f"a number has no {word}, got '{output}'"):
+            answers.on_scale(value, target, output, Kind.NUMBER)
 
 
 @pytest.mark.parametrize("shape", [(7,), (1, 6, 4), (3, 6, 4)])

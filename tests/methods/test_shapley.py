@@ -10,6 +10,7 @@ import torch
 from gpex_bench.contract.cost import counted
 from gpex_bench.masking import answers
 from gpex_bench.masking.regions import regions
+from gpex_bench.types import Kind
 
 BOTH = ("kernel_shap", "shapley_sampling")
 
@@ -110,7 +111,8 @@ def test_values_sum_to_the_change_of_the_output(tangled, task, query, method, no
         method(name, budget=60, output=output).explain(task(tangled, x, baseline), query(x)).values
     )
     logits = torch.stack([tangled(x), tangled(baseline[None].expand_as(x))])
-    scale = [answers.on_scale(part, torch.zeros(4, dtype=torch.int64), output) for part in logits]
+    first = torch.zeros(4, dtype=torch.int64)
+    scale = [answers.on_scale(part, first, output, Kind.CLASSES) for part in logits]
     torch.testing.assert_close(values.sum(1).double(), scale[0] - scale[1], rtol=1e-4, atol=1e-4)
 
 

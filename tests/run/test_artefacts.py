@@ -1,5 +1,6 @@
 """Artefacts are whole or absent, the same bytes every time, and refused when they are not what was written."""
 
+import dataclasses
 import json
 import resource
 import signal
@@ -10,7 +11,8 @@ import torch
 
 from gpex_bench.contract import calls
 from gpex_bench.run import artefacts
-from gpex_bench.types import Attribution, Dataset, Query, Split, Truth
+from gpex_bench.types import Attribution, Dataset, Kind, Query, Split, Truth
+from tests.vocabulary import datasets
 
 
 @pytest.fixture
@@ -126,6 +128,38 @@ def test_datasets_come_back(tmp_path, monkeypatch):
     assert torch.equal(back.test.x, data.test.x)
     assert torch.equal(back.truth.mask, truth.mask)
     assert (back.name, back.classes, back.features) == ("d", ("a", "b"), ())
+    assert (back.kind, back.unit) == (Kind.CLASSES, "")
+
+
+@pytest.mark.parametrize("kind", [Kind.NUMBER, Kind.LABELS])
+def test_other_kinds_of_targets_come_back(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    y = torch.tensor([0.5, 200.0]) if kind is Kind.NUMBER else torch.tensor([[1, 0], [0, 0]])
+    split, test = (
+        Split(x=torch.rand(2, 3), y=y.clone(), sample=torch.arange(first, first + 2))
+        for first in (0, 2)
+    )
+    data = datasets.dataset(split, test)
+    data = dataclasses.replace(data, kind=kind, classes=("height",), unit="cm")
+    path = tmp_path / "data.safetensors"
+    artefacts.write_dataset(path, data)
+    artefacts.describe(path, kind="dataset")
+    back = artefacts.read_dataset(path)
+    assert (back.kind, back.classes, back.unit) == (kind, ("height",), "cm")
+    assert torch.equal(back.train.y, y) and back.train.y.dtype == y.dtype
+
+
+def test_an_artefact_without_a_kind_holds_classes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = datasets.dataset(torch.rand(2, 3), torch.rand(2, 3), classes=2)
+    path = tmp_path / "data.safetensors"
+    artefacts.write_dataset(path, data)
+    artefacts.describe(path, kind="dataset")
+    tensors, note = artefacts.read_tensors(path)
+    del note["kind"], note["unit"]  # as it was written before there were kinds
+    artefacts.write_tensors(path, tensors, note)
+    artefacts.describe(path, kind="dataset")
+    assert artefacts.read_dataset(path).kind is Kind.CLASSES
 
 
 def test_explanations_come_back(tmp_path, monkeypatch):

@@ -234,7 +234,8 @@ def _convergence(
     evolving = at(explainer, budget)
     evolution = evolving.evolve(task, query)
     logits = task.model(query.x).detach()
-    whole = on_scale(logits, query.target, evolving.fitness) - evolving.size_penalty
+    scaled = on_scale(logits, query.target, evolving.fitness, task.data.kind)
+    whole = scaled - evolving.size_penalty
 
     # [sample, restart, generation]
     n_generations = evolution.best.shape[1]

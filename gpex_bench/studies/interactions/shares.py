@@ -24,7 +24,7 @@ from gpex_bench.masking.choices import Output
 from gpex_bench.masking.fills import make_fill
 from gpex_bench.studies.interactions.plan import Interactions
 from gpex_bench.studies.interactions.planted import Scene, cut
-from gpex_bench.types import Dataset, Model, Query, Task, value
+from gpex_bench.types import Dataset, Kind, Model, Query, Task, value
 from gpex_bench.types.batches import CHANGED_ROWS, in_chunks
 
 COLUMNS = (
@@ -94,7 +94,7 @@ def compute_shares(task: Task, rows: Int[Tensor, "image"], plan: Interactions) -
     query = Query(x=test.x[rows], target=test.y[rows], sample=test.sample[rows])
     scene = cut(truth.mask[rows], plan.sides)
     n_regions = len(scene.is_background)
-    sure = on_scale(in_chunks(task.model, query.x), query.target, "probability")
+    sure = on_scale(in_chunks(task.model, query.x), query.target, "probability", Kind.CLASSES)
     whole = {"sample": query.sample.numpy(), "probability": sure.numpy()}
 
     frames = []
@@ -138,7 +138,7 @@ def _answers(
         with torch.no_grad():
             logits = model(_blend(masked, image, rows % n_rows))
         for held, output in zip(parts, outputs, strict=True):
-            held.append(on_scale(logits, target[image], output))
+            held.append(on_scale(logits, target[image], output, Kind.CLASSES))
 
     return [torch.cat(held).view(n_images, n_rows) for held in parts]
 
