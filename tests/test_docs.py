@@ -92,11 +92,12 @@ def test_the_list_says_what_the_page_says(capsys):
         if line.startswith("| `")
     ]
     assert {row[0].strip("`") for row in rows} <= set(listed)
-    for name, what, kind, _, needs, cost, settings, reference in rows:
+    for name, what, kind, _, point, needs, cost, settings, reference in rows:
         line = listed[name.strip("`")]
         assert line.startswith(f"{what} ({settings.replace('–', 'no hyperparameters')})"), name
         assert line.endswith(
-            f"Kind: {kind}. Needs: {needs}. Reference: {reference.strip('`')}. Cost: {cost}."
+            f"Kind: {kind}. Relative to: {point}. Needs: {needs}. "
+            f"Reference: {reference.strip('`')}. Cost: {cost}."
         ), name
     assert "`budget` forward and backward rows per sample" in listed["integrated_gradients"]
 

@@ -203,7 +203,7 @@ def summary(plugin: Plugin) -> str:
 
     text = f"{first_line(cls)} ({hyperparameters(cls) or 'no hyperparameters'})"
     if issubclass(cls, Explainer):
-        text += f" Kind: {_kind(cls)}. Needs: {_needs(cls)}."
+        text += f" Kind: {_kind(cls)}. Relative to: {_relative_to(cls)}. Needs: {_needs(cls)}."
         text += f" Reference: {cls.reference}. Cost: {cls.cost}."
     return text
 
