@@ -20,6 +20,7 @@ from gpex_bench.contract.promises import (
     with_defaults,
     works,
 )
+from gpex_bench.contract.sums import COMPLETE, missing
 from gpex_bench.contract.untouched import ADVICE, RANDOM
 from gpex_bench.types import (
     Attribution,
@@ -34,8 +35,6 @@ from gpex_bench.types import (
     Task,
 )
 
-# Quadrature error that a complete attribution may have, as a share of max(1, |f(x) - f(baseline)|).
-COMPLETE = 1e-3
 KINDS = (
     "gradient",
     "propagation",
@@ -78,6 +77,9 @@ def _try(explainer: Explainer, task: Task, query: Query, kind: str) -> None:
     if isinstance(first, Attribution):
         _residual(explainer, first)
         _axioms(explainer, task, query, first.values, kind)
+        lost = missing(explainer, task, query, first)
+        reason = None if lost is None else lost.reason(explainer)
+        require(reason is None, "declared sum", f"on {kind} {reason}")
 
 
 def example(cls: type[Explainer]) -> Explainer:

@@ -22,15 +22,19 @@ from typing import Any
 
 import torch
 
+from gpex_bench.types.demands import Refused
+
 PR_SET_PDEATHSIG = 1
 OK, FAILED, TIMEOUT, MEMORY, UNAVAILABLE = "ok", "failed", "timeout", "memory", "unavailable"
+NOT_APPLICABLE = "not_applicable"  # the function refused its input, which is no failure
+UNSOUND = "unsound"  # there is a value, and it breaks the promise of what made it
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of a call: its value, or why there is none."""
 
-    status: str  # ok, failed, timeout, memory or unavailable
+    status: str  # ok, not_applicable, failed, timeout, memory, unavailable; a stage may add others
     value: Any = None  # what the function returned; must survive pickling
     reason: str = ""  # one line
     trace: str = ""  # the end of the traceback
@@ -47,15 +51,21 @@ def _resident() -> int:
         return 0
 
 
-def _failure(error: BaseException) -> Outcome:
-    """Return the outcome of an error that was raised, with its message in one line."""
+def failure(error: BaseException) -> Outcome:
+    """Return the outcome of an error that was raised, with its message in one line.
+
+    What was refused reads as its message alone: it is a statement, and no fault of the code.
+    """
+    message = " ".join(str(error).split()) or "no message"
+    if isinstance(error, Refused):
+        return Outcome(NOT_APPLICABLE, reason=message[:500])
+
     status = FAILED
     if isinstance(error, MemoryError):
         status = MEMORY
     elif isinstance(error, ImportError):
         status = UNAVAILABLE
 
-    message = " ".join(str(error).split()) or "no message"
     reason = f"{type(error).__name__}: {message}"
     trace = "".join(traceback.format_exception(error)[-6:])
     return Outcome(status, reason=reason[:500], trace=trace[-4000:])
@@ -78,7 +88,7 @@ def _child(
         pipe.close()
         return
     except BaseException as error:
-        outcome = _failure(error)
+        outcome = failure(error)
 
     wall = time.perf_counter() - start
     peak = max(0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)

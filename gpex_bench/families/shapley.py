@@ -22,8 +22,6 @@ class ShapleyValues(Masking):
     """Shapley values of a game whose absent players are filled; subclasses estimate them."""
 
     kind = "perturbation"
-    axioms = frozenset({Axiom.COMPLETENESS})
-
     budget: int = 1000  # forward rows per sample, at most
     segmentation: Segmentation = "slic"  # images only
     n_segments: int = 50  # segments aimed at; images only
@@ -33,6 +31,12 @@ class ShapleyValues(Masking):
     def __post_init__(self) -> None:
         """Refuse unknown settings."""
         check_settings(self, budget=2, n_segments=8)
+
+    @property
+    def axioms(self) -> frozenset[Axiom]:  # type: ignore[override]
+        """Completeness, for the change of the logit from the dataset's baseline."""
+        is_of_logit = self.output == "logit" and self.fill == "baseline"
+        return frozenset({Axiom.COMPLETENESS}) if is_of_logit else frozenset()
 
     @abstractmethod
     def estimate(

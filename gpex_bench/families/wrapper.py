@@ -9,7 +9,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.types import Attribution, Explainer, Need, Query, Role, Task, settings
+from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Role, Task, settings
 
 
 @settings
@@ -53,6 +53,16 @@ class Wrapper(Explainer):
     def offers(self) -> frozenset[Need]:  # type: ignore[override]
         """A residual, if the other explainer has one and the sum stays."""
         return self.of.offers if self.keeps_sum else frozenset()
+
+    @property
+    def axioms(self) -> frozenset[Axiom]:  # type: ignore[override]
+        """Completeness, if the other explainer has it and the sum stays."""
+        return self.of.axioms & {Axiom.COMPLETENESS} if self.keeps_sum else frozenset()
+
+    @property
+    def sum_tolerance(self) -> float | None:  # type: ignore[override]
+        """That of the other explainer, if the sum stays."""
+        return self.of.sum_tolerance if self.keeps_sum else None
 
     @property
     def surrogate(self) -> str | None:  # type: ignore[override]

@@ -17,7 +17,8 @@ from gpex_bench.plugins.cards import (
 from gpex_bench.run import artefacts
 from gpex_bench.run.dispatch import job
 from gpex_bench.run.job import Job, log
-from gpex_bench.run.status_rows import FINE, cell_rows, fit_rows, skipped_rows, words
+from gpex_bench.run.status_rows import cell_rows, fit_rows, skipped_rows, words
+from gpex_bench.tables.words import FINE, wording
 
 if TYPE_CHECKING:
     from gpex_bench.stages.curves import Recorded
@@ -101,15 +102,15 @@ def _networks(this: Job) -> list[dict[str, Any]]:
 def _report_failures(cells: pd.DataFrame, skipped: pd.DataFrame, fits: pd.DataFrame) -> None:
     """Log every fit, cell and metric that failed."""
     for row in fits[fits["status"] != "ok"].to_dict("records"):
-        log.info("  %s: the fit %s: %s", words(row), row["status"], row["reason"])
+        log.info("  %s: the fit %s", words(row), wording(row["status"], row["reason"]))
 
     is_ok = cells["status"] == "ok"
     failed = cells[~cells["status"].isin(FINE)]
     log.info("%s of %s cells are ok, %s failed.", is_ok.sum(), len(cells), len(failed))
     for row in failed.to_dict("records"):
-        log.info("  %s: %s: %s", words(row), row["status"], row["reason"])
+        log.info("  %s: %s", words(row), wording(row["status"], row["reason"]))
 
-    for row in skipped[skipped["status"] == "failed"].to_dict("records"):
-        log.info("  %s: failed: %s", words(row), row["reason"])
+    for row in skipped[~skipped["status"].isin(FINE)].to_dict("records"):
+        log.info("  %s: %s", words(row), wording(row["status"], row["reason"]))
     n_skipped = (skipped["status"] == "not_applicable").sum()
     log.info("%s pairs of method and metric do not apply.", n_skipped)

@@ -267,10 +267,19 @@ def read_dataset(path: Path) -> Dataset:
 
 
 def write_explanation(
-    path: Path, query: Query, tensors: Mapping[str, Tensor], note: Mapping[str, Any]
+    path: Path, query: Query | None, tensors: Mapping[str, Tensor], note: Mapping[str, Any]
 ) -> None:
-    """Write an explain cell's result: tensors (none if it failed), sample, target and a note."""
-    parts = {f"query.{name}": getattr(query, name) for name in QUERY_PARTS}
+    """Write an explain cell's result: tensors (none if it failed), sample, target and a note.
+
+    Args:
+        path: of the file.
+        query: what was asked; None if nothing was, because something that it needs is missing.
+        tensors: the explanation, by field.
+        note: status, reason, rows, and the kind of explanation.
+    """
+    parts = {}
+    if query is not None:
+        parts = {f"query.{name}": getattr(query, name) for name in QUERY_PARTS}
     write_tensors(path, {**tensors, **parts}, note)
 
 
@@ -279,7 +288,7 @@ class StoredExplanation:
     """What an explain cell wrote."""
 
     path: Path
-    explanation: Explanation | None  # None if the cell failed
+    explanation: Explanation | None  # None if the cell is not ok
     note: Mapping[str, Any]  # status, reason, rows and the kind of explanation
     query: Mapping[str, Tensor]  # sample and target of the query that it answers
 
@@ -298,7 +307,8 @@ class StoredExplanation:
 def read_explanation(path: Path) -> StoredExplanation:
     """Return what an explain cell wrote; raises DamagedFile."""
     tensors, note = read_tensors(path)
-    query = {name: tensors.pop(f"query.{name}") for name in QUERY_PARTS}
+    asked = [name for name in QUERY_PARTS if f"query.{name}" in tensors]
+    query = {name: tensors.pop(f"query.{name}") for name in asked}
 
     explanation = None
     if note["status"] == "ok":

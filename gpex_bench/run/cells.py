@@ -6,7 +6,7 @@ import re
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,10 +14,22 @@ import torch
 from gpex_bench.run import artefacts
 from gpex_bench.run.checkpoints import LoggedProgress
 from gpex_bench.run.dispatch import job
-from gpex_bench.run.job import Job, NotFitted, log, write_cell_table
+from gpex_bench.run.job import (
+    Job,
+    NotTrained,
+    SeedTask,
+    Unavailable,
+    log,
+    without_network,
+    write_cell_table,
+)
 from gpex_bench.tables.words import wording
-from gpex_bench.types import Surrogate
+from gpex_bench.types import Model, Surrogate
 from gpex_bench.types.demands import UnusableCheckpoint
+
+if TYPE_CHECKING:
+    from gpex_bench.stages.explain import Explained
+    from gpex_bench.stages.score import Scored
 
 
 @job
@@ -67,6 +79,7 @@ def fit(this: Job) -> None:
 
 def _fit_seed(this: Job, number: int, seed: int) -> LoggedProgress | None:
     """Fit the surrogate of one seed; return its progress if it succeeded."""
+    from gpex_bench.contract.isolation import Outcome
     from gpex_bench.stages.fit import fit
 
     run_id = this.wildcards["surrogate"]
@@ -81,6 +94,8 @@ def _fit_seed(this: Job, number: int, seed: int) -> LoggedProgress | None:
             progress=progress,
             store=partial(artefacts.write_tensors, path, note={"status": "ok", "reason": ""}),
         )
+    except NotTrained as error:
+        outcome = Outcome(error.status, reason=without_network(error))
     except UnusableCheckpoint as error:
         raise type(error)(f"{error} It is {progress.checkpoint}.") from error
 
@@ -105,12 +120,13 @@ def agree(this: Job) -> None:
     device = getattr(this.config.surrogate(run_id), "device", "cpu")  # where its recipe fits it
 
     for number, seed in enumerate(this.config.seeds):
-        model = this.model(this.paths("models")[number])
+        model: Model | None = None
         surrogate: Surrogate | None = None
         try:
+            model = this.model(this.paths("models")[number])
             surrogate = this.surrogate(this.paths("surrogates")[number], run_id, model)
-        except NotFitted as error:
-            message = "%s %s seed %s: nothing to compare, the fit %s"
+        except Unavailable as error:
+            message = "%s %s seed %s: nothing to compare, %s"
             log.info(message, this.name, run_id, seed, error)
 
         tables = agree(model, surrogate, this.data, seed, device)
@@ -122,25 +138,24 @@ def agree(this: Job) -> None:
 @job
 def explain(this: Job) -> None:
     """Network, surrogate → explanations of every seed."""
-    from gpex_bench.stages.explain import explain
-
-    method, limits = this.wildcards["method"], this.config.explain
-    entry, explainer = this.config.entry("method", method), this.config.method(method)
+    method = this.wildcards["method"]
+    explainer = this.config.method(method)
 
     for number, one in enumerate(this.tasks()):
-        usable = None if one.problem else explainer
-        result = explain(usable, one.task, limits.samples, limits.timeout_s)
+        result = _explained(this, one)
         outcome = result.outcome
 
-        reason = _portable(entry.reason or one.problem or outcome.reason)
+        reason = _portable(outcome.reason)
         status: dict[str, Any] = {"status": outcome.status, "reason": reason}
         rows = {
-            "n_samples": len(result.query.x),
+            "n_samples": 0 if result.query is None else len(result.query.x),
             "forward_rows": result.forward_rows,
             "backward_rows": result.backward_rows,
             "surrogate_rows": result.surrogate_rows,
         }
         note = {**status, **rows}
+        if result.missing is not None:
+            note |= {"worst_missing": result.missing.worst, "median_missing": result.missing.median}
         if explainer is not None:
             note["explains"] = explainer.explains.__name__
 
@@ -154,9 +169,23 @@ def explain(this: Job) -> None:
         trace = _portable(outcome.trace)
         this.describe(path, seed=one.seed, kind="explanation", cost=cost, trace=trace, **status)
 
-        result_word = "ok" if outcome.value is not None else f"{outcome.status}: {reason}"
+        words = "ok" if outcome.status == "ok" else wording(**status)
         message = "%s %s seed %s: %s, %.1f s"
-        log.info(message, this.name, method, one.seed, result_word, outcome.wall_seconds)
+        log.info(message, this.name, method, one.seed, words, outcome.wall_seconds)
+
+
+def _explained(this: Job, one: SeedTask) -> Explained:
+    """Return what became of the cell of one seed; nothing is asked where something is missing."""
+    from gpex_bench.contract.isolation import FAILED, Outcome
+    from gpex_bench.stages.explain import Explained, explain
+
+    method, limits = this.wildcards["method"], this.config.explain
+    explainer = this.config.method(method)
+    if explainer is None:
+        return Explained(Outcome(FAILED, reason=this.config.entry("method", method).reason), None)
+    if one.task is None or one.reason:
+        return Explained(Outcome(one.status, reason=one.reason), None)
+    return explain(explainer, one.task, limits.samples, limits.timeout_s)
 
 
 def _portable(text: str) -> str:
@@ -184,9 +213,9 @@ def score(this: Job) -> None:
     for number, one in enumerate(this.tasks()):
         stored = artefacts.read_explanation(this.paths("explanations")[number])
         query = None
-        if stored.explanation is None or explainer is None:
+        if stored.explanation is None or explainer is None or one.task is None:
             scored = Scored(empty(), {}, {})
-            message = "%s %s seed %s: nothing to score, the method %s"
+            message = "%s %s seed %s: nothing to score, the cell is %s"
             log.info(message, this.name, method, one.seed, stored.note["status"])
         else:
             query = queries(one.task.model, one.task.data, settings.samples)
@@ -200,10 +229,27 @@ def score(this: Job) -> None:
 
         table = scored.scores
         table.insert(0, "method", method)
-        failed = {name: _portable(reason) for name, reason in scored.failed.items()}
         path = this.paths("scores")[number]
-        write_cell_table(this, path, table, one.seed, kind="scores", failed_metrics=failed)
+        unscored = _unscored(this, scored)
+        write_cell_table(this, path, table, one.seed, kind="scores", unscored=unscored)
 
         path = this.paths("curves")[number]
         artefacts.write_curves(path, scored.curves, query)
         this.describe(path, seed=one.seed, kind="curves")
+
+
+def _unscored(this: Job, scored: Scored) -> dict[str, dict[str, str]]:
+    """Return status and reason of each metric without scores, by run id.
+
+    Metrics that summarise removal curves have none where their curves could not be measured.
+    """
+    found = dict(scored.unscored)
+    for name in this.config.entries["metric"]:
+        for measurement in this.config.metric(name).measurements():
+            if measurement in scored.lost_curves:
+                found.setdefault(name, scored.lost_curves[measurement])
+
+    return {
+        name: {"status": status, "reason": _portable(reason)}
+        for name, (status, reason) in found.items()
+    }

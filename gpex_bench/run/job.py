@@ -25,17 +25,37 @@ S = TypeVar("S", bound=Study)
 log = logging.getLogger("gpex_bench")
 
 
-class NotFitted(Exception):
-    """A surrogate whose fit failed; the message has the status and the reason."""
+class Unavailable(Exception):
+    """Something that an earlier job could not make, with the status and the reason of that."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(wording(status, reason))
+        self.status = status
+        self.reason = reason
+
+
+class NotTrained(Unavailable):
+    """A network whose training failed, or that broke a promise afterwards."""
+
+
+class NotFitted(Unavailable):
+    """A surrogate whose fit failed, or that does not apply."""
 
 
 @dataclass(frozen=True)
 class SeedTask:
-    """The inputs of a method on the network of one training seed."""
+    """The inputs of a method on the network of one training seed, or why they are missing."""
 
     seed: int
-    task: Task
-    problem: str = ""  # why the surrogate that the method uses is missing
+    task: Task | None  # None: there is no network
+    status: str = "ok"  # of the network, or of the surrogate that the method uses
+    reason: str = ""
+
+    def needed(self) -> Task:
+        """Return the task; raises NotTrained if there is none."""
+        if self.task is None:
+            raise NotTrained(self.status, self.reason)
+        return self.task
 
 
 class Job:
@@ -77,11 +97,11 @@ class Job:
         return artefacts.read_dataset(self.path("data"))
 
     def model(self, path: Path) -> Model:
-        """Return a trained network."""
+        """Return a trained network; raises NotTrained if it cannot be used."""
         return load_model(self.config, self.wildcards["model"], self.data, path)
 
     def surrogate(self, path: Path, run_id: str, model: Model) -> Surrogate:
-        """Return a fitted surrogate; raises NotFitted if its fit failed."""
+        """Return a fitted surrogate; raises NotFitted if there is none."""
         return load_surrogate(self.config, run_id, model, self.data, path)
 
     def study(self, kind: type[S]) -> S:
@@ -141,25 +161,36 @@ class Job:
         """Return the task of every training seed, with the surrogate that the method uses."""
         explainer = self.config.method(self.wildcards["method"])
         name = None if explainer is None else explainer.surrogate
+        return [self._task(number, seed, name) for number, seed in enumerate(self.config.seeds)]
 
-        tasks = []
-        for number, seed in enumerate(self.config.seeds):
+    def _task(self, number: int, seed: int, name: str | None) -> SeedTask:
+        """Return the task of a seed, with the surrogate of this run id, if any."""
+        try:
             model = self.model(self.paths("models")[number])
-            surrogate, problem = None, ""
-            if name is not None:
-                try:
-                    surrogate = self.surrogate(self.paths("surrogates")[number], name, model)
-                except NotFitted as error:
-                    problem = f"its surrogate {name} {error}"
+        except NotTrained as error:
+            return SeedTask(seed, None, error.status, without_network(error))
 
-            task = Task(model=model, data=self.data, surrogate=surrogate, seed=seed)
-            tasks.append(SeedTask(seed, task, problem))
-        return tasks
+        surrogate, status, reason = None, "ok", ""
+        if name is not None:
+            try:
+                surrogate = self.surrogate(self.paths("surrogates")[number], name, model)
+            except NotFitted as error:
+                status, reason = error.status, f"its surrogate {name} is missing ({error})"
+        task = Task(model=model, data=self.data, surrogate=surrogate, seed=seed)
+        return SeedTask(seed, task, status, reason)
+
+
+def without_network(error: NotTrained) -> str:
+    """Return the reason of everything that was not made because its network cannot be used."""
+    return f"the network cannot be used: {error.reason}"
 
 
 def load_model(config: Config, run_id: str, data: Dataset, path: Path) -> Model:
-    """Return a trained network in eval mode."""
-    tensors, _ = artefacts.read_tensors(path)
+    """Return a trained network in eval mode; raises NotTrained if it cannot be used."""
+    tensors, note = artefacts.read_tensors(path)
+    status = note.get("status", "ok")
+    if status != "ok":
+        raise NotTrained(status, note["reason"])
     with torch.random.fork_rng(devices=[]):
         model = config.model(run_id).build(data)
     model.load_state_dict(tensors)
@@ -169,10 +200,10 @@ def load_model(config: Config, run_id: str, data: Dataset, path: Path) -> Model:
 def load_surrogate(
     config: Config, run_id: str, model: Model, data: Dataset, path: Path
 ) -> Surrogate:
-    """Return a fitted surrogate; raises NotFitted if its fit failed."""
+    """Return a fitted surrogate; raises NotFitted if there is none."""
     tensors, note = artefacts.read_tensors(path)
     if note["status"] != "ok":
-        raise NotFitted(wording(note["status"], note["reason"]))
+        raise NotFitted(note["status"], note["reason"])
     return config.surrogate(run_id).restore(model, data, tensors)
 
 

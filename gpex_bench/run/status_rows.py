@@ -7,10 +7,13 @@ from typing import Any
 from gpex_bench.config.schema import Network
 from gpex_bench.run import artefacts
 from gpex_bench.run.job import Job
+from gpex_bench.tables.columns import NETWORK
+from gpex_bench.tables.words import FINE
 
 MEASURED = ("wall_seconds", "peak_bytes")
+MISSING = ("worst_missing", "median_missing")  # shares of the sums that a method promises
+PLACE_OF_SKIPPED = (*NETWORK, "method", "metric")
 COUNTED = ("status", "reason", "n_samples", "forward_rows", "backward_rows", "surrogate_rows")
-FINE = ("ok", "not_applicable")
 
 
 def fit_rows(this: Job) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -31,7 +34,8 @@ def cell_rows(this: Job) -> dict[str, list[dict[str, Any]]]:
         key = artefacts.read_key(path)
         note = artefacts.read_explanation(path).note
         cost = artefacts.read_sidecar(path)["cost"]
-        cells.append(key | {name: note[name] for name in COUNTED})
+        missing = {name: note.get(name, float("nan")) for name in MISSING}
+        cells.append(key | {name: note[name] for name in COUNTED} | missing)
         costs.append(key | {name: cost[name] for name in MEASURED})
 
     config = this.config
@@ -40,7 +44,9 @@ def cell_rows(this: Job) -> dict[str, list[dict[str, Any]]]:
             reason = config.not_applicable(network, method)
             if reason is None:
                 continue
-            blank = dict.fromkeys(COUNTED, 0) | {"status": "not_applicable", "reason": reason}
+            blank: dict[str, Any] = dict.fromkeys(COUNTED, 0)
+            blank |= dict.fromkeys(MISSING, float("nan"))
+            blank |= {"status": "not_applicable", "reason": reason}
             for seed in config.seeds:
                 cells.append(_place(network, method) | {"seed": seed} | blank)
     return {"cells": cells, "costs": costs}
@@ -53,7 +59,7 @@ def _place(network: Network, method: str) -> dict[str, Any]:
 def skipped_rows(this: Job) -> list[dict[str, Any]]:
     """Return why a method has no score of a metric: it does not apply, or it failed."""
     config = this.config
-    skipped = []
+    skipped: list[dict[str, Any]] = []
     for network in config.networks:
         for method in config.entries["method"]:
             of_all_metrics = config.not_applicable(network, method)
@@ -63,17 +69,18 @@ def skipped_rows(this: Job) -> list[dict[str, Any]]:
                     record = {"metric": metric, "status": "not_applicable", "reason": reason}
                     skipped.append(_place(network, method) | record)
 
-    # A metric that failed on several seeds is named once, with the first of them.
-    named: set[tuple[Any, ...]] = set()
+    # A metric without scores on several seeds is named once, with the first of them.
+    named = {tuple(row[name] for name in PLACE_OF_SKIPPED) for row in skipped}
     for path in this.paths("scores"):
         key = artefacts.read_key(path)
         seed = key.pop("seed")
-        for metric, reason in artefacts.read_sidecar(path)["failed_metrics"].items():
-            place = (*key.values(), metric)
+        for metric, fate in artefacts.read_sidecar(path)["unscored"].items():
+            row = key | {"metric": metric, "status": fate["status"]}
+            row |= {"reason": f"seed {seed}: {fate['reason']}"}
+            place = tuple(row[name] for name in PLACE_OF_SKIPPED)
             if place not in named:
                 named.add(place)
-                failure = {"status": "failed", "reason": f"seed {seed}: {reason}"}
-                skipped.append(key | {"metric": metric} | failure)
+                skipped.append(row)
     return skipped
 
 

@@ -17,6 +17,7 @@ from gpex_bench.tables.columns import (
     AGREEMENT,
     CELLS,
     COSTS,
+    NETWORK,
     PLACE,
     PREDICTIONS,
     SCORES,
@@ -87,10 +88,11 @@ def aggregate(
         metrics: by run id.
         methods: a card of each method, with the roles of the controls.
     """
-    without = stack([pd.DataFrame(records["skipped"])], SKIPPED)
     summaries = summarise_curves(
         {n: m for n, m in metrics.items() if isinstance(m, CurveMetric)}, recorded
     )
+    without = stack([pd.DataFrame(records["skipped"]), summaries.unscored], SKIPPED)
+    without = without.drop_duplicates([*NETWORK, "method", "metric"], ignore_index=True)
     scores = _kept(stack([*parts["scores"], summaries.scores], SCORES), without)
     cells = stack([pd.DataFrame(records["cells"])], CELLS)
     known = [metric_card(name, metric) for name, metric in metrics.items()]

@@ -11,10 +11,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from gpex_bench.contract import calls
+from gpex_bench.contract import calls, isolation
 from gpex_bench.measurements.curves import ORDERS, OUTPUTS, CurveMetric, Curves, Removals
 from gpex_bench.statistics.intervals import t_interval
-from gpex_bench.tables.columns import CURVE_MEANS, SCORES, VARIANT_SCORES
+from gpex_bench.tables.columns import CURVE_MEANS, SCORES, SKIPPED, VARIANT_SCORES
 from gpex_bench.tables.order import ordered
 
 # Outputs of a curve whose summaries are compared.
@@ -39,6 +39,8 @@ class Summaries:
     variants: pd.DataFrame
     # Mean and 95 % interval of each point.
     means: pd.DataFrame
+    # One row for each network, method and metric that has no scores, with status and reason.
+    unscored: pd.DataFrame
 
 
 def summarise_curves(metrics: Mapping[str, CurveMetric], recorded: Iterable[Recorded]) -> Summaries:
@@ -48,14 +50,18 @@ def summarise_curves(metrics: Mapping[str, CurveMetric], recorded: Iterable[Reco
         metrics: by run id.
         recorded: cells, in any order.
     """
-    scores, variants = [], []
+    scores, variants, unscored = [], [], []
     places: dict[tuple[Any, ...], list[Recorded]] = {}
     for cell in recorded:
         place = tuple(cell.key[name] for name in ("dataset", "model", "method"))
         places.setdefault(place, []).append(cell)
 
         for name, metric in metrics.items():
-            own, others = _of_metric(metric, cell)
+            try:
+                own, others = _of_metric(metric, cell)
+            except Exception as error:
+                unscored.append(_without(cell, name, error))
+                continue
             if own is not None:
                 scores.append(_rows(cell, own, metric=name))
             for fill, output, numbers in others:
@@ -67,7 +73,16 @@ def summarise_curves(metrics: Mapping[str, CurveMetric], recorded: Iterable[Reco
         scores=_stack(scores, SCORES),
         variants=_stack(variants, VARIANT_SCORES),
         means=_stack(means, CURVE_MEANS),
+        unscored=pd.DataFrame(unscored, columns=list(SKIPPED)),
     )
+
+
+def _without(cell: Recorded, metric: str, error: Exception) -> dict[str, Any]:
+    """Return the row of a metric that could not be computed from the curves of a cell."""
+    outcome = isolation.failure(error)
+    key = dict(cell.key)
+    reason = f"seed {key.pop('seed')}: {outcome.reason}"
+    return key | {"metric": metric, "status": outcome.status, "reason": reason}
 
 
 def _of_metric(

@@ -1,6 +1,7 @@
 """Network, surrogate → explanations, and what they cost.
 
-The explainer's own call is the only one that may fail.
+The explainer's own call is the only one that may fail. Maps whose method promises a sum are held to
+it.
 """
 
 from __future__ import annotations
@@ -9,40 +10,41 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gpex_bench.contract import calls, isolation
+from gpex_bench.contract import calls, isolation, sums
 from gpex_bench.contract.cost import counted
 from gpex_bench.contract.isolation import Outcome
+from gpex_bench.contract.sums import Missing
 from gpex_bench.stages.queries import queries
 from gpex_bench.types import Explainer, Query, Task
 
 
 @dataclass(frozen=True)
 class Explained:
-    """The outcome of one cell; its value is the explanation's fields as arrays, or None."""
+    """The outcome of one cell; its value is the explanation's fields as arrays, or None.
+
+    An unsound explanation has a value, which is kept to be looked at, and is not scored.
+    """
 
     outcome: Outcome
-    query: Query
+    query: Query | None  # None: nothing was asked
     forward_rows: int = 0  # rows through the network
     backward_rows: int = 0
     surrogate_rows: int = 0  # rows through the surrogate, forward and backward
+    missing: Missing | None = None  # from the sums of its maps; None: they promise no sum
 
 
-def explain(
-    explainer: Explainer | None, task: Task, n_samples: int, timeout_seconds: float
-) -> Explained:
+def explain(explainer: Explainer, task: Task, n_samples: int, timeout_seconds: float) -> Explained:
     """Run an explainer on one network in a separate process, and check its promises.
 
     Args:
-        explainer: None if its plug-in cannot be used; the cell is then a failed one.
+        explainer: of this cell.
         task: the network.
         n_samples: how many test samples are explained.
         timeout_seconds: how long it may take.
     """
     query = queries(task.model, task.data, n_samples)
-    if explainer is None:
-        return Explained(Outcome(isolation.FAILED), query)
 
-    def call() -> tuple[dict[str, np.ndarray], float, tuple[int, int, int]]:
+    def call() -> tuple[dict[str, np.ndarray], float, tuple[int, int, int], Missing | None]:
         with counted(task.model) as network, counted(task.surrogate) as surrogate:
             explanation, seconds = calls.timed(explainer, task, query)
         arrays = {
@@ -52,10 +54,16 @@ def explain(
             arrays,
             seconds,
             (network.forward, network.backward, surrogate.forward + surrogate.backward),
+            sums.missing(explainer, task, query, explanation),
         )
 
     outcome = isolation.run(call, timeout_seconds)
     if outcome.value is None:
         return Explained(outcome, query)
-    arrays, seconds, rows = outcome.value
-    return Explained(replace(outcome, value=arrays, wall_seconds=seconds), query, *rows)
+    arrays, seconds, (forward, backward, of_surrogate), lost = outcome.value
+    outcome = replace(outcome, value=arrays, wall_seconds=seconds)
+
+    reason = None if lost is None else lost.reason(explainer)
+    if reason is not None:
+        outcome = replace(outcome, status=isolation.UNSOUND, reason=reason)
+    return Explained(outcome, query, forward, backward, of_surrogate, lost)

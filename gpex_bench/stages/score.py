@@ -1,9 +1,12 @@
-"""Explanations → scores and removal curves of one cell."""
+"""Explanations → scores and removal curves of one cell.
+
+A measurement or a metric that fails, or does not apply, leaves its reason; the others are scored.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +16,11 @@ from torch import Tensor
 
 from gpex_bench.contract import calls, isolation
 from gpex_bench.masking.fills import CurveFill
-from gpex_bench.measurements import asked, first, measured, with_measured
+from gpex_bench.measurements import asked, first, with_measured
 from gpex_bench.measurements.curves import Curves, Removals
 from gpex_bench.types import Attribution, Case, Measurement, Metric
 
+Fate = tuple[str, str]  # status and reason of what is missing
 SCORES = {"metric": "str", "sample": "int64", "target": "int64", "score": "float64"}
 
 
@@ -33,8 +37,9 @@ class Scored:
     scores: pd.DataFrame
     # of all samples, and of the first ones under other fills
     curves: Mapping[Curves, Removals]
-    # why a metric that explains again could not be computed
-    failed: Mapping[str, str]
+    # status and reason of each metric that could not be computed
+    unscored: Mapping[str, Fate] = field(default_factory=dict)
+    lost_curves: Mapping[Measurement, Fate] = field(default_factory=dict)  # the same of curves
 
 
 @dataclass(frozen=True)
@@ -61,26 +66,47 @@ def score(
     """
     plain = {name: metric for name, metric in metrics.items() if not metric.re_explains}
     again = {name: metric for name, metric in metrics.items() if metric.re_explains}
-    whole = measured(case, plain.values())
-    few, broken = _isolated(first(case, limits.robustness_samples), again, limits.timeout_seconds)
-    tables, failed = [empty()], {}
-    for name, metric in plain.items():
-        tables.append(_table(name, whole, metric))
-    for name, metric in again.items():
-        reasons = [
-            broken[measurement] for measurement in metric.measurements() if measurement in broken
-        ]
-        if reasons:
-            failed[name] = reasons[0]
-        else:
-            tables.append(_table(name, few, metric))
+    whole, broken = _here(case, plain)
+    few, broken_again = _isolated(
+        first(case, limits.robustness_samples), again, limits.timeout_seconds
+    )
+
+    tables, unscored = [empty()], {}
+    for part, seen, lost in ((plain, whole, broken), (again, few, broken_again)):
+        for name, metric in part.items():
+            fates = [lost[each] for each in metric.measurements() if each in lost]
+            table = _table(name, seen, metric) if not fates else fates[0]
+            if isinstance(table, tuple):
+                unscored[name] = table
+            else:
+                tables.append(table)
+
     scores = pd.concat([table for table in tables if len(table)] or tables)
-    return Scored(scores, _curves(case, curves, limits), failed)
+    found, lost_curves = _curves(case, curves, limits)
+    return Scored(scores, found, unscored, lost_curves)
+
+
+def _here(case: Case, metrics: Mapping[str, Metric]) -> tuple[Case, dict[Measurement, Fate]]:
+    """Return the case with what could be measured in this process, and why the rest could not."""
+    found: dict[Measurement, Any] = {}
+    broken: dict[Measurement, Fate] = {}
+    for each in asked(metrics.values()):
+        try:
+            found[each] = each.measure(case)
+        except Exception as error:
+            broken[each] = _fate(error)
+    return with_measured(case, found), broken
+
+
+def _fate(error: Exception) -> Fate:
+    """Return status and reason of what raised this error."""
+    outcome = isolation.failure(error)
+    return outcome.status, outcome.reason
 
 
 def _isolated(
     case: Case, metrics: Mapping[str, Metric], timeout: float
-) -> tuple[Case, dict[Measurement, str]]:
+) -> tuple[Case, dict[Measurement, Fate]]:
     """Return the case with what could be measured, and why the rest could not.
 
     Measurements run in a process of their own. All are tried in one process, since starting one
@@ -95,11 +121,11 @@ def _isolated(
             case, dict(zip(wanted, map(_unpacked, together.value), strict=True))
         ), {}
     found: dict[Measurement, Any] = {}
-    broken: dict[Measurement, str] = {}
+    broken: dict[Measurement, Fate] = {}
     for each in wanted:
         outcome = isolation.run(lambda one=each: _packed(one.measure(case)), timeout)  # type: ignore[misc]
         if outcome.value is None:
-            broken[each] = f"{outcome.status}: {outcome.reason}"
+            broken[each] = (outcome.status, outcome.reason)
         else:
             found[each] = _unpacked(outcome.value)
     return with_measured(case, found), broken
@@ -124,28 +150,39 @@ def _unpacked(packed: tuple[type, dict[str, Any]]) -> Any:
     )
 
 
-def _curves(case: Case, curves: Sequence[Curves], limits: Limits) -> dict[Curves, Removals]:
-    """Return the curves of all samples, and of the first ones those of the other fills."""
-    if not isinstance(case.explanation, Attribution):
-        return {}
+def _curves(
+    case: Case, curves: Sequence[Curves], limits: Limits
+) -> tuple[dict[Curves, Removals], dict[Measurement, Fate]]:
+    """Return the curves of all samples, those of the first ones under the other fills, and losses.
 
-    measured = {key: key.measure(case) for key in curves}
+    What is lost comes with status and reason, by measurement.
+    """
+    if not isinstance(case.explanation, Attribution):
+        return {}, {}
+
     few = first(case, limits.fill_samples)
+    wanted: dict[Curves, Case] = dict.fromkeys(curves, case)
     for key in curves:
         is_main = key.unit == "position" and key.fill == "baseline"
-        if not is_main:
-            continue
+        for fill in limits.fills if is_main else ():
+            wanted.setdefault(replace(key, fill=fill), few)
 
-        others = [replace(key, fill=fill) for fill in limits.fills]
-        for other in others:
-            if other not in measured:
-                measured[other] = other.measure(few)
-    return measured
+    found: dict[Curves, Removals] = {}
+    lost: dict[Measurement, Fate] = {}
+    for key, seen in wanted.items():
+        try:
+            found[key] = key.measure(seen)
+        except Exception as error:
+            lost[key] = _fate(error)
+    return found, lost
 
 
-def _table(name: str, case: Case, metric: Metric) -> pd.DataFrame:
-    """Return a metric's scores; a promise that a metric breaks is a fault of the suite."""
-    numbers, query = calls.score(metric, case).detach().double().numpy(), case.query
+def _table(name: str, case: Case, metric: Metric) -> pd.DataFrame | Fate:
+    """Return a metric's scores, or why there are none."""
+    try:
+        numbers, query = calls.score(metric, case).detach().double().numpy(), case.query
+    except Exception as error:
+        return _fate(error)
     return pd.DataFrame(
         {
             "metric": name,

@@ -34,7 +34,7 @@ from gpex_bench.tables.columns import (
     require,
 )
 from gpex_bench.tables.order import groups, ordered, records
-from gpex_bench.tables.words import wording
+from gpex_bench.tables.words import FINE, wording
 
 OUTCOME_KEY = (*NETWORK, "method", "metric")
 
@@ -200,7 +200,9 @@ def _state(
     if skipped:
         return skipped
     if len(bad):
-        return str(bad.iloc[0]["status"]), str(bad.iloc[0]["reason"])
+        # A failure says more than a seed that does not apply.
+        first = bad.sort_values("status", key=lambda status: status.isin(FINE), kind="stable")
+        return str(first.iloc[0]["status"]), str(first.iloc[0]["reason"])
     return "missing", "no score was recorded"
 
 

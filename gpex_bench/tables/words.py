@@ -10,7 +10,14 @@ from typing import Any
 SPLITS = {"test": "test", "mixed": "mixed", "ood": "out-of-distribution"}
 
 # The states of a cell without a number. Any other state is a kind of failure.
-STATES = {"failed": "failed", "not_applicable": "n/a", "missing": "missing"}
+STATES = {
+    "failed": "failed",
+    "not_applicable": "n/a",
+    "missing": "missing",
+    "unsound": "unsound",  # its values do not sum to what the method promises
+}
+# The states that are no failures.
+FINE = ("ok", "not_applicable")
 
 
 def decimals(scale: float) -> int | None:
@@ -63,7 +70,7 @@ def listed(names: Sequence[Any], word: str = "and") -> str:
 
 
 def wording(status: str, reason: str) -> str:
-    """Say why a cell has no number: "failed: ...", "failed (timeout): ..." or "n/a: ..."."""
+    """Say why a cell has no number: "failed: ...", "failed (timeout): ...", "n/a: ..."."""
     if status == "ok":
         raise ValueError("status must not be 'ok': such a cell has a number; show that instead.")
 

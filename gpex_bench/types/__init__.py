@@ -266,9 +266,8 @@ class Architecture(ABC):
 class Recipe(ABC):
     """How a surrogate is fitted. Concrete classes are `settings` in `surrogates/<name>.py`."""
 
-    takes_explained: ClassVar[frozenset[str]] = frozenset(
-        {"logits", "attention"}
-    )  # `Architecture.explained`
+    # `Architecture.explained`
+    takes_explained: ClassVar[frozenset[str]] = frozenset({"logits", "attention"})
     exact: ClassVar[bool] = (
         False  # holds the network's logits by construction, so that a good match is no finding
     )
@@ -302,7 +301,10 @@ class Explainer(ABC):
     offers: frozenset[Need] = frozenset()  # to metrics: RESIDUAL, if its attributions have one
     # run id of the surrogate that it explains with; a class attribute or a hyperparameter
     surrogate: str | None = None
-    axioms: ClassVar[frozenset[Axiom]] = frozenset()
+    axioms: frozenset[Axiom] = frozenset()  # a class attribute, or a property
+    # largest share of its sum that an attribution may miss in any cell (`contract.sums`); None: it
+    # claims no sum. A class attribute, or a property where it depends on the settings
+    sum_tolerance: float | None = None
 
     @abstractmethod
     def explain(self, task: Task, query: Query) -> Explanation:

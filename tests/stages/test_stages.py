@@ -63,7 +63,8 @@ def table_case(n_columns: int) -> Case:
 def test_the_stored_curves_give_the_score_and_enclose_it(n_columns: int) -> None:
     case, srg = table_case(n_columns), SRG()
     found = score({}, srg.measurements(), case, Limits(4, 2, ["zero", "noise"], 60.0))
-    assert not found.failed and found.scores.empty and len(found.curves) == 3
+    assert not found.unscored and not found.lost_curves
+    assert found.scores.empty and len(found.curves) == 3
     steps = found.curves[srg.measurements()[0]].fraction.numpy() * n_columns
     assert steps == pytest.approx(steps.round(), abs=1e-9)  # whole columns are gone at every point
     key = {"dataset": "d", "model": "m", "seed": 1, "method": "f"}
@@ -98,7 +99,7 @@ def test_a_measurement_that_fails_takes_only_its_own_metrics_along() -> None:
     case = replace(table_case(30), explainer=Narrow())
     metrics = {"near": MaxSensitivity(), "seeds": SeedConsistency(), "plain": Sparseness()}
     found = score(metrics, [], case, Limits(2, 1, [], 60.0))
-    assert found.failed == {"near": "failed: ValueError: never seen"}
+    assert found.unscored == {"near": ("failed", "ValueError: never seen")}
     assert found.scores.groupby("metric").size().to_dict() == {"plain": 4, "seeds": 2}
 
 

@@ -33,7 +33,7 @@ def spend(this: Job) -> None:
 
     found = spend(
         explainer,
-        [one.task for one in this.tasks()],
+        [one.needed() for one in this.tasks()],
         config.metric(config.headline),
         plan=plan,
         budgets=plan.budgets_of(method, explainer, this.wildcards["model"]),
