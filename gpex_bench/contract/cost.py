@@ -37,6 +37,8 @@ def counted(*networks: nn.Module | None) -> Iterator[Rows]:
             if output.requires_grad:
                 output.register_hook(on_gradient)
 
+    on_forward.counts_rows = True  # type: ignore[attr-defined]  # see models/rewriting
+
     handles = [
         network.register_forward_hook(on_forward) for network in networks if network is not None
     ]
