@@ -100,7 +100,10 @@ class Config:
 
     def offers(self, network: Network) -> frozenset[Need]:
         """Return what a network and its dataset offer to explainers and metrics."""
-        return self.dataset(network.dataset).offers | self.model(network.model).offers
+        dataset = self.dataset(network.dataset)
+        model = self.model(network.model)
+        offered = dataset.offers | dataset.kind.offers | model.offers
+        return offered - {Need.OUTPUTS} if model.one_logit else offered
 
 
 def _missing(needs: Iterable[Need], offers: Iterable[Need]) -> str:
@@ -269,6 +272,14 @@ def _check_fit(config: Config, network: Network, where: str) -> None:
         raise ConfigError(
             f"{where}: model {network.model} takes inputs of the kind {missing}, which dataset "
             f"{network.dataset} does not have; choose another model or dataset."
+        )
+
+    asked = config.study.asks if config.study is not None else frozenset()
+    lacking = _missing(asked, config.offers(network))
+    if lacking:
+        raise ConfigError(
+            f"{where}: the study {config.study_name} needs {lacking}, which {network.model} on "
+            f"{network.dataset} does not have; leave the network out."
         )
 
     for name in network.surrogates:

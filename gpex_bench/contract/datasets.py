@@ -7,9 +7,9 @@ from torch import Tensor
 
 from gpex_bench.contract.promises import require, require_settings, works
 from gpex_bench.contract.untouched import random_states_kept
-from gpex_bench.types import Dataset, Need, Source, Split
+from gpex_bench.types import Dataset, Kind, Need, Source, Split
 
-DTYPES = {"x": torch.float32, "y": torch.int64, "sample": torch.int64}
+DTYPES = {"x": torch.float32, "sample": torch.int64}
 FORMS = frozenset({Need.IMAGE, Need.TABLE})
 
 
@@ -28,7 +28,10 @@ def check_dataset(source: Source) -> None:
         data = source.load()
     got = type(data).__name__
     require(isinstance(data, Dataset), "declared type", f"load must return a Dataset, got {got}.")
+    what = f"kind is {source.kind}, and the kind of what load returns is {data.kind}."
+    require(source.kind is data.kind, "declared kind", what)
     _shapes(source, data)
+    _names(data)
     _splits(data)
     _truth(source, data)
 
@@ -77,12 +80,9 @@ def _shapes(source: Source, data: Dataset) -> None:
 def _splits(data: Dataset) -> None:
     """Require two splits of finite inputs, known labels and distinct samples."""
     for name, split in (("train", data.train), ("test", data.test)):
-        _split(name, split, len(data.classes))
-
-    labels = set(data.train.y.tolist())
-    missing = [label for label in range(len(data.classes)) if label not in labels]
-    what = f"train has no sample of the classes {missing}."
-    require(not missing, "every class to learn from", what)
+        _split(name, split)
+        _target(name, split, data)
+    _learnable(data)
 
     samples = torch.cat([data.train.sample, data.test.sample])
     n_repeated = len(samples) - len(samples.unique())
@@ -90,7 +90,65 @@ def _splits(data: Dataset) -> None:
     require(n_repeated == 0, "distinct samples", what)
 
 
-def _split(name: str, split: Split, n_classes: int) -> None:
+def _names(data: Dataset) -> None:
+    """Require at least two names of classes or labels; of a number, one name, that may have a unit.
+
+    A network has an output for each name.
+    """
+    n_names = len(data.classes)
+    is_number = data.kind is Kind.NUMBER
+    right = "one name, that of the number" if is_number else "at least 2 names"
+    what = f"classes must have {right} (kind {data.kind}), got {data.classes}."
+    require(n_names == 1 if is_number else n_names > 1, "names of the outputs", what)
+    what = f"unit must be empty unless the kind is number, got {data.unit!r}."
+    require(is_number or not data.unit, "unit of a number", what)
+
+
+def _target(name: str, split: Split, data: Dataset) -> None:
+    """Require targets of the dataset's kind: see `Split.y`."""
+    y, n_names = split.y, len(data.classes)
+    is_number = data.kind is Kind.NUMBER
+    dtype = torch.float32 if is_number else torch.int64
+    shape = (len(split.x), n_names) if data.kind is Kind.LABELS else (len(split.x),)
+    what = (
+        f"{name}.y must be {dtype} of shape {shape} (kind {data.kind}), got {y.dtype} of shape "
+        f"{tuple(y.shape)}."
+    )
+    require(y.dtype == dtype and tuple(y.shape) == shape, "targets", what)
+
+    if is_number:
+        what = f"some entries of {name}.y are NaN or infinite."
+        require(bool(y.isfinite().all()), "finite values", what)
+        return
+
+    low, high = int(y.min()), int(y.max())
+    most = 1 if data.kind is Kind.LABELS else n_names - 1
+    what = f"{name}.y must lie in 0 ... {most}, got {low} ... {high}."
+    require(low >= 0 and high <= most, "known labels", what)
+
+
+def _learnable(data: Dataset) -> None:
+    """Require training targets of every kind that a network is to tell apart."""
+    y = data.train.y
+    if data.kind is Kind.NUMBER:
+        what = f"every training target is {float(y[0]):g}: there is nothing to learn."
+        require(bool((y != y[0]).any()), "targets that differ", what)
+        return
+
+    if data.kind is Kind.LABELS:
+        always = y.sum(0).remainder(len(y)) == 0
+        names = [name for name, same in zip(data.classes, always.tolist(), strict=True) if same]
+        what = f"every or no sample of train has the labels {names}."
+        require(not names, "every label to learn from", what)
+        return
+
+    labels = set(y.tolist())
+    missing = [label for label in range(len(data.classes)) if label not in labels]
+    what = f"train has no sample of the classes {missing}."
+    require(not missing, "every class to learn from", what)
+
+
+def _split(name: str, split: Split) -> None:
     n = len(split.x)
     require(n > 0, "rows", f"{name} has none.")
     for field, dtype in DTYPES.items():
@@ -104,11 +162,6 @@ def _split(name: str, split: Split, n_classes: int) -> None:
     is_finite = bool(split.x.isfinite().all())
     what = f"some entries of {name}.x are NaN or infinite."
     require(is_finite, "finite values", what)
-
-    low = int(split.y.min())
-    high = int(split.y.max())
-    what = f"{name}.y must lie in 0 ... {n_classes - 1}, got {low} ... {high}."
-    require(low >= 0 and high < n_classes, "known labels", what)
 
 
 def _truth(source: Source, data: Dataset) -> None:

@@ -19,6 +19,7 @@ from gpex_bench.contract.promises import (
 )
 from gpex_bench.contract.untouched import untouched
 from gpex_bench.types import Architecture, Dataset, Model, Need, Task
+from gpex_bench.types.outputs import n_outputs
 
 # Larger images than those of the other checks: networks may pool them several times.
 SHAPES = {"table": (8,), "grey images": (1, 28, 28), "colour images": (3, 32, 32)}
@@ -33,7 +34,11 @@ def check_model(architecture: Architecture) -> None:
         BrokenPromise: at the first promise it breaks.
     """
     _declared(architecture)
-    datasets = {kind: toys.dataset(kind, shape) for kind, shape in SHAPES.items()}
+    # one logit is for two classes
+    n_classes = 2 if architecture.one_logit else toys.N_CLASSES
+    datasets = {
+        kind: toys.dataset(kind, shape, n_classes=n_classes) for kind, shape in SHAPES.items()
+    }
     taken = {
         kind: data
         for kind, data in datasets.items()
@@ -45,7 +50,8 @@ def check_model(architecture: Architecture) -> None:
             twin = _built(architecture, data)
             what = f"two networks from the same state of torch's generator differ ({kind})."
             require(same_state(model, twin), "same state, same weights", what)
-            _head(model, data)
+            n_heads = n_outputs(data, architecture.one_logit)
+            _head(model, n_heads)
             _outputs(architecture, model.eval(), data)
 
     kind, data = next(iter(taken.items()))
@@ -74,11 +80,11 @@ def _built(architecture: Architecture, data: Dataset) -> Model:
     return made
 
 
-def _head(model: Model, data: Dataset) -> None:
+def _head(model: Model, n_heads: int) -> None:
     head = getattr(model, "head", None)
-    n_classes = len(data.classes)
-    what = f"head must be an nn.Linear with {n_classes} outputs, one for each class, got {head}."
-    require(isinstance(head, nn.Linear) and head.out_features == n_classes, "head", what)
+    meaning = "that of the second class" if n_heads == 1 else "one for each class"
+    what = f"head must be an nn.Linear with {n_heads} outputs, {meaning}, got {head}."
+    require(isinstance(head, nn.Linear) and head.out_features == n_heads, "head", what)
 
 
 def _outputs(architecture: Architecture, model: Model, data: Dataset) -> None:
@@ -90,7 +96,7 @@ def _outputs(architecture: Architecture, model: Model, data: Dataset) -> None:
         again, alone = model(x), model(x[:1])
 
     require_tensor("embed(x)", embedding, (len(x), model.head.in_features))
-    require_tensor("forward(x)", logits, (len(x), len(data.classes)))
+    require_tensor("forward(x)", logits, (len(x), n_outputs(data, architecture.one_logit)))
     require_tensor("explained(x)", explained, (len(x), explained.shape[-1]))
     linear = model.head(embedding).detach()
     require(_near(logits, linear), "forward = head(embed(x))", "the two differ.")

@@ -58,18 +58,24 @@ def ignored(shape: tuple[int, ...]) -> Bool[Tensor, "*feature"]:
     return mask
 
 
-def dataset(kind: str, shape: tuple[int, ...] | None = None, n_train: int = N_TRAIN) -> Dataset:
+def dataset(
+    kind: str,
+    shape: tuple[int, ...] | None = None,
+    n_train: int = N_TRAIN,
+    n_classes: int = N_CLASSES,
+) -> Dataset:
     """Return the planted dataset of a kind (a key of SHAPES); sample ids do not start at 0.
 
     Args:
         kind: of sample.
         shape: of an input, in place of that of its kind.
         n_train: training samples.
+        n_classes: at most N_CLASSES.
     """
     shape = shape or SHAPES[kind]
     generator = torch.Generator().manual_seed(1)
     n = n_train + N_TEST
-    y = torch.arange(n) % N_CLASSES
+    y = torch.arange(n) % n_classes
     mask = evidence(shape)
     x = 0.3 * torch.rand(n, *shape, generator=generator)
     x = x + mask[y] * (0.5 + 0.5 * torch.rand(n, *shape, generator=generator))
@@ -82,7 +88,7 @@ def dataset(kind: str, shape: tuple[int, ...] | None = None, n_train: int = N_TR
         name=f"toy {kind}",
         train=train,
         test=test,
-        classes=("a", "b", "c"),
+        classes=tuple("abc"[:n_classes]),
         features=tuple(f"column {i}" for i in range(shape[0])) if len(shape) == 1 else (),
         baseline=torch.full(shape, 0.1),
         truth=Truth(mask=mask[test.y], train_group=train.y, test_group=test.y),

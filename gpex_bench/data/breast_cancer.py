@@ -5,14 +5,12 @@ Source: street1993nuclear, through `sklearn.datasets.load_breast_cancer` (pedreg
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from gpex_bench.data.files import splits
+from gpex_bench.data.files import splits, tables
 from gpex_bench.types import Dataset, Need, Source, settings
 
 # sha256 of the measurements (float64) and labels (int64) in scikit-learn's order
@@ -50,8 +48,7 @@ class BreastCancer(Source):
 
         y = torch.from_numpy(labels)
         train, test = splits.stratified(y, self.n_test, self.seed)
-        mean, deviation = moments(table[train.numpy()])
-        x = torch.from_numpy(((table - mean) / deviation).astype(np.float32))
+        x = tables.standardised(table, train)
         return Dataset(
             name="breast_cancer",
             train=splits.take(x, y, train),
@@ -60,15 +57,3 @@ class BreastCancer(Source):
             features=tuple(name.replace(" ", "_") for name in raw.feature_names),
             baseline=torch.zeros(x.shape[1]),
         )
-
-
-def moments(table: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and (population) standard deviation of each column.
-
-    Sums are exactly rounded, so that the result has the same bits on every machine.
-    """
-    n = len(table)
-    mean = np.array([math.fsum(column) / n for column in table.T])
-    square = (table - mean) ** 2
-    deviation = np.array([math.sqrt(math.fsum(column) / n) for column in square.T])
-    return mean, deviation

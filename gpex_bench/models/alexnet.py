@@ -48,4 +48,4 @@ class Alexnet(TrainedArchitecture):
             nn.MaxPool2d(3, 2, 1),
         )
         neck = wide_layers(2 * width * POOLED**2, self.wide, self.wide)
-        return PooledModel(trunk, neck, self.wide, len(data.classes), POOLED)
+        return PooledModel(trunk, neck, self.wide, self.n_heads(data), POOLED)

@@ -71,5 +71,5 @@ class Attention(TrainedArchitecture):
             channels=factor * self.width,
             squeeze=self.squeeze,
             wide=self.wide,
-            n_heads=len(data.classes),
+            n_heads=self.n_heads(data),
         )

@@ -52,4 +52,4 @@ class Bagnet(TrainedArchitecture):
         layers += [nn.Conv2d(n_in, self.wide, 1), nn.ReLU()]
 
         trunk = nn.Sequential(*layers)
-        return PooledModel(trunk, nn.Identity(), self.wide, len(data.classes))
+        return PooledModel(trunk, nn.Identity(), self.wide, self.n_heads(data))

@@ -69,4 +69,4 @@ class Cnn(TrainedArchitecture):
     def build(self, data: Dataset) -> Model:
         """Return an untrained network; ValueError if the dataset does not hold images."""
         check_takes(self, data)
-        return CnnModel(data.train.x.shape[1], self.width, self.wide, len(data.classes))
+        return CnnModel(data.train.x.shape[1], self.width, self.wide, self.n_heads(data))

@@ -54,4 +54,4 @@ class Densenet(TrainedArchitecture):
                 n_maps //= 2
 
         neck = wide_layers(n_maps, self.wide)
-        return PooledModel(nn.Sequential(*layers), neck, self.wide, len(data.classes))
+        return PooledModel(nn.Sequential(*layers), neck, self.wide, self.n_heads(data))

@@ -49,4 +49,4 @@ class Mlp(TrainedArchitecture):
     def build(self, data: Dataset) -> Model:
         """Return an untrained network; ValueError if the dataset is not a table."""
         check_takes(self, data)
-        return MlpModel(data.train.x.shape[1], self.wide, len(data.classes))
+        return MlpModel(data.train.x.shape[1], self.wide, self.n_heads(data))

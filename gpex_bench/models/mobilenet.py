@@ -44,4 +44,4 @@ class Mobilenet(TrainedArchitecture):
             n_in = n_out
 
         neck = wide_layers(n_in, self.wide)
-        return PooledModel(nn.Sequential(*layers), neck, self.wide, len(data.classes))
+        return PooledModel(nn.Sequential(*layers), neck, self.wide, self.n_heads(data))

@@ -33,4 +33,4 @@ class Resnet(TrainedArchitecture):
         from gpex_bench.models.blocks.residual import ResnetModel
 
         check_takes(self, data)
-        return ResnetModel(data.train.x.shape[1], self.width, self.wide, len(data.classes))
+        return ResnetModel(data.train.x.shape[1], self.width, self.wide, self.n_heads(data))

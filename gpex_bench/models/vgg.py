@@ -43,4 +43,4 @@ class Vgg(TrainedArchitecture):
             n_in = n_out
 
         neck = wide_layers(n_in * POOLED**2, self.wide, self.wide)
-        return PooledModel(nn.Sequential(*layers), neck, self.wide, len(data.classes), POOLED)
+        return PooledModel(nn.Sequential(*layers), neck, self.wide, self.n_heads(data), POOLED)

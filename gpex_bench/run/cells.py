@@ -47,15 +47,18 @@ def prepare(this: Job) -> None:
 def train(this: Job) -> None:
     """Data → network."""
     from gpex_bench.stages.train import train
+    from gpex_bench.tables.words import PERFORMANCE
 
     seed = int(this.wildcards["seed"])
     architecture = this.config.model(this.wildcards["model"])
-    model, accuracies = train(architecture, this.data, seed, this.progress(seed))
+    model, reached = train(architecture, this.data, seed, this.progress(seed))
 
     path = this.path("network")
-    artefacts.write_tensors(path, model.state_dict(), accuracies)
-    this.describe(path, kind="model", seed=seed, accuracies=accuracies)
-    log.info("%s seed %s: test accuracy %.4f", this.name, seed, accuracies["test_accuracy"])
+    artefacts.write_tensors(path, model.state_dict(), reached)
+    this.describe(path, kind="model", seed=seed, performance=reached)
+    on_test = {name: reached[f"test_{name}"] for name in PERFORMANCE if f"test_{name}" in reached}
+    listed = ", ".join(f"{PERFORMANCE[name]} {number:.4f}" for name, number in on_test.items())
+    log.info("%s seed %s: test %s", this.name, seed, listed)
 
 
 @job

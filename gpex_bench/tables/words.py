@@ -9,6 +9,15 @@ from typing import Any
 # The splits on which a surrogate is compared with its network, as readers know them.
 SPLITS = {"test": "test", "mixed": "mixed", "ood": "out-of-distribution"}
 
+# How well a network does (`types.performance`), as readers know it.
+PERFORMANCE = {
+    "accuracy": "accuracy",
+    "label_accuracy": "accuracy per label",
+    "macro_f1": "macro F1",
+    "r2": "R²",
+    "mae": "mean absolute error",
+}
+
 # The states of a cell without a number. Any other state is a kind of failure.
 STATES = {
     "failed": "failed",

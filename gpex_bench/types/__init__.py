@@ -379,6 +379,7 @@ class Study(ABC):
     reference: ClassVar[str]  # BibTeX key in docs/references.bib of what it repeats
     needs: ClassVar[frozenset[str]] = frozenset()  # sections of the config that it asks for
     refuses: ClassVar[frozenset[str]] = frozenset()  # sections that would be without effect
+    asks: ClassVar[frozenset[Need]] = frozenset()  # what every network must offer with its dataset
     has_report: ClassVar[bool] = True  # whether the run's report is made beside the study's page
 
     def expand(self, sections: Mapping[str, Any], networks: Sequence[Any]) -> tuple[Any, Any]:

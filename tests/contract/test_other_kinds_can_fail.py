@@ -9,7 +9,7 @@ from torch import nn
 from gpex_bench.contract import toys
 from gpex_bench.contract.checks import check_dataset, check_model, check_surrogate
 from gpex_bench.contract.promises import BrokenPromise
-from gpex_bench.types import Architecture, Model, Need, Posterior, Recipe, Source, settings
+from gpex_bench.types import Architecture, Kind, Model, Need, Posterior, Recipe, Source, settings
 
 DATA = toys.dataset("table")
 
@@ -66,6 +66,51 @@ def test_bad_datasets_are_refused(promise, plugin):
 
 def test_an_honest_dataset_passes():
     check_dataset(source())
+
+
+def of_kind(kind, y, declared=None, **changed):
+    """Return a source whose targets are a function of the classes."""
+
+    def change(data):
+        parts = {
+            part: replace(getattr(data, part), y=y(getattr(data, part).y))
+            for part in ("train", "test")
+        }
+        return replace(data, kind=kind, **{**parts, **changed})
+
+    made = source(change)
+    return settings(type("Made", (type(made),), {"kind": declared or kind}))()
+
+
+def hot(y):
+    return torch.nn.functional.one_hot(y, 3)
+
+
+ONE = ("length",)
+BAD_TARGETS = [
+    ("declared kind", of_kind(Kind.NUMBER, lambda y: y.float(), Kind.CLASSES, classes=ONE)),
+    ("targets", of_kind(Kind.NUMBER, lambda y: y, classes=ONE)),
+    ("finite values", of_kind(Kind.NUMBER, lambda y: y / 0.0, classes=ONE)),
+    ("targets that differ", of_kind(Kind.NUMBER, lambda y: 0.0 * y, classes=ONE)),
+    ("names of the outputs", of_kind(Kind.NUMBER, lambda y: y.float())),
+    ("targets", of_kind(Kind.LABELS, lambda y: y)),
+    ("targets", of_kind(Kind.LABELS, lambda y: hot(y)[:, :2])),
+    ("known labels", of_kind(Kind.LABELS, lambda y: 2 * hot(y))),
+    ("every label to learn from", of_kind(Kind.LABELS, lambda y: 0 * hot(y))),
+    ("targets", of_kind(Kind.CLASSES, lambda y: y.float())),
+    ("names of the outputs", of_kind(Kind.CLASSES, lambda y: 0 * y, classes=ONE)),
+    ("unit of a number", of_kind(Kind.CLASSES, lambda y: y, unit="kg")),
+]
+
+
+@pytest.mark.parametrize("promise, plugin", BAD_TARGETS)
+def test_bad_targets_are_refused(promise, plugin):
+    refuses(promise, check_dataset, plugin)
+
+
+def test_other_kinds_of_targets_pass():
+    check_dataset(of_kind(Kind.NUMBER, lambda y: y / 7, classes=ONE, unit="m"))
+    check_dataset(of_kind(Kind.LABELS, hot))
 
 
 # --- models ---------------------------------------------------------------------------------------

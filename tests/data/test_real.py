@@ -11,12 +11,16 @@ from sklearn.preprocessing import StandardScaler
 
 from gpex_bench.data import breast_cancer, mnist5k
 from gpex_bench.data.breast_cancer import BreastCancer
+from gpex_bench.data.diabetes import FEATURES, Diabetes
 from gpex_bench.data.files import splits
 from gpex_bench.data.mnist5k import Mnist5k
-from gpex_bench.types import Need
+from gpex_bench.data.wine import Wine
+from gpex_bench.types import Kind, Need
 
 DIGESTS = {
     "mnist5k": "a6dc5b87a0875e618ff80b20157223cd28bfb44832d184b4408ab58b30bdba8a",
+    "diabetes": "903651584ab498cb60e1dc62acf0f756d7164e6cc8e4291502ad32376ffb6489",
+    "wine": "ac0b6a104511df9edb0d42c0b6e893a7f36c9aeb1a54ccd0c5434468da45a191",
     "breast_cancer": "ab3c37045e93ce43c0c74c7e278d36c4b332df1066bfbc0117f012d865c05eb1",
 }
 
@@ -33,7 +37,8 @@ def table():
 
 @pytest.mark.parametrize("name", DIGESTS)
 def test_split_is_the_recorded_one(name, digits, table):
-    data = {"mnist5k": digits, "breast_cancer": table}[name]
+    others = {"diabetes": Diabetes, "wine": Wine}
+    data = others[name]().load() if name in others else {"mnist5k": digits}.get(name, table)
     assert data.name == name
     assert splits.dataset_digest(data) == DIGESTS[name]
 
@@ -121,3 +126,26 @@ def test_bad_seeds_are_refused(source):
 def test_bad_test_size_is_refused():
     with pytest.raises(ValueError, match="n_test must leave"):
         BreastCancer(n_test=569).load()
+
+
+def test_diabetes_is_a_number_of_scikit_learns_rows():
+    data, raw = Diabetes().load(), sklearn.datasets.load_diabetes(scaled=False)
+    assert (data.kind, Diabetes.kind) == (Kind.NUMBER, Kind.NUMBER)
+    assert raw.feature_names == ["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"]
+    assert data.features == FEATURES
+    for split, n in ((data.train, 354), (data.test, 88)):
+        np.testing.assert_array_equal(split.y, raw.target[split.sample].astype(np.float32))
+        assert len(split.x) == n
+    scaled = StandardScaler().fit(raw.data[data.train.sample]).transform(raw.data)
+    np.testing.assert_allclose(data.test.x, scaled[data.test.sample], rtol=1e-4, atol=1e-5)
+    # the columns are what their names are taken to be: HDL is the ratio's divisor
+    ratio = raw.data[:, FEATURES.index("total_cholesterol")] / raw.data[:, FEATURES.index("hdl")]
+    named = raw.data[:, FEATURES.index("cholesterol_over_hdl")]
+    assert np.corrcoef(ratio, named)[0, 1] > 0.95
+
+
+def test_wine_has_three_growers():
+    data, raw = Wine().load(), sklearn.datasets.load_wine()
+    assert len(data.classes) == 3 and len(data.features) == 13
+    np.testing.assert_array_equal(data.test.y, raw.target[data.test.sample])
+    assert data.test.y.bincount().tolist() == [12, 14, 10]

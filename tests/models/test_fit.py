@@ -13,7 +13,7 @@ from gpex_bench.models.resnet import Resnet
 from gpex_bench.models.training import loop
 from gpex_bench.models.training.loop import Training, ZooTraining
 from gpex_bench.plugins.registry import plugins
-from gpex_bench.types import Dataset, Model, Split
+from gpex_bench.types import Dataset, Kind, Model, Split
 from tests.vocabulary import datasets
 
 
@@ -234,7 +234,14 @@ def test_an_attack_raises_the_loss_inside_its_ball_and_the_box(steps):
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     x, y, box = data.test.x, data.test.y, loop.data_range(data)
     moved = loop.attack(
-        model, x, y, radius=0.05, steps=steps, box=box, generator=torch.Generator().manual_seed(0)
+        model,
+        x,
+        y,
+        kind=Kind.CLASSES,
+        radius=0.05,
+        steps=steps,
+        box=box,
+        generator=torch.Generator().manual_seed(0),
     )
     noise = x + 0.05 * (2 * torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) - 1)
     assert float((moved - x).abs().max()) <= 0.05 + 1e-6
@@ -263,6 +270,7 @@ def test_an_attack_on_a_linear_network_goes_to_the_corner_of_its_ball():
         model,
         x,
         data.train.y,
+        kind=Kind.CLASSES,
         radius=0.3,
         steps=10,
         box=(low, high),
@@ -309,6 +317,7 @@ def test_the_adversarially_trained_twin_is_more_robust_to_pgd(name, shape):
             model,
             x,
             y,
+            kind=Kind.CLASSES,
             radius=radius,
             steps=10,
             box=box,

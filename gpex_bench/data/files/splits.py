@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -87,6 +87,20 @@ def stratified(
     return torch.from_numpy(order[~is_test]), torch.from_numpy(order[is_test])
 
 
-def take(x: Tensor, y: Int[Tensor, "n"], rows: Int[Tensor, "k"]) -> Split:
+def shuffled(
+    n: int, n_test: int, seed: int
+) -> tuple[Int[Tensor, "n_train"], Int[Tensor, "n_test"]]:
+    """Return the shuffled rows of a train and a test split, without classes to balance.
+
+    Raises:
+        ValueError: if `n_test` does not leave a row in both splits.
+    """
+    if not 0 < n_test < n:
+        raise ValueError(f"n_test must be at least 1 and leave a row of the {n}, got {n_test}.")
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(n))
+    return order[n_test:], order[:n_test]
+
+
+def take(x: Tensor, y: Shaped[Tensor, "n *label"], rows: Int[Tensor, "k"]) -> Split:
     """Return some rows of the raw data as a split; a sample's id is its row."""
     return Split(x=x[rows], y=y[rows], sample=rows)

@@ -28,12 +28,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
-from gpex_bench.types import Architecture, Dataset, Model, Need, demands, settings
+from gpex_bench.models.training import losses
+from gpex_bench.types import Architecture, Dataset, Kind, Model, Need, demands, settings
+from gpex_bench.types.outputs import n_outputs, prediction
 
 WARM_UP = 0.25  # share of the steps in which the learning rate rises
 # rows (and columns) of the grids of cells that are occluded in images, one grid a batch
@@ -73,10 +75,16 @@ class ZooTraining(Training):
     occluded: float = 0.5
 
 
+@settings
 class TrainedArchitecture(Architecture, ABC):
     """An architecture that this loop trains, as its hyperparameter `training` says."""
 
     training: Training
+    one_logit: bool = False  # for two classes: one logit, of the second, in place of one of each
+
+    def n_heads(self, data: Dataset) -> int:
+        """Return how many outputs a network for this dataset has; raises ValueError."""
+        return n_outputs(data, self.one_logit)
 
     def train(self, data: Dataset, seed: int, progress: Callable[[str], None]) -> Model:
         """Return the trained network in eval mode; its parameters require no gradients."""
@@ -107,6 +115,10 @@ def fit(
         raise ValueError(
             f"shift must be smaller than the {side} pixels of an image's side, got {how.shift}."
         )
+    units = losses.Units.of(data) if data.kind is Kind.NUMBER else None
+    if units is not None:
+        data = units.standardised(data)
+
     generator = torch.Generator().manual_seed(seed)
     model.to(how.device).train()
     steps_per_epoch = -(-len(data.train.y) // how.batch_size)
@@ -122,26 +134,36 @@ def fit(
             batches = _attack_batches(
                 model,
                 batches,
+                kind=data.kind,
                 radius=radius,
                 steps=how.attack_steps,
                 box=data_range(data),
                 generator=generator,
             )
 
-        loss, accuracy = _epoch(model, batches, optimiser, schedule)
+        loss, success = _epoch(model, batches, data.kind, optimiser, schedule)
         if not math.isfinite(loss):
             raise FloatingPointError(
                 f"Training diverged in epoch {epoch} of {how.epochs}: the loss is {loss}. Check "
                 f"that the inputs are finite, or lower learning_rate (now {how.learning_rate})."
             )
-        progress(f"epoch {epoch}/{how.epochs}: loss {loss:.4f}, training accuracy {accuracy:.1%}")
+        progress(_line(epoch, how.epochs, loss, success, data.kind))
+
+    if units is not None:
+        units.restore(model.head)
     return model.cpu().eval().requires_grad_(False)
+
+
+def _line(epoch: int, n_epochs: int, loss: float, success: float, kind: Kind) -> str:
+    """Return the line of progress of an epoch."""
+    text = f"{success:.3f}" if kind is Kind.NUMBER else f"{success:.1%}"
+    return f"epoch {epoch}/{n_epochs}: loss {loss:.4f}, training {losses.SUCCESS[kind]} {text}"
 
 
 def _batches(
     data: Dataset, how: Training, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield inputs and labels of the training split once, in random order."""
+    """Yield inputs and targets of the training split once, in random order."""
     split = data.train
     order = torch.randperm(len(split.y), generator=generator)
     for rows in order.split(how.batch_size):
@@ -172,14 +194,15 @@ def data_range(data: Dataset) -> tuple[Tensor, Tensor]:
 def attack(  # noqa: PLR0913 - an attack is these
     model: Model,
     x: Float[Tensor, "batch *feature"],
-    y: Int[Tensor, "batch"],
+    y: Shaped[Tensor, "batch *label"],
     *,
+    kind: Kind,
     radius: float,
     steps: int,
     box: tuple[Tensor, Tensor],
     generator: torch.Generator,
 ) -> Float[Tensor, "batch *feature"]:
-    """Return inputs that were moved to raise the loss of their labels.
+    """Return inputs that were moved to raise the loss of their targets.
 
     This is projected gradient ascent (madry2018towards). It starts at random; a step moves each
     entry by 2.5 radius / steps, or by 1.25 radius if there is one only (wong2020fast). The network
@@ -188,7 +211,8 @@ def attack(  # noqa: PLR0913 - an attack is these
     Args:
         model: the network; its parameters get no gradients.
         x: the inputs.
-        y: their labels.
+        y: their targets: classes, labels, or numbers in the units of the outputs.
+        kind: what the targets are.
         radius: how far an entry may be from where it was, in units of the data.
         steps: how many gradient steps.
         box: smallest and largest values that an input may have.
@@ -207,7 +231,7 @@ def attack(  # noqa: PLR0913 - an attack is these
     with torch.enable_grad():
         for _ in range(steps):
             moved.requires_grad_()
-            loss = nn.functional.cross_entropy(model(moved), y, reduction="sum")
+            loss = losses.loss(model(moved), y, kind, reduction="sum")
             (gradient,) = torch.autograd.grad(loss, moved)
             ascended = moved.detach() + step * gradient.sign()
             moved = torch.minimum(torch.maximum(ascended, low), high)
@@ -219,16 +243,17 @@ def attack(  # noqa: PLR0913 - an attack is these
 def _epoch(
     model: Model,
     batches: Iterable[tuple[Tensor, Tensor]],
+    kind: Kind,
     optimiser: Optimizer,
     schedule: LRScheduler,
 ) -> tuple[float, float]:
-    """Take one step for each batch; return the mean loss and the accuracy on the way."""
+    """Take one step for each batch; return the mean loss and the mean success on the way."""
     n = 0
-    n_right = 0
+    success = 0.0
     loss_sum = 0.0
     for x, y in batches:
         logits = model(x)
-        loss = nn.functional.cross_entropy(logits, y)
+        loss = losses.loss(logits, y, kind)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -236,9 +261,8 @@ def _epoch(
 
         n += len(y)
         loss_sum += loss.item() * len(y)
-        is_right = logits.argmax(dim=1) == y
-        n_right += int(is_right.sum())
-    return loss_sum / n, n_right / n
+        success += losses.success(logits.detach(), y, kind).sum().item()
+    return loss_sum / n, success / n
 
 
 def shift_images(
@@ -296,11 +320,11 @@ def occlude(
 def accuracy(
     model: Model, x: Float[Tensor, "n *feature"], y: Int[Tensor, "n"], batch_size: int = 256
 ) -> float:
-    """Return the share of rows whose largest logit is that of their label."""
+    """Return the share of rows of which the network predicts the class."""
     n_right = 0
     with torch.no_grad():
         for part, label in zip(x.split(batch_size), y.split(batch_size), strict=True):
-            is_right = model(part).argmax(dim=1) == label
+            is_right = prediction(model(part), Kind.CLASSES) == label
             n_right += int(is_right.sum())
     return n_right / len(y)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from gpex_bench.config.resolve import ConfigError
 from gpex_bench.studies.debugging.labels import check_share
-from gpex_bench.types import Study, demands, settings
+from gpex_bench.types import Need, Study, demands, settings
 
 # functions in `rankings`
 RANKINGS = ("embedding", "representer", "influence", "random")
@@ -18,6 +18,7 @@ class Debugging(Study):
 
     question = "Which training samples, shown and corrected first, help most against wrong labels?"
     reference = "akbarnejad2023gpex"
+    asks = frozenset({Need.CLASSES, Need.OUTPUTS})
 
     # the two classes of the dataset whose labels are swapped
     classes: tuple[str, str]

@@ -19,6 +19,7 @@ from gpex_bench.studies.debugging.labels import swap
 from gpex_bench.studies.debugging.plan import Debugging
 from gpex_bench.types import Dataset, Model, value
 from gpex_bench.types.batches import in_chunks
+from gpex_bench.types.outputs import prediction
 
 
 @value
@@ -76,7 +77,7 @@ def repair(  # noqa: PLR0913 - the pieces of one loop, each named
     for turn in range(plan.rounds + 1):
         current = swap(data, is_wrong & ~is_shown)
         model = train(current)
-        predicted = in_chunks(model, data.test.x).argmax(1)
+        predicted = prediction(in_chunks(model, data.test.x), data.kind)
         missed = (predicted != data.test.y).nonzero().flatten()
 
         n_shown = int(is_shown.sum())

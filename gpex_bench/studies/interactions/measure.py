@@ -63,6 +63,7 @@ def attacked_accuracy(model: Model, data: Dataset, radius: float, seed: int) -> 
         model,
         x,
         y,
+        kind=data.kind,
         radius=radius,
         steps=ATTACK_STEPS,
         box=data_range(data),

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from gpex_bench.config.resolve import unknown
 from gpex_bench.masking.choices import Output
 from gpex_bench.masking.fills import METHOD_FILLS, MethodFill
-from gpex_bench.types import Study, demands, settings
+from gpex_bench.types import Need, Study, demands, settings
 
 # without `segment_mean`, which would reveal regions by their colour
 FILLS = tuple(fill for fill in METHOD_FILLS if fill != "segment_mean")
@@ -24,6 +24,7 @@ class Interactions(Study):
         "and less after robust training?"
     )
     reference = "anonymous2022sbsa"
+    asks = frozenset({Need.CLASSES, Need.OUTPUTS})
 
     # models from the oldest architecture to the newest: do shares rise along it?
     ladder: tuple[str, ...]

@@ -26,6 +26,7 @@ from gpex_bench.studies.interactions.plan import Interactions
 from gpex_bench.studies.interactions.planted import Scene, cut
 from gpex_bench.types import Dataset, Kind, Model, Query, Task, value
 from gpex_bench.types.batches import CHANGED_ROWS, in_chunks
+from gpex_bench.types.outputs import prediction
 
 COLUMNS = (
     *("sample", "output", "fill", "mask"),
@@ -58,7 +59,7 @@ def common(models: Iterable[Model], data: Dataset, most: int) -> Int[Tensor, "im
     """
     is_right = torch.ones(len(data.test.y), dtype=torch.bool)
     for model in models:
-        is_right &= in_chunks(model, data.test.x).argmax(1) == data.test.y
+        is_right &= prediction(in_chunks(model, data.test.x), data.kind) == data.test.y
 
     rows = is_right.nonzero().flatten()[:most]
     if len(rows) < 2:

@@ -27,6 +27,7 @@ from gpex_bench.measurements import first, measured
 from gpex_bench.studies.metric_trust.plan import Perturbation, Strength
 from gpex_bench.types import Attribution, Case, Explainer, Metric, Model, Query, Task
 from gpex_bench.types.draws import uniform
+from gpex_bench.types.outputs import names_target
 
 SCORES = ("seed", "method", "metric", "sample", "score")
 PERTURBED = ("seed", "method", "metric", "space", "strength", "perturbation", "sample", "score")
@@ -123,8 +124,7 @@ def kept(task: Task, query: Query, strength: Strength) -> Bool[Tensor, "batch"]:
     must not.
     """
     with torch.no_grad():
-        predicted = task.model(query.x).argmax(1)
-    is_target = predicted == query.target
+        is_target = names_target(task.model(query.x), query.target, task.data.kind).bool()
     return is_target if strength == "minor" else ~is_target
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from gpex_bench.types import Study, demands, settings, value
+from gpex_bench.types import Need, Study, demands, settings, value
 
 Space = Literal["network", "input"]
 Strength = Literal["minor", "disruptive"]
@@ -44,6 +44,7 @@ class MetricTrust(Study):
 
     question = "Which metrics can be trusted?"
     reference = "hedstroem2023meta"
+    asks = frozenset({Need.CLASSES, Need.OUTPUTS})
     needs = frozenset({"methods", "metrics"})
     has_report = False
 

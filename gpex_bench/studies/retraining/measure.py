@@ -28,7 +28,7 @@ from gpex_bench.masking.fills import remove_positions
 from gpex_bench.masking.order import per_position, ties_broken
 from gpex_bench.measurements.similarity import likeness
 from gpex_bench.stages.queries import queries
-from gpex_bench.stages.train import predicted, train
+from gpex_bench.stages.train import train
 from gpex_bench.studies.retraining.plan import Retraining
 from gpex_bench.types import (
     Architecture,
@@ -40,8 +40,10 @@ from gpex_bench.types import (
     Split,
     Task,
 )
-from gpex_bench.types.batches import EXPLAINED_ROWS
+from gpex_bench.types.batches import EXPLAINED_ROWS, in_chunks
 from gpex_bench.types.draws import uniform
+from gpex_bench.types.outputs import explained
+from gpex_bench.types.performance import performance
 
 NETWORKS = ("original", "sibling", "permuted")
 # times as many epochs at the next try to fit permuted labels
@@ -165,8 +167,7 @@ def retrain(  # noqa: PLR0913 - a method meets networks, data and plan here
         progress(f"{measure} {share:g}: test accuracy {reached:.3f}")
         return measure, share, reached
 
-    is_right = predicted(task.model, data.test.x) == data.test.y
-    whole = float(is_right.double().mean())
+    whole = performance(in_chunks(task.model, data.test.x), data.test.y, data.kind)["accuracy"]
     for measure in ("roar", "kar"):
         rows.append((measure, 0.0, whole))
         rows += [retrained(measure, share) for share in plan.shares]
@@ -194,7 +195,7 @@ def _map(explainer: Explainer, task: Task, query: Query) -> Float[Tensor, "batch
 
 def _ranks(explainer: Explainer, task: Task, split: Split) -> Ranks:
     """Return the place of each position of every input of a split."""
-    target = predicted(task.model, split.x)
+    target = explained(in_chunks(task.model, split.x))
     query = Query(x=split.x, target=target, sample=split.sample)
 
     ranks = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpex_bench.types import Attribution, Explainer, Study, demands, settings
+from gpex_bench.types import Attribution, Explainer, Need, Study, demands, settings
 
 
 @settings
@@ -13,6 +13,7 @@ class Retraining(Study):
 
     question = "Which explainer points at what a network needs?"
     reference = "hooker2019benchmark"
+    asks = frozenset({Need.CLASSES})
     needs = frozenset({"methods"})
     refuses = frozenset({"metrics"})
     has_report = False
