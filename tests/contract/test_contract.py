@@ -26,6 +26,7 @@ CHEAP = {
     "mobilenet": SMALL,
     "resnet": SMALL,
     "vgg": SMALL,
+    "vit": SMALL | {"heads": 2, "stem": 4},
     "arc_cosine": {"dim": 20},
     "exact_gp": {"n_points": 60, "n_tuned": 40, "n_steps": 5},
     "gpex": {"n_steps": 4, "width": 16, "dim": 4},

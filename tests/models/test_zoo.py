@@ -22,7 +22,12 @@ SETTINGS = {
     "mobilenet": {"width": 4, "wide": 32},
     "bagnet": {"width": 4, "wide": 32},
 }
+VITS = {
+    "vit": {"width": 16, "heads": 2, "stem": 4, "wide": 32},
+    "vit_of_patches": {"width": 18, "heads": 3, "stem": 0, "pooling": "class", "wide": 32},
+}
 ALL = pytest.mark.parametrize("name", SETTINGS)
+ALL_AND_VITS = pytest.mark.parametrize("name", [*SETTINGS, *VITS])
 NEEDS_MODULES = sorted(
     name
     for name, plugin in plugins("method").items()
@@ -41,9 +46,9 @@ def network(name, side=32, n_channels=3, **settings):
     generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = (
-            plugins("model")[name].cls(**SETTINGS[name] | settings).build(images(side, n_channels))
-        )
+        cls = plugins("model")["vit" if name in VITS else name].cls
+        chosen = (SETTINGS | VITS)[name] | settings
+        model = cls(**chosen).build(images(side, n_channels))
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             for values in (module.running_mean, module.bias.data):
@@ -122,7 +127,7 @@ def test_methods_that_read_modules_work_on_every_network(name, method):
     )  # whose coarse map may speak against the class everywhere
 
 
-@ALL
+@ALL_AND_VITS
 def test_modules_are_registered_in_the_order_in_which_they_run_and_keep_what_they_saw(name):
     model, x = network(name), images(32, 3).test.x
     leaves = {module: name for name, module in model.named_modules() if not list(module.children())}
@@ -140,7 +145,7 @@ def test_modules_are_registered_in_the_order_in_which_they_run_and_keep_what_the
 # -----------------------------------------------------------------------------------------------------
 
 
-@ALL
+@ALL_AND_VITS
 @pytest.mark.parametrize("side, n_channels", [(28, 1), (32, 3)])
 def test_small_images_of_both_sizes_are_taken(name, side, n_channels):
     model, data = network(name, side, n_channels), images(side, n_channels)
@@ -184,6 +189,81 @@ def test_a_densenet_hands_every_map_on():
     maps = torch.rand(2, layers[0].norm.num_features, 8, 8)
     assert torch.equal(layers[0](maps)[:, :8], maps)
     assert [layer.norm.num_features for layer in layers[:3]] == [8, 12, 16]
+
+
+def by_hand(model, x):
+    """The class token or the mean of the patches of a ViT, written out."""
+
+    def linear(layer, rows):
+        return rows @ layer.weight.double().T + layer.bias.double()
+
+    def norm(layer, rows):
+        centred = rows - rows.mean(-1, keepdim=True)
+        spread = (centred**2).mean(-1, keepdim=True) + layer.eps
+        return centred / spread**0.5 * layer.weight.double() + layer.bias.double()
+
+    trunk = model.trunk
+    tokens = trunk.patches(x)[0].double().flatten(1).T
+    if trunk.class_token is not None:
+        tokens = torch.cat([trunk.class_token[0].double(), tokens])
+    tokens = tokens + trunk.position[0].double()
+    for block in trunk.blocks:
+        attention, seen = block.attention, norm(block.norm_attention, tokens)
+        queries, keys, values = (
+            linear(layer, seen).chunk(attention.n_heads, 1)
+            for layer in (attention.query, attention.key, attention.value)
+        )
+        means = []
+        for q, k, v in zip(queries, keys, values, strict=True):
+            score = torch.exp(q @ k.T / q.shape[1] ** 0.5)
+            means.append(score @ v / score.sum(1, keepdim=True))
+        tokens = tokens + linear(attention.out, torch.cat(means, 1))
+        hidden = linear(block.mlp[0], norm(block.norm_mlp, tokens))
+        hidden = hidden * (1 + torch.erf(hidden / 2**0.5)) / 2
+        tokens = tokens + linear(block.mlp[2], hidden)
+    tokens = norm(trunk.norm, tokens)
+    return tokens.mean(0) if trunk.class_token is None else tokens[0]
+
+
+@pytest.mark.parametrize("name", VITS)
+def test_a_vit_is_what_its_formulas_say(name):
+    model, x = network(name), images(32, 3).test.x[:1]
+    for weight in model.trunk.parameters():  # weights whose attention is far from even
+        weight *= 1 + torch.rand(weight.shape, generator=torch.Generator().manual_seed(1))
+    embedding = by_hand(model, x).float()[None]
+    torch.testing.assert_close(model.embed(x), model.neck(embedding), atol=1e-5, rtol=1e-4)
+
+
+def test_the_positions_of_a_vit_differ_from_the_start():
+    position = network("vit").trunk.position[0]
+    assert position.shape == (64, 16)
+    distance = torch.cdist(position, position) + torch.eye(64)
+    assert float(distance.min()) > 0.1
+    near = torch.cdist(position[:1], position)[0]
+    assert float(near[1]) < float(near[4])  # of the first row
+    assert float(near[8]) < float(near[32])  # of the first column
+
+
+@pytest.mark.parametrize("name", VITS)
+def test_the_trunk_of_a_vit_gives_the_patches_as_a_map(name):
+    model, x = network(name), images(32, 3).test.x
+    maps = model.trunk(x)
+    assert maps.shape == (3, VITS[name]["width"], 8, 8)
+    last = model.trunk.tokens(x)
+    assert torch.equal(maps.flatten(2).mT, last[:, -64:])
+    assert last.shape[1] == (65 if name == "vit_of_patches" else 64)
+
+
+def test_settings_that_do_not_fit_a_vit_are_refused():
+    vit = plugins("model")["vit"].cls
+    with pytest.raises(ValueError, match="heads must divide the width of 64 entries, got 5"):
+        vit(heads=5)
+    with pytest.raises(ValueError, match="patch must be even with a stem"):
+        vit(patch=7)
+    with pytest.raises(ValueError, match="pooling must be one of 'mean', 'class', got 'max'"):
+        vit(pooling="max")
+    with pytest.raises(ValueError, match="patch must divide the 28 x 28 pixels of the images of"):
+        vit(patch=8).build(images(28, 1))
 
 
 @pytest.mark.parametrize(
