@@ -1,0 +1,198 @@
+"""What some functions do, written in simpler ones, so that each part can be followed."""
+
+# ruff: noqa: PLR0913 - the arguments are torch's
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gpex_bench.models.rewriting.errors import CannotRewrite
+
+Number = int | float
+
+
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: Number = 0.0,
+    is_causal: bool = False,
+    scale: Number | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """Return the attention's output: softmax of scaled products, times the values."""
+    weights = _attention_weights(query, key, attn_mask, dropout_p, is_causal, scale, enable_gqa)
+    return torch.matmul(weights, value)
+
+
+def _attention_weights(
+    query: Tensor,
+    key: Tensor,
+    mask: Tensor | None,
+    dropout: Number,
+    is_causal: bool,
+    scale: Number | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    if dropout > 0:
+        raise CannotRewrite(
+            "scaled_dot_product_attention has a dropout of its own in eval mode; pass dropout_p "
+            "only while self.training."
+        )
+    if enable_gqa:
+        raise CannotRewrite(
+            "scaled_dot_product_attention with enable_gqa is not known; repeat the keys instead."
+        )
+    factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    scores = torch.mul(torch.matmul(query, key.transpose(-2, -1)), factor)
+    if is_causal:
+        shape = (query.shape[-2], key.shape[-2])
+        mask = torch.ones(shape, dtype=torch.bool, device=query.device).tril()
+    if mask is not None:
+        scores = torch.add(scores, _added(mask, query))
+    return torch.softmax(scores, -1)
+
+
+def _added(mask: Tensor, like: Tensor) -> Tensor:
+    """Return what to add to scores: of a mask that says which count, 0 there and a low number."""
+    if mask.dtype != torch.bool:
+        return mask
+    low = torch.finfo(like.dtype).min / 4
+    return torch.zeros(mask.shape, dtype=like.dtype, device=like.device).masked_fill(~mask, low)
+
+
+def multi_head_attention_forward(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    embed_dim_to_check: int,
+    num_heads: int,
+    in_proj_weight: Tensor | None,
+    in_proj_bias: Tensor | None,
+    bias_k: Tensor | None,
+    bias_v: Tensor | None,
+    add_zero_attn: bool,
+    dropout_p: Number,
+    out_proj_weight: Tensor,
+    out_proj_bias: Tensor | None,
+    training: bool = True,
+    key_padding_mask: Tensor | None = None,
+    need_weights: bool = True,
+    attn_mask: Tensor | None = None,
+    use_separate_proj_weight: bool = False,
+    q_proj_weight: Tensor | None = None,
+    k_proj_weight: Tensor | None = None,
+    v_proj_weight: Tensor | None = None,
+    static_k: Tensor | None = None,
+    static_v: Tensor | None = None,
+    average_attn_weights: bool = True,
+    is_causal: bool = False,
+) -> tuple[Tensor, Tensor | None]:
+    """Return output and weights of `nn.MultiheadAttention`; signals are [place, batch, channel]."""
+    unknown = {
+        "bias_k": bias_k is not None,
+        "bias_v": bias_v is not None,
+        "add_zero_attn": add_zero_attn,
+        "key_padding_mask": key_padding_mask is not None,
+        "static_k": static_k is not None,
+        "static_v": static_v is not None,
+        "inputs without a batch": query.ndim != 3,
+    }
+    for what, is_used in unknown.items():
+        if is_used:
+            raise CannotRewrite(f"nn.MultiheadAttention with {what} is not known.")
+
+    if use_separate_proj_weight:
+        weights = [q_proj_weight, k_proj_weight, v_proj_weight]
+    else:
+        assert in_proj_weight is not None
+        weights = list(in_proj_weight.chunk(3))
+    biases = [None] * 3 if in_proj_bias is None else list(in_proj_bias.chunk(3))
+
+    # projections, one head a batch entry: [batch, head, place, channel]
+    heads = []
+    for signal, weight, bias in zip((query, key, value), weights, biases, strict=True):
+        assert weight is not None
+        projected = F.linear(signal, weight, bias)
+        n_places, n_rows, _ = projected.shape
+        split = projected.reshape(n_places, n_rows, num_heads, -1)
+        heads.append(split.permute(1, 2, 0, 3))
+
+    # the mask of this function says which do not count
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        attn_mask = ~attn_mask
+    if attn_mask is not None and attn_mask.ndim == 3:
+        attn_mask = attn_mask.reshape(-1, num_heads, *attn_mask.shape[1:])
+    dropout = dropout_p if training else 0.0
+    is_causal = is_causal and attn_mask is None
+    share = _attention_weights(heads[0], heads[1], attn_mask, dropout, is_causal)
+
+    mixed = torch.matmul(share, heads[2])
+    n_rows, _, n_places, _ = mixed.shape
+    joined = mixed.permute(2, 0, 1, 3).reshape(n_places, n_rows, -1)
+    output = F.linear(joined, out_proj_weight, out_proj_bias)
+    if not need_weights:
+        return output, None
+    return output, share.mean(1) if average_attn_weights else share
+
+
+def addmm(
+    input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Number = 1, alpha: Number = 1
+) -> Tensor:
+    """Return a product of matrices plus a term."""
+    product = torch.matmul(mat1, mat2)
+    product = product if alpha == 1 else torch.mul(product, alpha)
+    return torch.add(product, input, alpha=beta)
+
+
+def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
+    """Return a product of entries plus a term."""
+    return torch.add(input, torch.mul(tensor1, tensor2), alpha=value)
+
+
+def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
+    """Return a quotient of entries plus a term."""
+    return torch.add(input, torch.div(tensor1, tensor2), alpha=value)
+
+
+def lerp(input: Tensor, end: Tensor, weight: Tensor | Number) -> Tensor:
+    """Return what lies between two signals."""
+    return torch.add(input, torch.mul(torch.sub(end, input), weight))
+
+
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """Return one half times the sigmoid of the other."""
+    first, second = input.chunk(2, dim)
+    return torch.mul(first, torch.sigmoid(second))
+
+
+def like_other(input: Tensor, other: Tensor) -> Tensor:
+    """Return a signal in the shape of another, by `view_as` or `reshape_as`."""
+    return input.reshape(other.shape)
+
+
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
+    """Return a signal that is repeated to the shape of another."""
+    return input.expand(other.shape)
+
+
+EXPANSIONS: dict[str, Callable[..., Any]] = {
+    "scaled_dot_product_attention": scaled_dot_product_attention,
+    "multi_head_attention_forward": multi_head_attention_forward,
+    "addmm": addmm,
+    "baddbmm": addmm,
+    "addcmul": addcmul,
+    "addcdiv": addcdiv,
+    "lerp": lerp,
+    "glu": glu,
+    "view_as": like_other,
+    "reshape_as": like_other,
+    "expand_as": expand_as,
+}

@@ -1,0 +1,49 @@
+"""What a network is now: its weights, its parts and their settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+SAMPLED = 64  # entries of each tensor that are looked at one by one
+PLAIN = (int, float, str, bool, tuple, type(None), torch.dtype)
+
+
+def fingerprint(network: nn.Module) -> tuple[Any, ...]:
+    """Return what changes when the network is changed in any usual way.
+
+    Changes through `tensor.data`, which torch's versions do not show, are seen by sums and samples.
+    """
+    with torch.no_grad():
+        return tuple(_of_module(module) for module in network.modules())
+
+
+def _of_module(module: nn.Module) -> tuple[Any, ...]:
+    tensors = [*module._parameters.values(), *module._buffers.values()]
+    settings = []
+    for name, value in vars(module).items():
+        if isinstance(value, Tensor):
+            tensors.append(value)
+        elif isinstance(value, PLAIN):
+            settings.append((name, repr(value)))
+
+    weights = tuple(_of_tensor(tensor) for tensor in tensors if tensor is not None)
+    hooks = (*module._forward_pre_hooks, *_observed(module))
+    return id(module), type(module), tuple(settings), weights, hooks
+
+
+def _observed(module: nn.Module) -> list[Any]:
+    """Return which hooks there are, without those that count rows."""
+    hooks = module._forward_hooks.items()
+    return [key for key, hook in hooks if not hasattr(hook, "counts_rows")]
+
+
+def _of_tensor(tensor: Tensor) -> tuple[Any, ...]:
+    flat = tensor.detach().flatten()
+    step = max(1, len(flat) // SAMPLED)
+    sample = tuple(flat[::step][:SAMPLED].tolist())
+    total = float(flat.sum()) if flat.is_floating_point() else 0.0
+    version = 0 if tensor.is_inference() else tensor._version
+    return tensor.data_ptr(), version, tuple(tensor.shape), total, sample

@@ -1,0 +1,244 @@
+"""Calls that move values, join or pad them, or take the mean, the sum or the largest of some."""
+
+# ruff: noqa: PLR0913 - the arguments are torch's
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.nn import functional as F
+
+from gpex_bench.models.rewriting.generalising import Rows
+from gpex_bench.models.rewriting.operations import (
+    Concatenate,
+    Extreme,
+    Mean,
+    Move,
+    Resample,
+    Shift,
+    Softmax,
+    Stack,
+    Total,
+)
+from gpex_bench.models.rewriting.recording import words
+from gpex_bench.models.rewriting.site import TRANSLATIONS, NotKnown, Number, Site, translates
+
+MOVES = words(
+    """
+    reshape flatten ravel unflatten permute transpose t swapaxes swapdims movedim moveaxis
+    unsqueeze expand broadcast_to repeat tile repeat_interleave roll flip fliplr flipud rot90
+    getitem select narrow index_select chunk split split_with_sizes tensor_split hsplit vsplit
+    dsplit unbind unsafe_chunk unsafe_split pixel_shuffle pixel_unshuffle channel_shuffle diagonal
+    tril triu T mT H mH adjoint unfold gather take_along_dim
+    """
+)
+SIZES = (int, tuple)
+NEAREST = ("nearest", "nearest-exact")
+
+
+def _move(site: Site, input: Any, *args: Any, **kwargs: Any) -> fx.Node:
+    """Add a move; NotKnown if a signal says where to."""
+    if not isinstance(input, fx.Node) or site.has_signals((args, kwargs)):
+        raise NotKnown
+    return site.call(Move, (input, *args), kwargs)
+
+
+TRANSLATIONS.update(dict.fromkeys(MOVES, _move))
+
+
+@translates("view")
+def view(site: Site, input: Any, *shape: Any) -> fx.Node:
+    """Change the shape, whatever the layout in memory."""
+    if not isinstance(input, fx.Node) or not all(isinstance(part, SIZES) for part in shape):
+        raise NotKnown
+    return site.move(torch.Tensor.reshape, input, *shape, shape=site.shape, name="view")
+
+
+@translates("squeeze")
+def squeeze(site: Site, input: fx.Node, dim: Any = None) -> fx.Node:
+    """Leave out axes of one entry; never the rows, however few they are."""
+    shape = input.meta["shape"]
+    asked = range(len(shape)) if dim is None else axes(dim, len(shape))
+    dropped = tuple(axis for axis in asked if shape[axis] == 1)
+    if not dropped:
+        return input
+    return site.move(torch.squeeze, input, dropped, shape=site.shape, name="squeeze")
+
+
+@translates("pad", "constant_pad_nd")
+def pad(
+    site: Site, input: fx.Node, pad: Any, mode: str = "constant", value: Number | None = None
+) -> fx.Node:
+    """Pad with zeros or with other values of the signal; with a constant, which is then added."""
+    arguments = {} if mode == "constant" else {"mode": mode}
+    node = site.move(F.pad, input, pad, shape=site.shape, name="pad", **arguments)
+    if mode != "constant" or not value:
+        return node
+    inner = [1 if isinstance(size, Rows) else size for size in input.meta["shape"]]
+    border = F.pad(torch.zeros(inner, dtype=site.dtype), pad, value=value)
+    return site.emit(Shift(border), node)
+
+
+# --- joining ---
+
+
+@translates("cat")
+def concatenate(site: Site, tensors: Any, dim: int = 0) -> fx.Node:
+    """Join signals along an axis."""
+    (axis,) = axes(dim, site.n_axes)
+    if isinstance(site.shape[axis], Rows):
+        raise NotKnown  # rows after rows
+    parts = [site.as_node(part) for part in tensors if not _is_empty(part)]
+    return site.emit(Concatenate(axis), *parts)
+
+
+@translates("hstack", "column_stack")
+def join_columns(site: Site, tensors: Any) -> fx.Node:
+    """Join signals along the second axis."""
+    return concatenate(site, tensors, 1)
+
+
+def _is_empty(part: Any) -> bool:
+    return isinstance(part, Tensor) and part.ndim == 1 and part.numel() == 0
+
+
+@translates("stack")
+def stack(site: Site, tensors: Any, dim: int = 0) -> fx.Node:
+    """Put signals side by side along a new axis."""
+    (axis,) = axes(dim, site.n_axes)
+    return site.emit(Stack(axis), *[site.as_node(part) for part in tensors])
+
+
+# --- reducing ---
+
+
+@translates("mean")
+def mean(
+    site: Site, input: fx.Node, dim: Any = None, keepdim: bool = False, dtype: Any = None
+) -> fx.Node:
+    """Take the mean over axes."""
+    site.expects_dtype(dtype)
+    return site.emit(Mean(axes(dim, len(input.meta["shape"])), keepdim), input)
+
+
+@translates("sum")
+def total(
+    site: Site, input: fx.Node, dim: Any = None, keepdim: bool = False, dtype: Any = None
+) -> fx.Node:
+    """Take the sum over axes."""
+    site.expects_dtype(dtype)
+    return site.emit(Total(axes(dim, len(input.meta["shape"])), keepdim), input)
+
+
+@translates("amax")
+def amax(site: Site, input: fx.Node, dim: Any = None, keepdim: bool = False) -> fx.Node:
+    """Take the largest entry over axes."""
+    return site.emit(Extreme(axes(dim, len(input.meta["shape"])), keepdim), input)
+
+
+@translates("amin")
+def amin(site: Site, input: fx.Node, dim: Any = None, keepdim: bool = False) -> fx.Node:
+    """Take the smallest entry over axes."""
+    module = Extreme(axes(dim, len(input.meta["shape"])), keepdim, largest=False)
+    return site.emit(module, input)
+
+
+@translates("max")
+def largest(site: Site, input: Any, dim: Any = None, keepdim: bool = False) -> fx.Node:
+    """Take the largest entry along an axis, or of two signals."""
+    return _extreme(site, input, dim, keepdim, largest=True)
+
+
+@translates("min")
+def smallest(site: Site, input: Any, dim: Any = None, keepdim: bool = False) -> fx.Node:
+    """Take the smallest entry along an axis, or of two signals."""
+    return _extreme(site, input, dim, keepdim, largest=False)
+
+
+@translates("maximum")
+def maximum(site: Site, input: Any, other: Any) -> fx.Node:
+    """Take the larger of two entries."""
+    return extreme_of_two(site, input, other, largest=True)
+
+
+@translates("minimum")
+def minimum(site: Site, input: Any, other: Any) -> fx.Node:
+    """Take the smaller of two entries."""
+    return extreme_of_two(site, input, other, largest=False)
+
+
+def _extreme(site: Site, input: Any, dim: Any, keepdim: bool, largest: bool) -> fx.Node:
+    if isinstance(dim, (fx.Node, Tensor)):
+        return extreme_of_two(site, input, dim, largest)
+    if site.path == (1,):
+        raise NotKnown  # the places of the largest
+    return site.emit(Extreme(axes(dim, len(input.meta["shape"])), keepdim, largest), input)
+
+
+def extreme_of_two(site: Site, one: Any, other: Any, largest: bool) -> fx.Node:
+    """Take the larger or smaller of two entries: the extreme of a stack of two."""
+    parts = [site.as_node(part) for part in (one, other)]
+    stacked = site.emit(Stack(site.n_axes), *parts, shape=(*site.shape, 2), name="stack")
+    return site.emit(Extreme((site.n_axes,), largest=largest), stacked)
+
+
+@translates("softmax")
+def softmax(
+    site: Site, input: fx.Node, dim: int | None = None, _stacklevel: Any = 3, dtype: Any = None
+) -> fx.Node:
+    """Take the softmax along an axis."""
+    if isinstance(_stacklevel, torch.dtype):
+        dtype = _stacklevel  # torch.softmax has no stack level
+    site.expects_dtype(dtype)
+    if dim is None:
+        dim = 0 if site.n_axes in (0, 1, 3) else 1
+    return site.emit(Softmax(*axes(dim, site.n_axes)), input)
+
+
+@translates("interpolate", "upsample")
+def interpolate(
+    site: Site,
+    input: fx.Node,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
+) -> fx.Node:
+    """Take a signal at other places."""
+    if size is None:
+        raise_unless_whole(input, site, scale_factor, align_corners, recompute_scale_factor)
+    if any(isinstance(length, Rows) for length in site.shape[1:]):
+        raise NotKnown
+    size = site.shape[2:]
+    if mode in NEAREST:
+        return site.move(F.interpolate, input, size, None, mode, shape=site.shape, name="resize")
+    options = {"align_corners": align_corners, "antialias": antialias}
+    return site.emit(Resample(size, mode, **options), input)  # type: ignore[arg-type]
+
+
+def raise_unless_whole(
+    input: fx.Node, site: Site, factor: Any, align_corners: bool | None, recompute: bool | None
+) -> None:
+    """Raise NotKnown if giving the size is not the same as giving the factor."""
+    if align_corners or recompute:
+        return
+    factors = factor if isinstance(factor, tuple) else (factor,) * (site.n_axes - 2)
+    before = input.meta["shape"][2:]
+    after = site.shape[2:]
+    for length, times, result in zip(before, factors, after, strict=True):
+        if length * times != result:
+            raise NotKnown
+
+
+def axes(dim: Any, n_axes: int) -> tuple[int, ...]:
+    """Return axes as a tuple of numbers from 0."""
+    if dim is None or dim == ():
+        return tuple(range(n_axes))
+    asked = dim if isinstance(dim, tuple) else (dim,)
+    if any(type(axis) is not int for axis in asked):
+        raise NotKnown
+    return tuple(axis % n_axes for axis in asked)

@@ -1,0 +1,196 @@
+"""A network as a graph of modules, checked against the network, and kept for the next call."""
+
+from __future__ import annotations
+
+import weakref
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor, fx, nn
+
+# the translations register themselves
+from gpex_bench.models.rewriting import activations, arithmetic, layers, moves  # noqa: F401
+from gpex_bench.models.rewriting.building import Builder
+from gpex_bench.models.rewriting.errors import CannotRewrite
+from gpex_bench.models.rewriting.fingerprint import fingerprint
+from gpex_bench.models.rewriting.generalising import generalise
+from gpex_bench.models.rewriting.recording import Place, record, without_row_counts
+
+N_FIRST = 2  # rows of the recording
+N_SECOND = 3  # rows of the one that it is compared with
+TOLERANCE = 1e-4  # of the largest output
+
+
+class CountedNetwork(fx.GraphModule):
+    """A graph whose runs are seen by the hooks that count the rows of the original network."""
+
+    _counting: Any  # the original's hooks, which come and go
+
+    def follow(self, hooks: Any) -> None:
+        """Let these hooks see each run."""
+        self._counting = hooks
+        self.register_forward_hook(_count)
+
+    def __deepcopy__(self, memo: Any) -> CountedNetwork:
+        copied: Any = super().__deepcopy__(memo)
+        copied.follow(self._counting)
+        return copied
+
+
+def _count(network: Any, args: Any, output: Any) -> None:
+    for hook in list(network._counting.values()):
+        if hasattr(hook, "counts_rows"):
+            hook(network, args, output)
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """A network, written as a graph of modules.
+
+    It is shared between callers: change a copy only (`copy.deepcopy(rewritten.network)`).
+    """
+
+    network: fx.GraphModule
+    difference: float  # the largest, over the largest output, on a row like x
+    summary: str  # what became modules
+    # for each module of the original, by name: the node of what it returned last
+    outputs: dict[str, str]
+    reads_values: bool  # whether the way that the network takes depends on the rows' values
+
+
+def rewrite(network: nn.Module, x: Shaped[Tensor, "batch *feature"]) -> Rewritten:
+    """Return a network as a graph of modules; the second time for the same weights, at once.
+
+    Rows that go through it here are not counted.
+
+    Args:
+        network: any network in eval mode that returns logits [batch, head].
+        x: rows of the kind that will be explained.
+
+    Raises:
+        CannotRewrite: what it does cannot be followed; names place and operation.
+    """
+    _check_inputs(network, x)
+    key = (tuple(x.shape[1:]), x.dtype, x.device, fingerprint(network))
+    kept = _CACHE.setdefault(network, {})
+    if key not in kept:
+        if len(kept) >= MOST_KEPT:
+            kept.clear()
+        kept[key] = _rewrite(network, x.detach())
+
+    rewritten = kept[key]
+    if rewritten.reads_values:
+        _check_path(network, rewritten, x)
+    return rewritten
+
+
+_CACHE: Any = weakref.WeakKeyDictionary()
+MOST_KEPT = 4  # of one network: other shapes, other weights
+
+
+def place(node: fx.Node) -> str:
+    """Return where in the original network a node's operation is, e.g. "layer1.0 (BasicBlock)"."""
+    where: Place = node.meta["place"]
+    return str(where)
+
+
+def _check_inputs(network: nn.Module, x: Tensor) -> None:
+    if x.ndim < 2 or not len(x):
+        raise CannotRewrite(f"x must be rows of features, got the shape {tuple(x.shape)}.")
+    if not x.is_floating_point():
+        raise CannotRewrite(
+            f"x must be floating-point, got {x.dtype}; networks of whole numbers (embeddings) have "
+            "no gradients: explain the output of the embedding instead."
+        )
+    for name, module in network.named_modules():
+        if module.training:
+            raise CannotRewrite(
+                f"The module {name or 'network'!r} ({type(module).__name__}) is in training mode; "
+                "call eval() on the network."
+            )
+
+
+def _rewrite(network: nn.Module, x: Tensor) -> Rewritten:
+    first = record(network, _some_rows(x, N_FIRST))
+    other = _varied(_some_rows(x, N_SECOND))
+    second = record(network, other)
+    steps = generalise(first, second)
+
+    builder = Builder(x.dtype)
+    graph = builder.build(steps, first.result)
+    rewritten = CountedNetwork(builder.attributes, graph, "Rewritten")
+    rewritten.eval()
+    # a row alone, so that rows which influence one another are seen
+    difference = _difference(rewritten, other[:1], second.y[:1])
+    rewritten.follow(network._forward_hooks)
+
+    outputs = {
+        name: builder.nodes[signal].name
+        for name, signal in first.made.items()
+        if signal in builder.nodes
+    }
+    is_branching = bool(first.values_read)
+    return Rewritten(rewritten, difference, _summary(graph, builder), outputs, is_branching)
+
+
+def _some_rows(x: Tensor, n: int) -> Tensor:
+    """Return so many rows of x, repeated if there are too few."""
+    return x[torch.arange(n, device=x.device) % len(x)]
+
+
+def _varied(x: Tensor) -> Tensor:
+    """Return other rows of about the same size and with the same signs."""
+    generator = torch.Generator().manual_seed(0)
+    factor = torch.rand(x.shape, generator=generator).to(x) + 0.5
+    return x * factor if bool(x.any()) else x + 0.1 * factor
+
+
+def _difference(network: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> float:
+    """Return by how much outputs differ; raises CannotRewrite if by too much."""
+    with torch.no_grad():
+        try:
+            output = network(x)
+        except Exception as error:
+            raise CannotRewrite(
+                f"The rewritten network fails on {len(x)} rows: {type(error).__name__}: {error}"
+            ) from error
+    if not bool(y.isfinite().all()):
+        raise CannotRewrite("The network's outputs are not finite on inputs like x.")
+    if output.shape != y.shape:
+        raise CannotRewrite(
+            f"The rewritten network gives outputs of shape {tuple(output.shape)}, not "
+            f"{tuple(y.shape)}."
+        )
+    largest = float((output - y).abs().max())
+    difference = largest / max(float(y.abs().max()), torch.finfo(y.dtype).tiny)
+    if not difference <= TOLERANCE:
+        raise CannotRewrite(
+            f"The rewritten network's outputs differ by {difference:.1e} of the largest (at most "
+            f"{TOLERANCE:.0e}); is there something in its forward that torch does not show, or "
+            "that changes from call to call?"
+        )
+    return difference
+
+
+def _check_path(network: nn.Module, rewritten: Rewritten, x: Tensor) -> None:
+    """Raise CannotRewrite if the network takes another way for these rows."""
+    with torch.no_grad(), without_row_counts(network):
+        y = network(x)
+    _difference(fx.Interpreter(rewritten.network).run, x, y)
+
+
+def _summary(graph: fx.Graph, builder: Builder) -> str:
+    """Return what became modules, e.g. "16 Add, 1 Move made modules"."""
+    made: Counter[str] = Counter()
+    for node in graph.nodes:
+        if node.op != "call_module":
+            continue
+        kind = type(builder.attributes[node.target]).__name__
+        if kind != node.meta["place"].kind:
+            made[kind] += 1
+    listed = ", ".join(f"{count} {kind}" for kind, count in made.most_common())
+    return f"{listed} made modules" if listed else "all are modules"
