@@ -6,11 +6,10 @@ import dataclasses
 from math import prod
 
 import torch
-from torch import Tensor, nn
 
 from gpex_bench.contract import toys
+from gpex_bench.contract.networks import check_network, near, without_gradient
 from gpex_bench.contract.promises import (
-    ROWS,
     require,
     require_settings,
     require_tensor,
@@ -51,8 +50,8 @@ def check_model(architecture: Architecture) -> None:
             what = f"two networks from the same state of torch's generator differ ({kind})."
             require(same_state(model, twin), "same state, same weights", what)
             n_heads = n_outputs(data, architecture.one_logit)
-            _head(model, n_heads)
-            _outputs(architecture, model.eval(), data)
+            check_network(model.eval(), data, n_heads)
+            _outputs(architecture, model, data)
 
     kind, data = next(iter(taken.items()))
     with works(kind):
@@ -80,29 +79,18 @@ def _built(architecture: Architecture, data: Dataset) -> Model:
     return made
 
 
-def _head(model: Model, n_heads: int) -> None:
-    head = getattr(model, "head", None)
-    meaning = "that of the second class" if n_heads == 1 else "one for each class"
-    what = f"head must be an nn.Linear with {n_heads} outputs, {meaning}, got {head}."
-    require(isinstance(head, nn.Linear) and head.out_features == n_heads, "head", what)
-
-
 def _outputs(architecture: Architecture, model: Model, data: Dataset) -> None:
-    """Require outputs of the right shape that are linear in the embedding and repeat."""
+    """Require features and explained outputs of the right shape, and what is declared of them."""
     x = data.test.x
     with torch.no_grad():
         embedding, logits, explained = model.embed(x), model(x), model.explained(x)
         features, grid = model.explained_features(x), model.grid(x)
-        again, alone = model(x), model(x[:1])
 
     require_tensor("embed(x)", embedding, (len(x), model.head.in_features))
-    require_tensor("forward(x)", logits, (len(x), n_outputs(data, architecture.one_logit)))
     require_tensor("explained(x)", explained, (len(x), explained.shape[-1]))
-    linear = model.head(embedding).detach()
-    require(_near(logits, linear), "forward = head(embed(x))", "the two differ.")
     if architecture.explained == "logits":
         what = "explained is 'logits', and explained(x) differs from forward(x)."
-        require(_near(explained, logits), "declared outputs", what)
+        require(near(explained, logits), "declared outputs", what)
 
     n_groups = (1, explained.shape[1])
     what = (
@@ -114,27 +102,10 @@ def _outputs(architecture: Architecture, model: Model, data: Dataset) -> None:
     what = f"grid(x) is {grid}, for {explained.shape[1]} explained outputs."
     require(grid is None or prod(grid) == explained.shape[1], "shape of the map", what)
 
-    require(torch.equal(logits, again), "same call, same bits", "forward(x) differs in eval mode.")
-    what = "the logits of a row change when it is alone."
-    require(_near(logits[:1], alone), "rows do not influence one another", what)
     if Need.GRADIENT in architecture.offers:
-        _gradient(model, x)
-
-
-def _near(one: Tensor, other: Tensor) -> bool:
-    """Return whether outputs differ by no more than other kernels and other sums do."""
-    return float((one - other).abs().max()) <= ROWS * max(1.0, float(one.abs().max()))
-
-
-def _gradient(model: Model, x: Tensor) -> None:
-    """Require a finite gradient of the logits at the input."""
-    at = x.clone().requires_grad_()
-    with torch.enable_grad():
-        total = model(at).sum()
-        (gradient,) = torch.autograd.grad(total, at, allow_unused=True)
-    what = "offers names Need.GRADIENT, and the logits have no finite gradient at the input."
-    is_finite = gradient is not None and bool(gradient.isfinite().all())
-    require(is_finite, "declared offers", what)
+        problem = without_gradient(model, data)
+        what = f"offers names Need.GRADIENT, and {problem}."
+        require(problem is None, "declared offers", what)
 
 
 def _training(architecture: Architecture, data: Dataset) -> None:

@@ -42,10 +42,9 @@ class Missing:
         if tolerance is None or self.worst <= tolerance:
             return None
         return (
-            f"the values of sample {self.sample} sum to {self.total:.5g} and should sum to "
-            f"{self.promised:.5g}: {100 * self.worst:.3g} % is missing, and "
-            f"{100 * tolerance:.3g} % is allowed (Explainer.sum_tolerance). Raise the budget of a "
-            "method that approximates; otherwise its rules do not fit this network."
+            f"the values of sample {self.sample} sum to {self.total:.5g}, not to "
+            f"{self.promised:.5g}: off by {100 * self.worst:.3g} %, {100 * tolerance:.3g} % is "
+            "allowed; raise the budget, if it has one, or choose a method that fits this network"
         )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -97,8 +98,8 @@ ADVICE = {
 
 
 @contextmanager
-def random_states_kept() -> Iterator[None]:
-    """Raise BrokenPromise if the block moves a global random state.
+def random_states_kept(advice: str = ADVICE[RANDOM]) -> Iterator[None]:
+    """Raise BrokenPromise, with this advice, if the block moves a global random state.
 
     The states are put back in any case.
     """
@@ -113,7 +114,7 @@ def random_states_kept() -> Iterator[None]:
             # next call.
             states.pop("python")
         moved = ", ".join(name for name, state in states.items() if now[name] != state)
-        require(not moved, RANDOM, f"the generator of {moved} has moved; {ADVICE[RANDOM]}.")
+        require(not moved, RANDOM, f"the generator of {moved} has moved; {advice}.")
     finally:
         random.setstate(python)
         np.random.set_state(numpy_state)
@@ -121,10 +122,17 @@ def random_states_kept() -> Iterator[None]:
 
 
 @contextmanager
-def untouched(task: Task, query: Query) -> Iterator[None]:
+def untouched(
+    task: Task, query: Query, advice: Mapping[str, str] = MappingProxyType(ADVICE)
+) -> Iterator[None]:
     """Raise BrokenPromise if the block changes the world.
 
     Random states and train modes are put back in any case.
+
+    Args:
+        task: what the block may read.
+        query: the same.
+        advice: by promise, what to do about it.
     """
     before = _contents(task, query)
     modes: dict[nn.Module, bool] = {}
@@ -132,12 +140,12 @@ def untouched(task: Task, query: Query) -> Iterator[None]:
         modes |= {module: module.training for module in network.modules()}
 
     try:
-        with random_states_kept():
+        with random_states_kept(advice[RANDOM]):
             yield
             after = _contents(task, query)
             for promise, name in (*before, *after):
                 if before.get((promise, name)) != after.get((promise, name)):
-                    raise BrokenPromise(promise, f"{name} has changed; {ADVICE[promise]}.")
+                    raise BrokenPromise(promise, f"{name} has changed; {advice[promise]}.")
     finally:
         for module, mode in modes.items():
             module.training = mode

@@ -72,6 +72,7 @@ def written(results: Results) -> Rendered:
         **_tables(results, outcomes, blank, shown),
         **_surrogates(results),
         **_ends(results, outcomes),
+        "warnings": results.warnings,
     }
     page |= _cards(results, outcomes, page)
 

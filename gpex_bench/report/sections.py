@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from gpex_bench.tables.order import groups, records
-from gpex_bench.tables.words import interval, number, wording
+from gpex_bench.tables.words import FINE, WITHOUT_NETWORK, interval, number, wording
 
 CELL = ["dataset", "model", "method"]
 
@@ -35,16 +35,21 @@ def counts(cells: pd.DataFrame, outcomes: pd.DataFrame) -> dict[str, int]:
 
 
 def failures(cells: pd.DataFrame) -> list[dict[str, str]]:
-    """List failed cells; seeds that failed for the same reason share a row."""
-    failed = cells[~cells["status"].isin(["ok", "not_applicable"])]
+    """List failed cells; seeds that failed for the same reason share a row.
+
+    So do all methods on a network that cannot be used.
+    """
+    failed = cells[~cells["status"].isin(FINE)]
     failed = failed.assign(reason=failed["reason"].fillna(""))
+    is_of_all = failed["reason"].str.startswith(WITHOUT_NETWORK)
+    failed = failed.assign(method=failed["method"].mask(is_of_all, "all methods"))
 
     return [
         {
             "dataset": dataset,
             "model": model,
             "method": method,
-            "seeds": ", ".join(str(seed) for seed in sorted(part["seed"])),
+            "seeds": ", ".join(str(seed) for seed in sorted(set(part["seed"]))),
             "text": wording(status, reason),
         }
         for (dataset, model, method, status, reason), part in groups(

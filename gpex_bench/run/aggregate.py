@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from gpex_bench.config import Config
 from gpex_bench.plugins.cards import (
     method_cards,
@@ -21,6 +19,7 @@ from gpex_bench.run.status_rows import cell_rows, fit_rows, skipped_rows, words
 from gpex_bench.tables.words import FINE, wording
 
 if TYPE_CHECKING:
+    from gpex_bench.stages.aggregate import Tables
     from gpex_bench.stages.curves import Recorded
 
 # The tables that are written, by name; besides those of the statistics.
@@ -59,7 +58,7 @@ def aggregate(this: Job) -> None:
     artefacts.write_json(this.path("cards"), cards)
     artefacts.write_json(this.path("costs"), tables.costs.to_dict("records"))
     artefacts.write_json(this.path("surrogate_costs"), tables.surrogate_costs.to_dict("records"))
-    _report_failures(tables.cells, tables.skipped, tables.surrogates)
+    _report_failures(tables)
 
 
 def _cards(config: Config) -> dict[str, list[dict[str, Any]]]:
@@ -91,16 +90,22 @@ def _recorded(this: Job) -> Iterator[Recorded]:
 
 
 def _networks(this: Job) -> list[dict[str, Any]]:
-    """Return the accuracies of every network."""
+    """Return the accuracies of every network, its status, and what it does not offer and why."""
     records = []
     for path in this.paths("models"):
-        _, accuracies = artefacts.read_tensors(path)
-        records.append({**artefacts.read_key(path), **accuracies})
+        _, note = artefacts.read_tensors(path)
+        status = {"status": note.pop("status", "ok"), "reason": note.pop("reason", "")}
+        reasons = [f"{need}: {reason}" for need, reason in note.pop("withdrawn", {}).items()]
+        row = {**artefacts.read_key(path), **note, **status, "withdrawn": "; ".join(reasons)}
+        records.append(row)
     return records
 
 
-def _report_failures(cells: pd.DataFrame, skipped: pd.DataFrame, fits: pd.DataFrame) -> None:
-    """Log every fit, cell and metric that failed."""
+def _report_failures(tables: Tables) -> None:
+    """Log every network, fit, cell and metric that failed."""
+    cells, skipped, fits = tables.cells, tables.skipped, tables.surrogates
+    for row in tables.networks[tables.networks["status"] != "ok"].to_dict("records"):
+        log.info("  %s: the network %s", words(row), wording(row["status"], row["reason"]))
     for row in fits[fits["status"] != "ok"].to_dict("records"):
         log.info("  %s: the fit %s", words(row), wording(row["status"], row["reason"]))
 

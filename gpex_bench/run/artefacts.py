@@ -167,8 +167,17 @@ def _checked(path: Path) -> Path:
 def write_tensors(
     path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any] | None = None
 ) -> None:
-    """Write named tensors as safetensors; `note` is stored as one JSON entry."""
-    contiguous = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
+    """Write named tensors as safetensors; `note` is stored as one JSON entry.
+
+    Tensors that share memory, such as tied weights, are written once for each name.
+    """
+    contiguous: dict[str, Tensor] = {}
+    storages: set[int] = set()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        storage = tensor.untyped_storage().data_ptr()
+        contiguous[name] = tensor.clone() if storage in storages else tensor
+        storages.add(storage)
     metadata = None if note is None else {"note": json.dumps(note, sort_keys=True)}
     write_bytes(path, save(contiguous, metadata))
 

@@ -45,20 +45,37 @@ def prepare(this: Job) -> None:
 
 @job
 def train(this: Job) -> None:
-    """Data → network."""
-    from gpex_bench.stages.train import train
+    """Data → network. One that fails, or breaks a promise, leaves the reason and no tensors."""
+    from gpex_bench.stages.train import Checked, train_and_store
     from gpex_bench.tables.words import PERFORMANCE
 
     seed = int(this.wildcards["seed"])
-    architecture = this.config.model(this.wildcards["model"])
-    model, reached = train(architecture, this.data, seed, this.progress(seed))
-
     path = this.path("network")
-    artefacts.write_tensors(path, model.state_dict(), reached)
-    this.describe(path, kind="model", seed=seed, performance=reached)
-    on_test = {name: reached[f"test_{name}"] for name in PERFORMANCE if f"test_{name}" in reached}
-    listed = ", ".join(f"{PERFORMANCE[name]} {number:.4f}" for name, number in on_test.items())
-    log.info("%s seed %s: test %s", this.name, seed, listed)
+    outcome = train_and_store(
+        this.config.model(this.wildcards["model"]),
+        this.data,
+        seed,
+        progress=this.progress(seed),
+        store=partial(artefacts.write_tensors, path),
+    )
+
+    status: dict[str, Any] = {"status": outcome.status, "reason": _portable(outcome.reason)}
+    checked = outcome.value or Checked({}, {})
+    if outcome.status != "ok":
+        artefacts.write_tensors(path, {}, checked.note(**status))
+        log.warning("%s seed %s %s", this.name, seed, wording(**status))
+    for need, reason in checked.withdrawn.items():
+        log.warning("%s seed %s does not offer %s: %s", this.name, seed, need, reason)
+
+    trace = _portable(outcome.trace)
+    entries = {"performance": checked.reached, "withdrawn": checked.withdrawn}
+    this.describe(path, kind="model", seed=seed, trace=trace, **entries, **status)
+    listed = [
+        f"{word} {checked.reached[f'test_{name}']:.4f}"
+        for name, word in PERFORMANCE.items()
+        if f"test_{name}" in checked.reached
+    ]
+    log.info("%s seed %s: test %s", this.name, seed, ", ".join(listed) or "not measured")
 
 
 @job
@@ -179,7 +196,7 @@ def explain(this: Job) -> None:
 
 def _explained(this: Job, one: SeedTask) -> Explained:
     """Return what became of the cell of one seed; nothing is asked where something is missing."""
-    from gpex_bench.contract.isolation import FAILED, Outcome
+    from gpex_bench.contract.isolation import FAILED, NOT_APPLICABLE, Outcome
     from gpex_bench.stages.explain import Explained, explain
 
     method, limits = this.wildcards["method"], this.config.explain
@@ -188,6 +205,9 @@ def _explained(this: Job, one: SeedTask) -> Explained:
         return Explained(Outcome(FAILED, reason=this.config.entry("method", method).reason), None)
     if one.task is None or one.reason:
         return Explained(Outcome(one.status, reason=one.reason), None)
+    missing = one.lacks(explainer.needs)
+    if missing:
+        return Explained(Outcome(NOT_APPLICABLE, reason=missing), None)
     return explain(explainer, one.task, limits.samples, limits.timeout_s)
 
 

@@ -6,20 +6,19 @@ Paths and wildcards are handled in `gpex_bench.run`, and only here: the stages g
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
-import torch
 
 from gpex_bench.config import Config, parse
 from gpex_bench.run import artefacts
 from gpex_bench.run.checkpoints import LoggedProgress
-from gpex_bench.tables.words import wording
-from gpex_bench.types import Dataset, Model, Study, Surrogate, Task
+from gpex_bench.tables.words import WITHOUT_NETWORK, wording
+from gpex_bench.types import Dataset, Model, Need, Study, Surrogate, Task
 
 S = TypeVar("S", bound=Study)
 log = logging.getLogger("gpex_bench")
@@ -50,6 +49,17 @@ class SeedTask:
     task: Task | None  # None: there is no network
     status: str = "ok"  # of the network, or of the surrogate that the method uses
     reason: str = ""
+    # why the network does not offer what its architecture does, by need
+    withdrawn: Mapping[str, str] = field(default_factory=dict)
+
+    def lacks(self, needs: Collection[Need]) -> str:
+        """Return why the network cannot give what an explainer needs; "" if it can."""
+        reasons = [
+            f"needs {need}; {self.withdrawn[need]}"
+            for need in sorted(needs)
+            if need in self.withdrawn
+        ]
+        return "; ".join(reasons)
 
     def needed(self) -> Task:
         """Return the task; raises NotTrained if there is none."""
@@ -165,8 +175,9 @@ class Job:
 
     def _task(self, number: int, seed: int, name: str | None) -> SeedTask:
         """Return the task of a seed, with the surrogate of this run id, if any."""
+        path = self.paths("models")[number]
         try:
-            model = self.model(self.paths("models")[number])
+            model = self.model(path)
         except NotTrained as error:
             return SeedTask(seed, None, error.status, without_network(error))
 
@@ -177,24 +188,24 @@ class Job:
             except NotFitted as error:
                 status, reason = error.status, f"its surrogate {name} is missing ({error})"
         task = Task(model=model, data=self.data, surrogate=surrogate, seed=seed)
-        return SeedTask(seed, task, status, reason)
+        withdrawn = artefacts.read_sidecar(path).get("withdrawn", {})
+        return SeedTask(seed, task, status, reason, withdrawn)
 
 
 def without_network(error: NotTrained) -> str:
     """Return the reason of everything that was not made because its network cannot be used."""
-    return f"the network cannot be used: {error.reason}"
+    return f"{WITHOUT_NETWORK}: {error.reason}"
 
 
 def load_model(config: Config, run_id: str, data: Dataset, path: Path) -> Model:
     """Return a trained network in eval mode; raises NotTrained if it cannot be used."""
+    from gpex_bench.stages.train import rebuilt
+
     tensors, note = artefacts.read_tensors(path)
     status = note.get("status", "ok")
     if status != "ok":
         raise NotTrained(status, note["reason"])
-    with torch.random.fork_rng(devices=[]):
-        model = config.model(run_id).build(data)
-    model.load_state_dict(tensors)
-    return model.eval().requires_grad_(False)
+    return rebuilt(config.model(run_id), data, tensors)
 
 
 def load_surrogate(

@@ -14,10 +14,11 @@ from gpex_bench.config.schema import Network
 from gpex_bench.plugins.cards import card
 from gpex_bench.run import artefacts, provenance
 from gpex_bench.run.dispatch import job
-from gpex_bench.run.job import Job, NotFitted, load_model, load_surrogate, log
+from gpex_bench.run.job import Job, NotFitted, NotTrained, load_model, load_surrogate, log
 from gpex_bench.run.status_rows import failures, fit_rows
 from gpex_bench.tables.columns import COSTS, SURROGATE_COSTS
 from gpex_bench.tables.order import records
+from gpex_bench.tables.words import wording
 
 HARDWARE = ("system", "processor", "cores")
 
@@ -55,7 +56,10 @@ def draw(this: Job) -> None:
 
     figures = [draw_tables(run.tables, run.methods, run.metrics, headline)]
     for network in this.config.networks:
-        shown = _shown(this, network, seed)
+        try:
+            shown = _shown(this, network, seed)
+        except NotTrained:
+            continue  # the report says why there is nothing to draw
         own_scores = _of_network(scores, network, seed)
         own_predictions = _of_network(predictions, network, seed)
         figures.append(draw_explanations(shown, own_scores, run.methods, headline))
@@ -78,7 +82,7 @@ def _of_network(table: pd.DataFrame, network: Network, seed: int) -> pd.DataFram
 
 
 def _shown(this: Job, network: Network, seed: int) -> Any:
-    """Return what is shown of one network."""
+    """Return what is shown of one network; raises NotTrained if it cannot be used."""
     from gpex_bench.stages.draw.shown import Shown
     from gpex_bench.stages.queries import queries
 
@@ -151,7 +155,7 @@ def report(this: Job) -> None:
         pictures=_pictures(this),
         facts=facts(run.tables),
         provenance=_provenance(this),
-        warnings=_warnings(this),
+        warnings=[*_unusable(run.tables["networks"]), *_warnings(this)],
     )
 
     made = written(results)
@@ -190,6 +194,15 @@ def strict(this: Job) -> None:
     if failed:
         raise RuntimeError(f"strict: {len(failed)} failed. " + " | ".join(failed))
     artefacts.write_bytes(this.path("done"), b"No fit, no cell and no metric failed.\n")
+
+
+def _unusable(networks: pd.DataFrame) -> list[str]:
+    """Return a warning for each network that cannot be used, with the reason."""
+    return [
+        f"The network {row['model']} on {row['dataset']}, seed {row['seed']}, cannot be used, and "
+        f"nothing was computed from it. {wording(row['status'], row['reason'])}"
+        for row in records(networks[networks["status"] != "ok"])
+    ]
 
 
 def _warnings(this: Job) -> list[str]:

@@ -42,17 +42,20 @@ def facts(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
 
     rows = []
     for (dataset, model), networks in tables["networks"].groupby(["dataset", "model"]):
-        accuracy = 100 * networks["test_accuracy"]
+        usable = networks[networks["status"] == "ok"]
+        accuracy = 100 * usable["test_accuracy"]
         lowest, highest = accuracy.min(), accuracy.max()
+        shown = f"{accuracy.mean():.1f} % ({lowest:.1f} to {highest:.1f})"
         is_here = (cells["dataset"] == dataset) & (cells["model"] == model)
 
         rows.append(
             {
                 "dataset": dataset,
                 "network": model,
-                "training seeds": len(networks),
-                "test accuracy": f"{accuracy.mean():.1f} % ({lowest:.1f} to {highest:.1f})",
+                "training seeds": len(usable),
+                "test accuracy": shown if len(usable) else "cannot be used",
                 "samples explained": int(cells.loc[is_here, "n_samples"].max()),
+                "does not offer": "; ".join(sorted(set(usable["withdrawn"]) - {""})) or "–",
             }
         )
     return rows

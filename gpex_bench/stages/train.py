@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-from gpex_bench.types import Architecture, Dataset, Model
+import torch
+from torch import Tensor
+
+from gpex_bench.contract import isolation
+from gpex_bench.contract.isolation import Outcome
+from gpex_bench.contract.networks import (
+    check_finite,
+    check_network,
+    check_stored,
+    without_gradient,
+)
+from gpex_bench.types import Architecture, Dataset, Model, Need
 from gpex_bench.types.batches import in_chunks
+from gpex_bench.types.outputs import n_outputs
 from gpex_bench.types.performance import performance
 
 
@@ -15,10 +29,91 @@ def train(
     """Return a trained network, and how well it does on both splits.
 
     The names of the numbers are those of `types.performance` after the split, as `test_accuracy`.
+
+    Raises:
+        BrokenPromise: the network does not keep what later stages rely on.
     """
     model = architecture.train(data, seed, progress)
+    check_trained(architecture, model, data)
+
     reached: dict[str, float] = {}
     for part, split in (("train", data.train), ("test", data.test)):
-        found = performance(in_chunks(model, split.x), split.y, data.kind)
+        outputs = in_chunks(model, split.x)
+        check_finite(outputs, part)
+        found = performance(outputs, split.y, data.kind)
         reached |= {f"{part}_{name}": number for name, number in found.items()}
     return model, reached
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What is known of a trained network."""
+
+    reached: Mapping[str, float]  # how well it does
+    withdrawn: Mapping[str, str]  # why it does not offer what its architecture does, by need
+
+    def note(self, status: str, reason: str) -> dict[str, Any]:
+        """Return what is stored with its weights."""
+        found = {**self.reached, "withdrawn": dict(self.withdrawn)}
+        return found | {"status": status, "reason": reason}
+
+
+def train_and_store(
+    architecture: Architecture,
+    data: Dataset,
+    seed: int,
+    *,
+    progress: Callable[[str], None],
+    store: Callable[[dict[str, Tensor], dict[str, Any]], None],
+) -> Outcome:
+    """Train a network in a process of its own: one that fails or breaks a promise is a result.
+
+    Args:
+        architecture: how.
+        data: what it is trained on.
+        seed: of the training.
+        progress: called with lines of text.
+        store: gets the weights and the note in that process.
+
+    Returns:
+        The outcome; its value is what is known of the network.
+    """
+
+    def made() -> Checked:
+        model, reached = train(architecture, data, seed, progress)
+        known = Checked(reached, withdrawn(architecture, model, data))
+        store(model.state_dict(), known.note("ok", ""))
+        return known
+
+    outcome = isolation.run(made, None)
+    return replace(outcome, reason=outcome.reason.removeprefix("BrokenPromise: "))
+
+
+def check_trained(architecture: Architecture, model: Model, data: Dataset) -> None:
+    """Check a trained network and its twin that is built again from the stored weights.
+
+    Raises:
+        BrokenPromise: one of them breaks a promise, or they differ.
+    """
+    n_heads = n_outputs(data, architecture.one_logit)
+    check_network(model.eval(), data, n_heads)
+    twin = rebuilt(architecture, data, model.state_dict())
+    check_network(twin, data, n_heads)
+    check_stored(model, twin, data)
+
+
+def rebuilt(architecture: Architecture, data: Dataset, state: Mapping[str, Tensor]) -> Model:
+    """Return the network with these weights in eval mode, as every later stage gets it."""
+    with torch.random.fork_rng(devices=[]):
+        model = architecture.build(data)
+    model.load_state_dict(state)
+    return model.eval().requires_grad_(False)
+
+
+def withdrawn(architecture: Architecture, model: Model, data: Dataset) -> dict[str, str]:
+    """Return why a network does not offer what its architecture does, by need."""
+    reasons: dict[str, str] = {}
+    problem = without_gradient(model, data)
+    if Need.GRADIENT in architecture.offers and problem is not None:
+        reasons[Need.GRADIENT] = problem
+    return reasons

@@ -25,6 +25,8 @@ STATES = {
     "missing": "missing",
     "unsound": "unsound",  # its values do not sum to what the method promises
 }
+# How the reason of everything begins that was not made because its network cannot be used.
+WITHOUT_NETWORK = "the network cannot be used"
 # The states that are no failures.
 FINE = ("ok", "not_applicable")
 

@@ -112,7 +112,7 @@ def test_a_cell_that_misses_its_sum_is_unsound_and_says_by_how_much():
     task, _ = linear()
     found = explain(Promising(share=0.2), task, 3, 60.0)
     assert found.outcome.status == "unsound"
-    assert "20 % is missing, and 1 % is allowed" in found.outcome.reason
+    assert "off by 20 %, 1 % is allowed" in found.outcome.reason
     assert found.missing.worst == pytest.approx(0.2, abs=1e-5)
     assert set(found.outcome.value) == {"values", "residual"}  # kept, to be looked at
     assert explain(Promising(share=0.005), task, 3, 60.0).outcome.status == "ok"

@@ -62,7 +62,7 @@ def test_two_points_are_too_few_for_integrated_gradients():
     task.model.trunk[0].weight.data *= 200
     explainer = IntegratedGradients(budget=2)
     lost = missing(explainer, task, query, explainer.explain(task, query))
-    assert "Raise the budget" in lost.reason(explainer)
+    assert "raise the budget" in lost.reason(explainer)
 
 
 def test_who_promises_nothing():
