@@ -14,7 +14,8 @@ Start value: the logit; where it is negative, so is the map. `residual` is the l
 from typing import Literal
 
 from gpex_bench.families.lrp import rules
-from gpex_bench.families.lrp.network import Composite, propagate
+from gpex_bench.families.lrp.network import propagate
+from gpex_bench.families.lrp.reading import Composite
 from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
 
 
@@ -45,23 +46,24 @@ class DeepTaylor(Explainer):
     def explain(self, task: Task, query: Query) -> Attribution:
         """Decompose the target's logit."""
         z_plus = rules.signed(rules.alpha_beta(1.0), "ignored")
+        domain = self._domain(task)
+        first = {"positive": z_plus, "unbounded": rules.squared, "box": rules.box}
         composite = Composite(
-            first=self._first(task) or z_plus,
+            first=first[domain],
             lower=z_plus,
             dense=z_plus,
             sums=z_plus,
             norms=z_plus,
+            statistics=z_plus,
+            products=z_plus,
+            softmax=None,
+            bounds=rules.training_range(task.data) if domain == "box" else None,
         )
         values, residual = propagate(task.model, query.x, query.target, composite)
         return Attribution(values=values, residual=residual)
 
-    def _first(self, task: Task) -> rules.LayerRule | None:
-        """Return the rule of the first layer; None if it is that of the others."""
-        domain = self.domain
-        if domain == "auto":
-            domain = "box" if task.data.is_image else "unbounded"
-        if domain == "positive":
-            return None
-        if domain == "unbounded":
-            return rules.squared
-        return rules.box(*rules.training_range(task.data))
+    def _domain(self, task: Task) -> str:
+        """Return the domain of the input."""
+        if self.domain != "auto":
+            return self.domain
+        return "box" if task.data.is_image else "unbounded"

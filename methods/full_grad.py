@@ -91,7 +91,7 @@ def _bias(name: str, module: Any, z: Tensor) -> Tensor | None:
     It is shaped to broadcast over the output.
     """
     if isinstance(module, NORMS):
-        return affine(name, module)[1]
+        return affine(name, module, z.ndim)[1]
     if isinstance(module, CURVED):
         with torch.enable_grad():
             z = z.detach().requires_grad_()

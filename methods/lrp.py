@@ -15,22 +15,45 @@ units whose contributions are all 0, and how a network is read: gpex_bench/famil
     epsilon_alpha2_beta1       alpha2 beta1  alpha2 beta1   epsilon
     epsilon_alpha2_beta1_flat  flat          alpha2 beta1   epsilon
 
-zB takes the range of the training data (per channel, or per column). Networks on tables have no
-convolutions: there the hidden dense layers take their rule and only the head is epsilon (our
-reading). Sums and average pooling share in proportion to signed summands.
+zB takes the range of the training data (per channel, or per column), moved, scaled and shifted as
+the input is. Networks on tables have no convolutions: there the hidden dense layers take their rule
+and only the head is epsilon (our reading). What every composite does with the rest:
+
+    sums, means, average pooling  in proportion to signed summands
+    max pooling, largest entry    to the winner
+    activations (any function     unchanged, also where the function of 0 is not 0
+      of one entry)
+    batch norms, constants        folded into the layers beside them; else batch norms as one-input
+                                  layers by epsilon or z+, added constants by epsilon, factors
+                                  unchanged
+    layer, group, instance norms  the deviation is a constant, the rest a linear layer by epsilon
+      (RMS, response norms)         (unchanged)
+    product with a gate           to the signal (arras2017explaining); a gate is a sigmoid, a hard
+                                  sigmoid or a softmax, scaled, shifted, or over its sum
+    other products of signals     half to each factor (achtibat2024attnlrp)
+    division by a deviation/norm  to the numerator; other divisions are refused
+    matrix products               half to each factor, by epsilon (achtibat2024attnlrp)
+    softmax                       its tangent is linear, the rest is a bias (achtibat2024attnlrp)
+
+`epsilon` is thus AttnLRP as for language models, `gamma` close to what its authors use for vision
+transformers. With attention `constant` the weights of attention take nothing and the values all
+(ali2022xai). Anything else is refused with its name and place.
 
 Start value: the logit of the target, so the map carries its sign and size. Biases: `absorbs` (as
 zennit's default; the values sum to the logit only without biases), `ignored` (the values sum to the
 logit; epsilon then divides by sums that may cancel and is not for residual networks), `spread`
 (what the bias and the stabiliser would take goes to the contributions by size; sums to the logit,
-stable). `residual` is the logit minus the sum. With `through` and `channels` only relevance that
-passes these channels of a module is handed on (filtering; the rest is in the residual).
+stable). The bias of softmax is never ignored, but spread. What a class token takes is neither in
+the map nor missing from it: `residual` is the logit minus that minus the sum. With `through` and
+`channels` only relevance that passes these channels of a module is handed on (filtering; the rest
+is in the residual).
 """
 
 from typing import Literal, get_args
 
 from gpex_bench.families.lrp import rules
-from gpex_bench.families.lrp.network import Composite, Filter, propagate
+from gpex_bench.families.lrp.network import Filter, propagate
+from gpex_bench.families.lrp.reading import Composite
 from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
 from gpex_bench.types.demands import at_least, one_of
 
@@ -45,6 +68,7 @@ Name = Literal[
     "epsilon_alpha2_beta1",
     "epsilon_alpha2_beta1_flat",
 ]
+Attention = Literal["taylor", "constant"]
 
 
 @settings
@@ -67,12 +91,18 @@ class LRP(Explainer):
     gamma: float = 0.25  # how much more contributions of the sign of the unit count
     # what biases take: their share, nothing, or a share that the contributions get back
     bias: rules.Bias = "absorbs"
+    attention: Attention = "taylor"  # what softmax is in attention: its tangent, or constant
     through: str = ""  # name of the module whose relevance is filtered; empty: none
     channels: tuple[int, ...] = ()  # the channels (or units) of it that relevance may pass
 
     def __post_init__(self) -> None:
         """Refuse unknown composites and policies, and impossible numbers."""
-        one_of(self, composite=get_args(Name), bias=get_args(rules.Bias))
+        one_of(
+            self,
+            composite=get_args(Name),
+            bias=get_args(rules.Bias),
+            attention=get_args(Attention),
+        )
         at_least(self, 0, "epsilon", "gamma")
         if bool(self.through) != bool(self.channels):
             raise ValueError(
@@ -111,15 +141,22 @@ class LRP(Explainer):
                 lower = rule
 
         first = lower
+        bounds = None
         if words[-1] == "flat":
             first = rules.flat
         elif words[-1] == "box":
-            first = rules.box(*rules.training_range(task.data))
+            first = rules.box
+            bounds = rules.training_range(task.data)
 
+        rest: rules.Bias = "absorbs" if self.bias == "absorbs" else "spread"
         return Composite(
             first=first,
             lower=lower,
             dense=epsilon if words[0] == "epsilon" else lower,
             sums=rules.proportional,
             norms=epsilon if lower is epsilon else z_plus,
+            statistics=epsilon,
+            products=epsilon,
+            softmax=rules.epsilon(0.0, rest) if self.attention == "taylor" else None,
+            bounds=bounds,
         )

@@ -11,7 +11,6 @@ from torch import Tensor
 from gpex_bench.masking.answers import layout
 from gpex_bench.types import Case, Kind
 from gpex_bench.types.batches import CHANGED_ROWS, in_chunks
-from gpex_bench.types.demands import Refused
 from gpex_bench.types.outputs import names_target, of_target, probabilities
 
 OUTPUTS = ("probability", "logit", "correct")
@@ -43,21 +42,6 @@ def answers(case: Case, n_each: int, make: Make) -> Float[Tensor, "output batch 
 
     by_row = in_chunks(outputs, torch.arange(n_queries * n_each), size=CHANGED_ROWS)
     return by_row.T.reshape(len(OUTPUTS), n_queries, n_each)
-
-
-def output(found: Float[Tensor, "output *point"], name: str) -> Float[Tensor, "*point"]:
-    """Return one of the OUTPUTS.
-
-    Raises:
-        Refused: the network gives a number, which has no probability and names no class.
-    """
-    one = found[OUTPUTS.index(name)]
-    if bool(one.isnan().all()):
-        raise Refused(
-            f"This metric reads the output {name!r}, which a network that gives a number does not "
-            "have; set `output: logit` where the metric has this setting, or leave it out."
-        )
-    return one
 
 
 def _outputs(

@@ -342,8 +342,7 @@ class Metric(ABC):
     cost: ClassVar[str]  # what a score costs, in rows that go through the network or explanations
     measures: ClassVar[str]  # one of `tables.order.METRIC_KINDS`
     higher_is_better: ClassVar[bool]
-    # closed interval of possible scores, may be infinite; a class attribute, or a property
-    range: tuple[float, float]
+    range: ClassVar[tuple[float, float]]  # closed interval of possible scores; may be infinite
     chance: ClassVar[
         float | None
     ]  # expected score of a random explanation; None where it depends on the data
@@ -353,7 +352,7 @@ class Metric(ABC):
     scores: ClassVar[type] = Attribution
     # whether a score is the share of relevance that lies inside the planted truth
     is_share_of_truth: ClassVar[bool] = False
-    needs: frozenset[Need] = frozenset()  # a class attribute, or a property
+    needs: ClassVar[frozenset[Need]] = frozenset()
 
     def measurements(self) -> tuple[Measurement, ...]:
         """Return what must be measured before it can score."""

@@ -1,4 +1,9 @@
-"""A layer as the rules of relevance propagation see it, and their arithmetic."""
+"""Linear maps as the rules of relevance propagation see them, and the arithmetic of the rules.
+
+A layer is called with weights of the rule's choice (their positive part, their squares) and without
+its bias. Norms by the sample's own statistics and softmax are linear maps too, once the statistics
+or the shares are taken as constants; so is a matrix product, once one factor is.
+"""
 
 from __future__ import annotations
 
@@ -7,71 +12,58 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.nn import functional
+
+from gpex_bench.types.demands import Refused
 
 # The items of these lists have no type: the runtime checker of the tests would draw random numbers
 # to pick one of them.
 Terms = list[Any]  # of (input, weight or None)
 Leaves = list[Any]  # of tensors
 
-WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-POOLS = (
-    nn.AvgPool1d,
-    nn.AvgPool2d,
-    nn.AvgPool3d,
-    nn.AdaptiveAvgPool1d,
-    nn.AdaptiveAvgPool2d,
-    nn.AdaptiveAvgPool3d,
-)
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-N_SPATIAL = {nn.BatchNorm1d: 0, nn.BatchNorm2d: 2, nn.BatchNorm3d: 3}  # axes after the channels
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED = {
+    nn.ConvTranspose1d: functional.conv_transpose1d,
+    nn.ConvTranspose2d: functional.conv_transpose2d,
+    nn.ConvTranspose3d: functional.conv_transpose3d,
+}
+WEIGHTED = (nn.Linear, *CONVOLUTIONS, *TRANSPOSED)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 TINY = 1e-7  # of a sample's largest sum of contributions: less is rounding
 
 
 class Layer:
-    """A layer of a network with its rule; without a rule, relevance passes unchanged."""
+    """A layer with its rule; without a rule, relevance passes unchanged.
 
-    def __init__(self, name: str, module: nn.Module) -> None:
-        self.name = name
-        self.module = module
-        self.weight: Tensor | None = None
-        self.bias: Tensor | float = 0.0
-        # scale and shift of a batch norm before this layer that is folded into it
-        self.before: tuple[Tensor, Tensor] | None = None
+    This one multiplies each input by its weight and adds a bias.
+    """
+
+    stacks = False  # whether two sets of weights, stacked, give two sets of outputs in one call
+
+    def __init__(self, place: str, weight: Tensor | None = None, bias: Tensor | float = 0) -> None:
+        self.place = place
+        self.weight = weight
+        self.bias = bias
+        self.rows = 0  # the axis of the output along which the samples are
         self.rule: Callable[[Layer, Tensor, Tensor, Tensor], Tensor] | None = None  # a LayerRule
-        self.is_folded = False  # a batch norm that is folded into another layer
-
-        if isinstance(module, NORMS):
-            self.weight, self.bias = affine(name, module)
-        elif isinstance(module, WEIGHTED):
-            self.weight = module.weight.detach()
-            if module.bias is not None:
-                self.bias = module.bias.detach().view(-1, *[1] * (self.weight.ndim - 2))
-
-    @property
-    def stacks(self) -> bool:
-        """Whether two sets of weights, stacked, give two sets of outputs in one call."""
-        return isinstance(self.module, WEIGHTED) and getattr(self.module, "groups", 1) == 1
+        # the layer's input where the last layer before it is 0: what constants in between add up to
+        self.origin: Tensor | None = None
+        self.bounds: tuple[Tensor, Tensor] | None = None  # of the layer's input, for the box rule
 
     def __call__(self, a: Tensor, weight: Tensor | None) -> Tensor:
         """Return the layer's output for other weights and without its bias."""
-        if weight is None:
-            return self.module(a)
-        if isinstance(self.module, NORMS):
-            return a * weight
-        return functional_call(self.module, {"weight": weight}, (a,))
+        return a if weight is None else a * weight
 
     def back(self, a: Tensor, relevance: Tensor) -> Tensor:
         """Return the relevance of the layer's input `a`, from that of its output."""
         if self.rule is None:
             return relevance
-        if self.before is None:
+        if self.origin is None:
             return self.rule(self, a, relevance, a.new_zeros(()))
 
-        # the shift of the batch norm before the layer acts as a bias
-        _, shift = self.before
-        constant = self(shift.expand_as(a[:1]), self.weight)
-        return self.rule(self, a - shift, relevance, constant)
+        # the constant part of the input acts as a bias
+        constant = self(_one_row(self.origin), self.weight)
+        return self.rule(self, a - self.origin, relevance, constant)
 
     def sums(self, terms: Terms) -> tuple[Leaves, Tensor]:
         """Return the inputs of the terms, as leaves of a graph, and the sum of their outputs."""
@@ -88,26 +80,141 @@ class Layer:
         n_inputs = total.detach()
         return redistribute(leaves, total, quotient(relevance, n_inputs, n_inputs != 0))
 
+    def mean_square(self, total: Tensor) -> Tensor:
+        """Return the mean square of a sample's outputs, shaped to broadcast."""
+        return total.square().mean(self._axes(total), keepdim=True)
+
+    def largest(self, size: Tensor) -> Tensor:
+        """Return the largest of a sample's outputs, shaped to broadcast."""
+        return size.amax(self._axes(size), keepdim=True)
+
+    def negligible(self, size: Tensor) -> Tensor:
+        """Return the largest size that counts as 0, sample by sample, shaped to broadcast."""
+        return TINY * self.largest(size) + torch.finfo(size.dtype).tiny
+
+    def _axes(self, output: Tensor) -> tuple[int, ...]:
+        """Return the axes of an output along which the values of one sample are."""
+        return tuple(axis for axis in range(output.ndim) if axis != self.rows)
+
+
+class Weighted(Layer):
+    """A linear layer or a convolution, transposed ones among them."""
+
+    def __init__(self, place: str, module: Any) -> None:
+        bias: Tensor | float = 0.0
+        if module.bias is not None:
+            bias = module.bias.detach().view(-1, *[1] * (module.weight.ndim - 2))
+        super().__init__(place, module.weight.detach(), bias)
+
+        self.module = module
+        self.is_transposed = isinstance(module, tuple(TRANSPOSED))
+        self.stacks = not self.is_transposed and getattr(module, "groups", 1) == 1
+
+    def __call__(self, a: Tensor, weight: Tensor | None) -> Tensor:
+        """Return the output without the bias."""
+        assert weight is not None
+        module = self.module
+        if isinstance(module, nn.Linear):
+            return functional.linear(a, weight)
+        if not self.is_transposed:
+            return module._conv_forward(a, weight, None)
+
+        function = next(f for kind, f in TRANSPOSED.items() if isinstance(module, kind))
+        settings = module.stride, module.padding, module.output_padding, module.groups
+        return function(a, weight, None, *settings, module.dilation)
+
+    def fold_in(self, scale: Tensor | None, shift: Tensor | float) -> None:
+        """Multiply each output by its scale, and add a shift."""
+        if scale is not None:
+            assert self.weight is not None
+            axis = 1 if self.is_transposed else 0
+            n_other = self.weight.ndim - 1 - axis
+            self.weight = self.weight * scale.view(-1, *[1] * n_other)
+            self.bias = self.bias * scale.view(-1, *[1] * (self.weight.ndim - 2))
+        self.bias = self.bias + shift
+
+
+class Sharing(Layer):
+    """A sum or a mean: all weights are positive and none can be chosen."""
+
+    def __init__(self, place: str, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(place)
+        self.function = function
+
+    def __call__(self, a: Tensor, weight: Tensor | None) -> Tensor:
+        """Return the sum."""
+        return self.function(a)
+
+
+class Centred(Layer):
+    """Inputs minus their weighted mean, times a gain, plus a bias.
+
+    That is a norm by the sample's own statistics (the mean is plain, the gain is the learned
+    weight over the standard deviation), and the tangent of softmax (the shares weight the mean,
+    and are the gain).
+    """
+
+    def __init__(
+        self, place: str, gain: Tensor, share: Tensor, total: Callable[[Tensor], Tensor]
+    ) -> None:
+        """Take what belongs to each input.
+
+        Args:
+            place: for messages.
+            gain: of its output.
+            share: its weight in the mean; non-negative.
+            total: returns for each input the sum over those that share its mean.
+        """
+        own = gain * (1 - share)
+        super().__init__(place, torch.stack([own, -gain]))
+        self.share = share
+        self.total = total
+
+    def __call__(self, a: Tensor, weight: Tensor | None) -> Tensor:
+        """Return what an input gives to its own output plus what the others give."""
+        own, others = self.weight if weight is None else weight  # type: ignore[misc]
+        shares = self.share * a
+        return own * a + others * (self.total(shares) - shares)
+
+    def evenly(self, a: Tensor, relevance: Tensor) -> Tensor:
+        """Return the relevance where it is: each output has an input of its own."""
+        return relevance
+
+
+class Factor(Layer):
+    """A factor of a matrix product; the other one is its weight."""
+
+    def __init__(self, place: str, other: Tensor, is_left: bool, equation: str = "") -> None:
+        """Take the other factor, whether this one is the left one, and einsum's equation if any."""
+        super().__init__(place, other)
+        self.is_left = is_left
+        self.equation = equation
+
+    def __call__(self, a: Tensor, weight: Tensor | None) -> Tensor:
+        """Return the product."""
+        factors = (a, weight) if self.is_left else (weight, a)
+        return torch.einsum(self.equation, *factors) if self.equation else torch.matmul(*factors)
+
 
 # --- arithmetic ---------------------------------------------------------------------------------
 
 
-def affine(name: str, norm: Any) -> tuple[Tensor, Tensor]:
-    """Return scale and shift of a batch norm, shaped to broadcast.
+def affine(place: str, norm: Any, n_axes: int) -> tuple[Tensor, Tensor]:
+    """Return scale and shift of a batch norm, shaped to broadcast over inputs of `n_axes` axes.
 
     Raises:
-        ValueError: it has no running statistics.
+        Refused: it has no running statistics.
     """
     if norm.training or norm.running_var is None:
-        raise ValueError(
-            f"The batch norm {name!r} normalises by the batch; call eval() and keep running "
+        raise Refused(
+            f"The batch norm {place!r} normalises by the batch; call eval() and keep running "
             "statistics."
         )
     weight = 1 if norm.weight is None else norm.weight.detach()
     bias = 0 if norm.bias is None else norm.bias.detach()
     scale = (norm.running_var + norm.eps).rsqrt() * weight
     shift = bias - norm.running_mean * scale
-    shape = (-1, *[1] * N_SPATIAL[type(norm)])
+    shape = (-1, *[1] * (n_axes - 2))
     return scale.view(shape), shift.view(shape)
 
 
@@ -123,13 +230,12 @@ def quotient(numerator: Tensor, denominator: Tensor, where: Tensor) -> Tensor:
     return torch.where(where, numerator / denominator, 0.0)
 
 
-def negligible(size: Tensor) -> Tensor:
-    """Return the largest size that counts as 0, sample by sample, shaped to broadcast."""
-    largest = size.flatten(1).amax(1)
-    least = TINY * largest + torch.finfo(size.dtype).tiny
-    return least.view(-1, *[1] * (size.ndim - 1))
-
-
 def step(x: Tensor) -> Tensor:
     """Return 1.0 where x is positive and 0.0 elsewhere, much faster on the CPU than torch.where."""
     return x.clamp(min=0).sign_()
+
+
+def _one_row(x: Tensor) -> Tensor:
+    """Return the first row where all are equal, else all of them."""
+    first = x[:1]
+    return first if bool((x == first).all()) else x

@@ -22,7 +22,6 @@ from torch import Tensor
 from gpex_bench.families.lrp.layers import (
     Layer,
     Leaves,
-    negligible,
     quotient,
     redistribute,
     step,
@@ -52,18 +51,20 @@ class Sums(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """What shares relevance by (relevance, P, N), both with the bias; None where it needs N."""
+    """What shares relevance by (layer, relevance, P, N), both with the bias; None: it needs N."""
 
-    share: Callable[[Tensor, Tensor, Tensor | None], Factors | None]
+    share: Callable[[Layer, Tensor, Tensor, Tensor | None], Factors | None]
     is_one_sided: bool = False  # P alone is mostly enough
 
 
 def alpha_beta(alpha: float) -> Rule:
     """Return the alpha-beta rule with beta = alpha - 1; z+ is alpha = 1."""
 
-    def share(relevance: Tensor, positive: Tensor, negative: Tensor | None) -> Factors | None:
+    def share(
+        layer: Layer, relevance: Tensor, positive: Tensor, negative: Tensor | None
+    ) -> Factors | None:
         size = positive if negative is None else positive - negative
-        least = negligible(size)
+        least = layer.negligible(size)
         has_positive = step(positive - least)
 
         if negative is None:
@@ -87,13 +88,15 @@ def alpha_beta(alpha: float) -> Rule:
 def gamma(gamma: float) -> Rule:
     """Return the gamma rule: contributions of the sign of the unit count 1 + gamma times."""
 
-    def share(relevance: Tensor, positive: Tensor, negative: Tensor | None) -> Factors | None:
+    def share(
+        layer: Layer, relevance: Tensor, positive: Tensor, negative: Tensor | None
+    ) -> Factors | None:
         if negative is None:
             return None
         total = positive + negative
         size = positive - negative
         sign = torch.ones_like(total).copysign_(total)
-        least = negligible(size)
+        least = layer.negligible(size)
 
         # |total| + gamma times the contributions of its sign
         total = (1 + gamma / 2) * total
@@ -111,16 +114,16 @@ def gamma(gamma: float) -> Rule:
 def signed(rule: Rule, policy: Bias = "absorbs") -> LayerRule:
     """Return the rule of a layer whose biases are treated by a policy."""
 
-    def share(relevance: Tensor, totals: Leaves, bias: Tensor) -> Factors | None:
+    def share(layer: Layer, relevance: Tensor, totals: Leaves, bias: Tensor) -> Factors | None:
         parts: tuple[Any, Any] = (0.0, 0.0)
         if policy != "ignored":
             parts = (bias.clamp(min=0), bias.clamp(max=0))
         sums = [total + part for total, part in zip(totals, parts, strict=False)]
         negative = sums[1] if len(sums) > 1 else None
 
-        factors = rule.share(relevance, sums[0], negative)
+        factors = rule.share(layer, relevance, sums[0], negative)
         if factors is not None and policy == "spread":
-            return _spread_rest(relevance, factors, totals)
+            return _spread_rest(layer, relevance, factors, totals)
         return factors
 
     def back(
@@ -129,12 +132,14 @@ def signed(rule: Rule, policy: Bias = "absorbs") -> LayerRule:
         is_both = needs_both or not rule.is_one_sided or policy == "spread"
         sums = _sums(layer, a, is_both)
         bias = constant + layer.bias
+        has_rows = bias.ndim == relevance.ndim and len(bias) == len(relevance)
 
         rests = []
-        n_rows = max(1, BLOCK * len(a) // relevance.numel())
-        for start in range(0, len(a), n_rows):
+        n_rows = max(1, BLOCK * len(relevance) // relevance.numel())
+        for start in range(0, len(relevance), n_rows):
             rows = slice(start, start + n_rows)
-            factors = share(relevance[rows], [total[rows] for total in sums.totals], bias)
+            totals = [total[rows] for total in sums.totals]
+            factors = share(layer, relevance[rows], totals, bias[rows] if has_rows else bias)
             if factors is None:
                 return back(layer, a, relevance, constant, needs_both=True)
             rests.append(factors[0])
@@ -149,12 +154,12 @@ def signed(rule: Rule, policy: Bias = "absorbs") -> LayerRule:
     return back
 
 
-def _spread_rest(relevance: Tensor, factors: Factors, totals: Leaves) -> Factors:
+def _spread_rest(layer: Layer, relevance: Tensor, factors: Factors, totals: Leaves) -> Factors:
     """Return factors that also share what bias and stabiliser took, in proportion to sizes."""
     _, up, down = factors
     positive, negative = totals
     size = positive - negative
-    least = negligible(size)
+    least = layer.negligible(size)
     has_any = step(size - least)
 
     lost = torch.addcmul(relevance, up, positive, value=-1).addcmul_(down, negative, value=-1)
@@ -209,13 +214,14 @@ def _separate(sums: Leaves) -> Sums:
 def epsilon(epsilon: float, policy: Bias = "absorbs") -> LayerRule:
     """Return the epsilon rule; epsilon is a share of the root mean square of a sample's units."""
 
-    def stabilised(total: Tensor) -> Tensor:
-        scale = total.square().flatten(1).mean(1).sqrt()
-        scale = scale.view(-1, *[1] * (total.ndim - 1))
+    def stabilised(layer: Layer, total: Tensor) -> Tensor:
+        scale = layer.mean_square(total).sqrt()
         return total + epsilon * scale * torch.where(total < 0, -1.0, 1.0)
 
-    def share(relevance: Tensor, positive: Tensor, negative: Tensor | None) -> Factors | None:
-        total = stabilised(positive if negative is None else positive + negative)
+    def share(
+        layer: Layer, relevance: Tensor, positive: Tensor, negative: Tensor | None
+    ) -> Factors | None:
+        total = stabilised(layer, positive if negative is None else positive + negative)
         factor = quotient(relevance, total, total != 0)
         return torch.where(total == 0, relevance, 0.0), factor, factor
 
@@ -224,7 +230,7 @@ def epsilon(epsilon: float, policy: Bias = "absorbs") -> LayerRule:
         output = total.detach()
         if policy != "ignored":
             output = output + constant + layer.bias
-        output = stabilised(output)
+        output = stabilised(layer, output)
         return _shared(layer, (leaves, total), relevance, output, output != 0)
 
     return signed(Rule(share), policy) if policy == "spread" else back
@@ -234,8 +240,7 @@ def proportional(layer: Layer, a: Tensor, relevance: Tensor, constant: Tensor) -
     """Share in proportion to signed summands; by their size where they cancel."""
     leaves, total = layer.sums([(a, None)])
     output = total.detach()
-    largest = output.abs().flatten(1).amax(1).view(-1, *[1] * (output.ndim - 1))
-    remains = output.abs() > CANCELS * largest
+    remains = output.abs() > CANCELS * layer.largest(output.abs())
 
     result = redistribute(leaves, total, quotient(relevance, output, remains))
     rest = torch.where(remains, 0.0, relevance)
@@ -259,38 +264,34 @@ def squared(layer: Layer, a: Tensor, relevance: Tensor, constant: Tensor) -> Ten
     weight = None if layer.weight is None else layer.weight.square()
     sums = layer.sums([(torch.ones_like(a), weight)])
     size = sums[1].detach()
-    return _shared(layer, sums, relevance, size, size > negligible(size))
+    return _shared(layer, sums, relevance, size, size > layer.negligible(size))
 
 
-def box(low: Tensor, high: Tensor) -> LayerRule:
-    """Return zB for inputs between low <= 0 and high >= 0: contributions a w - low w+ - high w-."""
+def box(layer: Layer, a: Tensor, relevance: Tensor, constant: Tensor) -> Tensor:
+    """Share by zB, for inputs between bounds: contributions a w - low w+ - high w-.
 
-    def rule(layer: Layer, a: Tensor, relevance: Tensor, constant: Tensor) -> Tensor:
-        scale = 1.0 if layer.before is None else layer.before[0]
-        one_end = low.to(a) * scale
-        other_end = high.to(a) * scale
+    Where no bounds are known they are 0, which makes it z+.
+    """
+    origin = 0.0 if layer.origin is None else layer.origin
+    low, high = layer.bounds or (a.new_zeros(()), a.new_zeros(()))
 
-        # a negative scale swaps the ends, and inputs may lie outside
-        lower_end = torch.minimum(one_end, other_end)
-        upper_end = torch.maximum(one_end, other_end)
-        floor = torch.minimum(lower_end, a)
-        ceiling = torch.maximum(upper_end, a)
+    # inputs may lie outside
+    floor = torch.minimum(low - origin, a)
+    ceiling = torch.maximum(high - origin, a)
 
-        weight = torch.ones_like(a[0]) if layer.weight is None else layer.weight
-        plus = weight.clamp(min=0)
-        minus = weight.clamp(max=0)
-        sums = layer.sums([(a, weight), (floor, -plus), (ceiling, -minus)])
+    weight = torch.ones_like(a[0]) if layer.weight is None else layer.weight
+    plus = weight.clamp(min=0)
+    minus = weight.clamp(max=0)
+    sums = layer.sums([(a, weight), (floor, -plus), (ceiling, -minus)])
 
-        size = sums[1].detach()
-        return _shared(layer, sums, relevance, size, size > negligible(size))
-
-    return rule
+    size = sums[1].detach()
+    return _shared(layer, sums, relevance, size, size > layer.negligible(size))
 
 
 def training_range(data: Dataset) -> tuple[Tensor, Tensor]:
     """Return the range of the training data with zero inside, per channel or column, for `box`."""
     x = data.train.x
-    axes = (0, 2, 3) if data.is_image else (0,)
+    axes = (0, *range(2, x.ndim))
     return x.amin(axes, keepdim=True).clamp(max=0), x.amax(axes, keepdim=True).clamp(min=0)
 
 
