@@ -1,14 +1,20 @@
 """KernelSHAP: Shapley values by a weighted regression on coalitions, in closed form.
 
-Lundberg and Lee 2017 (lundberg2017unified); coalitions are drawn in pairs with their complements,
-and the sum is held by a constraint instead of a large weight, as Covert and Lee 2021
-(covert2021improving) do. If the budget pays for all subsets they are all evaluated, and the values
-are the exact Shapley values. The game is the target's output with absent regions filled (not the
-conditional expectation); a region's value is spread evenly over its entries. The values sum to f(x)
-- f(all absent) with any budget, which is completeness for the default output and fill.
+Lundberg and Lee 2017 (lundberg2017unified). Coalitions are taken size by size from both ends (one
+region alone, all but one, two alone, ...), each with its exact weight, as long as the budget pays
+for all of a size; the others are drawn in pairs with their complements, and share the weight that
+is left (as the authors' package does, which may draw the first sizes too). So the fit is determined
+with any budget, and exact on linear networks. If the budget pays for all subsets the values are the
+exact Shapley values. Their sum is held by a constraint instead of a large weight, as Covert and Lee
+2021 (covert2021improving) do.
+
+The game is the target's output with absent regions filled (not the conditional expectation); a
+region's value is spread evenly over its entries. The values sum to f(x) - f(all absent) with any
+budget, which is completeness for the default output and fill.
 """
 
-import math
+from itertools import combinations
+from math import comb
 from typing import Any
 
 import torch
@@ -21,17 +27,16 @@ from gpex_bench.masking.choices import check_budget
 from gpex_bench.masking.regions import Regions
 from gpex_bench.types import settings
 
-# share of the mean diagonal that is added to it, in case the drawn coalitions leave a direction
-# open
-JITTER = 1e-10
-
 
 @settings
 class KernelShap(ShapleyValues):
     """Shapley values by weighted least squares."""
 
     reference = "lundberg2017unified"
-    cost = "`budget` forward rows per sample, or 2^regions where that is less; at least 2 * regions"
+    cost = (
+        "`budget` forward rows per sample, or 2^regions where that is less; at least "
+        "2 * regions + 2, or 2^regions"
+    )
 
     def estimate(self, asked: Probe, cut: Regions, generators: list[Any]) -> Tensor:
         """Return the values of each sample's regions [sample, region]."""
@@ -60,29 +65,51 @@ def pad_sequence(parts: list[Any]) -> Tensor:
 def coalitions(budget: int, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return masks [mask, region] and their regression weights.
 
-    The first two masks are nothing and everything, with weight 0. Then all subsets with Shapley's
-    kernel as weight, if the budget pays for them; else pairs drawn from the kernel, with weight 1.
-    """
-    size = torch.arange(1, n, dtype=torch.float64)
-    kernel = (n - 1) / (size * (n - size))  # of all subsets of a size together
+    The first two masks are nothing and everything, with weight 0. Then come the sizes of which the
+    budget pays for all subsets, and pairs drawn from the other sizes.
 
-    if n < 31 and 2**n <= budget:
-        subsets = torch.arange(1, 2**n - 1)[:, None] >> torch.arange(n)
-        inner = subsets % 2 == 1
-        n_alike = torch.tensor([math.comb(n, k) for k in range(1, n)], dtype=torch.float64)
-        weight = (kernel / n_alike)[inner.sum(1) - 1]
-    else:
-        check_budget(budget, 2 * n, f"{n} regions")
-        n_pairs = (budget - 2) // 2
+    Raises:
+        Refused: the budget does not pay for all subsets of size 1 and n - 1.
+    """
+    check_budget(budget, min(2**n, 2 * n + 2), f"{n} regions")
+    size = torch.arange(1, n, dtype=torch.float64)
+    kernel = 1 / (size * (n - size))  # of all subsets of a size together
+    kernel = kernel / kernel.sum()
+    left = budget - 2
+
+    masks = [torch.tensor([[False], [True]]).expand(2, n)]
+    weights = [torch.zeros(2, dtype=torch.float64)]
+    for k in range(1, n // 2 + 1):
+        ends = sorted({k, n - k})
+        n_subsets = len(ends) * comb(n, k)
+        share = float(sum(kernel[end - 1] for end in ends) / kernel.sum())
+        # all of a size, where as many would be drawn; in any case the first
+        if k > 1 and left * share < n_subsets * (1 - 1e-9):
+            break
+
+        for end in ends:
+            masks.append(of_size(end, n))
+            weights.append((kernel[end - 1] / comb(n, k)).expand(comb(n, k)))
+            kernel[end - 1] = 0
+        left -= n_subsets
+
+    n_pairs = left // 2
+    remaining = kernel.sum()
+    if remaining > 0 and n_pairs > 0:
         sizes = 1 + kernel.multinomial(n_pairs, replacement=True, generator=generator)
         place = torch.rand(n_pairs, n, generator=generator).argsort(1).argsort(1)
         half = place < sizes[:, None]
-        inner = torch.cat([half, ~half])
-        weight = torch.ones(2 * n_pairs, dtype=torch.float64)
+        masks += [half, ~half]
+        weights.append((remaining / (2 * n_pairs)).expand(2 * n_pairs))
+    return torch.cat(masks), torch.cat(weights)
 
-    ends = torch.tensor([[False], [True]]).expand(2, n)
-    no_weight = torch.zeros(2, dtype=torch.float64)
-    return torch.cat([ends, inner]), torch.cat([no_weight, weight])
+
+def of_size(size: int, n: int) -> Tensor:
+    """Return the masks of all subsets of a size [subset, region]; of more than half, complements."""
+    few = min(size, n - size)
+    members = torch.tensor(list(combinations(range(n), few)))
+    masks = torch.zeros(len(members), n, dtype=torch.bool).scatter_(1, members, True)
+    return masks if size == few else ~masks
 
 
 def constrained(design: Tensor, y: Tensor, weight: Tensor, known: Tensor) -> Tensor:
@@ -94,12 +121,10 @@ def constrained(design: Tensor, y: Tensor, weight: Tensor, known: Tensor) -> Ten
     nothing, everything = y[:, :1], y[:, 1]
     weighted = design.mT * weight[:, None]
     gram = weighted @ design
-    diagonal = gram.diagonal(dim1=1, dim2=2)
-    scale = diagonal.mean(1, keepdim=True).clamp(min=1)
 
-    # padding has a diagonal of its own, so that the system can be solved
-    of_padding = torch.where(known, 0, scale)
-    gram = gram + torch.diag_embed(JITTER * scale + of_padding)
+    # padding, and a region without others, gets a diagonal, so that the system can be solved
+    is_empty = gram.diagonal(dim1=1, dim2=2) == 0
+    gram = gram + torch.diag_embed(is_empty.to(gram))
 
     # the solution without the constraint, and the direction in which it is corrected
     gain = y - nothing

@@ -50,7 +50,8 @@ def orders(budget: int, n: int, generator: torch.Generator) -> Tensor:
     As many orders as the budget pays for.
     """
     check_budget(budget, 2 * n, f"{n} regions")
-    n_pairs = (budget - 2) // (2 * max(1, n - 1))
+    # a single region has one order
+    n_pairs = (budget - 2) // (2 * (n - 1)) if n > 1 else 1
     place = torch.rand(n_pairs, n, generator=generator).argsort(1)
     return torch.cat([place, n - 1 - place])
 

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from gpex_bench.masking.fills import METHOD_FILLS
 from gpex_bench.masking.regions import Segmentation
+from gpex_bench.types.demands import Refused
 
 Output = Literal["logit", "probability", "log_odds"]
 CHOICES = {
@@ -30,9 +31,9 @@ def check_settings(explainer: object, **fewest: int) -> None:
 
 
 def check_budget(budget: int, fewest: int, why: str) -> None:
-    """Raise ValueError if a budget of forward rows cannot pay for what a method needs at least."""
+    """Raise Refused if a budget of forward rows cannot pay for what a method needs at least."""
     if budget < fewest:
-        raise ValueError(
+        raise Refused(
             f"budget must be at least {fewest} rows for {why}, got {budget}; "
             "raise it or cut fewer regions."
         )

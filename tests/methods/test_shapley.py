@@ -11,6 +11,7 @@ from gpex_bench.contract.cost import counted
 from gpex_bench.masking import answers
 from gpex_bench.masking.regions import regions
 from gpex_bench.types import Kind
+from gpex_bench.types.demands import Refused
 
 BOTH = ("kernel_shap", "shapley_sampling")
 
@@ -52,6 +53,12 @@ def tangled(formula, normal):
         ),
         2,
     )
+
+
+@pytest.fixture
+def coalitions(method):
+    """The masks that KernelSHAP asks about, and their weights."""
+    return vars(sys.modules[type(method("kernel_shap")).__module__])["coalitions"]
 
 
 @pytest.fixture
@@ -144,25 +151,74 @@ def test_one_column_gets_all(formula, task, query, method, normal):
         torch.testing.assert_close(values, x.exp() - 1)
 
 
-def test_coalitions_follow_the_kernel(method):
-    source = vars(sys.modules[type(method("kernel_shap")).__module__])
-    masks, weights = source["coalitions"](20000, 20, torch.Generator().manual_seed(0))
+def test_coalitions_follow_the_kernel(coalitions):
+    """Whole sizes from both ends with exact weights; drawn ones share what is left of the kernel."""
+    masks, weights = coalitions(20000, 20, torch.Generator().manual_seed(0))
     assert masks[:2].float().mean(1).tolist() == [0, 1]
     assert torch.equal(weights[:2], torch.zeros(2, dtype=torch.float64))
-    inner = masks[2:]
-    assert torch.equal(inner[: len(inner) // 2], ~inner[len(inner) // 2 :])
-    share = inner.sum(1).bincount(minlength=20)[1:20] / len(inner)
-    size = torch.arange(1, 20)
+    assert len(masks) == 20000
+
+    size = torch.arange(1, 20, dtype=torch.float64)
     kernel = 1 / (size * (20 - size))
-    torch.testing.assert_close(share, kernel / kernel.sum(), atol=0.01, rtol=0)
+    kernel = kernel / kernel.sum()
+    total = torch.zeros(20, dtype=torch.float64).index_add_(0, masks[2:].sum(1), weights[2:])[1:]
+    torch.testing.assert_close(total, kernel, atol=0.01, rtol=0)
+    for k in (1, 2, 3, 17, 18, 19):
+        of_size = masks[masks.sum(1) == k]
+        assert len(of_size) == len(of_size.unique(dim=0)) == math.comb(20, k)
+        torch.testing.assert_close(total[k - 1], kernel[k - 1], atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 6])
+def test_a_budget_for_all_subsets_takes_each_once(coalitions, n):
+    masks, weights = coalitions(2**n, n, torch.Generator())
+    assert len(masks) == len(masks.unique(dim=0)) == 2**n
+    sizes = masks.sum(1)
+    inner = (sizes > 0) & (sizes < n)
+    kernel = [1 / (math.comb(n, k) * k * (n - k)) for k in sizes[inner].tolist()]
+    expected = torch.tensor(kernel, dtype=torch.float64)
+    torch.testing.assert_close(weights[inner], expected / max(1e-9, float(expected.sum())))
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_budgets_that_are_too_small_are_refused(tangled, task, query, method, normal, name):
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 10, 30])
+def test_linear_networks_get_exact_values_with_the_smallest_budgets(
+    formula, task, query, method, normal, name, n
+):
+    weight, x, baseline = normal(n), normal(2, n, seed=1), normal(n, seed=2)
+    asked = task(formula(lambda x: (x @ weight)[:, None] - 3, 1), x, baseline)
+    fewest = min(2**n, 2 * n + 2) if name == "kernel_shap" else 2 * n
+    for budget in (*range(fewest, fewest + 6), 3 * n + 5, 10 * n + 10):
+        values = method(name, budget=budget).explain(asked, query(x)).values
+        torch.testing.assert_close(values, weight * (x - baseline), rtol=1e-4, atol=1e-5)
+    if fewest > 2:
+        with pytest.raises(Refused, match=f"budget must be at least {fewest} rows for {n} regions"):
+            method(name, budget=fewest - 1).explain(asked, query(x))
+
+
+def test_a_larger_budget_comes_nearer_to_the_definition(tangled, task, query, method, normal):
+    """The mean over seeds: each budget takes part of the sizes whole and draws the rest."""
+    x, baseline = normal(3, 8), normal(8, seed=1)
+    expected = torch.stack([shapley(game, 8) for game in games(tangled, x, baseline)])
+    errors = []
+    for budget in (18, 40, 90, 200, 255, 256):
+        found = [
+            method("kernel_shap", budget=budget)
+            .explain(task(tangled, x, baseline, seed=seed), query(x))
+            .values
+            for seed in range(4)
+        ]
+        errors.append(float((torch.stack(found) - expected).square().mean().sqrt()))
+    assert errors[-1] < 1e-4 < errors[0]
+    assert all(after < 1.1 * before for before, after in zip(errors, errors[1:], strict=False))
+
+
+@pytest.mark.parametrize("name, fewest", [("kernel_shap", 18), ("shapley_sampling", 16)])
+def test_budgets_that_are_too_small_are_refused(tangled, task, query, method, normal, name, fewest):
     x = normal(1, 8)
     with pytest.raises(
-        ValueError,
-        match="budget must be at least 16 rows for 8 regions, got 15; raise it or cut fewer",
+        Refused,
+        match=f"budget must be at least {fewest} rows for 8 regions, got 15; raise it or cut fewer",
     ):
         method(name, budget=15).explain(task(tangled, x), query(x))
 
