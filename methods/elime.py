@@ -11,9 +11,11 @@ matter; where all answers are equal it is noise around `density`.
 
 Binary tournaments, uniform crossover, bit flips, elitism; a mask is evaluated once per run. A
 generation of all images is one batch, each image with a generator of its own. Answers are rounded
-to DIGITS, so that images without a difference tie on every machine.
+to DIGITS of the size by which those to the first subsets differ, so that subsets without a
+difference tie on every machine, and the units of the network's outputs do not count.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -28,7 +30,7 @@ from gpex_bench.masking.fills import MethodFill
 from gpex_bench.masking.regions import Regions, Segmentation, regions
 from gpex_bench.types import Attribution, Query, Task, settings
 
-DIGITS = 5  # decimals of an answer; smaller differences are rounding errors of the network
+DIGITS = 5  # of the spread of the answers; smaller differences are rounding errors of the network
 
 Answer = Callable[[list[Tensor]], list[Tensor]]
 
@@ -140,8 +142,9 @@ class ELime(Masking):
         """
         width = max(counts)
         known = [dict[bytes, float]() for _ in counts]
+        decimals: list[int] = []
         population = torch.stack(pad(self._first(counts, generators), width))
-        fitness = self._judge(population, counts, known, answer)
+        fitness = self._judge(population, counts, known, answer, decimals)
 
         best: list[Tensor] = []
         rows = []
@@ -151,7 +154,7 @@ class ELime(Masking):
                 children = self._children(population, fitness, counts, generators)
                 stopped = (idle >= self.patience) & (self.patience > 0)
                 population = torch.where(stopped[:, None, None], population, children)
-                fitness = self._judge(population, counts, known, answer)
+                fitness = self._judge(population, counts, known, answer, decimals)
 
             # the fittest first
             order = fitness.argsort(dim=1, descending=True, stable=True)
@@ -185,8 +188,12 @@ class ELime(Masking):
         counts: Sequence[int],
         known: list[dict[bytes, float]],
         answer: Answer,
+        decimals: list[int],
     ) -> Tensor:
-        """Return the fitness of every individual; each mask is evaluated once per run."""
+        """Return the fitness of every individual; each mask is evaluated once per run.
+
+        The first call fills `decimals`: those that the answers of each run are rounded to.
+        """
         keys = [[mask.tobytes() for mask in masks.numpy()] for masks in population]
 
         # each mask that a run has not met, once; in an order that the results depend on
@@ -199,8 +206,11 @@ class ELime(Masking):
             new_keys.append(list(places))
             new_masks.append(masks[list(places.values()), :count])
 
-        for answers, names, y in zip(known, new_keys, answer(new_masks), strict=True):
-            answers.update(zip(names, y.double().round(decimals=DIGITS).tolist(), strict=True))
+        found = answer(new_masks)
+        if not decimals:
+            decimals += [decimals_of(y) for y in found]
+        for answers, names, y, digits in zip(known, new_keys, found, decimals, strict=True):
+            answers.update(zip(names, y.double().round(decimals=digits).tolist(), strict=True))
 
         fitness = [
             [answers[name] for name in names] for names, answers in zip(keys, known, strict=True)
@@ -234,6 +244,14 @@ class ELime(Masking):
         is_father = torch.stack(crossings) & torch.stack(pad(seconds, width))
         children = torch.where(is_father, father, mother) ^ torch.stack(pad(flips, width))
         return torch.cat([population[:, : self.elite], children], 1)
+
+
+def decimals_of(answers: Tensor) -> int:
+    """Return how many decimals show DIGITS digits of the spread of some answers."""
+    spread = float(answers.max() - answers.min())
+    if spread == 0:
+        return DIGITS
+    return DIGITS - math.ceil(math.log10(spread))
 
 
 def _individuals(population: Tensor, place: Tensor) -> Tensor:

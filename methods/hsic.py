@@ -4,20 +4,21 @@ Novello, Fel, Vigouroux 2022 (novello2022making); estimator trace(K H L H) / (n 
 al. 2005 (gretton2005measuring), with the Dirac kernel on a region's coin and a Gaussian kernel on
 the output. The width of that kernel is the median distance between outputs (the authors' code takes
 the median output itself, which is not unaffected by adding a constant). Masks are coin flips on a
-grid from a scrambled Sobol sequence; tables have one coin per column. The measure of a region is
+grid, balanced and independent in pairs; tables have one coin per column. The measure of a region is
 spread evenly over its entries (ours).
 
-Unsigned: it measures how much a region matters, not in which direction; an output that is constant
-up to rounding gives zeros.
+Unsigned: it measures how much a region matters, not in which direction; a constant output gives
+zeros.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gpex_bench.families.masking import Masking
 from gpex_bench.families.sobol_indices import is_constant
 from gpex_bench.masking.answers import ask, groups, probe
-from gpex_bench.masking.choices import Output, check_settings
+from gpex_bench.masking.choices import Output, check_masks, check_settings
 from gpex_bench.masking.fills import MethodFill
 from gpex_bench.masking.regions import grid
 from gpex_bench.types import Attribution, Query, Task, settings
@@ -59,18 +60,32 @@ class Hsic(Masking):
 
 
 def coins(n_masks: int, n_regions: int, seed: int) -> Tensor:
-    """Return coin flips [mask, region] that are balanced over the masks."""
-    from scipy.stats import qmc
+    """Return coin flips [mask, region]: balanced, and no two of them the same or opposite.
 
-    exponent = (n_masks - 1).bit_length()
-    points = qmc.Sobol(n_regions, scramble=True, rng=seed).random_base2(exponent)
-    return torch.from_numpy(points[:n_masks] < 0.5)
+    Different parities of the bits of a mask's number, of which each may be flipped. So any two
+    coins are independent over a number of masks that is a power of two.
+
+    Raises:
+        Refused: there are no more masks than regions.
+    """
+    check_masks(n_masks, n_regions)
+    n_bits = (n_masks - 1).bit_length()
+    generator = np.random.default_rng(seed)
+    # without parity 0, which is the same for all masks
+    parities = 1 + generator.choice(2**n_bits - 1, n_regions, replace=False)
+    flipped = generator.integers(0, 2, n_regions)
+
+    shared = np.arange(n_masks)[:, None] & parities
+    parity = np.zeros_like(shared)
+    for bit in range(n_bits):
+        parity ^= (shared >> bit) & 1
+    return torch.from_numpy((parity ^ flipped) == 1)
 
 
 def dependence(masks: Tensor, y: Tensor) -> Tensor:
     """Return the HSIC of the answers with each column of the masks [region].
 
-    0 if the answers are constant up to rounding. The centred Dirac kernel of a coin s = +-1 is half
+    0 if the answers are constant. The centred Dirac kernel of a coin s = +-1 is half
     the outer product of s minus its mean, so that the trace is a quadratic form, summed here over a
     chunk of rows of the output's kernel at a time.
     """

@@ -12,13 +12,16 @@ standard deviation s, and the relevance is weight_i * (x_i - baseline_i) / s_i (
 reports the weight alone).
 """
 
+from functools import partial
 from unittest import mock
 
 import numpy as np
 import torch
 
-from gpex_bench.masking.choices import check_settings
+from gpex_bench.masking.answers import on_scale
+from gpex_bench.masking.choices import check_masks, check_settings
 from gpex_bench.masking.regions import FEWEST_REGIONS, Segmentation, regions
+from gpex_bench.masking.resolution import check_resolved, steps
 from gpex_bench.types import Attribution, Explainer, Kind, Query, Task, settings
 from gpex_bench.types.batches import CHANGED_ROWS, in_chunks
 from gpex_bench.types.outputs import probabilities
@@ -63,17 +66,19 @@ class Lime(Explainer):
             .index[0]
             .numpy()
         )
+        check_masks(self.budget, int(segments.max()) + 1)
         absent = task.data.baseline.cpu().double().numpy()
         colour, fill = (
             np.broadcast_to(image, (max(3, channels), *image.shape[1:])) for image in (x, absent)
         )
+        outputs: list[torch.Tensor] = []
         explainer = lime_image.LimeImageExplainer(feature_selection="none", random_state=seed)
         with mock.patch.object(
             lime_image, "tqdm", iter
         ):  # the package has no switch for its progress bar
             explained = explainer.explain_instance(
                 colour.transpose(1, 2, 0),
-                lambda images: _answers(task, images.transpose(0, 3, 1, 2)[:, :channels]),
+                lambda images: _answers(task, images.transpose(0, 3, 1, 2)[:, :channels], outputs),
                 labels=(target,),
                 top_labels=None,
                 hide_color=fill.transpose(1, 2, 0),
@@ -81,6 +86,7 @@ class Lime(Explainer):
                 batch_size=CHANGED_ROWS,
                 segmentation_fn=lambda _image: segments,
             )
+        _check_resolved(task, outputs, target)
         weight = np.zeros(explained.segments.max() + 1)
         for segment, value in explained.local_exp[target]:
             weight[segment] = value
@@ -91,13 +97,16 @@ class Lime(Explainer):
         """Return the relevance of one row [feature]."""
         from lime.lime_tabular import LimeTabularExplainer
 
+        check_masks(self.budget, len(x))
         # The package checks that probabilities of classes sum to 1; of one output it asks for a
         # regression, and keeps the result under the label 1.
         has_softmax = task.data.kind is Kind.CLASSES and task.model.head.out_features > 1
         label = target if has_softmax else 1
 
+        outputs: list[torch.Tensor] = []
+
         def answers(rows: np.ndarray) -> np.ndarray:
-            found = _answers(task, rows)
+            found = _answers(task, rows, outputs)
             return found if has_softmax else found[:, target]
 
         explainer = LimeTabularExplainer(
@@ -115,16 +124,35 @@ class Lime(Explainer):
             num_features=len(x),
             num_samples=self.budget,
         )
+        _check_resolved(task, outputs, target)
         weight = np.zeros(len(x))
         for feature, value in explained.local_exp[label]:
             weight[feature] = value
         return weight * (x - task.data.baseline.cpu().double().numpy()) / explainer.scaler.scale_
 
 
-def _answers(task: Task, x: np.ndarray) -> np.ndarray:
-    """Return the network's probabilities [row, head], or numbers, in float64, in chunks."""
+def _answers(task: Task, x: np.ndarray, seen: list[torch.Tensor]) -> np.ndarray:
+    """Return the network's probabilities [row, head], or numbers, in float64, in chunks.
+
+    The outputs are appended to `seen`.
+    """
     rows = torch.from_numpy(np.ascontiguousarray(x)).to(task.data.baseline)
-    outputs = in_chunks(task.model, rows, size=CHANGED_ROWS).double()
+    outputs = in_chunks(task.model, rows, size=CHANGED_ROWS)
+    seen.append(outputs)
+
+    answers = outputs.double()
     if task.data.kind is not Kind.NUMBER:
-        outputs = probabilities(outputs, task.data.kind)
-    return outputs.cpu().numpy()
+        answers = probabilities(answers, task.data.kind)
+    return answers.cpu().numpy()
+
+
+def _check_resolved(task: Task, seen: list[torch.Tensor], target: int) -> None:
+    """Raise Refused if the outputs for one sample differ by less than their precision resolves."""
+    outputs = torch.cat(seen)
+    targets = torch.full((len(outputs),), target, device=outputs.device)
+    scale = partial(on_scale, target=targets, output=None, kind=task.data.kind)
+    answers = scale(outputs)
+
+    sample = torch.zeros_like(targets)
+    is_same = torch.zeros(1, dtype=torch.bool, device=outputs.device)
+    check_resolved(sample, answers, steps(outputs, targets, answers, scale), is_same)

@@ -5,20 +5,27 @@ the whole image first, weights sqrt(exp(-d^2 / width^2)) of the cosine distance 
 0.25), and a ridge regression with strength 1 and a free intercept; tables take Gaussian samples
 around the row and the Euclidean distance (width 0.75 sqrt(columns)), in units of the training
 standard deviation. With the package's masks it gives the package's weights (tested). Ours: the
-closed form, and `output` and `fill`. `lime` explains what the values mean. A constant output gives
+closed form, and `output` and `fill`. The penalty pulls weights towards zero, the more the fewer
+masks there are (the sum of the masks' weights is what it competes with); budgets that leave the
+regression open are refused. `lime` explains what the values mean. A constant output gives
 zeros.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from gpex_bench.families.masking import Masking
 from gpex_bench.masking.answers import ask, groups, on_scale, pad, probe
-from gpex_bench.masking.choices import Output, check_settings
+from gpex_bench.masking.choices import Output, check_masks, check_settings
 from gpex_bench.masking.fills import MethodFill, make_fill
 from gpex_bench.masking.regions import Regions, Segmentation, regions
+from gpex_bench.masking.resolution import check_resolved, steps
 from gpex_bench.types import Attribution, Query, Task, settings
-from gpex_bench.types.batches import CHANGED_ROWS
+from gpex_bench.types.batches import CHANGED_ROWS, in_chunks
+from gpex_bench.types.demands import Refused
 
 IMAGE_WIDTH, TABLE_WIDTH = 0.25, 0.75  # kernel widths of the package
 
@@ -57,6 +64,8 @@ class LimeFast(Masking):
             coins(self.budget, count, task.generator(sample))
             for sample, count in zip(query.sample.tolist(), cut.count.tolist(), strict=True)
         ]
+        for mask in masks:
+            check_determined(mask)
         y = torch.stack(ask(asked, cut, masks))
 
         design = torch.stack(pad(masks, cut.most)).to(y)
@@ -65,6 +74,7 @@ class LimeFast(Masking):
 
     def _tables(self, task: Task, query: Query) -> Tensor:
         x = query.x.double()
+        check_masks(self.budget, x.shape[1])
         train = task.data.train.x.to(query.x).double()
         scale = train.std(0, correction=0)
         scale = torch.where(scale == 0, 1, scale)
@@ -89,13 +99,15 @@ class LimeFast(Masking):
 
     def _answers(self, task: Task, rows: Tensor, target: Tensor) -> Tensor:
         """Return the network's answer to each row, in chunks."""
-        answers = []
-        with torch.no_grad():
-            for start in range(0, len(rows), CHANGED_ROWS):
-                part = slice(start, start + CHANGED_ROWS)
-                outputs = task.model(rows[part])
-                answers.append(on_scale(outputs, target[part], self.output, task.data.kind))
-        return torch.cat(answers)
+        outputs = in_chunks(task.model, rows, size=CHANGED_ROWS)
+        scale = partial(on_scale, target=target, output=self.output, kind=task.data.kind)
+        answers = scale(outputs)
+
+        n_samples = len(rows) // self.budget
+        sample = torch.arange(n_samples, device=rows.device).repeat_interleave(self.budget)
+        is_same = torch.zeros(n_samples, dtype=torch.bool, device=rows.device)
+        check_resolved(sample, answers, steps(outputs, target, answers, scale), is_same)
+        return answers
 
     def _noise(self, generator: torch.Generator, n_columns: int) -> Tensor:
         """Return standard normal steps; the first is zero, so that the first row is the sample."""
@@ -109,6 +121,19 @@ def coins(n_masks: int, n_regions: int, generator: torch.Generator) -> Tensor:
     masks = torch.randint(0, 2, (n_masks, n_regions), generator=generator, dtype=torch.bool)
     masks[0] = True
     return masks
+
+
+def check_determined(masks: Tensor) -> None:
+    """Raise Refused if masks [mask, region] leave the slope of a region or the intercept open."""
+    n_masks, n_regions = masks.shape
+    check_masks(n_masks, n_regions)
+    with_intercept = functional.pad(masks.double(), (1, 0), value=1.0)
+    rank = int(torch.linalg.matrix_rank(with_intercept))
+    if rank <= n_regions:
+        raise Refused(
+            f"The {n_masks} masks that were drawn determine {rank} of the {n_regions + 1} "
+            f"coefficients of a regression on {n_regions} regions; raise budget."
+        )
 
 
 def image_weights(design: Tensor, cut: Regions) -> Tensor:

@@ -38,7 +38,8 @@ class Rise(Masking):
 
     def __post_init__(self) -> None:
         """Refuse masks that show all or nothing."""
-        check_settings(self, budget=1, grid=1)
+        # one mask less its own mean is nothing
+        check_settings(self, budget=2 if self.centre else 1, grid=1)
         if not 0 < self.probability < 1:
             raise ValueError(f"probability must lie between 0 and 1, got {self.probability}.")
 

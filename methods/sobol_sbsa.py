@@ -10,8 +10,8 @@ Few regions, because first-order and pair indices of many are noise at any pract
 Unsigned: an index measures how much a region matters, not in which direction. `order` chooses what
 the attribution holds: `total`, `first`, or `interaction` (total minus first: what a region does
 only together with others). The index of a region is spread evenly over its entries. `decompose`
-returns all orders with their intervals. A single region has an index of about 1; an output that is
-constant up to rounding gives zeros.
+returns all orders with their intervals. A single region has an index of about 1; a constant
+output gives zeros.
 """
 
 from typing import Literal, get_args

@@ -25,7 +25,11 @@ from torch import Tensor
 from gpex_bench.masking.choices import check_budget
 from gpex_bench.types.values import value
 
-ROUNDING = 1e-6  # answers whose s.d. is a smaller share of their largest size are constant
+# Answers whose s.d. is a smaller share of their largest size are constant: the rounding of sums in
+# double precision. What single precision resolves is checked where the network is asked
+# (`masking.resolution`).
+ROUNDING = 1e-13
+FEWEST_POINTS = 8  # with fewer base points the indices of a linear function are off by their size
 N_RESAMPLES = 100  # as SALib's default
 QUANTILE = 1.959963984540054  # of the normal distribution, for 95 %
 
@@ -49,9 +53,13 @@ class Indices:
 
 
 def base_points(budget: int, n_factors: int, has_pairs: bool = False) -> int:
-    """Return how many base points the budget (in rows) pays for: a power of two, at least 2."""
+    """Return how many base points the budget (in rows) pays for: a power of two.
+
+    Raises:
+        Refused: it does not pay for FEWEST_POINTS.
+    """
     each = rows_each(n_factors, has_pairs)
-    check_budget(budget, 2 * each, f"{n_factors} factors")
+    check_budget(budget, FEWEST_POINTS * each, f"{n_factors} factors")
     return int(2 ** ((budget // each).bit_length() - 1))
 
 

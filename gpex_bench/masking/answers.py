@@ -9,6 +9,7 @@ time, so that memory does not grow with the number of masks except for the masks
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -18,6 +19,7 @@ from torch.nn import functional
 from gpex_bench.masking.choices import Output
 from gpex_bench.masking.fills import MethodFill, make_fill
 from gpex_bench.masking.regions import Regions
+from gpex_bench.masking.resolution import check_resolved, steps
 from gpex_bench.types import Kind, Query, Task, value
 from gpex_bench.types.batches import CHANGED_ROWS
 from gpex_bench.types.demands import Refused
@@ -94,12 +96,17 @@ class Probe:
         Args:
             image: which sample each row masks.
             present: returns the masks of a slice of the rows; called once per chunk, in order.
+
+        Raises:
+            Refused: after the last chunk, if the answers to a sample differ by less than the
+                network's precision resolves.
         """
         quick = layout(self.model, self.x)
         # Not `in_chunks`: these are of equal length, which is part of the stored numbers, and their
         # masks are yielded too.
         n_rows = len(image)
         n_chunks = -(-n_rows // CHANGED_ROWS)
+        found, precision = [], []
         for chunk in range(n_chunks):
             start = n_rows * chunk // n_chunks
             end = n_rows * (chunk + 1) // n_chunks
@@ -110,7 +117,17 @@ class Probe:
             with torch.no_grad():
                 blend = torch.lerp(self.absent[which], self.x[which], shaped)
                 logits = self.model(quick(blend))
-            yield rows, mask, on_scale(logits, self.target[which], self.output, self.kind)
+
+            target = self.target[which]
+            scale = partial(on_scale, target=target, output=self.output, kind=self.kind)
+            answers = scale(logits)
+            found.append(answers)
+            precision.append(steps(logits, target, answers, scale))
+            yield rows, mask, answers
+
+        if n_chunks:
+            is_same = (self.x == self.absent).flatten(1).all(1)
+            check_resolved(image, torch.cat(found), torch.cat(precision), is_same)
 
     def answers(
         self,

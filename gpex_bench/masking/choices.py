@@ -37,3 +37,8 @@ def check_budget(budget: int, fewest: int, why: str) -> None:
             f"budget must be at least {fewest} rows for {why}, got {budget}; "
             "raise it or cut fewer regions."
         )
+
+
+def check_masks(budget: int, n_regions: int) -> None:
+    """Raise Refused if there are too few masks to tell the regions apart: no more than regions."""
+    check_budget(budget, n_regions + 1, f"{n_regions} regions, one mask more than regions")

@@ -22,11 +22,11 @@ APPLY = [name for name, cls in CLASSES.items() if cls.needs <= OFFERED and cls.s
 FEW = {
     "elime": 100,
     "rise": 100,
-    "lime": 50,
-    "lime_fast": 50,
+    "lime": 80,
+    "lime_fast": 80,
     "kernel_shap": 150,
     "shapley_sampling": 150,
-    "hsic": 64,
+    "hsic": 128,
 }
 
 

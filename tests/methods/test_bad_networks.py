@@ -18,12 +18,12 @@ METHODS = {
 FEW = {
     "elime": 100,
     "rise": 100,
-    "lime": 50,
-    "lime_fast": 50,
+    "lime": 80,
+    "lime_fast": 80,
     "kernel_shap": 200,
     "shapley_sampling": 200,
 }
-FEW |= {"hsic": 64, "sobol": 128, "sobol_sbsa": 44}
+FEW |= {"hsic": 128, "sobol": 408, "sobol_sbsa": 88}
 EVEN = {
     "lrp",
     "deep_taylor",

@@ -72,7 +72,7 @@ def test_a_large_budget_is_kept_and_goes_through_in_chunks(
     name, task, query, method, small, normal
 ):
     """One sample has more rows than a chunk, and all have more than four times as many."""
-    x, sizes, budget = normal(4, 3, 24, 24), [], 300
+    x, sizes, budget = normal(4, 3, 24, 24), [], 420
     handle = small.register_forward_hook(lambda module, args, output: sizes.append(len(output)))
     if Need.TRUTH in plugins("method")[name].cls.needs:
         pytest.skip("needs planted truth")

@@ -6,6 +6,8 @@ import sys
 import pytest
 import torch
 
+from gpex_bench.types.demands import Refused
+
 
 @pytest.fixture
 def source(method):
@@ -75,9 +77,10 @@ def test_a_shifted_or_scaled_output_has_the_same_dependence(formula, task, query
     torch.testing.assert_close(one.values, other.values, rtol=1e-3, atol=1e-7)
 
 
-def test_budget_of_two_and_seeds(formula, task, query, method, normal):
+def test_few_masks_are_refused_and_seeds_differ(formula, task, query, method, normal):
     model, x = formula(lambda x: x.sum(1, keepdim=True).sin(), 1), normal(1, 12)
-    assert method("hsic", budget=2).explain(task(model, x), query(x)).values.isfinite().all()
+    with pytest.raises(Refused, match="budget must be at least 13 rows for 12 regions"):
+        method("hsic", budget=12).explain(task(model, x), query(x))
     with pytest.raises(ValueError, match="budget must be at least 2, got 1"):
         method("hsic", budget=1)
     found = {
@@ -91,3 +94,30 @@ def test_budget_of_two_and_seeds(formula, task, query, method, normal):
         for first in (5, 6)
     }
     assert len(found) == 4
+
+
+@pytest.mark.parametrize("n_masks, n_regions", [(6, 5), (8, 7), (50, 49), (128, 49), (100, 60)])
+def test_masks_tell_all_regions_apart(source, n_masks, n_regions):
+    """No coin is constant, the same as another one or the opposite of it (as first bits of a Sobol
+    sequence are: 31 of 49 are different in 64 masks).
+    """
+    for seed in range(5):
+        masks = source["coins"](n_masks, n_regions, seed)
+        from_first = masks ^ masks[:1]
+        assert len(from_first.unique(dim=1).T) == n_regions
+        assert bool(from_first.any(0).all())
+    sign = 2 * source["coins"](64, 49, 3).double() - 1
+    torch.testing.assert_close(sign.T @ sign / 64, torch.eye(49).double())
+
+
+def test_it_comes_near_the_measure_over_all_masks(formula, task, query, method, normal):
+    """Every budget that is accepted: the closed form of independent coins, by enumeration."""
+    weight, x = torch.tensor([3.0, 2.0, 1.0, 0.0, 0.0]), torch.ones(1, 5)
+    asked = task(formula(lambda x: (x @ weight)[:, None], 1), x)
+    every = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 5)
+    exact = torch.tensor([textbook(every[:, i], every @ weight) for i in range(5)])
+    errors = []
+    for budget in (8, 32, 512):
+        values = method("hsic", budget=budget).explain(asked, query(x)).values[0]
+        errors.append(float((values - exact).abs().max() / exact.max()))
+    assert errors[2] < 0.15 and errors[2] < errors[0]

@@ -205,5 +205,5 @@ def test_the_packages_progress_bar_comes_back(method):
 
     bar = lime_image.tqdm
     *_, (_, asked, wanted) = toys.tasks(toys.Smooth)
-    method("lime", budget=20).explain(asked, wanted)
+    method("lime", budget=80).explain(asked, wanted)
     assert lime_image.tqdm is bar

@@ -19,9 +19,9 @@ ON_PROBABILITY = {
 }
 ON_IMAGES = {
     "rise": {"budget": 50},
-    "lime": {"budget": 60},
-    "lime_fast": {"budget": 60},
-    "hsic": {"budget": 40, "output": "probability"},
+    "lime": {"budget": 150},
+    "lime_fast": {"budget": 150},
+    "hsic": {"budget": 60, "output": "probability"},
 }
 # the default: the value as it is
 ON_NUMBERS = {"lime": {"budget": 200}, "lime_fast": {"budget": 200}} | {

@@ -187,9 +187,9 @@ def test_bad_settings_are_refused(formula, task, query, method, normal):
         method("sobol", order="second")
     x = normal(1, 1, 9, 9)
     with pytest.raises(
-        ValueError, match="budget must be at least 102 rows for 49 factors, got 101; raise it"
+        ValueError, match="budget must be at least 408 rows for 49 factors, got 407; raise it"
     ):
-        method("sobol", budget=101).explain(task(formula(lambda x: x.flatten(1), 81), x), query(x))
+        method("sobol", budget=407).explain(task(formula(lambda x: x.flatten(1), 81), x), query(x))
     x = normal(1, 1, 6, 9)
     with pytest.raises(
         ValueError, match="grid must be between 1 and the image's shorter side, got 7"
