@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gpex_bench.masking.answers import layout
+from gpex_bench.masking.resolution import check_resolved
 from gpex_bench.types import Case, Kind
 from gpex_bench.types.batches import CHANGED_ROWS, in_chunks
 from gpex_bench.types.outputs import names_target, of_target, probabilities
@@ -29,6 +30,9 @@ def answers(case: Case, n_each: int, make: Make) -> Float[Tensor, "output batch 
         n_each: rows per query.
         make: makes at most CHANGED_ROWS rows at a time, so that memory does not grow with the
         number of queries.
+
+    Raises:
+        Refused: the logits of a query differ by less than the network's precision resolves.
     """
     query, model = case.query, case.task.model
     quick = layout(model, query.x)
@@ -41,7 +45,15 @@ def answers(case: Case, n_each: int, make: Make) -> Float[Tensor, "output batch 
         return _outputs(logits, query.target[image], case.task.data.kind)
 
     by_row = in_chunks(outputs, torch.arange(n_queries * n_each), size=CHANGED_ROWS)
+    _check_resolved(by_row[:, OUTPUTS.index("logit")], n_each, torch.finfo(query.x.dtype).eps)
     return by_row.T.reshape(len(OUTPUTS), n_queries, n_each)
+
+
+def _check_resolved(logit: Float[Tensor, "row"], n_each: int, step: float) -> None:
+    """Raise Refused if the logits of some query differ by less than their precision resolves."""
+    image = torch.arange(len(logit), device=logit.device) // n_each
+    is_same = torch.zeros(len(logit) // n_each, dtype=torch.bool, device=logit.device)
+    check_resolved(image, logit, step * logit.abs(), is_same)
 
 
 def _outputs(

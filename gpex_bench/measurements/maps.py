@@ -12,7 +12,8 @@ from torch import Tensor
 from gpex_bench.masking.order import per_position
 from gpex_bench.types import Attribution, Case, Explanation, Query
 
-# Size that an output is taken to have at least, in logits: the rounding of float32 sums.
+# Size that a difference is taken to have at least, as a share of what it is the difference of: the
+# rounding of float32 sums.
 SMALLEST = 1e-6
 
 

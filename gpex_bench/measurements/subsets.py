@@ -16,6 +16,7 @@ from gpex_bench.masking.fills import filler
 from gpex_bench.measurements.answers import OUTPUTS, answers
 from gpex_bench.measurements.maps import relevance
 from gpex_bench.types import Case, Measurement, Metric, demands, settings, value
+from gpex_bench.types.demands import Refused
 from gpex_bench.types.draws import uniform
 
 GROUP = 64  # samples whose random numbers are in memory together
@@ -88,6 +89,12 @@ class Subsets(Measurement):
         query, device = case.query, case.query.x.device
         cell = cells(query.x.shape[1:], self.patch).to(device)
         n_cells = int(cell.max()) + 1
+        if n_cells < 2:
+            raise Refused(
+                f"Subsets need at least 2 cells to differ, and inputs of shape "
+                f"{tuple(query.x.shape[1:])} have 1; choose a smaller patch than {self.patch}, or "
+                "another metric."
+            )
         removed = draw(
             case.task.seed, query.sample, n_cells, n_subsets=self.n_subsets, share=self.share
         ).to(device)

@@ -4,8 +4,8 @@ Source: sundararajan2017axiomatic. |sum a - (f(x) - f(b))| / |f(x) - f(b)| with 
 target and the dataset's baseline b. Unlike `conservation_error` it asks every method for the same
 sum, also those that promise another one, or none: a number well above 0 is then no fault of the
 method, but its maps cannot be read as shares of the logit. A map of zeros scores 1. The difference
-counts as at least 1e-6 logits (ours), and samples with a difference near zero decide the mean.
-Units of the map count.
+counts as at least a millionth of the larger of the two logits (ours), and samples with a difference
+near zero decide the mean. Units of the map count.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gpex_bench.measurements.maps import SMALLEST, values
 from gpex_bench.types import Case, Metric, settings
+from gpex_bench.types.outputs import of_target
 
 
 @settings
@@ -41,7 +42,12 @@ class CompletenessError(Metric):
             outputs = model(query.x).double()
             at_baseline = model(baseline[None]).double()
         changes = outputs - at_baseline
-        change = changes.gather(1, query.target[:, None])[:, 0]
+        change = of_target(changes, query.target)
 
-        size = change.abs().clamp(min=SMALLEST)
-        return (total - change).abs() / size
+        largest = torch.maximum(outputs.abs(), at_baseline.abs())
+        least = SMALLEST * of_target(largest, query.target)
+
+        size = torch.maximum(change.abs(), least)
+        off = (total - change).abs()
+        # only a network of zeros has no size
+        return off / torch.where(size > 0, size, 1.0)

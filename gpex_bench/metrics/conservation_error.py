@@ -5,11 +5,13 @@ explained output, |f - sum| / |f|. What a map should sum to is defined by the me
 its change from a baseline), which gives the difference as `Attribution.residual`; methods without
 one have nothing to conserve and get no score. A check of the rule and not of the map: the output
 spread evenly over all pixels scores 0. The error is a share of the output, so outputs near zero
-decide the mean over samples; SMALLEST (ours) keeps it finite.
+decide the mean over samples; they count as at least a millionth of the sum of the relevances' sizes
+(ours).
 """
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -35,7 +37,8 @@ class ConservationError(Metric):
 
         Raises ValueError for an explanation without a residual.
         """
-        total = values(case.explanation).double().flatten(1).sum(1)
+        relevance = values(case.explanation).double().flatten(1)
+        total = relevance.sum(1)
         residual = case.explanation.residual if isinstance(case.explanation, Attribution) else None
         if residual is None:
             name = type(case.explainer).__name__
@@ -43,4 +46,6 @@ class ConservationError(Metric):
                 f"{name} gave no residual; score methods that offer one, see Explainer.offers."
             )
         residual = residual.double()
-        return residual.abs() / (residual + total).abs().clamp(min=SMALLEST)
+        least = SMALLEST * relevance.abs().sum(1)
+        size = torch.maximum((residual + total).abs(), least)
+        return residual.abs() / torch.where(size > 0, size, 1.0)

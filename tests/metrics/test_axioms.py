@@ -220,6 +220,27 @@ def test_completeness_error_by_hand(kind):
         )
 
 
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+def test_completeness_error_does_not_depend_on_the_units_of_the_output(factor):
+    task, query = TASKS["table"]
+    other = toys.Linear((8,)).eval()
+    other.head.weight.data *= factor
+    linear = replace(task, model=toys.Linear((8,)).eval())
+    scaled = replace(task, model=other)
+    exact = method("gradient_x_input").explain(linear, query).values
+    found = []
+    for asked, values in ((linear, exact), (scaled, factor * exact)):
+        case = Case(
+            task=asked,
+            query=query,
+            explanation=Attribution(values=0.75 * values),
+            explainer=method("random_map"),
+        )
+        found.append(CompletenessError().score(case))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-3, atol=0)
+    torch.testing.assert_close(found[0], torch.full((4,), 0.25).double(), rtol=1e-3, atol=0)
+
+
 def test_the_maps_of_a_module_that_a_network_names_are_found_again():
     """Grad-CAM takes the module `features` of a network that has one, and the network of two
     branches has one.

@@ -66,7 +66,20 @@ def test_of_an_output_of_zero_it_is_finite(toy):
         "explanation",
         Attribution(values=torch.ones(1, 1, 1, 2), residual=torch.tensor([-2.0])),
     )
-    torch.testing.assert_close(ERROR.score(case), torch.tensor([2 / SMALLEST], dtype=torch.float64))
+    torch.testing.assert_close(ERROR.score(case), torch.tensor([1 / SMALLEST], dtype=torch.float64))
+
+
+def test_units_of_the_output_do_not_count(toy):
+    """The sums of a map and of what is promised are multiplied by the same factor."""
+    expected = ERROR.score(toy.case(0.9 * toy.exact))
+    for factor in (1e-9, 1e9):
+        case = toy.case(factor * 0.9 * toy.exact)
+        explanation = Attribution(
+            values=case.explanation.values,
+            residual=factor * (0.1 * toy.exact).flatten(1).sum(1),
+        )
+        object.__setattr__(case, "explanation", explanation)
+        torch.testing.assert_close(ERROR.score(case), expected, rtol=1e-3, atol=0)
 
 
 def test_rules_whose_error_has_a_closed_form():

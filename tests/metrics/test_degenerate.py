@@ -9,8 +9,11 @@ import sys
 import pytest
 import torch
 
+from gpex_bench.measurements import measured
 from gpex_bench.plugins.registry import plugins
-from gpex_bench.types import Attribution, Explainer, settings
+from gpex_bench.types import Attribution, Case, Explainer, settings
+from gpex_bench.types.demands import Refused
+from tests.vocabulary import datasets, networks
 
 METRICS = {name: plugin.cls for name, plugin in plugins("metric").items()}
 OF_MAPS = sorted(name for name, metric in METRICS.items() if metric.scores is Attribution)
@@ -106,3 +109,46 @@ def test_a_degenerate_map_scores_what_the_file_says(toy, name, number):
     assert re.search(r"zero|constant|without positive relevance|egenerate\s+maps as in", words), (
         "what does a map of zeros score?"
     )
+
+
+@pytest.mark.parametrize("shape", [(1,), (1, 4, 4)])
+@pytest.mark.parametrize("name", ["sensitivity_n", "faithfulness_correlation", "infidelity"])
+def test_subsets_of_a_single_cell_are_refused(name, shape):
+    """All subsets are then the same one: a correlation over them says nothing, and is not 0."""
+    x = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0))
+    model = networks.Linear(torch.ones(2, x[0].numel()))
+    metric = plugins("metric")[name].cls()
+    explanation = Attribution(values=x)
+    case = Case(
+        task=datasets.task(model, x),
+        query=datasets.query(x),
+        explanation=explanation,
+        explainer=Constant(),
+    )
+    with pytest.raises(Refused, match="need at least 2 cells"):
+        measured(case, [metric])
+
+
+@pytest.mark.parametrize("name", ["sensitivity_n", "faithfulness_estimate", "infidelity", "srg"])
+def test_metrics_refuse_outputs_that_single_precision_does_not_resolve(name):
+    """An effect of at most .5 beside 1e7, in steps of 1; beside 1e4 the score is the usual one."""
+    x = torch.rand(4, 8, generator=torch.Generator().manual_seed(0))
+    weight = torch.linspace(-1, 1, 8)
+    metric = plugins("metric")[name].cls()
+    scores = []
+    for shift in (0.0, 1e4, 1e7):
+        model = networks.Formula(
+            lambda x, shift=shift: torch.stack([x @ weight + shift, 0 * x[:, 0] + shift], 1), 2
+        )
+        case = Case(
+            task=datasets.task(model, x),
+            query=datasets.query(x),
+            explanation=Attribution(values=weight * x),
+            explainer=Constant(),
+        )
+        if shift == 1e7:
+            with pytest.raises(Refused, match="differ by less than the network's precision"):
+                measured(case, [metric])
+        else:
+            scores.append(metric.score(measured(case, [metric])))
+    torch.testing.assert_close(scores[1], scores[0], atol=0.01, rtol=0.01)
