@@ -28,7 +28,7 @@ from gpex_bench.masking.answers import ask, groups, pad, probe
 from gpex_bench.masking.choices import check_budget, check_settings
 from gpex_bench.masking.fills import MethodFill
 from gpex_bench.masking.regions import Regions, Segmentation, regions
-from gpex_bench.types import Attribution, Query, Task, settings
+from gpex_bench.types import Attribution, Need, Query, Task, settings
 
 DIGITS = 5  # of the spread of the answers; smaller differences are rounding errors of the network
 
@@ -55,6 +55,7 @@ class ELime(Masking):
 
     reference = "wang2022explaining"
     kind = "evolutionary"
+    needs = frozenset({Need.PROBABILITY})  # a number has no confidence
     cost = "at most `budget` forward rows per sample, fewer when masks recur"
 
     budget: int = 1000  # forward rows per sample, at most: restarts * population * generations

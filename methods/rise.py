@@ -4,7 +4,8 @@ Petsiuk, Das, Saenko 2018 (petsiuk2018rise): coin flips on a coarse grid, enlarg
 shifted at random; the value of a pixel is sum_n f(x_n) m_n / (N p). Differences: the absent part
 shows the dataset's baseline (the paper's is black), channels share a pixel's value evenly, and
 `centre` (ours, off) weighs by f(x_n) minus its mean over the masks, which has the same order in
-expectation, a sign, and less noise.
+expectation, a sign, and less noise. A number is always centred: its zero is where its unit puts it,
+and a large mean would leave nothing but the noise of the masks.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from gpex_bench.families.masking import Masking
 from gpex_bench.masking.answers import groups, probe
 from gpex_bench.masking.choices import Output, check_settings
 from gpex_bench.masking.fills import MethodFill
-from gpex_bench.types import Attribution, Need, Query, Task, settings
+from gpex_bench.types import Attribution, Kind, Need, Query, Task, settings
 
 
 @settings
@@ -32,7 +33,7 @@ class Rise(Masking):
     budget: int = 2000  # masks, one forward row each (paper: 4000 to 8000)
     grid: int = 7  # cells along a side of the coarse mask
     probability: float = 0.5  # that a cell is shown
-    centre: bool = False  # subtract the mean answer first
+    centre: bool = False  # subtract the mean answer first, as is always done with a number
     fill: MethodFill = "baseline"
     output: Output | None = None  # None: the probability, of a number its value
 
@@ -59,6 +60,7 @@ class Rise(Masking):
         masks = self._masks(task, query)
         image = torch.arange(len(x), device=x.device).repeat_interleave(self.budget)
 
+        is_centred = self.centre or task.data.kind is Kind.NUMBER
         shape = (len(x), *x.shape[2:])
         weighted = torch.zeros(shape, dtype=torch.float64, device=x.device)
         plain = torch.zeros_like(weighted)
@@ -66,11 +68,11 @@ class Rise(Masking):
         for part, mask, y in asked.chunks(image, masks):
             answer = y[:, None, None]
             weighted.index_add_(0, image[part], mask * answer)
-            if self.centre:
+            if is_centred:
                 plain.index_add_(0, image[part], mask.double())
                 total.index_add_(0, image[part], answer.expand(mask.shape))
 
-        # without `centre` nothing is subtracted
+        # where it is not centred nothing is subtracted
         values = (weighted - plain * total / self.budget) / (self.budget * self.probability)
         share = values / x.shape[1]
         return share[:, None].expand_as(x).to(x).clone()

@@ -6,6 +6,8 @@ bisection; where the logit does not change its sign, the point with the smallest
 `baseline` takes the baseline, whatever the logit there. For a bias-free ReLU network and a root
 near zero it is gradient x input, which is a method of its own.
 
+A number has no boundary at zero: `search` refuses it.
+
 `residual` is f(x) minus the sum: the logit left at the root, and all terms of higher order.
 """
 
@@ -15,7 +17,8 @@ import torch
 from torch import Tensor
 
 from gpex_bench.families.gradients import logit_gradient
-from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
+from gpex_bench.types import Attribution, Axiom, Explainer, Kind, Need, Query, Task, settings
+from gpex_bench.types.demands import Refused
 
 BISECTIONS = 8  # of the budget: they leave 1/256 of the step between two points
 
@@ -50,7 +53,12 @@ class SimpleTaylor(Explainer):
         return "root" if self.root == "search" else "baseline"
 
     def explain(self, task: Task, query: Query) -> Attribution:
-        """Expand the logit of each sample around its root."""
+        """Expand the logit of each sample around its root; raises Refused for a number's zero."""
+        if self.root == "search" and task.data.kind is Kind.NUMBER:
+            raise Refused(
+                "root must be 'baseline' where the network gives a number: its zero is where its "
+                f"unit puts it, and no boundary to search for; got {self.root!r}."
+            )
         step = query.x - task.data.baseline.to(query.x)
         if self.root == "baseline":
             share = torch.zeros(len(query.x)).to(query.x)

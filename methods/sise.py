@@ -33,7 +33,7 @@ class Sise(Masking):
 
     reference = "sattarzadeh2021explaining"
     kind = "perturbation"
-    needs = frozenset({Need.IMAGE, Need.GRADIENT, Need.MODULES})
+    needs = frozenset({Need.IMAGE, Need.GRADIENT, Need.MODULES, Need.PROBABILITY})
     cost = (
         "one forward and one backward row, and one forward row per kept map (`cnn`: at most "
         "112, `resnet`: at most 120)"
@@ -41,7 +41,7 @@ class Sise(Masking):
 
     adaptive: bool = False  # Ada-SISE: fewer maps, by Otsu's threshold
     fill: MethodFill = "baseline"
-    output: Output | None = None  # None: the probability, of a number its value
+    output: Output = "probability"
 
     def __post_init__(self) -> None:
         """Refuse unknown settings."""

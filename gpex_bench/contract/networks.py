@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from gpex_bench.contract.promises import ROWS, BrokenPromise, require, require_tensor
 from gpex_bench.contract.untouched import ADVICE, RANDOM, untouched
+from gpex_bench.models.rewriting import CannotRewrite, rewrite
 from gpex_bench.types import Dataset, Kind, Model, Query, Task
 
 N_ROWS = 8  # test rows that are tried
@@ -173,6 +174,20 @@ def check_stored(trained: Model, rebuilt: Model, data: Dataset) -> None:
         "training changes as parameters or buffers, and build the same network every time."
     )
     require(near(first, second), "the state is the artefact", what)
+
+
+def as_modules(model: Model, data: Dataset) -> tuple[str, str | None]:
+    """Return what becomes modules when the network is rewritten, and why it cannot be, or None.
+
+    The first is empty if it cannot be rewritten.
+    """
+    try:
+        rewritten = rewrite(model, data.test.x[:N_ROWS])
+    except CannotRewrite as error:
+        return "", str(error)
+    except Exception as error:
+        return "", f"rewriting it fails ({type(error).__name__}: {error})"
+    return f"{rewritten.summary}; outputs differ by {rewritten.difference:.0e}", None
 
 
 def without_gradient(model: Model, data: Dataset) -> str | None:

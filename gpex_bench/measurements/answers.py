@@ -12,6 +12,7 @@ from gpex_bench.masking.answers import layout
 from gpex_bench.masking.resolution import check_resolved
 from gpex_bench.types import Case, Kind
 from gpex_bench.types.batches import CHANGED_ROWS, in_chunks
+from gpex_bench.types.demands import Refused
 from gpex_bench.types.outputs import names_target, of_target, probabilities
 
 OUTPUTS = ("probability", "logit", "correct")
@@ -54,6 +55,21 @@ def _check_resolved(logit: Float[Tensor, "row"], n_each: int, step: float) -> No
     image = torch.arange(len(logit), device=logit.device) // n_each
     is_same = torch.zeros(len(logit) // n_each, dtype=torch.bool, device=logit.device)
     check_resolved(image, logit, step * logit.abs(), is_same)
+
+
+def output(found: Float[Tensor, "output *point"], name: str) -> Float[Tensor, "*point"]:
+    """Return one of the OUTPUTS.
+
+    Raises:
+        Refused: the network gives a number, which has no probability and names no class.
+    """
+    one = found[OUTPUTS.index(name)]
+    if bool(one.isnan().all()):
+        raise Refused(
+            f"This metric reads the output {name!r}, which a network that gives a number does not "
+            "have; set `output: logit` where the metric has this setting, or leave it out."
+        )
+    return one
 
 
 def _outputs(

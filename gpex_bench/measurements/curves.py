@@ -18,9 +18,10 @@ from gpex_bench.masking.fills import CURVE_FILLS, CurveFill, filler
 from gpex_bench.masking.order import N_STEPS, step_sizes, ties_broken
 from gpex_bench.masking.regions import slic
 from gpex_bench.measurements.answers import OUTPUTS, answers
+from gpex_bench.measurements.answers import output as output_of
 from gpex_bench.measurements.maps import relevance
 from gpex_bench.measurements.subsets import cells
-from gpex_bench.types import Case, Measurement, Metric, Removal, settings, value
+from gpex_bench.types import Case, Measurement, Metric, Need, Removal, demands, settings, value
 
 Unit = Literal["position", "patch", "segment"]
 UNITS = get_args(Unit)
@@ -43,13 +44,16 @@ class Removals:
     most_first: Float[Tensor, "output batch point"]
     least_first: Float[Tensor, "output batch point"]
 
+    def has(self, output: str) -> bool:
+        """Whether the network has this output: a number has the `logit` alone, its value."""
+        return not bool(self.most_first[OUTPUTS.index(output)].isnan().all())
+
     def of(self, output: str) -> Removal:
-        """Return the curves of an output: a key of OUTPUTS."""
-        row = OUTPUTS.index(output)
+        """Return the curves of an output: one of OUTPUTS; raises Refused if there is none."""
         return Removal(
             fraction=self.fraction,
-            most_first=self.most_first[row],
-            least_first=self.least_first[row],
+            most_first=output_of(self.most_first, output),
+            least_first=output_of(self.least_first, output),
         )
 
 
@@ -176,7 +180,8 @@ class CurveMetric(Metric):
     unit: Unit = "position"  # a class attribute or a hyperparameter, like the next two
     fill: CurveFill | None = None
     n_steps: int | None = None  # None: that of the unit
-    output: ClassVar[str] = "probability"
+    output: str = "probability"  # one of OUTPUTS; a class attribute or a hyperparameter
+    needs = frozenset({Need.PROBABILITY})
 
     def measurements(self) -> tuple[Curves]:
         """Return the curves that the score is read from."""
@@ -190,3 +195,33 @@ class CurveMetric(Metric):
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the summary of a case's curves."""
         return self.summarise(case.read(self.measurements()[0]).of(self.output))
+
+
+@settings
+class ScaledCurveMetric(CurveMetric):
+    """A summary of curves of the probability, or of the output as it is.
+
+    Attributes:
+        output: `probability`, or `logit`: the output as it is, in its own units and without bounds.
+            Networks that give a number have this one alone, its value.
+    """
+
+    of_probability: ClassVar[tuple[float, float]]  # the range of a summary of probabilities
+    of_logit: ClassVar[tuple[float, float]] = (float("-inf"), float("inf"))
+
+    output: Literal["probability", "logit"] = "probability"
+
+    def __post_init__(self) -> None:
+        demands.one_of(self, output=("probability", "logit"))
+        self.measurements()  # checks the other settings
+
+    @property
+    def range(self) -> tuple[float, float]:  # type: ignore[override]
+        """The interval of possible scores."""
+        return self.of_probability if self.output == "probability" else self.of_logit
+
+    @property
+    def needs(self) -> frozenset[Need]:  # type: ignore[override]
+        """Probabilities, if it summarises them."""
+        is_of_logit = self.output == "logit"
+        return frozenset() if is_of_logit else frozenset({Need.PROBABILITY})

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from gpex_bench.masking.fills import remove_positions
 from gpex_bench.masking.order import ties_broken
-from gpex_bench.measurements.answers import OUTPUTS, answers
+from gpex_bench.measurements.answers import answers, output
 from gpex_bench.measurements.maps import relevance
 from gpex_bench.measurements.subsets import count_of
-from gpex_bench.types import Case, Measurement, Metric, demands, settings, value
+from gpex_bench.types import Case, Measurement, Metric, Need, demands, settings, value
 from gpex_bench.types.draws import uniform
 
 
@@ -74,7 +74,7 @@ class Jitter(Measurement):
             return remove_positions(x, x + noise[image, draw], is_hit & has_noise)
 
         outputs = answers(case, 2 * n_shares * self.n_draws + 1, noisy)
-        probability = outputs[OUTPUTS.index("probability")]
+        probability = output(outputs, "probability")
         intact = probability[:, -1:]
         change = (probability[:, :-1] - intact).abs()
 
@@ -109,6 +109,7 @@ class JitterMetric(Metric):
     range = (0.0, 1.0)
     chance = None
     caveat = "It reads the size of the relevance: a map and its negation score the same."
+    needs = frozenset({Need.PROBABILITY})
 
     shares: tuple[float, ...] = (0.1, 0.25)
     n_draws: int = 2

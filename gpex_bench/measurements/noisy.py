@@ -9,8 +9,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gpex_bench.measurements.maps import explained_again, values
-from gpex_bench.types import Case, Measurement, Metric, Query, demands, settings, value
+from gpex_bench.types import Case, Kind, Measurement, Metric, Query, demands, settings, value
 from gpex_bench.types.draws import uniform
+from gpex_bench.types.outputs import prediction
 
 FLOOR = 0.01  # share of the largest entry that each entry is taken to have at least
 LEAST = 1e-5  # smallest relative change of what a map follows: rounding of float32
@@ -26,14 +27,20 @@ class Neighbours:
     logits: Float[Tensor, "batch draw head"]
     own_embedding: Float[Tensor, "batch width"]
     own_logits: Float[Tensor, "batch head"]
+    kind: Kind = Kind.CLASSES
 
     @property
     def keeps_class(self) -> Bool[Tensor, "batch draw"]:
-        """Which neighbours the network puts into the class of the query.
+        """Which neighbours the network puts into the class of the query, or gives its labels.
 
-        All of them where it keeps none.
+        All of them where it keeps none, and where the network gives a number.
         """
-        keeps = self.logits.argmax(2) == self.own_logits.argmax(1)[:, None]
+        if self.kind is Kind.NUMBER:
+            return torch.ones_like(self.logits[..., 0], dtype=torch.bool)
+        near = prediction(self.logits.flatten(0, 1), self.kind)
+        near = near.view(*self.logits.shape[:2], -1)
+        own = prediction(self.own_logits, self.kind).view(len(near), 1, -1)
+        keeps = (near == own).all(2)
         return keeps | ~keeps.any(1, keepdim=True)
 
 
@@ -87,6 +94,7 @@ class Noisy(Measurement):
             logits=torch.stack(logits[1:], 1),
             own_embedding=embeddings[0],
             own_logits=logits[0],
+            kind=case.task.data.kind,
         )
 
 

@@ -10,6 +10,7 @@ from gpex_bench.measurements.maps import explained_again
 from gpex_bench.measurements.noisy import Noisy
 from gpex_bench.models.altered.random_weights import cascade, n_layers, redraw
 from gpex_bench.types import Case, Measurement, Metric, demands, settings, value
+from gpex_bench.types.demands import Refused
 from gpex_bench.types.draws import uniform
 
 
@@ -121,9 +122,9 @@ class NoisyRandomised(Measurement):
 
 @settings
 class OtherTarget(Measurement):
-    """Maps of the same inputs for another class; costs one more explanation.
+    """Maps of the same inputs for another class or label; costs one more explanation.
 
-    The other class is the target plus a step that depends on the seed of the cell, the same for all
+    The other one is the target plus a step that depends on the seed of the cell, the same for all
     samples.
     """
 
@@ -137,8 +138,9 @@ class OtherTarget(Measurement):
         """
         n_heads = case.task.model.head.out_features
         if n_heads < 2:
-            raise ValueError(
-                f"Another class needs a network with at least 2 outputs, this one has {n_heads}."
+            raise Refused(
+                "The map for another output needs a network with at least 2 outputs, this one has "
+                f"{n_heads}; leave this metric out."
             )
         draw = uniform("other target", case.task.seed, torch.zeros(1, dtype=torch.long), 1)
         return 1 + int(draw * (n_heads - 1))

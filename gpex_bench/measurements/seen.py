@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gpex_bench.masking.fills import stand_in
-from gpex_bench.measurements.answers import OUTPUTS, answers
+from gpex_bench.measurements.answers import answers, output
 from gpex_bench.measurements.maps import relevance
-from gpex_bench.types import Case, Measurement, Metric, settings, value
+from gpex_bench.types import Case, Measurement, Metric, Need, settings, value
 
 
 @value
@@ -45,7 +45,7 @@ class Masked(Measurement):
 
         both = torch.stack([x, blend])
         outputs = answers(case, 2, lambda image, number: both[number, image])
-        intact, masked = outputs[OUTPUTS.index("probability")].unbind(1)
+        intact, masked = output(outputs, "probability").unbind(1)
         return Seen(intact=intact, masked=masked)
 
 
@@ -55,6 +55,7 @@ class MaskedMetric(Metric):
     measures = "faithfulness"
     range = (0.0, 1.0)
     chance = None
+    needs = frozenset({Need.PROBABILITY})
 
     def measurements(self) -> tuple[Masked]:
         """Return the input seen through its map."""

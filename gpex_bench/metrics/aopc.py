@@ -14,12 +14,12 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.measurements.curves import CurveMetric, Unit
+from gpex_bench.measurements.curves import ScaledCurveMetric, Unit
 from gpex_bench.types import Removal, settings
 
 
 @settings
-class AOPC(CurveMetric):
+class AOPC(ScaledCurveMetric):
     """Mean fall of the probability while the most relevant patches are replaced first.
 
     Attributes:
@@ -30,7 +30,7 @@ class AOPC(CurveMetric):
     reference = "samek2017evaluating"
     measures = "faithfulness"
     higher_is_better = True
-    range = (-1.0, 1.0)
+    of_probability = (-1.0, 1.0)
     chance = None
     cost = (
         "none of its own, reads the removal curve of its unit (28 forward rows for patches, 56"
@@ -38,9 +38,6 @@ class AOPC(CurveMetric):
     )
 
     unit: Unit = "patch"
-
-    def __post_init__(self) -> None:
-        self.measurements()  # checks the setting
 
     def summarise(self, removal: Removal) -> Float[Tensor, "batch"]:
         """Return the mean fall of each sample."""

@@ -11,7 +11,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from gpex_bench.measurements.examples import ExamplesMetric
-from gpex_bench.types import Case, Examples, settings
+from gpex_bench.types import Case, Examples, Need, settings
 
 
 @settings
@@ -20,6 +20,7 @@ class ClassPurity(ExamplesMetric):
 
     title = "class purity"
     reference = "hanawa2021evaluation"
+    needs = frozenset({Need.CLASSES, Need.OUTPUTS})
     chance = None  # the share of the class in the training data
     cost = "none"
 

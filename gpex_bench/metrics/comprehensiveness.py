@@ -12,19 +12,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gpex_bench.masking.order import read_at
-from gpex_bench.measurements.curves import ERASED_SHARES, CurveMetric
+from gpex_bench.measurements.curves import ERASED_SHARES, ScaledCurveMetric
 from gpex_bench.types import Removal, settings
 
 
 @settings
-class Comprehensiveness(CurveMetric):
+class Comprehensiveness(ScaledCurveMetric):
     """Fall of the probability without the most relevant positions, mean over 1 to 50 % of them."""
 
     title = "comprehensiveness"
     reference = "deyoung2020eraser"
     measures = "faithfulness"
     higher_is_better = True
-    range = (-1.0, 1.0)
+    of_probability = (-1.0, 1.0)
     chance = None
     cost = "none of its own, reads the removal curve of pixels"
 

@@ -12,19 +12,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gpex_bench.masking.order import area
-from gpex_bench.measurements.curves import CurveMetric
+from gpex_bench.measurements.curves import ScaledCurveMetric
 from gpex_bench.types import Removal, settings
 
 
 @settings
-class Deletion(CurveMetric):
+class Deletion(ScaledCurveMetric):
     """Area under the probability while the most relevant positions are replaced first."""
 
     title = "deletion"
     reference = "petsiuk2018rise"
     measures = "faithfulness"
     higher_is_better = False
-    range = (0.0, 1.0)
+    of_probability = (0.0, 1.0)
     chance = None
     cost = (
         "none of its own, reads the removal curve of pixels (56 forward rows per sample, "

@@ -13,19 +13,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gpex_bench.masking.order import area
-from gpex_bench.measurements.curves import CurveMetric
+from gpex_bench.measurements.curves import ScaledCurveMetric
 from gpex_bench.types import Removal, settings
 
 
 @settings
-class Insertion(CurveMetric):
+class Insertion(ScaledCurveMetric):
     """Area under the probability while the least relevant positions are replaced first."""
 
     title = "insertion"
     reference = "petsiuk2018rise"
     measures = "faithfulness"
     higher_is_better = True
-    range = (0.0, 1.0)
+    of_probability = (0.0, 1.0)
     chance = None
     cost = "none of its own, reads the removal curve of pixels"
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from gpex_bench.measurements.altered import Altered
 from gpex_bench.measurements.maps import values
 from gpex_bench.measurements.randomised import OtherTarget
-from gpex_bench.types import Case, Metric, settings
+from gpex_bench.types import Case, Metric, Need, settings
 
 
 @settings
@@ -28,6 +28,7 @@ class LinearityError(Metric):
     higher_is_better = False
     range = (0.0, float("inf"))
     chance = 0.5  # a random map that does not look at the network is the same three times
+    needs = frozenset({Need.OUTPUTS})
     cost = "1 explanation, and 1 shared with `random_logit`"
 
     def measurements(self) -> tuple[OtherTarget, Altered]:

@@ -12,12 +12,12 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.measurements.curves import CurveMetric
+from gpex_bench.measurements.curves import ScaledCurveMetric
 from gpex_bench.types import Removal, settings
 
 
 @settings
-class MonotonicityArya(CurveMetric):
+class MonotonicityArya(ScaledCurveMetric):
     """Share of the steps at which adding more relevant positions does not lower the probability.
 
     Attributes:
@@ -28,7 +28,8 @@ class MonotonicityArya(CurveMetric):
     reference = "arya2019one"
     measures = "faithfulness"
     higher_is_better = True
-    range = (0.0, 1.0)
+    of_probability = (0.0, 1.0)
+    of_logit = (0.0, 1.0)
     chance = None
     caveat = (
         "On a linear network each feature moves the logit by the same amount whenever it is added, "

@@ -2,7 +2,8 @@
 
 Source: nguyen2020quantitative. Spearman's correlation, over chunks of the order of |a|, between the
 summed |a| of a chunk and E[(f(x) - f(x'))^2] / f(x)^2, where x' has the chunk replaced at random
-and f is the target's probability (the factor 1 / f(x)^2 does not move ranks). A random replacement
+and f is the target's probability, of a number its value (the factor 1 / f(x)^2 does not move
+ranks). A random replacement
 is the same part of another training sample (uniform noise in Quantus). Chunks are of equal size
 (single features in the paper).
 """
@@ -15,7 +16,7 @@ from torch import Tensor
 from gpex_bench.measurements.answers import OUTPUTS
 from gpex_bench.measurements.chunks import Chunks
 from gpex_bench.measurements.similarity import pearson, ranks
-from gpex_bench.types import Case, Metric, settings
+from gpex_bench.types import Case, Kind, Metric, settings
 
 
 @settings
@@ -51,6 +52,7 @@ class MonotonicityNguyen(Metric):
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the correlation of each sample."""
         replaced = case.read(self.measurements()[0])
-        row = OUTPUTS.index("probability")
+        is_number = case.task.data.kind is Kind.NUMBER
+        row = OUTPUTS.index("logit" if is_number else "probability")
         change = replaced.without[row] - replaced.intact[row][:, None, None]
         return pearson(ranks(replaced.worth), ranks(change.square().mean(2)))

@@ -16,7 +16,7 @@ from torch import Tensor
 from gpex_bench.measurements.maps import positions, relevance
 from gpex_bench.measurements.randomised import OtherTarget
 from gpex_bench.measurements.similarity import likeness
-from gpex_bench.types import Case, Metric, settings
+from gpex_bench.types import Case, Metric, Need, settings
 
 
 @settings
@@ -33,6 +33,7 @@ class RandomLogit(Metric):
     higher_is_better = False
     range = (-1.0, 1.0)
     chance = 1.0  # a random map that does not look at the class stays the same
+    needs = frozenset({Need.OUTPUTS})
     cost = "1 explanation, shared with `linearity_error`"
 
     absolute: bool = False

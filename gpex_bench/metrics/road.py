@@ -26,7 +26,7 @@ class ROAD(CurveMetric):
     higher_is_better = False
     range = (0.0, 1.0)
     chance = None
-    needs = frozenset({Need.IMAGE})
+    needs = frozenset({Need.IMAGE, Need.PROBABILITY})
     fill = "inpaint"
     n_steps = 10
     output = "correct"

@@ -24,7 +24,7 @@ class RoadCombined(CurveMetric):
     higher_is_better = True
     range = (-0.5, 0.5)
     chance = 0.0
-    needs = frozenset({Need.IMAGE})
+    needs = frozenset({Need.IMAGE, Need.PROBABILITY})
     fill = "inpaint"
     n_steps = 10
     cost = "none of its own, reads the curve of `road`"

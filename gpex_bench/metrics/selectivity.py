@@ -30,6 +30,7 @@ class Selectivity(CurveMetric):
     chance = None
     unit = "patch"
     output = "logit"
+    needs = frozenset()  # of a number, the value
     cost = "none of its own, reads the removal curve of patches"
 
     def summarise(self, removal: Removal) -> Float[Tensor, "batch"]:

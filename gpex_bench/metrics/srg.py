@@ -11,19 +11,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gpex_bench.masking.order import area
-from gpex_bench.measurements.curves import CurveMetric
+from gpex_bench.measurements.curves import ScaledCurveMetric
 from gpex_bench.types import Removal, settings
 
 
 @settings
-class SRG(CurveMetric):
+class SRG(ScaledCurveMetric):
     """Area between the two removal curves."""
 
     title = "symmetric relevance gain"
     reference = "bluecher2024decoupling"
     measures = "faithfulness"
     higher_is_better = True
-    range = (-1.0, 1.0)
+    of_probability = (-1.0, 1.0)
     chance = 0.0
     cost = "none of its own, reads the removal curve of pixels"
 

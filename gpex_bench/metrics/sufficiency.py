@@ -12,19 +12,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gpex_bench.masking.order import read_at
-from gpex_bench.measurements.curves import ERASED_SHARES, CurveMetric
+from gpex_bench.measurements.curves import ERASED_SHARES, ScaledCurveMetric
 from gpex_bench.types import Removal, settings
 
 
 @settings
-class Sufficiency(CurveMetric):
+class Sufficiency(ScaledCurveMetric):
     """Fall of the probability when only the most relevant positions are kept (mean, 1 to 50 %)."""
 
     title = "sufficiency"
     reference = "deyoung2020eraser"
     measures = "faithfulness"
     higher_is_better = False
-    range = (-1.0, 1.0)
+    of_probability = (-1.0, 1.0)
     chance = None
     cost = "none of its own, reads the removal curve of pixels"
 

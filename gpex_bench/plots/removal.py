@@ -1,4 +1,7 @@
-"""Removal curves: the target's probability as features are replaced by the baseline."""
+"""Removal curves: what becomes of the output as features are replaced by the baseline.
+
+The output is the target's probability; of a network that gives a number, its value.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from matplotlib.figure import Figure
 from gpex_bench.plots.style import BLUE, GREY, INK, ORANGE, Drawing, network_name, styled
 from gpex_bench.tables.columns import DRAWN_CURVES, require
 from gpex_bench.tables.order import Record, control_ids, ordered
+from gpex_bench.tables.words import number
 from gpex_bench.types import Role
 
 LINES = {
@@ -24,7 +28,7 @@ LINES = {
 def area(curve: pd.DataFrame) -> float:
     """Return the area between the least-first and the most-first curve of one method.
 
-    In [-1, 1]; more is better.
+    In [-1, 1] for probabilities, in the units of a number; more is better.
     """
     mean = curve.pivot(index="fraction", columns="order", values="mean").dropna()
     gap = mean["least_first"] - mean["most_first"]
@@ -43,13 +47,17 @@ def removal_curves(curves: pd.DataFrame, methods: Sequence[Record]) -> Drawing:
     controls = control_ids(methods)
     random = min(control_ids(methods, Role.RANDOM) & set(curves["method"]), default="")
     areas = {str(name): area(part) for name, part in curves.groupby("method")}
+    scale = max(map(abs, areas.values()))
     names = sorted(areas, key=lambda name: (name in controls, -areas[name], name))
 
+    is_number = bool(curves["output"].eq("logit").all())
     figure, panels, n_columns = _panels(len(names))
     for axes, name in zip(panels, names, strict=False):
         _panel(axes, curves[curves["method"] == name], curves[curves["method"] == random])
         colour = GREY if name in controls else INK
-        axes.set_title(f"{name}\narea {areas[name]:.3f}", size=8.5, color=colour)
+        axes.set_title(f"{name}\narea {number(areas[name], scale)}", size=8.5, color=colour)
+        if not is_number:
+            axes.set(ylim=(0, 1.02), yticks=[0, 0.5, 1])
 
     # The panel above an empty place gets the labels of the axis.
     for empty, above in zip(panels[len(names) :], panels[len(names) - n_columns :], strict=False):
@@ -58,7 +66,8 @@ def removal_curves(curves: pd.DataFrame, methods: Sequence[Record]) -> Drawing:
     figure.supxlabel(
         "share of features replaced by the baseline (bands: 95 % intervals over samples)", size=9
     )
-    figure.supylabel("probability of the target", size=9)
+    label = "output of the network, in its units" if is_number else "probability of the target"
+    figure.supylabel(label, size=9)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3)
 
@@ -66,7 +75,7 @@ def removal_curves(curves: pd.DataFrame, methods: Sequence[Record]) -> Drawing:
     alt = (
         f"Removal curves of {len(names)} methods on {where}, mean and 95 % band over samples. The "
         "gap between removing the least and the most relevant features first is widest for "
-        f"{best} ({areas[best]:.3f})."
+        f"{best} ({number(areas[best], scale)})."
     )
     return Drawing(figure, f"Removal curves on {where}", alt, curves)
 
@@ -96,7 +105,7 @@ def _panel(axes: Axes, curve: pd.DataFrame, random: pd.DataFrame) -> None:
         axes.fill_between(*band, color=colour, alpha=0.25, lw=0)
         axes.plot(part["fraction"], part["mean"], color=colour, ls=dash, lw=1.6, label=label)
 
-    axes.set(xlim=(0, 1), ylim=(0, 1.02), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+    axes.set(xlim=(0, 1), xticks=[0, 0.5, 1])
     axes.set_xticklabels(["0", "0.5", "1"])
     axes.tick_params(length=0)
     axes.grid(False)

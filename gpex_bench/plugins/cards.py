@@ -251,16 +251,17 @@ def _method_row(name: str, cls: Any) -> list[str]:
 
 def _metric_row(name: str, cls: Any) -> list[str]:
     """Return the cells of a metric, in the order of HEADS."""
+    metric = cls()  # range and needs may depend on settings
     return [
         f"`{name}`",
         first_line(cls),
         cls.measures,
         "higher" if cls.higher_is_better else "lower",
-        _interval(cls.range),
+        _interval(metric.range),
         "depends on the data" if cls.chance is None else f"{cls.chance:g}",
         cls.cost,
-        "yes" if cls().re_explains else "no",
-        ", ".join(sorted(need.value for need in cls.needs)) or "–",
+        "yes" if metric.re_explains else "no",
+        ", ".join(sorted(need.value for need in metric.needs)) or "–",
         hyperparameters(cls) or "–",
         f"`{cls.reference}`",
     ]

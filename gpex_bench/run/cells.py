@@ -60,7 +60,7 @@ def train(this: Job) -> None:
     )
 
     status: dict[str, Any] = {"status": outcome.status, "reason": _portable(outcome.reason)}
-    checked = outcome.value or Checked({}, {})
+    checked = outcome.value or Checked({})
     if outcome.status != "ok":
         artefacts.write_tensors(path, {}, checked.note(**status))
         log.warning("%s seed %s %s", this.name, seed, wording(**status))
@@ -68,7 +68,11 @@ def train(this: Job) -> None:
         log.warning("%s seed %s does not offer %s: %s", this.name, seed, need, reason)
 
     trace = _portable(outcome.trace)
-    entries = {"performance": checked.reached, "withdrawn": checked.withdrawn}
+    entries: dict[str, Any] = {
+        "performance": checked.reached,
+        "withdrawn": checked.withdrawn,
+        "rewriting": checked.rewriting,
+    }
     this.describe(path, kind="model", seed=seed, trace=trace, **entries, **status)
     listed = [
         f"{word} {checked.reached[f'test_{name}']:.4f}"

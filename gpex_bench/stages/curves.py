@@ -91,11 +91,12 @@ def _of_metric(
     """Return the scores of a cell by one metric, and those of its variants.
 
     Returns:
-        The scores, or None if the curves were not recorded; and (fill, output, scores) of each
+        The scores, or None if the curves were not recorded, or are of a number, and the metric
+            summarises probabilities; and (fill, output, scores) of each
         variant, of the samples that the curves of all fills have.
     """
     (own,) = metric.measurements()
-    if own not in cell.curves:
+    if own not in cell.curves or not cell.curves[own].has(metric.output):
         return None, []
 
     numbers = metric.summarise(cell.curves[own].of(metric.output))
@@ -114,6 +115,8 @@ def _of_metric(
     variants: list[tuple[str, str, Tensor]] = []
     for key, removals in alike.items():
         for output in VARIED:
+            if not removals.has(output):
+                continue
             numbers = metric.summarise(removals.of(output))[:n_samples]
             variants.append((key.fill, output, numbers))
     return scores, variants
@@ -137,6 +140,8 @@ def _means(place: tuple[Any, ...], cells: list[Recorded]) -> pd.DataFrame:
         for order in ORDERS:
             ends = _ends([getattr(removals, order) for removals in seeds])
             for row, output in enumerate(OUTPUTS):
+                if not seeds[0].has(output):
+                    continue
                 table = dict(zip(("dataset", "model", "method"), place, strict=True))
                 table |= {"unit": key.unit, "fill": key.fill, "n_steps": key.n_steps}
                 table |= {"output": output, "order": order}

@@ -36,6 +36,11 @@ def efficiency(
     )
 
 
+def _each(texts: pd.Series) -> str:
+    """Return the different texts of the training seeds, or a dash."""
+    return "; ".join(sorted(set(texts) - {""})) or "–"
+
+
 def facts(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
     """Return a row on each network: accuracies over the seeds and how much was explained."""
     cells = tables["cells"]
@@ -55,7 +60,8 @@ def facts(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
                 "training seeds": len(usable),
                 "test accuracy": shown if len(usable) else "cannot be used",
                 "samples explained": int(cells.loc[is_here, "n_samples"].max()),
-                "does not offer": "; ".join(sorted(set(usable["withdrawn"]) - {""})) or "–",
+                "made modules": _each(usable["rewriting"]),
+                "does not offer": _each(usable["withdrawn"]),
             }
         )
     return rows

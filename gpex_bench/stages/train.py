@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from gpex_bench.contract import isolation
 from gpex_bench.contract.isolation import Outcome
 from gpex_bench.contract.networks import (
+    as_modules,
     check_finite,
     check_network,
     check_stored,
@@ -50,11 +51,14 @@ class Checked:
     """What is known of a trained network."""
 
     reached: Mapping[str, float]  # how well it does
-    withdrawn: Mapping[str, str]  # why it does not offer what its architecture does, by need
+    withdrawn: Mapping[str, str] = field(
+        default_factory=dict
+    )  # why an offer is taken back, by need
+    rewriting: str = ""  # what becomes modules for the methods that need them, and how exactly
 
     def note(self, status: str, reason: str) -> dict[str, Any]:
         """Return what is stored with its weights."""
-        found = {**self.reached, "withdrawn": dict(self.withdrawn)}
+        found = {**self.reached, "withdrawn": dict(self.withdrawn), "rewriting": self.rewriting}
         return found | {"status": status, "reason": reason}
 
 
@@ -81,7 +85,7 @@ def train_and_store(
 
     def made() -> Checked:
         model, reached = train(architecture, data, seed, progress)
-        known = Checked(reached, withdrawn(architecture, model, data))
+        known = Checked(reached, *offered(architecture, model, data))
         store(model.state_dict(), known.note("ok", ""))
         return known
 
@@ -110,10 +114,20 @@ def rebuilt(architecture: Architecture, data: Dataset, state: Mapping[str, Tenso
     return model.eval().requires_grad_(False)
 
 
-def withdrawn(architecture: Architecture, model: Model, data: Dataset) -> dict[str, str]:
-    """Return why a network does not offer what its architecture does, by need."""
-    reasons: dict[str, str] = {}
-    problem = without_gradient(model, data)
-    if Need.GRADIENT in architecture.offers and problem is not None:
-        reasons[Need.GRADIENT] = problem
-    return reasons
+def offered(architecture: Architecture, model: Model, data: Dataset) -> tuple[dict[str, str], str]:
+    """Return why a network does not offer what its architecture does, and what becomes modules.
+
+    Offers of the architecture hold for every network of its kind, and are tried on this one.
+    """
+    withdrawn: dict[str, str] = {}
+    if Need.GRADIENT in architecture.offers:
+        problem = without_gradient(model, data)
+        if problem is not None:
+            withdrawn[Need.GRADIENT] = problem
+
+    rewriting = ""
+    if Need.MODULES in architecture.offers:
+        rewriting, problem = as_modules(model, data)
+        if problem is not None:
+            withdrawn[Need.MODULES] = problem
+    return withdrawn, rewriting

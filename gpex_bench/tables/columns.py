@@ -67,8 +67,8 @@ PREDICTIONS = (
 # Mean removal curves, and the kind that the scores are made of.
 CURVE_KIND = ("unit", "fill", "n_steps", "output", "order")
 CURVE_MEANS = (*NETWORK, "method", *CURVE_KIND, "fraction", "mean", "low", "high")
-DRAWN_CURVES = (*NETWORK, "method", "order", "fraction", "mean", "low", "high")
-MAIN_CURVE = {"unit": "position", "fill": "baseline", "n_steps": 28, "output": "probability"}
+DRAWN_CURVES = (*NETWORK, "method", "output", "order", "fraction", "mean", "low", "high")
+MAIN_CURVE = {"unit": "position", "fill": "baseline", "n_steps": 28}
 
 # Means of the methods, and how they compare with the best one.
 INTERVALS = ("method", "mean", "low", "high", "seed_sd", "n_samples", "n_seeds")

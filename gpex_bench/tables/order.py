@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from gpex_bench.tables.columns import KEYS, MAIN_CURVE
+from gpex_bench.tables.columns import KEYS, MAIN_CURVE, NETWORK
 
 # What a metric measures, in the order of all tables and pages.
 METRIC_KINDS = (
@@ -49,10 +49,15 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def main_curves(means: pd.DataFrame) -> pd.DataFrame:
     """Return the mean removal curves behind the scores.
 
-    Single positions are replaced by the dataset's baseline, and the output is the probability.
+    Single positions are replaced by the dataset's baseline, and the output is the probability; of
+    networks that give a number, its value.
     """
     is_main = means[list(MAIN_CURVE)].eq(pd.Series(MAIN_CURVE)).all(axis=1)
-    return means[is_main].reset_index(drop=True)
+    curves = means[is_main]
+    is_probability = curves["output"].eq("probability")
+    has_probability = is_probability.groupby([curves[name] for name in NETWORK]).transform("any")
+    is_value = curves["output"].eq("logit") & ~has_probability.astype(bool)
+    return curves[is_probability | is_value].reset_index(drop=True)
 
 
 def groups(frame: pd.DataFrame, keys: Sequence[str]) -> Iterator[tuple[Any, pd.DataFrame]]:

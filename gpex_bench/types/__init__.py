@@ -342,7 +342,8 @@ class Metric(ABC):
     cost: ClassVar[str]  # what a score costs, in rows that go through the network or explanations
     measures: ClassVar[str]  # one of `tables.order.METRIC_KINDS`
     higher_is_better: ClassVar[bool]
-    range: ClassVar[tuple[float, float]]  # closed interval of possible scores; may be infinite
+    # closed interval of possible scores, may be infinite; a class attribute, or a property
+    range: tuple[float, float]
     chance: ClassVar[
         float | None
     ]  # expected score of a random explanation; None where it depends on the data
@@ -352,7 +353,7 @@ class Metric(ABC):
     scores: ClassVar[type] = Attribution
     # whether a score is the share of relevance that lies inside the planted truth
     is_share_of_truth: ClassVar[bool] = False
-    needs: ClassVar[frozenset[Need]] = frozenset()
+    needs: frozenset[Need] = frozenset()  # a class attribute, or a property
 
     def measurements(self) -> tuple[Measurement, ...]:
         """Return what must be measured before it can score."""

@@ -222,3 +222,61 @@ def test_every_config_key_is_documented():
             assert f"`{key}`" in text, key
     for name in registry.plugins("dataset"):
         assert name in text
+
+
+MIXED = {
+    "run": "mixed",
+    "seeds": [1],
+    "headline": "srg_value",
+    "networks": [
+        {"dataset": "diabetes", "model": "mlp"},
+        {"dataset": "breast_cancer", "model": "one"},
+        {"dataset": "wine", "model": "mlp"},
+    ],
+    "datasets": {"diabetes": None, "breast_cancer": None, "wine": None},
+    "models": {"mlp": None, "one": {"model": "mlp", "one_logit": True}},
+    "methods": {"gradient_x_input": None, "elime": None, "lime_fast": None},
+    "metrics": {
+        "srg": None,
+        "srg_value": {"metric": "srg", "output": "logit"},
+        "random_logit": None,
+        "infidelity": None,
+    },
+}
+
+
+def test_what_applies_depends_on_what_the_network_is_asked_for():
+    parsed = config.parse(MIXED)
+    number, one, three = parsed.networks
+    skipped = {
+        network.dataset: {
+            metric: reason
+            for metric in MIXED["metrics"]
+            if (reason := parsed.skipped(network, "gradient_x_input", metric))
+        }
+        for network in parsed.networks
+    }
+    assert skipped == {
+        "diabetes": {"srg": "needs probabilities", "random_logit": "needs several outputs"},
+        "breast_cancer": {"random_logit": "needs several outputs"},
+        "wine": {},
+    }
+    assert parsed.not_applicable(number, "elime") == "needs probabilities"
+    assert parsed.not_applicable(one, "elime") is None
+    assert parsed.not_applicable(number, "lime_fast") is None
+
+
+@pytest.mark.parametrize(
+    "study, lacking",
+    [("metric_trust", "classes, several outputs"), ("budget", None)],
+)
+def test_studies_about_classes_refuse_numbers(study, lacking):
+    section = {"metric_trust": {"perturbations": 1}, "budget": {"reference_method": "lime_fast"}}
+    raw = {**MIXED, study: section[study], "methods": {"lime_fast": None, "elime": None}}
+    raw["networks"] = MIXED["networks"][:1]
+    if lacking is None:
+        config.parse(raw)
+        return
+    message = rf"networks\.0: the study {study} needs {lacking}, which mlp on diabetes does not"
+    with pytest.raises(config.ConfigError, match=message):
+        config.parse(raw)

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from gpex_bench.types import Kind
+from gpex_bench.types import Kind, Need
 from gpex_bench.types.demands import Refused
 from tests.vocabulary.networks import Formula
 
@@ -139,3 +139,22 @@ def test_a_number_has_no_probability(task, query, method, normal, name, output):
     asked = of_kind(task(Formula(logit, 1), x), Kind.NUMBER, ("weight",))
     with pytest.raises(Refused, match="output must be 'logit', the value as it is"):
         method(name, output=output).explain(asked, query(x[:2]))
+
+
+def test_rise_does_not_depend_on_where_the_zero_of_a_number_is(task, query, method, normal):
+    x = normal(4, 1, 10, 10)
+
+    def explain(offset):
+        asked = of_kind(task(Formula(lambda x: logit(x) + offset, 1), x), Kind.NUMBER, ("weight",))
+        return method("rise", budget=50).explain(asked, query(x[:2])).values
+
+    torch.testing.assert_close(explain(300.0), explain(0.0), rtol=1e-3, atol=1e-3)
+
+
+def test_methods_that_look_for_a_boundary_or_confidence_refuse_numbers(task, query, method, normal):
+    x = normal(8, 4)
+    asked = of_kind(task(Formula(logit, 1), x), Kind.NUMBER, ("weight",))
+    with pytest.raises(Refused, match="root must be 'baseline' where the network gives a number"):
+        method("simple_taylor").explain(asked, query(x[:2]))
+    assert method("simple_taylor", root="baseline").explain(asked, query(x[:2])).values.std() > 0
+    assert {Need.PROBABILITY} <= method("elime").needs & method("sise").needs

@@ -73,13 +73,13 @@ class Uneven(Explainer):
 
 @pytest.mark.parametrize("name", sorted(METRICS))
 def test_declares_what_it_is(name):
-    metric = METRICS[name]
+    metric = METRICS[name]()
     low, high = metric.range
     assert metric.measures in BETTER_AND_WORSE
     assert low < high
     assert metric.chance is None or low <= metric.chance <= high
     assert isinstance(metric.higher_is_better, bool)
-    assert metric() == metric()  # all hyperparameters have defaults
+    assert metric == METRICS[name]()  # all hyperparameters have defaults
 
 
 @pytest.mark.parametrize("name", OF_MAPS)

@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import warnings
 import weakref
 
 import pytest
@@ -28,10 +29,14 @@ IMAGES = draw(5, 4, 6, 6)
 SERIES = draw(5, 4, 9)
 TOKENS = draw(5, 3, 8)
 VOLUMES = draw(5, 2, 4, 4, 4)
+LSTM = nn.LSTM(4, 3, batch_first=True).requires_grad_(False)
 WEIGHT = draw(3, 6)
 SQUARE = draw(6, 6)
 GATE = draw(4, 1, 1)
 TOKEN_WEIGHT = draw(8, 5)
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    SCRIPTED = torch.jit.trace(lambda x: 2 * x, ROWS)
 MASK = torch.tensor([True, False, True, True, False, True])
 
 
@@ -159,6 +164,7 @@ FORMS = {
     "x.T": (IMAGES, lambda x: x.mT, ["Move"]),
     "channel shuffle": (IMAGES, lambda x: x.view(len(x), 2, 2, 6, 6).transpose(1, 2).reshape(len(x), 4, 6, 6), ["Move"] * 3),
     "resize": (IMAGES, lambda x: F.interpolate(x, scale_factor=2), ["Move"]),
+    "resize by a share": (IMAGES, lambda x: F.interpolate(x, scale_factor=0.7, mode="bicubic"), ["Resample"]),
     "bilinear": (IMAGES, lambda x: F.interpolate(x, (9, 9), mode="bilinear", align_corners=True), ["Resample"]),
     # poolings and norms
     "max_pool2d": (IMAGES, lambda x: F.max_pool2d(x, 2, ceil_mode=True), ["MaxPool2d"]),
@@ -181,9 +187,11 @@ FORMS = {
     # what leaves no trace
     "dropout": (ROWS, lambda x: F.dropout(x + 1, training=False), ["Shift"]),
     "clone, contiguous, to": (ROWS, lambda x: x.clone().contiguous().to(torch.float32).float() + 1, ["Shift"]),
+    "copy_": (ROWS, lambda x: torch.empty_like(x).copy_(x).relu(), ["ReLU"]),
     "an unread branch": (ROWS, lambda x: (x.sort(1), x + 1)[1], ["Shift"]),
     "shape arithmetic": (IMAGES, lambda x: x.flatten(1) * (1 / x.shape[2] ** 0.5), ["Move", "Scale"]),
     # unknown
+    "lstm": (SERIES, lambda x: LSTM(x.mT)[0][:, -1], ["Move", "Other", "Move"]),
     "sort": (ROWS, lambda x: x.sort(1).values, ["Other"]),
     "cumsum": (ROWS, lambda x: x.cumsum(1), ["Other"]),
     "floor division": (ROWS, lambda x: torch.div(x, 2, rounding_mode="floor") + x, ["Other", "Add"]),
@@ -438,14 +446,18 @@ def by_numpy(x):
     return x + torch.from_numpy(x.detach().numpy() ** 2)
 
 
+def doubled_by_script(x):
+    return SCRIPTED(x)
+
+
 REFUSED = {
     "write into a part": (write_into_part, "__setitem__.*part of a tensor"),
     "add to a view": (add_to_view, "in-place operation has changed"),
     "out=": (write_to_out, "'sin'"),
     "view, then base": (base_changes_after_view, "in-place operation has changed"),
-    "detach": (stop_gradient, "stops the gradient"),
-    "no_grad": (without_gradient, "stops the gradient"),
-    "numpy": (by_numpy, "stops the gradient .* before 'numpy'"),
+    "detach": (stop_gradient, "Gradients stop"),
+    "no_grad": (without_gradient, "Gradients stop"),
+    "numpy": (by_numpy, "Gradients stop .* before 'numpy'"),
     "dropout": (lambda x: F.dropout(x), "'dropout' in .* draws random numbers"),
     "dropout2d": (lambda x: F.dropout(x, 0.5, True), "'dropout' in .* draws random numbers"),
     "noise": (lambda x: x + torch.randn_like(x), "random numbers are drawn by 'randn_like'"),
@@ -458,6 +470,10 @@ REFUSED = {
     "number of the signal": (lambda x: x / x.abs().max().item(), "read by 'item'"),
     "two outputs": (lambda x: (x, x), "returns tuple"),
     "no outputs of x": (lambda x: torch.ones(len(x), 3), "made of its input by nothing"),
+    "half the number of rows": (lambda x: x * (len(x) // 2), "rows influence one another"),
+    "more than one row": (lambda x: x * 2 if len(x) > 1 else x, "rows influence one another"),
+    "scripted": (lambda x: x + doubled_by_script(x), "something that torch does not show"),
+    "indices": (lambda x: torch.cat([x, WEIGHT[x.long().clamp(0, 2)[:, 0]]], 1), "Gradients stop"),
     "not finite": (lambda x: x / 0, "not finite"),
     "attention with dropout": (lambda x: F.scaled_dot_product_attention(x[:, None], x[:, None], x[:, None], dropout_p=0.1), "dropout"),
 }  # fmt: skip

@@ -99,12 +99,33 @@ def test_a_network_without_a_gradient_does_not_offer_it(tmp_path):
 
     assert made(Net).value.withdrawn == {}
     withdrawn = made(Detached).value.withdrawn
-    assert set(withdrawn) == {Need.GRADIENT}
+    assert Need.GRADIENT in withdrawn
     assert 0 <= made(Net).value.reached["test_accuracy"] <= 1
 
 
 def large(model):
     model.trunk.weight.data.mul_(100)
+
+
+class Peeking(Net):
+    """Reads its values outside of torch."""
+
+    def embed(self, x):
+        return self.trunk(x) * float(x.detach().numpy().sum() * 0 + 1)
+
+
+def test_modules_are_offered_only_if_the_network_can_be_rewritten():
+    kept = train_and_store(
+        Given(Net), TABLE, 1, progress=print, store=lambda state, note: None
+    ).value
+    assert kept.withdrawn == {}
+    assert "outputs differ by" in kept.rewriting
+
+    lost = train_and_store(
+        Given(Peeking), TABLE, 1, progress=print, store=lambda state, note: None
+    ).value
+    assert set(lost.withdrawn) == {Need.MODULES}
+    assert lost.rewriting == ""
 
 
 def test_outputs_are_looked_at_on_every_row():

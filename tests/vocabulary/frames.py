@@ -293,7 +293,7 @@ def curves(steps: int = 21) -> pd.DataFrame:
             mean = 0.98 - 0.88 * fraction ** np.exp(-sign * QUALITY[row.method][1] * 2)
             half = 0.02 * np.sin(np.pi * fraction)
             key = {"dataset": row.dataset, "model": row.model, "method": row.method}
-            kind = {**MAIN_CURVE, "order": order}
+            kind = {**MAIN_CURVE, "output": "probability", "order": order}
             ends = {"mean": mean, "low": mean - half, "high": mean + half}
             frames.append(
                 pd.DataFrame({**key, **kind, "fraction": fraction, **ends, "n_samples": 48})

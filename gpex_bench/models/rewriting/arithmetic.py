@@ -48,6 +48,14 @@ def negate(site: Site, input: fx.Node) -> fx.Node:
     return _scale(site, input, site.number(-1))
 
 
+@translates("copy")
+def copy(site: Site, input: Any, other: Any, non_blocking: bool = False) -> fx.Node:
+    """Overwrite a tensor with a signal."""
+    if not isinstance(other, fx.Node):
+        raise NotKnown
+    return site.expand(other)
+
+
 @translates("mul")
 def multiply(site: Site, input: Any, other: Any) -> fx.Node:
     """Multiply two signals, or by a constant."""
@@ -101,6 +109,7 @@ def masked_fill(site: Site, input: Any, mask: Any, value: Any) -> fx.Node:
     """Put a number where a constant mask says."""
     if not isinstance(input, fx.Node) or site.has_signals((mask, value)):
         raise NotKnown
+    mask = site.tensor(mask)
     kept = _scale(site, input, site.number(~mask))
     return _shift(site, kept, _where(mask, site.number(value)))
 
@@ -108,8 +117,9 @@ def masked_fill(site: Site, input: Any, mask: Any, value: Any) -> fx.Node:
 @translates("where")
 def where(site: Site, condition: Any, input: Any, other: Any) -> fx.Node:
     """Choose entries of two signals, or of a signal and a constant, by a constant condition."""
-    if not isinstance(condition, Tensor):
+    if site.has_signals(condition):
         raise NotKnown
+    condition = site.tensor(condition)
     parts = []
     shift = site.number(0)
     for mask, part in ((condition, input), (~condition, other)):
@@ -133,6 +143,7 @@ def matmul(site: Site, input: Any, other: Any) -> fx.Node:
     """Multiply matrices of signals; with a constant matrix, make a linear layer."""
     if isinstance(input, fx.Node) and isinstance(other, fx.Node):
         return site.emit(MatrixProduct(), input, other)
+    input, other = site.tensor(input), site.tensor(other)
     if isinstance(input, fx.Node) and other.ndim == 2:
         return _linear(site, input, other.mT)
     if isinstance(input, fx.Node) and other.ndim == 1:

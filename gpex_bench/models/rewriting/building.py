@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from gpex_bench.models.rewriting.generalising import Rows, Step, signals_in
+from gpex_bench.models.rewriting.generalising import Repeated, Rows, Step, signals_in
 from gpex_bench.models.rewriting.recording import Path, Signal
 from gpex_bench.models.rewriting.site import TRANSLATIONS, NotKnown, Site, Translation
 
@@ -63,7 +63,7 @@ class Builder:
         """Return arguments with nodes for signals."""
         if isinstance(value, Signal):
             return self.nodes[value]
-        if isinstance(value, Rows):
+        if isinstance(value, (Rows, Repeated)):
             return value
         if isinstance(value, dict):
             return {key: self._filled(item) for key, item in value.items()}

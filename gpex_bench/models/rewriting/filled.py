@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, fx
 
-from gpex_bench.models.rewriting.generalising import Rows
+from gpex_bench.models.rewriting.generalising import Repeated, Rows
 from gpex_bench.models.rewriting.recording import Path
 
 
@@ -77,12 +77,17 @@ def _fill(value: Any, signals: Sequence[Tensor], n_rows: int) -> Any:
         return signals[value.number]
     if isinstance(value, Rows):
         return value.times * n_rows
+    if isinstance(value, Repeated):
+        shape = [-1] * value.row.ndim
+        shape[value.axis] = value.times * n_rows
+        # in memory of its own: some functions (LSTMs) read beyond the end of an expanded tensor
+        return value.row.expand(shape).contiguous()
     return _mapped(value, lambda item: _fill(item, signals, n_rows))
 
 
 def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
     """Return a container with its items changed; anything else as it is."""
-    if isinstance(value, Rows):
+    if isinstance(value, (Rows, Repeated)):
         return value
     if isinstance(value, dict):
         return {key: change(item) for key, item in value.items()}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 SAMPLED = 64  # entries of each tensor that are looked at one by one
-PLAIN = (int, float, str, bool, tuple, type(None), torch.dtype)
+PLAIN = (int, float, str, bool, type(None), torch.dtype)
 
 
 def fingerprint(network: nn.Module) -> tuple[Any, ...]:
@@ -22,16 +22,25 @@ def fingerprint(network: nn.Module) -> tuple[Any, ...]:
 
 def _of_module(module: nn.Module) -> tuple[Any, ...]:
     tensors = [*module._parameters.values(), *module._buffers.values()]
-    settings = []
+    settings: list[tuple[str, str | int]] = []
     for name, value in vars(module).items():
         if isinstance(value, Tensor):
             tensors.append(value)
-        elif isinstance(value, PLAIN):
+        elif isinstance(value, PLAIN) or _is_plain(value):
             settings.append((name, repr(value)))
+        elif callable(value) and not isinstance(value, nn.Module):
+            settings.append((name, id(value)))
 
     weights = tuple(_of_tensor(tensor) for tensor in tensors if tensor is not None)
     hooks = (*module._forward_pre_hooks, *_observed(module))
     return id(module), type(module), tuple(settings), weights, hooks
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether a list or dictionary holds numbers and words only."""
+    items: Any = value.values() if isinstance(value, dict) else value
+    is_known = isinstance(value, (list, tuple, set, dict)) and len(value) > 0
+    return is_known and all(isinstance(item, PLAIN) for item in items)
 
 
 def _observed(module: nn.Module) -> list[Any]:

@@ -1,8 +1,8 @@
 """What two recordings, of 2 and of 3 rows, have in common: the network, for any number of rows.
 
-A whole number that is a multiple of the number of rows in both becomes `Rows`; a constant that has
-a row for each is one row. Anything else that differs was read from the rows' values, drawn at
-random, or made of their number, and cannot be followed.
+A whole number that is a multiple of the number of rows in both becomes `Rows`; a constant whose
+rows are all the same becomes one row, `Repeated`. Anything else that differs was read from the
+rows' values, drawn at random, or made of their number, and cannot be followed.
 """
 
 from __future__ import annotations
@@ -24,6 +24,14 @@ class Rows(NamedTuple):
 
 
 Shape = tuple[int | Rows, ...]
+
+
+class Repeated(NamedTuple):
+    """A constant of one row, which is repeated for each row."""
+
+    row: Tensor
+    axis: int
+    times: int  # so many for each row
 
 
 class Step(NamedTuple):
@@ -69,7 +77,10 @@ def generalise(first: Recording, second: Recording) -> list[Step]:
 
 def _reason(place: str, difference: str, recording: Recording) -> str:
     """Return why two recordings differ."""
-    why = "it depends on the number of rows, or changes from call to call"
+    why = (
+        "it depends on the number of rows, changes from call to call, or is made by something that "
+        "torch does not show (TorchScript, numpy)"
+    )
     if recording.values_read:
         why = f"values of the input are read by {recording.values_read[0]}"
     elif recording.drawn:
@@ -123,19 +134,25 @@ class _Common:
             raise Differs(f"{one} of {self.n_first} rows, {other} of {self.n_second}")
         return Rows(times)
 
-    def _constant(self, one: Tensor, other: Tensor) -> Tensor:
+    def _constant(self, one: Tensor, other: Tensor) -> Tensor | Repeated:
         if one is other:
             return one
         first = one.detach()
         second = other.detach()
-        for axis in range(first.ndim):
-            if first.ndim == second.ndim and first.shape[axis] != second.shape[axis]:
-                first = _row(first, axis)
-                second = _row(second, axis)
-        is_same = first.shape == second.shape and first.dtype == second.dtype
-        if not is_same or not bool(torch.allclose(first, second, 0, 0, equal_nan=True)):
+        self.check_same((first.ndim, first.dtype), (second.ndim, second.dtype))
+        pairs = zip(first.shape, second.shape, strict=True)
+        axes = [axis for axis, (size, other_size) in enumerate(pairs) if size != other_size]
+        if len(axes) > 1:
+            raise Differs(f"a constant has the shapes {first.shape} and {second.shape}")
+
+        times = 0
+        for axis in axes:
+            times = self._rows(first.shape[axis], second.shape[axis]).times
+            first = _row(first, axis)
+            second = _row(second, axis)
+        if not bool(torch.allclose(first, second, 0, 0, equal_nan=True)):
             raise Differs("a constant has other values")
-        return first
+        return Repeated(first, axes[0], times) if axes else first
 
 
 _SLICE = ("start", "stop", "step")
@@ -155,7 +172,7 @@ def signals_in(value: Any) -> Iterator[Signal]:
         yield value
     elif isinstance(value, dict):
         yield from signals_in(tuple(value.values()))
-    elif isinstance(value, (tuple, list)) and not isinstance(value, Rows):
+    elif isinstance(value, (tuple, list)) and not isinstance(value, (Rows, Repeated)):
         for item in value:
             yield from signals_in(item)
     elif isinstance(value, slice):

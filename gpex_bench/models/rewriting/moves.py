@@ -170,7 +170,7 @@ def minimum(site: Site, input: Any, other: Any) -> fx.Node:
 
 
 def _extreme(site: Site, input: Any, dim: Any, keepdim: bool, largest: bool) -> fx.Node:
-    if isinstance(dim, (fx.Node, Tensor)):
+    if site.has_tensors(dim):
         return extreme_of_two(site, input, dim, largest)
     if site.path == (1,):
         raise NotKnown  # the places of the largest
@@ -208,30 +208,21 @@ def interpolate(
     recompute_scale_factor: bool | None = None,
     antialias: bool = False,
 ) -> fx.Node:
-    """Take a signal at other places."""
-    if size is None:
-        raise_unless_whole(input, site, scale_factor, align_corners, recompute_scale_factor)
-    if any(isinstance(length, Rows) for length in site.shape[1:]):
-        raise NotKnown
-    size = site.shape[2:]
+    """Take a signal at other places: a move if values are repeated, else weighted means."""
+    options = {
+        "size": size,
+        "scale_factor": scale_factor,
+        "mode": mode,
+        "align_corners": align_corners,
+        "recompute_scale_factor": recompute_scale_factor,
+        "antialias": antialias,
+    }
     if mode in NEAREST:
-        return site.move(F.interpolate, input, size, None, mode, shape=site.shape, name="resize")
-    options = {"align_corners": align_corners, "antialias": antialias}
-    return site.emit(Resample(size, mode, **options), input)  # type: ignore[arg-type]
-
-
-def raise_unless_whole(
-    input: fx.Node, site: Site, factor: Any, align_corners: bool | None, recompute: bool | None
-) -> None:
-    """Raise NotKnown if giving the size is not the same as giving the factor."""
-    if align_corners or recompute:
-        return
-    factors = factor if isinstance(factor, tuple) else (factor,) * (site.n_axes - 2)
-    before = input.meta["shape"][2:]
-    after = site.shape[2:]
-    for length, times, result in zip(before, factors, after, strict=True):
-        if length * times != result:
-            raise NotKnown
+        return site.move(F.interpolate, input, shape=site.shape, name="interpolate", **options)
+    sizes = size if isinstance(size, tuple) else (size,)
+    if any(isinstance(length, Rows) for length in sizes):
+        raise NotKnown
+    return site.emit(Resample(**options), input)
 
 
 def axes(dim: Any, n_axes: int) -> tuple[int, ...]:

@@ -201,22 +201,20 @@ class Extreme(_Reduction):
 class Resample(nn.Module):
     """A signal at other places, by interpolation: each value is a weighted mean of its own channel.
 
-    Linear, without constants.
+    Linear, without constants. The options are those of `torch.nn.functional.interpolate`.
     """
 
-    def __init__(self, size: tuple[int, ...], mode: str, **options: Any) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__()
-        self.size = size
-        self.mode = mode
         self.options = options
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the signal at its new size."""
-        return F.interpolate(x, self.size, mode=self.mode, **self.options)
+        return F.interpolate(x, **self.options)
 
     def extra_repr(self) -> str:
-        """Return size and mode."""
-        return f"size={self.size}, mode={self.mode!r}"
+        """Return the options."""
+        return ", ".join(f"{name}={value!r}" for name, value in self.options.items())
 
 
 class _Function(nn.Module):

@@ -131,7 +131,8 @@ def record(network: nn.Module, x: Tensor) -> Recording:
         torch.default_generator.manual_seed(len(x))  # what is drawn differs between recordings
         recorder.add(Call(_input, "input", (), {}, recorder.where), copied)
         try:
-            with recorder.following_modules(), recorder:
+            eager = torch.compiler.set_stance("force_eager")
+            with eager, recorder.following_modules(), recorder:
                 y = network(copied)
         except CannotRewrite:
             raise
@@ -170,6 +171,9 @@ class Recorder(TorchFunctionMode):
         self.names = {id(module): name for name, module in network.named_modules()}
         self.running = [Place("", type(network).__name__)]
         self.where = self.running[0]  # the innermost module that ran last
+        self.needs_no_gradient = not any(
+            parameter.requires_grad for parameter in network.parameters()
+        )
         self.doing = ""  # the function that is called
         self.known: dict[int, Known] = {}
         self.overwritten: set[int] = set()  # memory of constants that became signals in place
@@ -224,6 +228,8 @@ class Recorder(TorchFunctionMode):
         self.doing = name
         self._refuse_unfollowed(name, args, kwargs)
         noted_args = self._noted(args)
+        if name == "copy_":
+            noted_args = (None, *noted_args[1:])  # what it was before has no part in it
         noted_kwargs = self._noted(kwargs)
         before = [tensor._version for tensor in tensors]
         output = function(*args, **kwargs)
@@ -290,6 +296,12 @@ class Recorder(TorchFunctionMode):
         """Return a constant; raises CannotRewrite if its memory holds a signal by now."""
         if _memory(tensor) in self.overwritten:
             self._refuse_view()
+        if tensor.requires_grad and self.needs_no_gradient:
+            raise CannotRewrite(
+                f"The operation {self.doing!r} in {self.where} reads a tensor that was made of the "
+                "input by something that torch does not show (TorchScript, an operator of one's "
+                "own); write it in torch functions."
+            )
         if is_in_place(self.doing):
             return tensor.detach().clone()
         if not tensor.is_inference():
@@ -315,9 +327,9 @@ class Recorder(TorchFunctionMode):
         is_stopped = torch.is_grad_enabled() and not tensor.requires_grad
         if is_stopped and tensor.is_floating_point():
             raise CannotRewrite(
-                f"The network stops the gradient (detach, no_grad) before {self.doing!r} in "
-                f"{self.where}; what follows the values and what follows the gradients would "
-                "differ. Remove it."
+                f"Gradients stop (detach, no_grad, whole numbers) before {self.doing!r} in "
+                f"{self.where}: what follows the values and what follows the gradients would "
+                "differ. Remove what stops them."
             )
         return known.signal
 

@@ -106,6 +106,9 @@ def _check_inputs(network: nn.Module, x: Tensor) -> None:
             f"x must be floating-point, got {x.dtype}; networks of whole numbers (embeddings) have "
             "no gradients: explain the output of the embedding instead."
         )
+    for name, parameter in network.named_parameters():
+        if nn.parameter.is_lazy(parameter):
+            raise CannotRewrite(f"{name!r} has no shape yet; run the network once.")
     for name, module in network.named_modules():
         if module.training:
             raise CannotRewrite(
@@ -124,8 +127,8 @@ def _rewrite(network: nn.Module, x: Tensor) -> Rewritten:
     graph = builder.build(steps, first.result)
     rewritten = CountedNetwork(builder.attributes, graph, "Rewritten")
     rewritten.eval()
-    # a row alone, so that rows which influence one another are seen
     difference = _difference(rewritten, other[:1], second.y[:1])
+    _check_alone(network, other[:1], second.y[:1])
     rewritten.follow(network._forward_hooks)
 
     outputs = {
@@ -165,8 +168,7 @@ def _difference(network: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> fl
             f"The rewritten network gives outputs of shape {tuple(output.shape)}, not "
             f"{tuple(y.shape)}."
         )
-    largest = float((output - y).abs().max())
-    difference = largest / max(float(y.abs().max()), torch.finfo(y.dtype).tiny)
+    difference = _relative(output, y)
     if not difference <= TOLERANCE:
         raise CannotRewrite(
             f"The rewritten network's outputs differ by {difference:.1e} of the largest (at most "
@@ -174,6 +176,27 @@ def _difference(network: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> fl
             "that changes from call to call?"
         )
     return difference
+
+
+def _relative(output: Tensor, y: Tensor) -> float:
+    """Return the largest difference of outputs, over the largest output."""
+    largest = float((output - y).abs().max())
+    return largest / max(float(y.abs().max()), torch.finfo(y.dtype).tiny)
+
+
+def _check_alone(network: nn.Module, row: Tensor, y: Tensor) -> None:
+    """Raise CannotRewrite if a row alone gets another output than the same row in a batch."""
+    try:
+        with torch.no_grad(), without_row_counts(network):
+            alone = network(row)
+    except Exception:
+        return  # it takes two rows or more
+    if alone.shape == y.shape and _relative(alone, y) > TOLERANCE:
+        raise CannotRewrite(
+            "The network's outputs for a row alone and in a batch differ by "
+            f"{_relative(alone, y):.1e} of the largest: its rows influence one another. Write it so "
+            "that they do not."
+        )
 
 
 def _check_path(network: nn.Module, rewritten: Rewritten, x: Tensor) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 
 from gpex_bench.models.rewriting.errors import CannotRewrite
 from gpex_bench.models.rewriting.filled import Filled, row_source
-from gpex_bench.models.rewriting.generalising import Rows, Shape, Step
+from gpex_bench.models.rewriting.generalising import Repeated, Rows, Shape, Step
 from gpex_bench.models.rewriting.operations import Move, Other
 from gpex_bench.models.rewriting.recording import Path, is_in_place
 
@@ -123,6 +123,7 @@ class Site:
         """Return a constant as a tensor that broadcasts; NotKnown if it is none."""
         if isinstance(value, (bool, int, float)):
             return torch.tensor(value, dtype=self.dtype)
+        value = self.tensor(value)
         if isinstance(value, Rows):
             raise CannotRewrite(
                 f"The operation {self.name!r} in {self.step.call.place} computes with the number "
@@ -133,6 +134,10 @@ class Site:
         is_bare = value.ndim == 0 or not value.is_floating_point()
         copied = self.builder.copied(value)
         return copied.to(self.dtype) if is_bare else copied
+
+    def tensor(self, value: Any) -> Any:
+        """Return a constant that is repeated for each row as one row; others as they are."""
+        return value.row if isinstance(value, Repeated) else value
 
     def as_node(self, part: Any) -> fx.Node:
         """Return the node of a signal or of a constant tensor."""
@@ -146,8 +151,8 @@ class Site:
 
     def has_tensors(self, value: Any) -> bool:
         """Return whether there are signals or tensors in arguments."""
-        values = value if isinstance(value, tuple) else (value,)
-        return any(isinstance(item, (fx.Node, Tensor)) for item in values)
+        values = value if type(value) is tuple else (value,)
+        return any(isinstance(item, (fx.Node, Tensor, Repeated)) for item in values)
 
     def expects_dtype(self, dtype: Any) -> None:
         """Raise NotKnown if a call computes in another precision."""
@@ -162,10 +167,12 @@ class Site:
         filled = Filled(torch.broadcast_to, (node, shape), {}, [node])
         return self.emit(Move(filled, "expand"), node, shape=shape, name="expand")
 
-    def move(self, function: Any, *args: Any, shape: Shape, name: str, **kwargs: Any) -> fx.Node:
-        """Add a move of a signal, the first argument."""
-        filled = Filled(function, args, kwargs, [args[0]])
-        return self.emit(Move(filled, name), args[0], shape=shape, name=name)
+    def move(
+        self, function: Any, input: fx.Node, *args: Any, shape: Shape, name: str, **kwargs: Any
+    ) -> fx.Node:
+        """Add a move of a signal."""
+        filled = Filled(function, (input, *args), kwargs, [input])
+        return self.emit(Move(filled, name), input, shape=shape, name=name)
 
     def filled(self, args: Any, kwargs: Any) -> tuple[Filled, list[fx.Node]]:
         """Return the call as a function of its signals, and these."""
