@@ -1,8 +1,13 @@
 """Grad-CAM: positive part of the last feature maps, weighted by the logit's mean gradient.
 
-Selvaraju et al. 2017 (selvaraju2017grad). The last maps are those before the last pooling; they are
-enlarged to the size of the image (bilinear) and shared evenly between the channels. Captum's
-LayerGradCam gives the same values and needs the layer; it is the twin in the tests.
+Selvaraju et al. 2017 (selvaraju2017grad). The maps are those of `layer` (of its last run, if it runs
+several times), else of a module called `features`, else the trunk's output: the last signal with
+places, before the last pooling, be it a layer's, an addition, a concatenation or an activation.
+SqueezeNet's classifier is a convolution, so `features` and the last maps differ: `features` it is.
+Where places live on as tokens, or reach the logits on another way too, there is no such signal, and
+`layer` must be set. Maps are enlarged to the size of the image (bilinear) and shared evenly between
+the channels. Captum's LayerGradCam gives the same values and needs the layer; it is the twin in the
+tests.
 """
 
 from gpex_bench.families.cam import class_activation
@@ -19,7 +24,7 @@ class GradCam(Explainer):
     needs = frozenset({Need.GRADIENT, Need.IMAGE})
     cost = "one forward and one backward row per sample"
 
-    layer: str = ""  # name of the module whose maps are used; empty: the last maps before pooling
+    layer: str = ""  # name of the module whose maps are used; empty: the trunk's output
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the enlarged map of each image."""

@@ -23,7 +23,7 @@ class GuidedGradCam(Explainer):
     axioms = frozenset({Axiom.DUMMY})
     cost = "two forward and two backward rows per sample"
 
-    layer: str = ""  # name of the module whose maps are used; empty: the last maps before pooling
+    layer: str = ""  # name of the module whose maps are used; empty: the trunk's output
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the product for each image."""

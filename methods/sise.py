@@ -8,22 +8,22 @@ the last map before each loss of resolution, keep the channels whose mean gradie
 [0, 1], are fused: add the next, multiply by its region above Otsu's threshold (otsu1979threshold).
 The absent part shows the dataset's baseline. Channels share a pixel's value evenly.
 
-Layers are modules of `trunk` (else of the network) that give maps and do not pool. Never negative;
-a network without a kept map gives zeros.
+The layers are those that make the last maps at each resolution, poolings left out; additions,
+concatenations and activations count, however the network is written. Never negative; a network
+without a kept map gives zeros.
 """
-
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gpex_bench.families.feature_maps import feature_maps, recorded
 from gpex_bench.families.masking import Masking
 from gpex_bench.masking.answers import Probe, probe
 from gpex_bench.masking.choices import Output, check_settings
 from gpex_bench.masking.fills import MethodFill
+from gpex_bench.models.rewriting import CannotRewrite, rewrite
 from gpex_bench.types import Attribution, Need, Query, Task, settings
 
 
@@ -101,43 +101,46 @@ def _weighted_masks(asked: Probe, maps: Tensor, keep: Tensor) -> Tensor:
 
 def layers(model: nn.Module, query: Query) -> list[tuple[Tensor, Tensor]]:
     """Return the last maps at each resolution and the logit's gradients, from shallow to deep."""
-    trunk = getattr(model, "trunk", model)
-    with torch.enable_grad(), recorded(trunk) as seen:
-        x = query.x.clone().requires_grad_()
-        logits = model(x)
+    network, modules = _modules_with_maps(model, query.x)
+    with torch.enable_grad(), recorded(modules) as seen:
+        x = query.x.detach().clone().requires_grad_()
+        # a copy, because the network may begin with an operation in place
+        logits = network(x.clone())
         logit = logits.gather(1, query.target[:, None]).sum()
 
         # the last maps of each size; a single pixel shows no place
-        last = {tuple(maps.shape[2:]): maps for maps in seen if min(maps.shape[2:]) > 1}
+        last = {maps.shape[2:]: maps for _, maps in seen if _is_map(maps)}
         kept = list(last.values())
-        gradients = torch.autograd.grad(logit, kept) if kept else ()
+        gradients = torch.autograd.grad(logit, kept, materialize_grads=True) if kept else ()
 
     detached = [maps.detach() for maps in kept]
     return list(zip(detached, gradients, strict=True))
 
 
-@contextmanager
-def recorded(network: nn.Module) -> Iterator[list[Tensor]]:
-    """Collect the feature maps of modules without children, in the order in which they run.
+def _modules_with_maps(model: nn.Module, x: Tensor) -> tuple[nn.Module, dict[str, nn.Module]]:
+    """Return a network, and the modules of it that may give maps, by name.
 
-    Pooling is left out: its maps have lost resolution.
+    They are the last ones at each resolution of the rewritten network. Of a network that cannot be
+    rewritten they are those without children that do not pool.
     """
-    seen: list[Tensor] = []
-
-    def keep(_module: nn.Module, _args: object, output: object) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4:
-            seen.append(output)
-
-    handles = []
-    for module in network.modules():
-        is_leaf = not list(module.children())
-        if is_leaf and "Pool" not in type(module).__name__:
-            handles.append(module.register_forward_hook(keep))
     try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
+        rewritten = rewrite(model, x)
+    except CannotRewrite:
+        trunk = getattr(model, "trunk", model)
+        leaves = {name: one for name, one in trunk.named_modules() if not any(one.children())}
+        maps = {name: one for name, one in leaves.items() if "Pool" not in type(one).__name__}
+        return model, maps
+
+    maps = feature_maps(model, rewritten, x)
+    maps.require_maps()
+    named = {name: rewritten.network.get_submodule(name) for name in maps.last_of_size}
+    return rewritten.network, named
+
+
+def _is_map(output: object) -> bool:
+    """Return whether a module's output is maps of more than one place, with a gradient."""
+    is_signal = isinstance(output, Tensor) and output.ndim == 4 and output.requires_grad
+    return is_signal and min(output.shape[2:]) > 1
 
 
 def unit(maps: Tensor) -> Tensor:

@@ -9,6 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gpex_bench.families.feature_maps import chosen_module, recorded
+from gpex_bench.types.demands import Refused
+
 
 def class_activation(
     network: nn.Module,
@@ -25,46 +28,44 @@ def class_activation(
         network: any network with feature maps.
         x: the images.
         target: the head of each.
-        layer: name of the module whose maps are used; empty: the module `features`, or the last
-            module to run that gives maps of more than one place and is no pooling.
+        layer: name of the module whose maps are used, those of its last run; empty: the module
+            `features`, or the trunk's output (`feature_maps`).
 
     Raises:
-        ValueError: no module of that name, or no module at all, gives maps of more than one place.
+        Refused: the module does not exist, or gives no maps of more than one place, or nothing says
+            which maps to use.
     """
-    modules = _candidates(network, layer)
-    seen: list[Tensor] = []
+    source, name = chosen_module(network, x, layer)
+    with torch.enable_grad(), recorded({name: source.get_submodule(name)}) as seen:
+        image = x.detach().clone().requires_grad_()
+        # a copy, because the network may begin with an operation in place
+        logits = source(image.clone())
+        maps = _maps(name, seen)
+        logit = logits.gather(1, target[:, None]).sum()
+        (gradient,) = torch.autograd.grad(logit, maps, allow_unused=True)
 
-    def note(module: nn.Module, args: Any, output: Any) -> None:
-        is_pooling = not layer and "Pool" in type(module).__name__
-        is_map = isinstance(output, Tensor) and output.ndim == 4 and output.shape[2:].numel() > 1
-        if is_map and output.requires_grad and not is_pooling:
-            seen.append(output)
-
-    handles = [module.register_forward_hook(note) for module in modules.values()]
-    try:
-        with torch.enable_grad():
-            logit = network(x.clone().requires_grad_()).gather(1, target[:, None]).sum()
-    finally:
-        for handle in handles:
-            handle.remove()
-    if not seen:
-        names = ", ".join(modules) or "the network"
-        raise ValueError(f"Grad-CAM needs a module that gives maps; {names} gives none.")
-
-    maps = seen[-1]
-    (gradient,) = torch.autograd.grad(logit, maps)
+    if gradient is None:
+        raise Refused(f"The logits do not depend on the maps of {name}; name another layer.")
     weight = gradient.mean((2, 3), keepdim=True)
     weighted = (weight * maps.detach()).sum(1, keepdim=True)
     positive = weighted.clamp(min=0)
     return functional.interpolate(positive, x.shape[2:], mode="bilinear", align_corners=False)
 
 
-def _candidates(network: nn.Module, layer: str) -> dict[str, nn.Module]:
-    """Return the modules whose maps may be used, by name."""
-    modules = dict(network.named_modules(remove_duplicate=False))
-    if layer and layer not in modules:
-        raise ValueError(f"layer must name a module of the network, got {layer!r}.")
-    chosen = layer or "features"
-    if chosen in modules:
-        return {chosen: modules[chosen]}
-    return {name: module for name, module in network.named_modules() if not any(module.children())}
+def _maps(name: str, seen: list[tuple[str, Any]]) -> Tensor:
+    """Return the maps that a module gave last."""
+    needs = "Grad-CAM needs a module that gives maps [batch, channel, row, column]"
+    if not seen:
+        raise Refused(f"{needs}; {name} does not run.")
+    output = seen[-1][1]
+    if not isinstance(output, Tensor):
+        kind = type(output).__name__
+        raise Refused(f"{needs}; {name} gives a {kind}. Name a module inside it.")
+    if output.ndim != 4 or output.shape[2:].numel() < 2:
+        shape = tuple(output.shape)
+        raise Refused(f"{needs}, of more than one place; {name} gives {shape}.")
+    if not output.requires_grad:
+        raise Refused(
+            f"{needs} and a gradient; {name} gives maps that are detached from the image."
+        )
+    return output

@@ -1,10 +1,12 @@
 """Maps from feature maps: Grad-CAM by hand and by captum, FullGrad by its identity."""
 
 import sys
+from functools import partial
 
 import captum.attr
 import pytest
 import torch
+import torchvision
 from torch import nn
 from torch.nn import functional
 
@@ -13,6 +15,9 @@ from gpex_bench.contract.cost import counted
 from gpex_bench.contract.promises import BrokenPromise
 from gpex_bench.models.blocks.residual import ResnetModel
 from gpex_bench.models.cnn import CnnModel
+from gpex_bench.models.vit import Vit
+from gpex_bench.types.demands import Refused
+from tests.vocabulary import datasets
 
 
 @pytest.fixture(params=["cnn", "resnet"])
@@ -118,21 +123,17 @@ def test_a_module_called_features_gives_the_maps(formula, layers, task, query, m
 def test_networks_without_maps_are_refused(formula, two_maps, task, query, method, normal):
     x = normal(2, 1, 4, 4)
     for name in ("grad_cam", "guided_grad_cam"):
-        with pytest.raises(
-            ValueError, match="Grad-CAM needs a module that gives maps; head gives none"
-        ):
+        with pytest.raises(Refused, match="The network has no feature maps of more than one place"):
             method(name).explain(task(formula(lambda x: x.flatten(1), 16), x), query(x))
         with pytest.raises(
-            ValueError, match=r"layer must name a module of the network, got 'trunk\.9'"
+            Refused, match=r"layer must name a module of the network, got 'trunk\.9'"
         ):
             method(name, layer="trunk.9").explain(task(two_maps, x), query(x))
         with pytest.raises(
-            ValueError, match="Grad-CAM needs a module that gives maps; head gives none"
+            Refused, match=r"a module that gives maps .*of more than one place; head gives \(2, 2\)"
         ):
             method(name, layer="head").explain(task(two_maps, x), query(x))
-        with pytest.raises(
-            ValueError, match=r"Grad-CAM needs a module that gives maps; trunk\.1 gives none"
-        ):
+        with pytest.raises(Refused, match=r"of more than one place; trunk\.1 gives \(2, 2, 1, 1\)"):
             method(name, layer="trunk.1").explain(task(two_maps, x), query(x))  # one place
 
 
@@ -150,6 +151,260 @@ def test_maps_of_one_place_after_pooling_are_passed_over(
     torch.testing.assert_close(
         method("grad_cam").explain(task(model, x), query(x)).values, expected
     )
+
+
+# --- networks as people write them --------------------------------------------------------------
+
+
+def by_hand(maps, logits, target, size):
+    """Return Grad-CAM from maps and the logits that were made of them."""
+    (gradient,) = torch.autograd.grad(logits.gather(1, target[:, None]).sum(), maps)
+    weighted = (gradient.mean((2, 3), keepdim=True) * maps.detach()).sum(1, keepdim=True)
+    return functional.interpolate(weighted.relu(), size, mode="bilinear")
+
+
+class Functional(nn.Module):
+    """Functions instead of modules, operations in place, a shared activation, a join at the end."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
+        self.norm, self.relu = nn.BatchNorm2d(6), nn.ReLU(inplace=True)
+        self.branch = nn.Conv2d(6, 4, 1)
+        self.norm.running_mean.normal_()
+
+    def forward(self, x, in_place=True, join="cat"):
+        if in_place:
+            x -= 0.1
+            x = functional.relu_(self.first(x))
+            y = self.norm(self.second(x))
+            y += x
+            y = self.relu(y)
+            y = torch.cat([y, self.branch(y)], 1)
+            if join == "relu":
+                y = functional.relu(y, inplace=True)
+            return functional.adaptive_avg_pool2d(functional.dropout(y, 0.5, self.training), 1)
+        x = self.first(x - 0.1).relu()
+        y = (self.norm(self.second(x)) + x).relu()
+        y = torch.cat([y, self.branch(y)], 1)
+        return y.relu() if join == "relu" else y
+
+
+@pytest.mark.parametrize("join", ["cat", "relu"])
+def test_maps_that_no_module_gives(layers, task, query, method, normal, join):
+    """The last maps are a concatenation or its activation, and all is in place."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        functions, head = Functional(), nn.Linear(10, 3)
+
+    class Trunk(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = functions
+
+        def forward(self, x):
+            return self.inner(x, join=join).flatten(1)
+
+    model = layers(Trunk(), head).eval().requires_grad_(False)
+    x, target = normal(3, 3, 12, 12), torch.tensor([0, 1, 2])
+    maps = functions(x.clone().requires_grad_(), in_place=False, join=join)
+    expected = by_hand(maps, head(maps.mean((2, 3))), target, (12, 12))
+    before = x.clone()
+    values = method("grad_cam").explain(task(model, x), query(x, target)).values
+    torch.testing.assert_close(values.sum(1, keepdim=True), expected, atol=1e-6, rtol=1e-4)
+    assert torch.equal(x, before)
+    assert float(values.max()) > 0
+
+    # a module before an operation in place, of the network as it was given
+    maps = functions.first(x - 0.1).requires_grad_()
+    inner = functions.norm(functions.second(maps.relu())) + maps.relu()
+    y = torch.cat([inner.relu(), functions.branch(inner.relu())], 1)
+    logits = head((y.relu() if join == "relu" else y).mean((2, 3)))
+    expected = by_hand(maps, logits, target, (12, 12))
+    named = method("grad_cam", layer="trunk.inner.first")
+    values = named.explain(task(model, x), query(x, target)).values
+    torch.testing.assert_close(values.sum(1, keepdim=True), expected, atol=1e-6, rtol=1e-4)
+
+
+def without_last(model, n):
+    """Return a torchvision network without its last modules, which run in their order."""
+    return nn.Sequential(*list(model.children())[:-n])
+
+
+def swin_maps(model, x):
+    return model.norm(model.features(x)).permute(0, 3, 1, 2)
+
+
+# of each network: how its maps are made, and how its logits from them
+TORCHVISION = {
+    "resnet18": (lambda m, x: without_last(m, 2)(x), lambda m, maps: m.fc(maps.mean((2, 3)))),
+    "googlenet": (lambda m, x: without_last(m, 3)(x), lambda m, maps: m.fc(maps.mean((2, 3)))),
+    "inception_v3": (lambda m, x: without_last(m, 3)(x), lambda m, maps: m.fc(maps.mean((2, 3)))),
+    "shufflenet_v2_x0_5": (
+        lambda m, x: without_last(m, 1)(x),
+        lambda m, maps: m.fc(maps.mean((2, 3))),
+    ),
+    "densenet121": (
+        lambda m, x: m.features(x),
+        lambda m, maps: m.classifier(maps.relu().mean((2, 3))),
+    ),
+    "squeezenet1_1": (lambda m, x: m.features(x), lambda m, maps: m.classifier(maps).flatten(1)),
+    "mobilenet_v3_small": (
+        lambda m, x: m.features(x),
+        lambda m, maps: m.classifier(maps.mean((2, 3))),
+    ),
+    "swin_t": (swin_maps, lambda m, maps: m.head(maps.mean((2, 3)))),
+}
+# networks of the same code that are small
+SMALL = {
+    "densenet121": lambda: torchvision.models.DenseNet(4, (2, 2, 2), 8, num_classes=4),
+    "swin_t": lambda: torchvision.models.SwinTransformer(
+        [4, 4], 12, [2, 2], [2, 4], [4, 4], num_classes=4
+    ),
+}
+MORE = {
+    "googlenet": {"aux_logits": False, "init_weights": False},
+    "inception_v3": {"aux_logits": False, "init_weights": False},
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name == "inception_v3" else ())
+        for name in TORCHVISION
+    ],
+)
+def test_torchvisions_networks_as_they_are(name, method, task, query, normal):
+    """The twin makes maps and logits by hand; nothing after the maps is in place there."""
+    make_maps, make_logits = TORCHVISION[name]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        whole = partial(getattr(torchvision.models, name), num_classes=4, **MORE.get(name, {}))
+        model = SMALL.get(name, whole)()
+    model.eval().requires_grad_(False)
+    side = 107 if name == "inception_v3" else 64
+    x, target = normal(1, 3, side, side).repeat(4, 1, 1, 1), torch.arange(4)
+    maps = make_maps(model, x.clone()).detach().requires_grad_()
+    expected = by_hand(maps, make_logits(model, maps.clone()), target, (side, side))
+    values = method("grad_cam").explain(task(model, x), query(x, target)).values
+    size = float(expected.max())
+    assert size > 0
+    torch.testing.assert_close(values.sum(1, keepdim=True), expected, atol=1e-4 * size, rtol=1e-3)
+
+
+def test_the_zoos_maps_are_those_of_the_trunk(task, query, method, normal):
+    for model in (CnnModel(1, 4, 8, 3), ResnetModel(1, 4, 8, 3)):
+        model.eval().requires_grad_(False)
+        x = normal(2, 1, 16, 16)
+        maps = model.trunk(x).requires_grad_()
+        logits = model.head(model.neck(model.pool(maps).flatten(1)))
+        target = torch.tensor([0, 1])
+        expected = by_hand(maps, logits, target, (16, 16))
+        values = method("grad_cam").explain(task(model, x), query(x, target)).values
+        torch.testing.assert_close(values, expected, atol=1e-6, rtol=1e-4)
+
+
+def test_places_that_live_on_are_refused(task, query, method, normal):
+    """Of a ViT with a class token the last maps are its patches, before any attention."""
+    x = normal(2, 1, 16, 16)
+    data = datasets.dataset(x)
+    small = {"width": 16, "heads": 2, "stem": 0, "wide": 8}
+    model = Vit(**small, pooling="class").build(data).eval().requires_grad_(False)
+    with pytest.raises(
+        Refused, match=r"those of trunk\.patches .* places live on after them, .*set `layer` to"
+    ):
+        method("grad_cam").explain(task(model, x), query(x))
+    with pytest.raises(Refused, match="places live on after them"):
+        method("sise").explain(task(model, x), query(x))
+
+    # a layer that gives the last tokens as maps
+    model = Vit(**small).build(data).eval().requires_grad_(False)
+    maps = model.trunk(x).requires_grad_()
+    logits = model.head(model.neck(maps.mean((2, 3))))
+    target = torch.tensor([0, 1])
+    expected = by_hand(maps, logits, target, (16, 16))
+    named = method("grad_cam", layer="trunk")
+    values = named.explain(task(model, x), query(x, target)).values
+    torch.testing.assert_close(values, expected, atol=1e-6, rtol=1e-4)
+
+
+class Mixer(nn.Module):
+    """Patches that meet in linear layers over the places, and a mean of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches, self.across = nn.Conv2d(1, 6, 4, stride=4), nn.Linear(16, 16)
+
+    def forward(self, x):
+        tokens = self.patches(x).flatten(2)
+        return (tokens + self.across(tokens).relu()).mean(2)
+
+
+class TwoSizes(nn.Module):
+    """Maps of two resolutions, both of which reach the head."""
+
+    def __init__(self):
+        super().__init__()
+        self.fine, self.coarse = nn.Conv2d(1, 3, 3), nn.Conv2d(3, 3, 3, stride=2)
+
+    def forward(self, x):
+        fine = self.fine(x).relu()
+        return torch.cat([fine.mean((2, 3)), self.coarse(fine).amax((2, 3))], 1)
+
+
+@pytest.mark.parametrize(
+    "trunk, reason",
+    [
+        (Mixer, r"those of trunk\.patches .*places live on"),
+        (TwoSizes, "the logits also depend on the image past them"),
+    ],
+)
+def test_what_is_not_the_trunks_output_is_not_guessed(
+    layers, task, query, method, normal, trunk, reason
+):
+    model = layers(trunk(), nn.Linear(6, 3)).requires_grad_(False)
+    x = normal(2, 1, 16, 16)
+    with pytest.raises(Refused, match=reason):
+        method("grad_cam").explain(task(model, x), query(x))
+    name = "trunk.patches" if trunk is Mixer else "trunk.coarse"
+    values = method("grad_cam", layer=name).explain(task(model, x), query(x)).values
+    assert values.isfinite().all()
+
+
+class Odd(nn.Module):
+    """A module that gives a tuple, one that does not run, one without effect, one that runs twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.pair, self.idle = nn.MaxPool2d(2, return_indices=True), nn.Conv2d(1, 1, 1)
+        self.lost, self.twice = nn.Conv2d(1, 2, 1), nn.Conv2d(1, 1, 3, padding=1)
+
+    def forward(self, x):
+        self.lost(x)
+        return self.twice(self.twice(self.pair(x)[0]).relu()).flatten(1)
+
+
+def test_layers_that_cannot_be_used_say_why(layers, task, query, method, normal):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = layers(Odd(), nn.Linear(16, 3)).requires_grad_(False)
+    x = normal(2, 1, 8, 8)
+    asked, wanted = task(model, x), query(x)
+    reasons = {
+        "trunk.pair": "gives a tuple. Name a module inside it",
+        "trunk.idle": r"trunk\.idle does not run",
+        "trunk.lost": r"The logits do not depend on the maps of trunk\.lost",
+    }
+    for layer, reason in reasons.items():
+        with pytest.raises(Refused, match=reason):
+            method("grad_cam", layer=layer).explain(asked, wanted)
+
+    # of a module that runs twice: its last maps
+    maps = model.trunk.twice(model.trunk.twice(model.trunk.pair(x)[0]).relu()).requires_grad_()
+    expected = by_hand(maps, model.head(maps.flatten(1)), wanted.target, (8, 8))
+    values = method("grad_cam", layer="trunk.twice").explain(asked, wanted).values
+    torch.testing.assert_close(values, expected, atol=1e-6, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name, rows", [("grad_cam", 1), ("guided_grad_cam", 2), ("full_grad", 1)])
@@ -272,6 +527,10 @@ def test_constant_output_has_no_map(two_maps, task, query, method, normal):
 def test_maps_that_are_not_finite_are_named(two_maps, task, query, method, normal):
     two_maps.head.weight.data[0, 0] = torch.inf
     x = normal(2, 1, 4, 4)
-    for name in ("grad_cam", "guided_grad_cam", "full_grad"):
-        with pytest.raises(BrokenPromise, match="values of sample 10 are NaN or infinite"):
+    for name in ("grad_cam", "guided_grad_cam"):
+        with pytest.raises(Refused, match="outputs are not finite"):
             calls.explain(method(name), task(two_maps, x), query(x))
+        with pytest.raises(BrokenPromise, match="values of sample 10 are NaN or infinite"):
+            calls.explain(method(name, layer="trunk.0"), task(two_maps, x), query(x))
+    with pytest.raises(BrokenPromise, match="values of sample 10 are NaN or infinite"):
+        calls.explain(method("full_grad"), task(two_maps, x), query(x))

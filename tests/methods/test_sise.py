@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from gpex_bench.contract.cost import counted
+from gpex_bench.types.demands import Refused
 
 
 @pytest.fixture
@@ -37,12 +38,19 @@ def scaled(image):
     )
 
 
-def by_hand(model, x, target, adaptive):
-    """Return the map of one image [1, 1, height, width], with zero as what is absent."""
+def by_hand(model, x, target, adaptive, parts=None):
+    """Return the map of one image [1, 1, height, width], with zero as what is absent.
+
+    `parts` are functions from x to maps, and from these to the logits.
+    """
     fused, n_kept = None, 0
-    for depth in (2, 5):  # up to the last activation before each pooling
-        maps = model.trunk[:depth](x).detach().requires_grad_()
-        model.head(model.trunk[depth:](maps))[0, target].backward()
+    if parts is None:  # up to the last activation before each pooling
+        parts = [
+            (model.trunk[:n], lambda maps, n=n: model.head(model.trunk[n:](maps))) for n in (2, 5)
+        ]
+    for make, finish in parts:
+        maps = make(x).detach().requires_grad_()
+        finish(maps)[0, target].backward()
         strength = maps.grad[0].mean((1, 2))
         least = threshold_otsu(strength.clamp(min=0).double().numpy()) if adaptive else 0
         layer = torch.zeros(x.shape[2:])
@@ -78,6 +86,51 @@ def test_it_is_what_it_is_by_hand(network, task, query, method, normal, adaptive
     assert float(values.max()) > 0
 
 
+class Functional(nn.Module):
+    """An addition, a concatenation and an activation that are functions, most of them in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+        self.third = nn.Conv2d(3, 2, 3, padding=1)
+
+    def fine(self, x):
+        x = functional.relu(self.first(x))
+        return x + self.second(x)
+
+    def coarse(self, fine):
+        y = functional.max_pool2d(fine, 2)
+        return torch.cat([y, self.third(y).relu()], 1)
+
+    def forward(self, x):
+        y = functional.relu(self.first(x), inplace=True)
+        z = self.second(y)
+        z += y
+        z = functional.max_pool2d(z, 2)
+        z = torch.cat([z, functional.relu_(self.third(z))], 1)
+        return functional.adaptive_avg_pool2d(z, 1).flatten(1)
+
+
+def test_maps_that_no_module_gives(layers, task, query, method, normal):
+    model = layers(Functional(), nn.Linear(5, 3))
+    for i, weight in enumerate(model.parameters()):
+        weight.data = 0.7 * normal(*weight.shape, seed=i + 3)
+    model.requires_grad_(False)
+
+    def finish(coarse):
+        return model.head(coarse.mean((2, 3)))
+
+    trunk = model.trunk
+    parts = [
+        (trunk.fine, lambda maps: finish(trunk.coarse(maps))),
+        (lambda x: trunk.coarse(trunk.fine(x)), finish),
+    ]
+    x, target = normal(4, 1, 12, 10), torch.tensor([0, 1, 2, 0])
+    values = method("sise").explain(task(model, x), query(x, target)).values
+    hand = [by_hand(model, x[i : i + 1], int(target[i]), False, parts)[0] for i in range(4)]
+    torch.testing.assert_close(values[:, 0], torch.stack(hand), rtol=1e-3, atol=1e-5)
+
+
 def test_adaptive_keeps_fewer_maps(network, task, query, method, normal):
     x, cost = normal(6, 1, 12, 10), []
     for adaptive in (False, True):
@@ -105,9 +158,7 @@ def test_it_points_at_what_the_network_looks_for(layers, task, query, method):
 
 def test_networks_without_maps_are_refused(formula, task, query, method, normal):
     x = normal(1, 1, 8, 8)
-    with pytest.raises(
-        ValueError, match="sise needs feature maps, and no module of the network gives any"
-    ):
+    with pytest.raises(Refused, match="The network has no feature maps of more than one place"):
         method("sise").explain(task(formula(lambda x: x.flatten(1), 64), x), query(x))
 
 
