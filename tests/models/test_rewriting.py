@@ -136,6 +136,9 @@ FORMS = {
     # reductions
     "x.mean": (IMAGES, lambda x: x.mean([2, 3]), ["Mean"]),
     "x.sum": (IMAGES, lambda x: x.sum(dim=(-1, -2), keepdim=True), ["Total"]),
+    "sum of a stack": (ROWS, lambda x: torch.stack([x, x.sin()], -1).sum(-1), ["ElementWise", "Add"]),
+    "mean of a stack": (ROWS, lambda x: torch.stack([x, x.sin(), x], 1).mean(1), ["ElementWise", "Add"]),
+    "stack, read twice": (ROWS, lambda x: (lambda y: y.sum(0) + y[0])(torch.stack([x, x.sin()])), ["ElementWise", "Stack", "Add", "Move", "Add"]),
     "numpy's names": (IMAGES, lambda x: x.mean(axis=1, keepdims=True), ["Mean"]),
     "x.max().values": (IMAGES, lambda x: x.max(dim=1).values, ["Extreme"]),
     "x.min()[0]": (IMAGES, lambda x: x.min(1, keepdim=True)[0], ["Extreme"]),

@@ -38,7 +38,15 @@ class Builder:
                 if signal in needed:
                     self.nodes[signal] = self._translate(step, path)
         self.graph.output(self.nodes[result])
+        self._drop_unread()
         return self.graph
+
+    def _drop_unread(self) -> None:
+        """Drop what was added in vain (a stack whose parts are added)."""
+        for node in reversed(list(self.graph.nodes)):
+            if not node.users and node.op in ("call_module", "get_attr"):
+                self.graph.erase_node(node)
+                del self.attributes[node.target]
 
     def _begin(self, step: Step) -> None:
         node = self.graph.placeholder("x")

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from gpex_bench.models.rewriting.generalising import Rows
 from gpex_bench.models.rewriting.operations import (
+    Add,
     Concatenate,
     Extreme,
     Mean,
@@ -120,6 +121,9 @@ def mean(
 ) -> fx.Node:
     """Take the mean over axes."""
     site.expects_dtype(dtype)
+    parts = _stacked(site, input, dim, keepdim)
+    if parts:
+        return site.emit(Add((1 / len(parts),) * len(parts)), *parts)
     return site.emit(Mean(axes(dim, len(input.meta["shape"])), keepdim), input)
 
 
@@ -129,7 +133,23 @@ def total(
 ) -> fx.Node:
     """Take the sum over axes."""
     site.expects_dtype(dtype)
+    parts = _stacked(site, input, dim, keepdim)
+    if parts:
+        return site.emit(Add((1,) * len(parts)), *parts)
     return site.emit(Total(axes(dim, len(input.meta["shape"])), keepdim), input)
+
+
+def _stacked(site: Site, input: fx.Node, dim: Any, keepdim: bool) -> list[fx.Node]:
+    """Return the signals that were stacked only to be added, if so."""
+    module = site.builder.attributes.get(str(input.target))
+    if not isinstance(module, Stack) or keepdim:
+        return []
+    if axes(dim, len(input.meta["shape"])) != (module.dim,):
+        return []
+    parts: Any = input.args
+    if any(part.op == "get_attr" for part in parts):
+        return []
+    return [site.expand(part) for part in parts]
 
 
 @translates("amax")

@@ -12,8 +12,9 @@ show it, and reading such a tensor is an error.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn
 
@@ -131,8 +132,7 @@ def record(network: nn.Module, x: Tensor) -> Recording:
         torch.default_generator.manual_seed(len(x))  # what is drawn differs between recordings
         recorder.add(Call(_input, "input", (), {}, recorder.where), copied)
         try:
-            eager = torch.compiler.set_stance("force_eager")
-            with eager, recorder.following_modules(), recorder:
+            with _uncompiled(), recorder.following_modules(), recorder:
                 y = network(copied)
         except CannotRewrite:
             raise
@@ -147,6 +147,13 @@ def record(network: nn.Module, x: Tensor) -> Recording:
 def _input() -> Tensor:
     """Stand for the input among the functions."""
     raise NotImplementedError
+
+
+def _uncompiled() -> AbstractContextManager[Any]:
+    """Run what torch.compile made as it was written."""
+    if "torch._dynamo" not in sys.modules:  # its import takes a second, and nothing is compiled
+        return nullcontext()
+    return torch.compiler.set_stance("force_eager")
 
 
 @contextmanager

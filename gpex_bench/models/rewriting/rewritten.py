@@ -131,10 +131,11 @@ def _rewrite(network: nn.Module, x: Tensor) -> Rewritten:
     _check_alone(network, other[:1], second.y[:1])
     rewritten.follow(network._forward_hooks)
 
+    kept = set(graph.nodes)
     outputs = {
         name: builder.nodes[signal].name
         for name, signal in first.made.items()
-        if signal in builder.nodes
+        if signal in builder.nodes and builder.nodes[signal] in kept
     }
     is_branching = bool(first.values_read)
     return Rewritten(rewritten, difference, _summary(graph, builder), outputs, is_branching)
