@@ -204,17 +204,18 @@ class Resample(nn.Module):
     Linear, without constants. The options are those of `torch.nn.functional.interpolate`.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, mode: str, **options: Any) -> None:
         super().__init__()
+        self.mode = mode
         self.options = options
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the signal at its new size."""
-        return F.interpolate(x, **self.options)
+        return F.interpolate(x, mode=self.mode, **self.options)
 
     def extra_repr(self) -> str:
-        """Return the options."""
-        return ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        """Return mode and options."""
+        return f"{self.mode!r}, " + ", ".join(f"{name}={value!r}" for name, value in self.options.items())
 
 
 class _Function(nn.Module):
