@@ -215,7 +215,9 @@ class Resample(nn.Module):
 
     def extra_repr(self) -> str:
         """Return mode and options."""
-        return f"{self.mode!r}, " + ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        return f"{self.mode!r}, " + ", ".join(
+            f"{name}={value!r}" for name, value in self.options.items()
+        )
 
 
 class _Function(nn.Module):
