@@ -28,7 +28,7 @@ class Network(_Strict):
 class Explain(_Strict):
     """What is explained, and how long one cell may take."""
 
-    # test samples explained per network: the first ones of the test split
+    # test samples explained per network: a stratified draw from the test split
     samples: Count = 48
     # how many of them are explained again; fewer do not separate 40 methods
     robustness_samples: Count = 16

@@ -15,6 +15,7 @@ from gpex_bench.surrogates.agreement.compare import compare
 from gpex_bench.surrogates.agreement.statistics import Outputs, of_classes, over_heads, per_head
 from gpex_bench.tables.words import SPLITS
 from gpex_bench.types import Posterior, Surrogate
+from gpex_bench.types.strata import drawn
 
 
 class Known(Surrogate):
@@ -193,7 +194,8 @@ def test_figures_get_the_first_items_and_the_statistics_all(tiny, monkeypatch):
         "mixed": 25,
         "ood": 25,
     }
-    assert set(points[points.split == "test"]["sample"]) == set(data.test.sample[:25].tolist())
+    kept = data.test.sample[drawn(data.test, data.kind, 25)]
+    assert set(points[points.split == "test"]["sample"]) == set(kept.tolist())
 
 
 def test_heads_that_are_no_classes_have_numbers_and_no_accuracy(tiny):

@@ -67,7 +67,8 @@ def test_queries_of_each_kind():
     weight = torch.tensor([[1.0, -2.0], [0.5, -1.0]])
     many = datasets.dataset(Split(x=x, y=torch.tensor([[1, 0], [0, 1]]), sample=torch.arange(2)))
     labels = dataclasses.replace(many, kind=Kind.LABELS, classes=("a", "b"))
-    assert queries(Linear(weight), labels, 2).target.tolist() == [0, 1]
+    query = queries(Linear(weight), labels, 2)
+    assert query.target[query.sample.argsort()].tolist() == [0, 1]
     y = torch.tensor([0.3, 1e5])
     one = datasets.dataset(Split(x=x, y=y, sample=torch.arange(2)))
     number = dataclasses.replace(one, kind=Kind.NUMBER, classes=("weight",), unit="kg")

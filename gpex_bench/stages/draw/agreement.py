@@ -12,6 +12,7 @@ from gpex_bench.plots import Drawing, Looks
 from gpex_bench.statistics.outcomes import agreement_summary
 from gpex_bench.tables.order import Record, surrogate_order, surrogates_used
 from gpex_bench.types import Dataset
+from gpex_bench.types.strata import drawn
 
 # Samples whose attention maps are drawn.
 N_LOOKS = 5
@@ -51,7 +52,7 @@ def draw_attention(data: Dataset, name: str, predictions: pd.DataFrame) -> Figur
     Nothing is drawn of a network whose heads are no places of a map.
 
     Args:
-        data: the dataset, whose first test samples are drawn.
+        data: the dataset, of which some test samples are shown.
         name: of the network, as shown.
         predictions: of this network and one seed.
     """
@@ -59,9 +60,9 @@ def draw_attention(data: Dataset, name: str, predictions: pd.DataFrame) -> Figur
     if test.empty or test["row"].isna().all():
         return
 
-    first = data.test.sample[:N_LOOKS].tolist()
-    drawn = test[test["sample"].isin(first)]
-    for surrogate, part in drawn.groupby("surrogate"):
+    looked_at = data.test.sample[drawn(data.test, data.kind, N_LOOKS)].tolist()
+    looks_at = test[test["sample"].isin(looked_at)]
+    for surrogate, part in looks_at.groupby("surrogate"):
         dataset = str(part["dataset"].iloc[0])
         model = part["model"].iloc[0]
         looks = _looks(data, part, f"{name}, {surrogate}")

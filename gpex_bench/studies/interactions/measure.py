@@ -11,8 +11,9 @@ from gpex_bench.models.training.loop import accuracy, attack, data_range
 from gpex_bench.studies.interactions.plan import Interactions
 from gpex_bench.studies.interactions.shares import common, compute_shares
 from gpex_bench.types import Dataset, Model, Task
+from gpex_bench.types.strata import drawn
 
-# images that are attacked, the first of the test split
+# images of the test split that are attacked
 N_ATTACKED = 200
 ATTACK_STEPS = 10
 
@@ -55,8 +56,9 @@ def attacked_accuracy(model: Model, data: Dataset, radius: float, seed: int) -> 
 
     Ten steps of projected gradient ascent (madry2018towards).
     """
-    x = data.test.x[:N_ATTACKED]
-    y = data.test.y[:N_ATTACKED]
+    rows = drawn(data.test, data.kind, N_ATTACKED)
+    x = data.test.x[rows]
+    y = data.test.y[rows]
     generator = torch.Generator().manual_seed(seed)
 
     moved = attack(

@@ -27,6 +27,7 @@ from gpex_bench.studies.interactions.planted import Scene, cut
 from gpex_bench.types import Dataset, Kind, Model, Query, Task, value
 from gpex_bench.types.batches import CHANGED_ROWS, in_chunks
 from gpex_bench.types.outputs import prediction
+from gpex_bench.types.strata import drawn
 
 COLUMNS = (
     *("sample", "output", "fill", "mask"),
@@ -47,7 +48,9 @@ class Masked:
 
 
 def common(models: Iterable[Model], data: Dataset, most: int) -> Int[Tensor, "image"]:
-    """Return the first test images, as rows of the split, that all networks classify correctly.
+    """Return test images, as rows of the split, that all networks classify correctly.
+
+    They are the first ones of the draw (`types.strata`).
 
     Args:
         models: all networks that are compared.
@@ -61,7 +64,8 @@ def common(models: Iterable[Model], data: Dataset, most: int) -> Int[Tensor, "im
     for model in models:
         is_right &= prediction(in_chunks(model, data.test.x), data.kind) == data.test.y
 
-    rows = is_right.nonzero().flatten()[:most]
+    order = drawn(data.test, data.kind, len(is_right))
+    rows = order[is_right[order]][:most].sort().values
     if len(rows) < 2:
         raise ValueError(
             f"At least 2 of {len(is_right)} test images of {data.name} must be classified "

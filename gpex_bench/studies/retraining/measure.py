@@ -35,6 +35,7 @@ from gpex_bench.types import (
     Attribution,
     Dataset,
     Explainer,
+    Kind,
     Model,
     Query,
     Split,
@@ -44,6 +45,7 @@ from gpex_bench.types.batches import EXPLAINED_ROWS, in_chunks
 from gpex_bench.types.draws import uniform
 from gpex_bench.types.outputs import explained
 from gpex_bench.types.performance import performance
+from gpex_bench.types.strata import drawn
 
 NETWORKS = ("original", "sibling", "permuted")
 # times as many epochs at the next try to fit permuted labels
@@ -55,10 +57,10 @@ Ranks = Int[Tensor, "batch position"]
 Row = tuple[str, float, float]
 
 
-def first_rows(data: Dataset, plan: Retraining) -> Dataset:
-    """Return the dataset with the first rows of both splits, which are in random order."""
-    train_part = _first(data.train, plan.train_samples)
-    test_part = _first(data.test, plan.test_samples)
+def some_rows(data: Dataset, plan: Retraining) -> Dataset:
+    """Return the dataset with some rows of both splits, drawn so that they stand for them."""
+    train_part = _drawn(data.train, data.kind, plan.train_samples)
+    test_part = _drawn(data.test, data.kind, plan.test_samples)
     return replace(data, train=train_part, test=test_part, truth=None)
 
 
@@ -75,7 +77,7 @@ def relabel(
     four times as many epochs until it fits them; its `train_accuracy` is that on the permuted
     labels. `times` is how many times as many epochs a network took.
     """
-    data = first_rows(data, plan)
+    data = some_rows(data, plan)
     permuted = _with_permuted_labels(data, seed)
     other_seed = _seed_of_sibling(seed)
 
@@ -147,7 +149,7 @@ def retrain(  # noqa: PLR0913 - a method meets networks, data and plan here
         those of the sibling and of the network trained on permuted labels, of the values and of
         their sizes (`_absolute`). A method that fails is one row `failed` with the reason.
     """
-    data = first_rows(data, plan)
+    data = some_rows(data, plan)
     task = Task(model=networks["original"], data=data, surrogate=None, seed=seed)
 
     try:
@@ -176,8 +178,9 @@ def retrain(  # noqa: PLR0913 - a method meets networks, data and plan here
     return _table(rows).assign(reason="")
 
 
-def _first(split: Split, n: int) -> Split:
-    return Split(x=split.x[:n], y=split.y[:n], sample=split.sample[:n])
+def _drawn(split: Split, kind: Kind, n: int) -> Split:
+    rows = drawn(split, kind, n)
+    return Split(x=split.x[rows], y=split.y[rows], sample=split.sample[rows])
 
 
 def _table(rows: list[Row]) -> pd.DataFrame:

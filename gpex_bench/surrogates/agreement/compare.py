@@ -21,6 +21,7 @@ from gpex_bench.surrogates.agreement.statistics import Outputs
 from gpex_bench.surrogates.gpex_fit.mixing import mixed
 from gpex_bench.types import Dataset, Model, Surrogate
 from gpex_bench.types.batches import in_chunks
+from gpex_bench.types.strata import drawn
 
 ALL = "all"  # the value of `head` for statistics over heads
 N_KEPT = 500  # items of a split whose predictions are kept, for figures
@@ -47,7 +48,7 @@ def compare(  # noqa: PLR0913 - one option by keyword
     `statistics.of_classes`, and on the test split accuracy_network and accuracy_surrogate.
 
     The second table has the columns split, sample, head, row, column, network, mean and variance,
-    of N_KEPT items a split. `sample` is the sample's id on the test split; on the
+    of N_KEPT items a split (`types.strata`). `sample` is the sample's id on the test split; on the
     out-of-distribution split that of the sample an item was made from (of a table: which it
     replaces); on the mixed split the number of the mixture. `row` and `column` are the place of a
     head in a map, from 1; they are missing where the heads are no places.
@@ -184,17 +185,19 @@ def _predictions(
     parts = []
     for split, outputs in found.items():
         n_kept = min(N_KEPT, len(outputs.network))
-        is_mixed = split == "mixed"
-        sample = np.arange(n_kept) if is_mixed else data.test.sample.numpy()[:n_kept]
+        kept, sample = np.arange(n_kept), np.arange(n_kept)
+        if split != "mixed":
+            kept = drawn(data.test, data.kind, n_kept).sort().values.numpy()
+            sample = data.test.sample.numpy()[kept]
         part = {
             "split": split,
             "sample": np.repeat(sample, len(heads)),
             "head": np.tile(heads, n_kept),
             "row": pd.concat([places["row"]] * n_kept, ignore_index=True),
             "column": pd.concat([places["column"]] * n_kept, ignore_index=True),
-            "network": outputs.network[:n_kept].ravel(),
-            "mean": outputs.mean[:n_kept].ravel(),
-            "variance": outputs.variance[:n_kept].ravel(),
+            "network": outputs.network[kept].ravel(),
+            "mean": outputs.mean[kept].ravel(),
+            "variance": outputs.variance[kept].ravel(),
         }
         parts.append(pd.DataFrame(part))
     return pd.concat(parts, ignore_index=True)

@@ -199,7 +199,9 @@ def test_only_images_that_all_classify_correctly_are_asked():
     )
     one, other = Formula(lambda x: x[:, 0, 0, 0]).eval(), Formula(lambda x: x[:, 0, 0, 1]).eval()
     assert common([one, other], data, 5).tolist() == [0, 3, 4]
-    assert common([one], data, 2).tolist() == [0, 2]
+    few = common([one], data, 2).tolist()
+    assert len(few) == 2
+    assert set(few) < {0, 2, 3, 4}
     never = Formula(lambda x: -x.abs().sum((1, 2, 3))).eval()
     with pytest.raises(
         ValueError,
