@@ -1,40 +1,50 @@
 """FullGrad: input times gradient, plus the gradient of each bias times that bias, as maps.
 
-Srinivas and Fleuret 2019 (srinivas2019full). A logit of a network of linear layers and
+Srinivas and Fleuret 2019 (srinivas2019full). A logit of a network of affine layers and
 piecewise-linear activations is x . df/dx plus the sum of b df/db over all biases, the shifts of
 batch norms among them. Of an activation that is not piecewise linear, g(z) - g'(z) z is a bias
-(their implicit bias). The terms sum to f(x) unless the network does something else, such as
-products of signals or layers that are not known here (tested; the map below sums to nothing known).
+(their implicit bias). The same is taken of all else that is not linear, such as norms by the
+statistics of the sample and products of signals: output minus Jacobian times input (our reading).
+So the terms sum to the logit for any network; each call compares, and refuses networks for which
+they do not.
 
 The map is theirs: the size of each term, scaled to [0, 1] within each layer and sample, enlarged
-(bilinear), summed over the channels of a layer and over layers; biases of dense layers have no
-place in an image and are left out, so the map does not sum to the logit. Shared evenly between the
-channels. Works on a copy of the network.
+(bilinear), summed over the channels of a layer and over layers. Biases of dense layers and of maps
+of one place have no place in an image and are left out, so the map does not sum to the logit.
+Biases with other axes than [channel, row, column], such as those of tokens, are refused. Shared
+evenly between the channels.
 """
 
-import copy
+from __future__ import annotations
+
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gpex_bench.families.lrp.layers import NORMS, affine
+from gpex_bench.families.gradients import logits
+from gpex_bench.families.kinds import Kind, Part, is_image, parts
+from gpex_bench.families.rescale import slope
+from gpex_bench.models.rewriting import rewrite
 from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
+from gpex_bench.types.demands import Refused
 
-CURVED = (
-    nn.Softplus,
-    nn.ELU,
-    nn.SELU,
-    nn.CELU,
-    nn.GELU,
-    nn.SiLU,
-    nn.Sigmoid,
-    nn.Tanh,
-    nn.Hardswish,
-    nn.ReLU6,
+TOLERANCE = 1e-3  # of the largest sum of a layer's terms: what the sum of all may be off the logit
+WEIGHTED = (
+    *(nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d),
+    *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
 )
+
+
+class Term(NamedTuple):
+    """A layer's gradients times its biases, or those of the input times the input."""
+
+    words: str  # what the layer is and where
+    values: Tensor  # [batch, *output of the layer]
+    is_image: bool  # whether its axes are those of an image
 
 
 @settings
@@ -49,59 +59,124 @@ class FullGrad(Explainer):
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the summed maps of each image."""
-        terms, _ = bias_terms(task.model, query.x, query.target)
+        terms, logit = bias_terms(task.model, query.x, query.target)
+        _check_sum(terms, logit)
+
         total = torch.zeros_like(query.x[:, :1])
         for term in terms:
-            if term.ndim == 4:
-                total = total + _map(term, query.x)
+            if _has_places(term):
+                total = total + _map(term.values, query.x)
         share = total / query.x.shape[1]
         return Attribution(values=share.expand_as(query.x).clone())
 
 
-def bias_terms(model: nn.Module, x: Tensor, target: Tensor) -> tuple[list[Tensor], Tensor]:
-    """Return x df/dx and b df/db of every layer with a bias, as they run, and the logits."""
-    outputs: list[Tensor] = []
-    biases: list[Tensor] = []
+def bias_terms(model: nn.Module, x: Tensor, target: Tensor) -> tuple[list[Term], Tensor]:
+    """Return x df/dx and b df/db of everything that has a bias, and the logits.
 
-    def note(name: str, module: nn.Module, args: Any, output: Any) -> None:
-        bias = _bias(name, module, args[0])
-        if bias is not None and output.requires_grad:
-            outputs.append(output)
-            biases.append(bias)
+    Raises:
+        Refused: the network cannot be rewritten, or does something of which no bias is known.
+    """
+    written = rewrite(model, x)
+    found = parts(written)
+    for part in found:
+        if part.kind is Kind.OTHER:
+            raise _refusal(f"no bias is known of {part.words}")
 
-    model = copy.deepcopy(model)  # keeps the hooks that count rows
-    for name, module in model.named_modules():
-        module.register_forward_hook(partial(note, name))
-        if hasattr(module, "inplace"):
-            module.inplace = False  # it would overwrite the outputs whose gradients are taken
+    outputs: dict[str, Tensor] = {}
+    biases: dict[str, Tensor] = {}
 
-    with torch.enable_grad():
-        x = x.clone().requires_grad_()
-        logit = model(x).gather(1, target[:, None])[:, 0]
-        gradients = torch.autograd.grad(logit.sum(), [x, *outputs])
+    def note(part: Part, module: nn.Module, args: tuple, output: Tensor) -> None:
+        bias = _bias(part, args, output)
+        if bias is not None and bool(bias.any()):
+            outputs[part.name] = output
+            biases[part.name] = bias
 
-    factors = [x.detach(), *biases]
-    terms = [gradient * factor for gradient, factor in zip(gradients, factors, strict=True)]
+    handles = [part.module.register_forward_hook(partial(note, part)) for part in found]
+    try:
+        with torch.enable_grad():
+            x = x.detach().clone().requires_grad_()
+            logit = logits(written.network, x).gather(1, target[:, None])[:, 0]
+            places = [x, *outputs.values()]
+            gradients = torch.autograd.grad(logit.sum(), places, materialize_grads=True)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+    terms = [Term("the input", gradients[0] * x.detach(), is_image=True)]
+    by_node = {part.node: part for part in found}
+    with_bias = (part for part in found if part.name in outputs)
+    for part, gradient in zip(with_bias, gradients[1:], strict=True):
+        values = gradient * biases[part.name]
+        terms.append(Term(part.words, values, is_image(part, by_node)))
     return terms, logit.detach()
 
 
-def _bias(name: str, module: Any, z: Tensor) -> Tensor | None:
-    """Return the part of a module's output that is not linear in its input, or None.
+def _bias(part: Part, args: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+    """Return output minus Jacobian times input, shaped to broadcast; None: it is zero."""
+    module = part.module
+    if part.kind is Kind.MAXIMUM or isinstance(module, nn.ReLU):
+        return None
+    with torch.no_grad():
+        if isinstance(module, WEIGHTED):
+            n_spatial = 0 if isinstance(module, nn.Linear) else output.ndim - 2
+            return None if module.bias is None else module.bias.view(-1, *[1] * n_spatial)
+        if part.kind is Kind.AFFINE:
+            return module.forward(*map(_zeros, args))
+    if part.kind is Kind.ACTIVATION:
+        output, steepness = slope(module.forward, args[0])
+        return output - steepness * args[0].detach()
+    return _implicit(module.forward, args)
 
-    It is shaped to broadcast over the output.
+
+def _zeros(signal: Tensor) -> Tensor:
+    """Return zeros for a signal; a constant is what it is."""
+    return torch.zeros_like(signal) if signal.requires_grad else signal
+
+
+def _implicit(function: Callable[..., Tensor], args: tuple[Tensor, ...]) -> Tensor:
+    """Return output minus Jacobian times input of a function of signals and constants."""
+    points = tuple(arg.detach() for arg in args)
+    steps = tuple(arg.detach() * arg.requires_grad for arg in args)
+    output, linear = torch.func.jvp(function, points, steps)
+    return (output - linear).detach()
+
+
+def _check_sum(terms: list[Term], logit: Tensor) -> None:
+    """Raise Refused unless the terms of each sample sum to its logit."""
+    sums = torch.stack([term.values.flatten(1).sum(1) for term in terms])
+    off = (logit - sums.sum(0)).abs()
+    size = torch.maximum(logit.abs(), sums.abs().amax(0))
+    row = int((off - TOLERANCE * size).argmax())
+    if bool(off[row] > TOLERANCE * size[row]):
+        worst = terms[int(sums[:, row].abs().argmax())].words
+        raise _refusal(
+            f"its terms sum to {float(sums[:, row].sum()):.5g} where the logit is "
+            f"{float(logit[row]):.5g} (the largest are of {worst})"
+        )
+
+
+def _has_places(term: Term) -> bool:
+    """Return whether a term is a map with more than one place.
+
+    Raises:
+        Refused: it has places, but not those of an image.
     """
-    if isinstance(module, NORMS):
-        return affine(name, module, z.ndim)[1]
-    if isinstance(module, CURVED):
-        with torch.enable_grad():
-            z = z.detach().requires_grad_()
-            output = type(module).forward(module, z)
-            (slope,) = torch.autograd.grad(output.sum(), z)
-        return (output - slope * z).detach()
-    if isinstance(module, (nn.Linear, nn.Conv2d)) and module.bias is not None:
-        n_spatial = z.ndim - 2 if isinstance(module, nn.Conv2d) else 0
-        return module.bias.detach().view(-1, *[1] * n_spatial)
-    return None
+    values = term.values
+    if values.ndim == 2 or values[0, 0].numel() == 1:
+        return False
+    if not (term.is_image and values.ndim == 4):
+        raise _refusal(
+            f"the biases of {term.words} have the axes {list(values.shape[1:])}, which are not "
+            "channel, row and column"
+        )
+    return True
+
+
+def _refusal(reason: str) -> Refused:
+    return Refused(
+        f"FullGrad draws all biases of a network as maps, and {reason}; use gradient_x_input or "
+        "integrated_gradients."
+    )
 
 
 def _map(term: Tensor, like: Tensor) -> Tensor:

@@ -1,12 +1,12 @@
 """Guided backpropagation: the logit's gradient, with negative ones cut at every ReLU.
 
-Springenberg, Dosovitskiy, Brox, Riedmiller 2015 (springenberg2015striving), as captum computes it
-(kokhlikyan2020captum), on a copy of the network. It cuts at modules of type ReLU; other
-activations, and calls of functional.relu, keep their gradient, so that a network without ReLU
-modules gets the plain gradient.
+Springenberg, Dosovitskiy, Brox, Riedmiller 2015 (springenberg2015striving). A ReLU is one however
+it is written (module, function, method, clamp), clipped from above or not; everything else keeps
+its exact gradient. Networks without a ReLU, and those with another activation in its place, are
+refused; a sigmoid that multiplies a signal is a gate and may stay.
 """
 
-from gpex_bench.families.gradients import hooked
+from gpex_bench.families.gradients import guided_gradient
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
 
 
@@ -23,10 +23,4 @@ class GuidedBackprop(Explainer):
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the guided gradient."""
-        from captum.attr import GuidedBackprop as Captum
-
-        with hooked(task.model) as (network, _):
-            values = Captum(network).attribute(
-                query.x.clone().requires_grad_(), target=query.target
-            )
-        return Attribution(values=values.detach())
+        return Attribution(values=guided_gradient(task.model, query.x, query.target))

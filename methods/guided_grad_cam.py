@@ -1,14 +1,12 @@
 """Guided Grad-CAM: guided backpropagation times Grad-CAM, fine detail where the class is.
 
 Selvaraju et al. 2017 (selvaraju2017grad): the product of the guided gradient
-(springenberg2015striving), as captum computes it (kokhlikyan2020captum), and the enlarged Grad-CAM
-map. Captum's GuidedGradCam gives the same values but enlarges by nearest pixels unless asked
-otherwise. Works on a copy of the network; methods/guided_backprop.py explains where guided
-backpropagation cuts.
+(springenberg2015striving) and the enlarged Grad-CAM map; methods/guided_backprop.py explains for
+which networks, and where the gradient is cut.
 """
 
 from gpex_bench.families.cam import class_activation
-from gpex_bench.families.gradients import hooked
+from gpex_bench.families.gradients import guided_gradient
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
 
 
@@ -27,11 +25,6 @@ class GuidedGradCam(Explainer):
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the product for each image."""
-        from captum.attr import GuidedBackprop
-
         found = class_activation(task.model, query.x, query.target, self.layer)
-        with hooked(task.model) as (network, _):
-            gradient = GuidedBackprop(network).attribute(
-                query.x.clone().requires_grad_(), target=query.target
-            )
-        return Attribution(values=gradient.detach() * found)
+        gradient = guided_gradient(task.model, query.x, query.target)
+        return Attribution(values=gradient * found)

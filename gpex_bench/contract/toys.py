@@ -104,6 +104,7 @@ def query(data: Dataset) -> Query:
 class Smooth(Model):
     """A small network of smooth units that does not look at `ignored`."""
 
+    unit: ClassVar[type[nn.Module]] = nn.Softplus
     seen: Tensor
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -112,18 +113,24 @@ class Smooth(Model):
         # Layers draw their first weights from the global state.
         with torch.random.fork_rng(devices=[]):
             if len(shape) == 1:
-                self.trunk = nn.Sequential(nn.Linear(shape[0], 16), nn.Softplus())
+                self.trunk = nn.Sequential(nn.Linear(shape[0], 16), self.unit())
             else:
                 convolution = nn.Sequential(
-                    nn.Conv2d(shape[0], 4, 3), nn.Softplus(), nn.AvgPool2d(2), nn.Flatten()
+                    nn.Conv2d(shape[0], 4, 3), self.unit(), nn.AvgPool2d(2), nn.Flatten()
                 )
-                self.trunk = nn.Sequential(convolution, nn.Linear(100, 16), nn.Softplus())
+                self.trunk = nn.Sequential(convolution, nn.Linear(100, 16), self.unit())
             self.head = nn.Linear(16, N_CLASSES)
         _fix_weights(self)
 
     def embed(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch width"]:
         """Return the last hidden layer."""
         return self.trunk(x * self.seen)
+
+
+class Rectified(Smooth):
+    """The same network of ReLUs, for methods that are defined for these alone."""
+
+    unit = nn.ReLU
 
 
 class Linear(Model):

@@ -1,43 +1,145 @@
-"""Gradients of one logit per sample, and the copy of a network that captum may put its hooks on."""
+"""Gradients of one logit per sample: as they are, and guided past the ReLUs of a network."""
 
 from __future__ import annotations
 
-import copy
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
-Network = TypeVar("Network", bound=nn.Module)
+from gpex_bench.families.kinds import Kind, Part, is_rectifier, parts
+from gpex_bench.models.rewriting import operations as ops
+from gpex_bench.models.rewriting import rewrite
+from gpex_bench.types.demands import Refused
 
 
 def logit_gradient(
     network: nn.Module, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
 ) -> Float[Tensor, "batch *feature"]:
-    """Return the gradient of each target's logit with respect to its own sample."""
+    """Return the gradient of each target's logit with respect to its own sample.
+
+    An entry of the input that the network does not read has a gradient of zero.
+
+    Raises:
+        Refused: no gradient arrives at the input at all.
+    """
     x = x.detach().clone().requires_grad_()
     with torch.enable_grad():
-        logit = network(x).gather(1, target[:, None]).sum()
-        return torch.autograd.grad(logit, x)[0]
+        logit = logits(network, x).gather(1, target[:, None]).sum()
+        (gradient,) = torch.autograd.grad(logit, x, allow_unused=True)
+    if gradient is None:
+        raise _unreached()
+    return gradient
 
 
-@contextmanager
-def hooked(network: Network) -> Iterator[tuple[Network, list[Tensor]]]:
-    """Yield a copy of a network for captum's hooks, and the list of its outputs.
+def logits(network: nn.Module, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch head"]:
+    """Return the outputs for an input whose gradient is asked; the network may write on its input.
 
-    The copy keeps the hooks that count rows. Captum's DeepLift sends samples and baselines as one
-    batch, samples first.
+    Raises:
+        Refused: nothing of the input arrives at the outputs in a way that has a gradient.
     """
-    outputs: list[Tensor] = []
-    copied = copy.deepcopy(network)
-    copied.register_forward_hook(lambda _module, _args, output: outputs.append(output.detach()))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Setting (forward, )?backward hooks")
-        warnings.filterwarnings(
-            "ignore", "Full backward hook is firing when gradients are computed"
-        )
-        yield copied, outputs
+    output = network(x.clone())
+    if not output.requires_grad:
+        raise _unreached()
+    return output
+
+
+def _unreached() -> Refused:
+    """Return the error of a network whose input has no gradient."""
+    return Refused(
+        "The gradient of the outputs does not reach the input: the network ignores it, detaches "
+        "it, computes without gradients, or reads it as integers (an embedding). Use a method "
+        "without gradients, such as occlusion or kernel_shap, or explain the embedded input."
+    )
+
+
+def guided_gradient(
+    network: nn.Module, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
+) -> Float[Tensor, "batch *feature"]:
+    """Return the gradient of each target's logit, without what is negative at any ReLU's output.
+
+    springenberg2015striving; the gradient is exact everywhere else. ReLUs may be clipped from
+    above (ReLU6). Sigmoids that multiply another signal (squeeze and excitation) are gates, and
+    keep their gradient; so does an activation of the outputs themselves.
+
+    Raises:
+        Refused: the network cannot be rewritten, has no ReLU, or has something in the place of
+            one.
+    """
+    written = rewrite(network, x)
+    modules = [part.module for part in _rectifiers(parts(written))]
+    handles = [module.register_forward_hook(_cut) for module in modules]
+    try:
+        return logit_gradient(written.network, x, target)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _cut(module: nn.Module, args: tuple, output: Tensor) -> None:
+    """Let no negative gradient into the output of a ReLU."""
+    if output.requires_grad:
+        output.register_hook(lambda gradient: gradient.clamp(min=0))
+
+
+def _rectifiers(found: list[Part]) -> list[Part]:
+    """Return the ReLUs of a network; raises Refused where something stands in for one."""
+    for part in found:
+        if part.kind is Kind.PRODUCT and _is_its_own_gate(part, found):
+            raise _no_relu(f"{part.words} makes another activation, a signal times its own gate")
+        if not _keeps_its_gradient(part, found):
+            raise _no_relu(f"{part.words} stands in the place of one")
+
+    rectifiers = [part for part in found if is_rectifier(part.module)]
+    if not rectifiers:
+        raise _no_relu("this network has none")
+    return rectifiers
+
+
+def _no_relu(reason: str) -> Refused:
+    return Refused(
+        f"Guided back-propagation is defined for ReLUs, and {reason}; use saliency or smoothgrad, "
+        "which follow the gradient as it is."
+    )
+
+
+def _keeps_its_gradient(part: Part, found: list[Part]) -> bool:
+    """Return whether a network with this operation can have a guided gradient."""
+    if part.kind not in (Kind.ACTIVATION, Kind.SOFTMAX, Kind.OTHER) or is_rectifier(part.module):
+        return True
+    if part.kind is Kind.OTHER:
+        return False
+
+    modules = {one.node: one.module for one in found}
+    is_sigmoid = isinstance(part.module, nn.Sigmoid)
+    for reader in _readers(part.node, modules):
+        is_gate = is_sigmoid and isinstance(modules.get(reader), ops.Product)
+        if reader.op != "output" and not is_gate:
+            return False
+    return True
+
+
+def _readers(node: fx.Node, modules: dict[fx.Node, nn.Module]) -> Iterator[fx.Node]:
+    """Yield what reads a signal, or the signal scaled or moved."""
+    for reader in node.users:
+        if isinstance(modules.get(reader), (ops.Scale, ops.Move)):
+            yield from _readers(reader, modules)
+        else:
+            yield reader
+
+
+def _is_its_own_gate(product: Part, found: list[Part]) -> bool:
+    """Return whether both factors are made of the same signal, entry by entry."""
+    by_node = {part.node: part for part in found}
+    sources = {_source(factor, by_node) for factor in product.node.all_input_nodes}
+    return len(sources) == 1
+
+
+def _source(node: fx.Node, by_node: dict[fx.Node, Part]) -> fx.Node:
+    """Return the signal that another is made of, entry by entry."""
+    part = by_node.get(node)
+    if part is None:
+        return node
+    is_by_entry = part.kind is Kind.ACTIVATION or isinstance(part.module, (ops.Scale, ops.Shift))
+    return _source(part.sources[0], by_node) if is_by_entry else node
