@@ -9,6 +9,7 @@ they do not. Captum's GradientShap adds noise and draws from numpy's global stat
 import torch
 from torch import Tensor
 
+from gpex_bench.families.gradients import logit_gradient
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, demands, settings
 from gpex_bench.types.batches import CHANGED_ROWS
 
@@ -47,9 +48,7 @@ class ExpectedGradients(Explainer):
         for start in range(0, self.budget, CHANGED_ROWS):
             part = slice(start, start + CHANGED_ROWS)
             step = x - train[row[part].to(train.device)].to(x)
-            point = (x - (1 - place[part].to(x)) * step).requires_grad_()
-            with torch.enable_grad():
-                logit = task.model(point)[:, target].sum()
-                (gradient,) = torch.autograd.grad(logit, point)
+            point = x - (1 - place[part].to(x)) * step
+            gradient = logit_gradient(task.model, point, target.expand(len(step)))
             total += (step * gradient).sum(0)
         return total / self.budget

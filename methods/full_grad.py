@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gpex_bench.families.gradients import logits
+from gpex_bench.families.gradients import outputs
 from gpex_bench.families.kinds import Kind, Part, is_image, parts
 from gpex_bench.families.rescale import slope
 from gpex_bench.models.rewriting import rewrite
@@ -82,21 +82,21 @@ def bias_terms(model: nn.Module, x: Tensor, target: Tensor) -> tuple[list[Term],
         if part.kind is Kind.OTHER:
             raise _refusal(f"no bias is known of {part.words}")
 
-    outputs: dict[str, Tensor] = {}
+    made: dict[str, Tensor] = {}
     biases: dict[str, Tensor] = {}
 
     def note(part: Part, module: nn.Module, args: tuple, output: Tensor) -> None:
         bias = _bias(part, args, output)
         if bias is not None and bool(bias.any()):
-            outputs[part.name] = output
+            made[part.name] = output
             biases[part.name] = bias
 
     handles = [part.module.register_forward_hook(partial(note, part)) for part in found]
     try:
         with torch.enable_grad():
             x = x.detach().clone().requires_grad_()
-            logit = logits(written.network, x).gather(1, target[:, None])[:, 0]
-            places = [x, *outputs.values()]
+            logit = outputs(written.network, x).gather(1, target[:, None])[:, 0]
+            places = [x, *made.values()]
             gradients = torch.autograd.grad(logit.sum(), places, materialize_grads=True)
     finally:
         for handle in handles:
@@ -104,7 +104,7 @@ def bias_terms(model: nn.Module, x: Tensor, target: Tensor) -> tuple[list[Term],
 
     terms = [Term("the input", gradients[0] * x.detach(), is_image=True)]
     by_node = {part.node: part for part in found}
-    with_bias = (part for part in found if part.name in outputs)
+    with_bias = (part for part in found if part.name in made)
     for part, gradient in zip(with_bias, gradients[1:], strict=True):
         values = gradient * biases[part.name]
         terms.append(Term(part.words, values, is_image(part, by_node)))

@@ -7,6 +7,9 @@ of the change in the worst of 16 samples with 50 points, 2 % with 200. The paper
 it; here every cell is checked (`sum_tolerance`).
 """
 
+from functools import partial
+
+from gpex_bench.families.gradients import outputs
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, demands, settings
 from gpex_bench.types.batches import CHANGED_ROWS
 
@@ -33,7 +36,7 @@ class IntegratedGradients(Explainer):
         """Return the path integral of the gradient."""
         from captum.attr import IntegratedGradients as Captum
 
-        values = Captum(task.model).attribute(
+        values = Captum(partial(outputs, task.model)).attribute(
             query.x.clone(),
             baselines=task.data.baseline[None].to(query.x),
             target=query.target,

@@ -8,6 +8,7 @@ value; the sign is kept here (`absolute` drops it).
 import torch
 from torch import Tensor
 
+from gpex_bench.families.gradients import logit_gradient
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, demands, settings
 from gpex_bench.types.batches import CHANGED_ROWS
 
@@ -46,9 +47,5 @@ class SmoothGrad(Explainer):
         for start in range(0, self.budget, CHANGED_ROWS):
             n = min(CHANGED_ROWS, self.budget - start)
             noise = torch.randn(n, *x.shape, generator=generator).to(x)
-            point = (x + scale * noise).requires_grad_()
-            with torch.enable_grad():
-                logit = task.model(point)[:, target].sum()
-                (gradient,) = torch.autograd.grad(logit, point)
-            total += gradient.sum(0)
+            total += logit_gradient(task.model, x + scale * noise, target.expand(n)).sum(0)
         return total / self.budget

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -26,32 +27,42 @@ def logit_gradient(
     """
     x = x.detach().clone().requires_grad_()
     with torch.enable_grad():
-        logit = logits(network, x).gather(1, target[:, None]).sum()
-        (gradient,) = torch.autograd.grad(logit, x, allow_unused=True)
-    if gradient is None:
-        raise _unreached()
-    return gradient
+        logit = outputs(network, x).gather(1, target[:, None]).sum()
+        return torch.autograd.grad(logit, x)[0]
 
 
-def logits(network: nn.Module, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch head"]:
-    """Return the outputs for an input whose gradient is asked; the network may write on its input.
+def outputs(network: nn.Module, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch head"]:
+    """Return a network's outputs for an input whose gradient will be taken.
+
+    The network may write on its input: it gets a copy.
 
     Raises:
-        Refused: nothing of the input arrives at the outputs in a way that has a gradient.
+        Refused: no gradient of the outputs arrives at the input.
     """
-    output = network(x.clone())
-    if not output.requires_grad:
-        raise _unreached()
+    seen = x.clone()
+    start = seen.grad_fn  # before the network writes on it
+    output = network(seen)
+    if not _reaches(output.grad_fn, start):
+        raise Refused(
+            "No gradient of the outputs arrives at the input: the network ignores it, detaches "
+            "it, runs without gradients, or reads it as whole numbers (an embedding). Use a method "
+            "that needs no gradient, such as occlusion or kernel_shap, or explain a network that "
+            "starts behind that place."
+        )
     return output
 
 
-def _unreached() -> Refused:
-    """Return the error of a network whose input has no gradient."""
-    return Refused(
-        "The gradient of the outputs does not reach the input: the network ignores it, detaches "
-        "it, computes without gradients, or reads it as integers (an embedding). Use a method "
-        "without gradients, such as occlusion or kernel_shap, or explain the embedded input."
-    )
+def _reaches(node: Any, goal: Any) -> bool:
+    """Return whether the graph of a gradient leads from a node to another."""
+    ahead, seen = [node], {node}
+    while ahead:
+        node = ahead.pop()
+        if node is goal:
+            return node is not None
+        sources = {source for source, _ in getattr(node, "next_functions", ())} - seen
+        seen |= sources
+        ahead.extend(sources)
+    return False
 
 
 def guided_gradient(
@@ -106,10 +117,11 @@ def _no_relu(reason: str) -> Refused:
 
 def _keeps_its_gradient(part: Part, found: list[Part]) -> bool:
     """Return whether a network with this operation can have a guided gradient."""
-    if part.kind not in (Kind.ACTIVATION, Kind.SOFTMAX, Kind.OTHER) or is_rectifier(part.module):
-        return True
     if part.kind is Kind.OTHER:
         return False
+    is_bent = part.kind in (Kind.ACTIVATION, Kind.SOFTMAX, Kind.LOG_SOFTMAX)
+    if not is_bent or is_rectifier(part.module):
+        return True
 
     modules = {one.node: one.module for one in found}
     is_sigmoid = isinstance(part.module, nn.Sigmoid)

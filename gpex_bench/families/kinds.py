@@ -22,6 +22,7 @@ class Kind(StrEnum):
     PRODUCT = "product"  # linear in each of two signals
     QUOTIENT = "quotient"  # of two signals
     SOFTMAX = "softmax"
+    LOG_SOFTMAX = "logarithm of softmax"
     NORM = "norm"  # by statistics of the sample itself
     OTHER = "other"
 
@@ -84,11 +85,10 @@ PLANES = (  # of images: their last two axes are row and column
     *(nn.MaxPool2d, nn.AdaptiveMaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d),
     *(nn.Upsample, nn.PixelShuffle, nn.PixelUnshuffle, nn.LocalResponseNorm, ops.Resample),
 )
-REARRANGED = frozenset(  # names of moves after which the order of the axes is not known
-    """
-    permute transpose transpose_ movedim moveaxis swapaxes swapdims t mT T view reshape flatten
-    unflatten unfold fold squeeze unsqueeze rot90 einsum __getitem__
-    """.split()
+REARRANGED = (  # names of moves after which the order of the axes is not known
+    *("permute", "transpose", "t", "T", "mT", "H", "mH", "adjoint", "movedim", "moveaxis"),
+    *("swapaxes", "swapdims", "view", "reshape", "flatten", "ravel", "unflatten", "unfold"),
+    *("diagonal", "gather", "take_along_dim"),
 )
 
 TABLE: tuple[tuple[Kind, tuple[type, ...]], ...] = (
@@ -98,6 +98,7 @@ TABLE: tuple[tuple[Kind, tuple[type, ...]], ...] = (
     (Kind.PRODUCT, (ops.Product, ops.MatrixProduct)),
     (Kind.QUOTIENT, (ops.Divide,)),
     (Kind.SOFTMAX, (ops.Softmax,)),
+    (Kind.LOG_SOFTMAX, (nn.LogSoftmax,)),
     (Kind.NORM, NORMS),
 )
 

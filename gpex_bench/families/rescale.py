@@ -9,7 +9,8 @@ that accounts for the whole change of its output:
   falls below to the winner in the baseline (as in captum, kokhlikyan2020captum);
 - a product of two signals: the change of each times the mean of the other, so that both have an
   equal share of what they do together (as in SHAP's DeepExplainer, lundberg2017unified);
-- a quotient and softmax: put together from exponentials, sums, reciprocals and products.
+- a quotient: as a product with a reciprocal;
+- softmax: as exp(z - log(sum of exp z)), in which exponential and logarithm have quotients (ours).
 
 So the values sum to f(x) - f(baseline), but for rounding. Any other operation is refused.
 """
@@ -54,8 +55,8 @@ class DeepLift:
             Refused: the network cannot be rewritten, or there is no rule for something that it
                 does.
         """
-        written = rewrite(network, x)
-        self.network = written.network
+        self.original = network
+        self.written = written = rewrite(network, x)
         bent = [part for part in parts(written) if part.kind is not Kind.AFFINE]
         for part in bent:
             if part.kind not in RULES:
@@ -72,6 +73,10 @@ class DeepLift:
 
         Costs two forward rows and one backward row a sample.
         """
+        if self.written.reads_values:
+            for rows in (x, baseline):
+                rewrite(self.original, rows)  # refuses rows for which the network does other things
+
         x = x.detach().clone().requires_grad_()
         with torch.no_grad():
             below, runs = self._recorded(baseline.detach())
@@ -104,10 +109,13 @@ class DeepLift:
 
     def _hooked(self, hook: Callable[..., Any], x: Tensor) -> Tensor:
         """Return the network's outputs; the hook is called at every operation with a rule."""
-        modules = dict(self.network.named_modules())
-        handles = [modules[name].register_forward_hook(partial(hook, name)) for name in self.rules]
+        network = self.written.network
+        handles = [
+            network.get_submodule(name).register_forward_hook(partial(hook, name))
+            for name in self.rules
+        ]
         try:
-            return self.network(x)
+            return network(x)
         finally:
             for handle in handles:
                 handle.remove()
@@ -134,7 +142,7 @@ class Ruled(torch.autograd.Function):
 def activation(module: Any, run: Run, base: Run, multiplier: Tensor) -> tuple[Tensor]:
     """Multiply by the difference quotient."""
     (z,), (z_base,) = run.inputs, base.inputs
-    return (multiplier * _steepness(module.forward, z, z_base),)
+    return (multiplier * steepness(module.forward, z, z_base),)
 
 
 def maximum(module: Any, run: Run, base: Run, multiplier: Tensor) -> tuple[Tensor]:
@@ -168,17 +176,21 @@ def quotient(module: Any, run: Run, base: Run, multiplier: Tensor) -> tuple[Tens
 
 
 def softmax(module: Any, run: Run, base: Run, multiplier: Tensor) -> tuple[Tensor]:
-    """Take softmax as exponentials, their sum and a quotient; in double precision for its range."""
-    z, z_base = run.inputs[0].double(), base.inputs[0].double()
-    top = torch.maximum(z, z_base).amax(module.dim, keepdim=True)  # cancels, and bounds them
-    power, power_base = (z - top).exp(), (z_base - top).exp()
-    total = power.sum(module.dim, keepdim=True)
-    total_base = power_base.sum(module.dim, keepdim=True)
+    """Take softmax as the exponential of its logarithm, a function of single entries."""
+    logarithms = [one.inputs[0].log_softmax(module.dim) for one in (run, base)]
+    into_logarithm = multiplier * logarithmic_mean(*logarithms).exp()
+    return log_softmax(module, run, base, into_logarithm)
 
-    shares = Run((power, total), run.output), Run((power_base, total_base), base.output)
-    into_power, into_total = quotient(None, *shares, multiplier.double())
-    into_z = (into_power + into_total) * _steepness(torch.exp, z - top, z_base - top)
-    return (into_z.to(multiplier.dtype),)
+
+def log_softmax(module: Any, run: Run, base: Run, multiplier: Tensor) -> tuple[Tensor]:
+    """Take it as the input minus the logarithm of a sum of exponentials.
+
+    The quotients of exponentials and logarithms are logarithmic means; their ratio needs neither.
+    """
+    (z,), (z_base,) = run.inputs, base.inputs
+    totals = [end.logsumexp(module.dim, keepdim=True) for end in (z, z_base)]
+    share = (logarithmic_mean(z, z_base) - logarithmic_mean(*totals)).exp()
+    return (multiplier - share * multiplier.sum(module.dim, keepdim=True),)
 
 
 # (module, its run on the samples, its run on the baselines, multipliers of its output)
@@ -188,13 +200,14 @@ RULES: dict[Kind, Callable[[Any, Run, Run, Tensor], tuple[Tensor, ...]]] = {
     Kind.PRODUCT: product,
     Kind.QUOTIENT: quotient,
     Kind.SOFTMAX: softmax,
+    Kind.LOG_SOFTMAX: log_softmax,
 }
 
 
 # --- their arithmetic ---------------------------------------------------------------------------
 
 
-def _steepness(function: Callable[[Tensor], Tensor], z: Tensor, z_base: Tensor) -> Tensor:
+def steepness(function: Callable[[Tensor], Tensor], z: Tensor, z_base: Tensor) -> Tensor:
     """Return the difference quotients of a function of single entries; no difference: its slope.
 
     Rounding swamps the quotient of tiny differences. Where rounding can explain it, the quotient
@@ -207,7 +220,8 @@ def _steepness(function: Callable[[Tensor], Tensor], z: Tensor, z_base: Tensor) 
     quotient = (output - output_base) / change
 
     held = quotient.clamp(torch.minimum(steep, steep_base), torch.maximum(steep, steep_base))
-    size = output.abs() + output_base.abs() + torch.maximum(z.abs(), z_base.abs()).clamp(max=1)
+    # a GELU below zero rounds as its input does, though its output is small
+    size = output.abs() + output_base.abs() + torch.maximum(z.abs(), z_base.abs()).clamp(max=4)
     noise = ROUNDINGS * torch.finfo(z.dtype).eps * size
     is_noise = (held - quotient).abs() * change.abs() <= noise
 
@@ -236,6 +250,13 @@ def _at_the_middle(
         middle = [((end + base) / 2).detach().requires_grad_() for end, base in pairs]
         output = function(*middle)
     return torch.autograd.grad(output, middle, multiplier)
+
+
+def logarithmic_mean(a: Tensor, b: Tensor) -> Tensor:
+    """Return the logarithm of (exp a - exp b) / (a - b), which lies between a and b."""
+    gap = (a - b).abs()
+    below_the_larger = torch.log(-torch.expm1(-gap) / gap)
+    return torch.where(a == b, a, torch.maximum(a, b) + below_the_larger)
 
 
 def _winners(module: Any, z: Tensor) -> Callable[[Tensor], Tensor]:

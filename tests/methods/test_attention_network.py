@@ -11,6 +11,7 @@ from gpex_bench.models.attention import Attention
 from gpex_bench.models.blocks.two_branches import AttentionModel, plain_trunk
 from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Need
+from gpex_bench.types.demands import Refused
 
 OFFERED = Attention.offers | Attention.takes
 CLASSES = {
@@ -74,8 +75,13 @@ def test_what_reads_modules_does_not_apply_and_would_be_wrong(asked, method):
     assert not {"lrp", "deep_taylor", "deeplift", "deeplift_shap", "full_grad", "sise"} & set(APPLY)
     assert all(Need.MODULES not in CLASSES[name].needs for name in APPLY)
     size = network.model(wanted.x).abs().max()
-    assert float(method("deeplift").explain(network, wanted).residual.abs().max() / size) > 0.01
+    assert float(method("deeplift").explain(network, wanted).residual.abs().max() / size) < 1e-4
     terms, logit = sys.modules[CLASSES["full_grad"].__module__].bias_terms(
         network.model, wanted.x, wanted.target
     )
-    assert float((logit - sum(term.flatten(1).sum(1) for term in terms)).abs().max() / size) > 0.01
+    total = sum(term.values.flatten(1).sum(1) for term in terms)
+    assert float((logit - total).abs().max() / size) < 1e-4
+    with pytest.raises(Refused, match="which are not channel, row and column"):
+        method("full_grad").explain(network, wanted)
+    with pytest.raises(Refused, match="defined for ReLUs, and Sigmoid at the network"):
+        method("guided_backprop").explain(network, wanted)

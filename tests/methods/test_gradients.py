@@ -1,5 +1,6 @@
 """Gradient methods against derivatives on paper, identities and one another."""
 
+import copy
 from dataclasses import replace
 
 import captum.attr
@@ -13,6 +14,7 @@ from gpex_bench.contract.cost import counted
 from gpex_bench.contract.promises import BrokenPromise
 from gpex_bench.models.blocks.residual import ResnetModel
 from gpex_bench.models.cnn import CnnModel
+from gpex_bench.types.demands import Refused
 
 
 def test_sensitivity_of_a_weighted_sum_of_squares(formula, task, query, method, normal):
@@ -233,10 +235,11 @@ def test_guided_backprop_is_zennits(image_network, task, query, method, normal):
     torch.testing.assert_close(values, expected, atol=1e-5 * float(expected.abs().max()), rtol=1e-4)
 
 
-def test_guided_backprop_without_relu_is_the_gradient(method):
+def test_guided_backprop_without_relu_is_refused(method):
     for _, asked, wanted in toys.tasks(toys.Smooth):
-        values = method("guided_backprop").explain(asked, wanted).values
-        torch.testing.assert_close(values.abs(), method("saliency").explain(asked, wanted).values)
+        with pytest.raises(Refused, match="defined for ReLUs, and Softplus at trunk") as caught:
+            method("guided_backprop").explain(asked, wanted)
+        assert "use saliency" in str(caught.value)
 
 
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.Softplus, nn.Tanh])
@@ -273,20 +276,28 @@ def test_deeplift_of_two_hidden_layers_by_hand(layers, task, query, method):
     torch.testing.assert_close(found.values, torch.tensor([[-2.0]]))
 
 
-def test_deeplift_is_complete_but_for_captums_max_pooling(
-    image_network, task, query, method, normal
-):
+def test_deeplift_is_complete(image_network, task, query, method, normal):
+    """Captum's rule lost a fifth of the change where a ReLU is followed by max pooling."""
     x = normal(3, 3, 16, 16)
     asked = task(image_network, x, baseline=normal(3, 16, 16, seed=1))
     found = method("deeplift").explain(asked, query(x, 1))
     change = (image_network(x) - image_network(asked.data.baseline[None]))[:, 1]
-    torch.testing.assert_close(
-        found.residual, change - found.values.flatten(1).sum(1), atol=1e-4, rtol=0
-    )
-    if any(isinstance(module, nn.MaxPool2d) for module in image_network.modules()):
-        assert float(found.residual.abs().max()) > 0.1 * float(change.abs().max())
-    else:
-        torch.testing.assert_close(found.residual, torch.zeros(3), atol=1e-3, rtol=0)
+    size = float(change.abs().max())
+    torch.testing.assert_close(found.values.flatten(1).sum(1), change, atol=1e-4 * size, rtol=0)
+    torch.testing.assert_close(found.residual, torch.zeros(3), atol=1e-4 * size, rtol=0)
+
+
+def _kept_apart(network):
+    """Return a copy whose modules see copies of their inputs.
+
+    Otherwise a hook of captum's rewrites the gradient that the next one has stored, where two
+    modules with hooks follow one another.
+    """
+    network = copy.deepcopy(network)
+    for module in network.modules():
+        if not list(module.children()):
+            module.register_forward_pre_hook(lambda module, args: tuple(a.clone() for a in args))
+    return network
 
 
 @pytest.mark.filterwarnings(
@@ -298,19 +309,18 @@ def test_deeplift_shap_is_captums_for_the_same_baselines(
     x, train = normal(2, 3, 16, 16), normal(9, 3, 16, 16, seed=1)
     asked, wanted = task(image_network, x, train=train), query(x, 1)
     found = method("deeplift_shap", budget=12).explain(asked, wanted)
+    twin = captum.attr.DeepLiftShap(_kept_apart(image_network))
     for row, sample in enumerate(wanted.sample.tolist()):
         drawn = train[torch.randint(9, (6,), generator=asked.generator(sample))]
-        expected = captum.attr.DeepLiftShap(image_network).attribute(
-            x[row : row + 1], drawn, target=1
-        )
-        torch.testing.assert_close(
-            found.values[row], expected[0].detach().float(), atol=1e-5, rtol=1e-3
-        )
+        expected = twin.attribute(x[row : row + 1], drawn, target=1)[0].detach().float()
+        size = float(expected.abs().max())
+        torch.testing.assert_close(found.values[row], expected, atol=1e-4 * size, rtol=1e-3)
         with torch.no_grad():
             change = image_network(x[row : row + 1])[0, 1] - image_network(drawn)[:, 1].mean()
-        torch.testing.assert_close(
-            found.residual[row], change - found.values[row].sum(), atol=1e-4, rtol=1e-3
-        )
+        total = found.values[row].sum()
+        allowed = 1e-4 * float(change.abs())
+        torch.testing.assert_close(total, change, atol=allowed, rtol=0)
+        torch.testing.assert_close(found.residual[row], change - total, atol=allowed, rtol=0)
 
 
 # --- all of them --------------------------------------------------------------------------------
@@ -338,11 +348,11 @@ MODULES = ("guided_backprop", "deeplift", "deeplift_shap", "lrp", "deep_taylor")
             ("expected_gradients", 200, 200),
             ("smoothgrad", 50, 50),
         ],
-        *[("simple_taylor", 26, 1), ("deeplift", 2, 2), ("deeplift_shap", 40, 40)],
+        *[("simple_taylor", 26, 1), ("deeplift", 2, 1), ("deeplift_shap", 40, 20)],
     ],
 )
 def test_cost(method, name, forward, backward):
-    _, asked, wanted = next(toys.tasks(toys.Smooth))
+    _, asked, wanted = next(toys.tasks(toys.Rectified))
     with counted(asked.model) as cost:
         method(name).explain(asked, wanted)
     assert (cost.forward, cost.backward) == (forward * len(wanted.x), backward * len(wanted.x))
@@ -350,7 +360,7 @@ def test_cost(method, name, forward, backward):
 
 @pytest.mark.parametrize("name", [*DETERMINISTIC, *SAMPLED, *MODULES])
 def test_gradients_are_taken_even_where_they_are_switched_off(method, name):
-    _, asked, wanted = next(toys.tasks(toys.Smooth))
+    _, asked, wanted = next(toys.tasks(toys.Rectified))
     expected = method(name).explain(asked, wanted).values
     with torch.no_grad():
         assert torch.equal(method(name).explain(asked, wanted).values, expected)
