@@ -135,9 +135,14 @@ def _zeros(signal: Tensor) -> Tensor:
 
 def _implicit(function: Callable[..., Tensor], args: tuple[Tensor, ...]) -> Tensor:
     """Return output minus Jacobian times input of a function of signals and constants."""
-    points = tuple(arg.detach() for arg in args)
-    steps = tuple(arg.detach() * arg.requires_grad for arg in args)
-    output, linear = torch.func.jvp(function, points, steps)
+    points = [arg.detach().requires_grad_(arg.requires_grad) for arg in args]
+    signals = [point for point in points if point.requires_grad]
+    with torch.enable_grad():
+        output = function(*points)
+        # the gradient is linear in what is propagated: its own gradient is the Jacobian's product
+        seed = torch.zeros_like(output).requires_grad_()
+        gradients = torch.autograd.grad(output, signals, seed, create_graph=True)
+        (linear,) = torch.autograd.grad(gradients, seed, [signal.detach() for signal in signals])
     return (output - linear).detach()
 
 
