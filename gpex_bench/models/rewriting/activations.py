@@ -38,10 +38,12 @@ MODULES: dict[str, Callable[..., nn.Module]] = {
     "softplus": nn.Softplus,
     "softsign": nn.Softsign,
     "logsigmoid": nn.LogSigmoid,
+    "log_sigmoid": nn.LogSigmoid,
     "tanhshrink": nn.Tanhshrink,
     "softshrink": nn.Softshrink,
     "hardshrink": nn.Hardshrink,
     "threshold": nn.Threshold,
+    "_threshold": nn.Threshold,  # the name of functional.threshold
 }
 
 
