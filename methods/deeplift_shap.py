@@ -24,6 +24,7 @@ class DeepLiftShap(Explainer):
     needs = frozenset({Need.GRADIENT, Need.MODULES})
     offers = frozenset({Need.RESIDUAL})
     axioms = frozenset({Axiom.DUMMY})
+    sum_tolerance = 1e-3
     cost = "`budget` forward rows per sample, half of baselines, and half as many backward rows"
 
     budget: int = 40  # forward rows per sample: twice the number of baselines
