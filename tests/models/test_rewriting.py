@@ -157,6 +157,8 @@ FORMS = {
     "stack": (ROWS, lambda x: torch.stack([x, x.sin()], -1), ["ElementWise", "Stack"]),
     "cat with a constant": (TOKENS, lambda x: torch.cat([TOKEN_WEIGHT.T[None, :1].expand(len(x), -1, -1), x], 1), ["Concatenate"]),
     "cat with zeros": (ROWS, lambda x: torch.cat([x, x.new_zeros(len(x), 2)], 1), ["Concatenate"]),
+    "parts one by one": (TOKENS, lambda x: sum(x.transpose(0, 1)), ["Move"] * 4 + ["Add", "Add"]),
+    "broadcast_tensors": (IMAGES, lambda x: torch.mul(*torch.broadcast_tensors(x, x[:, :1])), ["Move", "Move", "Product"]),
     "pad": (IMAGES, lambda x: F.pad(x, (1, 2)), ["Move"]),
     "pad with 3": (IMAGES, lambda x: F.pad(x, (1, 1, 1, 1), value=3.0), ["Move", "Shift"]),
     "reflect": (IMAGES, lambda x: F.pad(x, (1, 1, 1, 1), "reflect"), ["Move"]),
@@ -449,6 +451,15 @@ def by_numpy(x):
     return x + torch.from_numpy(x.detach().numpy() ** 2)
 
 
+def attend_padded(x):
+    tokens = x.view(-1, 3, 2)
+    padding = torch.zeros(len(x), 3, dtype=torch.bool)
+    return F.multi_head_attention_forward(
+        *[tokens.transpose(0, 1)] * 3, 2, 1, SQUARE[:, :2], None, None, None, False, 0.0,
+        SQUARE[:2, :2], None, training=False, key_padding_mask=padding,
+    )[0].transpose(0, 1)  # fmt: skip
+
+
 def doubled_by_script(x):
     return SCRIPTED(x)
 
@@ -467,6 +478,7 @@ REFUSED = {
     "a random matrix": (lambda x: x @ torch.rand(6, 2), "random numbers are drawn by 'rand'"),
     "batch statistics": (lambda x: (x - x.mean(0)) / x.std(0), "'mean' .* mixes the rows"),
     "batch norm": (lambda x: F.batch_norm(x, None, None, training=True), "normalises by the batch"),
+    "a sum over earlier rows": (lambda x: x.cumsum(0), "rows influence|outputs differ"),
     "softmax over rows": (lambda x: x.softmax(0), "outputs differ"),
     "number of rows": (lambda x: x / len(x), "computes with the number of rows"),
     "position in the batch": (lambda x: x + torch.arange(len(x))[:, None], "another row for each"),
@@ -478,7 +490,8 @@ REFUSED = {
     "scripted": (lambda x: x + doubled_by_script(x), "something that torch does not show"),
     "indices": (lambda x: torch.cat([x, WEIGHT[x.long().clamp(0, 2)[:, 0]]], 1), "Gradients stop"),
     "not finite": (lambda x: x / 0, "not finite"),
-    "attention with dropout": (lambda x: F.scaled_dot_product_attention(x[:, None], x[:, None], x[:, None], dropout_p=0.1), "dropout"),
+    "attention with dropout": (lambda x: F.scaled_dot_product_attention(x[:, None], x[:, None], x[:, None], dropout_p=0.1), "is not known with dropout"),
+    "attention with a mask of its own": (lambda x: attend_padded(x), "in the network .* with key_padding_mask"),
 }  # fmt: skip
 
 
@@ -609,6 +622,22 @@ def test_rows_are_counted_when_the_rewritten_network_runs():
         assert rows.forward == 11
     rewritten.network(ROWS)
     assert rows.forward == 11
+
+
+def test_what_a_network_keeps_of_a_run_is_as_before():
+    class Keeps(nn.Linear):
+        runs = 0
+
+        def forward(self, x):
+            self.runs += 1
+            self.features = x.relu()
+            return super().forward(self.features)
+
+    model = network(lambda self, x: self.a(x), a=Keeps(6, 2))
+    rewritten = rewrite(model, ROWS)
+    assert model.a.runs == 0 and not hasattr(model.a, "features")
+    copy.deepcopy(model)
+    assert rewrite(model, ROWS) is rewritten
 
 
 def test_random_state_and_hooks_are_left_alone():

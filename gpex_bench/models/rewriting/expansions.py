@@ -5,16 +5,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gpex_bench.models.rewriting.errors import CannotRewrite
-
 Number = int | float
+
+
+class UnknownOption(Exception):
+    """A function is called in a way that is not known; says which, e.g. "with a mask"."""
 
 
 def scaled_dot_product_attention(
@@ -42,14 +44,9 @@ def _attention_weights(
     enable_gqa: bool = False,
 ) -> Tensor:
     if dropout > 0:
-        raise CannotRewrite(
-            "scaled_dot_product_attention has a dropout of its own in eval mode; pass dropout_p "
-            "only while self.training."
-        )
+        raise UnknownOption("with dropout in eval mode; pass it only while self.training")
     if enable_gqa:
-        raise CannotRewrite(
-            "scaled_dot_product_attention with enable_gqa is not known; repeat the keys instead."
-        )
+        raise UnknownOption("with enable_gqa; repeat the keys instead")
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     scores = torch.mul(torch.matmul(query, key.transpose(-2, -1)), factor)
     if is_causal:
@@ -107,7 +104,7 @@ def multi_head_attention_forward(
     }
     for what, is_used in unknown.items():
         if is_used:
-            raise CannotRewrite(f"nn.MultiheadAttention with {what} is not known.")
+            raise UnknownOption(f"with {what}")
 
     if use_separate_proj_weight:
         weights = [q_proj_weight, k_proj_weight, v_proj_weight]
@@ -183,6 +180,17 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
     return input.expand(other.shape)
 
 
+def iterate(input: Tensor) -> Iterator[Tensor]:
+    """Return the parts of a signal along its first axis, one after another."""
+    return iter(input.unbind(0))
+
+
+def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
+    """Return signals that are repeated to one shape."""
+    shape = torch.broadcast_shapes(*[tensor.shape for tensor in tensors])
+    return tuple(tensor.expand(shape) for tensor in tensors)
+
+
 EXPANSIONS: dict[str, Callable[..., Any]] = {
     "scaled_dot_product_attention": scaled_dot_product_attention,
     "multi_head_attention_forward": multi_head_attention_forward,
@@ -195,4 +203,6 @@ EXPANSIONS: dict[str, Callable[..., Any]] = {
     "view_as": like_other,
     "reshape_as": like_other,
     "expand_as": expand_as,
+    "__iter__": iterate,
+    "broadcast_tensors": broadcast_tensors,
 }

@@ -36,6 +36,7 @@ MOVES = words(
     """
 )
 SIZES = (int, tuple)
+RESHAPES = frozenset({"reshape", "flatten", "expand", "broadcast_to"})
 NEAREST = ("nearest", "nearest-exact")
 
 
@@ -43,6 +44,8 @@ def _move(site: Site, input: Any, *args: Any, **kwargs: Any) -> fx.Node:
     """Add a move; NotKnown if a signal says where to."""
     if not isinstance(input, fx.Node) or site.has_signals((args, kwargs)):
         raise NotKnown
+    if site.name in RESHAPES and input.meta["shape"] == site.shape:
+        return input
     return site.call(Move, (input, *args), kwargs)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn
 
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from gpex_bench.models.rewriting.errors import CannotRewrite
-from gpex_bench.models.rewriting.expansions import EXPANSIONS
+from gpex_bench.models.rewriting.expansions import EXPANSIONS, UnknownOption
 
 
 def words(text: str) -> frozenset[str]:
@@ -125,9 +125,12 @@ def record(network: nn.Module, x: Tensor) -> Recording:
     Raises:
         CannotRewrite: it does something that cannot be followed, or fails.
     """
-    x = x.detach().requires_grad_()
+    x = x.detach().as_subclass(Tensor).requires_grad_()
     recorder = Recorder(network, len(x))
-    with torch.enable_grad(), torch.random.fork_rng(devices=[]), without_row_counts(network):
+    as_before = (torch.random.fork_rng(devices=[]), without_row_counts(network), restored(network))
+    with ExitStack() as stack:
+        for context in (torch.enable_grad(), *as_before):
+            stack.enter_context(context)
         copied = x.clone()  # the network may change its input
         torch.default_generator.manual_seed(len(x))  # what is drawn differs between recordings
         recorder.add(Call(_input, "input", (), {}, recorder.where), copied)
@@ -167,6 +170,22 @@ def without_row_counts(network: nn.Module) -> Iterator[None]:
         yield
     finally:
         hooks.update(counting)
+
+
+@contextmanager
+def restored(network: nn.Module) -> Iterator[None]:
+    """Give modules their attributes back: what they keep of a run would hold its whole graph."""
+    before = [
+        (holder, dict(holder))
+        for module in network.modules()
+        for holder in (vars(module), module._buffers)
+    ]
+    try:
+        yield
+    finally:
+        for holder, items in before:
+            holder.clear()
+            holder.update(items)
 
 
 class Recorder(TorchFunctionMode):
@@ -229,8 +248,7 @@ class Recorder(TorchFunctionMode):
         if not seen or name in ABOUT or name in LIKE:
             return function(*args, **kwargs)
         if name in EXPANSIONS:
-            with self:
-                return EXPANSIONS[name](*args, **kwargs)
+            return self._expanded(name, args, kwargs)
 
         self.doing = name
         self._refuse_unfollowed(name, args, kwargs)
@@ -252,6 +270,16 @@ class Recorder(TorchFunctionMode):
         call = Call(function, name, noted_args, noted_kwargs, self.where)
         self.add(call, output)
         return output
+
+    def _expanded(self, name: str, args: Any, kwargs: Any) -> Any:
+        """Call what a function is made of, and note that."""
+        try:
+            with self:
+                return EXPANSIONS[name](*args, **kwargs)
+        except UnknownOption as error:
+            raise CannotRewrite(
+                f"The operation {name!r} in {self.where} is not known {error}."
+            ) from error
 
     def add(self, call: Call, output: Any) -> None:
         """Note a call and what it made."""

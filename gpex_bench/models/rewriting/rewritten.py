@@ -18,7 +18,7 @@ from gpex_bench.models.rewriting.building import Builder
 from gpex_bench.models.rewriting.errors import CannotRewrite
 from gpex_bench.models.rewriting.fingerprint import fingerprint
 from gpex_bench.models.rewriting.generalising import generalise
-from gpex_bench.models.rewriting.recording import Place, record, without_row_counts
+from gpex_bench.models.rewriting.recording import Place, record, restored, without_row_counts
 
 N_FIRST = 2  # rows of the recording
 N_SECOND = 3  # rows of the one that it is compared with
@@ -127,8 +127,9 @@ def _rewrite(network: nn.Module, x: Tensor) -> Rewritten:
     graph = builder.build(steps, first.result)
     rewritten = CountedNetwork(builder.attributes, graph, "Rewritten")
     rewritten.eval()
-    difference = _difference(rewritten, other[:1], second.y[:1])
-    _check_alone(network, other[:1], second.y[:1])
+    one = slice(1, 2)  # between others, so that it shows if they influence it
+    difference = _difference(rewritten, other[one], second.y[one])
+    _check_alone(network, other[one], second.y[one])
     rewritten.follow(network._forward_hooks)
 
     kept = set(graph.nodes)
@@ -188,7 +189,7 @@ def _relative(output: Tensor, y: Tensor) -> float:
 def _check_alone(network: nn.Module, row: Tensor, y: Tensor) -> None:
     """Raise CannotRewrite if a row alone gets another output than the same row in a batch."""
     try:
-        with torch.no_grad(), without_row_counts(network):
+        with torch.no_grad(), without_row_counts(network), restored(network):
             alone = network(row)
     except Exception:
         return  # it takes two rows or more
@@ -202,7 +203,7 @@ def _check_alone(network: nn.Module, row: Tensor, y: Tensor) -> None:
 
 def _check_path(network: nn.Module, rewritten: Rewritten, x: Tensor) -> None:
     """Raise CannotRewrite if the network takes another way for these rows."""
-    with torch.no_grad(), without_row_counts(network):
+    with torch.no_grad(), without_row_counts(network), restored(network):
         y = network(x)
     _difference(fx.Interpreter(rewritten.network).run, x, y)
 
