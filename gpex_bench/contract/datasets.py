@@ -9,7 +9,9 @@ from gpex_bench.contract.promises import require, require_settings, works
 from gpex_bench.contract.untouched import random_states_kept
 from gpex_bench.types import Dataset, Kind, Need, Source, Split
 
-DTYPES = {"x": torch.float32, "sample": torch.int64}
+# of what every split holds: the type, and how to get it
+DTYPES = {"x": (torch.float32, "x.float()"), "sample": (torch.int64, "sample.long()")}
+LARGEST = 1e15  # inputs beyond it overflow when they are squared and added in single precision
 FORMS = frozenset({Need.IMAGE, Need.TABLE})
 
 
@@ -28,18 +30,37 @@ def check_dataset(source: Source) -> None:
         data = source.load()
     got = type(data).__name__
     require(isinstance(data, Dataset), "declared type", f"load must return a Dataset, got {got}.")
-    what = f"kind is {source.kind}, and the kind of what load returns is {data.kind}."
-    require(source.kind is data.kind, "declared kind", what)
-    _shapes(source, data)
-    _names(data)
-    _splits(data)
-    _truth(source, data)
+    check_data(source, data)
 
     with works("load"):
         again = tensors(source.load())
     for name, tensor in tensors(data).items():
         what = f"{name} differs between two loads; draw from generators with seeds of your own."
         require(torch.equal(tensor, again[name]), "same settings, same bits", what)
+
+
+def check_data(source: Source, data: Dataset) -> None:
+    """Hold what a dataset holds to what every later stage relies on.
+
+    Args:
+        source: what loaded it, whose offers are compared with it.
+        data: what was loaded.
+
+    Raises:
+        BrokenPromise: at the first promise it breaks; names field, value, what was expected and
+            what to do.
+    """
+    what = f"kind is {source.kind}, and the kind of what load returns is {data.kind}."
+    require(source.kind is data.kind, "declared kind", what)
+    for name, tensor in tensors(data).items():
+        what = f"{name} must be a torch.Tensor, got {type(tensor).__name__}; use torch.as_tensor."
+        require(isinstance(tensor, Tensor), "tensors", what)
+
+    _form(data)
+    _shapes(source, data)
+    _names(data)
+    _splits(data)
+    _truth(source, data)
 
 
 def tensors(data: Dataset) -> dict[str, Tensor]:
@@ -52,6 +73,30 @@ def tensors(data: Dataset) -> dict[str, Tensor]:
         found |= {"truth.mask": truth.mask}
         found |= {"truth.train_group": truth.train_group, "truth.test_group": truth.test_group}
     return found
+
+
+def _form(data: Dataset) -> None:
+    """Require tables or images; series and volumes are refused with what can be done."""
+    for name, split in (("train", data.train), ("test", data.test)):
+        shape = tuple(split.x.shape)
+        advice = {
+            3: " Give series [n, channel, time] as images of height 1, x[:, :, None].",
+            5: " Volumes are not supported: give slices, or columns that describe them.",
+        }
+        what = (
+            f"{name}.x must be a table [n, column] or images [n, channel, height, width], got "
+            f"{shape}.{advice.get(len(shape), '')}"
+        )
+        require(len(shape) in (2, 4) and all(shape[1:]), "shape", what)
+        _types(name, split)
+
+
+def _types(name: str, split: Split) -> None:
+    for field, (dtype, remedy) in DTYPES.items():
+        got = getattr(split, field).dtype
+        scale = ", and divide by 255" if got == torch.uint8 else ""
+        what = f"{name}.{field} must be {dtype}, got {got}; use {remedy}{scale}."
+        require(got == dtype, "dtype", what)
 
 
 def _shapes(source: Source, data: Dataset) -> None:
@@ -68,7 +113,10 @@ def _shapes(source: Source, data: Dataset) -> None:
 
     dtype = data.baseline.dtype
     is_finite = bool(data.baseline.isfinite().all())
-    what = f"baseline must be finite and float32, got {dtype}."
+    what = (
+        f"baseline must be finite and torch.float32, got {dtype}"
+        f"{'' if is_finite else ' with entries that are NaN or infinite'}; use baseline.float()."
+    )
     require(is_finite and dtype == torch.float32, "baseline", what)
 
     n_names = 0 if data.is_image else shape[0]
@@ -80,13 +128,18 @@ def _shapes(source: Source, data: Dataset) -> None:
 def _splits(data: Dataset) -> None:
     """Require two splits of finite inputs, known labels and distinct samples."""
     for name, split in (("train", data.train), ("test", data.test)):
-        _split(name, split)
+        _split(name, split, data)
         _target(name, split, data)
     _learnable(data)
 
     samples = torch.cat([data.train.sample, data.test.sample])
     n_repeated = len(samples) - len(samples.unique())
-    what = f"sample identifies a row of the raw data, and {n_repeated} are there more than once."
+    both = set(data.train.sample.tolist()) & set(data.test.sample.tolist())
+    what = (
+        f"sample identifies a row of the raw data, and {n_repeated} are there more than once"
+        f"{f', {len(both)} of them in both splits' if both else ''}; number the rows before they "
+        "are split."
+    )
     require(n_repeated == 0, "distinct samples", what)
 
 
@@ -100,6 +153,9 @@ def _names(data: Dataset) -> None:
     right = "one name, that of the number" if is_number else "at least 2 names"
     what = f"classes must have {right} (kind {data.kind}), got {data.classes}."
     require(n_names == 1 if is_number else n_names > 1, "names of the outputs", what)
+    repeated = sorted({str(name) for name in data.classes if data.classes.count(name) > 1})
+    what = f"classes must differ, and {', '.join(repeated)} are there twice."
+    require(not repeated, "names of the outputs", what)
     what = f"unit must be empty unless the kind is number, got {data.unit!r}."
     require(is_number or not data.unit, "unit of a number", what)
 
@@ -148,20 +204,85 @@ def _learnable(data: Dataset) -> None:
     require(not missing, "every class to learn from", what)
 
 
-def _split(name: str, split: Split) -> None:
+def _split(name: str, split: Split, data: Dataset) -> None:
+    """Require rows of the right type, finite and of a size that can be calculated with."""
     n = len(split.x)
     require(n > 0, "rows", f"{name} has none.")
-    for field, dtype in DTYPES.items():
+    for field in DTYPES:
         tensor = getattr(split, field)
-        what = f"{name}.{field} must be {dtype}, got {tensor.dtype}."
-        require(tensor.dtype == dtype, "dtype", what)
-
         what = f"{name}.{field} must have one row for each of the {n} inputs, got {len(tensor)}."
         require(len(tensor) == n, "shape", what)
 
-    is_finite = bool(split.x.isfinite().all())
-    what = f"some entries of {name}.x are NaN or infinite."
-    require(is_finite, "finite values", what)
+    bad = ~split.x.flatten(1).isfinite()
+    what = (
+        f"{int(bad.sum())} entries of {name}.x are NaN or infinite, the first in "
+        f"{_where(bad, split, data)}; fill or drop them."
+    )
+    require(not bool(bad.any()), "finite values", what)
+
+    size = split.x.flatten(1).abs()
+    what = (
+        f"{name}.x has entries of size {float(size.max()):.1e} (in "
+        f"{_where(size > LARGEST, split, data)}), which overflow in single precision; scale them."
+    )
+    require(float(size.max()) <= LARGEST, "range", what)
+
+
+def _where(found: Tensor, split: Split, data: Dataset) -> str:
+    """Return the first place of flat entries: sample, and column of a table."""
+    places = found.nonzero()
+    if not len(places):
+        return "no sample"
+    row, entry = places[0].tolist()
+    column = "" if data.is_image else f", column {data.features[entry]}"
+    return f"sample {int(split.sample[row])}{column}"
+
+
+def notes(data: Dataset) -> list[str]:
+    """Return what is no fault of a dataset but can surprise: scales, constants, duplicates."""
+    x = data.train.x
+    found = []
+    low, high = float(x.min()), float(x.max())
+    if data.is_image and (low < -20 or high > 20):
+        found.append(f"images lie in {low:.3g} ... {high:.3g}; most networks expect about 0 ... 1")
+
+    flat = x.flatten(1)
+    is_constant = (flat == flat[:1]).all(0)
+    if bool(is_constant.any()):
+        n, word = int(is_constant.sum()), "pixels" if data.is_image else "columns"
+        names = [
+            name for name, same in zip(data.features, is_constant.tolist(), strict=False) if same
+        ]
+        listed = f" ({', '.join(names[:5])})" if names else ""
+        found.append(f"{n} of {len(is_constant)} {word} are constant in train{listed}")
+
+    base = data.baseline.flatten()
+    outside = (base < flat.min(0).values) | (base > flat.max(0).values)
+    if bool(outside.any()):
+        found.append(f"the baseline is outside the range of train in {int(outside.sum())} entries")
+
+    rows = {hash(row.tobytes()) for row in flat.numpy()}
+    n_seen = sum(hash(row.tobytes()) in rows for row in data.test.x.flatten(1).numpy())
+    if n_seen:
+        found.append(f"{n_seen} of {len(data.test.y)} test rows are also in train")
+    return found + _of_targets(data)
+
+
+def _of_targets(data: Dataset) -> list[str]:
+    """Return what can surprise about the targets of a dataset of classes."""
+    if data.kind is not Kind.CLASSES:
+        return []
+    found = []
+    n_names = len(data.classes)
+    missing = (data.test.y.bincount(minlength=n_names) == 0).nonzero().flatten().tolist()
+    if missing:
+        names = ", ".join(str(data.classes[label]) for label in missing)
+        found.append(f"test has no sample of {names}")
+
+    is_sorted = bool((data.test.y.diff() >= 0).all())
+    if is_sorted and not missing:
+        found.append("test is sorted by class; the explained samples are drawn over all classes")
+    return found
 
 
 def _truth(source: Source, data: Dataset) -> None:
@@ -181,3 +302,10 @@ def _truth(source: Source, data: Dataset) -> None:
     for name, shape in shapes.items():
         got = tuple(getattr(data.truth, name).shape)
         require(got == shape, "shape", f"truth.{name} must have shape {shape}, got {got}.")
+
+    mask = data.truth.mask
+    what = f"truth.mask must be torch.bool, got {mask.dtype}; use mask.bool()."
+    require(mask.dtype == torch.bool, "dtype", what)
+    empty = data.test.sample[~mask.flatten(1).any(1)].tolist()
+    what = f"truth.mask is empty for the samples {empty[:5]}; every test sample needs evidence."
+    require(not empty, "evidence of every sample", what)

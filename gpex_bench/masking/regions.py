@@ -151,9 +151,12 @@ def quickshift(image: np.ndarray, n_segments: int) -> np.ndarray:
     side = (image[0].size / n_segments) ** 0.5
     reach = REACH * side
 
-    # It wants three channels, the last axis.
+    # It wants at least three channels, the last axis. A grey one is repeated; two are completed by
+    # zeros, which leave all distances as they are.
     n_channels, height, width = image.shape
-    channels = np.broadcast_to(image, (max(3, n_channels), height, width))
+    channels = np.broadcast_to(image, (3, height, width)) if n_channels == 1 else image
+    if n_channels == 2:
+        channels = np.concatenate([image, np.zeros_like(image[:1])])
     colour = np.ascontiguousarray(channels.transpose(1, 2, 0))
     found = segment(
         colour, ratio=0.5, kernel_size=max(1, reach / 4), max_dist=reach, convert2lab=False

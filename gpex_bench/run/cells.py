@@ -35,12 +35,16 @@ if TYPE_CHECKING:
 @job
 def prepare(this: Job) -> None:
     """Config → data."""
+    from gpex_bench.contract.datasets import notes
     from gpex_bench.stages.prepare import prepare
 
     path = this.path("data")
     data = prepare(this.config.dataset(this.wildcards["dataset"]))
+    found = notes(data)
+    for note in found:
+        log.info("%s: %s", this.name, note)
     artefacts.write_dataset(path, data)
-    this.describe(path, kind="dataset")
+    this.describe(path, kind="dataset", notes=found)
 
 
 @job

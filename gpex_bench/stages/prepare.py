@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gpex_bench.contract.datasets import check_data
+from gpex_bench.contract.promises import BrokenPromise
 from gpex_bench.types import Dataset, Source
 
 
@@ -9,15 +11,11 @@ def prepare(source: Source) -> Dataset:
     """Return the dataset, checked for what every later stage relies on.
 
     Raises:
-        ValueError: if a sample is in both splits, or a value is not finite.
+        ValueError: it breaks a promise; names the dataset, the field, the value, and what to do.
     """
     data = source.load()
-    both = set(data.train.sample.tolist()) & set(data.test.sample.tolist())
-    if both:
-        raise ValueError(
-            f"{data.name}: {len(both)} samples are in both splits; each must be in one."
-        )
-    for part, split in (("train", data.train), ("test", data.test)):
-        if not split.x.isfinite().all():
-            raise ValueError(f"{data.name}: the {part} split holds values that are not finite.")
+    try:
+        check_data(source, data)
+    except BrokenPromise as broken:
+        raise ValueError(f"The dataset {data.name} {broken}") from broken
     return data

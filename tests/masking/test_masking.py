@@ -46,6 +46,20 @@ def normal(*shape):
 
 
 @pytest.mark.parametrize("how", ["slic", "quickshift", "grid"])
+@pytest.mark.parametrize("n_channels", [1, 2, 4])
+def test_images_have_any_number_of_channels(how, n_channels):
+    x = torch.rand(2, n_channels, 24, 24, generator=torch.Generator().manual_seed(0))
+    x[:, :, 8:16, 8:16] += 1
+    assert int(regions.regions(x, how, 16).count.min()) >= regions.FEWEST_REGIONS
+
+
+def test_a_channel_of_zeros_changes_no_segments():
+    x = torch.rand(2, 24, 24, generator=torch.Generator().manual_seed(0)).double().numpy()
+    whole = np.concatenate([x, np.zeros((1, 24, 24))])
+    assert np.array_equal(regions.quickshift(x, 16), regions.quickshift(whole, 16))
+
+
+@pytest.mark.parametrize("how", ["slic", "quickshift", "grid"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_segments_are_numbered_without_gaps(how, channels):
     x = torch.rand(2, channels, 24, 20, generator=torch.Generator().manual_seed(1))
