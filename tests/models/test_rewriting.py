@@ -192,6 +192,7 @@ FORMS = {
     # what leaves no trace
     "dropout": (ROWS, lambda x: F.dropout(x + 1, training=False), ["Shift"]),
     "clone, contiguous, to": (ROWS, lambda x: x.clone().contiguous().to(torch.float32).float() + 1, ["Shift"]),
+    "a constant like x": (ROWS, lambda x: x * MASK.to(x) + WEIGHT[0].type_as(x), ["Scale", "Shift"]),
     "copy_": (ROWS, lambda x: torch.empty_like(x).copy_(x).relu(), ["ReLU"]),
     "an unread branch": (ROWS, lambda x: (x.sort(1), x + 1)[1], ["Shift"]),
     "shape arithmetic": (IMAGES, lambda x: x.flatten(1) * (1 / x.shape[2] ** 0.5), ["Move", "Scale"]),

@@ -10,7 +10,14 @@ from torch import Tensor, fx, nn
 
 from gpex_bench.models.rewriting.operations import ElementWise
 from gpex_bench.models.rewriting.recording import words
-from gpex_bench.models.rewriting.site import TRANSLATIONS, NotKnown, Number, Site, translates
+from gpex_bench.models.rewriting.site import (
+    TRANSLATIONS,
+    NotKnown,
+    Number,
+    Site,
+    is_signal,
+    translates,
+)
 
 # functions without a module in torch.nn
 FUNCTIONS = words(
@@ -48,15 +55,14 @@ MODULES: dict[str, Callable[..., nn.Module]] = {
 
 
 def _function(site: Site, input: Any, *args: Any, **kwargs: Any) -> fx.Node:
-    if not isinstance(input, fx.Node) or site.has_signals((args, kwargs)):
-        raise NotKnown
+    site.check_only(input, args, kwargs)
     return site.call(ElementWise, (input, *args), kwargs)
 
 
 def _module(site: Site, input: Any, *args: Any, **kwargs: Any) -> fx.Node:
-    if site.has_signals((args, kwargs)):
-        raise NotKnown
-    return site.emit(MODULES[site.name](*args, **kwargs), input)
+    site.check_only(input, args, kwargs)
+    module = MODULES[site.name](*args, **kwargs)
+    return site.emit(module, input)
 
 
 TRANSLATIONS.update(dict.fromkeys(FUNCTIONS, _function))
@@ -78,20 +84,15 @@ def hardtanh(site: Site, input: fx.Node, min_val: Number = -1.0, max_val: Number
 @translates("clamp")
 def clamp(site: Site, input: Any, min: Any = None, max: Any = None) -> fx.Node:
     """Clip at numbers: a ReLU, a ReLU6, or another."""
-    if min is not None and max is not None and not site.has_tensors((min, max)):
+    site.check_only(input, min, max)
+    if not site.has_tensors((min, max)):
+        if max is None and min == 0:
+            return site.emit(nn.ReLU(), input)
         if (min, max) == (0, 6):
             return site.emit(nn.ReLU6(), input)
-        return (
-            site.emit(nn.Hardtanh(min, max), input) if min < max else _clip(site, input, min, max)
-        )
-    if max is None and not site.has_tensors(min) and min == 0:
-        return site.emit(nn.ReLU(), input)
-    return _clip(site, input, min, max)
+        if min is not None and max is not None and min < max:
+            return site.emit(nn.Hardtanh(min, max), input)
 
-
-def _clip(site: Site, input: Any, min: Any, max: Any) -> fx.Node:
-    if not isinstance(input, fx.Node) or site.has_signals((min, max)):
-        raise NotKnown
     return site.function(ElementWise, torch.clamp, input, min, max, name="clamp")
 
 
@@ -129,23 +130,10 @@ def rrelu(
     return site.emit(nn.LeakyReLU((lower + upper) / 2), input)
 
 
-@translates("log_softmax")
-def log_softmax(
-    site: Site, input: fx.Node, dim: int | None = None, _stacklevel: Any = 3, dtype: Any = None
-) -> fx.Node:
-    """Make the logarithm of a softmax."""
-    if isinstance(_stacklevel, torch.dtype):
-        dtype = _stacklevel
-    site.expects_dtype(dtype)
-    if dim is None:
-        dim = 0 if site.n_axes in (0, 1, 3) else 1
-    return site.emit(nn.LogSoftmax(dim % site.n_axes), input)
-
-
 @translates("pow")
 def power(site: Site, input: Any, exponent: Any) -> fx.Node:
     """Raise to a constant power, or a constant to a power."""
-    if isinstance(input, fx.Node) and isinstance(exponent, fx.Node):
+    if is_signal(input) and is_signal(exponent):
         raise NotKnown
     return site.function(ElementWise, torch.pow, input, exponent, name="pow")
 

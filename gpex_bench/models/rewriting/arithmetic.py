@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from gpex_bench.models.rewriting.generalising import Shape
 from gpex_bench.models.rewriting.operations import (
     Add,
     Divide,
@@ -16,18 +17,24 @@ from gpex_bench.models.rewriting.operations import (
     Scale,
     Shift,
 )
-from gpex_bench.models.rewriting.site import NotKnown, Number, Site, translates
+from gpex_bench.models.rewriting.site import NotKnown, Number, Site, is_signal, n_axes, translates
 
 
 @translates("add")
 def add(site: Site, input: Any, other: Any, *, alpha: Number = 1) -> fx.Node:
     """Add two signals, or a constant."""
-    if isinstance(input, fx.Node) and isinstance(other, fx.Node):
-        parts = [site.expand(part) for part in (input, other)]
-        return site.emit(Add((1, alpha)), *parts)
-    if isinstance(input, fx.Node):
-        return _shift(site, input, site.number(other) * alpha)
-    return _shift(site, _scale(site, other, site.number(alpha)), site.number(input))
+    if not is_signal(other):
+        constant = site.number(other)
+        return _shift(site, input, constant * alpha)
+
+    if not is_signal(input):
+        factor = site.number(alpha)
+        scaled = _scale(site, other, factor)
+        return _shift(site, scaled, site.number(input))
+
+    first = site.expand(input)
+    second = site.expand(other)
+    return site.emit(Add((1, alpha)), first, second)
 
 
 @translates("sub")
@@ -51,7 +58,7 @@ def negate(site: Site, input: fx.Node) -> fx.Node:
 @translates("copy")
 def copy(site: Site, input: Any, other: Any, non_blocking: bool = False) -> fx.Node:
     """Overwrite a tensor with a signal."""
-    if not isinstance(other, fx.Node):
+    if not is_signal(other):
         raise NotKnown
     return site.expand(other)
 
@@ -59,10 +66,14 @@ def copy(site: Site, input: Any, other: Any, non_blocking: bool = False) -> fx.N
 @translates("mul")
 def multiply(site: Site, input: Any, other: Any) -> fx.Node:
     """Multiply two signals, or by a constant."""
-    if isinstance(input, fx.Node) and isinstance(other, fx.Node):
-        return site.emit(Product(), *[site.expand(part) for part in (input, other)])
-    signal, constant = (input, other) if isinstance(input, fx.Node) else (other, input)
-    return _scale(site, signal, site.number(constant))
+    if not is_signal(other):
+        return _scale(site, input, site.number(other))
+    if not is_signal(input):
+        return _scale(site, other, site.number(input))
+
+    first = site.expand(input)
+    second = site.expand(other)
+    return site.emit(Product(), first, second)
 
 
 @translates("div")
@@ -70,13 +81,17 @@ def divide(site: Site, input: Any, other: Any, *, rounding_mode: str | None = No
     """Divide by a signal or a constant."""
     if rounding_mode is not None:
         raise NotKnown
-    if isinstance(input, fx.Node) and isinstance(other, fx.Node):
-        return site.emit(Divide(), *[site.expand(part) for part in (input, other)])
-    if isinstance(input, fx.Node):
+    if not is_signal(other):
         return _scale(site, input, 1 / site.number(other))
-    inverse = ElementWise(torch.reciprocal, "reciprocal")
-    node = site.emit(inverse, other, shape=other.meta["shape"], name="reciprocal")
-    return _scale(site, node, site.number(input))
+
+    if not is_signal(input):
+        inverse = ElementWise(torch.reciprocal, "reciprocal")
+        node = site.emit(inverse, other, shape=other.meta["shape"], name="reciprocal")
+        return _scale(site, node, site.number(input))
+
+    numerator = site.expand(input)
+    denominator = site.expand(other)
+    return site.emit(Divide(), numerator, denominator)
 
 
 @translates("rdiv")
@@ -87,18 +102,20 @@ def divide_into(site: Site, input: Any, other: Any) -> fx.Node:
 
 def _shift(site: Site, node: fx.Node, constant: Tensor) -> fx.Node:
     expanded = site.expand(node)
-    if constant.numel() == 1 and not constant.any():
-        return expanded  # the start of a sum
+    starts_a_sum = constant.numel() == 1 and not constant.any()
+    if starts_a_sum:
+        return expanded
+
     # a mask may be infinite, whose products with 0 are no numbers
     lowest = torch.finfo(constant.dtype).min / 4
-    return site.emit(Shift(constant.clamp(min=lowest)), expanded)
+    finite = constant.clamp(min=lowest)
+    return site.emit(Shift(finite), expanded)
 
 
 def _scale(site: Site, node: fx.Node, constant: Tensor) -> fx.Node:
     expanded = site.expand(node)
-    if constant.numel() == 1 and bool((constant == 1).all()):
-        return expanded
-    return site.emit(Scale(constant), expanded)
+    changes_nothing = constant.numel() == 1 and bool(constant == 1)
+    return expanded if changes_nothing else site.emit(Scale(constant), expanded)
 
 
 # --- masks ---
@@ -107,11 +124,11 @@ def _scale(site: Site, node: fx.Node, constant: Tensor) -> fx.Node:
 @translates("masked_fill")
 def masked_fill(site: Site, input: Any, mask: Any, value: Any) -> fx.Node:
     """Put a number where a constant mask says."""
-    if not isinstance(input, fx.Node) or site.has_signals((mask, value)):
-        raise NotKnown
+    site.check_only(input, mask, value)
     mask = site.tensor(mask)
     kept = _scale(site, input, site.number(~mask))
-    return _shift(site, kept, _where(mask, site.number(value)))
+    filled = _where(mask, site.number(value))
+    return _shift(site, kept, filled)
 
 
 @translates("where")
@@ -119,14 +136,16 @@ def where(site: Site, condition: Any, input: Any, other: Any) -> fx.Node:
     """Choose entries of two signals, or of a signal and a constant, by a constant condition."""
     if site.has_signals(condition):
         raise NotKnown
+
     condition = site.tensor(condition)
     parts = []
     shift = site.number(0)
     for mask, part in ((condition, input), (~condition, other)):
-        if isinstance(part, fx.Node):
+        if is_signal(part):
             parts.append(_scale(site, part, site.number(mask)))
         else:
             shift = _where(mask, site.number(part))
+
     node = parts[0] if len(parts) == 1 else site.emit(Add(), *parts)
     return _shift(site, node, shift)
 
@@ -141,19 +160,22 @@ def _where(mask: Tensor, value: Tensor) -> Tensor:
 @translates("matmul", "mm", "bmm", "mv")
 def matmul(site: Site, input: Any, other: Any) -> fx.Node:
     """Multiply matrices of signals; with a constant matrix, make a linear layer."""
-    if isinstance(input, fx.Node) and isinstance(other, fx.Node):
-        return site.emit(MatrixProduct(), input, other)
-    input, other = site.tensor(input), site.tensor(other)
-    if isinstance(input, fx.Node) and other.ndim == 2:
-        return _linear(site, input, other.mT)
-    if isinstance(input, fx.Node) and other.ndim == 1:
-        made = _linear(site, input, other[None], (*site.shape, 1))
-        return site.move(torch.squeeze, made, -1, shape=site.shape, name="squeeze")
-    if isinstance(input, Tensor) and input.ndim == 2 and len(other.meta["shape"]) > 2:
-        turned = _turned(site, other, other.meta["shape"])
-        made = _linear(site, turned, input, (*site.shape[:-2], site.shape[-1], site.shape[-2]))
-        return _turned(site, made, made.meta["shape"])
-    return site.emit(MatrixProduct(), site.as_node(input), site.as_node(other))
+    left, right = site.tensor(input), site.tensor(other)
+    if is_signal(left) and is_signal(right):
+        return site.emit(MatrixProduct(), left, right)
+
+    if is_signal(left) and right.ndim == 2:
+        return _linear(site, left, right.mT, site.shape)
+    if is_signal(left) and right.ndim == 1:
+        shape = (*site.shape, 1)
+        column = _linear(site, left, right[None], shape)
+        return site.move(torch.squeeze, column, -1, shape=site.shape, name="squeeze")
+    if is_signal(right) and left.ndim == 2 and n_axes(right) > 2:
+        turned = _turned(site, right)
+        made = _linear(site, turned, left, _swapped(site.shape))
+        return _turned(site, made)
+
+    return site.emit(MatrixProduct(), site.as_node(left), site.as_node(right))
 
 
 @translates("rmatmul")
@@ -162,13 +184,19 @@ def multiply_from_left(site: Site, input: Any, other: Any) -> fx.Node:
     return matmul(site, other, input)
 
 
-def _turned(site: Site, node: fx.Node, shape: Any) -> fx.Node:
-    turned = (*shape[:-2], shape[-1], shape[-2])
-    return site.move(torch.transpose, node, -1, -2, shape=turned, name="transpose")
+def _turned(site: Site, node: fx.Node) -> fx.Node:
+    shape = _swapped(node.meta["shape"])
+    return site.move(torch.transpose, node, -1, -2, shape=shape, name="transpose")
 
 
-def _linear(site: Site, node: fx.Node, weight: Tensor, shape: Any = None) -> fx.Node:
-    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+def _swapped(shape: Shape) -> Shape:
+    *others, row, column = shape
+    return (*others, column, row)
+
+
+def _linear(site: Site, node: fx.Node, weight: Tensor, shape: Shape) -> fx.Node:
+    n_out, n_in = weight.shape
+    layer = nn.Linear(n_in, n_out, bias=False, device="meta")
     layer.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
     return site.emit(layer, node, shape=shape)
 
@@ -180,4 +208,6 @@ def einsum(site: Site, equation: Any, *operands: Any) -> fx.Node:
         operands = operands[0]
     if not isinstance(equation, str) or len(operands) != 2:
         raise NotKnown
-    return site.emit(MatrixProduct(equation), *[site.as_node(part) for part in operands])
+
+    nodes = [site.as_node(operand) for operand in operands]
+    return site.emit(MatrixProduct(equation), *nodes)

@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, fx, nn
 
 from gpex_bench.models.rewriting.generalising import Repeated, Rows, Step, signals_in
@@ -21,8 +20,10 @@ IGNORED = frozenset({"inplace", "out"})
 class Builder:
     """A graph that grows."""
 
-    def __init__(self, dtype: torch.dtype) -> None:
-        self.dtype = dtype
+    def __init__(self, x: Tensor) -> None:
+        """Take rows of the kind that the graph will read."""
+        self.dtype = x.dtype
+        self.device = x.device
         self.graph = fx.Graph()
         self.attributes: dict[str, Any] = {}
         self.nodes: dict[Signal, fx.Node] = {}
@@ -32,11 +33,13 @@ class Builder:
         """Build the graph of the steps that lead to a result."""
         needed = _needed(steps, result)
         self._begin(steps[0])
+
         for number, step in enumerate(steps[1:], 1):
             for path in step.shapes:
                 signal = Signal(number, path)
                 if signal in needed:
                     self.nodes[signal] = self._translate(step, path)
+
         self.graph.output(self.nodes[result])
         self._drop_unread()
         return self.graph
@@ -59,6 +62,7 @@ class Builder:
         kwargs = self._filled(step.kwargs)
         named = {RENAMED.get(key, key): item for key, item in kwargs.items()}
         known = {key: item for key, item in named.items() if key not in IGNORED}
+
         translation = TRANSLATIONS.get(site.name)
         if translation is None or not _binds(translation, site, args, known):
             return site.other(args, kwargs)

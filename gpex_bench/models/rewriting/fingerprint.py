@@ -21,8 +21,10 @@ def fingerprint(network: nn.Module) -> tuple[Any, ...]:
 
 
 def _of_module(module: nn.Module) -> tuple[Any, ...]:
+    settings: list[Any] = [id(module), type(module), *module._forward_pre_hooks]
+    settings += _observed(module)
+
     tensors = [*module._parameters.values(), *module._buffers.values()]
-    settings: list[tuple[str, str | int]] = []
     for name, value in vars(module).items():
         if isinstance(value, Tensor):
             tensors.append(value)
@@ -31,9 +33,8 @@ def _of_module(module: nn.Module) -> tuple[Any, ...]:
         elif callable(value) and not isinstance(value, nn.Module):
             settings.append((name, id(value)))
 
-    weights = tuple(_of_tensor(tensor) for tensor in tensors if tensor is not None)
-    hooks = (*module._forward_pre_hooks, *_observed(module))
-    return id(module), type(module), tuple(settings), weights, hooks
+    weights = [_of_tensor(tensor) for tensor in tensors if tensor is not None]
+    return (*settings, *weights)
 
 
 def _is_plain(value: Any) -> bool:
@@ -52,7 +53,7 @@ def _observed(module: nn.Module) -> list[Any]:
 def _of_tensor(tensor: Tensor) -> tuple[Any, ...]:
     flat = tensor.detach().flatten()
     step = max(1, len(flat) // SAMPLED)
-    sample = tuple(flat[::step][:SAMPLED].tolist())
+    sample = flat[::step].tolist()
     total = float(flat.sum()) if flat.is_floating_point() else 0.0
     version = 0 if tensor.is_inference() else tensor._version
-    return tensor.data_ptr(), version, tuple(tensor.shape), total, sample
+    return tensor.data_ptr(), version, tensor.shape, total, *sample

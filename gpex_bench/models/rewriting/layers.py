@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from gpex_bench.models.rewriting.errors import CannotRewrite
-from gpex_bench.models.rewriting.site import NotKnown, Number, Site, translates
+from gpex_bench.models.rewriting.site import NotKnown, Number, Site, is_signal, n_axes, translates
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -31,7 +31,7 @@ def with_weights(site: Site, module: nn.Module, **tensors: Any) -> nn.Module:
 @translates("linear")
 def linear(site: Site, input: fx.Node, weight: Any, bias: Any = None) -> fx.Node:
     """Make a linear layer; one output without an axis is a matrix with one row."""
-    if not isinstance(weight, Tensor) or weight.ndim != 2 or not isinstance(input, fx.Node):
+    if not isinstance(weight, Tensor) or weight.ndim != 2 or not is_signal(input):
         raise NotKnown
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
     return site.emit(with_weights(site, layer, weight=weight, bias=bias), input)
@@ -49,8 +49,9 @@ def convolution(
     groups: int = 1,
 ) -> fx.Node:
     """Make a convolution."""
-    if not isinstance(weight, Tensor) or not isinstance(input, fx.Node):
+    if not isinstance(weight, Tensor) or not is_signal(input):
         raise NotKnown
+
     n_places = weight.ndim - 2
     layer = CONVOLUTIONS[n_places - 1](
         weight.shape[1] * groups,
@@ -79,8 +80,9 @@ def transposed_convolution(
     dilation: Any = 1,
 ) -> fx.Node:
     """Make a transposed convolution."""
-    if not isinstance(weight, Tensor) or not isinstance(input, fx.Node):
+    if not isinstance(weight, Tensor) or not is_signal(input):
         raise NotKnown
+
     n_places = weight.ndim - 2
     layer = TRANSPOSED[n_places - 1](
         weight.shape[0],
@@ -131,13 +133,15 @@ def batch_norm(
 
 def _running_norm(site: Site, input: fx.Node, *tensors: Any, eps: Number) -> fx.Node:
     mean, variance, weight, bias = tensors
-    n_axes = len(input.meta["shape"])
-    if n_axes not in BATCH_NORMS or not isinstance(mean, Tensor):
+    rank = n_axes(input)
+    if rank not in BATCH_NORMS or not isinstance(mean, Tensor):
         raise NotKnown
+
     is_affine = weight is not None or bias is not None
-    norm: Any = BATCH_NORMS[n_axes](len(mean), eps, affine=is_affine, device=mean.device)
+    norm: Any = BATCH_NORMS[rank](len(mean), eps, affine=is_affine, device=mean.device)
     norm.running_mean = site.builder.copied(mean)
     norm.running_var = site.builder.copied(variance)
+
     if weight is not None:
         norm.weight = site.parameter(weight)
     if bias is not None:
@@ -162,10 +166,11 @@ def instance_norm(
         raise NotKnown
     if not use_input_stats:
         return _running_norm(site, input, running_mean, running_var, weight, bias, eps=eps)
-    n_axes = len(input.meta["shape"])
-    if n_axes not in INSTANCE_NORMS:
+    rank = n_axes(input)
+    if rank not in INSTANCE_NORMS:
         raise NotKnown
-    norm = INSTANCE_NORMS[n_axes](input.meta["shape"][1], eps, affine=weight is not None)
+
+    norm = INSTANCE_NORMS[rank](input.meta["shape"][1], eps, affine=weight is not None)
     if weight is not None:
         with_weights(site, norm, weight=weight, bias=bias)
     return site.emit(norm, input)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from gpex_bench.models.rewriting.generalising import Rows
@@ -24,7 +24,14 @@ from gpex_bench.models.rewriting.operations import (
     Total,
 )
 from gpex_bench.models.rewriting.recording import words
-from gpex_bench.models.rewriting.site import TRANSLATIONS, NotKnown, Number, Site, translates
+from gpex_bench.models.rewriting.site import (
+    TRANSLATIONS,
+    NotKnown,
+    Number,
+    Site,
+    n_axes,
+    translates,
+)
 
 MOVES = words(
     """
@@ -42,8 +49,7 @@ NEAREST = ("nearest", "nearest-exact")
 
 def _move(site: Site, input: Any, *args: Any, **kwargs: Any) -> fx.Node:
     """Add a move; NotKnown if a signal says where to."""
-    if not isinstance(input, fx.Node) or site.has_signals((args, kwargs)):
-        raise NotKnown
+    site.check_only(input, args, kwargs)
     if site.name in RESHAPES and input.meta["shape"] == site.shape:
         return input
     return site.call(Move, (input, *args), kwargs)
@@ -55,8 +61,10 @@ TRANSLATIONS.update(dict.fromkeys(MOVES, _move))
 @translates("view")
 def view(site: Site, input: Any, *shape: Any) -> fx.Node:
     """Change the shape, whatever the layout in memory."""
-    if not isinstance(input, fx.Node) or not all(isinstance(part, SIZES) for part in shape):
-        raise NotKnown
+    site.check_only(input, shape)
+    is_shape = all(isinstance(part, SIZES) for part in shape)
+    if not is_shape:
+        raise NotKnown  # another view of the bits
     return site.move(torch.Tensor.reshape, input, *shape, shape=site.shape, name="view")
 
 
@@ -64,8 +72,7 @@ def view(site: Site, input: Any, *shape: Any) -> fx.Node:
 def squeeze(site: Site, input: fx.Node, dim: Any = None) -> fx.Node:
     """Leave out axes of one entry; never the rows, however few they are."""
     shape = input.meta["shape"]
-    asked = range(len(shape)) if dim is None else axes(dim, len(shape))
-    dropped = tuple(axis for axis in asked if shape[axis] == 1)
+    dropped = tuple(axis for axis in axes_of(input, dim) if shape[axis] == 1)
     if not dropped:
         return input
     return site.move(torch.squeeze, input, dropped, shape=site.shape, name="squeeze")
@@ -80,8 +87,10 @@ def pad(
     node = site.move(F.pad, input, pad, shape=site.shape, name="pad", **arguments)
     if mode != "constant" or not value:
         return node
-    inner = [1 if isinstance(size, Rows) else size for size in input.meta["shape"]]
-    border = F.pad(torch.zeros(inner, dtype=site.dtype), pad, value=value)
+
+    one_row = [1 if isinstance(size, Rows) else size for size in input.meta["shape"]]
+    inside = site.number(0).expand(one_row)
+    border = F.pad(inside, pad, value=value)
     return site.emit(Shift(border), node)
 
 
@@ -112,7 +121,8 @@ def _is_empty(part: Any) -> bool:
 def stack(site: Site, tensors: Any, dim: int = 0) -> fx.Node:
     """Put signals side by side along a new axis."""
     (axis,) = axes(dim, site.n_axes)
-    return site.emit(Stack(axis), *[site.as_node(part) for part in tensors])
+    parts = [site.as_node(part) for part in tensors]
+    return site.emit(Stack(axis), *parts)
 
 
 # --- reducing ---
@@ -126,8 +136,9 @@ def mean(
     site.expects_dtype(dtype)
     parts = _stacked(site, input, dim, keepdim)
     if parts:
-        return site.emit(Add((1 / len(parts),) * len(parts)), *parts)
-    return site.emit(Mean(axes(dim, len(input.meta["shape"])), keepdim), input)
+        share = 1 / len(parts)
+        return site.emit(Add((share,) * len(parts)), *parts)
+    return site.emit(Mean(axes_of(input, dim), keepdim), input)
 
 
 @translates("sum")
@@ -139,7 +150,7 @@ def total(
     parts = _stacked(site, input, dim, keepdim)
     if parts:
         return site.emit(Add((1,) * len(parts)), *parts)
-    return site.emit(Total(axes(dim, len(input.meta["shape"])), keepdim), input)
+    return site.emit(Total(axes_of(input, dim), keepdim), input)
 
 
 def _stacked(site: Site, input: fx.Node, dim: Any, keepdim: bool) -> list[fx.Node]:
@@ -147,25 +158,24 @@ def _stacked(site: Site, input: fx.Node, dim: Any, keepdim: bool) -> list[fx.Nod
     module = site.builder.attributes.get(str(input.target))
     if not isinstance(module, Stack) or keepdim:
         return []
-    if axes(dim, len(input.meta["shape"])) != (module.dim,):
+    if axes_of(input, dim) != (module.dim,):
         return []
+
     parts: Any = input.args
-    if any(part.op == "get_attr" for part in parts):
-        return []
-    return [site.expand(part) for part in parts]
+    has_constants = any(part.op == "get_attr" for part in parts)
+    return [] if has_constants else [site.expand(part) for part in parts]
 
 
 @translates("amax")
 def amax(site: Site, input: fx.Node, dim: Any = None, keepdim: bool = False) -> fx.Node:
     """Take the largest entry over axes."""
-    return site.emit(Extreme(axes(dim, len(input.meta["shape"])), keepdim), input)
+    return site.emit(Extreme(axes_of(input, dim), keepdim), input)
 
 
 @translates("amin")
 def amin(site: Site, input: fx.Node, dim: Any = None, keepdim: bool = False) -> fx.Node:
     """Take the smallest entry over axes."""
-    module = Extreme(axes(dim, len(input.meta["shape"])), keepdim, largest=False)
-    return site.emit(module, input)
+    return site.emit(Extreme(axes_of(input, dim), keepdim, largest=False), input)
 
 
 @translates("max")
@@ -197,14 +207,15 @@ def _extreme(site: Site, input: Any, dim: Any, keepdim: bool, largest: bool) -> 
         return extreme_of_two(site, input, dim, largest)
     if site.path == (1,):
         raise NotKnown  # the places of the largest
-    return site.emit(Extreme(axes(dim, len(input.meta["shape"])), keepdim, largest), input)
+    return site.emit(Extreme(axes_of(input, dim), keepdim, largest), input)
 
 
 def extreme_of_two(site: Site, one: Any, other: Any, largest: bool) -> fx.Node:
     """Take the larger or smaller of two entries: the extreme of a stack of two."""
     parts = [site.as_node(part) for part in (one, other)]
-    stacked = site.emit(Stack(site.n_axes), *parts, shape=(*site.shape, 2), name="stack")
-    return site.emit(Extreme((site.n_axes,), largest=largest), stacked)
+    last = site.n_axes
+    stacked = site.emit(Stack(last), *parts, shape=(*site.shape, 2), name="stack")
+    return site.emit(Extreme((last,), largest=largest), stacked)
 
 
 @translates("softmax")
@@ -212,12 +223,24 @@ def softmax(
     site: Site, input: fx.Node, dim: int | None = None, _stacklevel: Any = 3, dtype: Any = None
 ) -> fx.Node:
     """Take the softmax along an axis."""
-    if isinstance(_stacklevel, torch.dtype):
-        dtype = _stacklevel  # torch.softmax has no stack level
-    site.expects_dtype(dtype)
+    return site.emit(Softmax(_softmax_axis(site, dim, _stacklevel, dtype)), input)
+
+
+@translates("log_softmax")
+def log_softmax(
+    site: Site, input: fx.Node, dim: int | None = None, _stacklevel: Any = 3, dtype: Any = None
+) -> fx.Node:
+    """Take the logarithm of the softmax along an axis."""
+    return site.emit(nn.LogSoftmax(_softmax_axis(site, dim, _stacklevel, dtype)), input)
+
+
+def _softmax_axis(site: Site, dim: int | None, level_or_dtype: Any, dtype: Any) -> int:
+    # torch.softmax has no stack level: its third argument is the type
+    asked = level_or_dtype if isinstance(level_or_dtype, torch.dtype) else dtype
+    site.expects_dtype(asked)
     if dim is None:
         dim = 0 if site.n_axes in (0, 1, 3) else 1
-    return site.emit(Softmax(*axes(dim, site.n_axes)), input)
+    return dim % site.n_axes
 
 
 @translates("interpolate", "upsample")
@@ -240,6 +263,7 @@ def interpolate(
         "recompute_scale_factor": recompute_scale_factor,
         "antialias": antialias,
     }
+
     if mode in NEAREST:
         return site.move(F.interpolate, input, shape=site.shape, name="interpolate", **options)
     sizes = size if isinstance(size, tuple) else (size,)
@@ -248,11 +272,18 @@ def interpolate(
     return site.emit(Resample(**options), input)
 
 
-def axes(dim: Any, n_axes: int) -> tuple[int, ...]:
+def axes(dim: Any, n: int) -> tuple[int, ...]:
     """Return axes as a tuple of numbers from 0."""
     if dim is None or dim == ():
-        return tuple(range(n_axes))
+        return tuple(range(n))
+
     asked = dim if isinstance(dim, tuple) else (dim,)
-    if any(type(axis) is not int for axis in asked):
+    are_numbers = all(type(axis) is int for axis in asked)
+    if not are_numbers:
         raise NotKnown
-    return tuple(axis % n_axes for axis in asked)
+    return tuple(axis % n for axis in asked)
+
+
+def axes_of(node: fx.Node, dim: Any) -> tuple[int, ...]:
+    """Return axes of a signal as numbers from 0."""
+    return axes(dim, n_axes(node))

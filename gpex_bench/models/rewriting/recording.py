@@ -62,6 +62,7 @@ DROPOUTS = words(
     """
 )
 # What gives the same values, so that it leaves no trace.
+CASTS = frozenset({"to", "type_as", "type", "float", "double", "half", "bfloat16"})
 SAME = frozenset({"contiguous", "clone", "alias", "detach", "requires_grad_", "data", "cpu"})
 
 Path = tuple[int, ...]
@@ -127,24 +128,30 @@ def record(network: nn.Module, x: Tensor) -> Recording:
     """
     x = x.detach().as_subclass(Tensor).requires_grad_()
     recorder = Recorder(network, len(x))
-    as_before = (torch.random.fork_rng(devices=[]), without_row_counts(network), restored(network))
     with ExitStack() as stack:
-        for context in (torch.enable_grad(), *as_before):
-            stack.enter_context(context)
-        copied = x.clone()  # the network may change its input
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        stack.enter_context(without_row_counts(network))
+        stack.enter_context(restored(network))
+
         torch.default_generator.manual_seed(len(x))  # what is drawn differs between recordings
+        copied = x.clone()  # the network may change its input
         recorder.add(Call(_input, "input", (), {}, recorder.where), copied)
-        try:
-            with _uncompiled(), recorder.following_modules(), recorder:
-                y = network(copied)
-        except CannotRewrite:
-            raise
-        except Exception as error:
-            raise CannotRewrite(
-                f"The network failed on {len(x)} rows of shape {tuple(x.shape[1:])} in "
-                f"{recorder.where}: {type(error).__name__}: {error}"
-            ) from error
+        y = _run(network, copied, recorder)
     return recorder.finish(y)
+
+
+def _run(network: nn.Module, x: Tensor, recorder: Recorder) -> Any:
+    try:
+        with _uncompiled(), recorder.following_modules(), recorder:
+            return network(x)
+    except CannotRewrite:
+        raise
+    except Exception as error:
+        raise CannotRewrite(
+            f"The network failed on {len(x)} rows of shape {tuple(x.shape[1:])} in "
+            f"{recorder.where}: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _input() -> Tensor:
@@ -175,11 +182,12 @@ def without_row_counts(network: nn.Module) -> Iterator[None]:
 @contextmanager
 def restored(network: nn.Module) -> Iterator[None]:
     """Give modules their attributes back: what they keep of a run would hold its whole graph."""
-    before = [
-        (holder, dict(holder))
-        for module in network.modules()
-        for holder in (vars(module), module._buffers)
-    ]
+    before: list[tuple[Any, Any]] = []
+    for module in network.modules():
+        if not isinstance(module, torch.jit.ScriptModule):
+            before.append((vars(module), dict(vars(module))))
+            before.append((module._buffers, dict(module._buffers)))
+
     try:
         yield
     finally:
@@ -244,32 +252,31 @@ class Recorder(TorchFunctionMode):
             self.recording.drawn.append(f"{name!r} in {self.where}")
 
         tensors = _tensors((args, kwargs))
-        seen = [tensor for tensor in tensors if id(tensor) in self.known]
-        if not seen or name in ABOUT or name in LIKE:
+        is_like_signal = name in LIKE or (name in CASTS and not self._is_known(tensors[:1]))
+        if not self._is_known(tensors) or name in ABOUT or is_like_signal:
             return function(*args, **kwargs)
         if name in EXPANSIONS:
             return self._expanded(name, args, kwargs)
 
         self.doing = name
         self._refuse_unfollowed(name, args, kwargs)
-        noted_args = self._noted(args)
+        call = Call(function, name, self._noted(args), self._noted(kwargs), self.where)
         if name == "copy_":
-            noted_args = (None, *noted_args[1:])  # what it was before has no part in it
-        noted_kwargs = self._noted(kwargs)
-        before = [tensor._version for tensor in tensors]
+            call.args = (None, *call.args[1:])  # what it was before has no part in it
+        versions = [tensor._version for tensor in tensors]
         output = function(*args, **kwargs)
 
-        changed = [t for t, version in zip(tensors, before, strict=True) if t._version != version]
-        self._check_changed(name, changed, output)
-        self.overwritten.update(_memory(tensor) for tensor in changed)
-        if self._is_same(name, output, seen, changed):
+        self._note_changes(name, tensors, versions, output)
+        if self._is_same(name, output, tensors[0]):
             return output
-        if not _tensors(output):
+        if _tensors(output):
+            self.add(call, output)
+        else:
             self.recording.values_read.append(f"{name!r} in {self.where}")
-            return output
-        call = Call(function, name, noted_args, noted_kwargs, self.where)
-        self.add(call, output)
         return output
+
+    def _is_known(self, tensors: list[Tensor]) -> bool:
+        return any(id(tensor) in self.known for tensor in tensors)
 
     def _expanded(self, name: str, args: Any, kwargs: Any) -> Any:
         """Call what a function is made of, and note that."""
@@ -292,6 +299,7 @@ class Recorder(TorchFunctionMode):
     def finish(self, y: Any) -> Recording:
         """Return the recording of a network that gave `y`."""
         kind = self.running[0].kind
+        self.doing = "return"
         if not isinstance(y, Tensor):
             raise CannotRewrite(
                 f"The network ({kind}) returns {type(y).__name__}, not one tensor [batch, head]; "
@@ -302,7 +310,7 @@ class Recorder(TorchFunctionMode):
                 f"The outputs of the network ({kind}) were made of its input by nothing that torch "
                 "shows (numpy, TorchScript, or not at all); write its forward in torch functions."
             )
-        self.doing = "return"
+
         self.recording.result = self._signal(y)
         for constant, version in self.recording.constants:
             if constant._version != version:
@@ -310,6 +318,7 @@ class Recorder(TorchFunctionMode):
                     f"The network ({kind}) changes a constant of shape {tuple(constant.shape)} "
                     "while it runs; its outputs may change from call to call."
                 )
+
         self.recording.y = y.detach()
         return self.recording
 
@@ -331,12 +340,14 @@ class Recorder(TorchFunctionMode):
         """Return a constant; raises CannotRewrite if its memory holds a signal by now."""
         if _memory(tensor) in self.overwritten:
             self._refuse_view()
+
         if tensor.requires_grad and self.needs_no_gradient:
             raise CannotRewrite(
                 f"The operation {self.doing!r} in {self.where} reads a tensor that was made of the "
                 "input by something that torch does not show (TorchScript, an operator of one's "
                 "own); write it in torch functions."
             )
+
         if is_in_place(self.doing):
             return tensor.detach().clone()
         if not tensor.is_inference():
@@ -359,6 +370,7 @@ class Recorder(TorchFunctionMode):
         known = self.known[id(tensor)]
         if tensor._version != known.version:
             self._refuse_view()
+
         is_stopped = torch.is_grad_enabled() and not tensor.requires_grad
         if is_stopped and tensor.is_floating_point():
             raise CannotRewrite(
@@ -368,10 +380,20 @@ class Recorder(TorchFunctionMode):
             )
         return known.signal
 
-    def _check_changed(self, name: str, changed: list[Tensor], output: Any) -> None:
-        """Raise CannotRewrite if a call changed another tensor than the one that it returns."""
-        if not all(tensor is output for tensor in changed):
-            self._refuse_write(name)
+    def _note_changes(
+        self, name: str, tensors: list[Tensor], versions: list[int], output: Any
+    ) -> None:
+        """Note which memory a call wrote to.
+
+        Raises:
+            CannotRewrite: it changed another tensor than the one that it returns.
+        """
+        for tensor, version in zip(tensors, versions, strict=True):
+            if tensor._version == version:
+                continue
+            if tensor is not output:
+                self._refuse_write(name)
+            self.overwritten.add(_memory(tensor))
 
     def _refuse_write(self, name: str) -> NoReturn:
         raise CannotRewrite(
@@ -379,15 +401,15 @@ class Recorder(TorchFunctionMode):
             "tensor that it doesn't return; make a new tensor instead (torch.cat, torch.where)."
         )
 
-    def _is_same(self, name: str, output: Any, seen: list[Tensor], changed: list[Tensor]) -> bool:
+    def _is_same(self, name: str, output: Any, source: Tensor) -> bool:
         """Return whether a call left the values as they were; the output is then known, too."""
-        if not isinstance(output, Tensor) or changed:
+        if not isinstance(output, Tensor) or id(source) not in self.known:
             return False
-        source = seen[0]
         if output is source:
-            return True
-        is_cast = name in ("to", "type_as", "float", "double", "type")
-        if name not in SAME and not (is_cast and output.dtype == source.dtype):
+            return output._version == self.known[id(source)].version
+
+        is_cast = name in CASTS and output.dtype == source.dtype
+        if name not in SAME and not is_cast:
             return False
         self.known[id(output)] = Known(output, self._read(source), output._version)
         return True
@@ -401,18 +423,20 @@ class Recorder(TorchFunctionMode):
         """Raise CannotRewrite if a call draws random numbers or writes to `out`."""
         if kwargs.get("out") is not None:
             self._refuse_write(name)
-        draws = name in RANDOM
-        if name in DROPOUTS:
-            # the flag has no name where torch.dropout is called
-            draws = kwargs.get("training", any(arg is True for arg in args))
-            draws = draws and kwargs.get("p", 1) != 0
-            is_default = name.rstrip("_") != "rrelu" and "training" not in kwargs
-            draws = draws or (is_default and not any(arg is False for arg in args))
-        if draws:
+        if name in RANDOM or (name in DROPOUTS and _is_training(name, args, kwargs)):
             raise CannotRewrite(
                 f"The operation {name!r} in {self.where} draws random numbers in eval mode; pass "
                 "training=self.training, or use a module such as nn.Dropout."
             )
+
+
+def _is_training(name: str, args: Any, kwargs: Any) -> bool:
+    """Return whether a dropout is on; the flag may have no name."""
+    if kwargs.get("p") == 0:
+        return False
+    default = "rrelu" not in name  # dropout is on where nothing says otherwise
+    flags = [arg for arg in args if isinstance(arg, bool)]
+    return bool(kwargs.get("training", kwargs.get("train", flags[0] if flags else default)))
 
 
 def _memory(tensor: Tensor) -> int:

@@ -123,7 +123,7 @@ def _rewrite(network: nn.Module, x: Tensor) -> Rewritten:
     second = record(network, other)
     steps = generalise(first, second)
 
-    builder = Builder(x.dtype)
+    builder = Builder(x)
     graph = builder.build(steps, first.result)
     rewritten = CountedNetwork(builder.attributes, graph, "Rewritten")
     rewritten.eval()

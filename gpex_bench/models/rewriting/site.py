@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import torch
 from torch import Tensor, fx, nn
 
 from gpex_bench.models.rewriting.errors import CannotRewrite
-from gpex_bench.models.rewriting.filled import Filled, row_source
+from gpex_bench.models.rewriting.filled import Filled
 from gpex_bench.models.rewriting.generalising import Repeated, Rows, Shape, Step
 from gpex_bench.models.rewriting.operations import Move, Other
 from gpex_bench.models.rewriting.recording import Path, is_in_place
@@ -41,6 +41,16 @@ SYNONYMS = {
 }
 
 Number = int | float
+
+
+def is_signal(value: Any) -> TypeGuard[fx.Node]:
+    """Return whether an argument is a signal: a node."""
+    return isinstance(value, fx.Node)
+
+
+def n_axes(node: fx.Node) -> int:
+    """Return how many axes a signal has."""
+    return len(node.meta["shape"])
 
 
 class NotKnown(Exception):
@@ -96,6 +106,7 @@ class Site:
         wish = place.path or "network"
         if place.kind != kind:
             wish += f"_{name or kind.lower()}"
+
         target = self.builder.name_for(wish)
         self.builder.attributes[target] = module.eval().requires_grad_(False)
         node = self.builder.graph.create_node("call_module", target, inputs, name=target)
@@ -104,10 +115,12 @@ class Site:
 
     def constant(self, tensor: Tensor) -> fx.Node:
         """Return a node of a constant."""
-        target = self.builder.name_for(f"{self.step.call.place.path or 'network'}_constant")
+        place = self.step.call.place
+        target = self.builder.name_for(f"{place.path or 'network'}_constant")
         self.builder.attributes[target] = self.builder.copied(tensor)
+
         node = self.builder.graph.create_node("get_attr", target, (), name=target)
-        node.meta.update(place=self.step.call.place, shape=tuple(tensor.shape), name="constant")
+        node.meta.update(place=place, shape=tuple(tensor.shape), name="constant")
         return node
 
     def parameter(self, tensor: Tensor | None) -> nn.Parameter | None:
@@ -122,7 +135,8 @@ class Site:
     def number(self, value: Any) -> Tensor:
         """Return a constant as a tensor that broadcasts; NotKnown if it is none."""
         if isinstance(value, (bool, int, float)):
-            return torch.tensor(value, dtype=self.dtype)
+            return torch.tensor(value, dtype=self.dtype, device=self.builder.device)
+
         value = self.tensor(value)
         if isinstance(value, Rows):
             raise CannotRewrite(
@@ -131,9 +145,10 @@ class Site:
             )
         if not isinstance(value, Tensor) or value.is_complex():
             raise NotKnown
-        is_bare = value.ndim == 0 or not value.is_floating_point()
+
         copied = self.builder.copied(value)
-        return copied.to(self.dtype) if is_bare else copied
+        is_bare = value.ndim == 0 or not value.is_floating_point()
+        return copied.to(self.builder.device, self.dtype) if is_bare else copied
 
     def tensor(self, value: Any) -> Any:
         """Return a constant that is repeated for each row as one row; others as they are."""
@@ -141,13 +156,18 @@ class Site:
 
     def as_node(self, part: Any) -> fx.Node:
         """Return the node of a signal or of a constant tensor."""
-        if isinstance(part, fx.Node):
+        if is_signal(part):
             return part
         return self.constant(self.number(part))
 
     def has_signals(self, value: Any) -> bool:
         """Return whether there are signals in arguments."""
         return bool(_nodes(value))
+
+    def check_only(self, input: Any, *others: Any) -> None:
+        """Raise NotKnown unless the first argument, and no other, is a signal."""
+        if not is_signal(input) or self.has_signals(others):
+            raise NotKnown
 
     def has_tensors(self, value: Any) -> bool:
         """Return whether there are signals or tensors in arguments."""
@@ -180,18 +200,15 @@ class Site:
         function: Any = call.function
         if is_in_place(call.name):
             function = getattr(torch.Tensor, call.name[:-1], None)
-            if function is None:
-                raise CannotRewrite(
-                    f"The operation {call.name!r} in {call.place} changes its input and has no "
-                    "form that does not; write it as one that makes a new tensor."
-                )
+        if function is None:
+            raise CannotRewrite(
+                f"The operation {call.name!r} in {call.place} changes its input and has no form "
+                "that does not; write it as one that makes a new tensor."
+            )
+
         if kwargs.get("inplace"):
             kwargs = {**kwargs, "inplace": False}
-
         nodes = list(dict.fromkeys(_nodes((args, kwargs))))
-        has_rows = any(row_source(node) for node in nodes)
-        if not has_rows:
-            raise CannotRewrite(f"{self.name!r} in {call.place} reads no row of the input.")
         return Filled(function, args, kwargs, nodes, self.path), nodes
 
     def call(self, kind: type[nn.Module], args: Any, kwargs: Any) -> fx.Node:
@@ -214,7 +231,8 @@ class Site:
 
 
 def _nodes(value: Any) -> list[fx.Node]:
-    if isinstance(value, fx.Node):
+    """Return the signals in arguments, in order."""
+    if is_signal(value):
         return [value]
     if isinstance(value, slice):
         value = (value.start, value.stop, value.step)
