@@ -62,6 +62,8 @@ def _check_head(model: Model, data: Dataset, n_heads: int) -> None:
         meaning = "one for each label" if data.kind is Kind.LABELS else "one for each class"
 
     what = f"head must be an nn.Linear with {n_heads} outputs, {meaning}, got {head}."
+    if n_heads == 2 and isinstance(head, nn.Linear) and head.out_features == 1:
+        what += " Set one_logit on the architecture if its logit is that of the second class."
     is_right = isinstance(head, nn.Linear) and head.out_features == n_heads
     require(is_right, "head", what)
 

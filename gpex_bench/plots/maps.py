@@ -17,7 +17,7 @@ from gpex_bench.types import value
 N_FEATURES = 10  # features of a table that are shown
 LEGEND = (
     "relevance, each map divided by its own largest magnitude "
-    "(red: evidence for the explained class, blue: against it)"
+    "(red: evidence for {evidence}, blue: against it)"
 )
 
 
@@ -27,12 +27,14 @@ class Gallery:
 
     name: str  # of the dataset and model, as shown
     inputs: np.ndarray  # images [n, channel, height, width] in [0, 1], or rows [n, feature]
-    predicted: Sequence[str]  # class names [n]; the predicted class is the one explained
+    predicted: Sequence[str]  # [n]: a class, labels or a number
     true: Sequence[str]
     maps: Mapping[str, np.ndarray]  # by method, in the order shown; each like inputs
     features: Sequence[str] = ()
     why: Sequence[str] = ()  # by which rule each input was chosen
     group: str = ""  # which methods are shown
+    explained: Sequence[str] = ()  # which of several labels; empty where it is clear
+    evidence: str = "the explained class"  # what positive relevance speaks for
 
 
 def picture(image: np.ndarray) -> np.ndarray:
@@ -61,6 +63,9 @@ def _labels(gallery: Gallery) -> list[str]:
         is_right = predicted == true
         labels.append(predicted if is_right else f"{predicted}\n(true: {true})")
 
+    if any(gallery.explained):
+        pairs = zip(labels, gallery.explained, strict=True)
+        labels = [f"{label}\nexplained: {name}" for label, name in pairs]
     if not gallery.why:
         return labels
     return [f"{why}:\n{label}" for why, label in zip(gallery.why, labels, strict=True)]
@@ -104,7 +109,7 @@ def gallery(gallery: Gallery) -> Drawing:
     bar = figure.colorbar(
         scale, ax=grid, location="bottom", fraction=0.03, aspect=60, pad=0.02, ticks=[-1, 0, 1]
     )
-    bar.set_label(LEGEND, size=8.5)
+    bar.set_label(LEGEND.format(evidence=gallery.evidence), size=8.5)
     alt = (
         f"{n_rows} test images of {gallery.name} (predicted: {', '.join(gallery.predicted)}), "
         f"each with the relevance maps of {', '.join(gallery.maps)}."
@@ -150,7 +155,8 @@ def table_gallery(gallery: Gallery) -> Drawing:
     bar = figure.colorbar(
         scale, ax=grid, location="bottom", aspect=60, shrink=0.6, pad=0.02, ticks=[-1, 0, 1]
     )
-    bar.set_label(LEGEND.replace("each map", "each row of a method"), size=8.5)
+    legend = LEGEND.format(evidence=gallery.evidence)
+    bar.set_label(legend.replace("each map", "each row of a method"), size=8.5)
     alt = (
         f"{n_rows} test rows of {gallery.name} (predicted: {', '.join(gallery.predicted)}), "
         f"with the {N_FEATURES} most relevant features by {', '.join(gallery.maps)}."

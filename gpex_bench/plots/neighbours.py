@@ -15,12 +15,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from gpex_bench.plots.maps import picture, show, unit
-from gpex_bench.plots.style import BLUE, DIVERGING, ORANGE, Drawing, blank, shorten, styled
+from gpex_bench.plots.style import BLUE, DIVERGING, GREY, ORANGE, Drawing, blank, shorten, styled
 from gpex_bench.tables.words import below_one, number
 from gpex_bench.types import value
 
-SAME = "training sample of the predicted class"
-OTHER = "of another class"
+SAME = "training sample of the predicted class, or with the explained label"
+OTHER = "of another class, or without it"
 HEAT = (
     "heat, each row of maps divided by its own largest magnitude: "
     "red raises the number, blue lowers it"
@@ -57,13 +57,22 @@ class Sheet:
     predicted: str
     true: str
     neighbours: np.ndarray  # [k, channel, height, width], or [k, feature]
-    classes: Sequence[str]  # [k]
+    classes: Sequence[str]  # [k]: the target of each neighbour: a class, labels or a number
     # [k] each, by name, in the order shown: similarity, contribution, ...
     numbers: dict[str, np.ndarray]
     heats: Sequence[Heat] = ()
     why: str = ""  # by which rule the item was chosen
     note: str = ""  # more about the item, in lines
     features: Sequence[str] = ()  # names of the columns of a table
+    # [k]: which are of the predicted class, or have the explained label; None where the targets are
+    # numbers; empty: those whose class has the name of the predicted one
+    alike: Sequence[bool] | None = ()
+
+    def is_alike(self, rank: int) -> bool | None:
+        """Whether a neighbour is of the predicted class; None where there are no classes."""
+        if self.alike is None:
+            return None
+        return self.alike[rank] if self.alike else self.classes[rank] == self.predicted
 
 
 @styled
@@ -156,7 +165,7 @@ def _images(row: np.ndarray, sheet: Sheet) -> None:
 
         label = sheet.classes[rank]
         show(axes, sheet.neighbours[rank])
-        _frame(axes, label == sheet.predicted)
+        _frame(axes, sheet.is_alike(rank))
         axes.set_title(_two_lines(label), size=7.8)
         axes.set_xlabel("\n".join(text[rank] for text in texts.values()), size=7.4)
 
@@ -176,10 +185,10 @@ def _item_title(sheet: Sheet) -> str:
     return f"{title}\n(true: {_two_lines(sheet.true)})"
 
 
-def _frame(axes: Axes, is_same: bool) -> None:
+def _frame(axes: Axes, is_same: bool | None) -> None:
     """Frame a neighbour in the colour of its class, dashed if it is not the predicted one."""
-    line = "-" if is_same else (0, (2, 1))
-    colour = BLUE if is_same else ORANGE
+    line = (0, (2, 1)) if is_same is False else "-"
+    colour = {True: BLUE, False: ORANGE, None: GREY}[is_same]
     for spine in axes.spines.values():
         spine.set(visible=True, color=colour, linewidth=2.2, linestyle=line)
 
@@ -257,9 +266,10 @@ def _legend(figure: Figure, sheets: Sequence[Sheet]) -> None:
             shown.add("maps")
 
     meanings = [text for name, text in MEANINGS.items() if name in shown]
+    has_classes = sheets[0].alike is not None
     figure.legend(
-        [same, other],
-        [SAME, OTHER],
+        [same, other] if has_classes else [],
+        [SAME, OTHER] if has_classes else [],
         loc="outside lower center",
         ncols=2,
         title=" ".join(meanings),
@@ -308,9 +318,10 @@ def _block(axes: Axes, sheet: Sheet, line: int) -> int:
     columns = [_written(name, numbers) for name, numbers in sheet.numbers.items()]
     for rank, label in enumerate(sheet.classes):
         height = line + 2.7 + rank
-        is_same = label == sheet.predicted
-        marker = "s" if is_same else "D"
-        axes.plot([0.004], [height], marker=marker, color=BLUE if is_same else ORANGE, ms=5)
+        is_same = sheet.is_alike(rank)
+        if is_same is not None:
+            marker = "s" if is_same else "D"
+            axes.plot([0.004], [height], marker=marker, color=BLUE if is_same else ORANGE, ms=5)
         axes.text(0.02, height, f"{rank + 1}. {shorten(label)}", size=8.2, va="center")
 
         cells = [column[rank] for column in columns]
@@ -326,18 +337,20 @@ def _features(row: np.ndarray) -> list[str]:
 
 
 def _alt(sheets: Sequence[Sheet], name: str) -> str:
-    """Count how many neighbours are of the predicted class."""
-    total = sum(len(sheet.classes) for sheet in sheets)
-    same = 0
-    for sheet in sheets:
-        same += sum(label == sheet.predicted for label in sheet.classes)
-
-    numbers = ", ".join(sheets[0].numbers)
-    shown = f"class, {numbers}" if numbers else "class"
-    return (
+    """Count how many neighbours are of the predicted class, or have the explained label."""
+    has_classes = sheets[0].alike is not None
+    numbers = ", ".join(["class" if has_classes else "target", *sheets[0].numbers])
+    text = (
         f"{len(sheets)} test items of {name} with the training samples that explain them, "
-        f"strongest first, with {shown}; "
-        f"{same} of the {total} neighbours are of the predicted class."
+        f"strongest first, with {numbers}"
+    )
+    if not has_classes:
+        return f"{text}."
+
+    is_alike = [sheet.is_alike(rank) for sheet in sheets for rank in range(len(sheet.classes))]
+    return (
+        f"{text}; {sum(map(bool, is_alike))} of the {len(is_alike)} neighbours are of the "
+        "predicted class."
     )
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from gpex_bench.report.matches import seconds
 from gpex_bench.report.templates import percent
 from gpex_bench.tables.order import groups, records, surrogate_order
-from gpex_bench.tables.words import SPLITS, below_one, number, wording
+from gpex_bench.tables.words import PERFORMANCE, SPLITS, below_one, number, reached, wording
 from gpex_bench.types import value
 
 
@@ -31,9 +31,13 @@ MATCH = (
     Column(title="R²", statistic="mean_r2", splits=EVERY, is_largest=True),
     Column(title="r", statistic="mean_pearson", is_largest=True),
     Column(title="same arg-max", statistic="argmax_agreement", splits=EVERY, is_largest=True),
+    Column(title="same labels", statistic="label_agreement", splits=EVERY, is_largest=True),
     Column(title="near the boundary", statistic="boundary_argmax_agreement", is_largest=True),
     Column(title="KL (nats)", statistic="kl", is_largest=False),
-    Column(title="accuracy", statistic="accuracy_surrogate"),
+    *(
+        Column(title=word if name != "r2" else "R² of the target", statistic=f"{name}_surrogate")
+        for name, word in PERFORMANCE.items()
+    ),
 )
 DOUBT = (
     Column(title="in 90 % interval", statistic="mean_coverage_90", splits=EVERY),
@@ -43,12 +47,13 @@ DOUBT = (
     Column(title="rank of kernel", statistic="mean_effective_rank"),
     Column(title="centred", statistic="mean_effective_rank_centred"),
 )
-CORRELATIONS = ("mean_r2", "mean_pearson")
+CORRELATIONS = ("mean_r2", "mean_pearson", "r2_surrogate", "macro_f1_surrogate")
 SHARES = (
     "argmax_agreement",
     "boundary_argmax_agreement",
-    "accuracy_network",
+    "label_agreement",
     "accuracy_surrogate",
+    "label_accuracy_surrogate",
 )
 
 # Surrogate, split and statistic → the row over all heads.
@@ -69,13 +74,16 @@ def tables(agreement: pd.DataFrame, costs: pd.DataFrame) -> list[dict[str, Any]]
             for row in records(here[here["head"] == "all"])
         }
         names = surrogate_order(here)
-        network = over_heads.get((names[0], "test", "accuracy_network"))
-
+        network = {
+            name: row["mean"]
+            for name in PERFORMANCE
+            if (row := over_heads.get((names[0], "test", f"{name}_network")))
+        }
         common = {
             "dataset": dataset,
             "model": model,
             "constant": constant(here),
-            "accuracy": percent(network["mean"]) if network else "",
+            "reached": reached(network),
         }
         match = {**common, "kind": "match", **_table(names, over_heads, MATCH)}
         doubt = {**common, "kind": "doubt", **_table(names, over_heads, DOUBT)}

@@ -10,6 +10,7 @@ import pandas as pd
 from gpex_bench.report import AGREEMENT
 from gpex_bench.statistics.outcomes import agreement_summary, cost_summary
 from gpex_bench.tables.order import Record, control_ids
+from gpex_bench.tables.words import PERFORMANCE, number
 
 
 def agreement(table: pd.DataFrame) -> pd.DataFrame:
@@ -42,15 +43,18 @@ def _each(texts: pd.Series) -> str:
 
 
 def facts(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
-    """Return a row on each network: accuracies over the seeds and how much was explained."""
+    """Return a row on each network: how well it does over the seeds, how much was explained."""
     cells = tables["cells"]
+    # Where all networks tell classes apart, the head of the column says what the number is.
+    known = tables["networks"].dropna(axis="columns", how="all").columns
+    is_mixed = any(f"test_{name}" in known for name in PERFORMANCE if name != "accuracy")
 
     rows = []
     for (dataset, model), networks in tables["networks"].groupby(["dataset", "model"]):
         usable = networks[networks["status"] == "ok"]
-        accuracy = 100 * usable["test_accuracy"]
-        lowest, highest = accuracy.min(), accuracy.max()
-        shown = f"{accuracy.mean():.1f} % ({lowest:.1f} to {highest:.1f})"
+        texts = {name: _over_seeds(usable, name) for name in PERFORMANCE}
+        listed = [f"{PERFORMANCE[name]} {text}" for name, text in texts.items() if text]
+        shown = ", ".join(listed) if is_mixed else texts["accuracy"]
         is_here = (cells["dataset"] == dataset) & (cells["model"] == model)
 
         rows.append(
@@ -58,10 +62,24 @@ def facts(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
                 "dataset": dataset,
                 "network": model,
                 "training seeds": len(usable),
-                "test accuracy": shown if len(usable) else "cannot be used",
+                "on test samples" if is_mixed else "test accuracy": shown or "cannot be used",
                 "samples explained": int(cells.loc[is_here, "n_samples"].max()),
                 "made modules": _each(usable["rewriting"]),
                 "does not offer": _each(usable["withdrawn"]),
             }
         )
     return rows
+
+
+def _over_seeds(networks: pd.DataFrame, name: str) -> str:
+    """Return a performance as text: mean (lowest to highest seed); empty where there is none."""
+    column = networks.get(f"test_{name}", pd.Series(dtype=float)).dropna()
+    if column.empty:
+        return ""
+
+    low, high = column.min(), column.max()
+    if name.endswith("accuracy"):
+        return f"{100 * column.mean():.1f} % ({100 * low:.1f} to {100 * high:.1f})"
+    scale = max(abs(low), abs(high))
+    ends = f"{number(low, scale)} to {number(high, scale)}"
+    return f"{number(column.mean(), scale)} ({ends})"

@@ -9,6 +9,7 @@ import pandas as pd
 
 from gpex_bench import plots
 from gpex_bench.plots import Drawing, Looks
+from gpex_bench.stages.draw.shown import named
 from gpex_bench.statistics.outcomes import agreement_summary
 from gpex_bench.tables.order import Record, surrogate_order, surrogates_used
 from gpex_bench.types import Dataset
@@ -82,11 +83,10 @@ def _looks(data: Dataset, part: pd.DataFrame, name: str) -> Looks:
         correlations.append(float(matrix[0, 1]))
 
     rows = [int((data.test.sample == sample).nonzero()) for sample in samples]
-    labels = data.test.y[rows].tolist()
     return Looks(
         name=name,
         images=data.test.x[rows].numpy(),
-        labels=[data.classes[label] for label in labels],
+        labels=[named(data, target) for target in data.test.y[rows]],
         network=network,
         mean=mean,
         r=correlations,

@@ -13,7 +13,7 @@ from gpex_bench.plots import Drawing, Gallery
 from gpex_bench.stages.draw.neighbours import draw_neighbours
 from gpex_bench.stages.draw.shown import Shown
 from gpex_bench.tables.order import Record, control_ids
-from gpex_bench.types import Attribution, Examples, Explanation, Role
+from gpex_bench.types import Attribution, Examples, Explanation, Kind, Role
 
 # Methods in the first gallery; all of them, by kind, are in others.
 N_SIDE_BY_SIDE = 10
@@ -97,7 +97,8 @@ def _ranked(
 def chosen(shown: Shown, order: Sequence[int], maps: Mapping[str, np.ndarray]) -> dict[int, str]:
     """Return rows of the query and why they are shown.
 
-    Best, median and worst score, largest disagreement of the methods, first misclassified.
+    Best, median and worst score, largest disagreement of the methods, first misclassified (of a
+    number: largest error).
     """
     rows = {order[0]: "best"}
     rows.setdefault(order[len(order) // 2], "median")
@@ -107,9 +108,10 @@ def chosen(shown: Shown, order: Sequence[int], maps: Mapping[str, np.ndarray]) -
     others = [row for row in least_alike if row not in rows]
     rows |= dict.fromkeys(others[:N_APART], "methods\ndisagree most")
 
-    wrong = shown.first_misclassified(len(order))
+    wrong = shown.first_wrong(len(order))
     if wrong is not None:
-        rows.setdefault(wrong, "first\nmisclassified")
+        row, way = wrong
+        rows.setdefault(row, way if shown.data.kind is Kind.NUMBER else f"first\n{way}")
     return rows
 
 
@@ -196,6 +198,8 @@ def _gallery(
         inputs=shown.query.x[rows].numpy(),
         predicted=[shown.predicted(row) for row in rows],
         true=[shown.true(row) for row in rows],
+        explained=[shown.explained(row) for row in rows],
+        evidence=shown.evidence,
         maps={name: values[rows] for name, values in maps.items()},
         features=shown.data.features,
         why=[chosen[row] for row in rows],

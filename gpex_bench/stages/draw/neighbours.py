@@ -12,11 +12,11 @@ from torch import Tensor
 
 from gpex_bench import plots
 from gpex_bench.plots import Drawing, Heat, Sheet
-from gpex_bench.stages.draw.shown import Shown
+from gpex_bench.stages.draw.shown import Shown, named
 from gpex_bench.surrogates.gp.conditioning import WeightSpaceSurrogate
 from gpex_bench.surrogates.gp.effect_maps import effect_maps
 from gpex_bench.tables.words import number
-from gpex_bench.types import Examples, Surrogate
+from gpex_bench.types import Examples, Kind, Surrogate
 from gpex_bench.types.batches import centred_cosine
 
 # Of an item; the paper shows 10.
@@ -50,8 +50,9 @@ def draw_neighbours(shown: Shown, method: str, examples: Examples, surrogate: Su
 def chosen(shown: Shown, surrogate: Surrogate) -> dict[int, str]:
     """Return rows of the query and why they are shown.
 
-    Best, median and worst agreement, and the first misclassified one, by agreement. Agreement is
-    the distance of the surrogate's mean from the network's output for the predicted class.
+    Best, median and worst agreement, and the first misclassified one (of a number: the largest
+    error of the network), by agreement. Agreement is the distance of the surrogate's mean from the
+    network's output for the target.
     """
     x = shown.query.x
     target = shown.query.target[:, None]
@@ -66,11 +67,11 @@ def chosen(shown: Shown, surrogate: Surrogate) -> dict[int, str]:
     reasons.setdefault(by_error[len(by_error) // 2], "median agreement")
 
     # An item that is shown already gets a second reason.
-    wrong = shown.first_misclassified(len(by_error))
-    if wrong in reasons:
-        reasons[wrong] += ", misclassified"
-    elif wrong is not None:
-        reasons[wrong] = "misclassified"
+    wrong = shown.first_wrong(len(by_error))
+    if wrong is not None:
+        at, way = wrong
+        way = "largest error of the network" if shown.data.kind is Kind.NUMBER else way
+        reasons[at] = f"{reasons[at]}, {way}" if at in reasons else way
     return {row: reasons[row] for row in by_error if row in reasons}
 
 
@@ -110,17 +111,31 @@ def _with_neighbours(
         neighbours = neighbours[:, columns]
         features = [shown.data.features[column] for column in columns]
 
-    labels = shown.data.train.y[index].tolist()
+    targets = shown.data.train.y[index]
     return Sheet(
         image=item,
         predicted=shown.predicted(row),
         true=shown.true(row),
         neighbours=neighbours,
-        classes=[shown.data.classes[label] for label in labels],
+        classes=[named(shown.data, target) for target in targets],
+        alike=_alike(shown, row, targets),
         numbers=numbers,
         why=why,
         features=features,
     )
+
+
+def _alike(shown: Shown, row: int, targets: Tensor) -> list[bool] | None:
+    """Return which neighbours are of the predicted class, or have the explained label.
+
+    None where the targets are numbers, which are neither.
+    """
+    if shown.data.kind is Kind.NUMBER:
+        return None
+    if shown.data.kind is Kind.LABELS:
+        has_label: list[bool] = targets[:, shown.query.target[row]].bool().tolist()
+        return has_label
+    return [named(shown.data, target) == shown.predicted(row) for target in targets]
 
 
 def _numbers(

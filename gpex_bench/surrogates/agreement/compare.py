@@ -19,8 +19,9 @@ from gpex_bench.surrogates.agreement import statistics
 from gpex_bench.surrogates.agreement.items import unfamiliar
 from gpex_bench.surrogates.agreement.statistics import Outputs
 from gpex_bench.surrogates.gpex_fit.mixing import mixed
-from gpex_bench.types import Dataset, Model, Surrogate
+from gpex_bench.types import Dataset, Kind, Model, Surrogate
 from gpex_bench.types.batches import in_chunks
+from gpex_bench.types.performance import performance
 from gpex_bench.types.strata import drawn
 
 ALL = "all"  # the value of `head` for statistics over heads
@@ -44,8 +45,10 @@ def compare(  # noqa: PLR0913 - one option by keyword
     The first table is long, with the columns split (test, mixed or ood), head, statistic and value;
     NaN is undefined. Per head it has the statistics of `statistics.per_head`, and on the test split
     effective_rank and effective_rank_centred of the head's kernel, which depend on no split. Head
-    "all" has those of `statistics.over_heads`; where heads are classes also
-    `statistics.of_classes`, and on the test split accuracy_network and accuracy_surrogate.
+    "all" has those of `statistics.over_heads`; where heads are the network's own outputs also those
+    that its kind of target has (`of_classes`, `of_one_logit`, `of_labels`), and on the test split
+    what `types.performance` says of the network and of the surrogate, as accuracy_network and
+    accuracy_surrogate.
 
     The second table has the columns split, sample, head, row, column, network, mean and variance,
     of N_KEPT items a split (`types.strata`). `sample` is the sample's id on the test split; on the
@@ -69,12 +72,16 @@ def compare(  # noqa: PLR0913 - one option by keyword
 def head_names(model: Model, data: Dataset, n_heads: int) -> list[str]:
     """Return the names of the explained outputs: places of a map, classes, or numbers.
 
+    The one logit of two classes has the name of the second one.
+
     Raises:
         ValueError: the network's grid has another number of places than there are heads.
     """
     grid = model.grid(data.test.x[:1])
     if grid is None and n_heads == len(data.classes):
         return list(data.classes)
+    if grid is None and has_one_logit(data, n_heads):
+        return [data.classes[1]]
     if grid is None:
         return [str(head) for head in range(n_heads)]
 
@@ -124,18 +131,20 @@ def _agreement(
     heads: Sequence[str],
 ) -> pd.DataFrame:
     """Return the long table of statistics."""
-    is_classes = model.grid(data.test.x[:1]) is None and len(heads) == len(data.classes) > 1
+    is_map = model.grid(data.test.x[:1]) is not None
+    is_choice = len(heads) > 1 and (is_map or data.kind is Kind.CLASSES)
+    is_own = not is_map and (len(heads) == len(data.classes) or has_one_logit(data, len(heads)))
     table: Table = []
     for split, outputs in found.items():
         columns = statistics.per_head(outputs)
         if split == "test":
             columns |= _ranks(surrogate, len(heads))
 
-        overall = statistics.over_heads(outputs, columns)
-        if is_classes:
-            overall |= statistics.of_classes(outputs)
-        if is_classes and split == "test":
-            overall |= _accuracies(outputs, data.test.y.numpy())
+        overall = statistics.over_heads(outputs, columns, is_choice)
+        if is_own:
+            overall |= _of_kind(outputs, data.kind)
+        if is_own and split == "test":
+            overall |= _performances(outputs, data)
 
         for name, column in columns.items():
             for head, number in zip(heads, column, strict=True):
@@ -156,14 +165,28 @@ def _ranks(surrogate: Surrogate, n_heads: int) -> dict[str, np.ndarray]:
     return ranks
 
 
-def _accuracies(found: Outputs, y: np.ndarray) -> dict[str, float]:
-    """Return the share of samples on which the label's head is the largest."""
-    of_network = found.network.argmax(axis=1) == y
-    of_surrogate = found.mean.argmax(axis=1) == y
-    return {
-        "accuracy_network": float(of_network.mean()),
-        "accuracy_surrogate": float(of_surrogate.mean()),
-    }
+def has_one_logit(data: Dataset, n_heads: int) -> bool:
+    """Return whether the heads of a network are the one logit of two classes."""
+    return data.kind is Kind.CLASSES and len(data.classes) == 2 and n_heads == 1
+
+
+def _of_kind(found: Outputs, kind: Kind) -> dict[str, float]:
+    """Return the statistics that the outputs of a kind of target have."""
+    if kind is Kind.NUMBER:
+        return {}
+    if kind is Kind.LABELS:
+        return statistics.of_labels(found)
+    is_one_logit = found.network.shape[1] == 1
+    return statistics.of_one_logit(found) if is_one_logit else statistics.of_classes(found)
+
+
+def _performances(found: Outputs, data: Dataset) -> dict[str, float]:
+    """Return how well network and surrogate do on the targets of the test split."""
+    result: dict[str, float] = {}
+    for who, outputs in (("network", found.network), ("surrogate", found.mean)):
+        reached = performance(torch.from_numpy(outputs), data.test.y, data.kind)
+        result |= {f"{name}_{who}": number for name, number in reached.items()}
+    return result
 
 
 def _places(model: Model, data: Dataset, n_heads: int) -> pd.DataFrame:

@@ -138,13 +138,15 @@ def auroc(score: np.ndarray, is_positive: np.ndarray) -> np.ndarray:
     return area
 
 
-def over_heads(found: Outputs, table: dict[str, np.ndarray]) -> dict[str, float]:
+def over_heads(
+    found: Outputs, table: dict[str, np.ndarray], is_choice: bool = True
+) -> dict[str, float]:
     """Return the mean of each statistic, and the smallest pearson and r2, over the heads.
 
-    Only heads for which a statistic is defined count. Also argmax_agreement: the share of items on
-    which the same head is the largest.
+    Only heads for which a statistic is defined count. `is_choice`: heads compete, as classes and
+    places do; then also argmax_agreement: the share of items on which the same head is the largest.
     """
-    result = {"argmax_agreement": argmax_agreement(found)}
+    result = {"argmax_agreement": argmax_agreement(found)} if is_choice else {}
     for name, column in table.items():
         defined = column[~np.isnan(column)]
         result[f"mean_{name}"] = float(defined.mean()) if len(defined) else np.nan
@@ -169,12 +171,32 @@ def of_classes(found: Outputs) -> dict[str, float]:
     n_near = int(-(-len(top) * FEW // 1))
     near = np.argsort(margin, kind="stable")[:n_near]
     boundary = Outputs(found.network[near], found.mean[near], found.variance[near])
-    r2 = over_heads(boundary, {"r2": per_head(boundary)["r2"]})["mean_r2"]
+    r2 = over_heads(boundary, {"r2": per_head(boundary)["r2"]}, is_choice=False)["mean_r2"]
     return {
         "kl": float(divergence.mean()),
         "boundary_argmax_agreement": argmax_agreement(boundary),
         "boundary_r2": r2,
     }
+
+
+def of_one_logit(found: Outputs) -> dict[str, float]:
+    """Return argmax_agreement and those of classes for the one logit of two classes.
+
+    It stands for two logits of which the first is 0, so that the same class is the same sign.
+    """
+    zero = np.zeros_like(found.network)
+    pair = Outputs(
+        network=np.hstack([zero, found.network]),
+        mean=np.hstack([zero, found.mean]),
+        variance=np.hstack([np.ones_like(zero), found.variance]),
+    )
+    return {"argmax_agreement": argmax_agreement(pair), **of_classes(pair)}
+
+
+def of_labels(found: Outputs) -> dict[str, float]:
+    """Return label_agreement: the share of items and labels on which both logits have one sign."""
+    is_same = (found.network > 0) == (found.mean > 0)
+    return {"label_agreement": float(is_same.mean())}
 
 
 def argmax_agreement(found: Outputs) -> float:
