@@ -96,7 +96,7 @@ AFFINE = (*NORMS, ops.Shift, ops.Scale)
 GATES = (nn.Sigmoid, nn.Hardsigmoid, ops.Softmax)
 # What a gate stays a gate through.
 GATE_PATH = (ops.Move, ops.Scale, ops.Shift, ops.ElementWise, ops.Divide, nn.Hardtanh)
-BOUNDED = frozenset({"ReLU6", "Tanh", "erf", "special_erf"})  # gates, once they are shifted
+SIGMOIDS = frozenset({"Tanh", "erf", "special_erf"})  # gates, once they are shifted
 DEVIATIONS = frozenset({"sqrt", "norm", "linalg_norm", "linalg_vector_norm", "std"})
 # What keeps the order of its inputs, so that it maps bounds to bounds.
 ORDERED = (
@@ -200,7 +200,7 @@ class Plan:
     def _check(self, step: Step) -> None:
         """Raise Refused where no rule is known."""
         module = step.module
-        is_known = isinstance(module, KNOWN)
+        is_known = isinstance(module, KNOWN) or _name(module) == "normalize"
         advice = "use a method of gradients or of perturbations"
         if isinstance(module, ops.Divide):
             is_known = self._is_statistic(step.signals[1], is_inverse=True)
@@ -234,11 +234,14 @@ class Plan:
 
     def _is_gate(self, node: fx.Node, gates: tuple[type, ...]) -> bool:
         """Return whether a signal is a gate, moved, scaled or over its sum."""
-        is_shifted = False
+        seen: set[str] = set()  # on the way
         for module in self._path(node):
-            if isinstance(module, gates) or (is_shifted and _name(module) in BOUNDED):
+            name = _name(module)
+            if isinstance(module, gates) or (name in SIGMOIDS and "Shift" in seen):
                 return True
-            is_shifted = is_shifted or isinstance(module, ops.Shift)
+            if name == "Shift" and "ReLU6" in seen:
+                return True
+            seen.add(name)
         return False
 
     def _is_statistic(self, node: fx.Node, is_inverse: bool) -> bool:
