@@ -40,7 +40,9 @@ class Layer:
 
     stacks = False  # whether two sets of weights, stacked, give two sets of outputs in one call
 
-    def __init__(self, place: str, weight: Tensor | None = None, bias: Tensor | float = 0.0) -> None:
+    def __init__(
+        self, place: str, weight: Tensor | None = None, bias: Tensor | float = 0.0
+    ) -> None:
         self.place = place
         self.weight = weight
         self.bias = bias

@@ -3,8 +3,9 @@
 Layers are taken from the input upwards (bottom-up): re-initialising from the output downwards keeps
 the evidence of the early layers in most maps by construction. A layer is a module with weights of
 its own, in the order of registration; it is redrawn as torch draws it (`reset_parameters`, which
-also forgets the statistics of a batch norm), and a module that cannot do this gets its own weights
-in a random order. The given network is not touched.
+also forgets the statistics of a batch norm). Weights that this leaves as they are get a random
+order: those of a module that cannot do it, and what a re-parametrised weight (weight norm, spectral
+norm) is computed from. The given network is not touched.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from gpex_bench.types.draws import uniform
 
@@ -56,7 +58,7 @@ def cascade(network: Network, seed: int, stages: list[int]) -> Iterator[Network]
     Raises:
         ValueError: the network has no weights or fewer layers, or the stages do not ascend.
     """
-    twin = copy.deepcopy(network)
+    twin = _copied(network)
     layers = _layers(twin)
     n_done = 0
     draw = int(uniform("random weights", seed, torch.zeros(1, dtype=torch.long), 1) * 2**31)
@@ -78,20 +80,46 @@ def cascade(network: Network, seed: int, stages: list[int]) -> Iterator[Network]
         yield twin
 
 
+def _copied(network: Network) -> Network:
+    """Return a deep copy; weights that were computed from others are copied without their graph."""
+    memo: dict[int, Tensor] = {}
+    for module in network.modules():
+        for item in vars(module).values():
+            if isinstance(item, Tensor) and not item.is_leaf:
+                memo[id(item)] = item.detach().clone()
+    return copy.deepcopy(network, memo)
+
+
 def _layers(network: nn.Module) -> list[nn.Module]:
-    """Return the modules with weights of their own."""
-    return [module for module in network.modules() if [*module.parameters(recurse=False)]]
+    """Return the modules with weights of their own, or with what these are computed from."""
+    return [
+        module
+        for module in network.modules()
+        if _weights(module) and not isinstance(module, parametrize.ParametrizationList)
+    ]
+
+
+def _weights(layer: nn.Module) -> list[nn.Parameter]:
+    """Return the weights of a layer, without those of its parts."""
+    own = [*layer.parameters(recurse=False)]
+    if parametrize.is_parametrized(layer):
+        own += layer.parametrizations.parameters()  # type: ignore[union-attr, operator]
+    return own
 
 
 def _redraw_layer(layer: nn.Module) -> None:
-    """Reset a layer, or put its weights in a random order."""
-    device = next(layer.parameters(recurse=False)).device
+    """Reset a layer, and put the weights that this leaves as they are in a random order."""
+    device = _weights(layer)[0].device
     layer.cpu()  # one stream of draws, whatever the device
+    before = [weight.clone() for weight in _weights(layer)]
     reset = getattr(layer, "reset_parameters", None)
-    if callable(reset):
+    can_reset = callable(reset)
+    if can_reset:
         reset()
-    else:
-        for weight in layer.parameters(recurse=False):
+
+    for weight, old in zip(_weights(layer), before, strict=True):
+        is_as_reset = can_reset and bool((weight == weight.flatten()[:1]).all())
+        if torch.equal(weight, old) and not is_as_reset:
             order = torch.randperm(weight.numel())
             weight.copy_(weight.flatten()[order].view_as(weight))
     layer.to(device)
