@@ -114,7 +114,7 @@ def _redraw_layer(layer: nn.Module) -> None:
     before = [weight.clone() for weight in _weights(layer)]
     reset = getattr(layer, "reset_parameters", None)
     can_reset = callable(reset)
-    if can_reset:
+    if callable(reset):
         reset()
 
     for weight, old in zip(_weights(layer), before, strict=True):
