@@ -90,7 +90,7 @@ def _try(explainer: Explainer, task: Task, query: Query, kind: str) -> None:
         _residual(explainer, first)
         _axioms(explainer, task, query, first.values, kind)
         lost = missing(explainer, task, query, first)
-        reason = None if lost is None else lost.reason(explainer)
+        reason = None if lost is None else lost.reason()
         require(reason is None, "declared sum", f"on {kind} {reason}")
 
 

@@ -35,15 +35,15 @@ class Missing:
     sample: int  # the sample with the largest share
     total: float  # the sum of its values
     promised: float  # what they should sum to
+    allowed: float | None  # the largest share that the explainer claims to miss; None: no claim
 
-    def reason(self, explainer: Explainer) -> str | None:
+    def reason(self) -> str | None:
         """Return why the cell is unsound, or None if the explainer keeps the sum that it claims."""
-        tolerance = allowed(explainer)
-        if tolerance is None or self.worst <= tolerance:
+        if self.allowed is None or self.worst <= self.allowed:
             return None
         return (
             f"the values of sample {self.sample} sum to {self.total:.5g}, not to "
-            f"{self.promised:.5g}: off by {100 * self.worst:.3g} %, {100 * tolerance:.3g} % is "
+            f"{self.promised:.5g}: off by {100 * self.worst:.3g} %, {100 * self.allowed:.3g} % is "
             "allowed; raise the budget, if it has one, or choose a method that fits this network"
         )
 
@@ -85,7 +85,7 @@ def missing(
 
     promised = torch.stack(promises)
     shares = _shares(promised, total, size, rounding)
-    return _summary(shares, promised, total, query)
+    return _summary(shares, promised, total, query, allowed(explainer))
 
 
 def _logits(task: Task, query: Query) -> tuple[Float64[Tensor, "batch"], Float64[Tensor, "batch"]]:
@@ -103,7 +103,9 @@ def _shares(promised: Tensor, total: Tensor, size: Tensor, rounding: Tensor) -> 
     return torch.where(gap == 0, 0.0, share)
 
 
-def _summary(shares: Tensor, promised: Tensor, total: Tensor, query: Query) -> Missing:
+def _summary(
+    shares: Tensor, promised: Tensor, total: Tensor, query: Query, most: float | None
+) -> Missing:
     """Return the worst and the median sample, each by the promise that it misses most."""
     by_sample, which = shares.max(0)
     row = int(by_sample.argmax())
@@ -113,4 +115,5 @@ def _summary(shares: Tensor, promised: Tensor, total: Tensor, query: Query) -> M
         sample=int(query.sample[row]),
         total=float(total[row]),
         promised=float(promised[which[row], row]),
+        allowed=most,
     )

@@ -219,6 +219,7 @@ def _ends(results: Results, outcomes: pd.DataFrame) -> dict[str, Any]:
 
     return {
         "failures": sections.failures(results.cells),
+        "sums": sections.sums(results.cells),
         "failed_metrics": failed_metrics,
         "n_failed_metrics": sum(len(row["metrics"]) for row in failed_metrics),
         "inapplicable": sections.inapplicable(outcomes),

@@ -58,6 +58,32 @@ def failures(cells: pd.DataFrame) -> list[dict[str, str]]:
     ]
 
 
+def sums(cells: pd.DataFrame) -> list[dict[str, Any]]:
+    """List how far sums are from what the methods promise, the worst first.
+
+    Those that claim a sum come first; of the others it is a property, and no fault.
+    """
+    if "worst_missing" not in cells:
+        return []
+    known = cells[cells["worst_missing"].notna()]
+
+    rows = []
+    for (dataset, model, method), part in groups(known, CELL):
+        allowed = part["allowed_missing"].iloc[0]
+        rows.append(
+            {
+                "dataset": dataset,
+                "model": model,
+                "method": method,
+                "worst": float(part["worst_missing"].max()),
+                "median": float(part["median_missing"].median()),
+                "allowed": None if pd.isna(allowed) else float(allowed),
+                "is_kept": pd.isna(allowed) or bool(part["worst_missing"].max() <= allowed),
+            }
+        )
+    return sorted(rows, key=lambda row: (row["allowed"] is None, -row["worst"], row["method"]))
+
+
 def failed_metrics(cells: pd.DataFrame, outcomes: pd.DataFrame) -> list[dict[str, Any]]:
     """List metrics that failed on a method with ok cells; those with one reason share a row."""
     with_cells = cells.loc[cells["status"] == "ok", CELL].drop_duplicates()

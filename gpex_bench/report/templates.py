@@ -72,6 +72,7 @@ def _environment(is_tex: bool) -> jinja2.Environment:
         "rows": rows,
         "p_value": p_value,
         "percent": percent,
+        "share": share,
         "tex": escape,
     }
     environment.globals["estimate"] = estimate
@@ -99,6 +100,11 @@ def estimate(mean: float, low: float, high: float) -> str:
 def percent(share: float, places: int = 1) -> str:
     """Write a share in percent, such as "97.8 %"."""
     return f"{100 * share:.{places}f}\N{NO-BREAK SPACE}%"
+
+
+def share(part: float) -> str:
+    """Write a share of any size in percent with two digits, such as "0.0021 %"."""
+    return f"{100 * part:.2g}\N{NO-BREAK SPACE}%"
 
 
 def p_value(chance: float) -> str:

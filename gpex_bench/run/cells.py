@@ -183,7 +183,11 @@ def explain(this: Job) -> None:
         }
         note = {**status, **rows}
         if result.missing is not None:
-            note |= {"worst_missing": result.missing.worst, "median_missing": result.missing.median}
+            note |= {
+                "worst_missing": result.missing.worst,
+                "median_missing": result.missing.median,
+                "allowed_missing": result.missing.allowed,
+            }
         if explainer is not None:
             note["explains"] = explainer.explains.__name__
 

@@ -63,7 +63,7 @@ def explain(explainer: Explainer, task: Task, n_samples: int, timeout_seconds: f
     arrays, seconds, (forward, backward, of_surrogate), lost = outcome.value
     outcome = replace(outcome, value=arrays, wall_seconds=seconds)
 
-    reason = None if lost is None else lost.reason(explainer)
+    reason = None if lost is None else lost.reason()
     if reason is not None:
         outcome = replace(outcome, status=isolation.UNSOUND, reason=reason)
     return Explained(outcome, query, forward, backward, of_surrogate, lost)

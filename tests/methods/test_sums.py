@@ -53,7 +53,7 @@ def test_a_method_that_promises_a_sum_keeps_it(name, table):
     task, query = table
     explainer = PROMISING[name]
     lost = missing(explainer, task, query, explainer.explain(task, query))
-    assert lost.reason(explainer) is None
+    assert lost.reason() is None
     assert lost.worst <= allowed(explainer)
 
 
@@ -62,7 +62,7 @@ def test_two_points_are_too_few_for_integrated_gradients():
     task.model.trunk[0].weight.data *= 200
     explainer = IntegratedGradients(budget=2)
     lost = missing(explainer, task, query, explainer.explain(task, query))
-    assert "raise the budget" in lost.reason(explainer)
+    assert "raise the budget" in lost.reason()
 
 
 def test_who_promises_nothing():

@@ -16,7 +16,7 @@ from gpex_bench.report import bibliography, sections, verdict
 from gpex_bench.report.scaling import scaled, shade
 from gpex_bench.statistics.outcomes import agreement_summary, outcome_table, summarise
 from gpex_bench.tables.order import ordered, records
-from gpex_bench.tables.words import below_one, interval, number
+from gpex_bench.tables.words import WITHOUT_NETWORK, below_one, interval, number
 from tests.vocabulary import frames as synthetic
 from tests.vocabulary.report import (
     CONTROLS,
@@ -609,3 +609,40 @@ def test_pairs_that_do_not_apply_are_grouped_and_none_is_lost() -> None:
     }
     network = gone["dataset"] + " (" + gone["model"] + ")"
     assert listed == set(zip(network, gone["method"], gone["metric"], gone["reason"], strict=True))
+
+
+# --- sums that methods promise ---
+
+
+def sum_cells() -> pd.DataFrame:
+    columns = ["dataset", "model", "method", "seed", "status", "reason"]
+    columns += ["worst_missing", "median_missing", "allowed_missing"]
+    none = float("nan")
+    rows = [
+        ("shapes", "cnn", "complete", 1, "ok", "", 0.02, 0.01, 0.1),
+        ("shapes", "cnn", "complete", 2, "ok", "", 0.06, 0.03, 0.1),
+        ("shapes", "cnn", "lossy", 1, "unsound", "off by 40 %", 0.4, 0.1, 0.01),
+        ("shapes", "cnn", "silent", 1, "ok", "", 0.9, 0.8, none),
+        ("shapes", "cnn", "saliency", 1, "ok", "", none, none, none),
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_the_worst_sums_come_first_and_those_without_a_claim_last() -> None:
+    found = sections.sums(sum_cells())
+    assert [row["method"] for row in found] == ["lossy", "complete", "silent"]
+    assert [row["is_kept"] for row in found] == [False, True, True]
+    assert found[1]["worst"] == 0.06
+    assert found[1]["median"] == pytest.approx(0.02)
+    assert found[2]["allowed"] is None
+    assert sections.sums(sum_cells()[["dataset", "model", "method", "status"]]) == []
+
+
+def test_methods_on_a_network_that_cannot_be_used_share_a_row() -> None:
+    cells = sum_cells()
+    cells["status"] = "failed"
+    cells["reason"] = f"{WITHOUT_NETWORK}: its loss diverged"
+    (row,) = sections.failures(cells)
+    assert row["method"] == "all methods"
+    assert row["seeds"] == "1, 2"
+    assert row["text"] == "failed: the network cannot be used: its loss diverged"
