@@ -39,6 +39,7 @@ from gpex_bench.types.demands import Refused
 
 KINDS = (
     "gradient",
+    "attention",
     "propagation",
     "perturbation",
     "evolutionary",
@@ -68,12 +69,18 @@ def check_explainer(explainer: Explainer) -> None:
 
 
 def _accepted(explainer: Explainer, task: Task, query: Query) -> Task:
-    """Return the task; with ReLUs in the place of smooth units, if the explainer refuses these."""
-    try:
-        explain(explainer, task, query)
-    except Refused:
-        network = toys.Rectified(tuple(query.x.shape[1:])).eval()
-        return dataclasses.replace(task, model=network)
+    """Return the task, with another network in the place of the smooth one if this is refused.
+
+    One of ReLUs; or of images a transformer.
+    """
+    others = [toys.Rectified, toys.Tokens] if task.data.is_image else [toys.Rectified]
+    for network in others:
+        try:
+            explain(explainer, task, query)
+            return task
+        except Refused:
+            other = network(tuple(query.x.shape[1:])).eval()
+            task = dataclasses.replace(task, model=other)
     return task
 
 

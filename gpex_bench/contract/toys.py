@@ -1,8 +1,8 @@
 """Tiny tasks with known answers, made in code: what the contract tries explainers and metrics on.
 
 Every sample shows the evidence of its own class and noise elsewhere. Three kinds of samples (table,
-grey and colour images), two kinds of networks: a smooth one with a region that it ignores, and a
-linear one whose exact attributions are known. Nothing here is trained, and no global random state
+grey and colour images), three kinds of networks: a smooth one and a transformer with a region that
+they ignore, and a linear one whose exact attributions are known. Nothing here is trained, and no global random state
 is used.
 """
 
@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from gpex_bench.models.blocks.transformer import PatchTransformer, VitModel, linear_patches
 from gpex_bench.types import (
     Attribution,
     Dataset,
@@ -131,6 +132,31 @@ class Rectified(Smooth):
     """The same network of ReLUs, for methods that are defined for these alone."""
 
     unit = nn.ReLU
+
+
+class Tokens(VitModel):
+    """A small transformer over patches of 4 pixels that does not look at `ignored`."""
+
+    seen: Tensor
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        width = 8
+        with torch.random.fork_rng(devices=[]):
+            trunk = PatchTransformer(
+                linear_patches(shape[0], 4, width),
+                (shape[1] // 4, shape[2] // 4),
+                width=width,
+                n_blocks=2,
+                n_heads=2,
+                has_class_token=False,
+            )
+            super().__init__(trunk, width, 16, N_CLASSES)
+        _fix_weights(self)
+        self.register_buffer("seen", (~ignored(shape)).float())
+
+    def embed(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch wide"]:
+        """Return the last hidden layer."""
+        return super().embed(x * self.seen)
 
 
 class Linear(Model):
