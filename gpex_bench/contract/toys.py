@@ -2,8 +2,8 @@
 
 Every sample shows the evidence of its own class and noise elsewhere. Three kinds of samples (table,
 grey and colour images), three kinds of networks: a smooth one and a transformer with a region that
-they ignore, and a linear one whose exact attributions are known. Nothing here is trained, and no global random state
-is used.
+they ignore, and a linear one whose exact attributions are known. Nothing here is trained, and no
+global random state is used.
 """
 
 from __future__ import annotations
