@@ -105,4 +105,4 @@ def _on_the_line(x: Tensor, step: Tensor, share: Tensor) -> Tensor:
 
 
 def _logit(task: Task, x: Tensor, target: Tensor) -> Tensor:
-    return task.model(x).gather(1, target[:, None])[:, 0]
+    return task.model(x.clone()).gather(1, target[:, None])[:, 0]

@@ -323,6 +323,101 @@ def test_deeplift_shap_is_captums_for_the_same_baselines(
         torch.testing.assert_close(found.residual[row], change - total, atol=allowed, rtol=0)
 
 
+# --- networks through which no gradient comes, or not to all entries ---------------------------
+
+
+class Lstm(nn.Module):
+    """Reads the columns one by one."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.LSTM(1, 4, batch_first=True)
+
+    def forward(self, x):
+        return self.cell(x[..., None])[0][:, -1]
+
+
+class Words(nn.Module):
+    """Reads the columns as numbers of words."""
+
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(5, 4)
+
+    def forward(self, x):
+        return self.words(x.long().clamp(0, 4)).mean(1)
+
+
+class Quiet(nn.Module):
+    """Computes without gradients."""
+
+    @torch.no_grad()
+    def forward(self, x):
+        return x.square().repeat(1, 2)[:, :4]
+
+
+class Ignored(nn.Module):
+    """Answers with a weight of its own, which needs a gradient."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4))
+
+    def forward(self, x):
+        return self.weight.expand(len(x), 4)
+
+
+GRADIENTS = (
+    *("sensitivity", "saliency", "gradient_x_input", "simple_taylor", "integrated_gradients"),
+    *("expected_gradients", "smoothgrad"),
+)
+
+
+@pytest.mark.parametrize("trunk", [Words, Quiet, Ignored])
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_a_network_through_which_no_gradient_comes_is_refused(
+    layers, task, query, method, normal, name, trunk
+):
+    model = layers(trunk(), nn.Linear(4, 2))
+    x = normal(3, 3).abs()
+    with pytest.raises(Refused, match="No gradient of the outputs arrives at the input"):
+        method(name).explain(task(model, x), query(x))
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_entries_that_are_not_read_have_no_gradient(formula, task, query, method, normal, name):
+    x = normal(3, 4)
+    model = formula(lambda x: x[:, :2].square(), 2)
+    values = method(name).explain(task(model, x), query(x)).values
+    assert float(values[:, 0].abs().min()) > 0
+    assert float(values[:, 1:].abs().max()) == 0
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_a_network_may_write_on_its_input(formula, task, query, method, normal, name):
+    """The right values are those of the same network that does not."""
+    x, kept = normal(3, 2), normal(3, 2)
+    written = formula(lambda x: x.sub_(0.3).div_(0.7).square(), 2)
+    plain = formula(lambda x: ((x - 0.3) / 0.7).square(), 2)
+    values = method(name).explain(task(written, x, train=kept.clone()), query(x)).values
+    expected = method(name).explain(task(plain, kept), query(kept)).values
+    torch.testing.assert_close(values, expected)
+    assert torch.equal(x, kept)
+
+
+def test_the_gradient_of_an_lstm_is_its_difference_quotient(layers, task, query, method, normal):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = layers(Lstm(), nn.Linear(4, 2)).eval()
+    x, step = normal(3, 5), 1e-5
+    values = method("gradient_x_input").explain(task(model, x), query(x)).values / x
+    model.double()
+    for column in range(5):
+        shift = step * torch.eye(5).double()[column]
+        quotient = (model(x + shift) - model(x - shift))[:, 0] / (2 * step)
+        torch.testing.assert_close(values[:, column].double(), quotient, atol=1e-5, rtol=1e-4)
+
+
 # --- all of them --------------------------------------------------------------------------------
 
 DETERMINISTIC = (
