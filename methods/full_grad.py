@@ -60,12 +60,12 @@ class FullGrad(Explainer):
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the summed maps of each image."""
         terms, logit = bias_terms(task.model, query.x, query.target)
+        drawn = [term for term in terms if _has_places(term, len(query.x))]
         _check_sum(terms, logit)
 
         total = torch.zeros_like(query.x[:, :1])
-        for term in terms:
-            if _has_places(term):
-                total = total + _map(term.values, query.x)
+        for term in drawn:
+            total = total + _map(term.values, query.x)
         share = total / query.x.shape[1]
         return Attribution(values=share.expand_as(query.x).clone())
 
@@ -160,19 +160,19 @@ def _check_sum(terms: list[Term], logit: Tensor) -> None:
         )
 
 
-def _has_places(term: Term) -> bool:
+def _has_places(term: Term, n_rows: int) -> bool:
     """Return whether a term is a map with more than one place.
 
     Raises:
         Refused: it has places, but not those of an image.
     """
     values = term.values
-    if values.ndim == 2 or values[0, 0].numel() == 1:
+    if len(values) == n_rows and (values.ndim == 2 or values[0, 0].numel() == 1):
         return False
-    if not (term.is_image and values.ndim == 4):
+    if len(values) != n_rows or values.ndim != 4 or not term.is_image:
         raise _refusal(
-            f"the biases of {term.words} have the axes {list(values.shape[1:])}, which are not "
-            "channel, row and column"
+            f"the biases of {term.words} have the axes {list(values.shape)} for {n_rows} samples, "
+            "which are not sample, channel, row and column"
         )
     return True
 

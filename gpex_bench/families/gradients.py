@@ -8,11 +8,19 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, fx, nn
+from torch.overrides import TorchFunctionMode
 
 from gpex_bench.families.kinds import Kind, Part, is_rectifier, parts
 from gpex_bench.models.rewriting import operations as ops
 from gpex_bench.models.rewriting import rewrite
 from gpex_bench.types.demands import Refused
+
+CASTS = frozenset({"to", "type", "type_as", "long", "int", "short", "char", "byte"})
+WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+WITHOUT_GRADIENT = (
+    "Use a method that needs no gradient, such as occlusion or kernel_shap, or explain a network "
+    "that starts behind that place."
+)
 
 
 def logit_gradient(
@@ -37,19 +45,39 @@ def outputs(network: nn.Module, x: Float[Tensor, "batch *feature"]) -> Float[Ten
     The network may write on its input: it gets a copy.
 
     Raises:
-        Refused: no gradient of the outputs arrives at the input.
+        Refused: no gradient of the outputs arrives at the input, or none from where something is
+            read as whole numbers.
     """
     seen = x.clone()
     start = seen.grad_fn  # before the network writes on it
-    output = network(seen)
+    with _WithoutCasts():
+        output = network(seen)
     if not _reaches(output.grad_fn, start):
         raise Refused(
-            "No gradient of the outputs arrives at the input: the network ignores it, detaches "
-            "it, runs without gradients, or reads it as whole numbers (an embedding). Use a method "
-            "that needs no gradient, such as occlusion or kernel_shap, or explain a network that "
-            "starts behind that place."
+            "No gradient of the outputs arrives at the input: the network ignores it, detaches it, "
+            f"or runs without gradients. {WITHOUT_GRADIENT}"
         )
     return output
+
+
+class _WithoutCasts(TorchFunctionMode):
+    """Refuses to make whole numbers of a signal.
+
+    What is made of them, such as an embedding, would have a gradient of zero although it matters.
+    """
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Call a function of torch."""
+        output = function(*args, **(kwargs or {}))
+        name = getattr(function, "__name__", "")
+        if name in CASTS and args[0].requires_grad and output.dtype in WHOLE:
+            raise Refused(
+                f"The network reads its input as whole numbers ({name!r}), as for an embedding; "
+                f"no gradient comes from there. {WITHOUT_GRADIENT}"
+            )
+        return output
 
 
 def _reaches(node: Any, goal: Any) -> bool:

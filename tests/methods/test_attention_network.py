@@ -81,7 +81,7 @@ def test_what_reads_modules_does_not_apply_and_would_be_wrong(asked, method):
     )
     total = sum(term.values.flatten(1).sum(1) for term in terms)
     assert float((logit - total).abs().max() / size) < 1e-4
-    with pytest.raises(Refused, match="which are not channel, row and column"):
+    with pytest.raises(Refused, match="which are not sample, channel, row and column"):
         method("full_grad").explain(network, wanted)
     with pytest.raises(Refused, match="defined for ReLUs, and Sigmoid at the network"):
         method("guided_backprop").explain(network, wanted)

@@ -172,11 +172,19 @@ def channels_last(net, x):
     return net.head(torch.relu(z).mean((1, 2)))
 
 
-@pytest.mark.parametrize("forward", [tokens, channels_last])
+def windows(net, x):
+    z = net.conv(x).unflatten(2, (2, 4)).unflatten(4, (2, 4)).permute(0, 2, 4, 3, 5, 1)
+    z = net.norm(z.flatten(0, 4))
+    return net.head(torch.relu(z).unflatten(0, (len(x), -1)).mean(1))
+
+
+@pytest.mark.parametrize("forward", [tokens, channels_last, windows])
 def test_biases_with_other_axes_are_refused_by_name_and_place(forward, task, query, method, normal):
     x = normal(2, 2, 10, 10)
     parts = {"conv": nn.Conv2d(2, 4, 3), "norm": nn.LayerNorm(4), "head": nn.Linear(4, 2)}
-    with pytest.raises(Refused, match="LayerNorm at norm .*which are not channel, row and column"):
+    with pytest.raises(
+        Refused, match="LayerNorm at norm .*which are not sample, channel, row and column"
+    ):
         method("full_grad").explain(task(Net(forward, **parts), x), query(x))
 
 

@@ -380,7 +380,22 @@ def test_a_network_through_which_no_gradient_comes_is_refused(
 ):
     model = layers(trunk(), nn.Linear(4, 2))
     x = normal(3, 3).abs()
-    with pytest.raises(Refused, match="No gradient of the outputs arrives at the input"):
+    message = "as whole numbers" if trunk is Words else "No gradient of the outputs arrives"
+    with pytest.raises(Refused, match=message) as caught:
+        method(name).explain(task(model, x), query(x))
+    assert "such as occlusion" in str(caught.value)
+
+
+@pytest.mark.parametrize("cast", [lambda x: x.long(), lambda x: x.to(torch.int32)])
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_one_column_that_is_embedded_is_not_zero_but_refused(
+    formula, task, query, method, normal, name, cast
+):
+    """The others have a gradient; zero for this one would say that it does not matter."""
+    words = normal(4, 2)
+    model = formula(lambda x: words[cast(x[:, 0].clamp(0, 3))] + x[:, 1:].square(), 2)
+    x = normal(3, 3)
+    with pytest.raises(Refused, match="as whole numbers"):
         method(name).explain(task(model, x), query(x))
 
 
