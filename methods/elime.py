@@ -99,12 +99,15 @@ class ELime(Masking):
             evolution = self.evolve(task, part)
             kept = evolution.population.double().mean(1)
             kept = kept.view(len(part.x), self.restarts, -1).mean(1)
-            values.append(evolution.cut.paint(kept, part.x))
+            cut = evolution.cut
+            # columns of a group share its value, as its relevance is their sum
+            share = cut.paint if task.data.is_image else cut.spread
+            values.append(share(kept, part.x))
         return Attribution(values=torch.cat(values))
 
     def evolve(self, task: Task, query: Query) -> Evolution:
         """Return final populations and convergence curves of all samples, evolved together."""
-        cut = regions(query.x, self.segmentation, self.n_segments)
+        cut = regions(query.x, self.segmentation, self.n_segments, groups=task.data.groups)
         asked = probe(task, query, self.fill, self.fitness, cut)
 
         def answer(masks: list[Tensor]) -> list[Tensor]:

@@ -34,7 +34,7 @@ class FeatureAblation(Masking):
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return each region's drop, shared by its entries."""
-        cut = regions(query.x, self.segmentation, self.n_segments)
+        cut = regions(query.x, self.segmentation, self.n_segments, groups=task.data.groups)
         asked = probe(task, query, self.fill, self.output, cut)
         masks = [~torch.eye(count, dtype=torch.bool) for count in cut.count.tolist()]
 

@@ -48,7 +48,7 @@ class Hsic(Masking):
         return Attribution(values=torch.cat(parts))
 
     def _explain(self, task: Task, query: Query) -> Tensor:
-        cut = grid(query.x, self.grid)
+        cut = grid(query.x, self.grid, task.data.groups)
         asked = probe(task, query, self.fill, self.output, cut)
         seeds = [task.seeded(sample) for sample in query.sample.tolist()]
         masks = [coins(self.budget, cut.most, seed) for seed in seeds]

@@ -9,7 +9,9 @@ segment is spread evenly over its input entries, so the sum over a segment is it
 images are copied to three channels for the package. Tables: continuous features as they are (no
 quartiles), Gaussian samples around the explained row. The regression lives in units of the training
 standard deviation s, and the relevance is weight_i * (x_i - baseline_i) / s_i (ours; the package
-reports the weight alone).
+reports the weight alone). A group of columns (`Dataset.groups`) is one feature: the package draws
+categories as often as they are among the training samples, and the weight is that of having the
+sample's; columns share it evenly, and it is 0 where the baseline has the same category.
 """
 
 from functools import partial
@@ -18,9 +20,10 @@ from unittest import mock
 import numpy as np
 import torch
 
+from gpex_bench.families.categories import categories
 from gpex_bench.masking.answers import on_scale
 from gpex_bench.masking.choices import check_masks, check_settings
-from gpex_bench.masking.regions import FEWEST_REGIONS, Segmentation, regions
+from gpex_bench.masking.regions import FEWEST_REGIONS, Segmentation, grid, regions
 from gpex_bench.masking.resolution import check_resolved, steps
 from gpex_bench.types import Attribution, Explainer, Kind, Query, Task, settings
 from gpex_bench.types.batches import CHANGED_ROWS, in_chunks
@@ -97,7 +100,14 @@ class Lime(Explainer):
         """Return the relevance of one row [feature]."""
         from lime.lime_tabular import LimeTabularExplainer
 
-        check_masks(self.budget, len(x))
+        # a column for each unit; categories are numbers
+        row = torch.from_numpy(x)[None]
+        known = categories(task.data, row)
+        numbered = known.numbered(row)[0].numpy()
+        absent = known.numbered(task.data.baseline.cpu().double()[None])[0].numpy()
+        is_category = known.is_category.numpy()
+        check_masks(self.budget, len(numbered))
+
         # The package checks that probabilities of classes sum to 1; of one output it asks for a
         # regression, and keeps the result under the label 1.
         has_softmax = task.data.kind is Kind.CLASSES and task.model.head.out_features > 1
@@ -106,11 +116,13 @@ class Lime(Explainer):
         outputs: list[torch.Tensor] = []
 
         def answers(rows: np.ndarray) -> np.ndarray:
-            found = _answers(task, rows, outputs)
+            shown = known.columns(torch.from_numpy(np.asarray(rows, dtype=float)))
+            found = _answers(task, shown.numpy(), outputs)
             return found if has_softmax else found[:, target]
 
         explainer = LimeTabularExplainer(
-            task.data.train.x.cpu().double().numpy(),
+            known.numbered(task.data.train.x.cpu().double()).numpy(),
+            categorical_features=is_category.nonzero()[0].tolist(),
             mode="classification" if has_softmax else "regression",
             discretize_continuous=False,
             sample_around_instance=True,
@@ -118,17 +130,22 @@ class Lime(Explainer):
             random_state=seed,
         )
         explained = explainer.explain_instance(
-            x,
+            numbered,
             answers,
             labels=(label,),
-            num_features=len(x),
+            num_features=len(numbered),
             num_samples=self.budget,
         )
         _check_resolved(task, outputs, target)
-        weight = np.zeros(len(x))
-        for feature, value in explained.local_exp[label]:
-            weight[feature] = value
-        return weight * (x - task.data.baseline.cpu().double().numpy()) / explainer.scaler.scale_
+        weight = np.zeros(len(numbered))
+        for unit, value in explained.local_exp[label]:
+            weight[unit] = value
+
+        # the weight of a category is that of having it, the weight of a column that of a step
+        step = (numbered - absent) / explainer.scaler.scale_
+        step[is_category] = (numbered != absent)[is_category]
+        cut = grid(row, 1, task.data.groups)
+        return cut.spread(torch.from_numpy(weight * step)[None], row)[0].numpy()
 
 
 def _answers(task: Task, x: np.ndarray, seen: list[torch.Tensor]) -> np.ndarray:

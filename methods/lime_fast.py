@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gpex_bench.families.categories import categories
 from gpex_bench.families.masking import Masking
 from gpex_bench.masking.answers import ask, groups, on_scale, pad, probe
 from gpex_bench.masking.choices import Output, check_masks, check_settings
 from gpex_bench.masking.fills import MethodFill, make_fill
-from gpex_bench.masking.regions import Regions, Segmentation, regions
+from gpex_bench.masking.regions import Regions, Segmentation, grid, regions
 from gpex_bench.masking.resolution import check_resolved, steps
 from gpex_bench.types import Attribution, Query, Task, settings
 from gpex_bench.types.batches import CHANGED_ROWS, in_chunks
@@ -73,29 +74,38 @@ class LimeFast(Masking):
         return cut.spread(slope, query.x)
 
     def _tables(self, task: Task, query: Query) -> Tensor:
-        x = query.x.double()
-        check_masks(self.budget, x.shape[1])
-        train = task.data.train.x.to(query.x).double()
+        cut = grid(query.x, 1, task.data.groups)
+        check_masks(self.budget, cut.most)
+
+        # a column for each unit; categories are numbers
+        known = categories(task.data, query.x)
+        is_category = known.is_category.to(query.x.device)
+        x = known.numbered(query.x).double()
+        train = known.numbered(task.data.train.x.to(query.x)).double()
+        absent = known.numbered(make_fill(self.fill, task.data, query)).double()
         scale = train.std(0, correction=0)
-        scale = torch.where(scale == 0, 1, scale)
+        scale = torch.where((scale == 0) | is_category, 1, scale)
 
-        # Gaussian samples around each row, in units of the training standard deviation
-        noises = [
-            self._noise(task.generator(sample), x.shape[1]) for sample in query.sample.tolist()
-        ]
-        noise = torch.stack(noises)
-        rows = (x[:, None] + noise.to(x) * scale).flatten(0, 1)
-        y = self._answers(task, rows.to(query.x), query.target.repeat_interleave(self.budget))
-        y = y.view(len(x), -1)
+        # Gaussian samples around each row, in units of the training standard deviation; the
+        # categories of training rows, of which the design says whether they are that of the sample
+        generators = [task.generator(sample) for sample in query.sample.tolist()]
+        noise = torch.stack([self._noise(one, x.shape[1]) for one in generators]).to(x)
+        drawn = torch.stack([self._drawn(one, train, is_category) for one in generators])
+        drawn[:, 0] = x
+        rows = torch.where(is_category, drawn, x[:, None] + noise * scale)
+        is_kept = (rows == x[:, None]).double()
+        moved = torch.where(is_category, 1 - is_kept, noise)
+        design = torch.where(is_category, is_kept, noise + ((x - train.mean(0)) / scale)[:, None])
 
-        design = noise.to(y) + ((x - train.mean(0)) / scale)[:, None]
-        distance = noise.to(y).norm(dim=2)
+        shown = known.columns(rows.flatten(0, 1)).to(query.x)
+        y = self._answers(task, shown, query.target.repeat_interleave(self.budget))
+        distance = moved.norm(dim=2)
         width = TABLE_WIDTH * x.shape[1] ** 0.5
         weight = (-((distance / width) ** 2) / 2).exp()
-        slope, _ = weighted_ridge(design, y, weight, self.ridge)
+        slope, _ = weighted_ridge(design, y.view(len(x), -1), weight, self.ridge)
 
-        absent = make_fill(self.fill, task.data, query).double()
-        return (slope * (x - absent) / scale).to(query.x)
+        difference = torch.where(is_category, (x != absent).double(), (x - absent) / scale)
+        return cut.spread(slope * difference, query.x)
 
     def _answers(self, task: Task, rows: Tensor, target: Tensor) -> Tensor:
         """Return the network's answer to each row, in chunks."""
@@ -108,6 +118,14 @@ class LimeFast(Masking):
         is_same = torch.zeros(n_samples, dtype=torch.bool, device=rows.device)
         check_resolved(sample, answers, steps(outputs, target, answers, scale), is_same)
         return answers
+
+    def _drawn(self, generator: torch.Generator, train: Tensor, is_category: Tensor) -> Tensor:
+        """Return the categories of training rows, drawn for each group on its own [row, unit]."""
+        rows = train.new_zeros(self.budget, train.shape[1])
+        for unit in is_category.nonzero().flatten().tolist():
+            place = torch.randint(len(train), (self.budget,), generator=generator)
+            rows[:, unit] = train[place.to(train.device), unit]
+        return rows
 
     def _noise(self, generator: torch.Generator, n_columns: int) -> Tensor:
         """Return standard normal steps; the first is zero, so that the first row is the sample."""

@@ -5,7 +5,8 @@ order) as SALib has them (iwanaga2022salib; on the same answers ours give its nu
 explainer of networks: Fel et al. 2021 (fel2021look). Factors are masks m in [0, 1] and x(m) = m x +
 (1 - m) baseline, from a scrambled Sobol sequence of each sample's own. Images: a grid of regions,
 looked up by pixel without smoothing; the index of a region is spread evenly over its input entries
-(both ours). Tables: one factor per feature.
+(both ours). Tables: one factor per feature; of a group of columns a coin, as half a category is no
+input.
 
 Unsigned: it measures how much a region matters, not in which direction. `total` counts interactions
 once for each region that takes part, so it sums to 1 or more; `first` leaves them out, may be
@@ -58,7 +59,7 @@ class Sobol(Masking):
         return Attribution(values=torch.cat(parts))
 
     def _explain(self, task: Task, query: Query) -> Tensor:
-        cut = grid(query.x, self.grid)
+        cut = grid(query.x, self.grid, task.data.groups)
         n_factors = cut.most
         n_points = base_points(self.budget, n_factors)
         n_rows = rows_each(n_factors)

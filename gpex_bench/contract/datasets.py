@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gpex_bench.contract.promises import require, require_settings, works
+from gpex_bench.contract.promises import BrokenPromise, require, require_settings, works
 from gpex_bench.contract.untouched import random_states_kept
+from gpex_bench.masking.units import check_groups
 from gpex_bench.types import Dataset, Kind, Need, Source, Split
 
 # of what every split holds: the type, and how to get it
@@ -123,6 +124,10 @@ def _shapes(source: Source, data: Dataset) -> None:
     n_given = len(data.features)
     what = f"features must name the {n_names} columns of a table (none for images), got {n_given}."
     require(len(data.features) == n_names, "names of features", what)
+    try:
+        check_groups(data.groups, n_names)
+    except ValueError as error:
+        raise BrokenPromise("groups of columns", str(error)) from error
 
 
 def _splits(data: Dataset) -> None:

@@ -54,7 +54,7 @@ class ShapleyValues(Masking):
         """Explain a bounded number of samples at a time; a region's entries share its value."""
         values = []
         for part in groups(query, self.budget):
-            cut = regions(part.x, self.segmentation, self.n_segments)
+            cut = regions(part.x, self.segmentation, self.n_segments, groups=task.data.groups)
             asked = probe(task, part, self.fill, self.output, cut)
             generators = [task.generator(sample) for sample in part.sample.tolist()]
             estimate = self.estimate(asked, cut, generators)

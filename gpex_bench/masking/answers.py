@@ -1,6 +1,6 @@
 """Masks over inputs, and the network's answers to them.
 
-An input is cut into regions: segments of an image, columns of a table. A mask says how much of each
+An input is cut into regions: segments of an image, columns or groups of columns of a table. A mask says how much of each
 region, or of each position (a pixel with all its channels, or a column), is present: 1 all, 0
 nothing. The blend m x + (1 - m) absent goes through the network, at most CHANGED_ROWS rows at a
 time, so that memory does not grow with the number of masks except for the masks themselves.
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -20,6 +20,7 @@ from gpex_bench.masking.choices import Output
 from gpex_bench.masking.fills import MethodFill, make_fill
 from gpex_bench.masking.regions import Regions
 from gpex_bench.masking.resolution import check_resolved, steps
+from gpex_bench.masking.units import in_groups, whole
 from gpex_bench.types import Kind, Query, Task, value
 from gpex_bench.types.batches import CHANGED_ROWS
 from gpex_bench.types.demands import Refused
@@ -85,6 +86,7 @@ class Probe:
     absent: Float[Tensor, "batch *feature"]
     output: Output | None
     kind: Kind
+    of_group: Bool[Tensor, "column"] | None  # columns that are shown or absent as a whole
 
     def chunks(
         self,
@@ -111,7 +113,7 @@ class Probe:
             start = n_rows * chunk // n_chunks
             end = n_rows * (chunk + 1) // n_chunks
             rows = slice(start, end)
-            mask, which = present(rows).to(self.x), image[rows]
+            mask, which = whole(present(rows).to(self.x), self.of_group), image[rows]
 
             shaped = mask[:, None] if self.x.ndim == 4 else mask
             with torch.no_grad():
@@ -183,6 +185,7 @@ def probe(
         absent=make_fill(fill, task.data, query, cut=cut),
         output=output,
         kind=task.data.kind,
+        of_group=in_groups(task.data) if task.data.groups else None,
     )
 
 

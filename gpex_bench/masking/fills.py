@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from gpex_bench.masking.inpainting import inpainted, noise
 from gpex_bench.masking.regions import Regions
+from gpex_bench.masking.units import at_positions, typical, units
 from gpex_bench.types import Case, Dataset, Query
 from gpex_bench.types.draws import uniform
 
@@ -24,7 +25,7 @@ Fill = Literal[
     "zero",  # 0
     "image_mean",  # the mean colour of the image
     "segment_mean",  # the mean colour of the segment
-    "train_mean",  # the mean of the training inputs, entry by entry
+    "train_mean",  # the mean of the training inputs, entry by entry; of groups the most frequent
     "blur",  # a box blur of the image over a quarter of its shorter side
     "noise",  # another training sample, drawn for each query
     "inpaint",  # means of the neighbours, with noise
@@ -59,7 +60,7 @@ def make_fill(
     if fill == "zero":
         return torch.zeros_like(x)
     if fill == "train_mean":
-        return train.mean(0).to(x).expand_as(x)
+        return typical(train, data.groups).to(x).expand_as(x)
     if fill == "noise":
         drawn = (uniform("fill", 0, query.sample, draw + 1)[:, draw] * len(train)).long()
         return train[drawn].to(x)
@@ -130,7 +131,7 @@ def stand_in(case: Case, fill: CurveFill, draw: int = 0) -> Float[Tensor, "batch
 
 
 def filler(case: Case, fill: CurveFill) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return the function that removes positions: (query of each row, which positions go) → inputs.
+    """Return the function that removes units: (query of each row, which units go) → inputs.
 
     Args:
         case: what is explained, and the dataset.
@@ -144,7 +145,8 @@ def filler(case: Case, fill: CurveFill) -> Callable[[Tensor, Tensor], Tensor]:
     x = case.query.x
     if fill != "inpaint" or x.ndim != 4:
         other = stand_in(case, fill)
-        return lambda image, gone: remove_positions(x[image], other[image], gone)
+        unit = units(case.task.data)
+        return lambda image, gone: remove_positions(x[image], other[image], gone, unit)
 
     grain = noise(case.query)
     nothing = stand_in(case, "baseline")
@@ -163,8 +165,17 @@ def filler(case: Case, fill: CurveFill) -> Callable[[Tensor, Tensor], Tensor]:
 def remove_positions(
     x: Float[Tensor, "row *feature"],
     other: Float[Tensor, "#row *feature"],
-    gone: Bool[Tensor, "row position"],
+    gone: Bool[Tensor, "row unit"],
+    unit: Int[Tensor, "position"] | None = None,
 ) -> Float[Tensor, "row *feature"]:
-    """Return inputs with the positions that are gone replaced by those of other inputs."""
+    """Return inputs with the units that are gone replaced by those of other inputs.
+
+    Args:
+        x: the inputs.
+        other: what is shown in their place.
+        gone: which pixels, columns or groups of columns are gone.
+        unit: the unit of each column (`masking.units.units`).
+    """
+    gone = at_positions(gone, unit)
     shape = (len(x), 1, *x.shape[2:]) if x.ndim == 4 else x.shape
     return torch.where(gone.view(shape), other, x)

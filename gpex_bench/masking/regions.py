@@ -1,4 +1,4 @@
-"""Cuts an input into regions: segments of an image, columns of a table.
+"""Cuts an input into regions: segments of an image, units of a table (`masking.units`).
 
 SLIC: achanta2012slic; quickshift: vedaldi2008quick; both through scikit-image.
 """
@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from gpex_bench.masking.units import Groups, unit_of_column
 from gpex_bench.types import value
 
 Segmentation = Literal["slic", "quickshift", "grid"]
@@ -60,14 +61,19 @@ class Regions:
         return self.paint(shares, x)
 
 
-def grid(x: Float[Tensor, "batch *feature"], side: int) -> Regions:
-    """Return side x side regions of images, as equal as the pixels allow; the columns of tables.
+def grid(x: Float[Tensor, "batch *feature"], side: int, groups: Groups = ()) -> Regions:
+    """Return side x side regions of images, as equal as the pixels allow; the units of tables.
+
+    Args:
+        x: inputs.
+        side: regions along each side of an image.
+        groups: columns of a table that are one region (`Dataset.groups`).
 
     Raises:
         ValueError: if the image has fewer pixels along a side than regions.
     """
     if x.ndim == 2:
-        index = torch.arange(x.shape[1], device=x.device)
+        index = unit_of_column(groups, x.shape[1]).to(x.device)
     elif not 1 <= side <= min(x.shape[2:]):
         raise ValueError(f"grid must be between 1 and the image's shorter side, got {side}.")
     else:
@@ -86,17 +92,26 @@ def regions(
     how: Segmentation,
     n_segments: int,
     compactness: float = COMPACTNESS,
+    *,
+    groups: Groups = (),
 ) -> Regions:
-    """Return the segments of images, about n_segments each, or the columns of tables.
+    """Return the segments of images, about n_segments each, or the units of tables.
 
     quickshift finds fewer than n_segments where large areas look alike; grid takes the nearest
     square number.
+
+    Args:
+        x: inputs.
+        how: images are cut.
+        n_segments: aimed at.
+        compactness: of SLIC.
+        groups: columns of a table that are one region (`Dataset.groups`).
 
     Raises:
         ValueError: if an image has fewer than FEWEST_REGIONS segments.
     """
     if x.ndim == 2:
-        return grid(x, 1)
+        return grid(x, 1, groups)
     if how == "grid":
         side = round(n_segments**0.5)
         _enough(min(side, *x.shape[2:]) ** 2, x, how, n_segments)

@@ -9,11 +9,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from gpex_bench.masking.units import at_positions, units
 from gpex_bench.measurements.maps import explained_again
 from gpex_bench.measurements.randomised import OtherMaps, OtherTarget
 from gpex_bench.measurements.subsets import cells
 from gpex_bench.models.altered.for_axioms import Blind, Mirrored, Rewritten, mirrored, summed
 from gpex_bench.types import Case, Measurement, settings
+from gpex_bench.types.demands import Refused
 from gpex_bench.types.draws import uniform
 
 How = Literal["rewritten", "blind", "mirrored", "summed"]
@@ -53,6 +55,11 @@ class Altered(Measurement):
     def _of_mirrored(self, case: Case) -> Float[Tensor, "batch *feature"]:
         """Return the maps of a symmetric network at symmetric inputs, with a symmetric baseline."""
         x, data = case.query.x, case.task.data
+        if data.groups:
+            raise Refused(
+                f"A mirrored table mixes columns, and {data.name} has groups of columns that "
+                "belong together (groups), of which a mixture is no input; leave the symmetry out."
+            )
         baseline = (data.baseline + mirrored(data.baseline)) / 2
         symmetric = dataclasses.replace(data, baseline=baseline)
         network = Mirrored(case.task.model).eval()
@@ -66,8 +73,8 @@ def unseen(case: Case) -> Bool[Tensor, "*feature"]:
 
     The same for all samples; cells are squares of 4 x 4 pixels with all their channels, or columns.
     """
-    shape = case.query.x.shape[1:]
-    cell = cells(shape, PATCH).to(case.query.x.device)
+    data, shape = case.task.data, case.query.x.shape[1:]
+    cell = cells(data, PATCH).to(case.query.x.device)
     n_cells = int(cell.max()) + 1
     n_hidden = max(1, round(BLIND_SHARE * n_cells))
 
@@ -79,6 +86,6 @@ def unseen(case: Case) -> Bool[Tensor, "*feature"]:
 
     by_position = is_hidden[cell]
     if len(shape) != 3:
-        return by_position.view(shape)
+        return at_positions(by_position[None], units(data))[0]
     by_pixel = by_position.view(1, *shape[1:])
     return by_pixel.expand(shape).clone()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gpex_bench.masking.fills import CURVE_FILLS, CurveFill, remove_positions, stand_in
 from gpex_bench.masking.order import step_sizes, ties_broken
+from gpex_bench.masking.units import units
 from gpex_bench.measurements.answers import answers
 from gpex_bench.measurements.maps import relevance
 from gpex_bench.types import Case, Measurement, demands, settings, value
@@ -74,6 +75,7 @@ class Chunks(Measurement):
         n_chunks = len(ends) - 1
         worth = by_position.new_zeros(len(chunk), n_chunks)
         worth.scatter_add_(1, chunk, by_position)
+        unit = units(case.task.data)
         others = torch.stack([stand_in(case, self.fill, draw) for draw in range(self.n_draws)])
 
         # The last number of a sample is the intact input.
@@ -81,7 +83,7 @@ class Chunks(Measurement):
             removed_chunk, draw = number // self.n_draws, number % self.n_draws
             gone = chunk[image] == removed_chunk[:, None]
             other = others[draw, image]
-            return remove_positions(query.x[image], other, gone)
+            return remove_positions(query.x[image], other, gone, unit)
 
         outputs = answers(case, n_chunks * self.n_draws + 1, removed)
         without = outputs[..., :-1].unflatten(2, (n_chunks, self.n_draws))

@@ -64,7 +64,8 @@ class Curves(Measurement):
     About twice `n_steps` forward rows per sample, at most CHANGED_ROWS in memory.
 
     Attributes:
-        unit: what goes at once: a `position` (a pixel or a column), a `patch` of 4 x 4 pixels by
+        unit: what goes at once: a `position` (a pixel, a column or a group of columns), a `patch`
+            of 4 x 4 pixels by
             its summed relevance, or a `segment` (about 50 by SLIC) by its mean relevance; columns
             of a table in each case.
         fill: what is shown in its place.
@@ -144,7 +145,7 @@ class Curves(Measurement):
             return ties_broken(values, sample), count
 
         if self.unit == "patch":
-            index = cells(x.shape[1:], PATCH).expand(len(values), -1)
+            index = cells(case.task.data, PATCH).expand(len(values), -1)
         else:
             index = _segments(x)
         index = index.to(values.device)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gpex_bench.masking.fills import remove_positions
 from gpex_bench.masking.order import ties_broken
+from gpex_bench.masking.units import in_groups, units
 from gpex_bench.measurements.answers import answers, output
 from gpex_bench.measurements.maps import relevance
 from gpex_bench.measurements.subsets import count_of
@@ -26,6 +27,8 @@ class Gaps:
 @settings
 class Jitter(Measurement):
     """Gaussian noise on the positions of the largest magnitudes, or the rest.
+
+    A group of columns is replaced by that of a training sample instead: it has no small changes.
 
     2 * len(shares) * n_draws + 1 forward rows per sample.
 
@@ -58,6 +61,7 @@ class Jitter(Measurement):
         counts = [count_of(share, n_positions) for share in self.shares]
         top = torch.tensor(counts, device=query.x.device)
         n_shares = len(top)
+        unit = units(case.task.data)
 
         # Inputs of a sample: noise on the strongest of each share, then on the rest of each share,
         # then none.
@@ -71,7 +75,7 @@ class Jitter(Measurement):
             on_strongest = (kind < n_shares)[:, None]
             has_noise = (kind < 2 * n_shares)[:, None]
             is_hit = torch.where(on_strongest, is_strongest, ~is_strongest)
-            return remove_positions(x, x + noise[image, draw], is_hit & has_noise)
+            return remove_positions(x, x + noise[image, draw], is_hit & has_noise, unit)
 
         outputs = answers(case, 2 * n_shares * self.n_draws + 1, noisy)
         probability = output(outputs, "probability")
@@ -91,7 +95,15 @@ class Jitter(Measurement):
         # ndtri(0) is infinite, and 2^-54 is below the smallest other number that is drawn.
         normal = torch.special.ndtri(draws.clamp(min=2.0**-54))
         noise = (self.sigma * normal).to(x)
-        return noise.view(-1, self.n_draws, *x.shape[1:])
+        noise = noise.view(-1, self.n_draws, *x.shape[1:])
+
+        # a group of columns gets the values of a training sample
+        data = case.task.data
+        if data.groups:
+            rows = uniform("jitter of groups", case.task.seed, case.query.sample, self.n_draws)
+            drawn = data.train.x[(rows * len(data.train.x)).long()].to(x)
+            noise = torch.where(in_groups(data).to(x.device), drawn - x[:, None], noise)
+        return noise
 
 
 @settings

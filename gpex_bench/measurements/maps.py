@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gpex_bench.masking.order import per_position
+from gpex_bench.masking.units import per_unit, units
 from gpex_bench.types import Attribution, Case, Explanation, Query
 
 # Size that a difference is taken to have at least, as a share of what it is the difference of: the
@@ -32,14 +33,24 @@ def values(explanation: Explanation) -> Float[Tensor, "batch *feature"]:
     return explanation.values
 
 
-def relevance(case: Case) -> Float[Tensor, "batch position"]:
-    """Return the relevance of each pixel or column, in float64, on the device of the queries."""
-    return per_position(values(case.explanation)).to(case.query.x.device)
+def relevance(case: Case) -> Float[Tensor, "batch unit"]:
+    """Return the relevance of each unit, in float64, on the device of the queries.
+
+    A unit is a pixel, a column or a group of columns: see `masking.units`.
+    """
+    return of_units(case, values(case.explanation)).to(case.query.x.device)
 
 
-def positions(maps: Float[Tensor, "batch draw *feature"]) -> Float[Tensor, "batch draw position"]:
-    """Return the relevance of each pixel or column of several maps of each sample, in float64."""
-    return per_position(maps.flatten(0, 1)).unflatten(0, maps.shape[:2])
+def of_units(case: Case, maps: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch unit"]:
+    """Return the relevance of each unit of some maps, in float64; they must be finite."""
+    return per_unit(per_position(maps), units(case.task.data))
+
+
+def of_draws(
+    case: Case, maps: Float[Tensor, "batch draw *feature"]
+) -> Float[Tensor, "batch draw unit"]:
+    """Return the relevance of each unit of several maps of each sample, in float64."""
+    return of_units(case, maps.flatten(0, 1)).unflatten(0, maps.shape[:2])
 
 
 def explained_again(

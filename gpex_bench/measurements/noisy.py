@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from gpex_bench.masking.units import in_groups
 from gpex_bench.measurements.maps import explained_again, values
 from gpex_bench.types import Case, Kind, Measurement, Metric, Query, demands, settings, value
 from gpex_bench.types.draws import uniform
@@ -49,7 +50,7 @@ class Noisy(Measurement):
     """Maps of random neighbours in an L-infinity ball; each draw costs one more explanation.
 
     The target stays fixed and the explainer keeps its seed, so its own randomness does not count. A
-    neighbour may leave the range of the data.
+    neighbour may leave the range of the data. Groups of columns stay: a category has no neighbours.
 
     Attributes:
         n_draws: neighbours per sample.
@@ -79,6 +80,10 @@ class Noisy(Measurement):
         Raises ValueError for another kind of explanation.
         """
         near = self.neighbours(case.task.seed, case.query)
+        data = case.task.data
+        if data.groups:
+            # a group of columns has no neighbours
+            near = torch.where(in_groups(data).to(near.device), case.query.x, near)
         maps = [explained_again(case, x=x) for x in near]
 
         # The query itself comes first.

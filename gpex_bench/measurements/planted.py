@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from gpex_bench.masking.units import per_unit, units
 from gpex_bench.measurements.maps import relevance
 from gpex_bench.types import Case, Metric, Need, Truth
 
@@ -31,8 +32,8 @@ def _truth(case: Case) -> tuple[Truth, Int[Tensor, "batch"]]:
     return data.truth, order[place]
 
 
-def evidence(case: Case) -> Bool[Tensor, "batch position"]:
-    """Return where the evidence of each query is: pixels with evidence in any channel, or columns.
+def evidence(case: Case) -> Bool[Tensor, "batch unit"]:
+    """Return where the evidence of each query is: units with evidence in any channel or column.
 
     Raises ValueError if the dataset has no truth, or a query is not in the test split or has an
     empty mask.
@@ -40,6 +41,7 @@ def evidence(case: Case) -> Bool[Tensor, "batch position"]:
     truth, row = _truth(case)
     mask = truth.mask[row]
     inside = (mask.any(1) if mask.ndim == 4 else mask).flatten(1)
+    inside = per_unit(inside.double(), units(case.task.data)) > 0
     empty = case.query.sample[~inside.any(1)].tolist()
     if empty:
         raise ValueError(

@@ -7,10 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gpex_bench.masking.fills import filler
-from gpex_bench.masking.order import per_position, step_sizes, ties_broken
+from gpex_bench.masking.order import step_sizes, ties_broken
 from gpex_bench.measurements.answers import answers
 from gpex_bench.measurements.curves import PATCH
-from gpex_bench.measurements.maps import explained_again, relevance
+from gpex_bench.measurements.maps import explained_again, of_units, relevance
 from gpex_bench.measurements.subsets import cells
 from gpex_bench.types import Case, Measurement, settings, value
 
@@ -48,7 +48,7 @@ class Recomputed(Measurement):
         query = case.query
         device = query.x.device
         n_queries = len(query.x)
-        cell = cells(query.x.shape[1:], PATCH).to(device)
+        cell = cells(case.task.data, PATCH).to(device)
         n_cells = int(cell.max()) + 1
         sizes = step_sizes(n_cells, self.n_steps)
         fill = filler(case, "baseline")
@@ -61,7 +61,7 @@ class Recomputed(Measurement):
             # The first step goes by the map that is scored.
             if step > 0:
                 again = explained_again(case, x=states[-1])
-                by_position = per_position(again).to(device)
+                by_position = of_units(case, again).to(device)
             by_cell = torch.zeros_like(gone, dtype=torch.float64)
             by_cell.index_add_(1, cell, by_position)
 

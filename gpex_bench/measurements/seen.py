@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gpex_bench.masking.fills import stand_in
+from gpex_bench.masking.units import at_positions, in_groups, units, whole
 from gpex_bench.measurements.answers import answers, output
 from gpex_bench.measurements.maps import relevance
 from gpex_bench.types import Case, Measurement, Metric, Need, settings, value
@@ -26,6 +27,8 @@ class Seen:
 class Masked(Measurement):
     """The input times its map, which is the positive relevance over its maximum.
 
+    A group of columns is shown if it has half of the maximum, and absent otherwise.
+
     2 forward rows per sample.
     """
 
@@ -36,7 +39,9 @@ class Masked(Measurement):
         most = positive.amax(1, keepdim=True)
         # A map without positive relevance hides everything.
         divisor = torch.where(most > 0, most, 1.0)
-        mask = (positive / divisor).to(x)
+        data = case.task.data
+        mask = at_positions((positive / divisor).to(x), units(data))
+        mask = whole(mask, in_groups(data) if data.groups else None)
 
         # All channels of a pixel fade together.
         shape = (len(x), 1, *x.shape[2:]) if x.ndim == 4 else x.shape

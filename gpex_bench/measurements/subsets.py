@@ -1,7 +1,7 @@
 """Removes random subsets of an input: the relevance of each, and its effect on the network.
 
-Images are cut into square cells, since single pixels rarely matter; every column of a table is a
-cell. Which cells go depends on (purpose, seed, sample) only.
+Images are cut into square cells, since single pixels rarely matter; every column of a table, or
+group of columns, is a cell. Which cells go depends on (purpose, seed, sample) only.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gpex_bench.masking.fills import filler
+from gpex_bench.masking.units import units
 from gpex_bench.measurements.answers import OUTPUTS, answers
 from gpex_bench.measurements.maps import relevance
-from gpex_bench.types import Case, Measurement, Metric, demands, settings, value
+from gpex_bench.types import Case, Dataset, Measurement, Metric, demands, settings, value
 from gpex_bench.types.demands import Refused
 from gpex_bench.types.draws import uniform
 
@@ -30,10 +31,13 @@ class Effects:
     drop: Float[Tensor, "batch subset"]  # fall of the logit when the subset becomes the baseline
 
 
-def cells(shape: torch.Size, patch: int) -> Int[Tensor, "position"]:
-    """Return the cell of each position of a feature tensor; cells at the border may be smaller."""
+def cells(data: Dataset, patch: int) -> Int[Tensor, "unit"]:
+    """Return the cell of each pixel; cells at the border may be smaller. A unit of a table is one."""
+    shape = data.baseline.shape
     if len(shape) != 3:
-        return torch.arange(shape.numel())
+        unit = units(data)
+        n_units = shape.numel() if unit is None else int(unit.max()) + 1
+        return torch.arange(n_units)
     rows = torch.arange(shape[1]) // patch
     columns = torch.arange(shape[2]) // patch
     n_columns = int(columns[-1]) + 1
@@ -87,7 +91,7 @@ class Subsets(Measurement):
         Raises ValueError for another kind.
         """
         query, device = case.query, case.query.x.device
-        cell = cells(query.x.shape[1:], self.patch).to(device)
+        cell = cells(case.task.data, self.patch).to(device)
         n_cells = int(cell.max()) + 1
         if n_cells < 2:
             raise Refused(

@@ -14,7 +14,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.measurements.maps import positions, relevance
+from gpex_bench.measurements.maps import of_draws, relevance
 from gpex_bench.measurements.randomised import RandomisedMetric
 from gpex_bench.measurements.similarity import likeness
 from gpex_bench.types import Case, settings
@@ -39,5 +39,5 @@ class MPRT(RandomisedMetric):
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the mean correlation of each sample."""
-        others = positions(self.maps(case))
+        others = of_draws(case, self.maps(case))
         return likeness(relevance(case), others, self.absolute)

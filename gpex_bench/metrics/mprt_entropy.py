@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.measurements.maps import positions, relevance
+from gpex_bench.measurements.maps import of_draws, relevance
 from gpex_bench.measurements.randomised import RandomisedMetric
 from gpex_bench.types import Case, settings
 
@@ -49,7 +49,7 @@ class MPRTEntropy(RandomisedMetric):
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the relative rise of each sample."""
-        last = positions(self.maps(case)[:, -1:])[:, 0]
+        last = of_draws(case, self.maps(case)[:, -1:])[:, 0]
         before = histogram_entropy(relevance(case))
         after = histogram_entropy(last)
         rise = (after - before) / torch.where(before > 0, before, 1.0)

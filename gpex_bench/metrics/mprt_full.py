@@ -9,7 +9,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.measurements.maps import positions, relevance
+from gpex_bench.measurements.maps import of_draws, relevance
 from gpex_bench.measurements.randomised import RandomisedMetric
 from gpex_bench.measurements.similarity import likeness
 from gpex_bench.types import Case, settings
@@ -34,5 +34,5 @@ class MPRTFull(RandomisedMetric):
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the correlation of each sample."""
-        last = positions(self.maps(case)[:, -1:])
+        last = of_draws(case, self.maps(case)[:, -1:])
         return likeness(relevance(case), last, self.absolute)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.measurements.maps import positions, values
+from gpex_bench.measurements.maps import of_draws, values
 from gpex_bench.measurements.noisy import Noisy
 from gpex_bench.measurements.randomised import NoisyRandomised
 from gpex_bench.measurements.similarity import likeness
@@ -52,6 +52,6 @@ class MPRTSmooth(Metric):
         """Return the correlation of each sample."""
         values(case.explanation)  # refuses other kinds
         of_trained, of_random = self.measurements()
-        before = positions(case.read(of_trained).values).mean(1)
-        after = positions(case.read(of_random).values).mean(1)
+        before = of_draws(case, case.read(of_trained).values).mean(1)
+        after = of_draws(case, case.read(of_random).values).mean(1)
         return likeness(before, after[:, None], self.absolute)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.measurements.maps import positions, relevance
+from gpex_bench.measurements.maps import of_draws, relevance
 from gpex_bench.measurements.randomised import OtherTarget
 from gpex_bench.measurements.similarity import likeness
 from gpex_bench.types import Case, Metric, Need, settings
@@ -45,4 +45,4 @@ class RandomLogit(Metric):
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the correlation of each sample."""
         other = case.read(self.measurements()[0]).values
-        return likeness(relevance(case), positions(other), self.absolute)
+        return likeness(relevance(case), of_draws(case, other), self.absolute)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.measurements.maps import positions, relevance
+from gpex_bench.measurements.maps import of_draws, relevance
 from gpex_bench.measurements.randomised import Reseeded
 from gpex_bench.measurements.similarity import likeness
 from gpex_bench.types import Case, Metric, settings
@@ -44,5 +44,5 @@ class SeedConsistency(Metric):
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the mean correlation of each sample."""
-        others = positions(case.read(self.measurements()[0]).values)
+        others = of_draws(case, case.read(self.measurements()[0]).values)
         return likeness(relevance(case), others)

@@ -247,8 +247,12 @@ def write_dataset(path: Path, data: Dataset) -> None:
             "train_group": truth.train_group,
             "test_group": truth.test_group,
         }
-    note = {"name": data.name, "classes": data.classes, "features": data.features}
-    note |= {"kind": data.kind.value, "unit": data.unit}
+    note: dict[str, Any] = {
+        "name": data.name,
+        "classes": data.classes,
+        "features": data.features,
+    }
+    note |= {"kind": data.kind.value, "unit": data.unit, "groups": data.groups}
     write_tensors(path, tensors, note)
 
 
@@ -272,6 +276,7 @@ def read_dataset(path: Path) -> Dataset:
         truth=truth,
         kind=Kind(note.get("kind", Kind.CLASSES)),
         unit=note.get("unit", ""),
+        groups=tuple(tuple(group) for group in note.get("groups", ())),
     )
 
 

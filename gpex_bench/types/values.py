@@ -149,6 +149,9 @@ class Dataset:
     truth: Truth | None = None
     kind: Kind = Kind.CLASSES
     unit: str = ""  # of a number
+    # columns of a table that are removed, masked and ranked together, such as the dummies of one
+    # category; a column in no group is a group of its own
+    groups: tuple[tuple[int, ...], ...] = ()
 
     @property
     def is_image(self) -> bool:

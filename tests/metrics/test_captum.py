@@ -34,7 +34,7 @@ def test_infidelity(toy, normalize):
     )
     case = toy.case(noisy)
     effects = Subsets(n_subsets=20).measure(case)
-    cell = cells(toy.query.x.shape[1:], 4)
+    cell = cells(toy.task.data, 4)
     n_cells = int(cell.max()) + 1
     subsets = draw(toy.task.seed, toy.query.sample, n_cells, n_subsets=20, share=0.25)
     removed = subsets[:, :, cell]

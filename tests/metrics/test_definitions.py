@@ -18,6 +18,7 @@ from gpex_bench.metrics.max_sensitivity import MaxSensitivity
 from gpex_bench.metrics.rank_accuracy import RankAccuracy
 from gpex_bench.metrics.sparseness import Sparseness, gini
 from gpex_bench.types import Query
+from tests.vocabulary import datasets
 
 
 def test_an_exact_map_of_a_linear_network_is_perfect(toy):
@@ -144,8 +145,8 @@ def test_max_sensitivity_sees_the_ball_and_nothing_else(toy):
 
 def test_cells_of_an_image_and_of_a_table():
     expected = torch.tensor([[0, 0, 1], [0, 0, 1], [2, 2, 3]])
-    assert torch.equal(cells(torch.Size([5, 3, 3]), 2), expected.flatten())
-    assert torch.equal(cells(torch.Size([4]), 2), torch.arange(4))
+    assert torch.equal(cells(datasets.dataset(torch.zeros(2, 5, 3, 3)), 2), expected.flatten())
+    assert torch.equal(cells(datasets.dataset(torch.zeros(2, 4)), 2), torch.arange(4))
 
 
 def test_subsets_have_one_size_and_no_favourite():

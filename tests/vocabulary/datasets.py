@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from torch import Tensor
 
@@ -58,3 +60,26 @@ def query(x: Tensor, target: int | Tensor = 0, first: int = 0) -> Query:
     """Return a query for one head, or for one head a row."""
     targets = target if isinstance(target, Tensor) else torch.full((len(x),), target)
     return Query(x=x, target=targets, sample=first + torch.arange(len(x)))
+
+
+# columns of `categorical`: numbers at 1, 2 and 6, a category of three at 0, 3 and 5, one of two at
+# 4 and 7
+COLOUR, SIZE = (0, 3, 5), (4, 7)
+
+
+def categorical(n: int = 60, seed: int = 0) -> Dataset:
+    """Return a table with two categories whose dummies are not next to each other.
+
+    The baseline has no colour and the small size: dummies that are all 0, and another category.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, 8, generator=generator)
+    for group in (COLOUR, SIZE):
+        category = torch.randint(len(group), (n,), generator=generator)
+        x[:, list(group)] = torch.nn.functional.one_hot(category, len(group)).float()
+
+    baseline = torch.zeros(8)
+    baseline[SIZE[0]] = 1
+    n_train = 2 * n // 3
+    data = dataset(split(x[:n_train]), x[n_train:], classes=2, baseline=baseline)
+    return dataclasses.replace(data, groups=(COLOUR, SIZE))

@@ -34,6 +34,7 @@ def dataset_digest(data: Dataset) -> str:
     for split in (data.train, data.test):
         parts += [split.sample, split.y, split.x]
     parts.append(data.baseline)
+    parts += [torch.tensor(group) for group in data.groups]
     if data.truth is not None:
         parts += [data.truth.mask, data.truth.train_group, data.truth.test_group]
     return digest(part.numpy() for part in parts)

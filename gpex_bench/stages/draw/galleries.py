@@ -6,8 +6,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import torch
 
 from gpex_bench import plots
+from gpex_bench.masking.units import per_unit, unit_names, units
 from gpex_bench.measurements.similarity import unit_ranks
 from gpex_bench.plots import Drawing, Gallery
 from gpex_bench.stages.draw.neighbours import draw_neighbours
@@ -193,15 +195,21 @@ def _gallery(
 ) -> Gallery:
     """Return the gallery of these rows (with the reasons why) by these methods."""
     rows = list(chosen)
+    inputs = shown.query.x[rows]
+    unit = units(shown.data)
+    if unit is not None:
+        # a group of columns is one place of a map
+        inputs = per_unit(inputs, unit)
+        maps = {name: per_unit(torch.from_numpy(of), unit).numpy() for name, of in maps.items()}
     return Gallery(
         name=shown.name,
-        inputs=shown.query.x[rows].numpy(),
+        inputs=inputs.numpy(),
         predicted=[shown.predicted(row) for row in rows],
         true=[shown.true(row) for row in rows],
         explained=[shown.explained(row) for row in rows],
         evidence=shown.evidence,
         maps={name: values[rows] for name, values in maps.items()},
-        features=shown.data.features,
+        features=unit_names(shown.data),
         why=[chosen[row] for row in rows],
         group=group,
     )

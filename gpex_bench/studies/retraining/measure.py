@@ -26,6 +26,7 @@ from torch import Tensor
 from gpex_bench.contract import calls
 from gpex_bench.masking.fills import remove_positions
 from gpex_bench.masking.order import per_position, ties_broken
+from gpex_bench.masking.units import per_unit, units
 from gpex_bench.measurements.similarity import likeness
 from gpex_bench.stages.queries import queries
 from gpex_bench.stages.train import train
@@ -187,13 +188,13 @@ def _table(rows: list[Row]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["measure", "share", "value"])
 
 
-def _map(explainer: Explainer, task: Task, query: Query) -> Float[Tensor, "batch position"]:
-    """Return the relevance of each position; raises BrokenPromise if a map is malformed."""
+def _map(explainer: Explainer, task: Task, query: Query) -> Float[Tensor, "batch unit"]:
+    """Return the relevance of each unit; raises BrokenPromise if a map is malformed."""
     explanation = calls.explain(explainer, task, query)
     if not isinstance(explanation, Attribution):
         kind = type(explanation).__name__
         raise TypeError(f"retraining: methods must give an Attribution, got {kind}.")
-    return per_position(explanation.values)
+    return per_unit(per_position(explanation.values), units(task.data))
 
 
 def _ranks(explainer: Explainer, task: Task, split: Split) -> Ranks:
@@ -248,7 +249,7 @@ def _changed(data: Dataset, ranks: Mapping[str, Ranks], measure: str, share: flo
         else:
             there = split.x
             gone = data.baseline.to(split.x)
-        return replace(split, x=remove_positions(there, gone[None], removed))
+        return replace(split, x=remove_positions(there, gone[None], removed, units(data)))
 
     train_part = changed(data.train, ranks["train"])
     test_part = changed(data.test, ranks["test"])

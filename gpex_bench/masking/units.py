@@ -1,0 +1,117 @@
+"""Units: what is removed, masked and ranked together.
+
+A unit of an image is a pixel with all its channels. A unit of a table is a column, or a group of
+columns that belong together (`Dataset.groups`: the dummies of one category). A group is always
+shown or absent as a whole: half a category is an input that no network was trained on. Its
+relevance is the sum over its columns; methods that know the value of a group alone spread it evenly
+over its columns, so that the sum stays.
+
+Units are numbered in the order of their first columns.
+"""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+
+from gpex_bench.types import Dataset
+
+Groups = Sequence[Sequence[int]]
+
+
+def check_groups(groups: Groups, n_columns: int) -> None:
+    """Raise ValueError unless groups are of at least 2 of the columns, each in one at most."""
+    seen: set[int] = set()
+    for group in groups:
+        columns = set(group)
+        is_known = all(0 <= column < n_columns for column in columns)
+        if len(group) < 2 or len(columns) < len(group) or not is_known:
+            raise ValueError(
+                f"groups must be of at least 2 different columns from 0 to {n_columns - 1}, got "
+                f"{tuple(group)}; a column in no group is a group of its own."
+            )
+        if seen & columns:
+            raise ValueError(
+                f"A column must be in one group at most, and columns {sorted(seen & columns)} are "
+                "in several; join or correct the groups."
+            )
+        seen |= columns
+
+
+def unit_of_column(groups: Groups, n_columns: int) -> Int[Tensor, "column"]:
+    """Return the unit of each column of a table."""
+    first = {column: min(group) for group in groups for column in group}
+    leaders = [first.get(column, column) for column in range(n_columns)]
+    number = {leader: place for place, leader in enumerate(sorted(set(leaders)))}
+    return torch.tensor([number[leader] for leader in leaders])
+
+
+def in_groups(data: Dataset) -> Bool[Tensor, "column"]:
+    """Return which columns of a table belong to a group of several."""
+    of_group = torch.zeros(data.baseline.shape[0], dtype=torch.bool)
+    of_group[[column for group in data.groups for column in group]] = True
+    return of_group
+
+
+def units(data: Dataset) -> Int[Tensor, "column"] | None:
+    """Return the unit of each column; None where a position is a unit: no columns are grouped."""
+    return unit_of_column(data.groups, data.baseline.shape[0]) if data.groups else None
+
+
+def unit_names(data: Dataset) -> tuple[str, ...]:
+    """Return the names of the units of a table: of a group, what its columns' names begin with."""
+    if not data.groups:
+        return data.features
+    found: dict[int, list[str]] = {}
+    for unit, name in zip(
+        unit_of_column(data.groups, len(data.features)).tolist(), data.features, strict=True
+    ):
+        found.setdefault(unit, []).append(name)
+
+    names = []
+    for unit in sorted(found):
+        of_unit = found[unit]
+        shared = os.path.commonprefix(of_unit).rstrip(" _=:.-")
+        names.append(shared or " / ".join(of_unit))
+    return tuple(names)
+
+
+def per_unit(
+    values: Float[Tensor, "batch position"], unit: Int[Tensor, "position"] | None
+) -> Float[Tensor, "batch unit"]:
+    """Return the sum over the positions of each unit; `unit` is what `units` returns."""
+    if unit is None:
+        return values
+    unit = unit.to(values.device)
+    total = values.new_zeros(len(values), int(unit.max()) + 1)
+    return total.index_add_(1, unit, values)
+
+
+def at_positions(
+    of_unit: Shaped[Tensor, "row unit"], unit: Int[Tensor, "position"] | None
+) -> Shaped[Tensor, "row position"]:
+    """Return for each position what is said of its unit; `unit` is what `units` returns."""
+    return of_unit if unit is None else of_unit[:, unit.to(of_unit.device)]
+
+
+def whole(
+    mask: Float[Tensor, "row *position"], of_group: Bool[Tensor, "column"] | None
+) -> Float[Tensor, "row *position"]:
+    """Return masks in which groups are shown (from one half up) or absent as a whole."""
+    if of_group is None:
+        return mask
+    return torch.where(of_group.to(mask.device), (mask >= 0.5).to(mask), mask)
+
+
+def typical(x: Float[Tensor, "n *feature"], groups: Groups) -> Float[Tensor, "*feature"]:
+    """Return the mean of each entry, and of groups of columns the most frequent values."""
+    found = x.mean(0)
+    for group in groups:
+        columns = list(group)
+        values, counts = x[:, columns].unique(dim=0, return_counts=True)
+        found[columns] = values[counts.argmax()]
+    return found
