@@ -96,8 +96,12 @@ def test_units_are_numbered_by_their_first_columns():
     ],
 )
 def test_groups_that_make_no_sense_are_refused(groups, message):
+    with pytest.raises(ValueError, match=message):
+        units.check_groups(groups, 8)
     data = dataclasses.replace(DATA, groups=groups)
-    source = type("Table", (Source,), {"load": lambda self: data})()
+    source = type(
+        "Table", (Source,), {"offers": frozenset({Need.TABLE}), "load": lambda self: data}
+    )()
     with pytest.raises(ValueError, match=message):
         prepare(source)
 
@@ -199,7 +203,7 @@ def test_categories_are_numbered_and_come_back():
 METRICS = {
     name: plugin.cls
     for name, plugin in plugins("metric").items()
-    if plugin.cls.scores is Attribution and not {Need.IMAGE, Need.TRUTH} & plugin.cls.needs
+    if plugin.cls.scores is Attribution and not {Need.IMAGE, Need.TRUTH} & plugin.cls().needs
 }
 # mixtures of columns are no inputs
 REFUSED = {"symmetry_error"}

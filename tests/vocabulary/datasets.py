@@ -81,5 +81,7 @@ def categorical(n: int = 60, seed: int = 0) -> Dataset:
     baseline = torch.zeros(8)
     baseline[SIZE[0]] = 1
     n_train = 2 * n // 3
-    data = dataset(split(x[:n_train]), x[n_train:], classes=2, baseline=baseline)
+    y = (x[:, 1] > 0).long()
+    train, test = split(x[:n_train], y[:n_train]), split(x[n_train:], y[n_train:], first=n_train)
+    data = dataset(train, test, classes=2, baseline=baseline)
     return dataclasses.replace(data, groups=(COLOUR, SIZE))
