@@ -42,7 +42,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--markdown", action="store_true", help=what)
     command.set_defaults(run=_list)
 
-    command = commands.add_parser("check", help="hold a plug-in of any kind to the contract")
+    command = commands.add_parser(
+        "check", help="hold a plug-in to the contract; say what it offers"
+    )
     command.add_argument("name")
     command.set_defaults(run=_check)
 
@@ -71,7 +73,7 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from gpex_bench.contract.checks import CHECKS, BrokenPromise
+    from gpex_bench.contract.checks import CHECKS, OFFERS, BrokenPromise
     from gpex_bench.plugins.registry import plugins
 
     # A dataset and a model, say, may have the same name: all are checked.
@@ -92,6 +94,8 @@ def _check(options: argparse.Namespace) -> int:
             status = 1
         else:
             sys.stdout.write(f"{kind} {options.name} keeps every promise.\n")
+            for line in OFFERS[kind](plugin.cls) if kind in OFFERS else []:
+                sys.stdout.write(f"  {line}\n")
     return status
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gpex_bench.contract import offers
 from gpex_bench.contract.datasets import check_dataset
 from gpex_bench.contract.explainers import check_explainer, example
 from gpex_bench.contract.metrics import check_metric
@@ -13,6 +14,7 @@ from gpex_bench.contract.surrogates import check_surrogate
 
 __all__ = [
     "CHECKS",
+    "OFFERS",
     "BrokenPromise",
     "check_dataset",
     "check_explainer",
@@ -22,6 +24,12 @@ __all__ = [
     "example",
 ]
 
+# What plug-ins of a kind offer and why not, as lines for people; of methods and metrics
+# `gpex-bench list` says it.
+OFFERS: dict[str, Callable[[type], list[str]]] = {
+    "dataset": lambda cls: offers.of_dataset(with_defaults(cls)),
+    "model": lambda cls: offers.of_network(with_defaults(cls)),
+}
 # By kind of plug-in: tries a class with its default settings, and raises BrokenPromise at the first
 # promise it breaks.
 CHECKS: dict[str, Callable[[type], None]] = {

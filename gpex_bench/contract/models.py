@@ -33,16 +33,7 @@ def check_model(architecture: Architecture) -> None:
         BrokenPromise: at the first promise it breaks.
     """
     _declared(architecture)
-    # one logit is for two classes
-    n_classes = 2 if architecture.one_logit else toys.N_CLASSES
-    datasets = {
-        kind: toys.dataset(kind, shape, n_classes=n_classes) for kind, shape in SHAPES.items()
-    }
-    taken = {
-        kind: data
-        for kind, data in datasets.items()
-        if (Need.IMAGE if data.is_image else Need.TABLE) in architecture.takes
-    }
+    taken = datasets_for(architecture)
     for kind, data in taken.items():
         with works(kind):
             model = _built(architecture, data)
@@ -56,6 +47,20 @@ def check_model(architecture: Architecture) -> None:
     kind, data = next(iter(taken.items()))
     with works(kind):
         _training(architecture, data)
+
+
+def datasets_for(architecture: Architecture) -> dict[str, Dataset]:
+    """Return a tiny dataset of every form that an architecture takes, by kind of sample."""
+    # one logit is for two classes
+    n_classes = 2 if architecture.one_logit else toys.N_CLASSES
+    datasets = {
+        kind: toys.dataset(kind, shape, n_classes=n_classes) for kind, shape in SHAPES.items()
+    }
+    return {
+        kind: data
+        for kind, data in datasets.items()
+        if (Need.IMAGE if data.is_image else Need.TABLE) in architecture.takes
+    }
 
 
 def _declared(architecture: Architecture) -> None:
