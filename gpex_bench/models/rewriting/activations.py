@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from gpex_bench.models.rewriting.names import words
 from gpex_bench.models.rewriting.operations import ElementWise
-from gpex_bench.models.rewriting.recording import words
 from gpex_bench.models.rewriting.site import (
     TRANSLATIONS,
     NotKnown,

@@ -25,12 +25,12 @@ def add(site: Site, input: Any, other: Any, *, alpha: Number = 1) -> fx.Node:
     """Add two signals, or a constant."""
     if not is_signal(other):
         constant = site.number(other)
-        return _shift(site, input, constant * alpha)
+        return shift(site, input, constant * alpha)
 
     if not is_signal(input):
         factor = site.number(alpha)
-        scaled = _scale(site, other, factor)
-        return _shift(site, scaled, site.number(input))
+        scaled = scale(site, other, factor)
+        return shift(site, scaled, site.number(input))
 
     first = site.expand(input)
     second = site.expand(other)
@@ -52,7 +52,7 @@ def subtract_from(site: Site, input: Any, other: Any, *, alpha: Number = 1) -> f
 @translates("neg")
 def negate(site: Site, input: fx.Node) -> fx.Node:
     """Change the sign."""
-    return _scale(site, input, site.number(-1))
+    return scale(site, input, site.number(-1))
 
 
 @translates("copy")
@@ -67,9 +67,9 @@ def copy(site: Site, input: Any, other: Any, non_blocking: bool = False) -> fx.N
 def multiply(site: Site, input: Any, other: Any) -> fx.Node:
     """Multiply two signals, or by a constant."""
     if not is_signal(other):
-        return _scale(site, input, site.number(other))
+        return scale(site, input, site.number(other))
     if not is_signal(input):
-        return _scale(site, other, site.number(input))
+        return scale(site, other, site.number(input))
 
     first = site.expand(input)
     second = site.expand(other)
@@ -82,12 +82,12 @@ def divide(site: Site, input: Any, other: Any, *, rounding_mode: str | None = No
     if rounding_mode is not None:
         raise NotKnown
     if not is_signal(other):
-        return _scale(site, input, 1 / site.number(other))
+        return scale(site, input, 1 / site.number(other))
 
     if not is_signal(input):
         inverse = ElementWise(torch.reciprocal, "reciprocal")
         node = site.emit(inverse, other, shape=other.meta["shape"], name="reciprocal")
-        return _scale(site, node, site.number(input))
+        return scale(site, node, site.number(input))
 
     numerator = site.expand(input)
     denominator = site.expand(other)
@@ -100,7 +100,8 @@ def divide_into(site: Site, input: Any, other: Any) -> fx.Node:
     return divide(site, other, input)
 
 
-def _shift(site: Site, node: fx.Node, constant: Tensor) -> fx.Node:
+def shift(site: Site, node: fx.Node, constant: Tensor) -> fx.Node:
+    """Add a constant, unless it is 0."""
     expanded = site.expand(node)
     starts_a_sum = constant.numel() == 1 and not constant.any()
     if starts_a_sum:
@@ -112,7 +113,8 @@ def _shift(site: Site, node: fx.Node, constant: Tensor) -> fx.Node:
     return site.emit(Shift(finite), expanded)
 
 
-def _scale(site: Site, node: fx.Node, constant: Tensor) -> fx.Node:
+def scale(site: Site, node: fx.Node, constant: Tensor) -> fx.Node:
+    """Multiply by a constant, unless it is 1."""
     expanded = site.expand(node)
     changes_nothing = constant.numel() == 1 and bool(constant == 1)
     return expanded if changes_nothing else site.emit(Scale(constant), expanded)
@@ -126,9 +128,9 @@ def masked_fill(site: Site, input: Any, mask: Any, value: Any) -> fx.Node:
     """Put a number where a constant mask says."""
     site.check_only(input, mask, value)
     mask = site.tensor(mask)
-    kept = _scale(site, input, site.number(~mask))
+    kept = scale(site, input, site.number(~mask))
     filled = _where(mask, site.number(value))
-    return _shift(site, kept, filled)
+    return shift(site, kept, filled)
 
 
 @translates("where")
@@ -139,15 +141,15 @@ def where(site: Site, condition: Any, input: Any, other: Any) -> fx.Node:
 
     condition = site.tensor(condition)
     parts = []
-    shift = site.number(0)
+    added = site.number(0)
     for mask, part in ((condition, input), (~condition, other)):
         if is_signal(part):
-            parts.append(_scale(site, part, site.number(mask)))
+            parts.append(scale(site, part, site.number(mask)))
         else:
-            shift = _where(mask, site.number(part))
+            added = _where(mask, site.number(part))
 
     node = parts[0] if len(parts) == 1 else site.emit(Add(), *parts)
-    return _shift(site, node, shift)
+    return shift(site, node, added)
 
 
 def _where(mask: Tensor, value: Tensor) -> Tensor:

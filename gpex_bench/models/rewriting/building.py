@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, fx, nn
 
 from gpex_bench.models.rewriting.generalising import Repeated, Rows, Step, signals_in
-from gpex_bench.models.rewriting.recording import Path, Signal
+from gpex_bench.models.rewriting.recorded import Path, Signal
 from gpex_bench.models.rewriting.site import TRANSLATIONS, NotKnown, Site, Translation
 
 # arguments of torch that have two names, and those that are no part of what is computed

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, fx
 
 from gpex_bench.models.rewriting.generalising import Repeated, Rows
-from gpex_bench.models.rewriting.recording import Path
+from gpex_bench.models.rewriting.recorded import Path
 
 
 class Slot(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from gpex_bench.models.rewriting.errors import CannotRewrite
-from gpex_bench.models.rewriting.recording import Call, Path, Recording, Signal
+from gpex_bench.models.rewriting.recorded import Call, Path, Recording, Signal
 
 
 class Rows(NamedTuple):

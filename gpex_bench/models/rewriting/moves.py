@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from gpex_bench.models.rewriting.generalising import Rows
+from gpex_bench.models.rewriting.names import words
 from gpex_bench.models.rewriting.operations import (
     Add,
     Concatenate,
@@ -23,7 +24,6 @@ from gpex_bench.models.rewriting.operations import (
     Stack,
     Total,
 )
-from gpex_bench.models.rewriting.recording import words
 from gpex_bench.models.rewriting.site import (
     TRANSLATIONS,
     NotKnown,

@@ -12,11 +12,9 @@ show it, and reading such a tensor is an error.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -24,100 +22,28 @@ from torch.overrides import TorchFunctionMode
 
 from gpex_bench.models.rewriting.errors import CannotRewrite
 from gpex_bench.models.rewriting.expansions import EXPANSIONS, UnknownOption
-
-
-def words(text: str) -> frozenset[str]:
-    """Return the words of a text."""
-    return frozenset(text.split())
-
-
-# What is asked of a tensor without reading its values.
-ABOUT = words(
-    """
-    shape size dim ndim ndimension numel nelement dtype device layout requires_grad grad_fn is_leaf
-    __len__ stride is_contiguous element_size itemsize nbytes storage_offset get_device data_ptr
-    is_floating_point is_complex is_cuda is_cpu is_sparse is_quantized is_nested is_mkldnn is_meta
-    is_mps is_xpu is_signed is_inference is_same_size names has_names _version __hash__ __repr__
-    __format__ type result_type can_cast promote_types is_tensor _is_view is_pinned output_nr
-    untyped_storage storage is_shared retain_grad register_hook grad __dir__ is_conj is_neg
-    """
+from gpex_bench.models.rewriting.names import (
+    ABOUT,
+    CASTS,
+    DROPOUTS,
+    LIKE,
+    RANDOM,
+    SAME,
+    is_in_place,
+    is_training,
+    name_of,
 )
-# What makes a tensor like another one, whose values have no part in it.
-LIKE = words(
-    """
-    zeros_like ones_like full_like empty_like rand_like randn_like randint_like new_zeros new_ones
-    new_full new_empty new_tensor
-    """
+from gpex_bench.models.rewriting.parts import written
+from gpex_bench.models.rewriting.recorded import (
+    Call,
+    Known,
+    Part,
+    Path,
+    Place,
+    Recording,
+    Signal,
 )
-RANDOM = words(
-    """
-    rand randn randint randperm normal bernoulli multinomial poisson rand_like randn_like
-    randint_like normal_ uniform_ bernoulli_ exponential_ random_ cauchy_ geometric_ log_normal_
-    """
-)
-DROPOUTS = words(
-    """
-    dropout dropout_ dropout1d dropout2d dropout3d alpha_dropout alpha_dropout_ feature_dropout
-    feature_dropout_ feature_alpha_dropout feature_alpha_dropout_ rrelu rrelu_ native_dropout
-    """
-)
-# What gives the same values, so that it leaves no trace.
-CASTS = frozenset({"to", "type_as", "type", "float", "double", "half", "bfloat16"})
-SAME = frozenset({"contiguous", "clone", "alias", "detach", "requires_grad_", "data", "cpu"})
-
-Path = tuple[int, ...]
-
-
-class Place(NamedTuple):
-    """The module that runs."""
-
-    path: str  # as in named_modules(); empty: the network itself
-    kind: str  # its type's name
-
-    def __str__(self) -> str:
-        return f"{self.path} ({self.kind})" if self.path else f"the network ({self.kind})"
-
-
-class Signal(NamedTuple):
-    """What a call made: all of it, or the piece of a tuple that the path leads to."""
-
-    call: int  # 0: the input
-    path: Path = ()
-
-
-@dataclass
-class Call:
-    """A call of a function that saw a signal."""
-
-    function: Callable[..., Any]
-    name: str
-    args: Any  # with a Signal in the place of each
-    kwargs: dict[str, Any]
-    place: Place
-    shapes: dict[Path, tuple[int, ...]] = field(default_factory=dict)  # of what it made
-
-
-class Known(NamedTuple):
-    """A tensor that is a signal, and its version when it became that."""
-
-    tensor: Tensor
-    signal: Signal
-    version: int
-
-
-@dataclass
-class Recording:
-    """What a network did with some rows."""
-
-    n_rows: int
-    calls: list[Call] = field(default_factory=list)
-    result: Signal = Signal(0)
-    y: Tensor = field(default_factory=lambda: torch.zeros(0))
-    made: dict[str, Signal] = field(default_factory=dict)  # what each module gave, by its name
-    values_read: list[str] = field(default_factory=list)  # where values became Python's
-    drawn: list[str] = field(default_factory=list)  # where random numbers were drawn
-    # the constants that were read, and their versions then
-    constants: list[tuple[Tensor, int]] = field(default_factory=list)
+from gpex_bench.models.rewriting.surroundings import restored, uncompiled, without_row_counts
 
 
 def record(network: nn.Module, x: Tensor) -> Recording:
@@ -143,7 +69,7 @@ def record(network: nn.Module, x: Tensor) -> Recording:
 
 def _run(network: nn.Module, x: Tensor, recorder: Recorder) -> Any:
     try:
-        with _uncompiled(), recorder.following_modules(), recorder:
+        with uncompiled(), recorder.following_modules(), recorder:
             return network(x)
     except CannotRewrite:
         raise
@@ -157,43 +83,6 @@ def _run(network: nn.Module, x: Tensor, recorder: Recorder) -> Any:
 def _input() -> Tensor:
     """Stand for the input among the functions."""
     raise NotImplementedError
-
-
-def _uncompiled() -> AbstractContextManager[Any]:
-    """Run what torch.compile made as it was written."""
-    if "torch._dynamo" not in sys.modules:  # its import takes a second, and nothing is compiled
-        return nullcontext()
-    return torch.compiler.set_stance("force_eager")
-
-
-@contextmanager
-def without_row_counts(network: nn.Module) -> Iterator[None]:
-    """Run without the hooks that count rows (`contract/cost.py`)."""
-    hooks = network._forward_hooks
-    counting = {key: hook for key, hook in hooks.items() if hasattr(hook, "counts_rows")}
-    for key in counting:
-        del hooks[key]
-    try:
-        yield
-    finally:
-        hooks.update(counting)
-
-
-@contextmanager
-def restored(network: nn.Module) -> Iterator[None]:
-    """Give modules their attributes back: what they keep of a run would hold its whole graph."""
-    before: list[tuple[Any, Any]] = []
-    for module in network.modules():
-        if not isinstance(module, torch.jit.ScriptModule):
-            before.append((vars(module), dict(vars(module))))
-            before.append((module._buffers, dict(module._buffers)))
-
-    try:
-        yield
-    finally:
-        for holder, items in before:
-            holder.clear()
-            holder.update(items)
 
 
 class Recorder(TorchFunctionMode):
@@ -210,6 +99,7 @@ class Recorder(TorchFunctionMode):
         )
         self.doing = ""  # the function that is called
         self.known: dict[int, Known] = {}
+        self.parts: dict[int, Part] = {}  # of tensors, by the identity of the part
         self.overwritten: set[int] = set()  # memory of constants that became signals in place
 
     # --- modules ---
@@ -255,6 +145,8 @@ class Recorder(TorchFunctionMode):
         is_like_signal = name in LIKE or (name in CASTS and not self._is_known(tensors[:1]))
         if not self._is_known(tensors) or name in ABOUT or is_like_signal:
             return function(*args, **kwargs)
+        if name == "__setitem__":
+            return self._write(*args)
         if name in EXPANSIONS:
             return self._expanded(name, args, kwargs)
 
@@ -269,6 +161,8 @@ class Recorder(TorchFunctionMode):
         self._note_changes(name, tensors, versions, output)
         if self._is_same(name, output, tensors[0]):
             return output
+        if name == "__getitem__":
+            self.parts[id(output)] = Part(args[0], call.args[1], args[0]._version)
         if _tensors(output):
             self.add(call, output)
         else:
@@ -287,6 +181,31 @@ class Recorder(TorchFunctionMode):
             raise CannotRewrite(
                 f"The operation {name!r} in {self.where} is not known {error}."
             ) from error
+
+    def _write(self, base: Tensor, index: Any, value: Any) -> None:
+        """Write into a part of a tensor, and note its new value."""
+        self.doing = "__setitem__"
+        noted_index = self._noted(index)
+        noted_value = self._noted(value)
+        if id(base) not in self.known:
+            noted_base: Any = self._constant(base)
+        elif self._is_own_part(base, noted_index, value):
+            noted_base = self.known[id(base)].signal
+        else:
+            noted_base = self._signal(base)
+
+        base[index] = value
+        self.overwritten.add(_memory(base))
+        args = (noted_base, noted_index, noted_value)
+        self.add(Call(written, "written", args, {}, self.where), base)
+
+    def _is_own_part(self, base: Tensor, index: Any, value: Any) -> bool:
+        """Return whether a tensor has changed only where this value was taken, as in x[i] += 1."""
+        part = self.parts.get(id(value))
+        if part is None or part.base is not base:
+            return False
+        is_same_place = not _tensors(index) and part.index == index
+        return is_same_place and part.version == self.known[id(base)].version
 
     def add(self, call: Call, output: Any) -> None:
         """Note a call and what it made."""
@@ -348,7 +267,7 @@ class Recorder(TorchFunctionMode):
                 "own); write it in torch functions."
             )
 
-        if is_in_place(self.doing):
+        if is_in_place(self.doing) or self.doing == "__setitem__":
             return tensor.detach().clone()
         if not tensor.is_inference():
             self.recording.constants.append((tensor, tensor._version))
@@ -420,41 +339,29 @@ class Recorder(TorchFunctionMode):
             return self._signal(tensor)
 
     def _refuse_unfollowed(self, name: str, args: Any, kwargs: Any) -> None:
-        """Raise CannotRewrite if a call draws random numbers or writes to `out`."""
+        """Raise CannotRewrite for random numbers, other precisions and writing to `out`."""
         if kwargs.get("out") is not None:
             self._refuse_write(name)
-        if name in RANDOM or (name in DROPOUTS and _is_training(name, args, kwargs)):
+        if torch.is_autocast_enabled(_device(args, kwargs)):
+            raise CannotRewrite(
+                f"The operation {name!r} in {self.where} runs under autocast, in a precision of "
+                "its own; explain the network without it."
+            )
+        if name in RANDOM or (name in DROPOUTS and is_training(name, args, kwargs)):
             raise CannotRewrite(
                 f"The operation {name!r} in {self.where} draws random numbers in eval mode; pass "
                 "training=self.training, or use a module such as nn.Dropout."
             )
 
 
-def _is_training(name: str, args: Any, kwargs: Any) -> bool:
-    """Return whether a dropout is on; the flag may have no name."""
-    if kwargs.get("p") == 0:
-        return False
-    default = "rrelu" not in name  # dropout is on where nothing says otherwise
-    flags = [arg for arg in args if isinstance(arg, bool)]
-    return bool(kwargs.get("training", kwargs.get("train", flags[0] if flags else default)))
+def _device(args: Any, kwargs: Any) -> str:
+    """Return the kind of device that a call runs on."""
+    return _tensors((args, kwargs))[0].device.type
 
 
 def _memory(tensor: Tensor) -> int:
     """Return where a tensor's memory begins."""
     return tensor.untyped_storage().data_ptr()
-
-
-def is_in_place(name: str) -> bool:
-    """Return whether a function of this name changes its first argument."""
-    return name.endswith("_") and not name.startswith("_")
-
-
-def name_of(function: Any) -> str:
-    """Return the name of a function; of a property, its name."""
-    name = getattr(function, "__name__", str(function))
-    if name == "__get__":
-        return function.__self__.__name__
-    return name
 
 
 def _tensors(value: Any) -> list[Tensor]:

@@ -13,12 +13,14 @@ from jaxtyping import Shaped
 from torch import Tensor, fx, nn
 
 # the translations register themselves
-from gpex_bench.models.rewriting import activations, arithmetic, layers, moves  # noqa: F401
+from gpex_bench.models.rewriting import activations, arithmetic, layers, moves, writing  # noqa: F401
 from gpex_bench.models.rewriting.building import Builder
 from gpex_bench.models.rewriting.errors import CannotRewrite
 from gpex_bench.models.rewriting.fingerprint import fingerprint
 from gpex_bench.models.rewriting.generalising import generalise
-from gpex_bench.models.rewriting.recording import Place, record, restored, without_row_counts
+from gpex_bench.models.rewriting.recorded import Place
+from gpex_bench.models.rewriting.recording import record
+from gpex_bench.models.rewriting.surroundings import restored, without_row_counts
 
 N_FIRST = 2  # rows of the recording
 N_SECOND = 3  # rows of the one that it is compared with
@@ -161,7 +163,7 @@ def _difference(network: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> fl
             output = network(x)
         except Exception as error:
             raise CannotRewrite(
-                f"The rewritten network fails on {len(x)} rows: {type(error).__name__}: {error}"
+                f"The rewritten network fails on other rows than recorded: {type(error).__name__}: {error}"
             ) from error
     if not bool(y.isfinite().all()):
         raise CannotRewrite("The network's outputs are not finite on inputs like x.")

@@ -11,8 +11,9 @@ from torch import Tensor, fx, nn
 from gpex_bench.models.rewriting.errors import CannotRewrite
 from gpex_bench.models.rewriting.filled import Filled
 from gpex_bench.models.rewriting.generalising import Repeated, Rows, Shape, Step
+from gpex_bench.models.rewriting.names import is_in_place
 from gpex_bench.models.rewriting.operations import Move, Other
-from gpex_bench.models.rewriting.recording import Path, is_in_place
+from gpex_bench.models.rewriting.recorded import Path
 
 if TYPE_CHECKING:
     from gpex_bench.models.rewriting.building import Builder
@@ -163,6 +164,14 @@ class Site:
     def has_signals(self, value: Any) -> bool:
         """Return whether there are signals in arguments."""
         return bool(_nodes(value))
+
+    def has_rows(self, value: Any) -> bool:
+        """Return whether the number of rows is among arguments."""
+        if isinstance(value, slice):
+            value = (value.start, value.stop, value.step)
+        if isinstance(value, (Rows, Repeated)):
+            return True
+        return type(value) is tuple and any(self.has_rows(item) for item in value)
 
     def check_only(self, input: Any, *others: Any) -> None:
         """Raise NotKnown unless the first argument, and no other, is a signal."""
