@@ -8,9 +8,11 @@ from torch import nn
 
 from gpex_bench.contract import calls
 from gpex_bench.contract.checks import example
+from gpex_bench.contract.sums import missing
 from gpex_bench.models.blocks.pooled import DenseLayer
 from gpex_bench.plugins.registry import plugins
-from gpex_bench.types import Attribution, Need, Query, Task
+from gpex_bench.types import Attribution, Need, Progress, Query, Task
+from gpex_bench.types.demands import Refused
 from tests.vocabulary import datasets
 
 COMPOSITES = get_args(get_type_hints(plugins("method")["lrp"].cls)["composite"])
@@ -28,11 +30,13 @@ VITS = {
 }
 ALL = pytest.mark.parametrize("name", SETTINGS)
 ALL_AND_VITS = pytest.mark.parametrize("name", [*SETTINGS, *VITS])
+ATTENTION = ["attention_rollout", "gradient_x_attention"]
 NEEDS_MODULES = sorted(
     name
     for name, plugin in plugins("method").items()
     if isinstance(getattr(plugin.cls, "needs", None), frozenset)
     and Need.MODULES in plugin.cls.needs
+    and name not in ATTENTION
 )
 
 
@@ -125,6 +129,52 @@ def test_methods_that_read_modules_work_on_every_network(name, method):
     assert (
         found.values.any() or method == "guided_grad_cam"
     )  # whose coarse map may speak against the class everywhere
+
+
+@ALL_AND_VITS
+@pytest.mark.parametrize("method", ATTENTION)
+def test_attention_methods_are_for_transformers(name, method):
+    task, query = asked(name)
+    explainer = plugins("method")[method].cls()
+    if name in VITS:
+        assert calls.explain(explainer, task, query).values.any()
+    else:
+        with pytest.raises(Refused, match="no attention between tokens"):
+            explainer.explain(task, query)
+
+
+@pytest.mark.parametrize("method", NEEDS_MODULES)
+@pytest.mark.parametrize("name", VITS)
+def test_methods_that_read_modules_work_on_a_vit_or_say_why(name, method):
+    task, query = asked(name)
+    explainer = example(plugins("method")[method].cls)
+    try:
+        found = calls.explain(explainer, task, query)
+    except Refused as refusal:
+        assert len(str(refusal)) > 40
+    else:
+        assert found.values.any()
+        lost = missing(explainer, task, query, found)
+        assert lost is None or lost.reason(explainer) is None
+
+
+@pytest.mark.parametrize("name", VITS)
+@pytest.mark.parametrize(
+    "recipe, settings",
+    [("gpex", {"n_steps": 3, "width": 8, "dim": 4}), ("last_layer", {}), ("knn", {})],
+)
+def test_surrogates_can_be_fitted_to_a_vit(name, recipe, settings):
+    model = network(name)
+    data = images(32, 3, n=30)
+    surrogate = plugins("surrogate")[recipe].cls(**settings).fit(model, data, 1, Progress())
+    posterior = surrogate.posterior(data.test.x[:4])
+    assert posterior.mean.shape == (4, 3)
+    assert posterior.mean.isfinite().all()
+    if recipe == "gpex":
+        target = torch.zeros(4, dtype=torch.int64)
+        relevance = surrogate.relevance(data.test.x[:4], target)
+        expected = posterior.mean[:, 0] - surrogate.offset(target)
+        torch.testing.assert_close(relevance.sum((1, 2)), expected, atol=1e-4, rtol=1e-3)
 
 
 @ALL_AND_VITS
