@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -54,18 +55,25 @@ def draw(this: Job) -> None:
     if not this.config.metric(headline).higher_is_better:
         scores = scores.assign(score=-scores["score"])
 
-    figures = [draw_tables(run.tables, run.methods, run.metrics, headline)]
+    figures: list[Iterable[Any]] = [draw_tables(run.tables, run.methods, run.metrics, headline)]
+    lost = []
     for network in this.config.networks:
-        try:
-            shown = _shown(this, network, seed)
-        except NotTrained:
-            continue  # the report says why there is nothing to draw
         own_scores = _of_network(scores, network, seed)
         own_predictions = _of_network(predictions, network, seed)
-        figures.append(draw_explanations(shown, own_scores, run.methods, headline))
-        figures.append(draw_attention(shown.data, shown.name, own_predictions))
+        try:
+            shown = _shown(this, network, seed)
+            galleries = draw_explanations(shown, own_scores, run.methods, headline)
+            attention = draw_attention(shown.data, shown.name, own_predictions)
+            figures.append([*galleries, *attention])
+        except NotTrained:
+            continue  # the report says why there is nothing to draw
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            lost.append({"dataset": network.dataset, "model": network.model, "reason": reason})
+            log.exception("%s %s cannot be drawn", network.dataset, network.model)
 
     folder, index = this.path("figures"), []
+    artefacts.write_json(folder / "lost.json", lost)
     for stem, section, dataset, drawing in chain.from_iterable(figures):
         artefacts.write_bytes(folder / f"{stem}.svg", plots.to_svg(drawing, stem).encode())
         artefacts.write_bytes(folder / f"{stem}.png", plots.to_png(drawing))
@@ -155,7 +163,7 @@ def report(this: Job) -> None:
         pictures=_pictures(this),
         facts=facts(run.tables),
         provenance=_provenance(this),
-        warnings=[*_unusable(run.tables["networks"]), *_warnings(this)],
+        warnings=[*_unusable(run.tables["networks"]), *_undrawn(this), *_warnings(this)],
     )
 
     made = written(results)
@@ -202,6 +210,15 @@ def _unusable(networks: pd.DataFrame) -> list[str]:
         f"The network {row['model']} on {row['dataset']}, seed {row['seed']}, cannot be used, and "
         f"nothing was computed from it. {wording(row['status'], row['reason'])}"
         for row in records(networks[networks["status"] != "ok"])
+    ]
+
+
+def _undrawn(this: Job) -> list[str]:
+    """Return a warning for each network whose explanations could not be drawn."""
+    return [
+        f"The explanations of {row['model']} on {row['dataset']} are scored, and could not be "
+        f"drawn. {row['reason']}"
+        for row in artefacts.read_json(this.path("figures") / "lost.json")
     ]
 
 

@@ -39,7 +39,7 @@ class Need(StrEnum):
     """What an explainer or a metric needs from dataset, network, run or (a metric) explainer."""
 
     GRADIENT = "gradient"  # the network is differentiable
-    # the network is built of registered modules whose order is their execution order
+    # the network can be rewritten as a graph of modules (`models.rewriting`)
     MODULES = "modules"
     IMAGE = "image"  # a feature tensor [channel, height, width]
     TABLE = "table"  # a feature tensor [feature]
