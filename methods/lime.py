@@ -71,8 +71,10 @@ class Lime(Explainer):
         )
         check_masks(self.budget, int(segments.max()) + 1)
         absent = task.data.baseline.cpu().double().numpy()
+        # the package takes any number of channels but one
+        n_shown = 3 if channels == 1 else channels
         colour, fill = (
-            np.broadcast_to(image, (max(3, channels), *image.shape[1:])) for image in (x, absent)
+            np.broadcast_to(image, (n_shown, *image.shape[1:])) for image in (x, absent)
         )
         outputs: list[torch.Tensor] = []
         explainer = lime_image.LimeImageExplainer(feature_selection="none", random_state=seed)

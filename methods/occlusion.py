@@ -14,6 +14,7 @@ from gpex_bench.masking.answers import probe
 from gpex_bench.masking.choices import Output, check_settings
 from gpex_bench.masking.fills import MethodFill
 from gpex_bench.types import Attribution, Need, Query, Task, settings
+from gpex_bench.types.demands import Refused
 
 
 @settings
@@ -48,9 +49,9 @@ class Occlusion(Masking):
         x = query.x
         height, width = x.shape[2:]
         if self.window > min(height, width):
-            raise ValueError(
+            raise Refused(
                 f"window must be at most the image's shorter side {min(height, width)}, "
-                f"got {self.window}."
+                f"got {self.window}; set a smaller window and stride."
             )
         rows = self._bands(height).to(x.device)
         columns = self._bands(width).to(x.device)

@@ -19,6 +19,7 @@ from gpex_bench.masking.answers import groups, probe
 from gpex_bench.masking.choices import Output, check_settings
 from gpex_bench.masking.fills import MethodFill
 from gpex_bench.types import Attribution, Kind, Need, Query, Task, settings
+from gpex_bench.types.demands import Refused
 
 
 @settings
@@ -48,8 +49,9 @@ class Rise(Masking):
         """Return the weighted mean of the masks of a bounded number of samples at a time."""
         side = min(query.x.shape[2:])
         if self.grid > side:
-            raise ValueError(
-                f"grid must be at most the image's shorter side {side}, got {self.grid}."
+            raise Refused(
+                f"grid must be at most the image's shorter side {side}, got {self.grid}; set a "
+                "smaller grid."
             )
         parts = [self._explain(task, part) for part in groups(query, self.budget)]
         return Attribution(values=torch.cat(parts))

@@ -18,6 +18,7 @@ from gpex_bench.masking.inpainting import inpainted, noise
 from gpex_bench.masking.regions import Regions
 from gpex_bench.masking.units import at_positions, typical, units
 from gpex_bench.types import Case, Dataset, Query
+from gpex_bench.types.demands import Refused
 from gpex_bench.types.draws import uniform
 
 Fill = Literal[
@@ -72,7 +73,7 @@ def _fill_of_image(
 ) -> Float[Tensor, "batch *feature"]:
     """Return a fill that is made of the image itself."""
     if x.ndim == 2:
-        raise ValueError(
+        raise Refused(
             f"fill must be 'baseline' for tables, got {fill!r}: columns have no mean colour."
         )
     if fill == "image_mean":

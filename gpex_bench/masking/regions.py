@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gpex_bench.masking.units import Groups, unit_of_column
 from gpex_bench.types import value
+from gpex_bench.types.demands import Refused
 
 Segmentation = Literal["slic", "quickshift", "grid"]
 FEWEST_REGIONS = 8  # fewer segments of an image cannot localise anything
@@ -70,12 +71,15 @@ def grid(x: Float[Tensor, "batch *feature"], side: int, groups: Groups = ()) -> 
         groups: columns of a table that are one region (`Dataset.groups`).
 
     Raises:
-        ValueError: if the image has fewer pixels along a side than regions.
+        Refused: the image has fewer pixels along a side than regions.
     """
     if x.ndim == 2:
         index = unit_of_column(groups, x.shape[1]).to(x.device)
     elif not 1 <= side <= min(x.shape[2:]):
-        raise ValueError(f"grid must be between 1 and the image's shorter side, got {side}.")
+        raise Refused(
+            f"grid must be between 1 and the image's shorter side, got {side} for images of "
+            f"{x.shape[2]} x {x.shape[3]} pixels; set a smaller grid."
+        )
     else:
         height, width = x.shape[2:]
         row = torch.arange(height, device=x.device) * side // height
@@ -108,7 +112,7 @@ def regions(
         groups: columns of a table that are one region (`Dataset.groups`).
 
     Raises:
-        ValueError: if an image has fewer than FEWEST_REGIONS segments.
+        Refused: an image has fewer than FEWEST_REGIONS segments.
     """
     if x.ndim == 2:
         return grid(x, 1, groups)
@@ -132,7 +136,7 @@ def regions(
 
 def _enough(found: int, x: Tensor, how: str, n_segments: int) -> None:
     if found < FEWEST_REGIONS:
-        raise ValueError(
+        raise Refused(
             f"An image needs at least {FEWEST_REGIONS} segments and {how} found {found} "
             f"in {x.shape[2]} x {x.shape[3]} pixels; "
             f"raise n_segments ({n_segments}) or choose another segmentation."

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gpex_bench.measurements.maps import explained_again, values
 from gpex_bench.types import Case, Measurement, demands, settings, value
+from gpex_bench.types.demands import Refused
 
 
 @value
@@ -40,7 +41,7 @@ class Shifted(Measurement):
         baseline = case.task.data.baseline.to(x)
         if x.ndim != 4 or self.n_steps >= x.shape[3]:
             shape = tuple(x.shape[1:])
-            raise ValueError(
+            raise Refused(
                 "n_steps must be smaller than the width of an image, "
                 f"got {self.n_steps} for {shape}."
             )
