@@ -155,7 +155,7 @@ def test_methods_that_read_modules_work_on_a_vit_or_say_why(name, method):
     else:
         assert found.values.any()
         lost = missing(explainer, task, query, found)
-        assert lost is None or lost.reason(explainer) is None
+        assert lost is None or lost.reason() is None
 
 
 @pytest.mark.parametrize("name", VITS)
