@@ -28,4 +28,5 @@ class DeepLift(Explainer):
         baseline = task.data.baseline.to(query.x).expand_as(query.x)
         rules = Rules(task.model, query.x)
         values, change = rules(query.x, baseline, query.target)
-        return Attribution(values=values, residual=change - values.flatten(1).sum(1))
+        total = values.flatten(1).sum(1)
+        return Attribution(values=values, residual=change - total)

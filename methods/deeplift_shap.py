@@ -45,12 +45,14 @@ class DeepLiftShap(Explainer):
             generator = task.generator(sample)
             drawn = torch.randint(len(train), (self.budget // 2,), generator=generator)
             baselines = train[drawn.to(train.device)].to(query.x)
+
             value, change = _mean(rules, query.x[row], query.target[row], baselines)
             values.append(value)
             changes.append(change)
 
         maps = torch.stack(values)
-        return Attribution(values=maps, residual=torch.stack(changes) - maps.flatten(1).sum(1))
+        total = maps.flatten(1).sum(1)
+        return Attribution(values=maps, residual=torch.stack(changes) - total)
 
 
 def _mean(rules: DeepLift, x: Tensor, target: Tensor, baselines: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,7 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from gpex_bench.families.gradients import outputs
@@ -82,14 +82,14 @@ def bias_terms(model: nn.Module, x: Tensor, target: Tensor) -> tuple[list[Term],
         if part.kind is Kind.OTHER:
             raise _refusal(f"no bias is known of {part.words}")
 
-    made: dict[str, Tensor] = {}
-    biases: dict[str, Tensor] = {}
+    made: dict[fx.Node, Tensor] = {}
+    biases: dict[fx.Node, Tensor] = {}
 
     def note(part: Part, module: nn.Module, args: tuple, output: Tensor) -> None:
         bias = _bias(part, args, output)
         if bias is not None and bool(bias.any()):
-            made[part.name] = output
-            biases[part.name] = bias
+            made[part.node] = output
+            biases[part.node] = bias
 
     handles = [part.module.register_forward_hook(partial(note, part)) for part in found]
     try:
@@ -102,11 +102,12 @@ def bias_terms(model: nn.Module, x: Tensor, target: Tensor) -> tuple[list[Term],
         for handle in handles:
             handle.remove()
 
-    terms = [Term("the input", gradients[0] * x.detach(), is_image=True)]
+    into_x, *into_outputs = gradients
+    terms = [Term("the input", into_x * x.detach(), is_image=True)]
     by_node = {part.node: part for part in found}
-    with_bias = (part for part in found if part.name in made)
-    for part, gradient in zip(with_bias, gradients[1:], strict=True):
-        values = gradient * biases[part.name]
+    for node, gradient in zip(made, into_outputs, strict=True):
+        part = by_node[node]
+        values = gradient * biases[node]
         terms.append(Term(part.words, values, is_image(part, by_node)))
     return terms, logit.detach()
 
@@ -116,16 +117,25 @@ def _bias(part: Part, args: tuple[Tensor, ...], output: Tensor) -> Tensor | None
     module = part.module
     if part.kind is Kind.MAXIMUM or isinstance(module, nn.ReLU):
         return None
-    with torch.no_grad():
-        if isinstance(module, WEIGHTED):
-            n_spatial = 0 if isinstance(module, nn.Linear) else output.ndim - 2
-            return None if module.bias is None else module.bias.view(-1, *[1] * n_spatial)
-        if part.kind is Kind.AFFINE:
+    if isinstance(module, WEIGHTED):
+        return _of_layer(module, output)
+    if part.kind is Kind.AFFINE:
+        with torch.no_grad():
             return module.forward(*map(_zeros, args))
+
     if part.kind is Kind.ACTIVATION:
-        output, steepness = slope(module.forward, args[0])
-        return output - steepness * args[0].detach()
+        (z,) = args
+        output, steepness = slope(module.forward, z)
+        return output - steepness * z.detach()
     return _implicit(module.forward, args)
+
+
+def _of_layer(layer: Any, output: Tensor) -> Tensor | None:
+    """Return the bias of a dense layer or a convolution."""
+    if layer.bias is None or isinstance(layer, nn.Linear):
+        return layer.bias
+    n_spatial = output.ndim - 2
+    return layer.bias.view(-1, *[1] * n_spatial)
 
 
 def _zeros(signal: Tensor) -> Tensor:
@@ -137,26 +147,31 @@ def _implicit(function: Callable[..., Tensor], args: tuple[Tensor, ...]) -> Tens
     """Return output minus Jacobian times input of a function of signals and constants."""
     points = [arg.detach().requires_grad_(arg.requires_grad) for arg in args]
     signals = [point for point in points if point.requires_grad]
+    directions = [signal.detach() for signal in signals]
+
+    # a gradient is linear in what is propagated: its own gradient is the Jacobian's product
     with torch.enable_grad():
         output = function(*points)
-        # the gradient is linear in what is propagated: its own gradient is the Jacobian's product
         seed = torch.zeros_like(output).requires_grad_()
         gradients = torch.autograd.grad(output, signals, seed, create_graph=True)
-        (linear,) = torch.autograd.grad(gradients, seed, [signal.detach() for signal in signals])
+        (linear,) = torch.autograd.grad(gradients, seed, directions)
     return (output - linear).detach()
 
 
 def _check_sum(terms: list[Term], logit: Tensor) -> None:
     """Raise Refused unless the terms of each sample sum to its logit."""
     sums = torch.stack([term.values.flatten(1).sum(1) for term in terms])
-    off = (logit - sums.sum(0)).abs()
-    size = torch.maximum(logit.abs(), sums.abs().amax(0))
-    row = int((off - TOLERANCE * size).argmax())
-    if bool(off[row] > TOLERANCE * size[row]):
-        worst = terms[int(sums[:, row].abs().argmax())].words
+    total = sums.sum(0)
+    largest = sums.abs().amax(0)
+    size = torch.maximum(logit.abs(), largest)
+
+    excess = (logit - total).abs() - TOLERANCE * size
+    row = int(excess.argmax())
+    if bool(excess[row] > 0):
+        which = int(sums[:, row].abs().argmax())
         raise _refusal(
-            f"its terms sum to {float(sums[:, row].sum()):.5g} where the logit is "
-            f"{float(logit[row]):.5g} (the largest are of {worst})"
+            f"its terms sum to {float(total[row]):.5g} where the logit is {float(logit[row]):.5g} "
+            f"(the largest are of {terms[which].words})"
         )
 
 
@@ -167,9 +182,11 @@ def _has_places(term: Term, n_rows: int) -> bool:
         Refused: it has places, but not those of an image.
     """
     values = term.values
-    if len(values) == n_rows and (values.ndim == 2 or values[0, 0].numel() == 1):
+    has_samples = len(values) == n_rows
+    has_one_place = values.ndim == 2 or values[0, 0].numel() == 1
+    if has_samples and has_one_place:
         return False
-    if len(values) != n_rows or values.ndim != 4 or not term.is_image:
+    if not (has_samples and term.is_image and values.ndim == 4):
         raise _refusal(
             f"the biases of {term.words} have the axes {list(values.shape)} for {n_rows} samples, "
             "which are not sample, channel, row and column"

@@ -40,6 +40,12 @@ class Run(NamedTuple):
     inputs: tuple[Tensor, ...]
     output: Tensor
 
+    @property
+    def signal(self) -> Tensor:
+        """What it read, if that is one signal."""
+        (only,) = self.inputs
+        return only
+
 
 class DeepLift:
     """Contributions of differences, for one network and any samples and baselines."""
@@ -85,8 +91,10 @@ class DeepLift:
             logit = above.gather(1, target[:, None])[:, 0]
             (multiplier,) = torch.autograd.grad(logit.sum(), x)
 
-        change = logit.detach() - below.gather(1, target[:, None])[:, 0]
-        return multiplier * (x.detach() - baseline), change
+        logit_below = below.gather(1, target[:, None])[:, 0]
+        change = logit.detach() - logit_below
+        difference = x.detach() - baseline
+        return multiplier * difference, change
 
     def _recorded(self, baseline: Tensor) -> tuple[Tensor, dict[str, Run]]:
         """Return the outputs for baselines, and what each operation with a rule read and gave."""
@@ -101,9 +109,11 @@ class DeepLift:
         """Return the outputs for samples; their graph has rules in place of derivatives."""
 
         def replace(name: str, module: nn.Module, args: tuple, output: Tensor) -> Tensor:
-            run = Run(tuple(a.detach() for a in args), output.detach())
-            rule = partial(self.rules[name], module, run, runs[name])
-            return Ruled.apply(run.output, rule, *args)
+            inputs = tuple(signal.detach() for signal in args)
+            run = Run(inputs, output.detach())
+            rule = self.rules[name]
+            way_back = partial(rule, module, run, runs[name])
+            return Ruled.apply(run.output, way_back, *args)
 
         return self._hooked(replace, x)
 
@@ -141,8 +151,8 @@ class Ruled(torch.autograd.Function):
 
 def activation(module: Any, run: Run, base: Run, multiplier: Tensor) -> tuple[Tensor]:
     """Multiply by the difference quotient."""
-    (z,), (z_base,) = run.inputs, base.inputs
-    return (multiplier * steepness(module.forward, z, z_base),)
+    quotient = steepness(module.forward, run.signal, base.signal)
+    return (multiplier * quotient,)
 
 
 def maximum(module: Any, run: Run, base: Run, multiplier: Tensor) -> tuple[Tensor]:
@@ -151,15 +161,19 @@ def maximum(module: Any, run: Run, base: Run, multiplier: Tensor) -> tuple[Tenso
     The sample's winner was no higher in the baseline than the baseline's winner, and the other
     way round, so that no ratio is above the multiplier. A smallest entry is the other way up.
     """
-    (z,), (z_base,) = run.inputs, base.inputs
-    place, place_base = _winners(module, z), _winners(module, z_base)
-    is_smallest = isinstance(module, ops.Extreme) and not module.largest
-    pivot = (torch.minimum if is_smallest else torch.maximum)(run.output, base.output)
-    by_sample = place(multiplier * (pivot - base.output))
-    by_baseline = place_base(multiplier * (run.output - pivot))
+    place = _winners(module, run.signal)
+    place_base = _winners(module, base.signal)
+    pivot = torch.maximum(run.output, base.output)
+    if _is_smallest(module):
+        pivot = torch.minimum(run.output, base.output)
 
-    ratio = (by_sample + by_baseline) / (z - z_base)
-    return (torch.where(z == z_base, place(multiplier), ratio),)
+    of_sample = place(multiplier * (pivot - base.output))
+    of_baseline = place_base(multiplier * (run.output - pivot))
+    contribution = of_sample + of_baseline
+
+    ratio = contribution / (run.signal - base.signal)
+    is_same = run.signal == base.signal
+    return (torch.where(is_same, place(multiplier), ratio),)
 
 
 def product(module: Any, run: Run, base: Run, multiplier: Tensor) -> tuple[Tensor, ...]:
@@ -169,17 +183,22 @@ def product(module: Any, run: Run, base: Run, multiplier: Tensor) -> tuple[Tenso
 
 def quotient(module: Any, run: Run, base: Run, multiplier: Tensor) -> tuple[Tensor, ...]:
     """Take a / b as the product of a and 1 / b."""
-    (a, b), (a_base, b_base) = run.inputs, base.inputs
-    ends = (a, b.reciprocal()), (a_base, b_base.reciprocal())
-    into_a, into_reciprocal = _at_the_middle(torch.mul, *ends, multiplier)
-    return into_a, -into_reciprocal / (b * b_base)
+    a, b = run.inputs
+    a_base, b_base = base.inputs
+    ends = a, b.reciprocal()
+    ends_base = a_base, b_base.reciprocal()
+
+    into_a, into_reciprocal = _at_the_middle(torch.mul, ends, ends_base, multiplier)
+    into_b = -into_reciprocal / (b * b_base)
+    return into_a, into_b
 
 
 def softmax(module: Any, run: Run, base: Run, multiplier: Tensor) -> tuple[Tensor]:
     """Take softmax as the exponential of its logarithm, a function of single entries."""
-    logarithms = [one.inputs[0].log_softmax(module.dim) for one in (run, base)]
-    into_logarithm = multiplier * logarithmic_mean(*logarithms).exp()
-    return log_softmax(module, run, base, into_logarithm)
+    logarithm = run.signal.log_softmax(module.dim)
+    logarithm_base = base.signal.log_softmax(module.dim)
+    quotient = logarithmic_mean(logarithm, logarithm_base).exp()
+    return log_softmax(module, run, base, multiplier * quotient)
 
 
 def log_softmax(module: Any, run: Run, base: Run, multiplier: Tensor) -> tuple[Tensor]:
@@ -187,10 +206,14 @@ def log_softmax(module: Any, run: Run, base: Run, multiplier: Tensor) -> tuple[T
 
     The quotients of exponentials and logarithms are logarithmic means; their ratio needs neither.
     """
-    (z,), (z_base,) = run.inputs, base.inputs
-    totals = [end.logsumexp(module.dim, keepdim=True) for end in (z, z_base)]
-    share = (logarithmic_mean(z, z_base) - logarithmic_mean(*totals)).exp()
-    return (multiplier - share * multiplier.sum(module.dim, keepdim=True),)
+    total = run.signal.logsumexp(module.dim, keepdim=True)
+    total_base = base.signal.logsumexp(module.dim, keepdim=True)
+    into_exponentials = logarithmic_mean(run.signal, base.signal)
+    into_logarithm = logarithmic_mean(total, total_base)
+    share = (into_exponentials - into_logarithm).exp()
+
+    whole = multiplier.sum(module.dim, keepdim=True)
+    return (multiplier - share * whole,)
 
 
 # (module, its run on the samples, its run on the baselines, multipliers of its output)
@@ -219,14 +242,23 @@ def steepness(function: Callable[[Tensor], Tensor], z: Tensor, z_base: Tensor) -
     change = z - z_base
     quotient = (output - output_base) / change
 
-    held = quotient.clamp(torch.minimum(steep, steep_base), torch.maximum(steep, steep_base))
-    # a GELU below zero rounds as its input does, though its output is small
-    size = output.abs() + output_base.abs() + torch.maximum(z.abs(), z_base.abs()).clamp(max=4)
-    noise = ROUNDINGS * torch.finfo(z.dtype).eps * size
-    is_noise = (held - quotient).abs() * change.abs() <= noise
+    least = torch.minimum(steep, steep_base)
+    most = torch.maximum(steep, steep_base)
+    held = quotient.clamp(least, most)
 
+    moved = (held - quotient).abs() * change.abs()
+    is_noise = moved <= _rounding(z, output) + _rounding(z_base, output_base)
     quotient = torch.where(is_noise, held, quotient)
     return torch.where(z == z_base, steep, quotient)
+
+
+def _rounding(z: Tensor, output: Tensor) -> Tensor:
+    """Return the rounding that an activation's output may hold.
+
+    A GELU below zero rounds as its input does, though its output is small.
+    """
+    size = output.abs() + z.abs().clamp(max=4)
+    return ROUNDINGS * torch.finfo(z.dtype).eps * size
 
 
 def slope(function: Callable[[Tensor], Tensor], z: Tensor) -> tuple[Tensor, Tensor]:
@@ -259,30 +291,36 @@ def logarithmic_mean(a: Tensor, b: Tensor) -> Tensor:
     return torch.where(a == b, a, torch.maximum(a, b) + below_the_larger)
 
 
+def _is_smallest(module: Any) -> bool:
+    return isinstance(module, ops.Extreme) and not module.largest
+
+
 def _winners(module: Any, z: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return what puts values of a maximum's outputs at the places of their winners.
+    """Return what puts values of a maximum's outputs at the places of their winners."""
+    if not isinstance(module, ops.Extreme):
+        n_axes = int(type(module).__name__[-2])  # 1d, 2d or 3d
+        twin = copy.copy(module)
+        twin.return_indices = True
+        _, index = twin.forward(z)
+        return partial(_put, z, index.flatten(-n_axes), n_axes)
+
+    # bring the axes of the extreme to the end
+    n_axes = len(module.dim)
+    last = tuple(range(-n_axes, 0))
+    lines = z.movedim(module.dim, last)
+    choose = torch.argmin if _is_smallest(module) else torch.argmax
+    index = choose(lines.flatten(-n_axes), -1, keepdim=True)
+    return lambda values: _put(lines, index, n_axes, values).movedim(last, module.dim)
+
+
+def _put(z: Tensor, index: Tensor, n_axes: int, values: Tensor) -> Tensor:
+    """Return values at their places along the last axes of z, and zeros elsewhere.
 
     Windows may overlap: a winner gets the sum of what it wins.
     """
-    if isinstance(module, ops.Extreme):
-        axes = tuple(range(-len(module.dim), 0))
-        lines = z.movedim(module.dim, axes)
-        flat = lines.flatten(axes[0])
-        choose = torch.argmax if module.largest else torch.argmin
-        index = choose(flat, -1, keepdim=True)
-    else:
-        twin = copy.copy(module)
-        twin.return_indices = True
-        axes = tuple(range(-int(type(module).__name__[-2]), 0))
-        lines, flat = z, z.flatten(axes[0])
-        index = twin.forward(z)[1].flatten(axes[0])
-
-    def put(values: Tensor) -> Tensor:
-        whole = torch.zeros_like(flat).scatter_add(-1, index, values.reshape(index.shape))
-        whole = whole.view_as(lines)
-        return whole.movedim(axes, module.dim) if isinstance(module, ops.Extreme) else whole
-
-    return put
+    flat = torch.zeros_like(z).flatten(-n_axes)
+    flat = flat.scatter_add(-1, index, values.reshape(index.shape))
+    return flat.view_as(z)
 
 
 def _advice(part: Part) -> str:
