@@ -51,6 +51,7 @@ class Layer:
         # the layer's input where the last layer before it is 0: what constants in between add up to
         self.origin: Tensor | None = None
         self.bounds: tuple[Tensor, Tensor] | None = None  # of the layer's input, for the box rule
+        self.support: Tensor | None = None  # 1 where the input is a signal, 0 where it is padding
 
     def __call__(self, a: Tensor, weight: Tensor | None) -> Tensor:
         """Return the layer's output for other weights and without its bias."""
@@ -76,23 +77,33 @@ class Layer:
         return leaves, total
 
     def evenly(self, a: Tensor, relevance: Tensor) -> Tensor:
-        """Return relevance that is spread evenly over the inputs of each unit."""
+        """Return relevance that is spread evenly over the inputs of each unit.
+
+        Padding is no input, but for units that see nothing else.
+        """
         ones = None if self.weight is None else torch.ones_like(self.weight)
-        leaves, total = self.sums([(torch.ones_like(a), ones)])
+        leaves, total = self.sums([(self.present(a), ones)])
         n_inputs = total.detach()
-        return redistribute(leaves, total, quotient(relevance, n_inputs, n_inputs != 0))
+        spread = redistribute(leaves, total, quotient(relevance, n_inputs, n_inputs != 0))
+        if self.support is None or bool(n_inputs.all()):
+            return spread
+
+        leaves, total = self.sums([(torch.ones_like(a), ones)])
+        rest = torch.where(n_inputs == 0, relevance, 0.0)
+        return spread + redistribute(leaves, total, rest / total.detach())
+
+    def present(self, a: Tensor) -> Tensor:
+        """Return 1 for each entry of an input, and 0 for padding and joined constants."""
+        return torch.ones_like(a) if self.support is None else self.support
 
     def mean_square(self, total: Tensor) -> Tensor:
         """Return the mean square of a sample's outputs, shaped to broadcast."""
         return total.square().mean(self._axes(total), keepdim=True)
 
-    def largest(self, size: Tensor) -> Tensor:
-        """Return the largest of a sample's outputs, shaped to broadcast."""
-        return size.amax(self._axes(size), keepdim=True)
-
     def negligible(self, size: Tensor) -> Tensor:
         """Return the largest size that counts as 0, sample by sample, shaped to broadcast."""
-        return TINY * self.largest(size) + torch.finfo(size.dtype).tiny
+        largest = size.amax(self._axes(size), keepdim=True)
+        return TINY * largest + torch.finfo(size.dtype).tiny
 
     def _axes(self, output: Tensor) -> tuple[int, ...]:
         """Return the axes of an output along which the values of one sample are."""

@@ -22,8 +22,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, fx, nn
 
+from gpex_bench.families.lrp.kinds import LINEAR_MOVES
 from gpex_bench.families.lrp.passages import attach
-from gpex_bench.families.lrp.reading import Composite, Plan, Step, joins_constants
+from gpex_bench.families.lrp.reading import Composite, Plan, Step, has_gaps
 from gpex_bench.models.rewriting import Rewritten, rewrite
 from gpex_bench.models.rewriting import operations as ops
 from gpex_bench.types.batches import RECORDED_ROWS
@@ -95,6 +96,7 @@ class Run:
         self.kept: list[Tensor] = []  # relevance of constants, sample by sample
         # what travels beside the signals, by the node that made it
         self.origins: dict[fx.Node, Tensor] = {}
+        self.supports: dict[fx.Node, Tensor] = {}
         self.lows: dict[fx.Node, Tensor] = {}
         self.highs: dict[fx.Node, Tensor] = {}
         if plan.composite.bounds is not None:
@@ -146,21 +148,16 @@ class Run:
         if channels is not None:
             mask = _mask(channels, output)
             output.register_hook(lambda relevance: relevance * mask)
-        if joins_constants(step) and isinstance(module, (ops.Concatenate, ops.Stack)):
+        if has_gaps(step):
             self._keep(step, args, output)
         return output
 
     def _keep(self, step: Step, args: tuple[Any, ...], output: Tensor) -> None:
-        """Note the relevance of constants that are joined with signals."""
-        is_signal = [source in step.signals for source in step.node.args]
-        parts = [
-            torch.zeros_like(part) if own else torch.ones_like(part)
-            for part, own in zip(args, is_signal, strict=True)
-        ]
-        constant = step.module.forward(*parts).detach()
+        """Note the relevance of what lies between the signals: padding, and joined constants."""
+        gaps = 1 - self._support(step, args, {})
 
         def keep(relevance: Tensor) -> None:
-            of_samples = (relevance * constant).movedim(step.layer.rows, 0)
+            of_samples = (relevance * gaps).movedim(step.layer.rows, 0)
             self.kept.append(of_samples.reshape(len(self.x), -1).sum(1))
 
         output.register_hook(keep)
@@ -171,11 +168,14 @@ class Run:
         source = step.receivers[0]
         if step.is_weighted:
             step.layer.origin = self.origins.get(source)
+            step.layer.support = self.supports.get(source)
             if source in self.lows:
                 step.layer.bounds = self.lows[source], self.highs[source]
 
         if step.has_origin:
             self.origins[step.node] = self._beside(step, args, self.origins)
+        if step.has_support:
+            self.supports[step.node] = self._support(step, args, self.supports)
         if step.has_bounds:
             ends = [self._beside(step, args, values) for values in (self.lows, self.highs)]
             if isinstance(step.module, ops.Add):
@@ -190,6 +190,17 @@ class Run:
             is_signal = source in step.signals
             own.append(values.get(source, torch.zeros_like(arg)) if is_signal else arg)
         return step.module.forward(*own)
+
+    def _support(
+        self, step: Step, args: tuple[Any, ...], values: dict[Any, Tensor]
+    ) -> Float[Tensor, "..."]:
+        """Return 1 where an output is a signal and 0 where something was put between."""
+        own = []
+        for source, arg in zip(step.node.args, args, strict=True):
+            is_signal = source in step.signals
+            default = torch.ones_like(arg) if is_signal else torch.zeros_like(arg)
+            own.append(values.get(source, default).detach())
+        return step.module.forward(*own) if isinstance(step.module, LINEAR_MOVES) else own[0]
 
     def _sums_of_bounds(self, step: Step) -> list[Tensor]:
         """Return the bounds of a sum of signals, some of which may be subtracted."""

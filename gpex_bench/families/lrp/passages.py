@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gpex_bench.families.lrp.kinds import CENTRED, LINEAR_MOVES, WINNERS
 from gpex_bench.families.lrp.layers import Centred, Factor
-from gpex_bench.families.lrp.reading import CENTRED, LINEAR_MOVES, WINNERS, Step
+from gpex_bench.families.lrp.reading import Step
 from gpex_bench.models.rewriting import operations as ops
 
 # (relevance of the output, inputs) -> relevance of each input

@@ -12,12 +12,26 @@ have one input each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
 
+from gpex_bench.families.lrp.kinds import (
+    ACTIVATIONS,
+    AFFINE,
+    CENTRED,
+    KNOWN,
+    LINEAR_MOVES,
+    MASK,
+    ORDERED,
+    SUMS,
+    arguments,
+    is_gate,
+    is_statistic,
+    makes_gaps,
+    name_of,
+)
 from gpex_bench.families.lrp.layers import (
     NORMS,
     WEIGHTED,
@@ -32,86 +46,6 @@ from gpex_bench.models.rewriting import operations as ops
 from gpex_bench.models.rewriting import place
 from gpex_bench.models.rewriting.generalising import Rows
 from gpex_bench.types.demands import Refused
-
-# One input, one output: relevance passes unchanged, whatever the function gives for 0.
-ACTIVATIONS = (
-    ops.ElementWise,
-    nn.ReLU,
-    nn.ReLU6,
-    nn.LeakyReLU,
-    nn.PReLU,
-    nn.RReLU,
-    nn.ELU,
-    nn.SELU,
-    nn.CELU,
-    nn.GELU,
-    nn.SiLU,
-    nn.Mish,
-    nn.Hardswish,
-    nn.Hardsigmoid,
-    nn.Hardtanh,
-    nn.Hardshrink,
-    nn.Softshrink,
-    nn.Tanhshrink,
-    nn.Threshold,
-    nn.Softplus,
-    nn.Softsign,
-    nn.Sigmoid,
-    nn.LogSigmoid,
-    nn.Tanh,
-)
-# The sample's own statistics are constants, and there is no mean to subtract.
-SCALED = (nn.RMSNorm, nn.LocalResponseNorm)
-CENTRED = (
-    nn.LayerNorm,
-    nn.GroupNorm,
-    nn.InstanceNorm1d,
-    nn.InstanceNorm2d,
-    nn.InstanceNorm3d,
-)
-SUMS = (
-    ops.Add,
-    ops.Mean,
-    ops.Total,
-    ops.Resample,
-    nn.AvgPool1d,
-    nn.AvgPool2d,
-    nn.AvgPool3d,
-    nn.AdaptiveAvgPool1d,
-    nn.AdaptiveAvgPool2d,
-    nn.AdaptiveAvgPool3d,
-)
-# Values move: all relevance goes back to where they came from.
-LINEAR_MOVES = (ops.Move, ops.Concatenate, ops.Stack, nn.Flatten, nn.Unflatten, nn.PixelShuffle)
-WINNERS = (
-    ops.Extreme,
-    nn.MaxPool1d,
-    nn.MaxPool2d,
-    nn.MaxPool3d,
-    nn.AdaptiveMaxPool1d,
-    nn.AdaptiveMaxPool2d,
-    nn.AdaptiveMaxPool3d,
-)
-AFFINE = (*NORMS, ops.Shift, ops.Scale)
-GATES = (nn.Sigmoid, nn.Hardsigmoid, ops.Softmax)
-# What a gate stays a gate through.
-GATE_PATH = (ops.Move, ops.Scale, ops.Shift, ops.ElementWise, ops.Divide, nn.Hardtanh)
-SIGMOIDS = frozenset({"Tanh", "erf", "special_erf"})  # gates, once they are shifted
-DEVIATIONS = frozenset({"sqrt", "norm", "linalg_norm", "linalg_vector_norm", "std"})
-# What keeps the order of its inputs, so that it maps bounds to bounds.
-ORDERED = (
-    *LINEAR_MOVES,
-    *WINNERS,
-    *SUMS,
-    *AFFINE,
-    *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.Softplus),
-    *(nn.Sigmoid, nn.Hardsigmoid, nn.Tanh, nn.Hardtanh, nn.Softsign),
-)
-KNOWN = (
-    *(*WEIGHTED, *AFFINE, *SUMS, *CENTRED, *SCALED, *ACTIVATIONS, *LINEAR_MOVES, *WINNERS),
-    *(ops.Product, ops.MatrixProduct, ops.Softmax),
-)
-MASK = -1e3  # added constants below this take an entry out of a softmax: they are no bias
 
 
 class Composite(NamedTuple):
@@ -145,8 +79,10 @@ class Step:
         self.is_weighted = False
         self.is_folded = False  # into the layer with weights before it
         self.is_before_weights = False  # folded into the layers with weights that read it
-        self.has_origin = False  # what constants add up to here is followed: see Layer.origin
-        self.has_bounds = False  # the bounds of the input are followed this far
+        # what travels beside the signals this far: see the attributes of Layer
+        self.has_origin = False
+        self.has_support = False
+        self.has_bounds = False
 
 
 class Plan:
@@ -188,7 +124,7 @@ class Plan:
         for node in reversed(self.network.graph.nodes):
             if node not in reached or node not in signals or node is self.input:
                 continue
-            read = [source for source in _arguments(node) if source in signals]
+            read = [source for source in arguments(node) if source in signals]
             module = self.network.get_submodule(node.target)
             step = Step(node, module, place(node), read)
             self._check(step)
@@ -200,10 +136,10 @@ class Plan:
     def _check(self, step: Step) -> None:
         """Raise Refused where no rule is known."""
         module = step.module
-        is_known = isinstance(module, KNOWN) or _name(module) == "normalize"
+        is_known = isinstance(module, KNOWN) or name_of(module) == "normalize"
         advice = "use a method of gradients or of perturbations"
         if isinstance(module, ops.Divide):
-            is_known = self._is_statistic(step.signals[1], is_inverse=True)
+            is_known = is_statistic(self.network, step.signals[1], is_inverse=True)
             advice = "only division by a deviation or a norm has one"
         if isinstance(module, ops.Softmax) and self.composite.softmax is None:
             is_known = False
@@ -214,7 +150,7 @@ class Plan:
 
         if not is_known:
             raise Refused(
-                f"No propagation rule is known for the operation {_name(module)!r} in "
+                f"No propagation rule is known for the operation {name_of(module)!r} in "
                 f"{step.place}; {advice}."
             )
 
@@ -222,45 +158,18 @@ class Plan:
         """Return the signals that get relevance: those that are no gates and divide nothing."""
         if isinstance(step.module, ops.Divide):
             return step.signals[:1]
-        others = step.signals
+        takers = step.signals
         if isinstance(step.module, ops.Product):
-            others = [signal for signal in others if not self._takes_nothing(signal)]
+            takers = [signal for signal in takers if not self._takes_nothing(signal)]
         elif isinstance(step.module, ops.MatrixProduct) and self.composite.softmax is None:
-            others = [signal for signal in others if not self._is_gate(signal, (ops.Softmax,))]
-        return others or step.signals
+            weights = (ops.Softmax,)
+            takers = [node for node in takers if not is_gate(self.network, node, weights)]
+        return takers or step.signals
 
     def _takes_nothing(self, node: fx.Node) -> bool:
-        return self._is_gate(node, GATES) or self._is_statistic(node, is_inverse=False)
-
-    def _is_gate(self, node: fx.Node, gates: tuple[type, ...]) -> bool:
-        """Return whether a signal is a gate, moved, scaled or over its sum."""
-        seen: set[str] = set()  # on the way
-        for module in self._path(node):
-            name = _name(module)
-            if isinstance(module, gates) or (name in SIGMOIDS and "Shift" in seen):
-                return True
-            if name == "Shift" and "ReLU6" in seen:
-                return True
-            seen.add(name)
-        return False
-
-    def _is_statistic(self, node: fx.Node, is_inverse: bool) -> bool:
-        """Return whether a signal is one over a deviation or a norm; inverse: over the signal."""
-        for module in self._path(node):
-            name = _name(module)
-            if name == "rsqrt" or (is_inverse and name in DEVIATIONS):
-                return True
-            is_inverse = is_inverse or name == "reciprocal"
-        return False
-
-    def _path(self, node: fx.Node) -> Iterator[nn.Module]:
-        """Yield the modules behind a signal, as long as they map one entry to another."""
-        while node.op == "call_module":
-            module = self.network.get_submodule(str(node.target))
-            yield module
-            if not isinstance(module, GATE_PATH):
-                return
-            node = _arguments(node)[0]
+        if is_gate(self.network, node):
+            return True
+        return is_statistic(self.network, node, is_inverse=False)
 
     def readers(self, node: fx.Node) -> list[fx.Node]:
         """Return the nodes that hand relevance to a node; the output may be among them."""
@@ -294,7 +203,7 @@ class Plan:
 
     def _by_constant(self, step: Step) -> Layer:
         """Return the layer of a matrix product with a constant."""
-        first, second = _arguments(step.node)
+        first, second = arguments(step.node)
         is_left = first is step.signals[0]
         constant = second if is_left else first
         weight = getattr(self.network, str(constant.target)).detach()
@@ -355,7 +264,8 @@ class Plan:
         is_table = len(self.input.meta["shape"]) == 2
         sees_input = {self.input}
         for node, step in self.steps.items():
-            sees = not sees_input.isdisjoint(step.receivers)
+            views = [source in sees_input for source in step.receivers]
+            sees = any(views) if isinstance(step.module, LINEAR_MOVES) else all(views)
             if step.is_weighted:
                 is_lower = _is_convolution(step) or (is_table and self._is_hidden(step))
                 inner = self.composite.lower if is_lower else self.composite.dense
@@ -396,16 +306,18 @@ class Plan:
     # --- what travels beside the signals ---
 
     def _follow_constants(self) -> None:
-        """Mark where constants add up to something that a layer with weights may read."""
-        following: set[fx.Node] = set()
-        for node, step in self.steps.items():
-            follows = not following.isdisjoint(step.receivers)
+        """Mark where constants add up to something, or lie between the values of a signal."""
+        for step in self.steps.values():
+            before = [self.steps[source] for source in step.receivers if source in self.steps]
+            has_origin = any(source.has_origin for source in before)
+            has_support = any(source.has_support for source in before)
             if isinstance(step.module, LINEAR_MOVES):
-                step.has_origin = follows or joins_constants(step)
-            elif step.is_before_weights:
-                step.has_origin = follows or not isinstance(step.module, ops.Scale)
-            if step.has_origin:
-                following.add(node)
+                step.has_origin = has_origin or joins_constants(step)
+                step.has_support = has_support or has_gaps(step)
+            elif isinstance(step.module, (*AFFINE, *ACTIVATIONS)):
+                step.has_support = has_support
+            if step.is_before_weights:
+                step.has_origin = has_origin or not isinstance(step.module, ops.Scale)
 
     def _follow_bounds(self) -> None:
         """Mark where the bounds of the input are known.
@@ -423,26 +335,23 @@ class Plan:
                     "composite of lrp, or the domain 'unbounded' of deep_taylor."
                 )
             is_enough = all(known) if isinstance(step.module, ops.Add) else any(known)
-            if isinstance(step.module, ORDERED) and is_enough:
+            if isinstance(step.module, ORDERED) and is_enough and _grows(step.module):
                 step.has_bounds = True
                 bounded.add(node)
 
 
-def _name(module: nn.Module) -> str:
-    """Return the name of an operation, as torch.nn or torch writes it."""
-    return getattr(module, "name", type(module).__name__)
-
-
 def joins_constants(step: Step) -> bool:
     """Return whether a step joins signals and constants, such as a class token."""
-    return len(_arguments(step.node)) > len(step.signals)
+    return len(arguments(step.node)) > len(step.signals)
 
 
-def _arguments(node: fx.Node) -> list[fx.Node]:
-    """Return the nodes that a node reads, in the order of its arguments."""
-    found: list[fx.Node] = []
-    fx.node.map_arg(node.args, found.append)
-    return found
+def has_gaps(step: Step) -> bool:
+    """Return whether a step puts something between the values of signals: zeros or constants."""
+    return joins_constants(step) or makes_gaps(step.module)
+
+
+def _grows(module: nn.Module) -> bool:
+    return not isinstance(module, nn.PReLU) or bool((module.weight >= 0).all())
 
 
 def _rows(node: fx.Node) -> int:

@@ -35,7 +35,7 @@ Factors = tuple[Any, ...]
 # (layer, input, relevance of the output, constant part of the output) -> relevance of the input
 LayerRule = Callable[[Layer, Tensor, Tensor, Tensor], Tensor]
 
-CANCELS = 1e-7  # of a sample's largest sum of signed summands: less is shared by size
+CANCELS = 1e-6  # of the size of its summands: a sum that is less is shared by size
 BLOCK = 2**17  # units whose factors are calculated at a time: they stay in the processor's cache
 
 
@@ -239,15 +239,15 @@ def epsilon(epsilon: float, policy: Bias = "absorbs") -> LayerRule:
 def proportional(layer: Layer, a: Tensor, relevance: Tensor, constant: Tensor) -> Tensor:
     """Share in proportion to signed summands; by their size where they cancel."""
     leaves, total = layer.sums([(a, None)])
+    sizes = layer.sums([(a.abs(), None)])
     output = total.detach()
-    remains = output.abs() > CANCELS * layer.largest(output.abs())
+    size = sizes[1].detach()
+    remains = output.abs() > CANCELS * size
 
     result = redistribute(leaves, total, quotient(relevance, output, remains))
     rest = torch.where(remains, 0.0, relevance)
     if not bool(rest.any()):
         return result
-    sizes = layer.sums([(a.abs(), None)])
-    size = sizes[1].detach()
     return result + _shared(layer, sizes, rest, size, size > 0)
 
 
@@ -262,7 +262,7 @@ def flat(layer: Layer, a: Tensor, relevance: Tensor, constant: Tensor) -> Tensor
 def squared(layer: Layer, a: Tensor, relevance: Tensor, constant: Tensor) -> Tensor:
     """Share in proportion to squared weights: w2, for inputs without bounds."""
     weight = None if layer.weight is None else layer.weight.square()
-    sums = layer.sums([(torch.ones_like(a), weight)])
+    sums = layer.sums([(layer.present(a), weight)])
     size = sums[1].detach()
     return _shared(layer, sums, relevance, size, size > layer.negligible(size))
 
