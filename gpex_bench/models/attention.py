@@ -10,8 +10,8 @@ here `trunk` is three convolutions or a ResNet-18 of a width of choice, and the 
 have `squeeze` and 4 * `squeeze` channels. They put a batch norm after the last one on MNIST, which
 we leave out.
 
-The branches meet in a product with a normalised sigmoid, so the network does not offer MODULES: no
-rule of LRP says how relevance is split between the factors, and without one it is not conserved.
+The branches meet in a product with a normalised sigmoid. LRP takes that for a gate: the features get
+all relevance, and the map shows what was weighted, not why it was weighted so.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ class AttentionTraining(Training):
 class Attention(TrainedArchitecture):
     """Two convolutional branches: features, and the attention that weights them."""
 
-    offers: ClassVar[frozenset[Need]] = frozenset({Need.GRADIENT})
     takes: ClassVar[frozenset[Need]] = frozenset({Need.IMAGE})
     explained: ClassVar[str] = "attention"
 

@@ -393,7 +393,7 @@ def test_the_box_rule_reads_bounds_through_views_and_constants(task, query, meth
     x = train[:2]
     asked = task(network, x, train=train)
 
-    (w, b), (wh, _) = arrays(network.first, network.head)
+    (w, b), (wh, bh) = arrays(network.first, network.head)
     low = np.minimum(train.amin((0, 2, 3)).double().numpy(), 0)
     high = np.maximum(train.amax((0, 2, 3)).double().numpy(), 0)
     expected = []
@@ -407,7 +407,7 @@ def test_the_box_rule_reads_bounds_through_views_and_constants(task, query, meth
             for v in (a, floor, ceiling)
         )
         hidden = np.maximum(w @ a + b, 0)
-        logit = float(wh[1] @ hidden + network.head.bias[1])
+        logit = wh[1] @ hidden + bh[1]
         parts = np.maximum(wh[1] * hidden, 0)
         of_hidden = parts / parts.sum() * logit
 
@@ -516,6 +516,49 @@ def test_joined_constants_are_a_bias(maps, normal):
     expected = Written(twin, image=image, of_grid=of_grid, head=network.head)
     composites = ("epsilon", "alpha2_beta1", "epsilon_plus")
     assert_same(maps(network, x, composites), maps(expected, x, composites))
+
+
+@pytest.mark.parametrize("composite", ["epsilon_plus_flat", "epsilon_gamma_box", "gamma"])
+def test_padding_that_is_written_out_is_that_of_the_convolution(
+    layers, task, query, method, normal, composite
+):
+    """Also by the flat rule, for which a padded zero would be an input like any other."""
+
+    def network(*first):
+        trunk = nn.Sequential(*first, nn.ReLU(), nn.Flatten())
+        return seeded(lambda: layers(trunk, nn.Linear(3 * 36, 2)))
+
+    inner = seeded(lambda: nn.Conv2d(2, 3, 3, padding=1))
+    outer = nn.Conv2d(2, 3, 3)
+    outer.load_state_dict(inner.state_dict())
+    x = normal(2, 2, 6, 6)
+    explainer = method("lrp", composite=composite, bias="spread")
+    found, expected = (
+        explainer.explain(task(one, x), query(x, 1))
+        for one in (network(nn.ZeroPad2d(1), outer), network(inner))
+    )
+    size = float(expected.values.abs().max())
+    torch.testing.assert_close(found.values, expected.values, rtol=1e-4, atol=1e-5 * size)
+    assert float(found.residual.abs().max()) < 1e-4 * float(
+        found.values.abs().flatten(1).sum(1).max()
+    )
+
+
+def test_a_border_of_a_constant_takes_relevance_that_is_not_missing(
+    layers, task, query, method, normal
+):
+    network = seeded(
+        lambda: layers(
+            nn.Sequential(nn.ConstantPad2d(1, 2.0), nn.MaxPool2d(2), nn.Flatten()),
+            nn.Linear(32, 2),
+        )
+    )
+    x = normal(2, 2, 6, 6)
+    found = method("lrp", bias="spread").explain(task(network, x), query(x, 1))
+    logit = network(x)[:, 1].detach()
+    missing = logit - found.values.flatten(1).sum(1)
+    assert float(missing.abs().min()) > 0.01 * float(logit.abs().max())
+    assert float(found.residual.abs().max()) < 1e-4 * float(found.values.abs().sum())
 
 
 # --- networks of torchvision ---

@@ -128,17 +128,14 @@ def test_rows_do_not_influence_one_another(case):
 def test_what_it_declares():
     cls = plugins("model")["attention"].cls
     assert cls is Attention and cls.explained == "attention" and cls.takes == {Need.IMAGE}
-    assert cls.offers == {Need.GRADIENT}  # the product of two branches has no rule for relevance
+    assert cls.offers == {Need.GRADIENT, Need.MODULES}
     assert (
         Model.grid(network(noise()), noise().test.x) is None
     )  # networks have none unless they say so
 
 
-def test_relevance_is_not_conserved_where_the_branches_meet():
-    """Why it does not offer MODULES.
-
-    The features take all of the relevance, and the attention takes more on top.
-    """
+def test_relevance_through_gradients_is_not_conserved_where_the_branches_meet():
+    """Why a rule has to say who takes it: the features take all, and the attention more on top."""
     draw = torch.Generator().manual_seed(0)
     logits = torch.randn(1, 3, 3, generator=draw).requires_grad_()
     features = torch.rand(1, 4, 3, 3, generator=draw).requires_grad_()
