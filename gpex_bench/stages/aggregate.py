@@ -111,7 +111,7 @@ def aggregate(
         variant_scores=summaries.variants,
         cells=cells,
         skipped=without,
-        outcomes=outcome_table(summary, cells, without),
+        outcomes=outcome_table(summary, cells, without, metrics),
         agreement=stack(parts["agreement"], AGREEMENT),
         predictions=stack(parts["predictions"], PREDICTIONS),
         costs=stack([pd.DataFrame(records["costs"])], COSTS),

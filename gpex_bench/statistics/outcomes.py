@@ -115,7 +115,10 @@ def summarise(
 
 
 def outcome_table(
-    summary: pd.DataFrame, cells: pd.DataFrame, skipped: pd.DataFrame
+    summary: pd.DataFrame,
+    cells: pd.DataFrame,
+    skipped: pd.DataFrame,
+    metrics: Collection[str] = (),
 ) -> pd.DataFrame:
     """Return one row for every dataset, model, method and metric: a number, or why there is none.
 
@@ -128,6 +131,7 @@ def outcome_table(
         summary: the frame of `summarise`.
         cells: one row per network, seed and method.
         skipped: one row per network, method and metric without a score, with the reason.
+        metrics: of the run; a network that cannot be used has no score of any.
 
     Raises:
         ValueError: a column is missing, or there is a number where the cell failed or the metric
@@ -143,9 +147,9 @@ def outcome_table(
     }
     rows: list[dict[str, Any]] = []
     for network, block in groups(ordered(cells), NETWORK):
-        metrics = _metrics_of(network, summary) | _metrics_of(network, skipped)
+        known = _metrics_of(network, summary) | _metrics_of(network, skipped) | set(metrics)
         for (method,), seeds in groups(block, ["method"]):
-            for metric in sorted(metrics):
+            for metric in sorted(known):
                 key = (*network, method, metric)
                 number = numbers.get(key, {})
                 state, reason = _state(seeds, number, reasons.get(key))

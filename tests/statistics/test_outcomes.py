@@ -141,6 +141,34 @@ def test_every_pair_has_an_outcome(summary: pd.DataFrame) -> None:
     assert (lime["n_seeds"], lime["n_seeds_planned"]) == (2, 3)
 
 
+def test_a_network_without_any_score_has_an_outcome_of_every_metric() -> None:
+    """Nothing was computed from it, and no pair of method and metric is n/a there."""
+    cells = pd.DataFrame(
+        [("d", "broken", seed, "a", "failed", "it diverged", 0, 0, 0) for seed in (1, 2)],
+        columns=list(columns.CELLS),
+    )
+    empty = pd.DataFrame(columns=[*SUMMARY, *columns.MARKS])
+    skipped = pd.DataFrame(columns=list(columns.SKIPPED))
+    found = outcome_table(empty, cells, skipped, ["srg", "infidelity"])
+    assert found["metric"].tolist() == ["infidelity", "srg"]
+    assert set(found["state"]) == {"failed"}
+    assert set(found["reason"]) == {"it diverged"}
+
+
+def test_a_failed_seed_says_more_than_one_that_does_not_apply() -> None:
+    cells = pd.DataFrame(
+        [
+            ("d", "m", 1, "a", "not_applicable", "no rule", 0, 0, 0),
+            ("d", "m", 2, "a", "unsound", "off by 40 %", 0, 0, 0),
+        ],
+        columns=list(columns.CELLS),
+    )
+    empty = pd.DataFrame(columns=[*SUMMARY, *columns.MARKS])
+    skipped = pd.DataFrame(columns=list(columns.SKIPPED))
+    (row,) = outcome_table(empty, cells, skipped, ["srg"]).to_dict("records")
+    assert (row["state"], row["reason"]) == ("unsound", "off by 40 %")
+
+
 def test_a_number_of_a_failed_cell_is_an_error(summary: pd.DataFrame) -> None:
     cells = synthetic.cells()
     cells.loc[cells["method"] == "gpex", "status"] = "failed"
