@@ -240,6 +240,19 @@ NETWORKS = {
     "normalises inside": (
         Net(lambda net, x: net.head(torch.tanh(net.a((x - 0.3) / 0.7))), a=nn.Linear(5, 8),
             head=nn.Linear(8, 2)), (5,)),
+    "the larger of two signals": (
+        Net(lambda net, x: net.head(torch.maximum(net.a(x), net.b(x))), a=nn.Linear(5, 6),
+            b=nn.Linear(5, 6), head=nn.Linear(6, 2)), (5,)),
+    "heads of attention, places first": (
+        Net(lambda net, x: net.head(net.mix(*[x.transpose(0, 1)] * 3)[0].mean(0)),
+            mix=nn.MultiheadAttention(4, 2), head=nn.Linear(4, 2)), (5, 4)),
+    "a norm written out": (
+        Net(lambda net, x: net.head(x * (x.square().sum(1, keepdim=True) + 1).rsqrt()),
+            head=nn.Linear(5, 2)), (5,)),
+    "weights under a norm": (
+        Net(lambda net, x: net.head(F.elu(net.a(x)).flatten(1)),
+            a=nn.utils.parametrizations.weight_norm(nn.Conv1d(2, 4, 3)), head=nn.Linear(16, 2)),
+        (2, 6)),
     "one shared activation": (
         Net(lambda net, x: net.b(net.act(net.a(net.act(x)))), a=nn.Linear(5, 5), act=nn.SiLU(),
             b=nn.Linear(5, 2)), (5,)),
