@@ -85,4 +85,4 @@ class Vit(TrainedArchitecture):
             n_heads=self.heads,
             has_class_token=self.pooling == "class",
         )
-        return transformer.VitModel(trunk, self.width, self.wide, len(data.classes))
+        return transformer.VitModel(trunk, self.width, self.wide, self.n_heads(data))

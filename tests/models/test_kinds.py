@@ -10,8 +10,9 @@ from torch import nn
 
 from gpex_bench.models.mlp import Mlp, MlpTraining
 from gpex_bench.models.training import loop, losses
+from gpex_bench.plugins.registry import plugins
 from gpex_bench.stages.train import train
-from gpex_bench.types import Kind
+from gpex_bench.types import Kind, Need
 from tests.vocabulary import datasets
 from tests.vocabulary.networks import Layers
 
@@ -84,6 +85,22 @@ def test_a_number_in_other_units_gives_the_same_network_in_those_units(factor, o
         )
     y = number(factor, offset).test.y
     assert float((other(x)[:, 0] - y).abs().mean()) < 0.3 * abs(factor)
+
+
+@pytest.mark.parametrize("name", sorted(plugins("model")))
+def test_every_architecture_has_the_heads_of_the_kind(name):
+    cls = plugins("model")[name].cls
+    shape = (6,) if Need.TABLE in cls.takes else (1, 28, 28)
+    data = datasets.dataset(torch.rand(4, *shape), classes=2)
+    kinds = {
+        Kind.CLASSES: (data, {}, 2),
+        "one logit": (data, {"one_logit": True}, 1),
+        Kind.NUMBER: (replace(data, kind=Kind.NUMBER, classes=("length",)), {}, 1),
+        Kind.LABELS: (replace(data, kind=Kind.LABELS, classes=("a", "b", "c")), {}, 3),
+    }
+    for own, settings, n_heads in kinds.values():
+        with torch.random.fork_rng():
+            assert cls(**settings).build(own).head.out_features == n_heads
 
 
 def test_what_is_learned_by_hand():
