@@ -65,6 +65,8 @@ def agreement_scatter(predictions: pd.DataFrame, agreement: pd.DataFrame) -> Dra
     weakest = str(next(iter(agreement.loc[agreement["is_weakest"], "head"]), ""))
 
     heads = sorted(set(predictions["head"]), key=natural)
+    if len(heads) == 1:
+        weakest = ""  # nor where there is one only
     is_many = len(heads) > MANY
     figure, panels = _panels(len(heads), _grid(predictions, len(heads)))
 
@@ -81,10 +83,12 @@ def agreement_scatter(predictions: pd.DataFrame, agreement: pd.DataFrame) -> Dra
         axes.title.set_fontweight("bold" if head == weakest else "normal")
     for axes in panels[len(heads) :]:
         axes.set_visible(False)
-    figure.supxlabel("output of the network (before softmax or sigmoid)", size=9)
-    figure.supylabel("mean of the surrogate (same units)", size=9)
+    figure.supxlabel("output of the network", size=9)
+    figure.supylabel("mean of the surrogate", size=9)
 
     low = "No head varies."
+    if len(heads) == 1:
+        low = f"{heads[0]}: {_fit(values.loc[heads])}."
     if weakest:
         low = f"The weakest head is {weakest}: {_fit(values.loc[[weakest]])}."
     alt = (

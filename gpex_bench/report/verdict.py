@@ -40,6 +40,7 @@ class Match:
     same_class: float
     # heads without an r, because the network's output is constant there
     constant: tuple[str, ...]
+    n_heads: int = 0
 
     @property
     def is_defined(self) -> bool:
@@ -288,6 +289,7 @@ def _match(surrogate: str, part: pd.DataFrame) -> Match:
         weakest_r=float(r.iloc[0]) if has_r else math.nan,
         same_class=float(same_class.mean()),
         constant=tuple(sorted(map(str, undefined))),
+        n_heads=len(heads),
     )
 
 
