@@ -707,6 +707,13 @@ def test_precision_is_kept(dtype):
     assert rewritten.difference < 10 * torch.finfo(dtype).eps
 
 
+def test_data_of_another_precision_are_cast_by_a_move():
+    model = network(lambda self, x: self.a(x.float() * MASK) / 3, a=nn.Linear(6, 2))
+    rewritten = rewrite(model, ROWS.double())
+    assert kinds(rewritten) == ["Move", "Scale", "Linear", "Scale"]
+    torch.testing.assert_close(rewritten.network(ROWS.double()), model(ROWS.double()))
+
+
 # --- networks as they are ------------------------------------------------------------------------
 
 FAMILIES = {

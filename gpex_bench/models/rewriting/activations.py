@@ -127,7 +127,8 @@ def rrelu(
     training: bool = False,
 ) -> fx.Node:
     """Make the leaky ReLU that a random one is in eval mode."""
-    return site.emit(nn.LeakyReLU((lower + upper) / 2), input)
+    slope = (lower + upper) / 2
+    return site.emit(nn.LeakyReLU(slope), input)
 
 
 @translates("pow")

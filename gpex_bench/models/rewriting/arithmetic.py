@@ -169,15 +169,16 @@ def matmul(site: Site, input: Any, other: Any) -> fx.Node:
     if is_signal(left) and right.ndim == 2:
         return _linear(site, left, right.mT, site.shape)
     if is_signal(left) and right.ndim == 1:
-        shape = (*site.shape, 1)
-        column = _linear(site, left, right[None], shape)
+        row = right[None]
+        column = _linear(site, left, row, (*site.shape, 1))
         return site.move(torch.squeeze, column, -1, shape=site.shape, name="squeeze")
     if is_signal(right) and left.ndim == 2 and n_axes(right) > 2:
         turned = _turned(site, right)
         made = _linear(site, turned, left, _swapped(site.shape))
         return _turned(site, made)
 
-    return site.emit(MatrixProduct(), site.as_node(left), site.as_node(right))
+    nodes = [site.as_node(part) for part in (left, right)]
+    return site.emit(MatrixProduct(), *nodes)
 
 
 @translates("rmatmul")
@@ -206,8 +207,9 @@ def _linear(site: Site, node: fx.Node, weight: Tensor, shape: Shape) -> fx.Node:
 @translates("einsum")
 def einsum(site: Site, equation: Any, *operands: Any) -> fx.Node:
     """Multiply two signals, or a signal and a constant, as an equation says."""
-    if len(operands) == 1 and isinstance(operands[0], tuple):
-        operands = operands[0]
+    first, *others = operands
+    if isinstance(first, tuple) and not others:
+        operands = first
     if not isinstance(equation, str) or len(operands) != 2:
         raise NotKnown
 

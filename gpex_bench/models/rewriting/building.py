@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, fx, nn
 
 from gpex_bench.models.rewriting.generalising import Repeated, Rows, Step, signals_in
@@ -20,10 +21,8 @@ IGNORED = frozenset({"inplace", "out"})
 class Builder:
     """A graph that grows."""
 
-    def __init__(self, x: Tensor) -> None:
-        """Take rows of the kind that the graph will read."""
-        self.dtype = x.dtype
-        self.device = x.device
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
         self.graph = fx.Graph()
         self.attributes: dict[str, Any] = {}
         self.nodes: dict[Signal, fx.Node] = {}

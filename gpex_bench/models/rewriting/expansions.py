@@ -47,8 +47,10 @@ def _attention_weights(
         raise UnknownOption("with dropout in eval mode; pass it only while self.training")
     if enable_gqa:
         raise UnknownOption("with enable_gqa; repeat the keys instead")
+
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    scores = torch.mul(torch.matmul(query, key.transpose(-2, -1)), factor)
+    products = torch.matmul(query, key.transpose(-2, -1))
+    scores = torch.mul(products, factor)
     if is_causal:
         shape = (query.shape[-2], key.shape[-2])
         mask = torch.ones(shape, dtype=torch.bool, device=query.device).tril()

@@ -43,8 +43,8 @@ class Filled:
         self.kwargs = _template(kwargs, slots)
         self.path = path
 
-        found = [row_source(node, number) for number, node in enumerate(signals)]
-        self.rows = next(source for source in found if source is not None)
+        sources = [row_source(node, number) for number, node in enumerate(signals)]
+        self.rows = next(filter(None, sources))
 
     def __call__(self, *signals: Tensor) -> Any:
         """Return what the function makes of the signals."""

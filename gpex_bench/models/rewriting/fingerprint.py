@@ -54,6 +54,11 @@ def _of_tensor(tensor: Tensor) -> tuple[Any, ...]:
     flat = tensor.detach().flatten()
     step = max(1, len(flat) // SAMPLED)
     sample = flat[::step].tolist()
-    total = float(flat.sum()) if flat.is_floating_point() else 0.0
-    version = 0 if tensor.is_inference() else tensor._version
+    total = 0.0
+    if flat.is_floating_point():
+        total = float(flat.sum())
+
+    version = 0
+    if not tensor.is_inference():
+        version = tensor._version
     return tensor.data_ptr(), version, tensor.shape, total, *sample

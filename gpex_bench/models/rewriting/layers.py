@@ -34,7 +34,8 @@ def linear(site: Site, input: fx.Node, weight: Any, bias: Any = None) -> fx.Node
     if not isinstance(weight, Tensor) or weight.ndim != 2 or not is_signal(input):
         raise NotKnown
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
-    return site.emit(with_weights(site, layer, weight=weight, bias=bias), input)
+    module = with_weights(site, layer, weight=weight, bias=bias)
+    return site.emit(module, input)
 
 
 @translates("conv1d", "conv2d", "conv3d")
@@ -64,7 +65,8 @@ def convolution(
         bias is not None,
         device="meta",
     )
-    return site.emit(with_weights(site, layer, weight=weight, bias=bias), input)
+    module = with_weights(site, layer, weight=weight, bias=bias)
+    return site.emit(module, input)
 
 
 @translates("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
@@ -96,7 +98,8 @@ def transposed_convolution(
         _each(dilation, n_places),
         device="meta",
     )
-    return site.emit(with_weights(site, layer, weight=weight, bias=bias), input)
+    module = with_weights(site, layer, weight=weight, bias=bias)
+    return site.emit(module, input)
 
 
 def _each(value: Any, n: int) -> Any:
@@ -189,7 +192,8 @@ def layer_norm(
     """Make a layer norm."""
     norm = nn.LayerNorm(_each(normalized_shape, 1), eps, elementwise_affine=False)
     norm.elementwise_affine = weight is not None
-    return site.emit(with_weights(site, norm, weight=weight, bias=bias), input)
+    module = with_weights(site, norm, weight=weight, bias=bias)
+    return site.emit(module, input)
 
 
 @translates("rms_norm")
@@ -199,7 +203,8 @@ def rms_norm(
     """Make a norm by the root mean square."""
     norm = nn.RMSNorm(list(_each(normalized_shape, 1)), eps, elementwise_affine=False)
     norm.elementwise_affine = weight is not None
-    return site.emit(with_weights(site, norm, weight=weight), input)
+    module = with_weights(site, norm, weight=weight)
+    return site.emit(module, input)
 
 
 @translates("group_norm")
@@ -215,7 +220,8 @@ def group_norm(
     """Make a group norm."""
     norm = nn.GroupNorm(num_groups, input.meta["shape"][1], eps, affine=False)
     norm.affine = weight is not None
-    return site.emit(with_weights(site, norm, weight=weight, bias=bias), input)
+    module = with_weights(site, norm, weight=weight, bias=bias)
+    return site.emit(module, input)
 
 
 @translates("local_response_norm")
@@ -228,7 +234,8 @@ def local_response_norm(
     k: Number = 1.0,
 ) -> fx.Node:
     """Make a norm by neighbouring channels."""
-    return site.emit(nn.LocalResponseNorm(size, alpha, beta, k), input)
+    norm = nn.LocalResponseNorm(size, alpha, beta, k)
+    return site.emit(norm, input)
 
 
 # --- pooling ---
@@ -254,11 +261,13 @@ def _max_pool(
 def _adaptive_max_pool(
     site: Site, input: fx.Node, output_size: Any, return_indices: bool = False
 ) -> fx.Node:
-    return site.emit(_pooling(site, "AdaptiveMaxPool")(output_size), input)
+    pool = _pooling(site, "AdaptiveMaxPool")
+    return site.emit(pool(output_size), input)
 
 
 def _adaptive_avg_pool(site: Site, input: fx.Node, output_size: Any) -> fx.Node:
-    return site.emit(_pooling(site, "AdaptiveAvgPool")(output_size), input)
+    pool = _pooling(site, "AdaptiveAvgPool")
+    return site.emit(pool(output_size), input)
 
 
 def _avg_pool(

@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from gpex_bench.models.rewriting.generalising import Rows
-from gpex_bench.models.rewriting.names import words
+from gpex_bench.models.rewriting.names import CASTS, words
 from gpex_bench.models.rewriting.operations import (
     Add,
     Concatenate,
@@ -29,6 +29,7 @@ from gpex_bench.models.rewriting.site import (
     NotKnown,
     Number,
     Site,
+    is_signal,
     n_axes,
     translates,
 )
@@ -68,6 +69,14 @@ def view(site: Site, input: Any, *shape: Any) -> fx.Node:
     return site.move(torch.Tensor.reshape, input, *shape, shape=site.shape, name="view")
 
 
+@translates(*CASTS)
+def cast(site: Site, input: Any, *args: Any, **kwargs: Any) -> fx.Node:
+    """Change the precision; to whole numbers is another thing."""
+    if not is_signal(input) or not site.dtype.is_floating_point:
+        raise NotKnown
+    return site.move(torch.Tensor.to, input, site.dtype, shape=site.shape, name="cast")
+
+
 @translates("squeeze")
 def squeeze(site: Site, input: fx.Node, dim: Any = None) -> fx.Node:
     """Leave out axes of one entry; never the rows, however few they are."""
@@ -88,7 +97,8 @@ def pad(
     if mode != "constant" or not value:
         return node
 
-    one_row = [1 if isinstance(size, Rows) else size for size in input.meta["shape"]]
+    shape = input.meta["shape"]
+    one_row = [1 if isinstance(size, Rows) else size for size in shape]
     inside = site.number(0).expand(one_row)
     border = F.pad(inside, pad, value=value)
     return site.emit(Shift(border), node)
@@ -138,7 +148,9 @@ def mean(
     if parts:
         share = 1 / len(parts)
         return site.emit(Add((share,) * len(parts)), *parts)
-    return site.emit(Mean(axes_of(input, dim), keepdim), input)
+
+    module = Mean(axes_of(input, dim), keepdim)
+    return site.emit(module, input)
 
 
 @translates("sum")
@@ -150,7 +162,9 @@ def total(
     parts = _stacked(site, input, dim, keepdim)
     if parts:
         return site.emit(Add((1,) * len(parts)), *parts)
-    return site.emit(Total(axes_of(input, dim), keepdim), input)
+
+    module = Total(axes_of(input, dim), keepdim)
+    return site.emit(module, input)
 
 
 def _stacked(site: Site, input: fx.Node, dim: Any, keepdim: bool) -> list[fx.Node]:
@@ -169,13 +183,15 @@ def _stacked(site: Site, input: fx.Node, dim: Any, keepdim: bool) -> list[fx.Nod
 @translates("amax")
 def amax(site: Site, input: fx.Node, dim: Any = None, keepdim: bool = False) -> fx.Node:
     """Take the largest entry over axes."""
-    return site.emit(Extreme(axes_of(input, dim), keepdim), input)
+    module = Extreme(axes_of(input, dim), keepdim)
+    return site.emit(module, input)
 
 
 @translates("amin")
 def amin(site: Site, input: fx.Node, dim: Any = None, keepdim: bool = False) -> fx.Node:
     """Take the smallest entry over axes."""
-    return site.emit(Extreme(axes_of(input, dim), keepdim, largest=False), input)
+    module = Extreme(axes_of(input, dim), keepdim, largest=False)
+    return site.emit(module, input)
 
 
 @translates("max")
@@ -207,7 +223,8 @@ def _extreme(site: Site, input: Any, dim: Any, keepdim: bool, largest: bool) -> 
         return extreme_of_two(site, input, dim, largest)
     if site.path == (1,):
         raise NotKnown  # the places of the largest
-    return site.emit(Extreme(axes_of(input, dim), keepdim, largest), input)
+    module = Extreme(axes_of(input, dim), keepdim, largest)
+    return site.emit(module, input)
 
 
 def extreme_of_two(site: Site, one: Any, other: Any, largest: bool) -> fx.Node:
@@ -215,7 +232,8 @@ def extreme_of_two(site: Site, one: Any, other: Any, largest: bool) -> fx.Node:
     parts = [site.as_node(part) for part in (one, other)]
     last = site.n_axes
     stacked = site.emit(Stack(last), *parts, shape=(*site.shape, 2), name="stack")
-    return site.emit(Extreme((last,), largest=largest), stacked)
+    module = Extreme((last,), largest=largest)
+    return site.emit(module, stacked)
 
 
 @translates("softmax")
@@ -223,7 +241,8 @@ def softmax(
     site: Site, input: fx.Node, dim: int | None = None, _stacklevel: Any = 3, dtype: Any = None
 ) -> fx.Node:
     """Take the softmax along an axis."""
-    return site.emit(Softmax(_softmax_axis(site, dim, _stacklevel, dtype)), input)
+    axis = _softmax_axis(site, dim, _stacklevel, dtype)
+    return site.emit(Softmax(axis), input)
 
 
 @translates("log_softmax")
@@ -231,7 +250,8 @@ def log_softmax(
     site: Site, input: fx.Node, dim: int | None = None, _stacklevel: Any = 3, dtype: Any = None
 ) -> fx.Node:
     """Take the logarithm of the softmax along an axis."""
-    return site.emit(nn.LogSoftmax(_softmax_axis(site, dim, _stacklevel, dtype)), input)
+    axis = _softmax_axis(site, dim, _stacklevel, dtype)
+    return site.emit(nn.LogSoftmax(axis), input)
 
 
 def _softmax_axis(site: Site, dim: int | None, level_or_dtype: Any, dtype: Any) -> int:

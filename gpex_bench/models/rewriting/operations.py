@@ -44,12 +44,15 @@ class Add(nn.Module):
 
     def forward(self, *signals: Tensor) -> Tensor:
         """Return the weighted sum."""
-        terms = zip(self.alphas, signals, strict=True)
-        scaled = [signal if alpha == 1 else alpha * signal for alpha, signal in terms]
-        total = scaled[0]
-        for term in scaled[1:]:
-            total = total + term
+        total = self._term(0, signals)
+        for number in range(1, len(self.alphas)):
+            total = total + self._term(number, signals)
         return total
+
+    def _term(self, number: int, signals: tuple[Tensor, ...]) -> Tensor:
+        alpha = self.alphas[number]
+        signal = signals[number]
+        return signal if alpha == 1 else alpha * signal
 
     def extra_repr(self) -> str:
         """Return the numbers."""
@@ -112,7 +115,9 @@ class MatrixProduct(nn.Module):
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Return the product."""
-        return torch.einsum(self.equation, a, b) if self.equation else torch.matmul(a, b)
+        if self.equation:
+            return torch.einsum(self.equation, a, b)
+        return torch.matmul(a, b)
 
     def extra_repr(self) -> str:
         """Return the equation."""
@@ -195,7 +200,9 @@ class Extreme(_Reduction):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the extreme; its gradient is shared between ties."""
-        return x.amax(self.dim, self.keepdim) if self.largest else x.amin(self.dim, self.keepdim)
+        if self.largest:
+            return x.amax(self.dim, self.keepdim)
+        return x.amin(self.dim, self.keepdim)
 
 
 class Resample(nn.Module):

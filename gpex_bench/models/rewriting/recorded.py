@@ -38,7 +38,9 @@ class Call:
     args: Any  # with a Signal in the place of each
     kwargs: dict[str, Any]
     place: Place
-    shapes: dict[Path, tuple[int, ...]] = field(default_factory=dict)  # of what it made
+    # of what it made
+    shapes: dict[Path, tuple[int, ...]] = field(default_factory=dict)
+    dtypes: dict[Path, torch.dtype] = field(default_factory=dict)
 
 
 class Known(NamedTuple):

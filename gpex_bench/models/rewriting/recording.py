@@ -212,6 +212,7 @@ class Recorder(TorchFunctionMode):
         number = len(self.recording.calls)
         for path, tensor in _pieces(output):
             call.shapes[path] = tuple(tensor.shape)
+            call.dtypes[path] = tensor.dtype
             self.known[id(tensor)] = Known(tensor, Signal(number, path), tensor._version)
         self.recording.calls.append(call)
 

@@ -125,7 +125,7 @@ def _rewrite(network: nn.Module, x: Tensor) -> Rewritten:
     second = record(network, other)
     steps = generalise(first, second)
 
-    builder = Builder(x)
+    builder = Builder(x.device)
     graph = builder.build(steps, first.result)
     rewritten = CountedNetwork(builder.attributes, graph, "Rewritten")
     rewritten.eval()

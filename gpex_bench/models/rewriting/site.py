@@ -86,7 +86,7 @@ class Site:
         self.path = path
         self.name = _canonical(step.call.name)
         self.shape = step.shape(path)  # of what the call makes
-        self.dtype = builder.dtype
+        self.dtype = step.call.dtypes[path]
         if not any(isinstance(size, Rows) for size in self.shape):
             raise CannotRewrite(
                 f"The operation {self.name!r} in {step.call.place} mixes the rows of a batch, so "
@@ -117,7 +117,8 @@ class Site:
     def constant(self, tensor: Tensor) -> fx.Node:
         """Return a node of a constant."""
         place = self.step.call.place
-        target = self.builder.name_for(f"{place.path or 'network'}_constant")
+        wish = place.path or "network"
+        target = self.builder.name_for(f"{wish}_constant")
         self.builder.attributes[target] = self.builder.copied(tensor)
 
         node = self.builder.graph.create_node("get_attr", target, (), name=target)

@@ -43,9 +43,9 @@ def _one_row(site: Site, index: Any) -> tuple[int, ...]:
     """Return the shape of one row; NotKnown if the index chooses among the rows."""
     first = index[0] if isinstance(index, tuple) else index
     keeps_rows = first is ... or first == ALL
+    is_constant = not site.has_signals(index) and not site.has_rows(index)
     others: Shape = site.shape[1:]
-    if site.has_signals(index) or site.has_rows(index) or not keeps_rows or not others:
-        raise NotKnown
-    if any(isinstance(size, Rows) for size in others):
+    has_rows_first = not any(isinstance(size, Rows) for size in others)
+    if not (is_constant and keeps_rows and others and has_rows_first):
         raise NotKnown
     return (1, *[size for size in others if isinstance(size, int)])
