@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +53,13 @@ def draw(this: Job) -> None:
     if not this.config.metric(headline).higher_is_better:
         scores = scores.assign(score=-scores["score"])
 
-    figures: list[Iterable[Any]] = [draw_tables(run.tables, run.methods, run.metrics, headline)]
+    figures: list[Any] = []
     lost = []
+    try:
+        figures.extend(draw_tables(run.tables, run.methods, run.metrics, headline))
+    except Exception as error:
+        lost.append(_lost("The tables", error))
+
     for network in this.config.networks:
         own_scores = _of_network(scores, network, seed)
         own_predictions = _of_network(predictions, network, seed)
@@ -64,23 +67,28 @@ def draw(this: Job) -> None:
             shown = _shown(this, network, seed)
             galleries = draw_explanations(shown, own_scores, run.methods, headline)
             attention = draw_attention(shown.data, shown.name, own_predictions)
-            figures.append([*galleries, *attention])
+            figures += [*galleries, *attention]
         except NotTrained:
             continue  # the report says why there is nothing to draw
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            lost.append({"dataset": network.dataset, "model": network.model, "reason": reason})
-            log.exception("%s %s cannot be drawn", network.dataset, network.model)
+            what = f"The explanations of {network.model} on {network.dataset}"
+            lost.append(_lost(what, error))
 
     folder, index = this.path("figures"), []
     artefacts.write_json(folder / "lost.json", lost)
-    for stem, section, dataset, drawing in chain.from_iterable(figures):
+    for stem, section, dataset, drawing in figures:
         artefacts.write_bytes(folder / f"{stem}.svg", plots.to_svg(drawing, stem).encode())
         artefacts.write_bytes(folder / f"{stem}.png", plots.to_png(drawing))
         artefacts.write_bytes(folder / f"{stem}.csv", csv(drawing.data).encode())
         index.append({"stem": stem, "section": section, "dataset": dataset, "title": drawing.title})
     artefacts.write_json(folder / "index.json", index)
     log.info("%s figures", len(index))
+
+
+def _lost(what: str, error: Exception) -> str:
+    """Return the warning of figures that could not be drawn, for which the report must not wait."""
+    log.exception("%s cannot be drawn", what)
+    return f"{what} could not all be drawn. {type(error).__name__}: {error}"
 
 
 def _of_network(table: pd.DataFrame, network: Network, seed: int) -> pd.DataFrame:
@@ -140,6 +148,7 @@ def report(this: Job) -> None:
     run, headline, config = Run(this), this.config.headline, this.config
     costs = artefacts.read_json(this.path("costs"))
     surrogate_costs = artefacts.read_json(this.path("surrogate_costs"))
+    lost: list[str] = artefacts.read_json(this.path("figures") / "lost.json")
     results = Results(
         run=config.run,
         headline=headline,
@@ -163,7 +172,7 @@ def report(this: Job) -> None:
         pictures=_pictures(this),
         facts=facts(run.tables),
         provenance=_provenance(this),
-        warnings=[*_unusable(run.tables["networks"]), *_undrawn(this), *_warnings(this)],
+        warnings=[*_unusable(run.tables["networks"]), *lost, *_warnings(this)],
     )
 
     made = written(results)
@@ -210,15 +219,6 @@ def _unusable(networks: pd.DataFrame) -> list[str]:
         f"The network {row['model']} on {row['dataset']}, seed {row['seed']}, cannot be used, and "
         f"nothing was computed from it. {wording(row['status'], row['reason'])}"
         for row in records(networks[networks["status"] != "ok"])
-    ]
-
-
-def _undrawn(this: Job) -> list[str]:
-    """Return a warning for each network whose explanations could not be drawn."""
-    return [
-        f"The explanations of {row['model']} on {row['dataset']} are scored, and could not be "
-        f"drawn. {row['reason']}"
-        for row in artefacts.read_json(this.path("figures") / "lost.json")
     ]
 
 

@@ -19,6 +19,7 @@ from gpex_bench.plots import removal
 from gpex_bench.stages.curves import Recorded, summarise_curves
 from gpex_bench.stages.draw.galleries import draw_explanations
 from gpex_bench.stages.draw.neighbours import chosen
+from gpex_bench.stages.draw.scores import between_metrics
 from gpex_bench.stages.draw.shown import Shown
 from gpex_bench.stages.score import Limits, score
 from gpex_bench.tables.order import main_curves
@@ -157,3 +158,16 @@ def test_a_sheet_shows_similarities_whatever_the_examples_are_ranked_by(rank: st
         assert drawing.data[name].tolist() == pytest.approx(
             expected[rows].gather(1, index[rows, :3]).flatten().tolist(), abs=1e-6
         )
+
+
+def test_metrics_without_any_score_are_alike_in_nothing() -> None:
+    """A run whose networks cannot be used is drawn too."""
+    columns = ["dataset", "model", "method", "metric", "mean", "state"]
+    rows = [("d", "m", "a", metric, float("nan"), "failed") for metric in ("srg", "other")]
+    outcomes = pd.DataFrame(rows, columns=columns)
+    metrics = [
+        {"metric": name, "higher_is_better": True, "measures": "faithfulness"}
+        for name in ("srg", "other")
+    ]
+    methods = [{"method": "a", "kind": "gradient", "role": "method"}]
+    assert between_metrics(outcomes, methods, metrics, "srg").empty

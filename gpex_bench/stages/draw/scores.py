@@ -97,7 +97,9 @@ def between_metrics(
     sign = {record["metric"]: 1 if record["higher_is_better"] else -1 for record in metrics}
     is_control = outcomes["method"].isin(list(control_ids(methods)))
     scored = outcomes[(outcomes["state"] == "ok") & ~is_control]
-    scored = scored.assign(good=scored["mean"] * scored["metric"].map(sign))
+    # Without any score the column of signs would be one of text.
+    direction = scored["metric"].map(sign).astype(float)
+    scored = scored.assign(good=scored["mean"] * direction)
 
     order = metric_order(outcomes, metrics, headline)
     rows = []
