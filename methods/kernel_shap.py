@@ -27,6 +27,8 @@ from gpex_bench.masking.choices import check_budget
 from gpex_bench.masking.regions import Regions
 from gpex_bench.types import settings
 
+ROUNDING = 1e-9  # of a number of coalitions that is compared with a whole one
+
 
 @settings
 class KernelShap(ShapleyValues):
@@ -81,15 +83,18 @@ def coalitions(budget: int, n: int, generator: torch.Generator) -> tuple[Tensor,
     weights = [torch.zeros(2, dtype=torch.float64)]
     for k in range(1, n // 2 + 1):
         ends = sorted({k, n - k})
-        n_subsets = len(ends) * comb(n, k)
-        share = float(sum(kernel[end - 1] for end in ends) / kernel.sum())
+        n_each = comb(n, k)
+        n_subsets = len(ends) * n_each
+
         # all of a size, where as many would be drawn; in any case the first
-        if k > 1 and left * share < n_subsets * (1 - 1e-9):
+        share = sum(float(kernel[end - 1]) for end in ends) / float(kernel.sum())
+        if k > 1 and left * share < n_subsets * (1 - ROUNDING):
             break
 
         for end in ends:
+            weight = kernel[end - 1] / n_each
             masks.append(of_size(end, n))
-            weights.append((kernel[end - 1] / comb(n, k)).expand(comb(n, k)))
+            weights.append(weight.expand(n_each))
             kernel[end - 1] = 0
         left -= n_subsets
 
@@ -100,12 +105,17 @@ def coalitions(budget: int, n: int, generator: torch.Generator) -> tuple[Tensor,
         place = torch.rand(n_pairs, n, generator=generator).argsort(1).argsort(1)
         half = place < sizes[:, None]
         masks += [half, ~half]
-        weights.append((remaining / (2 * n_pairs)).expand(2 * n_pairs))
+
+        weight = remaining / (2 * n_pairs)
+        weights.append(weight.expand(2 * n_pairs))
     return torch.cat(masks), torch.cat(weights)
 
 
 def of_size(size: int, n: int) -> Tensor:
-    """Return the masks of all subsets of a size [subset, region]; of more than half, complements."""
+    """Return the masks of all subsets of a size [subset, region].
+
+    Those of more than half of the regions are the complements of the smaller ones.
+    """
     few = min(size, n - size)
     members = torch.tensor(list(combinations(range(n), few)))
     masks = torch.zeros(len(members), n, dtype=torch.bool).scatter_(1, members, True)

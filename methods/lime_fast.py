@@ -86,25 +86,27 @@ class LimeFast(Masking):
         scale = train.std(0, correction=0)
         scale = torch.where((scale == 0) | is_category, 1, scale)
 
-        # Gaussian samples around each row, in units of the training standard deviation; the
-        # categories of training rows, of which the design says whether they are that of the sample
         generators = [task.generator(sample) for sample in query.sample.tolist()]
-        noise = torch.stack([self._noise(one, x.shape[1]) for one in generators]).to(x)
+        steps_away = torch.stack([self._noise(one, x.shape[1]) for one in generators]).to(x)
         drawn = torch.stack([self._drawn(one, train, is_category) for one in generators])
         drawn[:, 0] = x
-        rows = torch.where(is_category, drawn, x[:, None] + noise * scale)
+
+        # Gaussian samples around each row, in units of the training standard deviation; of a
+        # category the design says whether it is that of the sample
+        around = x[:, None] + steps_away * scale
+        rows = torch.where(is_category, drawn, around)
         is_kept = (rows == x[:, None]).double()
-        moved = torch.where(is_category, 1 - is_kept, noise)
-        design = torch.where(is_category, is_kept, noise + ((x - train.mean(0)) / scale)[:, None])
+        standardised = steps_away + ((x - train.mean(0)) / scale)[:, None]
+        design = torch.where(is_category, is_kept, standardised)
+        moved = torch.where(is_category, 1 - is_kept, steps_away)
 
         shown = known.columns(rows.flatten(0, 1)).to(query.x)
-        y = self._answers(task, shown, query.target.repeat_interleave(self.budget))
-        distance = moved.norm(dim=2)
-        width = TABLE_WIDTH * x.shape[1] ** 0.5
-        weight = (-((distance / width) ** 2) / 2).exp()
-        slope, _ = weighted_ridge(design, y.view(len(x), -1), weight, self.ridge)
+        targets = query.target.repeat_interleave(self.budget)
+        y = self._answers(task, shown, targets).view(len(x), -1)
+        slope, _ = weighted_ridge(design, y, table_weights(moved), self.ridge)
 
-        difference = torch.where(is_category, (x != absent).double(), (x - absent) / scale)
+        has_changed = (x != absent).double()
+        difference = torch.where(is_category, has_changed, (x - absent) / scale)
         return cut.spread(slope * difference, query.x)
 
     def _answers(self, task: Task, rows: Tensor, target: Tensor) -> Tensor:
@@ -162,6 +164,13 @@ def image_weights(design: Tensor, cut: Regions) -> Tensor:
     share = design.sum(2) / cut.count.to(design)[:, None]
     distance = 1 - share.sqrt()
     return (-((distance / IMAGE_WIDTH) ** 2) / 2).exp()
+
+
+def table_weights(moved: Tensor) -> Tensor:
+    """Return the weight of each row [sample, row], by how far each unit has moved."""
+    width = TABLE_WIDTH * moved.shape[2] ** 0.5
+    distance = moved.norm(dim=2)
+    return (-((distance / width) ** 2) / 2).exp()
 
 
 def weighted_ridge(

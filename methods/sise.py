@@ -23,6 +23,7 @@ from gpex_bench.families.masking import Masking
 from gpex_bench.masking.answers import Probe, probe
 from gpex_bench.masking.choices import Output, check_settings
 from gpex_bench.masking.fills import MethodFill
+from gpex_bench.masking.resolution import FEWEST_STEPS
 from gpex_bench.models.rewriting import CannotRewrite, rewrite
 from gpex_bench.types import Attribution, Need, Query, Task, settings
 
@@ -144,11 +145,15 @@ def _is_map(output: object) -> bool:
 
 
 def unit(maps: Tensor) -> Tensor:
-    """Return maps [n, height, width] scaled to [0, 1] one by one; a constant map becomes 0."""
+    """Return maps [n, height, width] scaled to [0, 1] one by one.
+
+    A map that is constant up to the rounding of its precision becomes 0.
+    """
     flat = maps.flatten(1)
     low = flat.amin(1)[:, None, None]
     high = flat.amax(1)[:, None, None]
-    varies = high > low
+    step = torch.finfo(maps.dtype).eps * torch.maximum(low.abs(), high.abs())
+    varies = high - low > FEWEST_STEPS * step
     return torch.where(varies, (maps - low) / torch.where(varies, high - low, 1), 0)
 
 

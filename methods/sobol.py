@@ -10,9 +10,9 @@ input.
 
 Unsigned: it measures how much a region matters, not in which direction. `total` counts interactions
 once for each region that takes part, so it sums to 1 or more; `first` leaves them out, may be
-slightly negative from noise, and needs many more samples. A constant output gives zeros. With 8 base
-points, the fewest that are accepted, the totals of 49 factors are off by half of their size on a
-linear network (rank correlation .92), with 32 by 15 %.
+slightly negative from noise, and needs many more samples. A constant output gives zeros. With 8
+base points, the fewest that are accepted, the totals of 49 factors are off by half of their size on
+a linear network (rank correlation .92), with 32 by 15 %.
 """
 
 from typing import Literal

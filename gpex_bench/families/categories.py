@@ -34,11 +34,14 @@ class Categories:
 
     def numbered(self, x: Float[Tensor, "row column"]) -> Float[Tensor, "row unit"]:
         """Return rows with a column for each unit: of groups the number of their category."""
-        rows = x.new_zeros(len(x), int(self.unit.max()) + 1)
+        n_units = int(self.unit.max()) + 1
+        rows = x.new_zeros(len(x), n_units)
         rows[:, self.unit.to(x.device)] = x
         for place, group, found in zip(self.places, self.groups, self.found, strict=True):
-            is_same = (x[:, None, list(group)] == found.to(x)).all(2)
-            rows[:, place] = is_same.int().argmax(1).to(x)
+            own = x[:, None, list(group)]
+            is_same = (own == found.to(x)).all(2)
+            number = is_same.int().argmax(1)
+            rows[:, place] = number.to(x)
         return rows
 
     def columns(self, rows: Float[Tensor, "row unit"]) -> Float[Tensor, "row column"]:

@@ -1,9 +1,10 @@
 """Masks over inputs, and the network's answers to them.
 
-An input is cut into regions: segments of an image, columns or groups of columns of a table. A mask says how much of each
-region, or of each position (a pixel with all its channels, or a column), is present: 1 all, 0
-nothing. The blend m x + (1 - m) absent goes through the network, at most CHANGED_ROWS rows at a
-time, so that memory does not grow with the number of masks except for the masks themselves.
+An input is cut into regions: segments of an image, columns or groups of columns of a table. A mask
+says how much of each region, or of each position (a pixel with all its channels, or a column), is
+present: 1 all, 0 nothing. The blend m x + (1 - m) absent goes through the network, at most
+CHANGED_ROWS rows at a time, so that memory does not grow with the number of masks except for the
+masks themselves.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ import math
 import sys
 from itertools import combinations
 
+import numpy as np
 import pytest
 import torch
 
@@ -211,6 +212,29 @@ def test_a_larger_budget_comes_nearer_to_the_definition(tangled, task, query, me
         errors.append(float((torch.stack(found) - expected).square().mean().sqrt()))
     assert errors[-1] < 1e-4 < errors[0]
     assert all(after < 1.1 * before for before, after in zip(errors, errors[1:], strict=False))
+
+
+@pytest.mark.parametrize("budget", [18, 41, 90, 200])
+def test_the_fit_is_the_weighted_regression_of_the_paper(
+    tangled, coalitions, task, query, method, normal, budget
+):
+    """Equation 8 of lundberg2017unified, with the last value taken out by the sum: by lstsq."""
+    x, baseline = normal(1, 8), normal(8, seed=1)
+    asked, wanted = task(tangled, x, baseline), query(x)
+    generator = asked.generator(int(wanted.sample[0]))
+    masks, weights = (part.numpy() for part in coalitions(budget, 8, generator))
+    blends = torch.where(torch.from_numpy(masks), x, baseline)
+    y = tangled(blends)[:, 0].detach().double().numpy()
+
+    gain, change = y - y[0], y[1] - y[0]
+    last = masks[:, -1].astype(float)
+    root = np.sqrt(weights)
+    design = root[:, None] * (masks[:, :-1] - last[:, None])
+    solved = np.linalg.lstsq(design, root * (gain - last * change), rcond=None)[0]
+    expected = np.append(solved, change - solved.sum())
+
+    values = method("kernel_shap", budget=budget).explain(asked, wanted).values[0]
+    np.testing.assert_allclose(values.numpy(), expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("name, fewest", [("kernel_shap", 18), ("shapley_sampling", 16)])

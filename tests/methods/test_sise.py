@@ -176,6 +176,12 @@ def test_constant_maps_mask_nothing(method):
     source = vars(sys.modules[type(method("sise")).__module__])
     maps = torch.stack([torch.full((3, 3), 2.0), torch.arange(9.0).view(3, 3)])
     assert source["unit"](maps).flatten(1).amax(1).tolist() == [0, 1]
+
+    # two steps of single precision at 1000 are rounding, and a small map is a map
+    rounding = torch.full((1, 2, 2), 1000.0)
+    rounding[0, 0, 0] += 1.2e-4
+    assert not source["unit"](rounding).any()
+    torch.testing.assert_close(source["unit"](1e-12 * maps), source["unit"](maps))
     assert source["otsu"](maps.flatten(1)).tolist() == [
         2,
         pytest.approx(threshold_otsu(maps[1].numpy())),
