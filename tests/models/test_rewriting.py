@@ -620,6 +620,16 @@ def test_places_have_the_names_of_the_network():
     assert rewritten.summary == "4 Add, 1 Move made modules"
 
 
+def test_any_names_of_modules_will_do():
+    names = ("x", "conv-1", "0", "graph", "class", "self", "code", "output", "torch", "add_")
+    model = nn.Sequential()
+    for name in names:
+        model.add_module(name, nn.Linear(6, 6))
+    rewritten = check_same(model.eval(), ROWS)
+    assert list(rewritten.outputs) == [*names, ""]
+    assert [place(node).split()[0] for node in calls(rewritten)] == list(names)
+
+
 def test_the_same_weights_are_rewritten_once():
     model = network(lambda self, x: self.a(x), a=nn.Linear(6, 2))
     first = rewrite(model, ROWS)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import inspect
+import keyword
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
+from gpex_bench.models.rewriting.errors import CannotRewrite
 from gpex_bench.models.rewriting.generalising import Repeated, Rows, Step, signals_in
 from gpex_bench.models.rewriting.recorded import Path, Signal
 from gpex_bench.models.rewriting.site import TRANSLATIONS, NotKnown, Site, Translation
 
 # arguments of torch that have two names, and those that are no part of what is computed
 RENAMED = {"axis": "dim", "keepdims": "keepdim", "self": "input"}
+# of arguments that a translation did not foresee
+UNEXPECTED = (TypeError, ValueError, RuntimeError, AttributeError, IndexError)
 IGNORED = frozenset({"inplace", "out"})
 
 
@@ -67,7 +72,9 @@ class Builder:
             return site.other(args, kwargs)
         try:
             return translation(site, *args, **known)
-        except NotKnown:
+        except CannotRewrite:
+            raise
+        except (NotKnown, *UNEXPECTED):
             return site.other(args, kwargs)
 
     def _filled(self, value: Any) -> Any:
@@ -92,7 +99,10 @@ class Builder:
 
     def name_for(self, wish: str) -> str:
         """Return a name that no attribute has."""
-        stem = wish.replace(".", "_")
+        stem = re.sub(r"\W", "_", wish)
+        if keyword.iskeyword(stem) or stem == "self":
+            stem += "_"
+
         name = stem
         number = 1
         while name in self.attributes or hasattr(_EMPTY, name):
