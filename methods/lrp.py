@@ -42,11 +42,13 @@ transformers. With attention `constant` the weights of attention take nothing an
 Start value: the logit of the target, so the map carries its sign and size. Biases: `absorbs` (as
 zennit's default; the values sum to the logit only without biases), `ignored` (the values sum to the
 logit; epsilon then divides by sums that may cancel and is not for residual networks), `spread`
-(what the bias and the stabiliser would take goes to the contributions by size; sums to the logit,
-stable). The bias of softmax is never ignored, but spread. What a class token takes is neither in
-the map nor missing from it: `residual` is the logit minus that minus the sum. With `through` and
-`channels` only relevance that passes these channels of a module is handed on (filtering; the rest
-is in the residual).
+(what the bias and the stabiliser would take goes to the contributions by size; sums to the logit).
+The bias of softmax is never ignored, but spread. `ignored` (with an epsilon of at most 1e-4) and
+`spread` claim the sum, so that cells are checked: epsilon in all layers of a deep network may still
+divide by sums that cancel. What a class token or a border of a constant takes is neither in the map
+nor missing from it: `residual` is the logit minus that minus the sum. With `through` and `channels`
+only relevance that passes these channels of a module is handed on (filtering; the rest is in the
+residual).
 """
 
 from typing import Literal, get_args
@@ -112,8 +114,9 @@ class LRP(Explainer):
 
     @property
     def sum_tolerance(self) -> float | None:  # type: ignore[override]
-        """The sum is the logit, up to the stabiliser, if biases take nothing and nothing is cut."""
-        return None if self.bias == "absorbs" or self.through else 0.01
+        """The sum is the logit if biases and stabilisers take nothing and nothing is cut."""
+        is_kept = self.bias == "spread" or (self.bias == "ignored" and self.epsilon <= 1e-4)
+        return 0.01 if is_kept and not self.through else None
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Propagate the target's logit down to the input."""

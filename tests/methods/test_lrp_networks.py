@@ -18,7 +18,7 @@ from gpex_bench.types import Model
 from gpex_bench.types.demands import Refused
 from tests.vocabulary import networks
 
-COMPOSITES = ("epsilon", "alpha2_beta1", "epsilon_plus", "epsilon_gamma_box", "epsilon_plus_flat")
+COMPOSITES = ("epsilon", "alpha2_beta1", "epsilon_gamma_box")
 POLICIES = ("absorbs", "spread")
 
 
@@ -302,6 +302,130 @@ def test_what_is_written_out_is_what_torch_has_a_module_for(maps, normal, one, o
 
     composites = ("epsilon", "epsilon_plus", "alpha2_beta1")
     assert_same(maps(network(one), x, composites), maps(network(other), x, composites))
+
+
+def attend(self, x):
+    return F.scaled_dot_product_attention(
+        self.query(x), self.key(x), self.value(x), is_causal=True
+    ).mean(1)
+
+
+def masked(self, x):
+    scores = self.query(x) @ self.key(x).mT / 2
+    scores = scores.masked_fill(torch.ones(5, 5).triu(1).bool(), -torch.inf)
+    return torch.einsum("bts,bsd->btd", scores.softmax(-1), self.value(x)).mean(1)
+
+
+def multiplied(self, x):
+    return (torch.einsum("btd,kd->btk", x, self.value.weight) + self.value.bias).relu().mean(1)
+
+
+def linear(self, x):
+    return self.value(x).relu().mean(1)
+
+
+@pytest.mark.parametrize("one, other", [(attend, masked), (multiplied, linear)])
+def test_products_by_any_function_are_the_same(maps, normal, one, other):
+    x = normal(3, 5, 4)
+
+    def network(forward):
+        parts = {name: nn.Linear(4, 4) for name in ("query", "key", "value")}
+        return Written(forward, **parts, head=nn.Linear(4, 3))
+
+    composites = ("epsilon", "epsilon_plus", "gamma")
+    found = maps(seeded(lambda: network(one)), x, composites)
+    assert_same(found, maps(seeded(lambda: network(other)), x, composites))
+
+
+PLACES = {
+    "group norm": (lambda self, x: self.after(x), nn.GroupNorm(2, 6)),
+    "instance norm": (lambda self, x: self.after(x).relu(), nn.InstanceNorm2d(6, affine=True)),
+    "running instance norm": (
+        lambda self, x: self.after(x),
+        nn.InstanceNorm2d(6, track_running_stats=True),
+    ),
+    "response norm": (lambda self, x: self.after(x.relu()), nn.LocalResponseNorm(3)),
+    "circular padding": (
+        lambda self, x: self.after(x),
+        nn.Conv2d(6, 6, 3, padding=1, padding_mode="circular"),
+    ),
+    "transposed": (
+        lambda self, x: self.after(x).relu(),
+        nn.Sequential(nn.ConvTranspose2d(6, 6, 3, 2, groups=2), nn.BatchNorm2d(6)),
+    ),
+    "larger": (lambda self, x: self.after(x).relu(), nn.Upsample(scale_factor=2, mode="bilinear")),
+    "glu": (lambda self, x: F.glu(x, 1).repeat(1, 2, 1, 1), nn.Identity()),
+    "gate": (lambda self, x: x * self.after(x.mean((2, 3), keepdim=True)), nn.Sigmoid()),
+    "two factors": (lambda self, x: x * self.after(x.flip(1)), nn.Softplus()),
+    "deviation": (lambda self, x: x / (x.std((2, 3), keepdim=True) + 1e-3), nn.Identity()),
+}
+
+
+@pytest.mark.parametrize("kind", PLACES)
+def test_rows_alone_keep_their_logit_by_every_kind_of_layer(task, query, method, normal, kind):
+    function, after = PLACES[kind]
+
+    def forward(self, x):
+        return function(self, self.stem(x)).mean((2, 3))
+
+    network = seeded(
+        lambda: Written(forward, stem=nn.Conv2d(2, 6, 3), after=after, head=nn.Linear(6, 3))
+    )
+    network.eval().requires_grad_(False)
+    x = normal(3, 2, 6, 6)
+    logit = network(x)[:, 1]
+    for explainer in (method("lrp", bias="spread"), method("deep_taylor")):
+        found = explainer.explain(task(network, x), query(x, 1)).values
+        size = float(found.abs().flatten(1).sum(1).max())
+        torch.testing.assert_close(found.flatten(1).sum(1), logit, rtol=1e-3, atol=1e-5 * size)
+        alone = explainer.explain(task(network, x), query(x[1:2], 1)).values
+        torch.testing.assert_close(alone[0], found[1], rtol=1e-3, atol=1e-5 * size)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_norm_is_folded_into_a_transposed_convolution(maps, normal, groups):
+    """It is a convolution with turned kernels on the padded map."""
+    transposed = seeded(lambda: nn.ConvTranspose2d(4, 6, 3, groups=groups))
+    plain = nn.Conv2d(4, 6, 3, padding=2, groups=groups)
+    turned = transposed.weight.data.flip((2, 3)).unflatten(0, (groups, -1)).transpose(1, 2)
+    plain.weight.data = turned.flatten(0, 1).contiguous()
+    plain.bias.data = transposed.bias.data
+    norm = nn.BatchNorm2d(6)
+    norm.weight.data = torch.linspace(-1, 2, 6)
+    norm.running_mean.copy_(torch.linspace(1, -1, 6))
+
+    def forward(self, x):
+        return self.norm(self.inner(self.stem(x))).relu().mean((2, 3))
+
+    def network(inner):
+        parts = {"stem": nn.Conv2d(2, 4, 3), "norm": norm, "head": nn.Linear(6, 3)}
+        return Written(forward, inner=inner, **parts)
+
+    x = normal(2, 2, 5, 5)
+    found = maps(seeded(lambda: network(transposed)), x)
+    assert_same(found, maps(seeded(lambda: network(plain)), x))
+
+
+@pytest.mark.parametrize(
+    "part, message",
+    [
+        (nn.LSTM(4, 4, batch_first=True), r"'lstm' in part \(LSTM\)"),
+        (nn.Bilinear(4, 4, 4), r"'bilinear' in part \(Bilinear\)"),
+        (lambda x: x.topk(4)[0], r"'topk' in the network \(Written\)"),
+        (lambda x: x.logsumexp(2, True).expand(-1, -1, 4), r"'logsumexp' in the network"),
+        (lambda x: x / (1 + x.sum(2, keepdim=True)), r"'Divide' in the network .* a deviation"),
+    ],
+)
+def test_what_has_no_rule_is_refused_by_name_and_place(task, query, method, normal, part, message):
+    def forward(self, x):
+        made = self.part(x, x) if isinstance(part, nn.Bilinear) else self.part(x)
+        return (made[0] if isinstance(made, tuple) else made)[:, -1]
+
+    network = seeded(lambda: Written(forward, part=part, head=nn.Linear(4, 3))).eval()
+    x = normal(2, 5, 4)
+    for name in ("lrp", "deep_taylor"):
+        with pytest.raises(Refused, match=f"No propagation rule is known for .*{message}"):
+            method(name).explain(task(network, x), query(x))
 
 
 # --- one sample's constants ---

@@ -136,15 +136,17 @@ class Weighted(Layer):
         settings = module.stride, module.padding, module.output_padding, module.groups
         return function(a, weight, None, *settings, module.dilation)
 
-    def fold_in(self, scale: Tensor | None, shift: Tensor | float) -> None:
-        """Multiply each output by its scale, and add a shift."""
-        if scale is not None:
-            assert self.weight is not None
-            axis = 1 if self.is_transposed else 0
-            n_other = self.weight.ndim - 1 - axis
-            self.weight = self.weight * scale.view(-1, *[1] * n_other)
-            self.bias = self.bias * scale.view(-1, *[1] * (self.weight.ndim - 2))
-        self.bias = self.bias + shift
+    def multiply(self, scale: Tensor) -> None:
+        """Multiply each channel of the output by its factor."""
+        assert self.weight is not None
+        places = [1] * (self.weight.ndim - 2)
+        self.bias = self.bias * scale.view(-1, *places)
+        factor = scale[:, None]
+        if self.is_transposed:  # [input, output of its group]
+            of_groups = scale.expand(self.module.out_channels).view(self.module.groups, -1)
+            n_inputs = self.module.in_channels // self.module.groups
+            factor = of_groups.repeat_interleave(n_inputs, 0)
+        self.weight = self.weight * factor.view(*factor.shape, *places)
 
 
 class Sharing(Layer):

@@ -218,13 +218,13 @@ class Plan:
     def _fold(self) -> None:
         """Fold norms and constants into the layers with weights before or after them."""
         for step in self.steps.values():
-            if isinstance(step.layer, Weighted):
+            if isinstance(step.layer, (Weighted, Factor)):
                 self._fold_next(step, step.layer)
         for step in self.steps.values():
             if isinstance(step.module, AFFINE) and not step.is_folded:
                 step.is_before_weights = self._feeds_weights_only(step)
 
-    def _fold_next(self, step: Step, layer: Weighted) -> None:
+    def _fold_next(self, step: Step, layer: Weighted | Factor) -> None:
         """Fold what follows a layer with weights, as long as nothing else reads it."""
         node = step.node
         while True:
@@ -233,14 +233,18 @@ class Plan:
             if len(readers) > 1 or follower is None or not isinstance(follower.module, AFFINE):
                 return
 
-            n_axes = _n_axes(follower)
-            channels = n_axes - 1 if isinstance(layer.module, nn.Linear) else 1
             scale = follower.layer.weight
-            if scale is not None:
+            if isinstance(layer, Weighted) and scale is not None:
+                n_axes = _n_axes(follower)
+                channels = n_axes - 1 if isinstance(layer.module, nn.Linear) else 1
                 scale = _of_channels(scale, n_axes, channels)
                 if scale is None:
                     return
-            layer.fold_in(scale, follower.layer.bias)
+                layer.multiply(scale)
+            elif scale is not None:
+                return
+
+            layer.bias = layer.bias + follower.layer.bias
             follower.is_folded = True
             node = follower.node
 
@@ -342,7 +346,8 @@ class Plan:
 
 def joins_constants(step: Step) -> bool:
     """Return whether a step joins signals and constants, such as a class token."""
-    return len(arguments(step.node)) > len(step.signals)
+    is_join = isinstance(step.module, (ops.Concatenate, ops.Stack))
+    return is_join and len(arguments(step.node)) > len(step.signals)
 
 
 def has_gaps(step: Step) -> bool:
