@@ -12,6 +12,7 @@ from gpex_bench.types import Dataset, Kind, Need, Source, Split
 
 # of what every split holds: the type, and how to get it
 DTYPES = {"x": (torch.float32, "x.float()"), "sample": (torch.int64, "sample.long()")}
+UNSCALED = 20  # images with larger entries are probably not scaled
 LARGEST = 1e15  # inputs beyond it overflow when they are squared and added in single precision
 FORMS = frozenset({Need.IMAGE, Need.TABLE})
 
@@ -245,31 +246,30 @@ def _where(found: Tensor, split: Split, data: Dataset) -> str:
 
 def notes(data: Dataset) -> list[str]:
     """Return what is no fault of a dataset but can surprise: scales, constants, duplicates."""
-    x = data.train.x
     found = []
-    low, high = float(x.min()), float(x.max())
-    if data.is_image and (low < -20 or high > 20):
+    flat = data.train.x.flatten(1)
+    low = float(flat.min())
+    high = float(flat.max())
+    if data.is_image and max(-low, high) > UNSCALED:
         found.append(f"images lie in {low:.3g} ... {high:.3g}; most networks expect about 0 ... 1")
 
-    flat = x.flatten(1)
     is_constant = (flat == flat[:1]).all(0)
-    if bool(is_constant.any()):
-        n, word = int(is_constant.sum()), "pixels" if data.is_image else "columns"
-        names = [
-            name for name, same in zip(data.features, is_constant.tolist(), strict=False) if same
-        ]
-        listed = f" ({', '.join(names[:5])})" if names else ""
-        found.append(f"{n} of {len(is_constant)} {word} are constant in train{listed}")
+    n_constant = int(is_constant.sum())
+    if n_constant:
+        what = "pixels" if data.is_image else "columns"
+        found.append(f"{n_constant} of {len(is_constant)} {what} are constant in train")
 
     base = data.baseline.flatten()
     outside = (base < flat.min(0).values) | (base > flat.max(0).values)
-    if bool(outside.any()):
-        found.append(f"the baseline is outside the range of train in {int(outside.sum())} entries")
+    n_outside = int(outside.sum())
+    if n_outside:
+        found.append(f"the baseline is outside the range of train in {n_outside} entries")
 
-    rows = {hash(row.tobytes()) for row in flat.numpy()}
-    n_seen = sum(hash(row.tobytes()) in rows for row in data.test.x.flatten(1).numpy())
+    known = {hash(row.tobytes()) for row in flat.numpy()}
+    tested = [hash(row.tobytes()) for row in data.test.x.flatten(1).numpy()]
+    n_seen = sum(row in known for row in tested)
     if n_seen:
-        found.append(f"{n_seen} of {len(data.test.y)} test rows are also in train")
+        found.append(f"{n_seen} of {len(tested)} test rows are also in train")
     return found + _of_targets(data)
 
 

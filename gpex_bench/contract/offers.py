@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gpex_bench.contract import toys
 from gpex_bench.contract.calls import explain
@@ -35,41 +36,51 @@ N_NAMED = 12  # classes or labels that are listed
 def of_dataset(source: Source) -> list[str]:
     """Return what a dataset holds and offers, and which methods and metrics it rules out."""
     data = source.load()
-    shape = " x ".join(map(str, data.train.x.shape[1:]))
-    low, high = float(data.train.x.min()), float(data.train.x.max())
-    n_train, n_test = len(data.train.sample), len(data.test.sample)
+    shape = " x ".join(map(str, data.baseline.shape))
+    n_train = len(data.train.sample)
+    n_test = len(data.test.sample)
     lines = [
-        f"{n_train} training and {n_test} test rows of {shape}, in {low:.4g} ... {high:.4g}",
+        f"{n_train} training and {n_test} test rows of {shape}, in {_range(data.train.x)}",
         *_targets(data),
-        f"baseline in {float(data.baseline.min()):.4g} ... {float(data.baseline.max()):.4g}",
+        f"baseline in {_range(data.baseline)}",
     ]
     if data.truth is not None:
         share = float(data.truth.mask.double().mean())
         lines.append(f"planted truth, {100 * share:.3g} % of the entries of test")
     lines += [f"note: {note}" for note in notes(data)]
 
-    network = frozenset({Need.GRADIENT, Need.MODULES})
     offers = source.offers | data.kind.offers
     lines.append(f"offers {', '.join(sorted(offers))}")
+    # What networks and methods offer is not the dataset's to rule out.
+    elsewhere = frozenset({Need.GRADIENT, Need.MODULES, Need.RESIDUAL})
     for kind in ("method", "metric"):
-        lines += _ruled_out(kind, offers | network | {Need.RESIDUAL})
+        lines += _ruled_out(kind, offers | elsewhere)
     return lines
+
+
+def _range(values: Tensor) -> str:
+    low = float(values.min())
+    high = float(values.max())
+    return f"{low:.4g} ... {high:.4g}"
 
 
 def _targets(data: Dataset) -> list[str]:
     """Return how often each class or label is there, or the range of the number."""
     if data.kind is Kind.NUMBER:
         y = data.train.y
-        spread = f"{float(y.min()):.4g} ... {float(y.max()):.4g}, mean {float(y.mean()):.4g}"
-        return [f"number {data.classes[0]} {data.unit}".rstrip() + f", in {spread}"]
+        name = f"{data.classes[0]} {data.unit}".rstrip()
+        return [f"number {name}, in {_range(y)}, mean {float(y.mean()):.4g}"]
 
-    train, test = (_counts(split, data) for split in (data.train, data.test))
-    counts = [
-        f"{name} {one} + {other}"
-        for name, one, other in zip(data.classes, train, test, strict=True)
-    ]
-    more = f" and {len(counts) - N_NAMED} more" if len(counts) > N_NAMED else ""
-    return [f"{len(counts)} {data.kind} (train + test): {', '.join(counts[:N_NAMED])}{more}"]
+    train = _counts(data.train, data)
+    test = _counts(data.test, data)
+    counts = []
+    for name, of_train, of_test in zip(data.classes, train, test, strict=True):
+        counts.append(f"{name} {of_train} + {of_test}")
+
+    listed = ", ".join(counts[:N_NAMED])
+    n_more = len(counts) - N_NAMED
+    more = f" and {n_more} more" if n_more > 0 else ""
+    return [f"{len(counts)} {data.kind} (train + test): {listed}{more}"]
 
 
 def _counts(split: Split, data: Dataset) -> list[int]:

@@ -34,23 +34,28 @@ def drawn(split: Split, kind: Kind, n: int) -> Int[Tensor, "row"]:
 def _strata(split: Split, kind: Kind) -> Int[Tensor, "row"]:
     """Return the stratum of each row, counted from 0."""
     y = split.y
-    if kind is Kind.NUMBER:
-        by_size = torch.empty(len(y), dtype=torch.long)
-        by_sample = split.sample.argsort()
-        order = by_sample[y[by_sample].argsort(stable=True)]
-        by_size[order] = torch.arange(len(y))
-        return by_size * N_PARTS // max(1, len(y))
-    return torch.unique(y, dim=0, return_inverse=True)[1]
+    if kind is not Kind.NUMBER:
+        return torch.unique(y, dim=0, return_inverse=True)[1]
+
+    # Equal numbers have the order of the identities.
+    by_sample = split.sample.argsort()
+    order = by_sample[y[by_sample].argsort(stable=True)]
+    n = len(y)
+    rank = torch.empty(n, dtype=torch.long)
+    rank[order] = torch.arange(n)
+    return rank * N_PARTS // n
 
 
 def _places(stratum: Int[Tensor, "row"], sample: Int[Tensor, "row"]) -> Float64[Tensor, "row"]:
     """Return the place of each row in the draw."""
+    numbers = torch.arange(int(stratum.max()) + 1)
     key = uniform("explained samples", 0, sample, 1)[:, 0]
-    start = uniform("explained strata", 0, torch.arange(int(stratum.max()) + 1), 1)[:, 0]
+    start = uniform("explained strata", 0, numbers, 1)[:, 0]
 
     place = torch.empty(len(sample), dtype=torch.float64)
-    for number in range(len(start)):
-        rows = (stratum == number).nonzero().flatten()
+    for number in numbers.tolist():
+        is_own = stratum == number
+        rows = is_own.nonzero().flatten()
         rank = key[rows].argsort().argsort()
         place[rows] = (rank + start[number]) / len(rows)
     return place
