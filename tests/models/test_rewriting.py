@@ -108,6 +108,7 @@ FORMS = {
     "x @ x": (IMAGES, lambda x: x @ x.mT, ["Move", "MatrixProduct"]),
     "bmm": (TOKENS, lambda x: torch.bmm(x, x.transpose(1, 2)), ["Move", "MatrixProduct"]),
     "addmm": (ROWS, lambda x: torch.addmm(WEIGHT[:, 0], x, WEIGHT.T), ["Linear", "Shift"]),
+    "baddbmm": (TOKENS, lambda x: torch.baddbmm(SQUARE[:3, :3], x, x.mT, beta=2, alpha=0.5), ["Move", "MatrixProduct", "Scale", "Shift"]),
     "F.linear": (ROWS, lambda x: F.linear(x, WEIGHT), ["Linear"]),
     "einsum of two": (TOKENS, lambda x: torch.einsum("bic,bjc->bij", x, x.sin()), ["ElementWise", "MatrixProduct"]),
     "einsum with a constant": (TOKENS, lambda x: torch.einsum("bic,co->bio", x, TOKEN_WEIGHT), ["MatrixProduct"]),
@@ -181,6 +182,7 @@ FORMS = {
     "adaptive max": (IMAGES, lambda x: F.adaptive_max_pool2d(x, (2, 3)), ["AdaptiveMaxPool2d"]),
     "avg_pool3d": (VOLUMES, lambda x: F.avg_pool3d(x, 2), ["AvgPool3d"]),
     "layer_norm": (TOKENS, lambda x: F.layer_norm(x, (8,), TOKEN_WEIGHT[:, 0]), ["LayerNorm"]),
+    "normalize": (ROWS, F.normalize, ["Other", "ElementWise", "Move", "Divide"]),
     "group_norm": (IMAGES, lambda x: F.group_norm(x, 2), ["GroupNorm"]),
     "instance_norm": (IMAGES, lambda x: F.instance_norm(x), ["InstanceNorm2d"]),
     "batch_norm": (SERIES, lambda x: F.batch_norm(x, GATE.flatten(), GATE.flatten().exp()), ["BatchNorm1d"]),
@@ -397,6 +399,20 @@ def test_hooks_of_parts_are_part_of_the_network():
     model.a.register_forward_hook(lambda _module, _args, output: output * 2)
     model.a.register_forward_pre_hook(lambda _module, args: (args[0] + 1,))
     assert kinds(check_same(model, ROWS)) == ["Shift", "Linear", "Scale"]
+
+
+class Reversed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return -gradient
+
+
+def test_a_function_of_autograd_is_what_its_forward_does():
+    assert kinds(rewrite(network(lambda x: Reversed.apply(x)), ROWS)) == ["Scale"]
 
 
 # --- attention -----------------------------------------------------------------------------------

@@ -23,6 +23,8 @@ What holds for the graph of `Rewritten.network`:
 - `node.meta` has "place" (of the original module; `place(node)` is its name for messages), "name"
   (of the original function) and "shape" (whole numbers, and `Rows(times)` for so many times the
   number of rows).
+- Writing into a part of a signal is a Scale (by a mask), a Move and an Add. A function with a
+  gradient of its own (`torch.autograd.Function`) is what its forward does.
 - Dropout in eval mode, identities, `contiguous` and the like leave no node.
 
 `Rewritten.outputs` maps the names of the original's modules to the nodes of what they returned.

@@ -182,6 +182,15 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
     return input.expand(other.shape)
 
 
+def normalize(
+    input: Tensor, p: Number = 2.0, dim: int = 1, eps: Number = 1e-12, out: Tensor | None = None
+) -> Tensor:
+    """Return a signal over its norm along an axis."""
+    norm = input.norm(p, dim, keepdim=True)
+    divisor = norm.clamp_min(eps).expand(input.shape)
+    return torch.div(input, divisor)
+
+
 def iterate(input: Tensor) -> Iterator[Tensor]:
     """Return the parts of a signal along its first axis, one after another."""
     return iter(input.unbind(0))
@@ -205,6 +214,7 @@ EXPANSIONS: dict[str, Callable[..., Any]] = {
     "view_as": like_other,
     "reshape_as": like_other,
     "expand_as": expand_as,
+    "normalize": normalize,
     "__iter__": iterate,
     "broadcast_tensors": broadcast_tensors,
 }
