@@ -28,12 +28,12 @@ class AttentionRollout(Explainer):
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the share of each pixel's patch."""
         with torch.no_grad():
-            tokens, _, layers = attention_weights(task.model, query.x)
+            attention, _, layers = attention_weights(task.model, query.x)
 
         same = torch.eye(layers[0].shape[-1]).to(layers[0])
         rolled = same
         for weights in layers:
-            mixed = (mean_of_heads(weights, len(query.x)) + same) / 2
-            mixed = mixed / mixed.sum(-1, keepdim=True)
-            rolled = mixed @ rolled
-        return Attribution(values=on_image(tokens, rolled, query.x))
+            kept_and_mixed = (mean_of_heads(weights, len(query.x)) + same) / 2
+            share = kept_and_mixed / kept_and_mixed.sum(-1, keepdim=True)
+            rolled = share @ rolled
+        return Attribution(values=on_image(attention, rolled, query.x))

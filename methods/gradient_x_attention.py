@@ -28,13 +28,15 @@ class GradientXAttention(Explainer):
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the relevance of each pixel's patch for the target."""
         with torch.enable_grad():
-            tokens, logits, layers = attention_weights(task.model, query.x)
+            attention, logits, layers = attention_weights(task.model, query.x)
             logit = logits.gather(1, query.target[:, None]).sum()
             gradients = torch.autograd.grad(logit, layers)
 
+        n = len(query.x)
         same = torch.eye(layers[0].shape[-1]).to(query.x)
-        relevance = same.repeat(len(query.x), 1, 1)
+        relevance = same.repeat(n, 1, 1)
         for weights, gradient in zip(layers, gradients, strict=True):
             positive = (gradient * weights.detach()).clamp(min=0)
-            relevance = relevance + mean_of_heads(positive, len(query.x)) @ relevance
-        return Attribution(values=on_image(tokens, relevance - same, query.x))
+            added = mean_of_heads(positive, n) @ relevance
+            relevance = relevance + added
+        return Attribution(values=on_image(attention, relevance - same, query.x))

@@ -194,6 +194,34 @@ def test_the_form_of_attention_makes_no_difference(layers, method, task, query, 
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_patches_that_are_cut_by_hand_have_the_same_relevance(
+    layers, method, task, query, normal, name
+):
+    """Without maps places are pixels, so nothing is enlarged: each has the value of its patch."""
+    x, target = normal(3, 1, 16, 16), torch.tensor([0, 1, 2])
+    model, other = written(layers, form="by hand"), written(layers, form="by hand")
+
+    class Cut(nn.Module):
+        def __init__(self, like):
+            super().__init__()
+            self.linear = nn.Linear(16, 12)
+            self.linear.weight.data = like.weight.data.flatten(1)
+            self.linear.bias.data = like.bias.data
+
+        def forward(self, x):
+            parts = x.reshape(x.shape[0], 4, 4, 4, 4).transpose(2, 3)  # row, column, in a patch
+            return self.linear(parts.reshape(-1, 4, 4, 16)).permute(0, 3, 1, 2)
+
+    other.trunk.patches = Cut(model.trunk.patches).requires_grad_(False)
+    torch.testing.assert_close(model(x), other(x), atol=1e-5, rtol=1e-4)
+    one = method(name).explain(task(model, x), query(x, target)).values
+    two = method(name).explain(task(other, x), query(x, target)).values
+    patches = two[:, :, ::4, ::4]
+    assert torch.equal(two, patches.repeat_interleave(4, 2).repeat_interleave(4, 3))
+    torch.testing.assert_close(enlarged(patches[:, 0], x), one, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_class_token_is_found_where_it_is(layers, method, task, query, normal, name):
     """At the end it has the position and the row of the last token; the patches stay the same."""
     x, target = normal(3, 1, 16, 16), torch.tensor([0, 1, 2])
@@ -287,6 +315,14 @@ class OverQueries(Written):
         return (q @ q.mT).softmax(-2) @ q
 
 
+class Turned(Written):
+    """Weights that are used the other way round."""
+
+    def attend(self, layer, x):
+        q = layer.out_proj(x)
+        return (q @ q.mT).softmax(-1).mT @ q
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_what_has_no_tokens_on_places_is_refused(layers, method, task, query, normal, name):
     x = normal(2, 1, 16, 16)
@@ -296,11 +332,22 @@ def test_what_has_no_tokens_on_places_is_refused(layers, method, task, query, no
         ),
         r"attention in trunk\.attention .*from one kind of token to another": Pooled(),
         r"are not one for each place of the maps of trunk\.patches": Overlapping(token="none"),
-        "is no softmax over its last axis": OverQueries(),
+        "no softmax over its last axis": OverQueries(),
+        "whose output is the first factor": Turned(),
     }
     for reason, trunk in trunks.items():
         model = layers(trunk, nn.Linear(12, 3)).eval().requires_grad_(False)
         with pytest.raises(Refused, match=reason):
+            method(name).explain(task(model, x), query(x))
+
+
+def test_a_head_of_zeros_is_refused(method, task, query, normal):
+    """torchvision's transformers begin with one: no token is read, and a mean of none is no number."""
+    x = normal(2, 1, 16, 16)
+    model = vit(x)
+    model.head.weight.zero_()
+    for name in NAMES:
+        with pytest.raises(Refused, match="logits do not depend on the output of the attention in"):
             method(name).explain(task(model, x), query(x))
 
 
