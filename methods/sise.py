@@ -18,13 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gpex_bench.families.feature_maps import feature_maps, recorded
+from gpex_bench.families.feature_maps import modules_with_maps, recorded
 from gpex_bench.families.masking import Masking
 from gpex_bench.masking.answers import Probe, probe
 from gpex_bench.masking.choices import Output, check_settings
 from gpex_bench.masking.fills import MethodFill
 from gpex_bench.masking.resolution import FEWEST_STEPS
-from gpex_bench.models.rewriting import CannotRewrite, rewrite
 from gpex_bench.types import Attribution, Need, Query, Task, settings
 
 
@@ -102,46 +101,27 @@ def _weighted_masks(asked: Probe, maps: Tensor, keep: Tensor) -> Tensor:
 
 def layers(model: nn.Module, query: Query) -> list[tuple[Tensor, Tensor]]:
     """Return the last maps at each resolution and the logit's gradients, from shallow to deep."""
-    network, modules = _modules_with_maps(model, query.x)
+    network, modules = modules_with_maps(model, query.x)
     with torch.enable_grad(), recorded(modules) as seen:
         x = query.x.detach().clone().requires_grad_()
         # a copy, because the network may begin with an operation in place
         logits = network(x.clone())
         logit = logits.gather(1, query.target[:, None]).sum()
 
-        # the last maps of each size; a single pixel shows no place
-        last = {maps.shape[2:]: maps for _, maps in seen if _is_map(maps)}
-        kept = list(last.values())
-        gradients = torch.autograd.grad(logit, kept, materialize_grads=True) if kept else ()
-
-    detached = [maps.detach() for maps in kept]
-    return list(zip(detached, gradients, strict=True))
-
-
-def _modules_with_maps(model: nn.Module, x: Tensor) -> tuple[nn.Module, dict[str, nn.Module]]:
-    """Return a network, and the modules of it that may give maps, by name.
-
-    They are the last ones at each resolution of the rewritten network. Of a network that cannot be
-    rewritten they are those without children that do not pool.
-    """
-    try:
-        rewritten = rewrite(model, x)
-    except CannotRewrite:
-        trunk = getattr(model, "trunk", model)
-        leaves = {name: one for name, one in trunk.named_modules() if not any(one.children())}
-        maps = {name: one for name, one in leaves.items() if "Pool" not in type(one).__name__}
-        return model, maps
-
-    maps = feature_maps(model, rewritten, x)
-    maps.require_maps()
-    named = {name: rewritten.network.get_submodule(name) for name in maps.last_of_size}
-    return rewritten.network, named
+    # the last maps of each size
+    last = {maps.shape[2:]: maps for _, maps in seen if _is_map(maps)}
+    kept = list(last.values())
+    if not kept:
+        return []
+    gradients = torch.autograd.grad(logit, kept, materialize_grads=True)
+    return [(maps.detach(), gradient) for maps, gradient in zip(kept, gradients, strict=True)]
 
 
 def _is_map(output: object) -> bool:
-    """Return whether a module's output is maps of more than one place, with a gradient."""
-    is_signal = isinstance(output, Tensor) and output.ndim == 4 and output.requires_grad
-    return is_signal and min(output.shape[2:]) > 1
+    """Return whether a module's output is maps with a gradient; a single pixel shows no place."""
+    if not isinstance(output, Tensor) or output.ndim != 4:
+        return False
+    return output.requires_grad and min(output.shape[2:]) > 1
 
 
 def unit(maps: Tensor) -> Tensor:

@@ -182,3 +182,25 @@ def chosen_module(network: nn.Module, x: Tensor, layer: str) -> tuple[nn.Module,
     if maps.is_from_features:
         return network, FEATURES
     return rewritten.network, maps.require_trunk()
+
+
+def modules_with_maps(network: nn.Module, x: Tensor) -> tuple[nn.Module, dict[str, nn.Module]]:
+    """Return a network and the modules of it that give the last maps at each resolution, by name.
+
+    Of a network that cannot be rewritten: those of its trunk that have no parts and do not pool.
+
+    Raises:
+        Refused: there are no maps, or places live on after the last ones.
+    """
+    try:
+        rewritten = rewrite(network, x)
+    except CannotRewrite:
+        trunk = getattr(network, "trunk", network)
+        leaves = {name: one for name, one in trunk.named_modules() if not any(one.children())}
+        unpooled = {name: one for name, one in leaves.items() if "Pool" not in type(one).__name__}
+        return network, unpooled
+
+    maps = feature_maps(network, rewritten, x)
+    maps.require_maps()
+    modules = {name: rewritten.network.get_submodule(name) for name in maps.last_of_size}
+    return rewritten.network, modules

@@ -349,6 +349,10 @@ def test_a_head_of_zeros_is_refused(method, task, query, normal):
     for name in NAMES:
         with pytest.raises(Refused, match="logits do not depend on the output of the attention in"):
             method(name).explain(task(model, x), query(x))
+    model.head.bias[0] = torch.nan
+    for name in NAMES:
+        with pytest.raises(Refused, match="outputs are not finite"):
+            method(name).explain(task(model, x), query(x))
 
 
 def test_attention_in_windows_is_refused(method, task, query, normal):
