@@ -7,7 +7,7 @@ chosen here, and settings below: population, generations, operators, rates, segm
 altogether: the fitness `log_odds` (a probability saturates) and `size_penalty` (without it neutral
 segments drift and nothing is localised), and the attribution, which is how often a segment is kept
 in the final populations. It lies in [0, 1], ranks segments, and does not say by how much they
-matter; where all answers are equal it is noise around `density`.
+matter; where all answers are equal it is `density` everywhere.
 
 Binary tournaments, uniform crossover, bit flips, elitism; a mask is evaluated once per run. A
 generation of all images is one batch, each image with a generator of its own. Answers are rounded
@@ -47,6 +47,7 @@ class Evolution:
     fitness: Tensor  # [run, individual]
     best: Tensor  # [run, generation]: the convergence curve
     rows: Tensor  # [run, generation]: forward rows spent so far
+    differs: Tensor  # bool [run]: whether the answers to some subsets differ
 
 
 @settings
@@ -98,6 +99,8 @@ class ELime(Masking):
         for part in groups(query, self.restarts * self.population):
             evolution = self.evolve(task, part)
             kept = evolution.population.double().mean(1)
+            # without a difference nothing was selected: no segment before another
+            kept[~evolution.differs] = self.density
             kept = kept.view(len(part.x), self.restarts, -1).mean(1)
             cut = evolution.cut
             # columns of a group share its value, as its relevance is their sum
@@ -176,6 +179,7 @@ class ELime(Masking):
             fitness=fitness,
             best=torch.stack(best, 1),
             rows=torch.stack(rows, 1),
+            differs=torch.tensor([len(set(answers.values())) > 1 for answers in known]),
         )
 
     def _first(self, counts: Sequence[int], generators: Sequence[torch.Generator]) -> list[Tensor]:

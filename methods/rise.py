@@ -1,11 +1,12 @@
-"""RISE: the mean of random smooth masks, weighted by the target's output on the masked image.
+"""RISE: the mean output over random smooth masks, weighted by how far each shows a pixel.
 
 Petsiuk, Das, Saenko 2018 (petsiuk2018rise): coin flips on a coarse grid, enlarged bilinearly and
-shifted at random; the value of a pixel is sum_n f(x_n) m_n / (N p). Differences: the absent part
-shows the dataset's baseline (the paper's is black), channels share a pixel's value evenly, and
-`centre` (ours, off) weighs by f(x_n) minus its mean over the masks, which has the same order in
-expectation, a sign, and less noise. A number is always centred: its zero is where its unit puts it,
-and a large mean would leave nothing but the noise of the masks.
+shifted at random; the value of a pixel is sum_n f(x_n) m_n / sum_n m_n. Differences: the paper
+divides by N p, the expectation of sum_n m_n, which leaves the noise of the masks where the output
+hardly changes (a constant output has a constant map here); the absent part shows the dataset's
+baseline (the paper's is black); channels share a pixel's value evenly; and `centre` (ours, off)
+subtracts the mean answer, so that the values have a sign. A number is always centred: its zero is
+where its unit puts it.
 """
 
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from gpex_bench.masking.choices import Output, check_settings
 from gpex_bench.masking.fills import MethodFill
 from gpex_bench.types import Attribution, Kind, Need, Query, Task, settings
 from gpex_bench.types.demands import Refused
+
+SHOWN = 1e-300  # keeps a quotient finite that is not used
 
 
 @settings
@@ -65,17 +68,18 @@ class Rise(Masking):
         is_centred = self.centre or task.data.kind is Kind.NUMBER
         shape = (len(x), *x.shape[2:])
         weighted = torch.zeros(shape, dtype=torch.float64, device=x.device)
-        plain = torch.zeros_like(weighted)
-        total = torch.zeros_like(weighted)
+        shown = torch.zeros_like(weighted)
+        total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
         for part, mask, y in asked.chunks(image, masks):
-            answer = y[:, None, None]
-            weighted.index_add_(0, image[part], mask * answer)
-            if is_centred:
-                plain.index_add_(0, image[part], mask.double())
-                total.index_add_(0, image[part], answer.expand(mask.shape))
+            weighted.index_add_(0, image[part], mask * y[:, None, None])
+            shown.index_add_(0, image[part], mask.double())
+            total.index_add_(0, image[part], y)
 
-        # where it is not centred nothing is subtracted
-        values = (weighted - plain * total / self.budget) / (self.budget * self.probability)
+        # a pixel that no mask shows gets the mean answer
+        mean = (total / self.budget)[:, None, None]
+        values = torch.where(shown > 0, weighted / shown.clamp(min=SHOWN), mean)
+        if is_centred:
+            values = values - mean
         share = values / x.shape[1]
         return share[:, None].expand_as(x).to(x).clone()
 

@@ -79,3 +79,22 @@ def test_an_input_that_equals_its_fill_may_differ_by_rounding():
     check_resolved(sample, answers, step, torch.tensor([False, True]))
     with pytest.raises(Refused, match="the answers to row 1 with parts of it masked lie between 1"):
         check_resolved(sample, answers, step, torch.tensor([False, False]))
+
+
+@pytest.mark.parametrize("scale", [1e-5, 1e-2])
+def test_rise_of_a_weak_effect_is_not_the_noise_of_its_masks(scale):
+    """The probability hardly moves around 1/2, and the map has the order of the strong effect."""
+    x = torch.rand(1, 1, 12, 12, generator=torch.Generator().manual_seed(0))
+    weight = torch.randn(12, 12, generator=torch.Generator().manual_seed(1))
+    maps = []
+    for size in (scale, 0.1):
+        model = networks.Formula(
+            lambda x, size=size: torch.stack(
+                [size * (x[:, 0] * weight).flatten(1).sum(1), 0 * x[:, 0, 0, 0]], 1
+            ),
+            2,
+        )
+        explainer = plugins("method")["rise"].cls(budget=500)
+        maps.append(explainer.explain(datasets.task(model, x), datasets.query(x)).values)
+    alike = torch.corrcoef(torch.stack([one.flatten() for one in maps]).double())
+    assert float(alike[0, 1]) > 0.99
