@@ -50,7 +50,8 @@ def curves(scores: pd.DataFrame, runs: pd.DataFrame, seconds: pd.DataFrame) -> p
         row = dict(zip(RUN, key, strict=True)) | {"n_seeds": len(part)}
         failed = part[part["status"] != "ok"]
         if len(failed):
-            rows.append(row | {"status": "failed", "reason": str(failed.iloc[0]["reason"])})
+            first = failed.iloc[0]
+            rows.append(row | {"status": first["status"], "reason": str(first["reason"])})
             continue
 
         values = per_sample(scores, key).to_numpy()

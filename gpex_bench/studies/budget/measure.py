@@ -12,6 +12,7 @@ import torch
 
 from gpex_bench.contract import calls
 from gpex_bench.contract.cost import counted
+from gpex_bench.contract.isolation import failure
 from gpex_bench.contract.untouched import untouched
 from gpex_bench.masking.answers import on_scale
 from gpex_bench.measurements import measured
@@ -45,6 +46,7 @@ class Outcome:
     """Result and cost of one call of an explainer, or why it failed."""
 
     values: Attribution | None = None
+    status: str = "ok"
     reason: str = ""
     forward_rows: int = 0
     backward_rows: int = 0
@@ -112,7 +114,8 @@ def _try(explainer: Explainer, budget: int, task: Task, query: Query) -> Outcome
     try:
         return _explain(at(explainer, budget), task, query)
     except Exception as error:
-        return Outcome(reason=f"{type(error).__name__}: {error}")
+        found = failure(error)
+        return Outcome(status=found.status, reason=found.reason)
 
 
 def _explain(explainer: Explainer, task: Task, query: Query) -> Outcome:
@@ -156,7 +159,7 @@ def _parts(query: Query) -> list[Query]:
 def _run(key: dict[str, Any], outcome: Outcome, n_samples: int) -> pd.DataFrame:
     """Return the row of one call: its status and the rows it cost."""
     row = key | {
-        "status": "failed" if outcome.values is None else "ok",
+        "status": outcome.status,
         "reason": outcome.reason,
         "n_samples": n_samples,
         "forward_rows": outcome.forward_rows,
@@ -203,18 +206,18 @@ def _stability(
     for seed in range(plan.stability_seeds):
         outcome = _try(explainer, budget, replace(task, seed=seed), query)
         if outcome.values is None:
-            return _not_stable(budget, outcome.reason)
+            return _not_stable(budget, outcome)
         maps.append(outcome.values.values)
 
     return agreement(maps, query, plan.top).assign(budget=budget, status="ok", reason="")
 
 
-def _not_stable(budget: int, reason: str) -> pd.DataFrame:
+def _not_stable(budget: int, outcome: Outcome) -> pd.DataFrame:
     """Return the row of a method that could not be repeated."""
     row = {
         "budget": budget,
-        "status": "failed",
-        "reason": reason,
+        "status": outcome.status,
+        "reason": outcome.reason,
         "sample": -1,
         "n_seeds": 0,
         "jaccard": float("nan"),
