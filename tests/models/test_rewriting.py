@@ -636,6 +636,17 @@ def test_places_have_the_names_of_the_network():
     assert rewritten.summary == "4 Add, 1 Move made modules"
 
 
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_gradients_may_be_off_outside(context):
+    model = network(lambda self, x: self.a(x).relu(), a=nn.Linear(6, 6))
+    with context():
+        rewritten = rewrite(model, ROWS * 2)
+    assert kinds(rewritten) == ["Linear", "ReLU"]
+    x = ROWS.clone().requires_grad_()
+    rewritten.network(x).sum().backward()
+    assert bool(x.grad.any())
+
+
 def test_any_names_of_modules_will_do():
     names = ("x", "conv-1", "0", "graph", "class", "self", "code", "output", "torch", "add_")
     model = nn.Sequential()

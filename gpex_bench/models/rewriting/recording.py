@@ -52,7 +52,6 @@ def record(network: nn.Module, x: Tensor) -> Recording:
     Raises:
         CannotRewrite: it does something that cannot be followed, or fails.
     """
-    x = x.detach().as_subclass(Tensor).requires_grad_()
     recorder = Recorder(network, len(x))
     with ExitStack() as stack:
         stack.enter_context(torch.enable_grad())
@@ -61,7 +60,8 @@ def record(network: nn.Module, x: Tensor) -> Recording:
         stack.enter_context(restored(network))
 
         torch.default_generator.manual_seed(len(x))  # what is drawn differs between recordings
-        copied = x.clone()  # the network may change its input
+        leaf = x.as_subclass(Tensor).detach().clone().requires_grad_()
+        copied = leaf.clone()  # the network may change its input
         recorder.add(Call(_input, "input", (), {}, recorder.where), copied)
         y = _run(network, copied, recorder)
     return recorder.finish(y)

@@ -82,7 +82,8 @@ def rewrite(network: nn.Module, x: Shaped[Tensor, "batch *feature"]) -> Rewritte
     if key not in kept:
         if len(kept) >= MOST_KEPT:
             kept.clear()
-        kept[key] = _rewrite(network, x.detach())
+        with torch.inference_mode(False):  # its weights take part in gradients
+            kept[key] = _rewrite(network, x.detach())
 
     rewritten = kept[key]
     if rewritten.reads_values:
@@ -91,7 +92,7 @@ def rewrite(network: nn.Module, x: Shaped[Tensor, "batch *feature"]) -> Rewritte
 
 
 _CACHE: Any = weakref.WeakKeyDictionary()
-MOST_KEPT = 4  # of one network: other shapes, other weights
+MOST_KEPT = 2  # of one network: another shape, other weights
 
 
 def place(node: fx.Node) -> str:
