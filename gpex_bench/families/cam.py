@@ -28,8 +28,8 @@ def class_activation(
         network: any network with feature maps.
         x: the images.
         target: the head of each.
-        layer: name of the module whose maps are used, those of its last run; empty: the module
-            `features`, or the trunk's output (`feature_maps`).
+        layer: name of the module whose maps are used, those of its last run; empty: the trunk's
+            output (`feature_maps`).
 
     Raises:
         Refused: the module does not exist, or gives no maps of more than one place, or nothing says

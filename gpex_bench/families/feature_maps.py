@@ -25,7 +25,7 @@ from gpex_bench.models.rewriting import CannotRewrite, Rewritten, place, rewrite
 from gpex_bench.types import value
 from gpex_bench.types.demands import Refused
 
-FEATURES = "features"  # what a module is called that gives the trunk's output
+FEATURES = "features"  # what a module is called whose maps are meant, of several branches
 CHOOSE = "set `layer` to the name of a module that gives maps [batch, channel, row, column]"
 
 
@@ -39,7 +39,7 @@ class Maps:
         place: where that is in the network.
         is_bypassed: whether the logits also depend on the image past the last maps.
         living_on: what reads single places of the last maps, as tokens; empty where nothing does.
-        is_from_features: whether the module `features` gives the trunk's output.
+        is_from_features: whether a module `features` gives the maps of one of several branches.
     """
 
     last_of_size: tuple[str, ...]
@@ -99,7 +99,7 @@ def _find(signals: Signals, features: fx.Node | None) -> Maps:
         place=place(maps[-1]) if maps else "",
         is_bypassed=bool(maps) and signals.is_bypassed(maps[-1]),
         living_on=_what(signals, obstacle) if obstacle else "",
-        is_from_features=features is not None and _is_trunk(signals, features),
+        is_from_features=features is not None and _is_branch(signals, features),
     )
 
 
@@ -121,12 +121,10 @@ def _features(network: nn.Module, rewritten: Rewritten, signals: Signals) -> fx.
     return None
 
 
-def _is_trunk(signals: Signals, node: fx.Node) -> bool:
-    """Return whether maps are the trunk's output.
-
-    Other branches may meet them after it, as long as they treat places alike.
-    """
-    return signals.is_map(node) and signals.obstacle(node) is None
+def _is_branch(signals: Signals, node: fx.Node) -> bool:
+    """Return whether maps are those of a branch that others meet, all of which keep its places."""
+    is_alone = not signals.is_bypassed(node)
+    return signals.is_map(node) and not is_alone and signals.obstacle(node) is None
 
 
 # --- recording ---
@@ -161,7 +159,8 @@ def chosen_module(network: nn.Module, x: Tensor, layer: str) -> tuple[nn.Module,
     Args:
         network: as it was given.
         x: the images.
-        layer: name of a module of it; empty: the module `features`, or the trunk's output.
+        layer: name of a module of it; empty: the trunk's output, or of several branches that meet
+            after their maps the module `features`.
 
     Raises:
         Refused: no module has that name, or the trunk's output cannot be told.

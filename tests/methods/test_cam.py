@@ -245,10 +245,13 @@ TORCHVISION = {
         lambda m, maps: m.fc(maps.mean((2, 3))),
     ),
     "densenet121": (
-        lambda m, x: m.features(x),
-        lambda m, maps: m.classifier(maps.relu().mean((2, 3))),
+        lambda m, x: m.features(x).relu(),
+        lambda m, maps: m.classifier(maps.mean((2, 3))),
     ),
-    "squeezenet1_1": (lambda m, x: m.features(x), lambda m, maps: m.classifier(maps).flatten(1)),
+    "squeezenet1_1": (
+        lambda m, x: m.classifier[1](m.features(x)).relu(),  # maps of the classes
+        lambda m, maps: maps.mean((2, 3)),
+    ),
     "mobilenet_v3_small": (
         lambda m, x: m.features(x),
         lambda m, maps: m.classifier(maps.mean((2, 3))),
