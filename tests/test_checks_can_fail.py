@@ -169,6 +169,9 @@ WRONG = {
         lambda t, q: change(q), kind="magic"
     ),
     "declared reference: reference must be a key": explainer(lambda t, q: change(q), reference=""),
+    "declared reference point: relative_to must be one of baseline, .* got 'black'": explainer(
+        lambda t, q: change(q), relative_to="black"
+    ),
     "declared type: explains must be": explainer(lambda t, q: change(q), explains=dict),
     "declared needs: needs must be": explainer(
         lambda t, q: change(q), needs=frozenset({"gradient"})

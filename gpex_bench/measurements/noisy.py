@@ -66,12 +66,16 @@ class Noisy(Measurement):
         if not 0 < self.radius < float("inf"):
             raise ValueError(f"radius must be positive and finite, got {self.radius}.")
 
-    def neighbours(self, seed: int, query: Query) -> Float[Tensor, "draw batch *feature"]:
-        """Return random inputs around each query."""
+    def neighbours(
+        self, seed: int, query: Query, of_group: Bool[Tensor, "column"] | None = None
+    ) -> Float[Tensor, "draw batch *feature"]:
+        """Return random inputs around each query; columns that are `of_group` stay."""
         n_entries = query.x[0].numel()
         draws = uniform("neighbours", seed, query.sample, self.n_draws * n_entries).to(query.x)
         shape = (len(query.x), self.n_draws, *query.x.shape[1:])
         noise = (2 * draws - 1).view(shape)
+        if of_group is not None:
+            noise = noise * ~of_group.to(noise.device)
         return query.x + self.radius * noise.transpose(0, 1)
 
     def measure(self, case: Case) -> Neighbours:
@@ -79,11 +83,9 @@ class Noisy(Measurement):
 
         Raises ValueError for another kind of explanation.
         """
-        near = self.neighbours(case.task.seed, case.query)
         data = case.task.data
-        if data.groups:
-            # a group of columns has no neighbours
-            near = torch.where(in_groups(data).to(near.device), case.query.x, near)
+        of_group = in_groups(data) if data.groups else None
+        near = self.neighbours(case.task.seed, case.query, of_group)
         maps = [explained_again(case, x=x) for x in near]
 
         # The query itself comes first.

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gpex_bench.masking.units import in_groups
 from gpex_bench.measurements.maps import explained_again
 from gpex_bench.measurements.noisy import Noisy
 from gpex_bench.models.altered.random_weights import cascade, n_layers, redraw
@@ -114,7 +115,9 @@ class NoisyRandomised(Measurement):
     def measure(self, case: Case) -> OtherMaps:
         """Return the maps; raises ValueError for another kind of explanation."""
         model = redraw(case.task.model, case.task.seed)
-        near = self.noise().neighbours(case.task.seed, case.query)
+        data = case.task.data
+        of_group = in_groups(data) if data.groups else None
+        near = self.noise().neighbours(case.task.seed, case.query, of_group)
         return OtherMaps(
             values=torch.stack([explained_again(case, x=x, model=model) for x in near], 1)
         )

@@ -260,3 +260,28 @@ def test_removals_go_group_by_group():
     without = QUERY.x.clone()
     without[:, list(COLOUR)] = DATA.baseline[list(COLOUR)]
     torch.testing.assert_close(curves.of("logit").most_first[:, 1], additive(without)[:, 0])
+
+
+@pytest.mark.parametrize("name", ["max_sensitivity", "mprt_smooth"])
+def test_neighbours_have_the_same_categories(name):
+    """Also those of which a map is made again for other networks."""
+    seen = []
+
+    class Watched(networks.Layers):
+        def embed(self, x):
+            seen.append(x.detach())
+            return super().embed(x)
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layers = torch.nn.Sequential(torch.nn.Linear(8, 6), torch.nn.ReLU())
+        model = Watched(layers, torch.nn.Linear(6, 2)).eval()
+    explainer = plugins("method")["gradient_x_input"].cls()
+    asked = Task(model=model, data=DATA, surrogate=None, seed=4)
+    found = explainer.explain(asked, QUERY)
+    metric = METRICS[name]()
+    near = Case(task=asked, query=QUERY, explanation=found, explainer=explainer)
+    assert bool(metric.score(measured(near, [metric])).isfinite().all())
+    every = torch.cat(seen)
+    assert all(bool(is_whole(every, group).all()) for group in (COLOUR, SIZE))
+    assert len(every[:, NUMBERS[0]].unique()) > 6
