@@ -61,7 +61,12 @@ class Rewritten:
     summary: str  # what became modules
     # for each module of the original, by name: the node of what it returned last
     outputs: dict[str, str]
-    reads_values: bool  # whether the way that the network takes depends on the rows' values
+    values_read: tuple[str, ...]  # where values of the rows become Python's, e.g. in an `if`
+
+    @property
+    def reads_values(self) -> bool:
+        """Return whether the way that the network takes may depend on the rows' values."""
+        return bool(self.values_read)
 
 
 def rewrite(network: nn.Module, x: Shaped[Tensor, "batch *feature"]) -> Rewritten:
@@ -141,8 +146,8 @@ def _rewrite(network: nn.Module, x: Tensor) -> Rewritten:
         for name, signal in first.made.items()
         if signal in builder.nodes and builder.nodes[signal] in kept
     }
-    is_branching = bool(first.values_read)
-    return Rewritten(rewritten, difference, _summary(graph, builder), outputs, is_branching)
+    summary = _summary(graph, builder)
+    return Rewritten(rewritten, difference, summary, outputs, tuple(first.values_read))
 
 
 def _some_rows(x: Tensor, n: int) -> Tensor:
@@ -208,7 +213,13 @@ def _check_path(network: nn.Module, rewritten: Rewritten, x: Tensor) -> None:
     """Raise CannotRewrite if the network takes another way for these rows."""
     with torch.no_grad(), without_row_counts(network), restored(network):
         y = network(x)
-    _difference(fx.Interpreter(rewritten.network).run, x, y)
+    try:
+        _difference(fx.Interpreter(rewritten.network).run, x, y)
+    except CannotRewrite as error:
+        raise CannotRewrite(
+            "The network may do other things for other values of its input, which are read by "
+            f"{rewritten.values_read[0]}, and does for these rows: {error}"
+        ) from error
 
 
 def _summary(graph: fx.Graph, builder: Builder) -> str:
