@@ -8,6 +8,8 @@ from torch.nn import functional as F
 
 from gpex_bench.families.rescale import DeepLift, slope, steepness
 from gpex_bench.types.demands import Refused
+from tests.vocabulary.networks import Written as Net
+from tests.vocabulary.networks import ready
 
 ACTIVATIONS = {
     "relu": nn.ReLU(),
@@ -43,30 +45,9 @@ FUNCTIONS = {
 }
 
 
-class Net(nn.Module):
-    """A network that is a function and the modules that it uses."""
-
-    def __init__(self, forward, **modules):
-        super().__init__()
-        self.function = forward
-        for name, module in modules.items():
-            setattr(self, name, module)
-
-    def forward(self, x):
-        return self.function(self, x)
-
-
 def normal(*shape, seed=0, dtype=torch.float32):
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(*shape, generator=generator).to(dtype)
-
-
-def ready(network, scale=1.0, seed=0):
-    """Return a network in eval mode whose weights depend on the seed alone."""
-    for number, weight in enumerate(network.parameters()):
-        fan_in = weight[0].numel() if weight.ndim > 1 else 4
-        weight.data = scale * normal(*weight.shape, seed=1000 * seed + number) / fan_in**0.5
-    return network.eval().requires_grad_(False)
 
 
 def lifted(network, x, baseline, target=None):

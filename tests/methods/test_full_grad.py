@@ -8,27 +8,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from gpex_bench.types.demands import Refused
+from tests.vocabulary.networks import Written, ready
 
 
-class Net(nn.Module):
-    """A network that is a function and the modules that it uses."""
-
-    def __init__(self, forward, **modules):
-        super().__init__()
-        self.function = forward
-        for name, module in modules.items():
-            setattr(self, name, module)
-        generator = torch.Generator().manual_seed(0)
-        for weight in self.parameters():
-            fan_in = weight[0].numel() if weight.ndim > 1 else 1
-            weight.data = torch.randn(weight.shape, generator=generator) / fan_in**0.5
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.running_mean.normal_(generator=generator)
-        self.eval().requires_grad_(False)
-
-    def forward(self, x):
-        return self.function(self, x)
+def network_of(forward, **modules):
+    return ready(Written(forward, **modules))
 
 
 @pytest.fixture
@@ -72,24 +56,24 @@ def trunk(**modules):
 
 
 NETWORKS = {
-    "group norm": Net(one_layer(lambda net, z: net.norm(z)), **trunk(norm=nn.GroupNorm(3, 6))),
-    "layer norm": Net(one_layer(lambda net, z: net.norm(z)), **trunk(norm=nn.LayerNorm((6, 8, 8)))),
-    "instance norm": Net(one_layer(lambda net, z: net.norm(z)),
+    "group norm": network_of(one_layer(lambda net, z: net.norm(z)), **trunk(norm=nn.GroupNorm(3, 6))),
+    "layer norm": network_of(one_layer(lambda net, z: net.norm(z)), **trunk(norm=nn.LayerNorm((6, 8, 8)))),
+    "instance norm": network_of(one_layer(lambda net, z: net.norm(z)),
                          **trunk(norm=nn.InstanceNorm2d(6, affine=True))),
-    "batch norm": Net(one_layer(lambda net, z: net.norm(z)), **trunk(norm=nn.BatchNorm2d(6))),
-    "prelu": Net(one_layer(lambda net, z: net.unit(z)), **trunk(unit=nn.PReLU(6))),
-    "hardswish": Net(one_layer(lambda net, z: F.hardswish(3 * z)), **trunk()),
-    "square": Net(one_layer(lambda net, z: z * z), **trunk()),
-    "quotient": Net(one_layer(lambda net, z: z / (1 + z.square())), **trunk()),
-    "constant border": Net(one_layer(lambda net, z: F.pad(z, (1, 1, 1, 1), value=0.7)), **trunk()),
-    "largest channel": Net(one_layer(lambda net, z: z - z.amax(1, keepdim=True)), **trunk()),
-    "transposed": Net(one_layer(lambda net, z: net.up(z)),
+    "batch norm": network_of(one_layer(lambda net, z: net.norm(z)), **trunk(norm=nn.BatchNorm2d(6))),
+    "prelu": network_of(one_layer(lambda net, z: net.unit(z)), **trunk(unit=nn.PReLU(6))),
+    "hardswish": network_of(one_layer(lambda net, z: F.hardswish(3 * z)), **trunk()),
+    "square": network_of(one_layer(lambda net, z: z * z), **trunk()),
+    "quotient": network_of(one_layer(lambda net, z: z / (1 + z.square())), **trunk()),
+    "constant border": network_of(one_layer(lambda net, z: F.pad(z, (1, 1, 1, 1), value=0.7)), **trunk()),
+    "largest channel": network_of(one_layer(lambda net, z: z - z.amax(1, keepdim=True)), **trunk()),
+    "transposed": network_of(one_layer(lambda net, z: net.up(z)),
                       **trunk(up=nn.ConvTranspose2d(6, 6, 2, 2))),
-    "normalises inside": Net(lambda net, x: maps(net, net.conv((x - 0.4) / 0.3)),
+    "normalises inside": network_of(lambda net, x: maps(net, net.conv((x - 0.4) / 0.3)),
                              conv=nn.Conv2d(2, 4, 3), head=nn.Linear(4, 2)),
-    "excitation": Net(excited, conv=nn.Conv2d(2, 4, 3), down=nn.Conv2d(4, 3, 1),
+    "excitation": network_of(excited, conv=nn.Conv2d(2, 4, 3), down=nn.Conv2d(4, 3, 1),
                       up=nn.Conv2d(3, 4, 1), head=nn.Linear(4, 2)),
-    "dense, in place": Net(dense, conv=nn.Conv2d(2, 3, 3, padding=1), norm=nn.BatchNorm2d(3),
+    "dense, in place": network_of(dense, conv=nn.Conv2d(2, 3, 3, padding=1), norm=nn.BatchNorm2d(3),
                            head=nn.Linear(5, 2)),
 }  # fmt: skip
 
@@ -139,7 +123,7 @@ def test_a_bias_is_output_minus_jacobian_times_input(name, terms, normal):
 
 def test_functions_and_modules_give_the_same_map(task, query, method, normal):
     parts = trunk(norm=nn.GroupNorm(3, 6))
-    written = Net(one_layer(lambda net, z: F.group_norm(z, 3, net.norm.weight, net.norm.bias)),
+    written = network_of(one_layer(lambda net, z: F.group_norm(z, 3, net.norm.weight, net.norm.bias)),
                   **parts)  # fmt: skip
     modules = NETWORKS["group norm"]
     modules.load_state_dict(written.state_dict())
@@ -155,7 +139,7 @@ def test_maps_of_one_place_are_no_part_of_the_map(task, query, method, normal):
     """The biases of an excitation of constants change the logit, and no place more than another."""
     x, found = normal(2, 2, 10, 10), []
     for bias in (0.0, 5.0):
-        network = Net(lambda net, x: maps(net, net.conv(x)) + net.down(x.mean((2, 3), True))[..., 0, 0],
+        network = network_of(lambda net, x: maps(net, net.conv(x)) + net.down(x.mean((2, 3), True))[..., 0, 0],
                       conv=nn.Conv2d(2, 4, 3), down=nn.Conv2d(2, 2, 1), head=nn.Linear(4, 2))  # fmt: skip
         network.down.bias.fill_(bias)
         found.append(method("full_grad").explain(task(network, x), query(x)).values)
@@ -185,12 +169,12 @@ def test_biases_with_other_axes_are_refused_by_name_and_place(forward, task, que
     with pytest.raises(
         Refused, match="LayerNorm at norm .*which are not sample, channel, row and column"
     ):
-        method("full_grad").explain(task(Net(forward, **parts), x), query(x))
+        method("full_grad").explain(task(network_of(forward, **parts), x), query(x))
 
 
 def test_what_has_no_known_bias_is_refused(task, query, method, normal):
     x = normal(2, 2, 10, 10)
-    network = Net(lambda net, x: maps(net, net.conv(x).cumsum(2).sort(1).values),
+    network = network_of(lambda net, x: maps(net, net.conv(x).cumsum(2).sort(1).values),
                   conv=nn.Conv2d(2, 4, 3), head=nn.Linear(4, 2))  # fmt: skip
     with pytest.raises(Refused, match="no bias is known of"):
         method("full_grad").explain(task(network, x), query(x))

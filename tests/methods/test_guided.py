@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from gpex_bench.families.gradients import guided_gradient, logit_gradient
 from gpex_bench.types.demands import Refused
+from tests.vocabulary.networks import Written, ready
 
 
 class Cut(torch.autograd.Function):
@@ -31,21 +32,8 @@ class Mine(nn.ReLU):
     """A subclass of a ReLU."""
 
 
-class Net(nn.Module):
-    """A network that is a function and the modules that it uses."""
-
-    def __init__(self, forward, **modules):
-        super().__init__()
-        self.function = forward
-        for name, module in modules.items():
-            setattr(self, name, module)
-        for number, weight in enumerate(self.parameters()):
-            generator = torch.Generator().manual_seed(number)
-            weight.data = torch.randn(weight.shape, generator=generator) / len(weight) ** 0.5
-        self.eval().requires_grad_(False)
-
-    def forward(self, x):
-        return self.function(self, x)
+def network_of(forward, **modules):
+    return ready(Written(forward, **modules))
 
 
 def normal(*shape, seed=0):
@@ -92,8 +80,8 @@ def residual(relu):
 @pytest.mark.parametrize("form", FORMS)
 def test_every_way_to_write_a_relu_is_cut(form):
     parts = {"a": nn.Linear(5, 8), "b": nn.Linear(8, 8), "head": nn.Linear(8, 2)}
-    network = Net(residual(FORMS[form]), **parts)
-    twin = Net(residual(cut), **parts)
+    network = network_of(residual(FORMS[form]), **parts)
+    twin = network_of(residual(cut), **parts)
     x, target = normal(9, 5), torch.arange(9) % 2
     expected = logit_gradient(twin, x, target)
     torch.testing.assert_close(guided_gradient(network, x, target), expected)
@@ -103,8 +91,8 @@ def test_every_way_to_write_a_relu_is_cut(form):
 @pytest.mark.parametrize("form", ["module", "functional", "hardtanh", "clamp"])
 def test_relus_that_are_clipped_from_above_are_cut(form):
     parts = {"a": nn.Linear(5, 8), "head": nn.Linear(8, 2)}
-    network = Net(lambda net, x: net.head(CLIPPED[form](4 * net.a(x))), **parts)
-    twin = Net(lambda net, x: net.head(cut(4 * net.a(x), 6.0)), **parts)
+    network = network_of(lambda net, x: net.head(CLIPPED[form](4 * net.a(x))), **parts)
+    twin = network_of(lambda net, x: net.head(cut(4 * net.a(x), 6.0)), **parts)
     x, target = 2 * normal(9, 5), torch.arange(9) % 2
     expected = logit_gradient(twin, x, target)
     torch.testing.assert_close(guided_gradient(network, x, target), expected)
@@ -112,7 +100,7 @@ def test_relus_that_are_clipped_from_above_are_cut(form):
 
 def test_what_also_reads_the_input_of_a_relu_keeps_its_gradient():
     """f = -(h + relu h) with h = x: the ReLU's gradient of -1 is cut, the other one stays."""
-    network = Net(lambda net, x: -(x + torch.relu(x)))
+    network = network_of(lambda net, x: -(x + torch.relu(x)))
     found = guided_gradient(network, torch.tensor([[2.0]]), torch.tensor([0]))
     torch.testing.assert_close(found, torch.tensor([[-1.0]]))
 
@@ -124,7 +112,7 @@ def test_a_positive_and_a_negative_use_of_one_relu_are_summed_before_the_cut():
         r = torch.relu(x)
         return 3 * r - r
 
-    found = guided_gradient(Net(forward), torch.tensor([[2.0]]), torch.tensor([0]))
+    found = guided_gradient(network_of(forward), torch.tensor([[2.0]]), torch.tensor([0]))
     torch.testing.assert_close(found, torch.tensor([[2.0]]))
 
 
@@ -140,8 +128,8 @@ def test_gates_keep_their_gradient():
         return forward
 
     parts = {"a": nn.Conv2d(2, 6, 3), "down": nn.Conv2d(6, 3, 1), "up": nn.Conv2d(3, 6, 1)}
-    network = Net(gated(torch.relu), **parts, head=nn.Linear(6, 2))
-    twin = Net(gated(cut), **parts, head=network.head)
+    network = network_of(gated(torch.relu), **parts, head=nn.Linear(6, 2))
+    twin = network_of(gated(cut), **parts, head=network.head)
     x, target = normal(4, 2, 7, 7), torch.tensor([0, 1, 0, 1])
     expected = logit_gradient(twin, x, target)
     torch.testing.assert_close(guided_gradient(network, x, target), expected)
@@ -149,15 +137,15 @@ def test_gates_keep_their_gradient():
 
 def test_an_activation_of_the_outputs_is_what_is_explained():
     parts = {"a": nn.Linear(5, 8), "head": nn.Linear(8, 2)}
-    network = Net(lambda net, x: net.head(torch.relu(net.a(x))).softmax(1), **parts)
-    twin = Net(lambda net, x: net.head(cut(net.a(x))).softmax(1), **parts)
+    network = network_of(lambda net, x: net.head(torch.relu(net.a(x))).softmax(1), **parts)
+    twin = network_of(lambda net, x: net.head(cut(net.a(x))).softmax(1), **parts)
     x, target = normal(4, 5), torch.tensor([0, 1, 0, 1])
     expected = logit_gradient(twin, x, target)
     torch.testing.assert_close(guided_gradient(network, x, target), expected)
 
 
 def hidden(unit):
-    return Net(lambda net, x: net.head(torch.relu(net.b(unit(net.a(x))))),
+    return network_of(lambda net, x: net.head(torch.relu(net.b(unit(net.a(x))))),
                a=nn.Linear(5, 8), b=nn.Linear(8, 8), head=nn.Linear(8, 2))  # fmt: skip
 
 
@@ -198,13 +186,13 @@ def test_a_signal_times_its_own_gate_is_another_activation(name):
 
 
 def test_networks_without_relu_are_refused():
-    network = Net(lambda net, x: net.head(x), head=nn.Linear(5, 2))
+    network = network_of(lambda net, x: net.head(x), head=nn.Linear(5, 2))
     with pytest.raises(Refused, match="this network has none; use saliency"):
         guided_gradient(network, normal(3, 5), torch.tensor([0, 0, 0]))
 
 
 def test_an_lstm_is_refused_by_name_and_place():
-    network = Net(lambda net, x: net.head(torch.relu(net.cell(x[:, None])[0][:, -1])),
+    network = network_of(lambda net, x: net.head(torch.relu(net.cell(x[:, None])[0][:, -1])),
                   cell=nn.LSTM(5, 3, batch_first=True), head=nn.Linear(3, 2))  # fmt: skip
     with pytest.raises(Refused, match=r"(?i)lstm.*cell"):
         guided_gradient(network, normal(3, 5), torch.tensor([0, 0, 0]))

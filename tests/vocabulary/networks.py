@@ -59,6 +59,31 @@ class Tiny(Model):
         return features.mean((2, 3)) if features.ndim == 4 else features
 
 
+class Written(nn.Module):
+    """A network that is a function of itself and the input, and the modules that it uses."""
+
+    def __init__(self, forward: Callable[[Written, Tensor], Tensor], **modules: nn.Module) -> None:
+        super().__init__()
+        self.function = forward
+        for name, module in modules.items():
+            setattr(self, name, module)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self, x)
+
+
+def ready(network: nn.Module, scale: float = 1.0, seed: int = 0) -> nn.Module:
+    """Return a network in eval mode whose weights and means depend on the seed alone."""
+    generator = torch.Generator().manual_seed(seed)
+    for weight in network.parameters():
+        fan_in = weight[0].numel() if weight.ndim > 1 else 4
+        weight.data = scale * torch.randn(weight.shape, generator=generator) / fan_in**0.5
+    for name, buffer in network.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.normal_(generator=generator)
+    return network.eval().requires_grad_(False)
+
+
 def seeded(make: Callable[[], Model], seed: int = 0) -> Model:
     """Return a network in eval mode whose weights depend on the seed alone."""
     with torch.random.fork_rng(devices=[]):
