@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from gpex_bench.surrogates.gp.embedding import Embedding, embedded
 from gpex_bench.types import (
     Dataset,
+    Kind,
     Model,
     Posterior,
     Progress,
@@ -32,6 +33,7 @@ from gpex_bench.types import (
     demands,
     settings,
 )
+from gpex_bench.types.demands import Refused
 
 BATCH = 500
 
@@ -193,8 +195,19 @@ def _kronecker_state(hessian: Any, tau: Tensor) -> dict[str, Tensor]:
 
 
 def _check_classes(model: Model, data: Dataset) -> None:
-    """Raise ValueError unless the explained outputs are class scores of a layer with a bias."""
+    """Raise ValueError unless the explained outputs are class scores of a layer with a bias.
+
+    Raises:
+        Refused: a subclass of it, where outputs have no softmax over at least two classes.
+    """
     x = data.train.x[:2]
+    n_heads = model.head.out_features
+    if data.kind is not Kind.CLASSES or n_heads < 2:
+        raise Refused(
+            "laplace needs the logits of at least two classes: its variance is that of a softmax. "
+            f"{type(model).__name__} has {n_heads} outputs and {data.name} is of kind {data.kind}; "
+            "choose another surrogate, such as last_layer."
+        )
     with torch.no_grad():
         explained, logits = model.explained(x), model(x)
     if explained.shape != logits.shape or not torch.equal(explained, logits):
