@@ -7,6 +7,11 @@ is z+ for them, so that relevance keeps one sign (our reading; the paper has no 
 Biases take nothing, so that the relevance sums to the logit; the paper asks for biases that are
 never positive, which guarantees the roots.
 
+What the paper does not have, so that one sign and the sum are kept (our reading): gates and the
+weights of attention are constants and take nothing; other products give half to each factor; norms
+by the sample's own statistics share by positive summands, their deviation a constant. A softmax
+that is neither, and what `lrp` has no rule for, is refused.
+
 `auto`: images are boxed by the range of the training data (per channel), tables are unbounded.
 Start value: the logit; where it is negative, so is the map. `residual` is the logit minus the sum.
 """

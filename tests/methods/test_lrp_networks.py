@@ -131,6 +131,12 @@ def test_additions_of_any_form_are_the_same(maps, normal, add):
     assert_same(maps(residual(add), x), maps(expected, x))
 
 
+def test_a_difference_is_the_sum_with_the_negative(maps, normal):
+    x = normal(2, 1, 6, 6)
+    found = maps(residual(lambda self, first, inner: first - inner), x)
+    assert_same(found, maps(residual(lambda self, first, inner: first + -1 * inner), x))
+
+
 def test_a_difference_shares_by_signed_summands(task, query, method):
     """f = 2 a - b for a = 3 x, b = x: contributions 6 and -1."""
     network = Written(
@@ -544,6 +550,26 @@ def test_the_box_rule_reads_bounds_through_views_and_constants(task, query, meth
     torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "join",
+    [
+        lambda x, y: torch.cat([x, y], 1),
+        lambda x, y: torch.stack([x, y]).sum(0).repeat(1, 2),
+    ],
+)
+def test_bounds_of_a_part_are_no_bounds(task, query, method, normal, join):
+    def forward(self, x):
+        x = x.flatten(1)
+        return self.after(join(x, self.inner(x).relu()))
+
+    network = Written(
+        forward, inner=nn.Linear(8, 8), after=nn.Linear(16, 4), head=nn.Linear(4, 2)
+    ).eval()
+    x = normal(2, 2, 2, 2)
+    with pytest.raises(Refused, match=r"needs the bounds of what after \(Linear\) reads"):
+        method("deep_taylor").explain(task(network, x), query(x))
+
+
 def test_bounds_that_are_not_known_are_refused(layers, task, query, method, normal):
     network = layers(
         nn.Sequential(nn.InstanceNorm2d(2), nn.Conv2d(2, 3, 3), nn.Flatten()), nn.Linear(48, 2)
@@ -696,8 +722,6 @@ def test_relevance_is_conserved_on_networks_as_they_come(task, query, method, no
         "resnet18": (lambda: models.resnet18(num_classes=3), 32),
         "mobilenet_v3_small": (lambda: models.mobilenet_v3_small(num_classes=3), 32),
         "shufflenet_v2_x0_5": (lambda: models.shufflenet_v2_x0_5(num_classes=3), 32),
-        "squeezenet1_1": (lambda: models.squeezenet1_1(num_classes=3), 64),
-        "regnet_y_400mf": (lambda: models.regnet_y_400mf(num_classes=3), 32),
     }
     for name, (make, side) in made.items():
         network = networks.seeded(make)

@@ -84,13 +84,17 @@ class Layer:
         ones = None if self.weight is None else torch.ones_like(self.weight)
         leaves, total = self.sums([(self.present(a), ones)])
         n_inputs = total.detach()
-        spread = redistribute(leaves, total, quotient(relevance, n_inputs, n_inputs != 0))
-        if self.support is None or bool(n_inputs.all()):
+        has_inputs = n_inputs != 0
+        factor = quotient(relevance, n_inputs, has_inputs)
+        spread = redistribute(leaves, total, factor)
+        if self.support is None or bool(has_inputs.all()):
             return spread
 
+        # units that see padding alone
         leaves, total = self.sums([(torch.ones_like(a), ones)])
-        rest = torch.where(n_inputs == 0, relevance, 0.0)
-        return spread + redistribute(leaves, total, rest / total.detach())
+        rest = torch.where(has_inputs, 0.0, relevance)
+        factor = rest / total.detach()
+        return spread + redistribute(leaves, total, factor)
 
     def present(self, a: Tensor) -> Tensor:
         """Return 1 for each entry of an input, and 0 for padding and joined constants."""
@@ -114,10 +118,11 @@ class Weighted(Layer):
     """A linear layer or a convolution, transposed ones among them."""
 
     def __init__(self, place: str, module: Any) -> None:
-        bias: Tensor | float = 0.0
+        weight = module.weight.detach()
+        super().__init__(place, weight)
         if module.bias is not None:
-            bias = module.bias.detach().view(-1, *[1] * (module.weight.ndim - 2))
-        super().__init__(place, module.weight.detach(), bias)
+            places = [1] * (weight.ndim - 2)
+            self.bias = module.bias.detach().view(-1, *places)
 
         self.module = module
         self.is_transposed = isinstance(module, tuple(TRANSPOSED))

@@ -216,10 +216,11 @@ class Run:
 def _mask(channels: Sequence[int], output: Tensor) -> Tensor:
     """Return 1 for the channels whose relevance may pass."""
     n_channels = output.shape[1]
-    unknown = [channel for channel in channels if not 0 <= channel < n_channels]
+    known = range(n_channels)
+    unknown = [channel for channel in channels if channel not in known]
     if unknown:
         raise ValueError(f"channels must be between 0 and {n_channels - 1}, got {unknown}.")
 
-    mask = torch.zeros(n_channels, dtype=output.dtype, device=output.device)
+    mask = torch.zeros_like(output[0].detach())
     mask[list(channels)] = 1
-    return mask.view(-1, *[1] * (output.ndim - 2))
+    return mask

@@ -70,9 +70,10 @@ def _by_terms(step: Step) -> Back:
     """Return the rule of a sum of signals: each times its number is an input of a layer."""
 
     def back(relevance: Tensor, *signals: Tensor) -> tuple[Tensor, ...]:
-        alphas = step.module.alphas
-        terms = [alpha * signal for alpha, signal in zip(alphas, signals, strict=True)]
-        return step.layer.back(torch.stack(terms, 1), relevance).unbind(1)
+        pairs = zip(step.module.alphas, signals, strict=True)
+        terms = torch.stack([alpha * signal for alpha, signal in pairs], 1)
+        of_terms = step.layer.back(terms, relevance)
+        return of_terms.unbind(1)
 
     return back
 

@@ -232,6 +232,8 @@ class Plan:
             follower = self.steps.get(readers[0])
             if len(readers) > 1 or follower is None or not isinstance(follower.module, AFFINE):
                 return
+            if isinstance(follower.module, ops.Scale) and self._is_only_added(follower):
+                return  # a - b is the same sum, whose factors are not folded either
 
             scale = follower.layer.weight
             if isinstance(layer, Weighted) and scale is not None:
@@ -247,6 +249,11 @@ class Plan:
             layer.bias = layer.bias + follower.layer.bias
             follower.is_folded = True
             node = follower.node
+
+    def _is_only_added(self, step: Step) -> bool:
+        """Return whether all that reads a step is sums of signals."""
+        following = [self.steps.get(reader) for reader in self.readers(step.node)]
+        return all(reader and isinstance(reader.module, ops.Add) for reader in following)
 
     def _feeds_weights_only(self, step: Step) -> bool:
         """Return whether only layers with weights read a step, through moves and constants."""
@@ -338,8 +345,7 @@ class Plan:
                     "constants, pooling and activations that grow may come before it. Use another "
                     "composite of lrp, or the domain 'unbounded' of deep_taylor."
                 )
-            is_enough = all(known) if isinstance(step.module, ops.Add) else any(known)
-            if isinstance(step.module, ORDERED) and is_enough and _grows(step.module):
+            if isinstance(step.module, ORDERED) and all(known) and _grows(step.module):
                 step.has_bounds = True
                 bounded.add(node)
 

@@ -272,20 +272,25 @@ def box(layer: Layer, a: Tensor, relevance: Tensor, constant: Tensor) -> Tensor:
 
     Where no bounds are known they are 0, which makes it z+.
     """
-    origin = 0.0 if layer.origin is None else layer.origin
-    low, high = layer.bounds or (a.new_zeros(()), a.new_zeros(()))
+    assert layer.weight is not None
+    zero = a.new_zeros(())
+    low, high = layer.bounds or (zero, zero)
+    if layer.origin is not None:
+        low = low - layer.origin
+        high = high - layer.origin
 
     # inputs may lie outside
-    floor = torch.minimum(low - origin, a)
-    ceiling = torch.maximum(high - origin, a)
+    floor = torch.minimum(low, a)
+    ceiling = torch.maximum(high, a)
 
-    weight = torch.ones_like(a[0]) if layer.weight is None else layer.weight
-    plus = weight.clamp(min=0)
-    minus = weight.clamp(max=0)
-    sums = layer.sums([(a, weight), (floor, -plus), (ceiling, -minus)])
+    plus = layer.weight.clamp(min=0)
+    minus = layer.weight.clamp(max=0)
+    terms = [(a, layer.weight), (floor, -plus), (ceiling, -minus)]
+    sums = layer.sums(terms)
 
     size = sums[1].detach()
-    return _shared(layer, sums, relevance, size, size > layer.negligible(size))
+    has_any = size > layer.negligible(size)
+    return _shared(layer, sums, relevance, size, has_any)
 
 
 def training_range(data: Dataset) -> tuple[Tensor, Tensor]:
