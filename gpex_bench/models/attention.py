@@ -10,8 +10,8 @@ here `trunk` is three convolutions or a ResNet-18 of a width of choice, and the 
 have `squeeze` and 4 * `squeeze` channels. They put a batch norm after the last one on MNIST, which
 we leave out.
 
-The branches meet in a product with a normalised sigmoid. LRP takes that for a gate: the features get
-all relevance, and the map shows what was weighted, not why it was weighted so.
+The branches meet in a product with a normalised sigmoid. LRP takes that for a gate: the features
+get all relevance, and the map shows what was weighted, not why it was weighted so.
 """
 
 from __future__ import annotations

@@ -128,9 +128,10 @@ class Weighted(Layer):
         self.is_transposed = isinstance(module, tuple(TRANSPOSED))
         self.stacks = not self.is_transposed and getattr(module, "groups", 1) == 1
 
-    def __call__(self, a: Tensor, weight: Tensor | None) -> Tensor:
+    weight: Tensor
+
+    def __call__(self, a: Tensor, weight: Any) -> Tensor:
         """Return the output without the bias."""
-        assert weight is not None
         module = self.module
         if isinstance(module, nn.Linear):
             return functional.linear(a, weight)
@@ -143,7 +144,6 @@ class Weighted(Layer):
 
     def multiply(self, scale: Tensor) -> None:
         """Multiply each channel of the output by its factor."""
-        assert self.weight is not None
         places = [1] * (self.weight.ndim - 2)
         self.bias = self.bias * scale.view(-1, *places)
         factor = scale[:, None]

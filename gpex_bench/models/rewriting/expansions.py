@@ -30,7 +30,9 @@ def scaled_dot_product_attention(
     enable_gqa: bool = False,
 ) -> Tensor:
     """Return the attention's output: softmax of scaled products, times the values."""
-    weights = _attention_weights(query, key, attn_mask, dropout_p, is_causal, scale, enable_gqa)
+    weights = _attention_weights(
+        query, key, attn_mask, dropout_p, is_causal=is_causal, scale=scale, enable_gqa=enable_gqa
+    )
     return torch.matmul(weights, value)
 
 
@@ -39,6 +41,7 @@ def _attention_weights(
     key: Tensor,
     mask: Tensor | None,
     dropout: Number,
+    *,
     is_causal: bool,
     scale: Number | None = None,
     enable_gqa: bool = False,
@@ -108,30 +111,16 @@ def multi_head_attention_forward(
         if is_used:
             raise UnknownOption(f"with {what}")
 
-    if use_separate_proj_weight:
-        weights = [q_proj_weight, k_proj_weight, v_proj_weight]
-    else:
-        assert in_proj_weight is not None
-        weights = list(in_proj_weight.chunk(3))
-    biases = [None] * 3 if in_proj_bias is None else list(in_proj_bias.chunk(3))
+    weights: Any = [q_proj_weight, k_proj_weight, v_proj_weight]
+    if not use_separate_proj_weight:
+        weights = _thirds(in_proj_weight)
+    projections = zip((query, key, value), weights, _thirds(in_proj_bias), strict=True)
+    heads = [_projected(signal, weight, bias, num_heads) for signal, weight, bias in projections]
 
-    # projections, one head a batch entry: [batch, head, place, channel]
-    heads = []
-    for signal, weight, bias in zip((query, key, value), weights, biases, strict=True):
-        assert weight is not None
-        projected = F.linear(signal, weight, bias)
-        n_places, n_rows, _ = projected.shape
-        split = projected.reshape(n_places, n_rows, num_heads, -1)
-        heads.append(split.permute(1, 2, 0, 3))
-
-    # the mask of this function says which do not count
-    if attn_mask is not None and attn_mask.dtype == torch.bool:
-        attn_mask = ~attn_mask
-    if attn_mask is not None and attn_mask.ndim == 3:
-        attn_mask = attn_mask.reshape(-1, num_heads, *attn_mask.shape[1:])
+    mask = _with_a_row_each(attn_mask, num_heads)
     dropout = dropout_p if training else 0.0
-    is_causal = is_causal and attn_mask is None
-    share = _attention_weights(heads[0], heads[1], attn_mask, dropout, is_causal)
+    is_causal = is_causal and mask is None
+    share = _attention_weights(heads[0], heads[1], mask, dropout, is_causal=is_causal)
 
     mixed = torch.matmul(share, heads[2])
     n_rows, _, n_places, _ = mixed.shape
@@ -140,6 +129,31 @@ def multi_head_attention_forward(
     if not need_weights:
         return output, None
     return output, share.mean(1) if average_attn_weights else share
+
+
+def _with_a_row_each(mask: Tensor | None, n_heads: int) -> Tensor | None:
+    """Return a mask of `nn.MultiheadAttention` for scores [batch, head, place, place].
+
+    A mask of truth values says which do not count; here, which do.
+    """
+    if mask is not None and mask.dtype == torch.bool:
+        mask = ~mask
+    if mask is not None and mask.ndim == 3:
+        mask = mask.reshape(-1, n_heads, *mask.shape[1:])
+    return mask
+
+
+def _thirds(packed: Tensor | None) -> list[Tensor | None]:
+    """Return what belongs to queries, keys and values of packed weights, if there are any."""
+    return [None] * 3 if packed is None else list(packed.chunk(3))
+
+
+def _projected(signal: Tensor, weight: Tensor, bias: Tensor | None, n_heads: int) -> Tensor:
+    """Return the projection of a signal, head by head [batch, head, place, channel]."""
+    projected = F.linear(signal, weight, bias)
+    n_places, n_rows, _ = projected.shape
+    split = projected.reshape(n_places, n_rows, n_heads, -1)
+    return split.permute(1, 2, 0, 3)
 
 
 def addmm(

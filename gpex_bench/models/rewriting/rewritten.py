@@ -169,7 +169,8 @@ def _difference(network: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> fl
             output = network(x)
         except Exception as error:
             raise CannotRewrite(
-                f"The rewritten network fails on other rows than recorded: {type(error).__name__}: {error}"
+                "The rewritten network fails on other rows than recorded: "
+                f"{type(error).__name__}: {error}"
             ) from error
     if not bool(y.isfinite().all()):
         raise CannotRewrite("The network's outputs are not finite on inputs like x.")
@@ -204,8 +205,8 @@ def _check_alone(network: nn.Module, row: Tensor, y: Tensor) -> None:
     if alone.shape == y.shape and _relative(alone, y) > TOLERANCE:
         raise CannotRewrite(
             "The network's outputs for a row alone and in a batch differ by "
-            f"{_relative(alone, y):.1e} of the largest: its rows influence one another. Write it so "
-            "that they do not."
+            f"{_relative(alone, y):.1e} of the largest: its rows influence one another. Write it "
+            "so that they do not."
         )
 
 

@@ -2,8 +2,9 @@
 
 - classes: cross entropy; of one logit for two classes, the binary one.
 - labels: binary cross entropy, mean over the labels.
-- a number: squared error. It is learned in standard deviations from the mean of the training rows,
-  so that training is the same in any units; the head of the trained network gives the number itself.
+- a number: squared error. It is learned in standard deviations from the mean of the training
+  rows, so that training is the same in any units; the head of the trained network gives the number
+  itself.
 """
 
 from __future__ import annotations
