@@ -119,7 +119,7 @@ def test_tables_of_surrogates_have_columns_that_mean_something(trained):
 def test_explanations_are_scored_and_drawn(trained):
     data, model, _, surrogate = trained
     task = Task(model=model, data=data, surrogate=surrogate, seed=1)
-    query = queries(model, data, 8)
+    query = queries(model, data, 16)
     explanations, rows = {}, []
     for name, parameters in METHODS.items():
         explainer = plugins("method")[name].cls(**parameters)
