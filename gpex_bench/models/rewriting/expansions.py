@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,21 +19,31 @@ class UnknownOption(Exception):
     """A function is called in a way that is not known; says which, e.g. "with a mask"."""
 
 
-def scaled_dot_product_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: Number = 0.0,
-    is_causal: bool = False,
-    scale: Number | None = None,
-    enable_gqa: bool = False,
-) -> Tensor:
+class ProductAttention(NamedTuple):
+    """The arguments of `scaled_dot_product_attention`, in torch's order."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    attn_mask: Tensor | None = None
+    dropout_p: Number = 0.0
+    is_causal: bool = False
+    scale: Number | None = None
+    enable_gqa: bool = False
+
+
+def scaled_dot_product_attention(given: ProductAttention) -> Tensor:
     """Return the attention's output: softmax of scaled products, times the values."""
     weights = _attention_weights(
-        query, key, attn_mask, dropout_p, is_causal=is_causal, scale=scale, enable_gqa=enable_gqa
+        given.query,
+        given.key,
+        given.attn_mask,
+        given.dropout_p,
+        is_causal=given.is_causal,
+        scale=given.scale,
+        enable_gqa=given.enable_gqa,
     )
-    return torch.matmul(weights, value)
+    return torch.matmul(weights, given.value)
 
 
 def _attention_weights(
@@ -70,65 +80,74 @@ def _added(mask: Tensor, like: Tensor) -> Tensor:
     return torch.zeros(mask.shape, dtype=like.dtype, device=like.device).masked_fill(~mask, low)
 
 
-def multi_head_attention_forward(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    embed_dim_to_check: int,
-    num_heads: int,
-    in_proj_weight: Tensor | None,
-    in_proj_bias: Tensor | None,
-    bias_k: Tensor | None,
-    bias_v: Tensor | None,
-    add_zero_attn: bool,
-    dropout_p: Number,
-    out_proj_weight: Tensor,
-    out_proj_bias: Tensor | None,
-    training: bool = True,
-    key_padding_mask: Tensor | None = None,
-    need_weights: bool = True,
-    attn_mask: Tensor | None = None,
-    use_separate_proj_weight: bool = False,
-    q_proj_weight: Tensor | None = None,
-    k_proj_weight: Tensor | None = None,
-    v_proj_weight: Tensor | None = None,
-    static_k: Tensor | None = None,
-    static_v: Tensor | None = None,
-    average_attn_weights: bool = True,
-    is_causal: bool = False,
-) -> tuple[Tensor, Tensor | None]:
+class HeadAttention(NamedTuple):
+    """The arguments of `multi_head_attention_forward`, in torch's order."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    embed_dim_to_check: int
+    num_heads: int
+    in_proj_weight: Tensor | None
+    in_proj_bias: Tensor | None
+    bias_k: Tensor | None
+    bias_v: Tensor | None
+    add_zero_attn: bool
+    dropout_p: Number
+    out_proj_weight: Tensor
+    out_proj_bias: Tensor | None
+    training: bool = True
+    key_padding_mask: Tensor | None = None
+    need_weights: bool = True
+    attn_mask: Tensor | None = None
+    use_separate_proj_weight: bool = False
+    q_proj_weight: Tensor | None = None
+    k_proj_weight: Tensor | None = None
+    v_proj_weight: Tensor | None = None
+    static_k: Tensor | None = None
+    static_v: Tensor | None = None
+    average_attn_weights: bool = True
+    is_causal: bool = False
+
+
+def multi_head_attention_forward(given: HeadAttention) -> tuple[Tensor, Tensor | None]:
     """Return output and weights of `nn.MultiheadAttention`; signals are [place, batch, channel]."""
+    is_causal = given.is_causal
     unknown = {
-        "bias_k": bias_k is not None,
-        "bias_v": bias_v is not None,
-        "add_zero_attn": add_zero_attn,
-        "key_padding_mask": key_padding_mask is not None,
-        "static_k": static_k is not None,
-        "static_v": static_v is not None,
-        "inputs without a batch": query.ndim != 3,
+        "bias_k": given.bias_k is not None,
+        "bias_v": given.bias_v is not None,
+        "add_zero_attn": given.add_zero_attn,
+        "key_padding_mask": given.key_padding_mask is not None,
+        "static_k": given.static_k is not None,
+        "static_v": given.static_v is not None,
+        "inputs without a batch": given.query.ndim != 3,
     }
     for what, is_used in unknown.items():
         if is_used:
             raise UnknownOption(f"with {what}")
 
-    weights: Any = [q_proj_weight, k_proj_weight, v_proj_weight]
-    if not use_separate_proj_weight:
-        weights = _thirds(in_proj_weight)
-    projections = zip((query, key, value), weights, _thirds(in_proj_bias), strict=True)
-    heads = [_projected(signal, weight, bias, num_heads) for signal, weight, bias in projections]
+    weights: Any = [given.q_proj_weight, given.k_proj_weight, given.v_proj_weight]
+    if not given.use_separate_proj_weight:
+        weights = _thirds(given.in_proj_weight)
+    projections = zip(
+        (given.query, given.key, given.value), weights, _thirds(given.in_proj_bias), strict=True
+    )
+    heads = [
+        _projected(signal, weight, bias, given.num_heads) for signal, weight, bias in projections
+    ]
 
-    mask = _with_a_row_each(attn_mask, num_heads)
-    dropout = dropout_p if training else 0.0
+    mask = _with_a_row_each(given.attn_mask, given.num_heads)
+    dropout = given.dropout_p if given.training else 0.0
     is_causal = is_causal and mask is None
     share = _attention_weights(heads[0], heads[1], mask, dropout, is_causal=is_causal)
 
     mixed = torch.matmul(share, heads[2])
     n_rows, _, n_places, _ = mixed.shape
     joined = mixed.permute(2, 0, 1, 3).reshape(n_places, n_rows, -1)
-    output = F.linear(joined, out_proj_weight, out_proj_bias)
-    if not need_weights:
+    output = F.linear(joined, given.out_proj_weight, given.out_proj_bias)
+    if not given.need_weights:
         return output, None
-    return output, share.mean(1) if average_attn_weights else share
+    return output, share.mean(1) if given.average_attn_weights else share
 
 
 def _with_a_row_each(mask: Tensor | None, n_heads: int) -> Tensor | None:
@@ -217,8 +236,12 @@ def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
 
 
 EXPANSIONS: dict[str, Callable[..., Any]] = {
-    "scaled_dot_product_attention": scaled_dot_product_attention,
-    "multi_head_attention_forward": multi_head_attention_forward,
+    "scaled_dot_product_attention": lambda *args, **kwargs: scaled_dot_product_attention(
+        ProductAttention(*args, **kwargs)
+    ),
+    "multi_head_attention_forward": lambda *args, **kwargs: multi_head_attention_forward(
+        HeadAttention(*args, **kwargs)
+    ),
     "addmm": addmm,
     "baddbmm": addmm,
     "addcmul": addcmul,

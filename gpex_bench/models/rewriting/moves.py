@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
@@ -263,33 +263,38 @@ def _softmax_axis(site: Site, dim: int | None, level_or_dtype: Any, dtype: Any) 
     return dim % site.n_axes
 
 
-@translates("interpolate", "upsample")
-def interpolate(
-    site: Site,
-    input: fx.Node,
-    size: Any = None,
-    scale_factor: Any = None,
-    mode: str = "nearest",
-    align_corners: bool | None = None,
-    recompute_scale_factor: bool | None = None,
-    antialias: bool = False,
-) -> fx.Node:
+class Interpolation(NamedTuple):
+    """The arguments of `interpolate`, in torch's order."""
+
+    input: fx.Node
+    size: Any = None
+    scale_factor: Any = None
+    mode: str = "nearest"
+    align_corners: bool | None = None
+    recompute_scale_factor: bool | None = None
+    antialias: bool = False
+
+
+@translates("interpolate", "upsample", arguments=Interpolation)
+def interpolate(site: Site, given: Interpolation) -> fx.Node:
     """Take a signal at other places: a move if values are repeated, else weighted means."""
     options = {
-        "size": size,
-        "scale_factor": scale_factor,
-        "mode": mode,
-        "align_corners": align_corners,
-        "recompute_scale_factor": recompute_scale_factor,
-        "antialias": antialias,
+        "size": given.size,
+        "scale_factor": given.scale_factor,
+        "mode": given.mode,
+        "align_corners": given.align_corners,
+        "recompute_scale_factor": given.recompute_scale_factor,
+        "antialias": given.antialias,
     }
 
-    if mode in NEAREST:
-        return site.move(F.interpolate, input, shape=site.shape, name="interpolate", **options)
-    sizes = size if isinstance(size, tuple) else (size,)
+    if given.mode in NEAREST:
+        return site.move(
+            F.interpolate, given.input, shape=site.shape, name="interpolate", **options
+        )
+    sizes = given.size if isinstance(given.size, tuple) else (given.size,)
     if any(isinstance(length, Rows) for length in sizes):
         raise NotKnown
-    return site.emit(Resample(**options), input)
+    return site.emit(Resample(**options), given.input)
 
 
 def axes(dim: Any, n: int) -> tuple[int, ...]:

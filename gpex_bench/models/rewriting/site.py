@@ -62,19 +62,33 @@ Translation = Callable[..., fx.Node]
 TRANSLATIONS: dict[str, Translation] = {}
 
 
-def translates(*names: str) -> Callable[[Translation], Translation]:
+def translates(
+    *names: str, arguments: Callable[..., Any] | None = None
+) -> Callable[[Translation], Translation]:
     """Register how calls of some names become modules.
 
     The function takes the site and the arguments of the call: nodes for signals, tensors and
-    numbers for constants.
+    numbers for constants. Where they are many, `arguments` makes one of them.
     """
 
     def register(translation: Translation) -> Translation:
+        chosen = translation
+        if arguments is not None:
+            chosen = _of_one(translation, arguments)
         for name in names:
-            TRANSLATIONS[name] = translation
+            TRANSLATIONS[name] = chosen
         return translation
 
     return register
+
+
+def _of_one(translation: Translation, arguments: Callable[..., Any]) -> Translation:
+    """Return a translation that gathers its arguments."""
+
+    def gathered(site: Site, *args: Any, **kwargs: Any) -> fx.Node:
+        return translation(site, arguments(*args, **kwargs))
+
+    return gathered
 
 
 class Site:
