@@ -151,7 +151,12 @@ def test_explanations_are_scored_and_drawn(trained):
     legend = " ".join(axes.get_xlabel() for axes in panels)
     near = drawn["neighbours_d_m_near"]
     if data.kind is Kind.NUMBER:
-        assert " kg" in titles and "largest error" in titles and "weight" not in titles
+        assert " kg" in titles and "weight" not in titles
+        row, way = shown.first_wrong(8)
+        rows_of_test = [data.test.sample.tolist().index(one) for one in query.sample.tolist()]
+        with torch.no_grad():
+            errors = (model(query.x)[:, 0] - data.test.y[rows_of_test]).abs()
+        assert (row, way) == (int(errors.argmax()), "largest error")
         assert "red: evidence for a larger weight" in legend
         assert "class" not in near.alt and not near.figure.legends[0].get_texts()
     elif data.kind is Kind.LABELS:
