@@ -9,7 +9,8 @@ where no rule is written for them here, the same network in its plainest form mu
 values. Outcomes: `equal` (relative error below 1e-3 of a sample's largest value, or below 1e-6 in
 float64 where sums cancel), `refused` (an error that the project raises, with its reason), `wrong`,
 `crash` (any other error), `undetermined` (the twin itself changes where the input changes in its
-13th digit), `unchecked` (nothing to compare with). Exit status 1 if a cell is wrong or crashes. A network depends on the seed and its number only: `--only NUMBER` does it again.
+13th digit), `unchecked` (nothing to compare with). Exit status 1 if a cell is wrong or crashes.
+A network depends on the seed and its number only: `--only NUMBER` does it again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Draws random small networks for `fuzz`, as descriptions: the same seed and number, the same one."""
+"""Draws random small networks for `fuzz`, as descriptions.
+
+The same seed and number give the same one.
+"""
 
 from __future__ import annotations
 

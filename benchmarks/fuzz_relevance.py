@@ -1,7 +1,7 @@
 """Relevance propagation through a description: which operation gets which rule, and in what form.
 
-The conventions are those that methods/lrp.py and the docstrings beside it state: norms and constants
-are folded into the layers with weights before or after them, gates take nothing, statistics are
+The conventions are those that methods/lrp.py and its docstrings state: norms and constants are
+folded into the layers with weights before or after them, gates take nothing, statistics are
 constants. The code is this benchmark's own.
 """
 

@@ -32,7 +32,10 @@ class Effects:
 
 
 def cells(data: Dataset, patch: int) -> Int[Tensor, "unit"]:
-    """Return the cell of each pixel; cells at the border may be smaller. A unit of a table is one."""
+    """Return the cell of each pixel; cells at the border may be smaller.
+
+    A unit of a table is a cell.
+    """
     shape = data.baseline.shape
     if len(shape) != 3:
         unit = units(data)

@@ -289,8 +289,8 @@ class Explainer(ABC):
 
     reference: ClassVar[str]  # BibTeX key in docs/references.bib
     cost: ClassVar[str]  # what an explanation costs, in rows that go through the network
-    # gradient, attention, propagation, perturbation, evolutionary, surrogate, examples or control; a
-    # wrapper has the kind of the method that it wraps
+    # gradient, attention, propagation, perturbation, evolutionary, surrogate, examples or control;
+    # a wrapper has the kind of the method that it wraps
     kind: str
     # what its numbers compare the input with, one of `RelativeTo`: a class attribute, a
     # hyperparameter, or a property of a wrapper

@@ -272,7 +272,6 @@ def box(layer: Layer, a: Tensor, relevance: Tensor, constant: Tensor) -> Tensor:
 
     Where no bounds are known they are 0, which makes it z+.
     """
-    assert layer.weight is not None
     zero = a.new_zeros(())
     low, high = layer.bounds or (zero, zero)
     if layer.origin is not None:
@@ -283,9 +282,10 @@ def box(layer: Layer, a: Tensor, relevance: Tensor, constant: Tensor) -> Tensor:
     floor = torch.minimum(low, a)
     ceiling = torch.maximum(high, a)
 
-    plus = layer.weight.clamp(min=0)
-    minus = layer.weight.clamp(max=0)
-    terms = [(a, layer.weight), (floor, -plus), (ceiling, -minus)]
+    weight: Any = layer.weight  # only layers with weights get this rule
+    plus = weight.clamp(min=0)
+    minus = weight.clamp(max=0)
+    terms = [(a, weight), (floor, -plus), (ceiling, -minus)]
     sums = layer.sums(terms)
 
     size = sums[1].detach()

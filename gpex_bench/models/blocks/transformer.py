@@ -163,7 +163,8 @@ def stem(n_channels: int, patch: int, width: int, first: int) -> nn.Module:
 def waves(grid: tuple[int, int], width: int) -> Float[Tensor, "place width"]:
     """Return where learned positions start: sines and cosines of row and column.
 
-    As in vaswani2017attention. Their periods grow from 2 pi to 200 pi places. Entries that are left over are 0.
+    As in vaswani2017attention. Their periods grow from 2 pi to 200 pi places. Entries that are left
+    over are 0.
     """
     n_rates = width // 4
     rate = torch.logspace(0, -2, n_rates)
