@@ -163,7 +163,7 @@ def chosen_module(network: nn.Module, x: Tensor, layer: str) -> tuple[nn.Module,
             after their maps the module `features`.
 
     Raises:
-        Refused: no module has that name, or the trunk's output cannot be told.
+        Refused: no module has that name, or the trunk's output cannot be found.
     """
     names = dict(network.named_modules(remove_duplicate=False))
     if layer:

@@ -154,10 +154,12 @@ class Signals(fx.Interpreter):
         module = self.operation(node)
         sources = self.sources(node)
         is_layer = isinstance(module, (*CONVOLUTIONS, nn.Linear))
-        if is_layer or any(source in self.weighted for source in sources):
+        is_after_one = any(source in self.weighted for source in sources)
+        if is_layer or is_after_one:
             self.weighted.add(node)
 
-        known = [axes for source in sources if (axes := self.axes[source]) is not None]
+        all_axes = [self.axes[source] for source in sources]
+        known = [axes for axes in all_axes if axes is not None]
         is_tensor = isinstance(self.values[node], Tensor)
         self.axes[node] = self._axes(node, module, known) if is_tensor and known else None
 
@@ -209,14 +211,15 @@ class Signals(fx.Interpreter):
     def _moved_numbers(self, node: fx.Node, source: fx.Node, axis: int) -> Tensor:
         """Return the numbers 1, 2, ... of an axis after they were moved; 0: from nowhere."""
         before = self.values[source]
+        n = before.shape[axis]
         shape = [1] * before.ndim
-        shape[axis] = -1
-        numbers = torch.arange(1.0, before.shape[axis] + 1, device=before.device).view(shape)
-        numbers = numbers.expand(before.shape).contiguous()
+        shape[axis] = n
+        numbers = torch.arange(1.0, n + 1, device=before.device)
+        everywhere = numbers.view(shape).expand(before.shape).contiguous()
 
         args, kwargs = self.fetch_args_kwargs_from_env(node)
-        args = tuple(numbers if arg is before else arg for arg in args)
-        return self.operation(node)(*args, **kwargs)
+        moved = [everywhere if arg is before else arg for arg in args]
+        return self.operation(node)(*moved, **kwargs)
 
 
 def _is_entrywise(module: nn.Module) -> bool:

@@ -102,11 +102,13 @@ def _ratio(
     Also whether they differ by one at all.
     """
     size = plain.square().sum(0)
-    ratio = (plain * numbered).sum(0) / size
-    rest = (numbered - ratio * plain).square().sum(0)
+    product = (plain * numbered).sum(0)
+    ratio = product / size
+    rest = numbered - ratio * plain
+    rest_size = rest.square().sum(0)
 
     is_whole = (ratio - ratio.round()).abs() <= MIXED
-    is_multiple = rest.sqrt() <= MIXED * size.sqrt()
+    is_multiple = rest_size.sqrt() <= MIXED * size.sqrt()
     token = ratio.nan_to_num().round().long()
     return token, is_whole & is_multiple & (size > 0)
 

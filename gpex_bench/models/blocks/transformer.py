@@ -37,9 +37,11 @@ class SelfAttention(nn.Module):
         value = self._split(self.value(tokens))
 
         scale = query.shape[-1] ** -0.5
-        weight = self.softmax(query @ key.transpose(-2, -1) * scale)
+        score = query @ key.transpose(-2, -1) * scale
+        weight = self.softmax(score)
         mean = weight @ value
-        return self.out(mean.transpose(1, 2).flatten(2))
+        joined = mean.transpose(1, 2).flatten(2)
+        return self.out(joined)
 
     def _split(self, tokens: Tensor) -> Tensor:
         """Return the part of each head: [batch, head, token, width of a head]."""
@@ -163,8 +165,8 @@ def stem(n_channels: int, patch: int, width: int, first: int) -> nn.Module:
 def waves(grid: tuple[int, int], width: int) -> Float[Tensor, "place width"]:
     """Return where learned positions start: sines and cosines of row and column.
 
-    As in vaswani2017attention. Their periods grow from 2 pi to 200 pi places. Entries that are left
-    over are 0.
+    As in vaswani2017attention, for two axes; periods grow from 2 pi to 200 pi places. Entries that
+    are left over are 0.
     """
     n_rates = width // 4
     rate = torch.logspace(0, -2, n_rates)
@@ -174,4 +176,5 @@ def waves(grid: tuple[int, int], width: int) -> Float[Tensor, "place width"]:
     row, column = torch.broadcast_tensors(row, column)
     entries = torch.cat([row.sin(), row.cos(), column.sin(), column.cos()], dim=2)
     flat = entries.flatten(0, 1)
-    return nn.functional.pad(flat, (0, width - flat.shape[1]))
+    n_left = width - flat.shape[1]
+    return nn.functional.pad(flat, (0, n_left))
