@@ -28,6 +28,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import fuzz_cells
+import fuzz_right
+import fuzz_subjects
 import pandas as pd
 import torch
 
@@ -37,19 +39,17 @@ from gpex_bench.tables.render import plain_markdown
 
 LOG = logging.getLogger("fuzz")
 WORDS = ("equal", "refused", "wrong", "crash", "undetermined", "unchecked")
-SOURCES = ("fuzz.py", "fuzz_build.py", "fuzz_cells.py", "fuzz_draw.py", "fuzz_ops.py")
-SOURCES += ("fuzz_relevance.py", "fuzz_rules.py", "fuzz_twins.py", "fuzz_units.py")
 N_SHOWN = 5  # failures of a method that are described
 
 
 def outcomes(
-    seed: int, numbers: Iterable[int], cells: Iterable[fuzz_cells.Cell] = fuzz_cells.CELLS
+    seed: int, numbers: Iterable[int], cells: Iterable[fuzz_cells.Cell] = fuzz_right.CELLS
 ) -> pd.DataFrame:
     """Return what came out in each cell: network, method, outcome, check, detail."""
     cells = list(cells)
     rows = []
     for number in numbers:
-        about = fuzz_cells.subject(seed, number)
+        about = fuzz_subjects.subject(seed, number)
         for cell in cells:
             if cell.of_images and not about.description.is_image:
                 continue
@@ -91,7 +91,7 @@ def failures(found: pd.DataFrame, seed: int) -> str:
                 f"{method}, network {row.network}: {row.outcome}, {row.check} {row.detail}"
             )
     for number in failed["network"].drop_duplicates().head(N_SHOWN):
-        lines += ["", fuzz_cells.subject(seed, int(number)).description.text]
+        lines += ["", fuzz_subjects.subject(seed, int(number)).description.text]
     return "\n".join(lines)
 
 
@@ -106,7 +106,8 @@ def reasons(found: pd.DataFrame) -> pd.DataFrame:
 def write(folder: Path, found: pd.DataFrame, seed: int, command: str) -> None:
     """Write the cells, their summary as a page, and where they come from."""
     here = Path(__file__).parent
-    code = fingerprint(*(here / name for name in SOURCES), *sorted(Path("methods").glob("*.py")))
+    sources = [*sorted(here.glob("fuzz*.py")), *sorted((here.parent / "methods").glob("*.py"))]
+    code = fingerprint(*sources)
     n_networks = found["network"].nunique()
 
     table = folder / "table.csv"
@@ -144,7 +145,7 @@ def main() -> int:
     began = time.perf_counter()
     cells = [
         cell
-        for cell in fuzz_cells.CELLS
+        for cell in fuzz_right.CELLS
         if not options.methods or any(word in cell.name for word in options.methods)
     ]
     found = outcomes(options.seed, options.only or range(options.networks), cells)

@@ -109,6 +109,22 @@ def map_gradient(description: Description, x: Tensor, target: Tensor) -> tuple[T
     return values[last], found[-1]
 
 
+def attention(description: Description, x: Tensor, target: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Return the weights of each attention [batch, head, token, key], and the logit's gradients."""
+    values = run(description, x)
+    found: list[tuple[Tensor, Tensor]] = []
+
+    def back(op: Op, number: int, inputs: Sequence[Tensor], output: Tensor, arriving: Tensor):
+        if op.kind == "softmax":
+            found.append((output, arriving))
+        return vjp(op, inputs, arriving)
+
+    backwards(description, values, chosen(values, target), back)
+    if not found:
+        raise Unknown("attention")
+    return found[::-1]
+
+
 # --- DeepLift -------------------------------------------------------------------------------------
 
 

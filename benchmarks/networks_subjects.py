@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import fuzz_cells
+import fuzz_subjects
 import networks_tape
 import networks_units
 import torch
@@ -78,7 +78,7 @@ def _is_head(part: nn.Module) -> bool:
     return isinstance(part, nn.Linear) and part.out_features == N_HEADS
 
 
-class Subject(fuzz_cells.Subject):
+class Subject(fuzz_subjects.Subject):
     """A network of torchvision, with the description that the tape reads from it."""
 
     def again(self, dtype: torch.dtype) -> Model:

@@ -120,42 +120,58 @@ class Wide(Unit):
 
 
 class WideCentred(Unit):
-    """A norm by the sample's own statistics: only rules that treat all contributions alike."""
+    """A norm by the sample's own statistics: `gain * (a - mean of a)`, plus a bias."""
 
     def __init__(self, op: Op, a: Tensor) -> None:
         self.a = a
+        self.a_plus, self.a_minus = a.clamp(min=0), a.clamp(max=0)
+        self.axes: tuple[int, ...] = (-1,)
         if op.kind == "layer_norm":
-            axes = tuple(range(-op.weights["weight"].ndim, 0))
-            grouped = a
+            self.axes = tuple(range(-op.weights["weight"].ndim, 0))
+            self.grouped = a.shape
+            of_channels = op.weights["weight"].shape
         else:
-            grouped = a.reshape(len(a), op.settings.get("groups", a.shape[1]), -1)
-            axes = (-1,)
-        variance = grouped.var(axes, correction=0, keepdim=True)
-        gain = (variance + op.settings.get("eps", 1e-5)).rsqrt().expand_as(grouped)
-        channels = (-1, *[1] * (a.ndim - 2))
-        shape = op.weights["weight"].shape if op.kind == "layer_norm" else channels
-        self.gain = gain.reshape(a.shape) * op.weights["weight"].to(a.dtype).view(shape)
-        self.bias = op.weights["bias"].to(a.dtype).view(shape)
-        self.axes, self.grouped = axes, grouped.shape
+            n_groups = op.settings.get("groups", a.shape[1])
+            self.grouped = a.reshape(len(a), n_groups, -1).shape
+            of_channels = torch.Size([-1, *[1] * (a.ndim - 2)])
+
+        variance = self._mean(a.square()) - self._mean(a).square()
+        gain = (variance + op.settings.get("eps", 1e-5)).rsqrt()
+        gain = gain * op.weights["weight"].to(a.dtype).view(of_channels)
+        self.gain = gain
+        self.plus, self.minus = gain.clamp(min=0), gain.clamp(max=0)
+        self.bias = op.weights["bias"].to(a.dtype).view(of_channels)
+        self.n = a.numel() // self._reduced(a).numel()
+
+    def _reduced(self, values: Tensor) -> Tensor:
+        return values.reshape(self.grouped).mean(self.axes, keepdim=True)
 
     def _mean(self, values: Tensor) -> Tensor:
-        grouped = values.reshape(self.grouped)
-        return grouped.mean(self.axes, keepdim=True).expand(self.grouped).reshape(self.a.shape)
+        """Return at each entry the mean over its group."""
+        return self._reduced(values).expand(self.grouped).reshape(self.a.shape)
 
-    def total(self) -> Tensor:
-        """Return the output without the bias."""
-        return self.gain * (self.a - self._mean(self.a))
-
-    def share(self, up: Tensor, down: Tensor) -> Tensor:
-        """Return the contributions times the factor."""
-        if not bool((up == down).all()):
-            raise Unknown("contributions to a norm by sign")
-        scaled = self.gain * up
-        return self.a * (scaled - self._mean(scaled))
+    def _others(self, values: Tensor) -> Tensor:
+        """Return at each entry the sum over the others of its group, divided by their number."""
+        return self._mean(values) - values / self.n
 
     def sums(self) -> tuple[Tensor, Tensor]:
-        """Contributions by sign are not worked out."""
-        raise Unknown("contributions to a norm by sign")
+        """Return the sums by sign: an entry gives itself 1 - 1/n, and each other one -1/n."""
+        own = 1 - 1 / self.n
+        others_plus, others_minus = self._others(self.a_plus), self._others(self.a_minus)
+        positive = own * (self.plus * self.a_plus + self.minus * self.a_minus)
+        positive = positive - self.plus * others_minus - self.minus * others_plus
+        negative = own * (self.plus * self.a_minus + self.minus * self.a_plus)
+        negative = negative - self.plus * others_plus - self.minus * others_minus
+        return positive, negative
+
+    def share(self, up: Tensor, down: Tensor) -> Tensor:
+        """Return the contributions times the factors."""
+        own = 1 - 1 / self.n
+        same_sign = self.plus * up + self.minus * down
+        other_sign = self.minus * up + self.plus * down
+        of_plus = own * same_sign - self._others(other_sign)
+        of_minus = own * other_sign - self._others(same_sign)
+        return self.a_plus * of_plus + self.a_minus * of_minus
 
     def evenly(self, relevance: Tensor) -> Tensor:
         """Return the relevance where it is."""

@@ -21,7 +21,9 @@ import fuzz_cells
 import fuzz_draw
 import fuzz_ops
 import fuzz_relevance
+import fuzz_right
 import fuzz_rules
+import fuzz_subjects
 import fuzz_twins
 import networks
 import networks_subjects
@@ -31,13 +33,13 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # torch's old 
 
 SEED = 7
 NETWORKS = range(5)
-BY_NAME = {cell.name: cell for cell in fuzz_cells.CELLS}
+BY_NAME = {cell.name: cell for cell in fuzz_right.CELLS}
 FAMILIES = {family.name: family for family in networks_subjects.FAMILIES}
 
 
 @pytest.mark.parametrize("number", range(12))
 def test_a_description_and_what_is_built_from_it_are_one_network(number):
-    about = fuzz_cells.subject(SEED, number)
+    about = fuzz_subjects.subject(SEED, number)
     x = about.query.x
     right = fuzz_ops.run(about.description, x.double())[-1]
     plain = fuzz_build.build(fuzz_build.plain(about.description))
@@ -53,7 +55,7 @@ def test_a_network_depends_on_seed_and_number_only():
 
 @pytest.mark.parametrize("number", range(8))
 def test_gradients_of_the_twin_are_finite_differences(number):
-    about = fuzz_cells.subject(SEED, number)
+    about = fuzz_subjects.subject(SEED, number)
     x, target, _ = about.inputs(torch.float64)
     gradient = fuzz_twins.gradient(about.description, x, target)
     step = 1e-6 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).double()
@@ -71,7 +73,7 @@ def test_relevance_by_dense_matrices_is_that_by_clamped_weights(composite, polic
     rules = fuzz_rules.composite(composite, policy)
     n_compared = 0
     for number in range(12):
-        about = fuzz_cells.subject(SEED, number)
+        about = fuzz_subjects.subject(SEED, number)
         x, target, _ = about.inputs(torch.float64)
         ends = (x.amin(0, keepdim=True).clamp(max=0), x.amax(0, keepdim=True).clamp(min=0))
         try:
@@ -119,7 +121,7 @@ def test_a_planted_fault_is_found(monkeypatch, fault, word):
     monkeypatch.setattr(fuzz_cells.Cell, "explain", explain)
     about = next(
         one
-        for one in (fuzz_cells.subject(SEED, number) for number in range(10))
+        for one in (fuzz_subjects.subject(SEED, number) for number in range(10))
         if one.description.is_image
     )
     assert fuzz_cells.judged(about, planted).word == word
