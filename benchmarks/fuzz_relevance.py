@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 from fuzz_ops import Description, Op, apply, run
@@ -64,13 +65,23 @@ class Plan:
         self.is_table = values[0].ndim == 2
         self.receivers = [self._receivers(number) for number in range(len(self.ops))]
         self.reached = self._reached()
+        self.read_by: dict[int, list[int]] = {number: [] for number in self.reached}
+        for number in self.reached:
+            for source in set(self.receivers[number]):
+                self.read_by[source].append(number)
+
+        # paths through a network are many: each operation is asked once
+        self.sees_input = cache(self._sees_input)
+        self.is_hidden = cache(self._is_hidden)
+        self.feeds_weights_only = cache(self._feeds_weights_only)
+        self.known_ends: dict[int, Sequence[Tensor]] = {}
         self.folded: dict[int, int] = {}  # an affine operation: the weighted one it is folded into
         self.weighted: dict[int, Folded] = {}
         for number in self.reached:
             if self.ops[number].kind in WEIGHTED:
                 self._fold_next(number)
         affine = [n for n in self.reached if self.ops[n].kind in AFFINE and n not in self.folded]
-        self.before = frozenset(n for n in affine if self._feeds_weights_only(n))
+        self.before = frozenset(n for n in affine if self.feeds_weights_only(n))
         self.origins = self._origins()
 
     # --- who gets relevance ---
@@ -100,7 +111,7 @@ class Plan:
 
     def readers(self, number: int) -> list[int]:
         """Return the operations that hand relevance to one."""
-        return [n for n in self.reached if number in self.receivers[n] and n != number]
+        return self.read_by[number]
 
     # --- norms and constants ---
 
@@ -133,7 +144,7 @@ class Plan:
             kind = self.ops[reader].kind
             if kind in WEIGHTED:
                 continue
-            if kind not in (*MOVES, *AFFINE) or not self._feeds_weights_only(reader):
+            if kind not in (*MOVES, *AFFINE) or not self.feeds_weights_only(reader):
                 return False
         return True
 
@@ -156,17 +167,21 @@ class Plan:
 
     # --- rules ---
 
-    def sees_input(self, number: int) -> bool:
-        """Return whether an operation reads the input through nothing with weights."""
-        for source in self.receivers[number]:
-            op = self.ops[source]
-            if op.kind == "input":
-                return True
-            if op.kind not in (*WEIGHTED, "matmul") and self.sees_input(source):
-                return True
-        return False
+    def _sees_input(self, number: int) -> bool:
+        """Return whether an operation reads the input through nothing with weights.
 
-    def is_hidden(self, number: int) -> bool:
+        Of what is joined one part is enough; of what is added all have to.
+        """
+        op = self.ops[number]
+        if op.kind == "input":
+            return True
+        views = [
+            self.ops[source].kind not in (*WEIGHTED, "matmul") and self.sees_input(source)
+            for source in self.receivers[number]
+        ]
+        return any(views) if op.kind in MOVES else bool(views) and all(views)
+
+    def _is_hidden(self, number: int) -> bool:
         """Return whether another layer with weights comes later."""
         readers = self.readers(number)
         return any(self.ops[n].kind in WEIGHTED or self.is_hidden(n) for n in readers)
@@ -183,6 +198,11 @@ class Plan:
 
         What its constants add up to is left out where it is left out of the values.
         """
+        if number not in self.known_ends:
+            self.known_ends[number] = self._ends_of(number, ends)
+        return self.known_ends[number]
+
+    def _ends_of(self, number: int, ends: Sequence[Tensor]) -> Sequence[Tensor]:
         op = self.ops[number]
         if op.kind == "input":
             return ends
