@@ -21,6 +21,7 @@ METHODS = {
     and plugin.cls.surrogate is None
     and plugin.cls.explains is Attribution
     and Need.TRUTH not in plugin.cls.needs
+    and plugin.cls.kind != "attention"  # these networks have none
 }
 FEW = dict.fromkeys(("lime", "lime_fast", "rise"), 64)
 FEW |= {"kernel_shap": 120, "shapley_sampling": 120, "elime": 100, "hsic": 64, "sobol": 420}

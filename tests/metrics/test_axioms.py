@@ -16,6 +16,7 @@ from gpex_bench.metrics.symmetry_error import SymmetryError
 from gpex_bench.models.altered.for_axioms import SPLIT, Blind, Mirrored, Rewritten, mirrored, summed
 from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Attribution, Case, Dataset, Model, Query, Task
+from gpex_bench.types.demands import Refused
 
 ERRORS = [DummyError(), ImplementationError(), LinearityError(), SymmetryError()]
 
@@ -273,6 +274,11 @@ def test_every_family_of_methods_can_explain_the_altered_networks(how, name):
         task=task, query=query, explanation=Attribution(values=query.x), explainer=method(name)
     )
     before = {key: tensor.clone() for key, tensor in task.model.state_dict().items()}
+    if (how, name) == ("mirrored", "grad_cam"):
+        # two trunks see the image, so that no single map is that of the network
+        with pytest.raises(Refused, match="layer"):
+            Altered(how=how).measure(case)
+        return
     found = Altered(how=how).measure(case).values
     assert found.shape == (4, 1, 3, 12, 12) and found.isfinite().all() and found.abs().max() > 0
     assert all(torch.equal(tensor, before[key]) for key, tensor in task.model.state_dict().items())
