@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gpex_bench.plugins.registry import PACKAGE, ROOT, plugins
 from gpex_bench.types import Attribution, Model
+from gpex_bench.types.demands import Refused
 
 SAME = 1e-3  # largest error in float32, as a share of the largest right value of a sample
 SAME_IN_DOUBLE = 1e-6  # the same where a sum cancels, in float64
@@ -94,11 +95,11 @@ def judged(about: Subject, cell: Cell) -> Verdict:
 def _is_determined(about: Subject, cell: Cell, right: Tensor) -> bool:
     """Return whether the right values hardly change where the input changes by its rounding.
 
-    Values of a million times the outputs come from sums that cancel, of which rounding remains.
+    Values of ten thousand times the outputs come from sums that cancel, of which rounding remains.
     """
     x = about.query.x.double()
     largest = run(about.description, x)[-1].abs().max()
-    if float(right.abs().max()) > 1e6 * float(largest):
+    if float(right.abs().max()) > 1e4 * float(largest):
         return False
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=x.dtype)
     query = replace(about.query, x=x * (1 + 1e-13 * noise))
@@ -132,6 +133,7 @@ def _failure(error: Exception) -> Verdict:
     place = Path(last.filename)
     is_ours = place.is_relative_to(PACKAGE) or place.is_relative_to(ROOT / "methods")
     text = f"{type(error).__name__}: {error}"
-    if isinstance(error, ValueError) and is_ours and (last.line or "").startswith("raise"):
+    is_raised = is_ours and (last.line or "").startswith("raise")
+    if isinstance(error, Refused) or (isinstance(error, ValueError) and is_raised):
         return Verdict("refused", "", text)
     return Verdict("crash", f"{place.name}:{last.lineno}", text)

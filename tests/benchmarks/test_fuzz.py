@@ -132,7 +132,8 @@ def test_an_error_of_torch_is_no_refusal():
         nn.Linear(2, 3)(torch.ones(1, 5))
     assert fuzz_cells._failure(found.value).word == "crash"
     assert fuzz_cells._failure(KeyError("x").with_traceback(found.tb)).word == "crash"
-    assert fuzz_cells._failure(Refused("no").with_traceback(found.tb)).word == "crash"
+    assert fuzz_cells._failure(ValueError("no").with_traceback(found.tb)).word == "crash"
+    assert fuzz_cells._failure(Refused("no").with_traceback(found.tb)).word == "refused"
 
 
 # --- the methods --------------------------------------------------------------------------------
