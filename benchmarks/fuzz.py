@@ -6,7 +6,7 @@ A network is drawn as a description (layers, norms, activations, poolings, skips
 and built as people write networks: as modules, functions, in place, shared, subclassed, by keyword.
 The right values are worked out from the description in float64, without the code of the methods;
 where no rule is written for them here, the same network in its plainest form must get the same
-values. Outcomes: `equal` (relative error below 1e-3 of a sample's largest value, or below 1e-6 in
+values. Outcomes: `equal` (relative error below 1e-3 of a sample's largest value, or below 1e-5 in
 float64 where sums cancel), `refused` (an error that the project raises, with its reason), `wrong`,
 `crash` (any other error), `undetermined` (the twin itself changes where the input changes in its
 13th digit), `unchecked` (nothing to compare with). Exit status 1 if a cell is wrong or crashes.

@@ -28,8 +28,13 @@ class Subject:
     units: fuzz_relevance.Units = fuzz_relevance.dense  # how the twin of LRP takes layers apart
 
     def again(self, dtype: torch.dtype) -> Model:
-        """Return the network once more, in a precision."""
-        return fuzz_build.build(self.description).to(dtype)
+        """Return the network once more, in a precision; weights are re-parametrised in it."""
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(dtype)
+        try:
+            return fuzz_build.build(self.description).to(dtype)
+        finally:
+            torch.set_default_dtype(before)
 
     def plain(self) -> Model | None:
         """Return the network in its plainest form, if there is one."""
