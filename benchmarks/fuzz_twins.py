@@ -87,7 +87,9 @@ def last_maps(description: Description) -> int:
         if op.kind in ("linear", "conv") or after_weights.intersection(op.sources):
             after_weights.add(number)
         is_map = len(op.shape) == 3 and op.shape[1] * op.shape[2] > 1
-        if number in after_weights and is_map and op.kind not in (*POOLINGS, "move"):
+        # a linear layer and a layer norm read the last axis, which is then that of channels
+        others = (*POOLINGS, "move", "linear", "layer_norm")
+        if number in after_weights and is_map and op.kind not in others:
             found = number
     if not found:
         raise Unknown("maps")

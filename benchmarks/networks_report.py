@@ -21,6 +21,8 @@ come from the operations that torch's dispatcher sees, in float64, by code that 
 the methods: autograd for gradients, and one rule an operation for relevance and contributions.
 `f64`: rounding in float32 is larger than that there (many ReLUs switch, or sums cancel), the twin's
 own too; the method in float64 has this error. `n/a` with a letter: refused, for the reason below.
+SISE is compared in [random networks](../results/published/fuzz/README.md), with the plainest form of
+the same network.
 """
 
 
@@ -63,7 +65,7 @@ def _speed(timing: Timing) -> str:
         "## Speed\n",
         f"Reading and rewriting a ResNet-50 (2 images of 64 x 64, one thread) takes "
         f"{timing.rewriting:.2f} s (at most 1 s is asked).",
-        f"LRP on the digits network takes at most {timing.passes:.1f} times a forward and backward "
+        f"LRP on the digits network takes at most {timing.passes:.2f} times a forward and backward "
         f"pass ({timing.slowest}; at most 4 is asked).",
     ]
     return "\n".join(lines) + "\n"
