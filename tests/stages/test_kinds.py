@@ -152,7 +152,7 @@ def test_explanations_are_scored_and_drawn(trained):
     near = drawn["neighbours_d_m_near"]
     if data.kind is Kind.NUMBER:
         assert " kg" in titles and "weight" not in titles
-        row, way = shown.first_wrong(8)
+        row, way = shown.first_wrong(len(query.x))
         rows_of_test = [data.test.sample.tolist().index(one) for one in query.sample.tolist()]
         with torch.no_grad():
             errors = (model(query.x)[:, 0] - data.test.y[rows_of_test]).abs()
