@@ -78,12 +78,15 @@ def test_a_method_whose_surrogate_failed_reads_failed_with_the_reason(clone):
     cells = clone.table("cells", "tiny").set_index(["method", "seed"])
     assert (cells.loc["good", "status"] == "ok").all()
     assert (cells.loc["bad", "status"] == "failed").all()
-    assert cells.loc["bad", "reason"].str.startswith(f"its surrogate {BAD} failed: ").all()
+    assert (
+        cells.loc["bad", "reason"].str.startswith(f"its surrogate {BAD} is missing (failed: ").all()
+    )
     fits = clone.table("surrogates", "tiny").set_index(["surrogate", "seed"])
     assert fits.loc[GOOD, "status"].tolist() == ["ok", "ok"]
     assert fits.loc[BAD, "status"].tolist() == ["failed", "failed"]
     assert set(clone.table("agreement", "tiny")["surrogate"]) == {GOOD}
-    assert f"its surrogate {BAD} failed" in (clone.folder / "results/tiny/report.html").read_text()
+    report = (clone.folder / "results/tiny/report.html").read_text()
+    assert f"its surrogate {BAD} is missing" in report
 
 
 def test_costs_of_fits_stand_in_the_sidecars_and_beside_the_tables(clone):
