@@ -75,6 +75,27 @@ def guided(description: Description, x: Tensor, target: Tensor) -> Tensor:
     return backwards(description, values, chosen(values, target), back)
 
 
+def moved_axes(op: Op, before: str) -> str:
+    """Return the order of batch, channel, row and column after an operation; empty: unknown."""
+    if op.kind != "move" or not before:
+        return before
+    dims = op.settings.get("dims")
+    if op.settings["name"] == "call":  # read from a network
+        function, _, others, _ = op.settings["call"].args
+        name = function._schema.name
+        if "permute" in name:
+            dims = others[0]
+        if "view" in name:
+            return ""
+        if "transpose" in name:
+            dims = list(range(len(before)))
+            first, second = others
+            dims[first], dims[second] = dims[second], dims[first]
+    if op.settings["name"] in ("view", "flatten"):
+        return ""
+    return before if dims is None else "".join(before[axis] for axis in dims)
+
+
 def last_maps(description: Description) -> int:
     """Return the operation that gives the last maps of more than one place: no pooling, no move.
 
@@ -83,13 +104,17 @@ def last_maps(description: Description) -> int:
     """
     found = 0
     after_weights: set[int] = set()
+    axes: list[str] = []
     for number, op in enumerate(description.ops):
+        known = [axes[source] for source in op.sources if axes[source]]
+        before = known[0] if known else "" if op.sources else "bchw"
+        axes.append("bchw" if op.kind == "conv" else moved_axes(op, before))
         if op.kind in ("linear", "conv") or after_weights.intersection(op.sources):
             after_weights.add(number)
-        is_map = len(op.shape) == 3 and op.shape[1] * op.shape[2] > 1
-        # a linear layer and a layer norm read the last axis, which is then that of channels
-        others = (*POOLINGS, "move", "linear", "layer_norm")
-        if number in after_weights and is_map and op.kind not in others:
+
+        has_places = len(op.shape) == 3 and op.shape[1] * op.shape[2] > 1
+        is_map = has_places and axes[-1] == "bchw"
+        if number in after_weights and is_map and op.kind not in (*POOLINGS, "move"):
             found = number
     if not found:
         raise Unknown("maps")
