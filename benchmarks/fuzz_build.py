@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from gpex_bench.types import Model
 
+COMPUTED = ("weight_norm", "parametrized", "own weight")
+
 
 class Ops(nn.Module):
     """Some operations of a network, one after the other."""
@@ -64,14 +66,19 @@ def build(description: Description) -> Model:
     return kind(description).eval().requires_grad_(False)
 
 
-def plain(description: Description) -> Description:
-    """Return the same network with everything a module of its own, or the plainest call."""
+def plain(description: Description, keeps_weights: bool = False) -> Description:
+    """Return the same network with everything a module of its own, or the plainest call.
+
+    Args:
+        description: the network.
+        keeps_weights: weights that are computed from others stay so, with their rounding.
+    """
     ops = []
     for op in description.ops:
-        has_module = (
-            op.kind in ("linear", "conv", "act", "max_pool", "avg_pool") or "norm" in op.kind
-        )
-        word = "module" if has_module else "function"
+        has_module = op.kind in ("linear", "conv", "act", "max_pool", "avg_pool")
+        word = "module" if has_module or "norm" in op.kind else "function"
+        if keeps_weights and op.style in COMPUTED:
+            word = op.style
         ops.append(replace(op, style=word, shared=-1, read_as=op.sources))
     return replace(description, ops=tuple(ops), name=description.name + ", plain")
 

@@ -95,9 +95,9 @@ class Plan:
         return others or op.sources
 
     def _is_gate(self, number: int, is_matrix: bool) -> bool:
-        while self.ops[number].kind in ("move", "scale", "shift", "mean", "cat"):
-            number = self.ops[number].sources[0]
         op = self.ops[number]
+        if op.kind in ("move", "scale", "shift", "mean", "cat"):
+            return all(self._is_gate(source, is_matrix) for source in op.sources)
         if is_matrix:
             return op.kind == "softmax"
         return op.kind == "softmax" or (op.kind == "act" and op.settings["name"] in GATES)

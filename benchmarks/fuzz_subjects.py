@@ -28,17 +28,12 @@ class Subject:
     units: fuzz_relevance.Units = fuzz_relevance.dense  # how the twin of LRP takes layers apart
 
     def again(self, dtype: torch.dtype) -> Model:
-        """Return the network once more, in a precision; weights are re-parametrised in it."""
-        before = torch.get_default_dtype()
-        torch.set_default_dtype(dtype)
-        try:
-            return fuzz_build.build(self.description).to(dtype)
-        finally:
-            torch.set_default_dtype(before)
+        """Return the network once more, in a precision."""
+        return built(self.description, dtype)
 
-    def plain(self) -> Model | None:
+    def plain(self, dtype: torch.dtype, keeps_weights: bool = False) -> Model | None:
         """Return the network in its plainest form, if there is one."""
-        return fuzz_build.build(fuzz_build.plain(self.description))
+        return built(fuzz_build.plain(self.description, keeps_weights), dtype)
 
     def task(self, network: Model, dtype: torch.dtype, is_one_row: bool = False) -> Task:
         """Return the task with a network, in a precision.
@@ -69,6 +64,16 @@ class Subject:
     def inputs(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
         """Return samples, targets and baseline in a precision."""
         return self.query.x.to(dtype), self.query.target, self.data.baseline.to(dtype)
+
+
+def built(description: Description, dtype: torch.dtype) -> Model:
+    """Return a network in a precision; weights are re-parametrised in it."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        return fuzz_build.build(description).to(dtype)
+    finally:
+        torch.set_default_dtype(before)
 
 
 def subject(seed: int, number: int) -> Subject:

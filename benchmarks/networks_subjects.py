@@ -85,7 +85,7 @@ class Subject(fuzz_subjects.Subject):
         """Return a copy of the network, in a precision."""
         return copy.deepcopy(self.network).to(dtype)
 
-    def plain(self) -> Model | None:
+    def plain(self, dtype: torch.dtype, keeps_weights: bool = False) -> Model | None:
         """Return nothing: the network is as it comes."""
         return None
 
