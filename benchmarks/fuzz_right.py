@@ -100,12 +100,15 @@ def of_full_grad(about: Subject, dtype: torch.dtype) -> Tensor:
     if error_of(total[:, None], logit[:, None]) > 1e-6 and dtype == torch.float64:
         raise RuntimeError("The terms of the twin of FullGrad do not sum to the logit.")
 
+    # a map that is constant but for rounding is one
+    largest = torch.stack([term.values.abs().flatten(1).amax(1) for term in terms]).amax(0)
+    least = 16 * torch.finfo(dtype).eps * largest.view(-1, 1, 1, 1)
     result = torch.zeros_like(x[:, :1])
     for term in terms:
         if term.values.ndim == 4 and term.values.shape[2:].numel() > 1:
             size = term.values.abs()
             low, high = (f(size, (1, 2, 3), keepdim=True) for f in (torch.amin, torch.amax))
-            varies = high - low > 1e-9 * high  # a map that is constant but for rounding is one
+            varies = high - low > least
             scaled = torch.where(varies, (size - low) / (high - low), 0.0)
             large = functional.interpolate(scaled, x.shape[2:], mode="bilinear")
             result = result + large.sum(1, keepdim=True)

@@ -9,10 +9,10 @@ So the terms sum to the logit for any network; each call compares, and refuses n
 they do not.
 
 The map is theirs: the size of each term, scaled to [0, 1] within each layer and sample, enlarged
-(bilinear), summed over the channels of a layer and over layers. Biases of dense layers and of maps
-of one place have no place in an image and are left out, so the map does not sum to the logit.
-Biases with other axes than [channel, row, column], such as those of tokens, are refused. Shared
-evenly between the channels.
+(bilinear), summed over the channels of a layer and over layers; a term that varies by rounding only
+gives nothing. Biases of dense layers and of maps of one place have no place in an image and are
+left out, so the map does not sum to the logit. Biases with other axes than [channel, row, column],
+such as those of tokens, are refused. Shared evenly between the channels.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from gpex_bench.models.rewriting import rewrite
 from gpex_bench.types import Attribution, Explainer, Need, Query, Task, settings
 from gpex_bench.types.demands import Refused
 
+ROUNDING = 16  # units in the last place of the largest term: a map that varies by less is constant
 TOLERANCE = 1e-3  # of the largest sum of a layer's terms: what the sum of all may be off the logit
 WEIGHTED = (
     *(nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d),
@@ -63,9 +64,13 @@ class FullGrad(Explainer):
         drawn = [term for term in terms if _has_places(term, len(query.x))]
         _check_sum(terms, logit)
 
+        # a map that varies by less is rounding, which scaling would blow up
+        largest = torch.stack([term.values.abs().flatten(1).amax(1) for term in terms]).amax(0)
+        least = ROUNDING * torch.finfo(query.x.dtype).eps * largest.view(-1, 1, 1, 1)
+
         total = torch.zeros_like(query.x[:, :1])
         for term in drawn:
-            total = total + _map(term.values, query.x)
+            total = total + _map(term.values, query.x, least)
         share = total / query.x.shape[1]
         return Attribution(values=share.expand_as(query.x).clone())
 
@@ -201,13 +206,14 @@ def _refusal(reason: str) -> Refused:
     )
 
 
-def _map(term: Tensor, like: Tensor) -> Tensor:
-    """Return the size of a term as one map at the size of the image."""
+def _map(term: Tensor, like: Tensor, least: Tensor) -> Tensor:
+    """Return the size of a term as one map at the size of the image; 0 if it varies by `least`."""
     size = term.abs()
     flat = size.flatten(1)
     low = flat.amin(1).view(-1, 1, 1, 1)
     high = flat.amax(1).view(-1, 1, 1, 1)
-    scaled = (size - low) / (high - low).clamp(min=torch.finfo(size.dtype).tiny)
+    varies = high - low > least
+    scaled = torch.where(varies, (size - low) / torch.where(varies, high - low, 1), 0)
 
     shape = like.shape[2:]
     enlarged = functional.interpolate(scaled, shape, mode="bilinear", align_corners=False)
