@@ -92,22 +92,20 @@ def test_an_interrupted_parent_does_not_wait_for_the_child(tmp_path):
     script = (
         "import os, time; from pathlib import Path; from gpex_bench.contract import isolation; "
         f"note = Path({str(note)!r}); "
-        "isolation.run(lambda: (note.write_text(str(os.getpid())), time.sleep(60)), None)"
+        "isolation.run(lambda: (note.write_text(str(os.getpid())), time.sleep(300)), None)"
     )
     parent = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
     # imports start processes too: the child is the one that leaves a note
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while time.monotonic() < until and not note.is_file():
         time.sleep(0.1)
     time.sleep(0.5)
     child = note.read_text()
     assert child
-    start = time.perf_counter()
     parent.send_signal(
         signal.SIGINT
     )  # what Ctrl-C is; the child has a session of its own and does not get it
-    parent.wait(30)
-    assert time.perf_counter() - start < 20
+    parent.wait(100)  # on a busy machine it takes a while, but not as long as the child
 
     # the kernel ends the child of a parent that is gone; on a busy machine that takes a moment
     gone_by = time.monotonic() + 15
