@@ -90,7 +90,10 @@ def test_without_a_limit_it_may_take_its_time():
 def test_an_interrupted_parent_does_not_wait_for_the_child(tmp_path):
     note = tmp_path / "child"
     script = (
-        "import os, time; from pathlib import Path; from gpex_bench.contract import isolation; "
+        "import os, signal, time; from pathlib import Path; "
+        # a shell's background jobs ignore it
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from gpex_bench.contract import isolation; "
         f"note = Path({str(note)!r}); "
         "isolation.run(lambda: (note.write_text(str(os.getpid())), time.sleep(300)), None)"
     )
