@@ -1,4 +1,7 @@
-"""Builds a description as people write networks: modules, functions, in place, shared, subclassed."""
+"""Builds a description as people write networks.
+
+As modules, functions, in place, shared, subclassed.
+"""
 
 from __future__ import annotations
 

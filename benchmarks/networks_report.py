@@ -21,8 +21,8 @@ come from the operations that torch's dispatcher sees, in float64, by code that 
 the methods: autograd for gradients, and one rule an operation for relevance and contributions.
 `f64`: rounding in float32 is larger than that there (many ReLUs switch, or sums cancel), the twin's
 own too; the method in float64 has this error. `n/a` with a letter: refused, for the reason below.
-SISE is compared in [random networks](../results/published/fuzz/README.md), with the plainest form of
-the same network.
+SISE is compared in [random networks](../results/published/fuzz/README.md), with the plainest form
+of the same network.
 """
 
 
