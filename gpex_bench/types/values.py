@@ -46,7 +46,7 @@ class Need(StrEnum):
     TRUTH = "truth"  # planted relevance is known
     CLASSES = "classes"  # every input is of one of several classes
     PROBABILITY = "probabilities"  # outputs are scores of classes or labels, not a number
-    OUTPUTS = "several outputs"  # the network has at least two, so that one can be told from others
+    OUTPUTS = "several outputs"  # at least two, so that one can be compared with others
     RESIDUAL = "residual"  # the explainer says what its map should sum to
 
 
