@@ -69,11 +69,11 @@ $(READY): requirements.lock pyproject.toml
 	if command -v uv > /dev/null; then \
 		uv venv --quiet --clear --python "$$(command -v $(PYTHON))" .venv; \
 		export UV_COMPILE_BYTECODE=1 VIRTUAL_ENV="$(CURDIR)/.venv"; \
-		uv pip install --quiet --require-hashes -r requirements.lock; \
+		uv pip install --quiet --no-deps --require-hashes -r requirements.lock; \
 		uv pip install --quiet --no-deps --editable .; \
 	else \
 		$(PYTHON) -m venv --clear .venv; \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock; \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .; \
 	fi
 	@touch $(READY)
