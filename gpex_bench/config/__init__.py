@@ -64,6 +64,10 @@ class Config:
         settings: Explainer | None = self.entry("method", run_id).settings
         return settings
 
+    def seeds_of(self, model: str) -> tuple[int, ...]:
+        """Return the seeds of a network's cells: all, or the first if it is given, not trained."""
+        return self.seeds[:1] if self.model(model).is_given else self.seeds
+
     def _settings(self, kind: str, run_id: str) -> Any:
         return self.entry(kind, run_id).settings
 
@@ -102,7 +106,7 @@ class Config:
         """Return what a network and its dataset offer to explainers and metrics."""
         dataset = self.dataset(network.dataset)
         model = self.model(network.model)
-        offered = dataset.offers | dataset.kind.offers | model.offers
+        offered = dataset.offers | dataset.kind.offers | model.offers | {Need.TRAINING}
         return offered - {Need.OUTPUTS} if model.one_logit else offered
 
 

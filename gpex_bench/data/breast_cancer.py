@@ -5,8 +5,6 @@ Source: street1993nuclear, through `sklearn.datasets.load_breast_cancer` (pedreg
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 import torch
 
@@ -24,7 +22,7 @@ class BreastCancer(Source):
     An absent feature is zero: the mean of the training rows.
     """
 
-    offers: ClassVar[frozenset[Need]] = frozenset({Need.TABLE})
+    offers = frozenset({Need.TABLE})
 
     n_test: int = 114  # one fifth
     seed: int = 0  # of the split

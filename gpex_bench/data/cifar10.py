@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ JPEG = "3dd6fc7269584128afcf0543ff84bc32c5ce013b2289b974e013e31a2080c84a"
 class Cifar10(Source):
     """Photographs, 50,000 and 10,000; x in [0, 1], an absent pixel has the mean colour."""
 
-    offers: ClassVar[frozenset[Need]] = frozenset({Need.IMAGE})
+    offers = frozenset({Need.IMAGE})
 
     images: Literal["original", "jpeg75"] = "original"
     n_train: int | None = None  # random training samples; null: all

@@ -5,8 +5,6 @@ Source: efron2004least, through `sklearn.datasets.load_diabetes` (pedregosa2011s
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 import torch
 
@@ -31,7 +29,7 @@ class Diabetes(Source):
     the mean of the training rows.
     """
 
-    offers: ClassVar[frozenset[Need]] = frozenset({Need.TABLE})
+    offers = frozenset({Need.TABLE})
     kind = Kind.NUMBER
 
     n_test: int = 88  # one fifth

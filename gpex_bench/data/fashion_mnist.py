@@ -8,7 +8,6 @@ torchvision. Their digest is not recorded: the suite was developed without them.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 
@@ -34,7 +33,7 @@ CLASSES = (
 class FashionMnist(Source):
     """Pictures of clothes, 60,000 and 10,000; x in [0, 1], an absent pixel is black."""
 
-    offers: ClassVar[frozenset[Need]] = frozenset({Need.IMAGE})
+    offers = frozenset({Need.IMAGE})
 
     n_train: int | None = None  # random training samples; null: all
     n_test: int | None = None

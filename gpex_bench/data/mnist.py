@@ -7,7 +7,6 @@ and three others, compressed or not. Missing ones are downloaded by torchvision.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 
@@ -28,7 +27,7 @@ FILES = (
 class Mnist(Source):
     """Handwritten digits, 60,000 and 10,000; x in [0, 1], an absent pixel is black."""
 
-    offers: ClassVar[frozenset[Need]] = frozenset({Need.IMAGE})
+    offers = frozenset({Need.IMAGE})
 
     n_train: int | None = None  # random training samples; null: all
     n_test: int | None = None

@@ -6,8 +6,6 @@ needed.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -23,7 +21,7 @@ RAW = "20fc3441c26a8d31749adbce750a9d85c0dfc1f806b8d71364d87df8b20e7d0c"
 class Mnist5k(Source):
     """Handwritten digits, 4,000 and 1,000; x in [0, 1], an absent pixel is black."""
 
-    offers: ClassVar[frozenset[Need]] = frozenset({Need.IMAGE})
+    offers = frozenset({Need.IMAGE})
 
     n_test: int = 1000
     seed: int = 0  # of the split

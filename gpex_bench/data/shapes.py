@@ -24,8 +24,6 @@ hesse2023funnybirds; the images are our own.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 import torch
 from jaxtyping import UInt8
@@ -42,7 +40,7 @@ class Shapes(Source):
     An absent pixel has the background's mean.
     """
 
-    offers: ClassVar[frozenset[Need]] = frozenset({Need.IMAGE, Need.TRUTH})
+    offers = frozenset({Need.IMAGE, Need.TRUTH})
 
     n_train: int = 4000
     n_test: int = 1000

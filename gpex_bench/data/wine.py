@@ -5,8 +5,6 @@ Source: aeberhard1994comparative, through `sklearn.datasets.load_wine` (pedregos
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 import torch
 
@@ -21,7 +19,7 @@ RAW = "56bb2e6fadbd20a1e7eac5848ff988c1843f2cadbdaaf295967c75e7b12dfe70"
 class Wine(Source):
     """Which of three growers a wine is from; columns are standardised as in `breast_cancer`."""
 
-    offers: ClassVar[frozenset[Need]] = frozenset({Need.TABLE})
+    offers = frozenset({Need.TABLE})
 
     n_test: int = 36  # one fifth
     seed: int = 0  # of the split

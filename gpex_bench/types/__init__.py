@@ -228,8 +228,11 @@ class Source(ABC):
     Concrete classes are `settings` in `data/<name>.py`.
     """
 
-    offers: ClassVar[frozenset[Need]]
+    offers: frozenset[Need]  # a class attribute, or a property where it depends on the files
     kind: Kind = Kind.CLASSES  # of what it loads; a class attribute or a hyperparameter
+    # files and folders whose content decides what it loads, as written: the working folder is what
+    # they are relative to; a property of plug-ins that read some
+    reads: tuple[str, ...] = ()
 
     @abstractmethod
     def load(self) -> Dataset:
@@ -250,6 +253,9 @@ class Architecture(ABC):
     # for two classes: one logit, that of the second, in place of one of each; a class attribute or
     # a hyperparameter
     one_logit: bool = False
+    # brought along, not trained: one network whatever the seeds
+    is_given: ClassVar[bool] = False
+    reads: tuple[str, ...] = ()  # as `Source.reads`: weights, and the file that builds the network
 
     @abstractmethod
     def build(self, data: Dataset) -> Model:
@@ -305,6 +311,10 @@ class Explainer(ABC):
     # largest share of its sum that an attribution may miss in any cell (`contract.sums`); None: it
     # claims no sum. A class attribute, or a property where it depends on the settings
     sum_tolerance: float | None = None
+    # gives maps that were made elsewhere: it cannot be asked again, about other inputs or networks;
+    # a class attribute, or a property of a wrapper
+    is_stored: bool = False
+    reads: tuple[str, ...] = ()  # as `Source.reads`: files with maps
 
     @abstractmethod
     def explain(self, task: Task, query: Query) -> Explanation:

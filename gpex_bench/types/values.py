@@ -47,6 +47,7 @@ class Need(StrEnum):
     CLASSES = "classes"  # every input is of one of several classes
     PROBABILITY = "probabilities"  # outputs are scores of classes or labels, not a number
     OUTPUTS = "several outputs"  # at least two, so that one can be compared with others
+    TRAINING = "training samples"  # looks at data.train, or draws from it
     RESIDUAL = "residual"  # the explainer says what its map should sum to
 
 
