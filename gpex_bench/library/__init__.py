@@ -1,1 +1,1 @@
-"""The verbs of the public surface (`import gpex_bench`): what the workflow does, from a notebook."""
+"""The verbs of the public surface (`import gpex_bench`): the workflow, from a notebook."""
