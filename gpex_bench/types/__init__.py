@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor, nn
+from jaxtyping import Float
+from torch import Tensor
 
 from gpex_bench.types.networks import Model, Surrogate
 from gpex_bench.types.progress import Progress
