@@ -21,7 +21,7 @@ class DeepLiftShap(Explainer):
     reference = "lundberg2017unified"
     kind = "propagation"
     relative_to = "training samples"
-    needs = frozenset({Need.GRADIENT, Need.MODULES})
+    needs = frozenset({Need.GRADIENT, Need.MODULES, Need.TRAINING})
     offers = frozenset({Need.RESIDUAL})
     axioms = frozenset({Axiom.DUMMY})
     sum_tolerance = 1e-3

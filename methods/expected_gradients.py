@@ -21,7 +21,7 @@ class ExpectedGradients(Explainer):
     reference = "erion2021improving"
     kind = "gradient"
     relative_to = "training samples"
-    needs = frozenset({Need.GRADIENT})
+    needs = frozenset({Need.GRADIENT, Need.TRAINING})
     axioms = frozenset({Axiom.DUMMY})
     cost = "`budget` forward and backward rows per sample"
 

@@ -8,7 +8,7 @@ contribution` ranks by the share in the posterior mean instead.
 
 from typing import Literal
 
-from gpex_bench.types import Examples, Explainer, Query, Task, demands, settings
+from gpex_bench.types import Examples, Explainer, Need, Query, Task, demands, settings
 
 
 @settings
@@ -19,6 +19,7 @@ class GpexNeighbours(Explainer):
     kind = "examples"
     relative_to = "nothing"
     explains = Examples
+    needs = frozenset({Need.TRAINING})
     cost = "no rows of the network; one row of the surrogate per sample"
 
     k: int = 10  # examples per explained sample (paper: 10)

@@ -7,7 +7,7 @@ numbers without a meaning.
 
 import torch
 
-from gpex_bench.types import Examples, Explainer, Query, Role, Task, settings
+from gpex_bench.types import Examples, Explainer, Need, Query, Role, Task, settings
 
 
 @settings
@@ -19,6 +19,7 @@ class RandomExamples(Explainer):
     relative_to = "nothing"
     role = Role.RANDOM
     explains = Examples
+    needs = frozenset({Need.TRAINING})
     cost = "none"
 
     k: int = 10  # examples per explained sample

@@ -51,8 +51,8 @@ def of_dataset(source: Source) -> list[str]:
 
     offers = source.offers | data.kind.offers
     lines.append(f"offers {', '.join(sorted(offers))}")
-    # What networks and methods offer is not the dataset's to rule out.
-    elsewhere = frozenset({Need.GRADIENT, Need.MODULES, Need.RESIDUAL})
+    # What networks, methods and every dataset offer is not the dataset's to rule out.
+    elsewhere = frozenset({Need.GRADIENT, Need.MODULES, Need.RESIDUAL, Need.TRAINING})
     for kind in ("method", "metric"):
         lines += _ruled_out(kind, offers | elsewhere)
     return lines
@@ -150,7 +150,7 @@ def of_network(architecture: Architecture) -> list[str]:
 def _tried(task: Task) -> list[str]:
     """Return which methods that need modules apply to a network, and why the others do not."""
     form = Need.IMAGE if task.data.is_image else Need.TABLE
-    offers = frozenset({form, Need.GRADIENT, Need.MODULES}) | task.data.kind.offers
+    offers = frozenset({form, Need.GRADIENT, Need.MODULES, Need.TRAINING}) | task.data.kind.offers
     query = toys.query(task.data).rows(slice(N_TRIED))
 
     names, refused = [], []

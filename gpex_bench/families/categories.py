@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gpex_bench.masking.units import unit_of_column
 from gpex_bench.types import Dataset, value
+from gpex_bench.types.demands import training
 
 
 @value
@@ -53,8 +54,13 @@ class Categories:
 
 
 def categories(data: Dataset, x: Float[Tensor, "batch column"]) -> Categories:
-    """Return the categories that the training samples, the baseline and some rows have."""
-    every = torch.cat([data.train.x.to(x), data.baseline[None].to(x), x])
+    """Return the categories that the training samples, the baseline and some rows have.
+
+    Raises:
+        Refused: there are no training samples.
+    """
+    train = training(data, "regressions on tables measure steps of a column by its spread").x
+    every = torch.cat([train.to(x), data.baseline[None].to(x), x])
     return Categories(
         groups=data.groups,
         unit=unit_of_column(data.groups, x.shape[1]),

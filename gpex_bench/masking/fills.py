@@ -18,7 +18,7 @@ from gpex_bench.masking.inpainting import inpainted, noise
 from gpex_bench.masking.regions import Regions
 from gpex_bench.masking.units import at_positions, typical, units
 from gpex_bench.types import Case, Dataset, Query
-from gpex_bench.types.demands import Refused
+from gpex_bench.types.demands import Refused, training
 from gpex_bench.types.draws import uniform
 
 Fill = Literal[
@@ -54,15 +54,18 @@ def make_fill(
 
     Raises:
         ValueError: the fill is unknown, is one of an image and this is a table, or lacks segments.
+        Refused: it is made of training samples, and there are none.
     """
-    x, train = query.x, data.train.x
+    x = query.x
     if fill == "baseline":
         return data.baseline.to(x).expand_as(x)
     if fill == "zero":
         return torch.zeros_like(x)
     if fill == "train_mean":
+        train = training(data, "the fill train_mean is their mean").x
         return typical(train, data.groups).to(x).expand_as(x)
     if fill == "noise":
+        train = training(data, "the fill noise is one of them").x
         drawn = (uniform("fill", 0, query.sample, draw + 1)[:, draw] * len(train)).long()
         return train[drawn].to(x)
     return _fill_of_image(fill, x, cut)

@@ -13,6 +13,7 @@ from gpex_bench.measurements.answers import answers, output
 from gpex_bench.measurements.maps import relevance
 from gpex_bench.measurements.subsets import count_of
 from gpex_bench.types import Case, Measurement, Metric, Need, demands, settings, value
+from gpex_bench.types.demands import training
 from gpex_bench.types.draws import uniform
 
 
@@ -101,7 +102,8 @@ class Jitter(Measurement):
         data = case.task.data
         if data.groups:
             rows = uniform("jitter of groups", case.task.seed, case.query.sample, self.n_draws)
-            drawn = data.train.x[(rows * len(data.train.x)).long()].to(x)
+            train = training(data, "a group of columns becomes that of one of them").x
+            drawn = train[(rows * len(train)).long()].to(x)
             noise = torch.where(in_groups(data).to(x.device), drawn - x[:, None], noise)
         return noise
 

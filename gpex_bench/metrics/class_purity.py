@@ -20,7 +20,7 @@ class ClassPurity(ExamplesMetric):
 
     title = "class purity"
     reference = "hanawa2021evaluation"
-    needs = frozenset({Need.CLASSES, Need.OUTPUTS})
+    needs = frozenset({Need.CLASSES, Need.OUTPUTS, Need.TRAINING})
     chance = None  # the share of the class in the training data
     cost = "none"
 

@@ -12,6 +12,8 @@ from typing import TypeVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gpex_bench.types.values import Dataset, Need, Split
+
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -76,7 +78,22 @@ def one_of(owner: object, **choices: Collection[object]) -> None:
             raise ValueError(f"{name} must be one of {listed}, got {setting!r}.")
 
 
-# --- networks and stored states ---
+# --- data, networks and stored states ---
+
+
+def training(data: Dataset, who: str) -> Split:
+    """Return the training samples of a dataset; raises Refused where there are none.
+
+    For what looks at them with some settings or forms of input only; what always does declares
+    `Need.TRAINING`.
+
+    Args:
+        data: a user who explains a network may have brought no training samples.
+        who: what looks at them, and how it can be done without, if it can.
+    """
+    if not len(data.train.x):
+        raise Refused(f"needs {Need.TRAINING}, and none were given: {who}.")
+    return data.train
 
 
 def has_heads(y: Float[Tensor, "n head"]) -> None:

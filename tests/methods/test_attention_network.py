@@ -10,9 +10,10 @@ from gpex_bench.families.wrapper import Wrapper
 from gpex_bench.models.attention import Attention
 from gpex_bench.models.blocks.two_branches import AttentionModel, plain_trunk
 from gpex_bench.plugins.registry import plugins
+from gpex_bench.types import Need
 from gpex_bench.types.demands import Refused
 
-OFFERED = Attention.offers | Attention.takes
+OFFERED = Attention.offers | Attention.takes | {Need.TRAINING}
 CLASSES = {
     name: plugin.cls
     for name, plugin in plugins("method").items()

@@ -18,7 +18,7 @@ from tests.vocabulary.networks import Linear
 
 METRICS = {name: plugin.cls for name, plugin in plugins("metric").items()}
 # metrics of attributions that apply to any network on a table, and those of them for numbers
-TABLES = {Need.TABLE, Need.PROBABILITY, Need.OUTPUTS}
+TABLES = {Need.TABLE, Need.PROBABILITY, Need.OUTPUTS, Need.TRAINING}
 ON_TABLES = [
     name for name, cls in METRICS.items() if cls.scores is Attribution and cls().needs <= TABLES
 ]

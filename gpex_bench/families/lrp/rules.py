@@ -27,6 +27,7 @@ from gpex_bench.families.lrp.layers import (
     step,
 )
 from gpex_bench.types import Dataset
+from gpex_bench.types.demands import training
 
 # takes its share; is left out; its share goes to the contributions
 Bias = Literal["absorbs", "ignored", "spread"]
@@ -294,8 +295,13 @@ def box(layer: Layer, a: Tensor, relevance: Tensor, constant: Tensor) -> Tensor:
 
 
 def training_range(data: Dataset) -> tuple[Tensor, Tensor]:
-    """Return the range of the training data with zero inside, per channel or column, for `box`."""
-    x = data.train.x
+    """Return the range of the training data with zero inside, per channel or column, for `box`.
+
+    Raises:
+        Refused: there are no training samples.
+    """
+    who = "the rule zB takes their range; other composites (lrp) and domains (deep_taylor) do not"
+    x = training(data, who).x
     axes = (0, *range(2, x.ndim))
     return x.amin(axes, keepdim=True).clamp(max=0), x.amax(axes, keepdim=True).clamp(min=0)
 
