@@ -137,49 +137,6 @@ def test_every_word_of_the_design_is_in_the_glossary():
         assert word in text
 
 
-@pytest.mark.parametrize(
-    ("arguments", "status", "text"),
-    [
-        (["list"], 0, "integrated_gradients: "),
-        (["list", "dataset"], 0, "shapes: "),
-        (["check", "sparseness"], 0, "keeps every promise"),
-        (["check", "nothing"], 2, "unknown plug-in 'nothing'; known: "),
-        (
-            ["show", "config", "--config", str(ROOT / "config/smoke.yaml")],
-            0,
-            "methods.oracle: Oracle()",
-        ),
-        (["show", "config", "--config", "none.yaml"], 2, "none.yaml: cannot be read"),
-        (["show", "report", "--config", "none.yaml"], 2, "none.yaml: cannot be read"),
-        (["list", "meth"], 2, "kind must be one of dataset, method, metric, model, surrogate"),
-    ],
-)
-def test_the_command_line_answers(arguments, status, text, capsys):
-    assert cli.main(arguments) == status
-    captured = capsys.readouterr()
-    assert text in captured.out + captured.err
-
-
-def test_the_command_line_ends_quietly_when_its_reader_does():
-    command = [sys.executable, "-m", "gpex_bench.cli", "list", "metric", "--markdown"]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        process.stdout.close()
-        assert process.stderr.read() == b""
-    assert process.returncode == 1
-
-
-def test_showing_the_report_imports_no_torch():
-    code = (
-        "import sys; from gpex_bench import cli;"
-        "cli.main(['show', 'report', '--config', 'config/smoke.yaml']);"
-        "sys.exit('torch' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
 def test_numbers_of_the_readme_are_those_of_the_published_run():
     folder = ROOT / "results/published/default"
     tables = [

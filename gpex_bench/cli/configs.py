@@ -1,0 +1,49 @@
+"""The option `--config` of several commands, and the file that it means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+CONFIG = typer.Option(
+    "--config", "-c", metavar="FILE", help="Config of a run: a file, or the name before .yaml."
+)
+
+
+def found(written: str) -> Path:
+    """Return the file of a config that is given by its path or by its name.
+
+    Raises:
+        ValueError: there is none; names the places that were looked at.
+    """
+    places = [Path(written)]
+    if not written.endswith((".yaml", ".yml")):
+        places += [Path(f"{written}.yaml"), Path("config") / f"{written}.yaml"]
+    for place in places:
+        if place.is_file():
+            return place
+
+    tried = ", ".join(map(str, places))
+    raise ValueError(
+        f"{written}: cannot be read: there is no file {tried}. Give the path of a config, or write "
+        "one with `gpex-bench init`."
+    )
+
+
+def run_name(path: Path) -> str:
+    """Return the name of the run of a config; the rest of the config is not checked.
+
+    Raises:
+        ValueError: the file cannot be read, or does not name a run.
+    """
+    import yaml
+
+    try:
+        written: Any = yaml.safe_load(path.read_text())
+        return str(written["run"])
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror}); give a config.") from error
+    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: must be a YAML mapping with the key `run`.") from error
