@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
 from gpex_bench.contract.cost import counted
-from gpex_bench.models.rewriting import CannotRewrite, place, rewrite
+from gpex_bench.models.rewriting import CannotRewrite, place, rewrite, rewritten
 from gpex_bench.types.demands import Refused
 from tests.vocabulary.graphs import calls, check_graph, kinds
 
@@ -774,3 +774,15 @@ def test_families(family):
             parameter.data += 0.01 * torch.randn(parameter.shape)
     rewritten = check_same(model, draw(3, 3, size, size), tolerance=1e-4)
     assert "Other" not in kinds(rewritten)
+
+
+@pytest.mark.parametrize(("shift", "is_refused"), [(1e-6, False), (0.05, True)])
+def test_differences_are_compared_with_how_much_outputs_vary(shift, is_refused):
+    """Outputs near 1000 that vary by a tenth: a shift by half of that is 5e-5 of the largest."""
+    outputs = 1000 + 0.1 * torch.rand(3, 4, generator=GENERATOR, dtype=torch.float64)
+    scale = rewritten._scale(outputs)
+    if is_refused:
+        with pytest.raises(CannotRewrite, match="vary"):
+            rewritten._difference(lambda x: outputs + shift, outputs, outputs, scale)
+    else:
+        assert rewritten._difference(lambda x: outputs + shift, outputs, outputs, scale) < 1e-4

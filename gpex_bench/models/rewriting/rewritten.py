@@ -24,7 +24,10 @@ from gpex_bench.models.rewriting.surroundings import restored, without_row_count
 
 N_FIRST = 2  # rows of the recording
 N_SECOND = 3  # rows of the one that it is compared with
-TOLERANCE = 1e-4  # of the largest output
+# By how much outputs may differ, as a share of `_scale`: an explanation is about how outputs vary,
+# so that a small difference of large outputs that hardly vary counts.
+TOLERANCE = 1e-4
+ROUNDING = 64  # steps of the largest output that deep networks lose by rounding in another order
 
 
 class CountedNetwork(fx.GraphModule):
@@ -57,11 +60,13 @@ class Rewritten:
     """
 
     network: fx.GraphModule
-    difference: float  # the largest, over the largest output, on a row like x
+    # the largest on a row like x, as a share of how much outputs vary between rows (and rounding)
+    difference: float
     summary: str  # what became modules
     # for each module of the original, by name: the node of what it returned last
     outputs: dict[str, str]
     values_read: tuple[str, ...]  # where values of the rows become Python's, e.g. in an `if`
+    scale: float  # what differences of outputs are compared with (`_scale`)
 
     @property
     def reads_values(self) -> bool:
@@ -136,8 +141,9 @@ def _rewrite(network: nn.Module, x: Tensor) -> Rewritten:
     rewritten = CountedNetwork(builder.attributes, graph, "Rewritten")
     rewritten.eval()
     one = slice(1, 2)  # between others, so that it shows if they influence it
-    difference = _difference(rewritten, other[one], second.y[one])
-    _check_alone(network, other[one], second.y[one])
+    scale = _scale(second.y)
+    difference = _difference(rewritten, other[one], second.y[one], scale)
+    _check_alone(network, other[one], second.y[one], scale)
     rewritten.follow(network._forward_hooks)
 
     kept = set(graph.nodes)
@@ -147,7 +153,7 @@ def _rewrite(network: nn.Module, x: Tensor) -> Rewritten:
         if signal in builder.nodes and builder.nodes[signal] in kept
     }
     summary = _summary(graph, builder)
-    return Rewritten(rewritten, difference, summary, outputs, tuple(first.values_read))
+    return Rewritten(rewritten, difference, summary, outputs, tuple(first.values_read), scale)
 
 
 def _some_rows(x: Tensor, n: int) -> Tensor:
@@ -162,8 +168,8 @@ def _varied(x: Tensor) -> Tensor:
     return x * factor if bool(x.any()) else x + 0.1 * factor
 
 
-def _difference(network: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> float:
-    """Return by how much outputs differ; raises CannotRewrite if by too much."""
+def _difference(network: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, scale: float) -> float:
+    """Return by how much outputs differ, as a share of `scale`; CannotRewrite if by too much."""
     with torch.no_grad():
         try:
             output = network(x)
@@ -179,33 +185,43 @@ def _difference(network: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> fl
             f"The rewritten network gives outputs of shape {tuple(output.shape)}, not "
             f"{tuple(y.shape)}."
         )
-    difference = _relative(output, y)
+    difference = float((output - y).abs().max()) / scale
     if not difference <= TOLERANCE:
         raise CannotRewrite(
-            f"The rewritten network's outputs differ by {difference:.1e} of the largest (at most "
-            f"{TOLERANCE:.0e}); is there something in its forward that torch does not show, or "
-            "that changes from call to call?"
+            f"The rewritten network's outputs differ by {difference:.1e} of how much outputs vary "
+            f"(at most {TOLERANCE:.0e}); is there something in its forward that torch does not "
+            "show, or that changes from call to call?"
         )
     return difference
 
 
-def _relative(output: Tensor, y: Tensor) -> float:
-    """Return the largest difference of outputs, over the largest output."""
-    largest = float((output - y).abs().max())
-    return largest / max(float(y.abs().max()), torch.finfo(y.dtype).tiny)
+def _scale(y: Shaped[Tensor, "row head"]) -> float:
+    """Return what differences of outputs are compared with.
+
+    It is how much outputs vary between rows, and so much of the largest that ROUNDING steps of it
+    are within the tolerance.
+    """
+    limits = torch.finfo(y.dtype)
+    varied = float((y.amax(0) - y.amin(0)).max())
+    rounding = ROUNDING * limits.eps * float(y.abs().max())
+    return max(varied + rounding / TOLERANCE, limits.tiny)
 
 
-def _check_alone(network: nn.Module, row: Tensor, y: Tensor) -> None:
+def _check_alone(network: nn.Module, row: Tensor, y: Tensor, scale: float) -> None:
     """Raise CannotRewrite if a row alone gets another output than the same row in a batch."""
     try:
         with torch.no_grad(), without_row_counts(network), restored(network):
             alone = network(row)
     except Exception:
         return  # it takes two rows or more
-    if alone.shape == y.shape and _relative(alone, y) > TOLERANCE:
+    if alone.shape != y.shape:
+        return
+
+    difference = float((alone - y).abs().max()) / scale
+    if difference > TOLERANCE:
         raise CannotRewrite(
             "The network's outputs for a row alone and in a batch differ by "
-            f"{_relative(alone, y):.1e} of the largest: its rows influence one another. Write it "
+            f"{difference:.1e} of how much outputs vary: its rows influence one another. Write it "
             "so that they do not."
         )
 
@@ -215,7 +231,7 @@ def _check_path(network: nn.Module, rewritten: Rewritten, x: Tensor) -> None:
     with torch.no_grad(), without_row_counts(network), restored(network):
         y = network(x)
     try:
-        _difference(fx.Interpreter(rewritten.network).run, x, y)
+        _difference(fx.Interpreter(rewritten.network).run, x, y, rewritten.scale)
     except CannotRewrite as error:
         raise CannotRewrite(
             "The network may do other things for other values of its input, which are read by "
