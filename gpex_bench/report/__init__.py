@@ -8,6 +8,7 @@ clock: the same results give the same bytes.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -118,7 +119,10 @@ def _verdict(
         metrics=results.metrics,
     )
     findings = [
-        verdict.without_leader(finding, blank)
+        replace(
+            verdict.without_leader(finding, blank),
+            regime=results.regimes.get((finding.dataset, finding.model), ""),
+        )
         for finding in every
         if finding.metric == results.headline
     ]

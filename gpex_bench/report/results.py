@@ -130,6 +130,8 @@ class Results:
     pictures: Sequence[Picture] = ()
     # about each network: dataset, network, then whatever is worth a row
     facts: Sequence[Mapping[str, Any]] = ()
+    # how each network came by its weights (`Architecture.regime`), by dataset and model
+    regimes: Mapping[tuple[str, str], str] = field(default_factory=dict)
     # command, commit, created, config, versions, hardware and so on: text or mappings
     provenance: Mapping[str, Any]
     # what a reader must know about the whole: stale or partial results

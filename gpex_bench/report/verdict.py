@@ -62,6 +62,8 @@ class Finding:
     # how sentences name the network: by its dataset, with its model where a dataset has several
     place: str
     metric: str
+    # how the network came by its weights (`Architecture.regime`); empty if it is not known
+    regime: str = ""
     # why the metric is not informative here; empty where it is
     blank: str = ""
 
@@ -157,6 +159,9 @@ class Verdict:
     n_led: int = 0
     clear: tuple[Finding, ...] = ()
     behind: tuple[Finding, ...] = ()
+    # the kinds of network with a leader, by how they came by their weights, and their places: an
+    # order found on one kind need not hold for another
+    kinds: tuple[tuple[str, tuple[str, ...]], ...] = ()
     # networks without a leader
     unscored: tuple[str, ...] = ()
     not_informative: tuple[str, ...] = ()
@@ -338,9 +343,19 @@ def conclude(headline: Sequence[Finding], ranks: pd.DataFrame) -> Verdict:
         n_led=len(led),
         clear=tuple(finding for finding in led if finding.is_clear),
         behind=tuple(finding for finding in led if finding.behind),
+        kinds=_kinds(led),
         unscored=unscored,
         not_informative=blank,
     )
+
+
+def _kinds(led: Sequence[Finding]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return the kinds of network by how they came by their weights, with the places of each."""
+    places: dict[str, list[str]] = {}
+    for finding in led:
+        if finding.regime:
+            places.setdefault(finding.regime, []).append(finding.place)
+    return tuple((regime, tuple(places[regime])) for regime in sorted(places))
 
 
 def _overall(ranks: pd.DataFrame) -> Overall | None:

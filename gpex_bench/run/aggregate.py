@@ -90,13 +90,15 @@ def _recorded(this: Job) -> Iterator[Recorded]:
 
 
 def _networks(this: Job) -> list[dict[str, Any]]:
-    """Return the accuracies of every network, its status, and what it does not offer and why."""
+    """Return of every network its accuracies, kind and status, and why it lacks what it lacks."""
     records = []
     for path in this.paths("models"):
         _, note = artefacts.read_tensors(path)
         status = {"status": note.pop("status", "ok"), "reason": note.pop("reason", "")}
         reasons = [f"{need}: {reason}" for need, reason in note.pop("withdrawn", {}).items()]
-        row = {**artefacts.read_key(path), **note, **status, "withdrawn": "; ".join(reasons)}
+        key = artefacts.read_key(path)
+        regime = this.config.model(key["model"]).regime
+        row = {**key, "regime": regime, **note, **status, "withdrawn": "; ".join(reasons)}
         records.append(row)
     return records
 

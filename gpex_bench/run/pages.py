@@ -142,7 +142,7 @@ def _shown(this: Job, network: Network, seed: int) -> Any:
 def report(this: Job) -> None:
     """Tables, figures → the report, its summary, and the numbers that it derives."""
     from gpex_bench.report import STATISTICS, Results, written
-    from gpex_bench.stages.report import agreement, efficiency, facts
+    from gpex_bench.stages.report import agreement, efficiency, facts, regimes
     from gpex_bench.tables.render import csv
 
     run, headline, config = Run(this), this.config.headline, this.config
@@ -171,6 +171,7 @@ def report(this: Job) -> None:
         bibliography=this.path("references").read_text(),
         pictures=_pictures(this),
         facts=facts(run.tables),
+        regimes=regimes(run.tables["networks"]),
         provenance=_provenance(this),
         warnings=[*_unusable(run.tables["networks"]), *lost, *_warnings(this)],
     )

@@ -61,6 +61,7 @@ def facts(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
             {
                 "dataset": dataset,
                 "network": model,
+                "weights": _each(networks["regime"]),
                 "training seeds": len(usable),
                 "on test samples" if is_mixed else "test accuracy": shown or "cannot be used",
                 "samples explained": int(cells.loc[is_here, "n_samples"].max()),
@@ -69,6 +70,11 @@ def facts(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def regimes(networks: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """Return how each network came by its weights, by dataset and model."""
+    return {(row["dataset"], row["model"]): row["regime"] for row in networks.to_dict("records")}
 
 
 def _over_seeds(networks: pd.DataFrame, name: str) -> str:

@@ -154,6 +154,11 @@ class Architecture(ABC):
     is_given: ClassVar[bool] = False
     reads: tuple[str, ...] = ()  # as `Source.reads`: weights, and the file that builds the network
 
+    @property
+    def regime(self) -> str:
+        """How the network came by its weights, in words: what is found holds for its kind."""
+        return "given, not trained" if self.is_given else "trained"
+
     @abstractmethod
     def build(self, data: Dataset) -> Model:
         """Return an untrained network for this dataset.

@@ -326,3 +326,15 @@ def test_the_adversarially_trained_twin_is_more_robust_to_pgd(name, shape):
         found[adversarial] = loop.accuracy(model, x, y), loop.accuracy(model, moved, y)
     assert found[0.0][0] > 0.85 and found[0.0][1] < 0.5
     assert found[radius][1] > 0.75
+
+
+@pytest.mark.parametrize(
+    ("training", "words"),
+    [
+        ({}, "trained with occluded inputs"),
+        ({"occluded": 0.0}, "trained without occluded inputs"),
+        ({"adversarial": 0.1}, "trained with occluded inputs, adversarially"),
+    ],
+)
+def test_a_network_says_how_it_is_trained(training, words):
+    assert Mlp(training=MlpTraining(**training)).regime == words

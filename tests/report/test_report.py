@@ -269,6 +269,23 @@ def test_the_verdict_without_a_leader_names_the_reason() -> None:
         assert len(verdict.sentences(found, "srg")) == 1
 
 
+def test_the_verdict_names_the_kinds_of_network() -> None:
+    plain = finding(regime="trained without occluded inputs")
+    occluded = finding(dataset="e", place="e", regime="trained with occluded inputs")
+    blank = finding(dataset="f", place="f", leader="", blank="x", regime="given, not trained")
+
+    both = verdict.conclude([plain, occluded, blank], NO_RANKS)
+    expected = [
+        ("trained with occluded inputs", ("e",)),
+        ("trained without occluded inputs", ("d",)),
+    ]
+    assert list(both.kinds) == expected
+    assert "e is trained with occluded inputs; d is" in verdict.sentences(both, "srg")[-1]
+
+    one = verdict.conclude([plain], NO_RANKS)
+    assert "one kind: trained without occluded inputs" in verdict.sentences(one, "srg")[-1]
+
+
 def test_the_verdict_names_leader_ties_and_blind_controls() -> None:
     ranks = overall(("a", 1.2, True), ("b", 1.4, True), ("c", 3.0, False))
     clear = finding(**SECOND, behind=("c",), blind="edges", blind_mean=0.5)

@@ -182,12 +182,13 @@ def test_facts_name_what_is_reached():
             {"dataset": "a", "model": "m", "test_accuracy": 0.95},
             {"dataset": "b", "model": "m", "test_r2": 0.5, "test_mae": 44.0},
         ]
-    ).assign(status="ok", withdrawn="", rewriting="", seed=[1, 2, 1])
+    ).assign(status="ok", withdrawn="", rewriting="", regime="trained", seed=[1, 2, 1])
     cells = pd.DataFrame({"dataset": ["a", "b"], "model": "m", "n_samples": 4})
     rows = facts({"networks": networks, "cells": cells})
     assert [row["on test samples"] for row in rows] == [
         "accuracy 92.5 % (90.0 to 95.0)",
         "R² 0.500 (0.500 to 0.500), mean absolute error 44.0 (44.0 to 44.0)",
     ]
+    assert [row["weights"] for row in rows] == ["trained", "trained"]
     rows = facts({"networks": networks[:2], "cells": cells})
     assert rows[0]["test accuracy"] == "92.5 % (90.0 to 95.0)"

@@ -82,6 +82,13 @@ class TrainedArchitecture(Architecture, ABC):
     training: Training
     one_logit: bool = False  # for two classes: one logit, of the second, in place of one of each
 
+    @property
+    def regime(self) -> str:
+        """How it is trained, in words: with occluded inputs or not, and whether adversarially."""
+        how = "with" if self.training.occluded > 0 else "without"
+        adversarial = ", adversarially" if self.training.adversarial > 0 else ""
+        return f"trained {how} occluded inputs{adversarial}"
+
     def n_heads(self, data: Dataset) -> int:
         """Return how many outputs a network for this dataset has; raises ValueError."""
         return n_outputs(data, self.one_logit)
