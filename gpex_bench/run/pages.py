@@ -203,15 +203,17 @@ def _pictures(this: Job) -> list[Any]:
 
 @job
 def strict(this: Job) -> None:
-    """Surrogates, tables → an error if a fit, a cell or a metric failed, after all else is made."""
+    """Surrogates, tables, figures → an error if anything failed, after all else is made."""
     rows, _ = fit_rows(this)
     for path in this.paths("tables"):
         rows += records(artefacts.read_table(path))
 
     failed = failures(rows)
+    for folder in this.paths("figures"):
+        failed += artefacts.read_json(folder / "lost.json")
     if failed:
         raise RuntimeError(f"strict: {len(failed)} failed. " + " | ".join(failed))
-    artefacts.write_bytes(this.path("done"), b"No fit, no cell and no metric failed.\n")
+    artefacts.write_bytes(this.path("done"), b"No fit, no cell, no metric and no figure failed.\n")
 
 
 def _unusable(networks: pd.DataFrame) -> list[str]:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from gpex_bench.run import aggregate, artefacts, job, status_rows
+from gpex_bench.run import aggregate, artefacts, job, pages, status_rows
 from gpex_bench.run.job import Job
 
 
@@ -32,7 +32,9 @@ def snakemake(inputs, outputs, **wildcards):
 def folder(tmp_path, monkeypatch):
     """Three networks of two seeds in one folder, named as nothing else in the house."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(job, "parse", lambda config: SimpleNamespace(seeds=(1, 2)))
+    trained = SimpleNamespace(regime="trained")
+    known = SimpleNamespace(seeds=(1, 2), model=lambda run_id: trained)
+    monkeypatch.setattr(job, "parse", lambda config: known)
     for seed in (1, 2):
         path = tmp_path / f"{'ab'[seed - 1]}.safetensors"
         artefacts.write_tensors(path, {"x": torch.zeros(1)}, {"accuracy": seed / 10})
@@ -79,3 +81,18 @@ def test_paths_are_outputs_first(folder):
     assert this.path("data").name == "out"
     assert [path.name for path in this.paths("models")] == ["a", "b"]
     assert [path.name for path in this.paths("data")] == ["out"]
+
+
+@pytest.mark.parametrize("lost", [[], ["The explanations of cnn on shapes could not be drawn."]])
+def test_a_strict_run_counts_figures_that_could_not_be_drawn(folder, monkeypatch, lost):
+    monkeypatch.setattr(pages, "fit_rows", lambda this: ([], []))
+    artefacts.write_json(folder / "figures" / "lost.json", lost)
+    files = {"tables": [], "figures": str(folder / "figures")}
+    this = Job(snakemake(files, {"done": str(folder / "strict.txt")}))
+
+    if lost:
+        with pytest.raises(RuntimeError, match="could not be drawn"):
+            pages.strict(this)
+    else:
+        pages.strict(this)
+    assert (folder / "strict.txt").is_file() == (not lost)

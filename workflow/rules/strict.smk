@@ -7,6 +7,7 @@ rule strict:
             if HAS_REPORT
             else []
         ),
+        figures=rules.draw.output.figures if HAS_REPORT else [],
     output:
         done=f"{RUN}/strict.txt",
     log:
