@@ -7,8 +7,8 @@ from torch import Tensor
 
 from gpex_bench.contract.promises import BrokenPromise, require, require_settings, works
 from gpex_bench.contract.untouched import random_states_kept
-from gpex_bench.masking.units import check_groups
 from gpex_bench.types import Dataset, Kind, Need, Source, Split
+from gpex_bench.types.groups import check_groups
 
 # of what every split holds: the type, and how to get it
 DTYPES = {"x": (torch.float32, "x.float()"), "sample": (torch.int64, "sample.long()")}
@@ -245,8 +245,11 @@ def _where(found: Tensor, split: Split, data: Dataset) -> str:
 
 
 def notes(data: Dataset) -> list[str]:
-    """Return what is no fault of a dataset but can surprise: scales, constants, duplicates."""
-    found = []
+    """Return what is no fault of a dataset but can surprise.
+
+    What was changed when it was read, scales, constants, duplicates.
+    """
+    found = list(data.notes)
     flat = data.train.x.flatten(1)
     low = float(flat.min())
     high = float(flat.max())

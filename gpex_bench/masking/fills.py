@@ -16,10 +16,11 @@ from torch.nn import functional
 
 from gpex_bench.masking.inpainting import inpainted, noise
 from gpex_bench.masking.regions import Regions
-from gpex_bench.masking.units import at_positions, typical, units
+from gpex_bench.masking.units import at_positions, units
 from gpex_bench.types import Case, Dataset, Query
 from gpex_bench.types.demands import Refused, training
 from gpex_bench.types.draws import uniform
+from gpex_bench.types.groups import typical
 
 Fill = Literal[
     "baseline",  # the dataset's baseline

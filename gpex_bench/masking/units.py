@@ -19,27 +19,9 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from gpex_bench.types import Dataset
+from gpex_bench.types.groups import Groups
 
-Groups = Sequence[Sequence[int]]
-
-
-def check_groups(groups: Groups, n_columns: int) -> None:
-    """Raise ValueError unless groups are of at least 2 of the columns, each in one at most."""
-    seen: set[int] = set()
-    for group in groups:
-        columns = set(group)
-        is_known = all(0 <= column < n_columns for column in columns)
-        if len(group) < 2 or len(columns) < len(group) or not is_known:
-            raise ValueError(
-                f"groups must be of at least 2 different columns from 0 to {n_columns - 1}, got "
-                f"{tuple(group)}; a column in no group is a group of its own."
-            )
-        if seen & columns:
-            raise ValueError(
-                f"A column must be in one group at most, and columns {sorted(seen & columns)} are "
-                "in several; join or correct the groups."
-            )
-        seen |= columns
+SEPARATORS = " _=:.-"  # between the name of a category and its values
 
 
 def unit_of_column(groups: Groups, n_columns: int) -> Int[Tensor, "column"]:
@@ -75,9 +57,24 @@ def unit_names(data: Dataset) -> tuple[str, ...]:
     names = []
     for unit in sorted(found):
         of_unit = found[unit]
-        shared = os.path.commonprefix(of_unit).rstrip(" _=:.-")
-        names.append(shared or " / ".join(of_unit))
+        names.append(_shared(of_unit) or " / ".join(of_unit))
     return tuple(names)
+
+
+def _shared(names: Sequence[str]) -> str:
+    """Return the name of a category, with which the names of its columns begin.
+
+    It ends at the first "=", else at the last separator that all have: "size_10", "size_12".
+    """
+    shared = os.path.commonprefix(names)
+    if "=" in shared:
+        return shared.partition("=")[0].rstrip()
+
+    rest = [name[len(shared) :] for name in names]
+    is_cut = not all(part[:1] in ("", *SEPARATORS) for part in rest)
+    if is_cut:
+        shared = shared[: max(shared.rfind(separator) for separator in SEPARATORS) + 1]
+    return shared.rstrip(SEPARATORS)
 
 
 def per_unit(
@@ -105,13 +102,3 @@ def whole(
     if of_group is None:
         return mask
     return torch.where(of_group.to(mask.device), (mask >= 0.5).to(mask), mask)
-
-
-def typical(x: Float[Tensor, "n *feature"], groups: Groups) -> Float[Tensor, "*feature"]:
-    """Return the mean of each entry, and of groups of columns the most frequent values."""
-    found = x.mean(0)
-    for group in groups:
-        columns = list(group)
-        values, counts = x[:, columns].unique(dim=0, return_counts=True)
-        found[columns] = values[counts.argmax()]
-    return found

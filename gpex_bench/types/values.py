@@ -153,6 +153,8 @@ class Dataset:
     # columns of a table that are removed, masked and ranked together, such as the dummies of one
     # category; a column in no group is a group of its own
     groups: tuple[tuple[int, ...], ...] = ()
+    # what was converted, filled or left out when it was read, one sentence each
+    notes: tuple[str, ...] = ()
 
     @property
     def is_image(self) -> bool:

@@ -16,6 +16,7 @@ from gpex_bench.run import artefacts
 from gpex_bench.stages.prepare import prepare
 from gpex_bench.types import Attribution, Case, Need, Source, Task
 from gpex_bench.types.demands import Refused
+from gpex_bench.types.groups import check_groups
 from tests.vocabulary import datasets, networks
 from tests.vocabulary.datasets import COLOUR, SIZE
 
@@ -97,7 +98,7 @@ def test_units_are_numbered_by_their_first_columns():
 )
 def test_groups_that_make_no_sense_are_refused(groups, message):
     with pytest.raises(ValueError, match=message):
-        units.check_groups(groups, 8)
+        check_groups(groups, 8)
     data = dataclasses.replace(DATA, groups=groups)
     source = type(
         "Table", (Source,), {"offers": frozenset({Need.TABLE}), "load": lambda self: data}
@@ -118,6 +119,22 @@ def test_names_of_units_are_what_their_columns_share():
     data = dataclasses.replace(DATA, features=names)
     assert units.unit_names(data) == ("colour", "age", "z", "small / large", "w")
     assert units.unit_names(dataclasses.replace(data, groups=())) == names
+
+
+@pytest.mark.parametrize(
+    "columns, name",
+    [
+        (("size=10", "size=12"), "size"),
+        (("work=in a mill", "work=in a mine"), "work"),
+        (("size_10", "size_12"), "size"),
+        (("colour: red", "colour: rose"), "colour"),
+        (("kind", "kind.other"), "kind"),
+        (("small", "smart"), "small / smart"),
+    ],
+)
+def test_the_name_of_a_category_does_not_reach_into_its_values(columns, name):
+    data = dataclasses.replace(DATA, features=(*columns, *"abcdef"), groups=((0, 1),))
+    assert units.unit_names(data)[0] == name
 
 
 @pytest.mark.parametrize("name", METHODS)
