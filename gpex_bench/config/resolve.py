@@ -110,6 +110,7 @@ class Resolver:
             settings = self.build(plugin.cls, written, where, wraps)
         except Unusable as error:
             return Entry(run_id, plugin, text, None, reason=str(error))
+        _check_reads(settings, where)
         return Entry(run_id, plugin, text, settings, tuple(wraps))
 
     def build(self, cls: type, written: Mapping[str, Any], where: str, wraps: list[Plugin]) -> Any:
@@ -169,3 +170,13 @@ class Resolver:
         wraps += [inner.plugin, *inner.wraps]
         explainer: Explainer = inner.settings
         return explainer
+
+
+def _check_reads(settings: Any, where: str) -> None:
+    """Raise ConfigError if a file or folder that a plug-in reads is not there."""
+    for name in getattr(settings, "reads", ()):
+        if not Path(name).expanduser().exists():
+            raise ConfigError(
+                f"{where}: {name} is not there; put it there or mend the path, which is relative "
+                "to the working folder."
+            )

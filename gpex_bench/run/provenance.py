@@ -7,9 +7,11 @@ import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from gpex_bench.plugins.registry import PACKAGE, ROOT
 
@@ -100,6 +102,84 @@ def fingerprint(*paths: Path) -> str:
     for path in sources(*paths):
         digest.update(_digest_line(path))
     return digest.hexdigest()[:16]
+
+
+# --- files of users ---
+
+
+def content(reads: Iterable[str]) -> dict[str, str]:
+    """Return a hash of the content of each file or folder, by its path as written.
+
+    Of a folder the names and contents of all its files count, but for hidden ones; of a Python file
+    what it imports counts too. Dates and permissions do not.
+
+    Args:
+        reads: `Source.reads` and the like; the working folder is what they are relative to.
+
+    Raises:
+        ValueError: a file cannot be read; names it.
+    """
+    return {name: _content(name) for name in reads}
+
+
+def _content(name: str) -> str:
+    """Return the hash of one file or folder."""
+    path = Path(name).expanduser()
+    try:
+        if path.is_dir():
+            return _of_folder(path)
+        return fingerprint(path) if path.suffix == ".py" else _of_file(path)
+    except OSError as error:
+        raise ValueError(f"{name} cannot be read ({error.strerror}); put it there.") from error
+
+
+def _of_folder(folder: Path) -> str:
+    """Return the hash of the names and contents of the files of a folder."""
+    total = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        is_hidden = any(part.startswith((".", "__pycache__")) for part in inside.parts)
+        if path.is_file() and not is_hidden:
+            total.update(f"{inside.as_posix()}\0{_of_file(path)}\n".encode())
+    return total.hexdigest()
+
+
+def _of_file(path: Path) -> str:
+    """Return the hash of a file, which is read once in the life of a process unless it changes."""
+    state = path.stat()
+    return _of_version(path.resolve(), state.st_size, state.st_mtime_ns)
+
+
+@cache
+def _of_version(path: Path, size: int, changed: int) -> str:
+    """Return the hash of a file that has this size and this time of its last change."""
+    return sha256(path)
+
+
+def described(settings: Any) -> str:
+    """Return settings and the content of what they read as text, without folders of this machine.
+
+    Equal texts mean equal results: it is a parameter of the workflow's rules.
+    """
+    text = repr(settings)
+    found = {}
+    reads = getattr(settings, "reads", ())
+    for name in sorted(reads, key=len, reverse=True):
+        short = portable(name)
+        text = text.replace(repr(name)[1:-1], short)
+        found[short] = _content(name)
+    return f"{text} reads {dict(sorted(found.items()))}" if found else text
+
+
+def portable(name: str) -> str:
+    """Return a path relative to the working folder; of a file elsewhere its name alone."""
+    path = Path(name)
+    if not path.is_absolute():
+        return name
+    return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else path.name
+
+
+# --- this machine ---
 
 
 def commit() -> dict[str, str | bool | None]:

@@ -1,5 +1,7 @@
 """A fingerprint covers the code that decides the numbers, and the code only."""
 
+import hashlib
+import os
 import shutil
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from gpex_bench.plugins import registry
 from gpex_bench.run import provenance
+from gpex_bench.types import settings
 
 STAGES = registry.PACKAGE / "stages"
 
@@ -93,6 +96,72 @@ def test_a_file_that_is_not_python_still_has_a_fingerprint(tmp_path):
     path = tmp_path / "broken.py"
     path.write_text("import (\n")
     assert len(provenance.fingerprint(path)) == 16
+
+
+@settings
+class Reader:
+    """Settings of something that reads files."""
+
+    file: str
+    other: str = "other.bin"
+
+    @property
+    def reads(self):
+        return (self.file, self.other)
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one.bin").write_bytes(b"one")
+    (tmp_path / "other.bin").write_bytes(b"other")
+    return tmp_path
+
+
+def test_content_counts_and_dates_do_not(files):
+    before = provenance.content(["one.bin", "other.bin"])
+    assert before["one.bin"] == hashlib.sha256(b"one").hexdigest()
+    os.utime(files / "one.bin", (1, 1))
+    assert provenance.content(before) == before
+    (files / "one.bin").write_bytes(b"two")
+    after = provenance.content(before)
+    assert after["one.bin"] != before["one.bin"] and after["other.bin"] == before["other.bin"]
+
+
+def test_of_a_folder_names_and_contents_count(files):
+    folder = files / "photos"
+    (folder / "cat").mkdir(parents=True)
+    (folder / "cat/1.png").write_bytes(b"cat")
+    seen = [provenance.content(["photos"])["photos"]]
+    for change in (
+        lambda: (folder / "cat/1.png").rename(folder / "cat/2.png"),
+        lambda: (folder / "cat/2.png").write_bytes(b"cats"),
+        lambda: (folder / "cat/3.png").write_bytes(b""),
+    ):
+        change()
+        seen.append(provenance.content(["photos"])["photos"])
+    assert len(set(seen)) == len(seen)
+    (folder / ".DS_Store").write_bytes(b"x")
+    os.utime(folder / "cat/3.png", (1, 1))
+    assert provenance.content(["photos"])["photos"] == seen[-1]
+
+
+def test_a_file_that_is_not_there_is_named(files):
+    with pytest.raises(ValueError, match="none.bin cannot be read"):
+        provenance.content(["none.bin"])
+
+
+def test_settings_are_described_with_content_and_without_folders(files, tmp_path_factory):
+    here = provenance.described(Reader(file="one.bin"))
+    assert "file='one.bin'" in here and hashlib.sha256(b"one").hexdigest() in here
+    assert provenance.described(Reader(file=str(files / "one.bin"))) == here
+
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "one.bin"
+    shutil.copy(files / "one.bin", elsewhere)
+    assert provenance.described(Reader(file=str(elsewhere))) == here
+
+    (files / "other.bin").write_bytes(b"changed")
+    assert provenance.described(Reader(file="one.bin")) != here
 
 
 def test_nothing_in_the_environment_names_this_machine():

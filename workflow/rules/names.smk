@@ -9,7 +9,7 @@ from snakemake.exceptions import WorkflowError
 from gpex_bench.run import server
 from gpex_bench import config as config_of_run
 from gpex_bench.measurements.curves import CurveMetric
-from gpex_bench.run.provenance import fingerprint, sha256
+from gpex_bench.run.provenance import described, fingerprint, sha256
 from gpex_bench.plugins.registry import PACKAGE
 
 try:
@@ -92,9 +92,9 @@ def code(module, *entries):
 
 
 def settings(kind, run_id):
-    """The hyperparameters of a plug-in, as text."""
+    """The hyperparameters of a plug-in and the content of the files that it reads, as text."""
     entry = CONFIG.entry(kind, run_id)
-    return repr(entry.settings) if entry.settings is not None else entry.written
+    return described(entry.settings) if entry.settings is not None else entry.written
 
 
 def entry(kind, wildcards):
