@@ -8,7 +8,7 @@ from math import prod
 import torch
 
 from gpex_bench.contract import toys
-from gpex_bench.contract.networks import check_network, near, without_gradient
+from gpex_bench.contract.networks import check_network, near
 from gpex_bench.contract.promises import (
     require,
     require_settings,
@@ -17,6 +17,7 @@ from gpex_bench.contract.promises import (
     works,
 )
 from gpex_bench.contract.untouched import untouched
+from gpex_bench.models.given.offered import without_gradient
 from gpex_bench.types import Architecture, Dataset, Model, Need, Task
 from gpex_bench.types.outputs import n_outputs
 
@@ -108,7 +109,7 @@ def _outputs(architecture: Architecture, model: Model, data: Dataset) -> None:
     require(grid is None or prod(grid) == explained.shape[1], "shape of the map", what)
 
     if Need.GRADIENT in architecture.offers:
-        problem = without_gradient(model, data)
+        problem = without_gradient(model, data.test.x)
         what = f"offers names Need.GRADIENT, and {problem}."
         require(problem is None, "declared offers", what)
 

@@ -12,7 +12,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from gpex_bench.contract.promises import ROWS, BrokenPromise, require, require_tensor
 from gpex_bench.contract.untouched import ADVICE, RANDOM, untouched
-from gpex_bench.models.rewriting import CannotRewrite, rewrite
 from gpex_bench.types import Dataset, Kind, Model, Query, Task
 
 N_ROWS = 8  # test rows that are tried
@@ -176,32 +175,3 @@ def check_stored(trained: Model, rebuilt: Model, data: Dataset) -> None:
         "training changes as parameters or buffers, and build the same network every time."
     )
     require(near(first, second), "the state is the artefact", what)
-
-
-def as_modules(model: Model, data: Dataset) -> tuple[str, str | None]:
-    """Return what becomes modules when the network is rewritten, and why it cannot be, or None.
-
-    The first is empty if it cannot be rewritten.
-    """
-    try:
-        rewritten = rewrite(model, data.test.x[:N_ROWS])
-    except CannotRewrite as error:
-        return "", str(error)
-    except Exception as error:
-        return "", f"rewriting it fails ({type(error).__name__}: {error})"
-    return f"{rewritten.summary}; outputs differ by {rewritten.difference:.0e}", None
-
-
-def without_gradient(model: Model, data: Dataset) -> str | None:
-    """Return why a network has no gradient at its input, or None if it has one."""
-    at = data.test.x[:N_ROWS].clone().requires_grad_()
-    try:
-        with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(model(at).sum(), at, allow_unused=True)
-    except Exception as error:
-        return f"the gradient of the outputs fails ({type(error).__name__}: {error})"
-    if gradient is None:
-        return "the outputs have no gradient at the input"
-    if not bool(gradient.isfinite().all()):
-        return "some gradients of the outputs at the input are NaN or infinite"
-    return None

@@ -14,8 +14,8 @@ from gpex_bench.contract.datasets import notes
 from gpex_bench.contract.explainers import example
 from gpex_bench.contract.isolation import NOT_APPLICABLE, failure
 from gpex_bench.contract.models import datasets_for
-from gpex_bench.contract.networks import as_modules, without_gradient
 from gpex_bench.contract.promises import with_defaults
+from gpex_bench.models.given.offered import as_modules, without_gradient
 from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import (
     Architecture,
@@ -130,8 +130,8 @@ def of_network(architecture: Architecture) -> list[str]:
             torch.manual_seed(0)
             model = architecture.build(data).eval()
         n_weights = sum(weight.numel() for weight in model.parameters())
-        rewriting, problem = as_modules(model, data)
-        gradient = without_gradient(model, data)
+        rewriting, problem = as_modules(model, data.test.x)
+        gradient = without_gradient(model, data.test.x)
         parts = [
             f"{model.head.out_features} outputs, {n_weights:,} weights",
             f"gradient: {gradient or 'finite'}",

@@ -11,13 +11,8 @@ from torch import Tensor
 
 from gpex_bench.contract import isolation
 from gpex_bench.contract.isolation import Outcome
-from gpex_bench.contract.networks import (
-    as_modules,
-    check_finite,
-    check_network,
-    check_stored,
-    without_gradient,
-)
+from gpex_bench.contract.networks import N_ROWS, check_finite, check_network, check_stored
+from gpex_bench.models.given.offered import as_modules, without_gradient
 from gpex_bench.types import Architecture, Dataset, Model, Need
 from gpex_bench.types.batches import in_chunks
 from gpex_bench.types.outputs import n_outputs
@@ -119,15 +114,16 @@ def offered(architecture: Architecture, model: Model, data: Dataset) -> tuple[di
 
     Offers of the architecture hold for every network of its kind, and are tried on this one.
     """
+    rows = data.test.x[:N_ROWS]
     withdrawn: dict[str, str] = {}
     if Need.GRADIENT in architecture.offers:
-        problem = without_gradient(model, data)
+        problem = without_gradient(model, rows)
         if problem is not None:
             withdrawn[Need.GRADIENT] = problem
 
     rewriting = ""
     if Need.MODULES in architecture.offers:
-        rewriting, problem = as_modules(model, data)
+        rewriting, problem = as_modules(model, rows)
         if problem is not None:
             withdrawn[Need.MODULES] = problem
     return withdrawn, rewriting

@@ -9,8 +9,9 @@ from torch import nn
 from torch.nn import functional
 
 from gpex_bench.contract import toys
-from gpex_bench.contract.networks import check_network, check_stored, without_gradient
+from gpex_bench.contract.networks import check_network, check_stored
 from gpex_bench.contract.promises import BrokenPromise
+from gpex_bench.models.given.offered import without_gradient
 from gpex_bench.types import Kind, Model
 from gpex_bench.types.outputs import n_outputs
 
@@ -212,7 +213,7 @@ class Rooted(Net):
     [(Net, None), (Rounded, "no gradient|fails"), (Rooted, "NaN or infinite")],
 )
 def test_a_gradient_that_is_missing_is_explained(make, words):
-    found = without_gradient(make().eval(), TABLE)
+    found = without_gradient(make().eval(), TABLE.test.x)
     if words is None:
         assert found is None
     else:

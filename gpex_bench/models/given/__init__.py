@@ -1,0 +1,1 @@
+"""Networks that were made elsewhere: any `torch.nn.Module` as a network of this suite."""

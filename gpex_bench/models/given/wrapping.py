@@ -1,0 +1,204 @@
+"""Any network as one of ours: its head, its embedding and its last feature maps are found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor, nn
+
+from gpex_bench.models.given.errors import CannotWrap
+from gpex_bench.models.given.found import Found
+from gpex_bench.models.given.heads import chosen_head, find_head
+from gpex_bench.models.given.maps import Maps, chosen_maps, find_maps
+from gpex_bench.models.given.offered import as_modules, without_gradient
+from gpex_bench.models.given.preparing import device_of, prepared
+from gpex_bench.models.given.probing import probe
+from gpex_bench.models.given.wrapped import Normalise, Wrapped
+from gpex_bench.types import Kind, Need, value
+
+N_PROBED = 4  # rows that the network is tried on
+NEAR = 1e-4  # of the largest output: what the wrapped network's may differ by
+BEYOND = 0.05  # how far outside [0, 1] pixels are that were normalised already
+
+
+@value
+class Said:
+    """What is known of a network beforehand; None: it is found. See `wrap`."""
+
+    kind: Kind = Kind.CLASSES
+    head: str | None = None
+    features: str | None = None
+    normalise: Mapping[str, Any] | None = None
+
+
+def wrap(  # noqa: PLR0913 - what is found may be said
+    network: nn.Module,
+    x: Shaped[Tensor, "batch *feature"],
+    *,
+    kind: Kind = Kind.CLASSES,
+    head: str | None = None,
+    features: str | None = None,
+    normalise: Mapping[str, Any] | None = None,
+) -> Wrapped:
+    """Return a network that was made elsewhere as one that can be explained.
+
+    It works on a copy: the network stays as it is, and what is trained later does not reach the
+    copy. The copy is where the network is, and so must be what it is asked about.
+
+    Args:
+        network: any module that returns one row of outputs for each sample: a tensor, or something
+            that holds one called logits.
+        x: inputs of the kind that will be explained; a few rows are tried.
+        kind: what the outputs mean. Probabilities of classes or labels at the end are left out.
+        head: name of the linear layer whose outputs are explained; None: it is found.
+        features: name of the module that gives the last feature maps; None: it is found.
+        normalise: `mean` and `std` that inputs are normalised by, numbers or one for each channel
+            or column; a part of the network then, so that inputs stay in their own units.
+
+    Returns:
+        The network; `found.lines()` says what was found in it and what it offers.
+
+    Raises:
+        CannotWrap: it is no such network, or a setting does not fit; the message says what to do.
+    """
+    said = Said(kind=Kind(kind), head=head, features=features, normalise=normalise)
+    model = wrapped(network, x, said)
+    rows = x[:N_PROBED].to(device_of(model)).float()
+    withdrawn: dict[Need, str] = {}
+    problem = without_gradient(model, rows)
+    if problem is not None:
+        withdrawn[Need.GRADIENT] = problem
+    modules, problem = as_modules(model, rows)
+    if problem is not None:
+        withdrawn[Need.MODULES] = problem
+
+    model.found = replace(model.found, modules=modules, withdrawn=withdrawn)
+    return model
+
+
+def wrapped(network: nn.Module, x: Shaped[Tensor, "batch *feature"], said: Said) -> Wrapped:
+    """Return what `wrap` does, without trying what the network offers."""
+    inner, notes = prepared(network)
+    rows = _rows(x, inner)
+    first = _normalisation(said.normalise, rows)
+    if said.normalise is not None:
+        notes += _range(rows)
+
+    seen = probe(inner, first(rows))
+    if said.head is None:
+        chosen = find_head(inner, seen, said.kind)
+    else:
+        chosen = chosen_head(inner, seen, said.head)
+    _check_count(chosen.layer.out_features, said.kind)
+    model = Wrapped(inner, first, chosen.layer, chosen.place).eval().requires_grad_(False)
+    _check_embedding(model, rows)
+
+    if said.features is None:
+        maps = find_maps(model, seen)
+    else:
+        maps = chosen_maps(model, seen, said.features)
+    model.features = maps.name
+    model.unread = maps.unread
+    if maps.name and not _gives_maps(model, rows, maps):
+        raise CannotWrap(f"features must name a module that runs alone, got {maps.name!r}.")
+
+    model.found = Found(
+        head=chosen.name,
+        width=chosen.layer.in_features,
+        n_outputs=chosen.layer.out_features,
+        features=maps.name,
+        map_shape=maps.shape,
+        why_no_features=maps.reason,
+        notes=(*notes, *chosen.notes, *maps.notes),
+    )
+    return model
+
+
+def _rows(x: Tensor, network: nn.Module) -> Tensor:
+    """Return a few rows of the inputs, where the network is."""
+    if not isinstance(x, Tensor) or x.ndim < 2 or not len(x):
+        got = list(x.shape) if isinstance(x, Tensor) else type(x).__name__
+        raise CannotWrap(f"x must be a tensor of samples [sample, ...], got {got}.")
+    if not x.is_floating_point():
+        raise CannotWrap(
+            f"x must be floating-point, got {x.dtype}; divide the bytes of images by 255, and "
+            "explain the output of an embedding rather than the numbers of its rows."
+        )
+    return x[:N_PROBED].detach().to(device_of(network)).float()
+
+
+def _normalisation(normalise: Mapping[str, Any] | None, x: Tensor) -> nn.Module:
+    """Return the module that normalises inputs.
+
+    Raises:
+        CannotWrap: mean or std are missing, of another number than channels, or not positive.
+    """
+    if normalise is None:
+        return nn.Identity()
+    if not isinstance(normalise, Mapping) or set(normalise) != {"mean", "std"}:
+        raise CannotWrap(
+            f"normalise must have the entries mean and std, got {normalise!r}; each is a number, "
+            "or one number for each channel or column."
+        )
+    mean = _statistic("mean", normalise["mean"], x)
+    std = _statistic("std", normalise["std"], x)
+    if not bool((std > 0).all()):
+        raise CannotWrap(f"normalise.std must be positive, got {normalise['std']!r}.")
+    return Normalise(mean, std)
+
+
+def _statistic(name: str, written: float | Sequence[float], x: Tensor) -> Tensor:
+    """Return a number, or one for each channel, shaped to broadcast."""
+    try:
+        numbers = torch.as_tensor(written, dtype=torch.float32, device=x.device).flatten()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CannotWrap(f"normalise.{name} must be numbers, got {written!r}.") from error
+
+    if len(numbers) not in (1, x.shape[1]) or not bool(numbers.isfinite().all()):
+        raise CannotWrap(
+            f"normalise.{name} must be one finite number, or one for each of the {x.shape[1]} "
+            f"channels or columns, got {written!r}."
+        )
+    return numbers.view(-1, *[1] * (x.ndim - 2))
+
+
+def _range(x: Tensor) -> list[str]:
+    """Return a note on images that are outside [0, 1] before they are normalised."""
+    low = float(x.min())
+    high = float(x.max())
+    if x.ndim != 4 or (low >= -BEYOND and high <= 1 + BEYOND):
+        return []
+    return [
+        f"normalise is set, and the inputs lie in {low:.3g} ... {high:.3g}, not in [0, 1]; are "
+        "they normalised already, or in other units than its mean and std?"
+    ]
+
+
+def _check_count(n_outputs: int, kind: Kind) -> None:
+    if kind is Kind.NUMBER and n_outputs > 1:
+        raise CannotWrap(
+            f"A network of kind number has one output, and this one has {n_outputs}; wrap it in a "
+            "module that returns the one that is meant."
+        )
+
+
+def _check_embedding(model: Wrapped, x: Tensor) -> None:
+    """Raise CannotWrap unless the embedding is one row of numbers for each sample."""
+    with torch.no_grad():
+        embedding = model.embed(x)
+    expected = (len(x), model.head.in_features)
+    if tuple(embedding.shape) != expected or embedding.dtype != x.dtype:
+        raise CannotWrap(
+            f"The embedding must be {x.dtype} of shape {list(expected)}, got {embedding.dtype} of "
+            f"shape {list(embedding.shape)}."
+        )
+
+
+def _gives_maps(model: Wrapped, x: Tensor, maps: Maps) -> bool:
+    """Return whether the trunk gives the maps that were found."""
+    with torch.no_grad():
+        return tuple(model.trunk(x).shape[1:]) == maps.shape
