@@ -22,6 +22,7 @@ class OnRandomNetwork(Wrapper):
     reference = "adebayo2018sanity"
     kind = "control"
     role = Role.CONTROL
+    asks_again = True
     cost = "that of the other explainer"
 
     def __post_init__(self) -> None:

@@ -20,6 +20,7 @@ class Reseeded(Wrapper):
 
     reference = "visani2022statistical"
     keeps_sum = True
+    asks_again = True
     cost = "that of the other explainer"
 
     draw: int = 1  # which other seed; the explainer by itself is draw 0

@@ -21,6 +21,7 @@ class TranslationAveraged(Wrapper):
 
     reference = "montavon2018methods"
     asks = frozenset({Need.IMAGE})
+    asks_again = True
     cost = "(2 reach / step + 1)^2 times that of the other explainer (default: 25)"
 
     reach: int = 4  # largest shift in pixels

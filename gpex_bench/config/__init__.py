@@ -15,8 +15,10 @@ from pydantic import ValidationError
 
 from gpex_bench.config.resolve import ConfigError, Entry, Resolver, complaint, unknown
 from gpex_bench.config.schema import MODELS, Explain, Layout, Network
+from gpex_bench.config.stored import check_names, check_one_network, elsewhere
 from gpex_bench.plugins.registry import KINDS, study_names
 from gpex_bench.plugins.registry import study as study_class
+from gpex_bench.tables.words import CANNOT_BE_ASKED
 from gpex_bench.types import Architecture, Explainer, Metric, Need, Recipe, Source, Study
 
 SECTIONS = {f"{kind}s": kind for kind in KINDS}  # datasets, models, surrogates, methods, metrics
@@ -76,6 +78,9 @@ class Config:
         explainer = self.method(method)
         if explainer is None:
             return None  # its cells are tried and read "failed" with the reason
+        reason = elsewhere(explainer, network)
+        if reason is not None:
+            return reason
         missing = _missing(explainer.needs, self.offers(network))
         if missing:
             return f"needs {missing}"
@@ -97,8 +102,10 @@ class Config:
         missing = _missing(score.needs, offers)
         if missing:
             return f"needs {missing}"
-        elsewhere = any(measurement.changes_network for measurement in score.measurements())
-        if elsewhere and explainer is not None and explainer.surrogate is not None:
+        if explainer is not None and explainer.is_stored and score.re_explains:
+            return CANNOT_BE_ASKED
+        is_another = any(measurement.changes_network for measurement in score.measurements())
+        if is_another and explainer is not None and explainer.surrogate is not None:
             return f"explains other networks, and {explainer.surrogate} is fitted to this one"
         return None
 
@@ -157,6 +164,7 @@ def parse(raw: Mapping[str, Any]) -> Config:
     if study is not None:
         _check_study(study, config)
     _check_networks(config)
+    _check_stored(config)
     return config
 
 
@@ -256,6 +264,22 @@ def _check_networks(config: Config) -> None:
                 f"{where}: {network.model} on {network.dataset} is listed twice; remove one."
             )
         _check_fit(config, network, where)
+
+
+def _check_stored(config: Config) -> None:
+    """Check that maps that were made elsewhere explain one network, and are not asked again."""
+    seeds = {name: config.seeds_of(name) for name in config.entries["model"]}
+    for run_id in config.entries["method"]:
+        explainer = config.method(run_id)
+        if explainer is None or not explainer.is_stored:
+            continue
+        if config.study is not None and config.study.asks_again:
+            raise ConfigError(
+                f"methods.{run_id}: {CANNOT_BE_ASKED}, and the study {config.study_name} asks "
+                "every method about other inputs or networks; leave it out."
+            )
+        check_names(run_id, explainer, config.entries)
+        check_one_network(run_id, explainer, config.networks, seeds)
 
 
 def _check_names(config: Config, network: Network, where: str) -> None:

@@ -10,7 +10,9 @@ from gpex_bench.contract.explainers import check_explainer, example
 from gpex_bench.contract.metrics import check_metric
 from gpex_bench.contract.models import check_model
 from gpex_bench.contract.promises import BrokenPromise, with_defaults
+from gpex_bench.contract.stored import check_stored
 from gpex_bench.contract.surrogates import check_surrogate
+from gpex_bench.types import Explainer
 
 __all__ = [
     "CHECKS",
@@ -18,11 +20,21 @@ __all__ = [
     "BrokenPromise",
     "check_dataset",
     "check_explainer",
+    "check_method",
     "check_metric",
     "check_model",
     "check_surrogate",
     "example",
 ]
+
+
+def check_method(cls: type[Explainer]) -> None:
+    """Check a class of explainers: with its default settings, or on files of maps made for it."""
+    if cls.is_stored is True:
+        check_stored(cls)
+    else:
+        check_explainer(example(cls))
+
 
 # What plug-ins of a kind offer and why not, as lines for people; of methods and metrics
 # `gpex-bench list` says it.
@@ -36,6 +48,6 @@ CHECKS: dict[str, Callable[[type], None]] = {
     "dataset": lambda cls: check_dataset(with_defaults(cls)),
     "model": lambda cls: check_model(with_defaults(cls)),
     "surrogate": lambda cls: check_surrogate(with_defaults(cls)),
-    "method": lambda cls: check_explainer(example(cls)),
+    "method": check_method,
     "metric": lambda cls: check_metric(with_defaults(cls)),
 }

@@ -46,6 +46,7 @@ KINDS = (
     "surrogate",
     "examples",
     "control",
+    "elsewhere",  # maps that were made by others
 )
 EXPLANATIONS = (Attribution, Examples, Prototype)
 
@@ -56,14 +57,14 @@ def check_explainer(explainer: Explainer) -> None:
     Raises:
         BrokenPromise: at the first promise it breaks.
     """
-    _declared(explainer)
+    check_declared(explainer)
     tried = 0
     for kind, task, query in toys.tasks(toys.Smooth, explainer.surrogate is not None):
         if not toys.applies(explainer.needs, task):
             continue
         tried += 1
         with works(kind):
-            _try(explainer, _accepted(explainer, task, query), query, kind)
+            check_task(explainer, _accepted(explainer, task, query), query, kind)
     needs = ", ".join(sorted(explainer.needs))
     require(tried > 0, "applies somewhere", f"no task offers {needs} together.")
 
@@ -84,8 +85,8 @@ def _accepted(explainer: Explainer, task: Task, query: Query) -> Task:
     return task
 
 
-def _try(explainer: Explainer, task: Task, query: Query, kind: str) -> None:
-    """Explain the same queries twice, and each alone."""
+def check_task(explainer: Explainer, task: Task, query: Query, kind: str) -> None:
+    """Explain the same queries twice, and each alone; raises BrokenPromise."""
     first = explain(explainer, task, query)
     _repeats(first, explain(explainer, task, query), kind)
 
@@ -124,7 +125,8 @@ class _Wrapped(Explainer):
         return Attribution(values=query.x - task.data.baseline)
 
 
-def _declared(explainer: Explainer) -> None:
+def check_declared(explainer: Explainer) -> None:
+    """Check what an explainer says of itself; raises BrokenPromise."""
     require_settings(type(explainer))
     kind = getattr(explainer, "kind", None)
     what = f"kind must be one of {', '.join(KINDS)}, got {kind!r}."

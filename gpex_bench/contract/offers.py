@@ -106,11 +106,12 @@ def _ruled_out(kind: str, offers: frozenset[Need]) -> list[str]:
 def _with_settings(kind: str) -> Mapping[str, Any]:
     """Return every usable plug-in of a kind with its default settings; wrappers wrap a simple map.
 
-    A surrogate is not there when plug-ins are checked, so methods that need one are left out.
+    Neither a surrogate nor a file of maps is there when plug-ins are checked, so methods that need
+    one are left out.
     """
     found: dict[str, Explainer | Metric] = {}
     for name, plugin in plugins(kind).items():
-        if plugin.cls is None:
+        if plugin.cls is None or getattr(plugin.cls, "is_stored", False) is True:
             continue
         made: Any = example(plugin.cls) if kind == "method" else with_defaults(plugin.cls)
         if getattr(made, "surrogate", None) is None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -75,7 +76,10 @@ def same_state(one: nn.Module, other: nn.Module) -> bool:
 
 
 def with_defaults(
-    cls: type, wrapped: type | None = None, example: Callable[[], Any] | None = None
+    cls: type,
+    wrapped: type | None = None,
+    example: Callable[[], Any] | None = None,
+    given: Mapping[str, Any] = MappingProxyType({}),
 ) -> Any:
     """Return a plug-in with its default settings.
 
@@ -83,15 +87,17 @@ def with_defaults(
         cls: its class.
         wrapped: the type of a setting that needs no default, because `example` makes one.
         example: makes the value of such a setting.
+        given: settings that need no default, by name.
 
     Raises:
         BrokenPromise: if another setting has no default.
     """
     require_settings(cls)
     hints = typing.get_type_hints(cls)
-    passed = {}
+    passed = dict(given)
     for field in dataclasses.fields(cls):
-        if field.default is not MISSING or field.default_factory is not MISSING:
+        has_default = field.default is not MISSING or field.default_factory is not MISSING
+        if has_default or field.name in passed:
             continue
         what = f"the setting {field.name!r} of {cls.__name__} needs a default value."
         require(example is not None and hints[field.name] is wrapped, "defaults", what)

@@ -9,7 +9,9 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
+from gpex_bench.tables.words import CANNOT_BE_ASKED
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Role, Task, settings
+from gpex_bench.types.demands import Refused
 
 
 @settings
@@ -18,6 +20,8 @@ class Wrapper(Explainer):
 
     asks: ClassVar[frozenset[Need]] = frozenset()  # what it needs itself
     keeps_sum: ClassVar[bool] = False  # whether the values still sum to what the other's sum to
+    # whether it asks the other one about other inputs, networks or seeds
+    asks_again: ClassVar[bool] = False
 
     of: Explainer  # the explainer whose map is changed; a run id in the config
 
@@ -69,6 +73,31 @@ class Wrapper(Explainer):
         """The surrogate of the other explainer."""
         return self.of.surrogate
 
+    @property
+    def is_stored(self) -> bool:  # type: ignore[override]
+        """Whether the maps of the other explainer were made elsewhere."""
+        return self.of.is_stored
+
+    @property
+    def reads(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The files of the other explainer."""
+        return self.of.reads
+
+    @property
+    def dataset(self) -> str | None:  # type: ignore[override]
+        """The dataset of stored maps."""
+        return self.of.dataset
+
+    @property
+    def model(self) -> str | None:  # type: ignore[override]
+        """The network of stored maps."""
+        return self.of.model
+
+    @property
+    def has_each_seed(self) -> bool:  # type: ignore[override]
+        """Whether there are stored maps of all training seeds."""
+        return self.of.has_each_seed
+
     @abstractmethod
     def change(self, values: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch *feature"]:
         """Return a changed map of the same shape."""
@@ -80,7 +109,11 @@ class Wrapper(Explainer):
         return dataclasses.replace(found, values=self.change(found.values), residual=residual)
 
     def inner(self, task: Task, query: Query) -> Attribution:
-        """Return the other explainer's attribution."""
+        """Return the other explainer's attribution; raises Refused where it cannot be asked."""
+        if self.asks_again and self.of.is_stored:
+            raise Refused(
+                f"{type(self).__name__} asks another explainer again, which {CANNOT_BE_ASKED}."
+            )
         found = self.of.explain(task, query)
         if not isinstance(found, Attribution):
             raise TypeError(f"of must return an Attribution, got {type(found).__name__}.")

@@ -285,7 +285,9 @@ def _relative_to(cls: Any) -> str:
     """Return what the numbers of a method are relative to, with its default settings."""
     if isinstance(cls.needs, property):
         return "what those of the other method are"
-    return cls().relative_to
+    # of a method with a choice it is the default of a setting, otherwise a property of its objects
+    relative_to = cls.relative_to
+    return str(relative_to) if isinstance(relative_to, str) else cls().relative_to
 
 
 def _needs(cls: Any) -> str:

@@ -27,6 +27,8 @@ STATES = {
 }
 # How the reason of everything begins that was not made because its network cannot be used.
 WITHOUT_NETWORK = "the network cannot be used"
+# Why stored maps have no score of what asks a method about something else.
+CANNOT_BE_ASKED = "cannot be asked again: its maps were made elsewhere"
 # The states that are no failures.
 FINE = ("ok", "not_applicable")
 

@@ -197,7 +197,8 @@ class Explainer(ABC):
 
     reference: ClassVar[str]  # BibTeX key in docs/references.bib
     cost: ClassVar[str]  # what an explanation costs, in rows that go through the network
-    # gradient, attention, propagation, perturbation, evolutionary, surrogate, examples or control;
+    # gradient, attention, propagation, perturbation, evolutionary, surrogate, examples, control or
+    # elsewhere (maps that others made);
     # a wrapper has the kind of the method that it wraps
     kind: str
     # what its numbers compare the input with, one of `RelativeTo`: a class attribute, a
@@ -217,6 +218,11 @@ class Explainer(ABC):
     # a class attribute, or a property of a wrapper
     is_stored: bool = False
     reads: tuple[str, ...] = ()  # as `Source.reads`: files with maps
+    # of stored maps: run ids of the dataset and the network that they explain (None: the only one
+    # of the run), and whether there are maps of the networks of all training seeds
+    dataset: str | None = None
+    model: str | None = None
+    has_each_seed: bool = False
 
     @abstractmethod
     def explain(self, task: Task, query: Query) -> Explanation:
@@ -294,6 +300,8 @@ class Study(ABC):
     refuses: ClassVar[frozenset[str]] = frozenset()  # sections that would be without effect
     asks: ClassVar[frozenset[Need]] = frozenset()  # what every network must offer with its dataset
     has_report: ClassVar[bool] = True  # whether the run's report is made beside the study's page
+    # whether it asks methods about other inputs or networks, which stored maps do not answer
+    asks_again: ClassVar[bool] = False
 
     def expand(self, sections: Mapping[str, Any], networks: Sequence[Any]) -> tuple[Any, Any]:
         """Return the plug-in sections and the networks that the run is made of.

@@ -90,6 +90,7 @@ class RelativeTo(StrEnum):
     ROOT = "root"  # a point at which the output, or that of each unit, is zero
     PRIOR = "prior mean"  # the prior mean of a surrogate (of tables: its mean at the baseline)
     NOTHING = "nothing"  # slopes, controls, training examples: they compare x with no input
+    UNKNOWN = "unknown"  # maps that were made elsewhere
 
 
 class Role(StrEnum):

@@ -76,7 +76,7 @@ def test_datasets_models_and_surrogates(kind, name):
 
 @pytest.mark.parametrize("name", plugins("method"))
 def test_explainer(name):
-    checks.check_explainer(checks.example(cls_of("method", name)))
+    checks.check_method(cls_of("method", name))
 
 
 @pytest.mark.parametrize("name", plugins("metric"))

@@ -17,7 +17,7 @@ OFFERED = Attention.offers | Attention.takes | {Need.TRAINING}
 CLASSES = {
     name: plugin.cls
     for name, plugin in plugins("method").items()
-    if not issubclass(plugin.cls, Wrapper)
+    if not issubclass(plugin.cls, Wrapper) and not plugin.cls.is_stored
 }
 APPLY = [name for name, cls in CLASSES.items() if cls.needs <= OFFERED and cls.surrogate is None]
 REFUSED = {

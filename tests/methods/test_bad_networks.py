@@ -14,6 +14,7 @@ METHODS = {
     name: plugin.cls
     for name, plugin in plugins("method").items()
     if not issubclass(plugin.cls, Wrapper)
+    and not plugin.cls.is_stored
     and plugin.cls.kind not in ("control", "examples", "surrogate")
     and plugin.cls.kind != "attention"  # for transformers: tests/methods/test_attention_methods.py
 }

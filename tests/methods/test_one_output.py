@@ -18,6 +18,7 @@ METHODS = {
     name: plugin.cls
     for name, plugin in plugins("method").items()
     if not issubclass(plugin.cls, Wrapper)
+    and not plugin.cls.is_stored
     and plugin.cls.surrogate is None
     and plugin.cls.explains is Attribution
     and Need.TRUTH not in plugin.cls.needs

@@ -19,6 +19,7 @@ class Budget(Study):
     question = "How many evaluations of the network does each explainer need?"
     reference = "ribeiro2016why"
     needs = frozenset({"methods", "metrics"})
+    asks_again = True
     has_report = False
 
     # forward rows per sample, ascending

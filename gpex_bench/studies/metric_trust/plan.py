@@ -46,6 +46,7 @@ class MetricTrust(Study):
     reference = "hedstroem2023meta"
     asks = frozenset({Need.CLASSES, Need.OUTPUTS})
     needs = frozenset({"methods", "metrics"})
+    asks_again = True
     has_report = False
 
     # perturbations of each space and strength

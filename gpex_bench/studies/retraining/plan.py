@@ -15,6 +15,7 @@ class Retraining(Study):
     reference = "hooker2019benchmark"
     asks = frozenset({Need.CLASSES})
     needs = frozenset({"methods"})
+    asks_again = True
     refuses = frozenset({"metrics"})
     has_report = False
 
