@@ -36,6 +36,17 @@ N_NAMED = 12  # classes or labels that are listed
 def of_dataset(source: Source) -> list[str]:
     """Return what a dataset holds and offers, and which methods and metrics it rules out."""
     data = source.load()
+    offers = source.offers | data.kind.offers
+    lines = [*contents(data), f"offers {', '.join(sorted(offers))}"]
+    # What networks and methods offer is not the dataset's to rule out.
+    elsewhere = frozenset({Need.GRADIENT, Need.MODULES, Need.RESIDUAL})
+    for kind in ("method", "metric"):
+        lines += _ruled_out(kind, offers | elsewhere)
+    return lines
+
+
+def contents(data: Dataset) -> list[str]:
+    """Return what a dataset holds: rows, classes or a number, and what can surprise."""
     shape = " x ".join(map(str, data.baseline.shape))
     n_train = len(data.train.sample)
     n_test = len(data.test.sample)
@@ -47,15 +58,7 @@ def of_dataset(source: Source) -> list[str]:
     if data.truth is not None:
         share = float(data.truth.mask.double().mean())
         lines.append(f"planted truth, {100 * share:.3g} % of the entries of test")
-    lines += [f"note: {note}" for note in notes(data)]
-
-    offers = source.offers | data.kind.offers
-    lines.append(f"offers {', '.join(sorted(offers))}")
-    # What networks, methods and every dataset offer is not the dataset's to rule out.
-    elsewhere = frozenset({Need.GRADIENT, Need.MODULES, Need.RESIDUAL, Need.TRAINING})
-    for kind in ("method", "metric"):
-        lines += _ruled_out(kind, offers | elsewhere)
-    return lines
+    return lines + [f"note: {note}" for note in notes(data)]
 
 
 def _range(values: Tensor) -> str:
