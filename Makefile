@@ -12,7 +12,7 @@ READY := .venv/.ready
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help results study test lint crosscheck lock publish clean
+.PHONY: help results study test lint docs crosscheck lock publish clean
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -33,6 +33,10 @@ lint: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(BIN)/snakefmt --check Snakefile workflow gpex_bench/studies
+
+docs: $(READY) ## build the site of docs in site/, offline, with warnings as errors
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --conf-dir docs --doctree-dir .doctrees --jobs 2 . site
+	@echo "Open site/index.html"
 
 crosscheck: $(READY) ## compare the metrics with those of Quantus and captum (installs Quantus into .crosscheck)
 	rm -rf .crosscheck
@@ -59,7 +63,7 @@ publish: ## copy the tables of a finished run or study, with their provenance, t
 		| xargs awk 'FNR == 2 {print substr(FILENAME, 3) "," $$1}') > results/published/$(RUN)/jobs.csv
 
 clean: ## remove the environment and unpublished results
-	rm -rf .venv .snakemake $$(find results -mindepth 1 -maxdepth 1 ! -name published ! -name README.md)
+	rm -rf .venv .snakemake .doctrees site $$(find results -mindepth 1 -maxdepth 1 ! -name published ! -name README.md)
 
 # The environment: exactly what requirements.lock names, with hashes; by uv where it is installed, by pip elsewhere.
 $(READY): requirements.lock pyproject.toml

@@ -10,6 +10,8 @@ import pytest
 from gpex_bench import cli, config
 from gpex_bench.contract import checks
 from gpex_bench.plugins import cards, registry
+from tests.vocabulary import pages
+from tests.vocabulary.pages import blocks
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
@@ -18,33 +20,31 @@ PAGES = sorted(
         *ROOT.glob("docs/*.md"),
         *ROOT.glob("config/*.md"),
         *ROOT.glob("methods/*.md"),
+        *ROOT.glob("examples/*.md"),
     ]
 )
 
 
-def blocks(page: Path, language: str) -> list[str]:
-    """Return the code blocks of a page, without the indentation of a list."""
-    found = re.findall(
-        rf"^( *)```{language}\n(.*?)^ *```", page.read_text(), re.MULTILINE | re.DOTALL
-    )
-    return [re.sub(rf"^{indent}", "", text, flags=re.MULTILINE) for indent, text in found]
+def script(page: Path) -> str:
+    """Return the Python of a page as one script, without files of the package that it adds."""
+    given = pages.files(page).items()
+    ours = {text for name, text in given if name.startswith("gpex_bench/")}
+    return "\n".join(block for block in blocks(page, "python") if block not in ours)
 
 
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name
+    "page", [page for page in PAGES if script(page)], ids=lambda page: page.name
 )
 def test_python_blocks_run(page, tmp_path):
     """The blocks of a page are one script."""
-    script = tmp_path / "page.py"
-    script.write_text("\n".join(blocks(page, "python")))
-    done = subprocess.run(
-        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True
-    )
+    path = tmp_path / "page.py"
+    path.write_text(script(page))
+    done = subprocess.run([sys.executable, str(path)], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, f"{page.name}: {done.stderr[-2000:]}"
 
 
-def test_the_recipe_of_contributing_keeps_every_promise_and_is_short(tmp_path):
-    text = blocks(ROOT / "CONTRIBUTING.md", "python")[0]
+def test_the_recipe_for_a_method_keeps_every_promise_and_is_short(tmp_path):
+    (text,) = pages.files(ROOT / "docs/add-a-method.md").values()
     assert len(text.splitlines()) <= 40
     path = tmp_path / "column_occlusion.py"
     path.write_text(text)

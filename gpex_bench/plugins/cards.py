@@ -16,7 +16,7 @@ PAGES = {"method": "methods/README.md", "metric": "docs/metrics.md"}
 INTRODUCTIONS = {
     "method": """# Explainers
 
-One file each; `_template.py` is the one to copy ([how](../CONTRIBUTING.md)). What a method
+One file each; `_template.py` is the one to copy ([how](../docs/add-a-method.md)). What a method
 computes, its reference, its cost in network rows and what is ours in it are at the top of its file.
 References are keys in `docs/references.bib`. Rows go through the network: a batch of 8 is 8 rows.
 `gpex-bench list` prints the same.

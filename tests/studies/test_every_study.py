@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +17,6 @@ from tests.vocabulary.quick import quick
 
 FILES = {"plan.py", "measure.py", "answer.py", "figure.py", "jobs.py", "sentences.md.j2"}
 FILES |= {"rules.smk"}
-TOY = Path(__file__).parent / "toy"
 
 
 @pytest.fixture(scope="module")
@@ -74,28 +71,3 @@ def test_a_study_runs_end_to_end(clone, study):
     folder = run(clone, quick(study))
     check_answer(folder)
     assert clone.planned(f"config/{study}.yaml") == {}  # all its files are there
-
-
-@pytest.mark.slow
-def test_a_study_is_a_folder_and_a_config_and_edits_no_other_file(tmp_path):
-    clone = Clone(tmp_path)
-
-    def git(*arguments):
-        identity = ("-c", "user.name=test", "-c", "user.email=test@example.org")
-        command = ["git", *identity, *arguments]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-
-    git("init", "--quiet")
-    git("add", "--all")
-    git("commit", "--quiet", "--message", "the tree without the study")
-
-    ignored = shutil.ignore_patterns("__pycache__", "toy.yaml")
-    shutil.copytree(TOY, tmp_path / "gpex_bench/studies/toy", ignore=ignored)
-    config = yaml.safe_load((TOY / "toy.yaml").read_text())
-    folder = run(clone, config)
-
-    check_answer(folder)
-    table = pd.read_csv(folder / "table.csv")
-    assert table["accuracy"].between(0.5, 1).all()
-    changed = git("status", "--porcelain").stdout.splitlines()
-    assert changed == ["?? config/toy.yaml", "?? gpex_bench/studies/toy/"]
