@@ -38,8 +38,8 @@ def of_dataset(source: Source) -> list[str]:
     data = source.load()
     offers = source.offers | data.kind.offers
     lines = [*contents(data), f"offers {', '.join(sorted(offers))}"]
-    # What networks and methods offer is not the dataset's to rule out.
-    elsewhere = frozenset({Need.GRADIENT, Need.MODULES, Need.RESIDUAL})
+    # What networks, methods and every dataset offer is not the dataset's to rule out.
+    elsewhere = frozenset({Need.GRADIENT, Need.MODULES, Need.RESIDUAL, Need.TRAINING})
     for kind in ("method", "metric"):
         lines += _ruled_out(kind, offers | elsewhere)
     return lines
