@@ -127,6 +127,10 @@ class Source(ABC):
 
     offers: frozenset[Need]  # a class attribute, or a property where it depends on the files
     kind: Kind = Kind.CLASSES  # of what it loads; a class attribute or a hyperparameter
+    # whether there are enough rows to train a network; False: for networks that are brought along
+    is_for_training: bool = True
+    # what a reader of its numbers must know, in sentences: the report shows them
+    remarks: tuple[str, ...] = ()
     # files and folders whose content decides what it loads, as written: the working folder is what
     # they are relative to; a property of plug-ins that read some
     reads: tuple[str, ...] = ()

@@ -14,8 +14,12 @@ from torch import Tensor
 def standardised(
     table: NDArray[np.float64], train: Int[Tensor, "n_train"]
 ) -> Float[Tensor, "n column"]:
-    """Return all rows of a table, scaled by mean and deviation of the training rows."""
+    """Return all rows of a table, scaled by mean and deviation of the training rows.
+
+    A column that is constant in the training rows is shifted only.
+    """
     mean, deviation = moments(table[train.numpy()])
+    deviation = np.where(deviation > 0, deviation, 1.0)
     return torch.from_numpy(((table - mean) / deviation).astype(np.float32))
 
 
