@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -14,6 +16,7 @@ from gpex_bench.types.groups import check_groups
 DTYPES = {"x": (torch.float32, "x.float()"), "sample": (torch.int64, "sample.long()")}
 UNSCALED = 20  # images with larger entries are probably not scaled
 LARGEST = 1e15  # inputs beyond it overflow when they are squared and added in single precision
+N_LISTED = 12  # names in a message
 FORMS = frozenset({Need.IMAGE, Need.TABLE})
 
 
@@ -32,7 +35,7 @@ def check_dataset(source: Source) -> None:
         data = source.load()
     got = type(data).__name__
     require(isinstance(data, Dataset), "declared type", f"load must return a Dataset, got {got}.")
-    check_data(source, data)
+    check_data(source, data, is_trained_on=source.is_for_training)
 
     with works("load"):
         again = tensors(source.load())
@@ -41,12 +44,14 @@ def check_dataset(source: Source) -> None:
         require(torch.equal(tensor, again[name]), "same settings, same bits", what)
 
 
-def check_data(source: Source, data: Dataset) -> None:
+def check_data(source: Source, data: Dataset, is_trained_on: bool = True) -> None:
     """Hold what a dataset holds to what every later stage relies on.
 
     Args:
         source: what loaded it, whose offers are compared with it.
         data: what was loaded.
+        is_trained_on: whether a network is to be trained on it; one that is brought along knows
+            its classes, and the training split needs no sample of each.
 
     Raises:
         BrokenPromise: at the first promise it breaks; names field, value, what was expected and
@@ -62,6 +67,8 @@ def check_data(source: Source, data: Dataset) -> None:
     _shapes(source, data)
     _names(data)
     _splits(data)
+    if is_trained_on:
+        check_learnable(data)
     _truth(source, data)
 
 
@@ -136,7 +143,6 @@ def _splits(data: Dataset) -> None:
     for name, split in (("train", data.train), ("test", data.test)):
         _split(name, split, data)
         _target(name, split, data)
-    _learnable(data)
 
     samples = torch.cat([data.train.sample, data.test.sample])
     n_repeated = len(samples) - len(samples.unique())
@@ -189,8 +195,12 @@ def _target(name: str, split: Split, data: Dataset) -> None:
     require(low >= 0 and high <= most, "known labels", what)
 
 
-def _learnable(data: Dataset) -> None:
-    """Require training targets of every kind that a network is to tell apart."""
+def check_learnable(data: Dataset) -> None:
+    """Require training targets of every kind that a network is to tell apart.
+
+    Raises:
+        BrokenPromise: a class or label has no training sample, or all targets are equal.
+    """
     y = data.train.y
     if data.kind is Kind.NUMBER:
         what = f"every training target is {float(y[0]):g}: there is nothing to learn."
@@ -206,7 +216,7 @@ def _learnable(data: Dataset) -> None:
 
     labels = set(y.tolist())
     missing = [label for label in range(len(data.classes)) if label not in labels]
-    what = f"train has no sample of the classes {missing}."
+    what = f"train has no sample of the classes {listed(missing)}."
     require(not missing, "every class to learn from", what)
 
 
@@ -232,6 +242,13 @@ def _split(name: str, split: Split, data: Dataset) -> None:
         f"{_where(size > LARGEST, split, data)}), which overflow in single precision; scale them."
     )
     require(float(size.max()) <= LARGEST, "range", what)
+
+
+def listed(names: Sequence[object]) -> str:
+    """Return the first names, and how many more there are."""
+    shown = ", ".join(str(name) for name in names[:N_LISTED])
+    n_more = len(names) - N_LISTED
+    return f"{shown} and {n_more} more" if n_more > 0 else shown
 
 
 def _where(found: Tensor, split: Split, data: Dataset) -> str:
@@ -284,7 +301,7 @@ def _of_targets(data: Dataset) -> list[str]:
     n_names = len(data.classes)
     missing = (data.test.y.bincount(minlength=n_names) == 0).nonzero().flatten().tolist()
     if missing:
-        names = ", ".join(str(data.classes[label]) for label in missing)
+        names = listed([data.classes[label] for label in missing])
         found.append(f"test has no sample of {names}")
 
     is_sorted = bool((data.test.y.diff() >= 0).all())

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gpex_bench.contract import toys
 from gpex_bench.contract.calls import explain
-from gpex_bench.contract.datasets import notes
+from gpex_bench.contract.datasets import listed, notes
 from gpex_bench.contract.explainers import example
 from gpex_bench.contract.isolation import NOT_APPLICABLE, failure
 from gpex_bench.contract.models import datasets_for
@@ -30,14 +30,14 @@ from gpex_bench.types import (
 )
 
 N_TRIED = 2  # rows that methods are tried on
-N_NAMED = 12  # classes or labels that are listed
 
 
 def of_dataset(source: Source) -> list[str]:
     """Return what a dataset holds and offers, and which methods and metrics it rules out."""
     data = source.load()
     offers = source.offers | data.kind.offers
-    lines = [*contents(data), f"offers {', '.join(sorted(offers))}"]
+    lines = [*contents(data), *(f"note: {remark}" for remark in source.remarks)]
+    lines.append(f"offers {', '.join(sorted(offers))}")
     # What networks, methods and every dataset offer is not the dataset's to rule out.
     elsewhere = frozenset({Need.GRADIENT, Need.MODULES, Need.RESIDUAL, Need.TRAINING})
     for kind in ("method", "metric"):
@@ -76,14 +76,15 @@ def _targets(data: Dataset) -> list[str]:
 
     train = _counts(data.train, data)
     test = _counts(data.test, data)
-    counts = []
+    counts, absent = [], []
     for name, of_train, of_test in zip(data.classes, train, test, strict=True):
-        counts.append(f"{name} {of_train} + {of_test}")
+        if of_train + of_test:
+            counts.append(f"{name} {of_train} + {of_test}")
+        else:
+            absent.append(name)
 
-    listed = ", ".join(counts[:N_NAMED])
-    n_more = len(counts) - N_NAMED
-    more = f" and {n_more} more" if n_more > 0 else ""
-    return [f"{len(counts)} {data.kind} (train + test): {listed}{more}"]
+    lines = [f"{len(train)} {data.kind} (train + test): {listed(counts)}"]
+    return [*lines, f"without a row: {listed(absent)}"] if absent else lines
 
 
 def _counts(split: Split, data: Dataset) -> list[int]:

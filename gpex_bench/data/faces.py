@@ -1,6 +1,6 @@
 """The 200 small grey images that ship with scikit-image: 100 faces, and 100 patches without one.
 
-Source: huang2008labeled (Labeled Faces in the Wild), of which scikit-image holds 100 faces and 100
+Source: huang2007labeled (Labeled Faces in the Wild), of which scikit-image holds 100 faces and 100
 patches of backgrounds, 25 x 25 pixels (`lfw_subset`). They are scaled to the side that a network
 takes and their grey is put into three channels, so that networks for colour images can be asked.
 """

@@ -45,7 +45,7 @@ class Histology(Source):
         "laboratories; neighbouring tiles are alike, and intervals over tiles are too narrow.",
     )
 
-    test: str = "upper right"  # the quarter of the slide that test tiles are of
+    test: str = "lower left"  # the quarter of the slide that test tiles are of
     mixed: float = 0.1  # least share of pixels of the rarer colour in a test tile
 
     def __post_init__(self) -> None:

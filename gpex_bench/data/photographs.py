@@ -129,9 +129,10 @@ class Photographs(Source):
     offers = frozenset({Need.IMAGE})
     is_for_training = False
     remarks = (
-        "These are eight photographs, each once: too few to tell methods apart by, enough to look "
-        "at what they show. The labels are those that a person gives, the nearest where ImageNet "
-        "has no class of its own; the training split holds the mirror images.",
+        "These are eight photographs, each once: enough to look at what methods show, too few to "
+        "rank them. Labels are those that a person gives, the nearest where ImageNet has no class "
+        "of its own, chosen when the answers of networks were known: accuracy on them is no "
+        "finding. The training split holds the mirror images.",
     )
 
     def load(self) -> Dataset:

@@ -74,6 +74,7 @@ def written(results: Results) -> Rendered:
         **_surrogates(results),
         **_ends(results, outcomes),
         "warnings": results.warnings,
+        "remarks": results.remarks,
     }
     page |= _cards(results, outcomes, page)
 

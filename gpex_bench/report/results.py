@@ -134,6 +134,8 @@ class Results:
     regimes: Mapping[tuple[str, str], str] = field(default_factory=dict)
     # command, commit, created, config, versions, hardware and so on: text or mappings
     provenance: Mapping[str, Any]
+    # what a reader must know about the data, in sentences by dataset
+    remarks: Mapping[str, Sequence[str]] = field(default_factory=dict)
     # what a reader must know about the whole: stale or partial results
     warnings: Sequence[str] = ()
 

@@ -39,7 +39,10 @@ def prepare(this: Job) -> None:
     from gpex_bench.stages.prepare import prepare
 
     path = this.path("data")
-    data = prepare(this.config.dataset(this.wildcards["dataset"]))
+    config, name = this.config, this.wildcards["dataset"]
+    models = [network.model for network in config.networks if network.dataset == name]
+    is_trained_on = not all(config.model(model).is_given for model in models)
+    data = prepare(config.dataset(name), is_trained_on)
     found = notes(data)
     for note in found:
         log.info("%s: %s", this.name, note)

@@ -173,6 +173,7 @@ def report(this: Job) -> None:
         facts=facts(run.tables),
         regimes=regimes(run.tables["networks"]),
         provenance=_provenance(this),
+        remarks={name: config.dataset(name).remarks for name in config.entries["dataset"]},
         warnings=[*_unusable(run.tables["networks"]), *lost, *_warnings(this)],
     )
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gpex_bench.contract import isolation
+from gpex_bench.contract.datasets import check_learnable
 from gpex_bench.contract.isolation import Outcome
 from gpex_bench.contract.networks import N_ROWS, check_finite, check_network, check_stored
 from gpex_bench.models.given.offered import as_modules, without_gradient
@@ -27,8 +28,11 @@ def train(
     The names of the numbers are those of `types.performance` after the split, as `test_accuracy`.
 
     Raises:
-        BrokenPromise: the network does not keep what later stages rely on.
+        BrokenPromise: the network does not keep what later stages rely on, or the dataset lacks
+            samples of a class to train on.
     """
+    if not architecture.is_given:
+        check_learnable(data)
     model = architecture.train(data, seed, progress)
     check_trained(architecture, model, data)
 
