@@ -61,9 +61,7 @@ class Faces(Source):
         )
 
 
-def _scaled(
-    grey: Float[Tensor, "n 1 height width"], side: int
-) -> Float[Tensor, "n 3 side side"]:
+def _scaled(grey: Float[Tensor, "n 1 height width"], side: int) -> Float[Tensor, "n 3 side side"]:
     """Return images of another size in whole grey levels, the same in three channels.
 
     Rounded, so that the result has the same bits on every machine.

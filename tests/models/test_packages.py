@@ -40,7 +40,8 @@ def test_face_networks_classify_every_crop(build, side):
 
 @needs("facenet_pytorch")
 @pytest.mark.parametrize(
-    ("build", "name", "side", "place"), [(packages.rnet, "RNet", 24, 1), (packages.onet, "ONet", 48, 2)]
+    ("build", "name", "side", "place"),
+    [(packages.rnet, "RNet", 24, 1), (packages.onet, "ONet", 48, 2)],
 )
 def test_face_networks_are_those_of_the_package(build, name, side, place):
     mtcnn = pytest.importorskip("facenet_pytorch.models.mtcnn", exc_type=ImportError)
