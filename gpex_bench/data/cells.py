@@ -28,9 +28,9 @@ from gpex_bench.types.packages import INSTALL, packaged_file
 
 RAW = "e71d41e737c941559b7c57c9243bdb3d2c889c2adfdf00e3422ac6b46783676f"  # sha256 of the file
 
-# Marker genes of each type that are among the 765: of T, B, NK, cytotoxic and dendritic cells and of
-# monocytes as in zheng2017massively and the tutorial of wolf2018scanpy; of naive and memory T cells
-# and of CD34+ cells as in hao2021integrated. Those of regulatory T cells are hardly measured here.
+# Marker genes of each type that are among the 765: of T, B, NK, cytotoxic and dendritic cells and
+# of monocytes as in zheng2017massively and the tutorial of wolf2018scanpy; of naive and memory T
+# cells and of CD34+ cells as in hao2021integrated. Those of regulatory T cells are mostly missing.
 _T = ("CD3D", "CD3E")
 MARKERS = {
     "CD4+/CD25 T Reg": (*_T, "CD4", "TNFRSF4"),

@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int, Shaped
 from PIL import Image
+from torch import Tensor
 
 from gpex_bench.data.files import splits
 from gpex_bench.types import Dataset, Need, Source, Truth, demands, settings
@@ -57,7 +58,7 @@ class Histology(Source):
         """Return the tiles; ids count them row by row from the upper left.
 
         Raises:
-            ValueError: the installed file is missing or another one, or `mixed` leaves no test tile.
+            ValueError: the installed file is missing or another one, or `mixed` leaves no tile.
         """
         with Image.open(packaged_file("skimage", "data/ihc.png", RAW)) as file:
             slide = np.array(file.convert("RGB"))
@@ -84,8 +85,10 @@ class Histology(Source):
         )
 
 
-def tiles(slide: np.ndarray) -> np.ndarray:
-    """Return the tiles [256, channel, 32, 32] of a slide [512, 512, channel], row by row."""
+def tiles(
+    slide: Shaped[np.ndarray, "512 512 channel"],
+) -> Shaped[np.ndarray, "256 channel 32 32"]:
+    """Return the tiles of a slide, row by row."""
     n_channels = slide.shape[2]
     grid = slide.reshape(N_SIDE, TILE, N_SIDE, TILE, n_channels)
     by_tile = grid.transpose(0, 2, 4, 1, 3)
@@ -100,15 +103,23 @@ def _brown(slide: np.ndarray) -> Bool[np.ndarray, "height width"]:
     return amount > BROWN
 
 
-def _regions(test: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the tiles of the training and of the test split, row by row."""
+def _regions(quarter: str) -> tuple[Int[Tensor, "train"], Int[Tensor, "tile"]]:
+    """Return the tiles that do not touch a quarter of the slide, and those of the quarter."""
+    vertical, horizontal = quarter.split()
     half = N_SIDE // 2
-    row, column = torch.meshgrid(torch.arange(N_SIDE), torch.arange(N_SIDE), indexing="ij")
-    vertical, horizontal = test.split()
-    below = row if vertical == "lower" else N_SIDE - 1 - row
-    right = column if horizontal == "right" else N_SIDE - 1 - column
+    first_row = half if vertical == "lower" else 0
+    first_column = half if horizontal == "right" else 0
 
-    is_test = (below >= half) & (right >= half)
-    is_near = (below >= half - 1) & (right >= half - 1)  # the test split and the tiles around it
+    # How many tiles away from the quarter a tile is, down or across.
     number = torch.arange(N_SIDE**2)
-    return number[~is_near.flatten()], number[is_test.flatten()]
+    down = _distance(number // N_SIDE, first_row, half)
+    across = _distance(number % N_SIDE, first_column, half)
+    distance = torch.maximum(down, across)
+    return number[distance > 1], number[distance == 0]
+
+
+def _distance(place: Int[Tensor, "tile"], first: int, n: int) -> Int[Tensor, "tile"]:
+    """Return how far places are from the n places that begin with the first; 0 inside."""
+    before = first - place
+    after = place - (first + n - 1)
+    return torch.maximum(before, after).clamp(min=0)

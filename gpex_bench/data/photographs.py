@@ -1,11 +1,11 @@
-"""Eight photographs that ship with scikit-image, scikit-learn and matplotlib, for ImageNet networks.
+"""Eight photographs inside scikit-image, scikit-learn and matplotlib, for ImageNet networks.
 
 A photograph is its largest square, scaled to 224 x 224 pixels. Classes are the 1,000 of ImageNet
 (deng2009imagenet), with torchvision's names. The label is the class that a person gives:
 
 | photograph | label | shows |
 |---|---|---|
-| chelsea | tabby | a cat with a striped orange coat; ImageNet has two more classes of cats like it |
+| chelsea | tabby | a cat with a striped coat; ImageNet has more classes of such cats |
 | coffee | espresso | a cup of coffee on a saucer |
 | rocket | missile | a rocket on its launch pad; ImageNet has no class of rockets for space |
 | camera | tripod | a man behind a camera on a tripod |
