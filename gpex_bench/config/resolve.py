@@ -140,7 +140,12 @@ class Resolver:
             raise ConfigError(f"{where}: {error}") from error
 
     def leaf(self, hint: Any, item: Any, where: str, wraps: list[Plugin]) -> Any:
-        """Return one hyperparameter, checked against its type."""
+        """Return one hyperparameter, checked against its type.
+
+        A config names the method that a wrapper changes; code may also give the method itself.
+        """
+        if hint is Explainer and isinstance(item, Explainer):
+            return item
         if hint is Explainer:
             return self.wrapped(item, where, wraps)
         if isinstance(hint, type) and is_dataclass(hint):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,11 +18,17 @@ class Rows:
 
 
 @contextmanager
-def counted(*networks: nn.Module | None) -> Iterator[Rows]:
+def counted(
+    *networks: nn.Module | None, heard: Callable[[int], object] | None = None
+) -> Iterator[Rows]:
     """Count the rows of the forward and backward passes through networks while the block runs.
 
     A backward pass counts when a gradient reaches the network's output. The hooks are gone
     afterwards.
+
+    Args:
+        networks: whose passes are counted; None counts nothing.
+        heard: called with the rows of each forward pass, as a progress bar wants them.
     """
     rows = Rows()
 
@@ -34,6 +40,8 @@ def counted(*networks: nn.Module | None) -> Iterator[Rows]:
             output = output[0]
         if isinstance(output, Tensor) and output.ndim:
             rows.forward += len(output)
+            if heard is not None:
+                heard(len(output))
             if output.requires_grad:
                 output.register_hook(on_gradient)
 

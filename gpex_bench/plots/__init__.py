@@ -12,6 +12,7 @@ from gpex_bench.plots.attention import Looks, attention_maps
 from gpex_bench.plots.calibration import calibration
 from gpex_bench.plots.maps import Gallery, gallery, table_gallery
 from gpex_bench.plots.neighbours import Heat, Sheet, neighbour_sheet
+from gpex_bench.plots.overlays import bars, examples, overlays
 from gpex_bench.plots.ranking import critical_difference, metric_agreement
 from gpex_bench.plots.removal import removal_curves
 from gpex_bench.plots.scores import cost_against_score
@@ -26,12 +27,15 @@ __all__ = [
     "agreement_heads",
     "agreement_scatter",
     "attention_maps",
+    "bars",
     "calibration",
     "cost_against_score",
     "critical_difference",
+    "examples",
     "gallery",
     "metric_agreement",
     "neighbour_sheet",
+    "overlays",
     "removal_curves",
     "table_gallery",
     "to_png",

@@ -218,15 +218,19 @@ def page(kind: str) -> str:
         raise ValueError(f"kind must be one of {', '.join(PAGES)} to have a page, got {kind!r}.")
 
     usable = {plugin.name: plugin.cls for plugin in plugins(kind).values() if plugin.cls}
-    row = _method_row if kind == "method" else _metric_row
     rows = [HEADS[kind], ["---"] * len(HEADS[kind])]
-    rows += [row(name, cls) for name, cls in usable.items()]
+    rows += [row(kind, name, cls) for name, cls in usable.items()]
     table = "".join(_markdown_row(cells) for cells in rows)
 
     sections = ""
     if kind == "metric":
         sections = "".join(_metric_section(name, cls) for name, cls in usable.items())
     return f"{INTRODUCTIONS[kind]}\n{table}{sections}"
+
+
+def row(kind: str, name: str, cls: Any) -> list[str]:
+    """Return what a method or a metric declares, in the order of HEADS."""
+    return _method_row(name, cls) if kind == "method" else _metric_row(name, cls)
 
 
 def _markdown_row(cells: Any) -> str:

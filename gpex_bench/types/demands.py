@@ -92,7 +92,7 @@ def training(data: Dataset, who: str) -> Split:
         who: what looks at them, and how it can be done without, if it can.
     """
     if not len(data.train.x):
-        raise Refused(f"needs {Need.TRAINING}, and none were given: {who}.")
+        raise Refused(f"needs {Need.TRAINING}, and none were given (data=): {who}.")
     return data.train
 
 

@@ -1,0 +1,307 @@
+"""How good are these maps? Any maps, whoever made them, by any metric of the suite."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+
+from gpex_bench.contract import calls, isolation
+from gpex_bench.library import asking
+from gpex_bench.library.bars import bar
+from gpex_bench.library.brought import Entry, Given, entries
+from gpex_bench.library.choosing import metric as metric_named
+from gpex_bench.library.choosing import name_of
+from gpex_bench.library.explaining import lacking, make_task, offers
+from gpex_bench.library.results import Maps, Neighbours
+from gpex_bench.library.wrapping import Network, as_network
+from gpex_bench.measurements import with_measured
+from gpex_bench.tables.words import CANNOT_BE_ASKED
+from gpex_bench.types import (
+    Case,
+    Dataset,
+    Examples,
+    Measurement,
+    Metric,
+    Need,
+    Prototype,
+    Query,
+    Task,
+)
+from gpex_bench.types.batches import in_chunks
+
+COLUMNS = (
+    "method",
+    "metric",
+    "sample",
+    "target",
+    "score",
+    "higher_is_better",
+    "status",
+    "reason",
+)
+SAME = 1e-4  # of the largest output: what two copies of a network may differ by
+Fate = tuple[str, str]  # status and reason of what is missing
+
+
+def score(  # noqa: PLR0913 - one option by keyword
+    network: Network | nn.Module,
+    x: object,
+    maps: Given | Mapping[str, Given],
+    metrics: str | Metric | Sequence[str | Metric] | Mapping[str, Metric] = ("srg", "infidelity"),
+    *,
+    target: object = None,
+    data: Dataset | None = None,
+    baseline: object = None,
+    truth: object = None,
+    sample: object = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Score explanations of a network.
+
+    What `explain` returned remembers its method, which metrics of robustness and randomisation ask
+    again, with the data and baseline that it was made with. Maps from elsewhere cannot be asked
+    again: such metrics read "not_applicable".
+
+    Args:
+        network: what `wrap` returns, or any module, which is then wrapped.
+        x: the inputs that the maps explain, as `explain` takes them.
+        maps: what `explain` returns, or an array of the shape of x (torch or numpy; of images also
+            [n, height, width], which is divided evenly among the channels); or several, by name.
+        metrics: names of metrics (`list_metrics()`), or metrics with their settings; or metrics by
+            the name that they get.
+        target: the output that the maps explain, as in `explain`; None: that of what `explain`
+            returned, or the one that the network makes largest.
+        data: training samples, baseline, names and groups of columns; None: those of what `explain`
+            returned, if there is any, or none.
+        baseline: what an absent feature looks like, as in `explain`: removal shows it.
+        truth: where the evidence is known to be, of the shape of x or [n, height, width].
+        sample: identities of the inputs [n], on which random draws depend, as in `explain`.
+        seed: of random draws of the metrics.
+        progress: whether long work shows a progress bar.
+
+    Returns:
+        One row for each method, metric and input: method, metric, sample, target, score,
+        higher_is_better, status, reason. Where there is no score it is NaN, and status and reason
+        say why. `summary` has means with intervals, `pairs` compares methods.
+
+    Raises:
+        ConfigError: there is no such metric.
+        ValueError: names the argument that does not fit, such as maps of another shape.
+
+    Example:
+        >>> import gpex_bench as gb, torch
+        >>> from torch import nn
+        >>> module = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+        >>> x = torch.ones(2, 4)
+        >>> scores = gb.score(module, x, {"mine": x.numpy()}, metrics=["sparseness"])
+        >>> scores[["method", "metric", "sample", "status"]]
+          method      metric  sample status
+        0   mine  sparseness       0     ok
+        1   mine  sparseness       1     ok
+    """
+    given = asking.inputs(x, sample)
+    listed = entries(maps, tuple(given.x.shape))
+    first = next((entry.own for entry in listed if entry.own is not None), None)
+    if first is not None and data is None and baseline is None:
+        data, baseline = _as_made(first), first.made.task.data.baseline
+    network = as_network(network, given, data)
+    task = make_task(network, given, data, baseline=baseline, truth=truth, seed=seed)
+    if task.data.truth is None and first is not None:
+        known = dataclasses.replace(task.data, truth=first.made.task.data.truth)
+        task = dataclasses.replace(task, data=known)
+
+    if target is None and first is not None:
+        target = first.target.reshape(-1)
+    chosen = asking.targets(target, task.model, given.x.to(network.device), task.data.classes)
+    query = asking.query(given, chosen, network.device)
+
+    wanted = _metrics(metrics)
+    tables = []
+    with bar("scoring", progress) as shown:
+        for entry in listed:
+            _check_same(entry, task, query)
+            shown.set_postfix_str(entry.name, refresh=False)
+            tables += _of_entry(entry, wanted, (network, task, query), shown.update)
+    found = pd.concat(tables, ignore_index=True)[list(COLUMNS)]
+    _warn(found)
+    return found
+
+
+def _as_made(first: Maps | Neighbours) -> Dataset | None:
+    """Return the data that an explanation was made with; None if there were no training samples."""
+    data = first.made.task.data
+    return data if len(data.train.x) else None
+
+
+def _metrics(metrics: Any) -> dict[str, Metric]:
+    """Return metrics by name."""
+    if isinstance(metrics, Mapping):
+        return {str(name): _metric(one) for name, one in metrics.items()}
+    listed = [metrics] if isinstance(metrics, (str, Metric)) else list(metrics)
+    if not listed:
+        raise ValueError("metrics must name at least one metric, got none.")
+
+    named = {}
+    for one in listed:
+        made = _metric(one)
+        name = one if isinstance(one, str) else name_of(made)
+        if name in named:
+            raise ValueError(
+                f"metrics must differ, and {name!r} is there twice; name them by a dict."
+            )
+        named[name] = made
+    return named
+
+
+def _metric(one: Any) -> Metric:
+    if isinstance(one, Metric):
+        return one
+    if not isinstance(one, str):
+        raise ValueError(f"metrics must be names or metrics, got {type(one).__name__}.")
+    return metric_named(one)
+
+
+def _check_same(entry: Entry, task: Task, query: Query) -> None:
+    """Raise ValueError if what `explain` returned is of other inputs, targets or networks."""
+    if entry.own is None:
+        return
+    made = entry.own.made
+    if made.query.x.shape != query.x.shape or not torch.equal(made.query.x.cpu(), query.x.cpu()):
+        raise ValueError(
+            f"maps[{entry.name!r}] explains other inputs than x, {tuple(made.query.x.shape)} and "
+            f"{tuple(query.x.shape)}; explain these, or give its values if that is meant."
+        )
+    if not torch.equal(made.query.target.cpu(), query.target.cpu()):
+        raise ValueError(
+            f"maps[{entry.name!r}] explains the outputs {made.query.target.tolist()[:6]}, not "
+            f"{query.target.tolist()[:6]}; give target= as it was explained."
+        )
+    here, there = in_chunks(task.model, query.x), in_chunks(made.task.model, made.query.x)
+    off = float((here.cpu() - there.cpu()).abs().max())
+    if off > SAME * max(1.0, float(here.abs().max())):
+        raise ValueError(
+            f"maps[{entry.name!r}] explains another network, whose outputs differ by up to "
+            f"{off:.3g}; give the network that was explained, or its values if that is meant."
+        )
+
+
+def _of_entry(
+    entry: Entry,
+    metrics: Mapping[str, Metric],
+    place: tuple[Network, Task, Query],
+    heard: Any,
+) -> list[pd.DataFrame]:
+    """Return a table of each metric; what several metrics read is measured once."""
+    network, task, query = place
+    plain = Case(task=task, query=query, explanation=_on(entry, query), explainer=entry.explainer)
+    # A method is asked again as it was asked: with its own data, baseline, surrogate and seed.
+    again = plain if entry.own is None else _again(plain, entry.own)
+
+    found: dict[bool, dict[Measurement, Any]] = {False: {}, True: {}}
+    tables = []
+    for name, metric in metrics.items():
+        is_asked = _asks_again(metric)
+        case = again if is_asked else plain
+        numbers = unscored(metric, entry, case, network) or _scores(metric, case, found[is_asked])
+        tables.append(_table(entry.name, name, metric, query, numbers))
+        heard()
+    return tables
+
+
+def _on(entry: Entry, query: Query) -> Any:
+    """Return an explanation where the inputs are."""
+    device = query.x.device
+    tensors = calls.tensors(entry.explanation)
+    moved = {name: tensor.to(device) for name, tensor in tensors.items()}
+    return dataclasses.replace(entry.explanation, **moved)
+
+
+def _again(case: Case, own: Maps | Neighbours) -> Case:
+    """Return the case with the task that an explanation was made with, and this one's truth."""
+    task = own.made.task
+    data = dataclasses.replace(task.data, truth=case.task.data.truth or task.data.truth)
+    return dataclasses.replace(case, task=dataclasses.replace(task, data=data))
+
+
+def _asks_again(metric: Metric) -> bool:
+    """Return whether a metric calls the method again, or asks it about another network."""
+    elsewhere = any(measurement.changes_network for measurement in metric.measurements())
+    return metric.re_explains or elsewhere
+
+
+def unscored(metric: Metric, entry: Entry, case: Case, network: Network) -> Fate | None:
+    """Return status and reason if a metric does not apply to an explanation, or None."""
+    if entry.unsound:
+        return isolation.UNSOUND, entry.unsound
+    if not isinstance(entry.explanation, metric.scores):
+        given = type(entry.explanation).__name__.lower()
+        return isolation.NOT_APPLICABLE, f"scores {metric.scores.__name__.lower()}, not {given}"
+    if entry.explainer.is_stored and _asks_again(metric):
+        return isolation.NOT_APPLICABLE, CANNOT_BE_ASKED
+
+    offered = offers(network, case.task) | entry.explainer.offers
+    if not isinstance(entry.explanation, (Examples, Prototype)):
+        has_residual = getattr(entry.explanation, "residual", None) is not None
+        offered = offered | ({Need.RESIDUAL} if has_residual else set())
+    missing = lacking(metric.needs, offered, network)
+    if missing:
+        return isolation.NOT_APPLICABLE, missing
+
+    is_of_groups = metric.scores is Examples and Need.TRUTH in metric.needs
+    truth = case.task.data.truth
+    if is_of_groups and truth is not None and bool((truth.train_group < 0).all()):
+        return isolation.NOT_APPLICABLE, "needs the groups of training samples, not a mask"
+    elsewhere = any(measurement.changes_network for measurement in metric.measurements())
+    if elsewhere and entry.explainer.surrogate is not None:
+        name = entry.explainer.surrogate
+        reason = f"explains other networks, and {name} is fitted to this one"
+        return isolation.NOT_APPLICABLE, reason
+    return None
+
+
+def _scores(metric: Metric, case: Case, found: dict[Measurement, Any]) -> torch.Tensor | Fate:
+    """Return one number for each input, or status and reason of what went wrong."""
+    try:
+        for measurement in metric.measurements():
+            if measurement not in found:
+                found[measurement] = measurement.measure(case)
+        numbers = calls.score(metric, with_measured(case, found))
+    except Exception as error:
+        outcome = isolation.failure(error)
+        return outcome.status, outcome.reason
+    return numbers.detach().cpu().double()
+
+
+def _table(
+    method: str, name: str, metric: Metric, query: Query, found: torch.Tensor | Fate
+) -> pd.DataFrame:
+    """Return a row for each input, with a score or the reason why there is none."""
+    status, reason = ("ok", "") if isinstance(found, torch.Tensor) else found
+    numbers = found.numpy() if isinstance(found, torch.Tensor) else float("nan")
+    return pd.DataFrame(
+        {
+            "method": method,
+            "metric": name,
+            "sample": query.sample.cpu().numpy(),
+            "target": query.target.cpu().numpy(),
+            "score": numbers,
+            "higher_is_better": metric.higher_is_better,
+            "status": status,
+            "reason": reason,
+        }
+    )
+
+
+def _warn(scores: pd.DataFrame) -> None:
+    """Warn of what failed, which is neither a score nor a metric that does not apply."""
+    fine = ("ok", isolation.NOT_APPLICABLE)
+    failed = scores[~scores["status"].isin(fine)].drop_duplicates(["method", "metric"])
+    for row in failed.itertuples():
+        warnings.warn(f"{row.metric} of {row.method}: {row.status}: {row.reason}", stacklevel=3)
