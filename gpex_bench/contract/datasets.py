@@ -32,7 +32,7 @@ def check_dataset(source: Source) -> None:
     require(isinstance(offers, frozenset) and len(offers & FORMS) == 1, "declared offers", what)
 
     with works("load"), random_states_kept():
-        data = source.load()
+        data = _loaded(source)
     got = type(data).__name__
     require(isinstance(data, Dataset), "declared type", f"load must return a Dataset, got {got}.")
     check_data(source, data, is_trained_on=source.is_for_training)
@@ -42,6 +42,14 @@ def check_dataset(source: Source) -> None:
     for name, tensor in tensors(data).items():
         what = f"{name} differs between two loads; draw from generators with seeds of your own."
         require(torch.equal(tensor, again[name]), "same settings, same bits", what)
+
+
+def _loaded(source: Source) -> Dataset:
+    """Return what a dataset loads; what it refuses is a promise of its files, in its own words."""
+    try:
+        return source.load()
+    except ValueError as error:
+        raise BrokenPromise("loads", str(error)) from error
 
 
 def check_data(source: Source, data: Dataset, is_trained_on: bool = True) -> None:

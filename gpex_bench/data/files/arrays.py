@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -39,8 +39,8 @@ def from_arrays(  # noqa: PLR0913 - the four arrays; all else by name
     *,
     name: str = "arrays",
     kind: Kind | str | None = None,
-    classes: Sequence[object] | str | None = None,
-    features: Sequence[object] | None = None,
+    classes: Iterable[object] | str | None = None,
+    features: Iterable[object] | None = None,
     unit: str = "",
     groups: Groups = (),
     baseline: object | Baseline | None = None,
@@ -90,7 +90,7 @@ def from_arrays(  # noqa: PLR0913 - the four arrays; all else by name
     )
 
 
-def _columns(features: Sequence[object] | None, x_train: object) -> tuple[str, ...]:
+def _columns(features: Iterable[object] | None, x_train: object) -> tuple[str, ...]:
     """Return the names of the columns that are given, or that a frame has."""
     given = features if features is not None else getattr(x_train, "columns", ())
     names = tuple(str(name) for name in given)

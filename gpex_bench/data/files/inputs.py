@@ -93,7 +93,7 @@ def inputs(
     if array.dtype.kind in "UT":
         raise ValueError(f"{name} must hold numbers, got text; give each category in dummies.")
 
-    _check_form(name, array)
+    check_form(name, array.shape)
     is_image = array.ndim == 4
     if array.dtype.kind == "f":
         _check_finite(name, array, columns)
@@ -110,9 +110,8 @@ def inputs(
     return torch.from_numpy(single)
 
 
-def _check_form(name: str, array: NDArray) -> None:
-    """Raise ValueError unless an array has the axes of a table or of images, channels first."""
-    shape = array.shape
+def check_form(name: str, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless this is the shape of a table or of images, channels first."""
     if len(shape) not in (2, 4) or not all(shape):
         raise ValueError(
             f"{name} must be a table [n, column] or images [n, channel, height, width], none of "

@@ -6,7 +6,7 @@ two axes are labels, other numbers are a number. Where it could be either it mus
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +35,7 @@ def targets(
     y_train: object,
     y_test: object,
     kind: Kind | str | None,
-    classes: Sequence[object] | str | None,
+    classes: Iterable[object] | str | None,
     notes: list[str],
 ) -> Targets:
     """Return the targets of both splits, and the names of their classes.
@@ -44,16 +44,34 @@ def targets(
         ValueError: names the argument, what it has, what was expected and what to do.
     """
     pair = {"y_train": plain("y_train", y_train), "y_test": plain("y_test", y_test)}
-    for name, y in pair.items():
-        _check_axes(name, y)
+    chosen = kind_of(pair, kind, classes, notes)
     names = _names(classes)
-    chosen = infer(pair, names, notes) if kind is None else _kind(kind)
-
     made = {Kind.CLASSES: _classes, Kind.LABELS: _labels, Kind.NUMBER: _number}[chosen]
     return made(pair, names)
 
 
-def _kind(kind: Kind | str) -> Kind:
+def kind_of(
+    given: Mapping[str, object],
+    kind: Kind | str | None,
+    classes: Iterable[object] | str | None,
+    notes: list[str] | None = None,
+) -> Kind:
+    """Return the kind of targets: the given one, else what they are.
+
+    Args:
+        given: the targets by the name of their argument, that of training first.
+        kind: None if it is to be inferred.
+        classes: names of classes, if there are some.
+        notes: what was inferred is added to it.
+
+    Raises:
+        ValueError: they have other axes, or may be of several kinds.
+    """
+    pair = {name: plain(name, y) for name, y in given.items()}
+    for name, y in pair.items():
+        _check_axes(name, y)
+    if kind is None:
+        return _inferred(pair, _names(classes), [] if notes is None else notes)
     try:
         return Kind(kind)
     except ValueError as error:
@@ -61,7 +79,7 @@ def _kind(kind: Kind | str) -> Kind:
         raise ValueError(f"kind must be one of {known}, got {kind!r}.") from error
 
 
-def _names(classes: Sequence[object] | str | None) -> tuple[str, ...] | None:
+def _names(classes: Iterable[object] | str | None) -> tuple[str, ...] | None:
     """Return the names of the outputs; one name may come as plain text."""
     if classes is None or isinstance(classes, str):
         return classes if classes is None else (classes,)
@@ -83,14 +101,8 @@ def _check_axes(name: str, y: NDArray) -> None:
         raise ValueError(f"{name} must be [n], or [n, label] for labels, got the shape {y.shape}.")
 
 
-def infer(pair: dict[str, NDArray], names: tuple[str, ...] | None, notes: list[str]) -> Kind:
-    """Return the kind of targets; raises ValueError where they could be of several.
-
-    Args:
-        pair: the targets by the name of their argument.
-        names: of the classes, if given: then whole numbers are classes.
-        notes: what was inferred is added to it.
-    """
+def _inferred(pair: dict[str, NDArray], names: tuple[str, ...] | None, notes: list[str]) -> Kind:
+    """Return the kind that targets are; raises ValueError where they could be of several."""
     first = next(iter(pair.values()))
     if first.ndim == 2:
         return _labels_or_refused(pair)
