@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from gpex_bench.config.resolve import ConfigError, Entry, Resolver, complaint, unknown
 from gpex_bench.config.schema import MODELS, Explain, Layout, Network
 from gpex_bench.config.stored import check_names, check_one_network, elsewhere
-from gpex_bench.plugins.registry import KINDS, study_names
+from gpex_bench.plugins.registry import KINDS, drop_ins, study_names
 from gpex_bench.plugins.registry import study as study_class
 from gpex_bench.tables.words import CANNOT_BE_ASKED
 from gpex_bench.types import Architecture, Explainer, Metric, Need, Recipe, Source, Study
@@ -35,6 +35,7 @@ class Config:
     explain: Explain
     networks: tuple[Network, ...]
     entries: Mapping[str, Mapping[str, Entry]]  # by kind, then by run id
+    plugins: tuple[str, ...] = ()  # folders of drop-ins, as written
     study: Study | None = None
     study_name: str | None = None  # its folder, and its section of the config
     # As they are in the file, before the study expanded them.
@@ -138,6 +139,7 @@ def parse(raw: Mapping[str, Any]) -> Config:
             f"seeds must be distinct, got {list(layout.seeds)}; remove the duplicate."
         )
 
+    _check_folders(layout.plugins)
     study = None if name is None else _study(name, raw[name])
     _check_what_is_asked(layout, study, name)
 
@@ -156,6 +158,7 @@ def parse(raw: Mapping[str, Any]) -> Config:
         explain=layout.explain,
         networks=layout.networks,
         entries=entries,
+        plugins=layout.plugins,
         study=study,
         study_name=name,
         written_sections=_sections(written),
@@ -166,6 +169,15 @@ def parse(raw: Mapping[str, Any]) -> Config:
     _check_networks(config)
     _check_stored(config)
     return config
+
+
+def _check_folders(folders: tuple[str, ...]) -> None:
+    """Check that the folders of drop-ins are there and hold some."""
+    for number, folder in enumerate(folders):
+        try:
+            drop_ins(folder)
+        except ValueError as error:
+            raise ConfigError(f"plugins.{number}: {error}") from error
 
 
 def _sections(layout: Layout) -> dict[str, Any]:
@@ -227,7 +239,8 @@ def _entries(layout: Layout, written: Layout, study: str | None) -> dict[str, di
 
     A line that is not among the written ones was made by the study, so its errors name the study.
     """
-    resolver = Resolver({kind: getattr(layout, section) for section, kind in SECTIONS.items()})
+    sections = {kind: getattr(layout, section) for section, kind in SECTIONS.items()}
+    resolver = Resolver(sections, layout.plugins)
     entries: dict[str, dict[str, Entry]] = {}
     for section, kind in SECTIONS.items():
         entries[kind] = {}

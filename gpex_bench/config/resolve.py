@@ -82,9 +82,14 @@ def complaint(
 class Resolver:
     """Turns the plug-in sections into objects; wrappers may name other methods by run id."""
 
-    def __init__(self, sections: Mapping[str, Mapping[str, dict[str, Any] | None]]) -> None:
-        """Take the sections by kind, then by run id."""
+    def __init__(
+        self,
+        sections: Mapping[str, Mapping[str, dict[str, Any] | None]],
+        folders: tuple[str, ...] = (),
+    ) -> None:
+        """Take the sections by kind, then by run id; and the folders of drop-ins."""
         self.sections = sections
+        self.folders = folders
         self.resolving: list[str] = []
 
     def entry(self, kind: str, run_id: str) -> Entry:
@@ -94,16 +99,15 @@ class Resolver:
         text = json.dumps(written, sort_keys=True)
 
         name = written.pop(kind, run_id)
-        known = plugins(kind)
+        known = plugins(kind, self.folders)
         if name not in known:
             raise unknown(where, kind, str(name), known)
         plugin = known[name]
-        problem = f"{plugin.path.name} {plugin.reason}"
-        if plugin.cls is None and kind != "method":
-            raise ConfigError(f"{where}: {problem}.")
+        if plugin.cls is None and (kind != "method" or plugin.is_clash):
+            raise ConfigError(f"{where}: {plugin.problem}.")
         # A method that cannot be used is no error of the config: its cells fail with the reason.
         if plugin.cls is None:
-            return Entry(run_id, plugin, text, None, reason=problem)
+            return Entry(run_id, plugin, text, None, reason=plugin.problem)
 
         wraps: list[Plugin] = []
         try:

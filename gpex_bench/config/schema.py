@@ -48,6 +48,8 @@ class Layout(_Strict):
     strict: bool = False
     headline: Id = "srg"  # the metric that the report's verdict is about
     explain: Explain = Explain()
+    # folders of drop-ins, relative to the working folder
+    plugins: tuple[str, ...] = ()
     networks: Annotated[tuple[Network, ...], Field(min_length=1)]
     datasets: dict[Id, dict[str, Any] | None]
     models: dict[Id, dict[str, Any] | None]

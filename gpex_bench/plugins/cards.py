@@ -199,7 +199,7 @@ def summary(plugin: Plugin) -> str:
     """Return a line on the plug-in, or why it cannot be used."""
     cls: Any = plugin.cls
     if cls is None:
-        return f"CANNOT BE USED: {plugin.path.name} {plugin.reason}"
+        return f"CANNOT BE USED: {plugin.problem}"
 
     text = f"{first_line(cls)} ({hyperparameters(cls) or 'no hyperparameters'})"
     if issubclass(cls, Explainer):
@@ -287,11 +287,13 @@ def _kind(cls: Any) -> str:
 
 def _relative_to(cls: Any) -> str:
     """Return what the numbers of a method are relative to, with its default settings."""
+    declared = cls.relative_to
+    if not isinstance(declared, property):
+        return str(declared)
     if isinstance(cls.needs, property):
         return "what those of the other method are"
-    # of a method with a choice it is the default of a setting, otherwise a property of its objects
-    relative_to = cls.relative_to
-    return str(relative_to) if isinstance(relative_to, str) else cls().relative_to
+    has_defaults = "(required)" not in hyperparameters(cls)
+    return str(cls().relative_to) if has_defaults else "depends on its settings"
 
 
 def _needs(cls: Any) -> str:

@@ -2,35 +2,48 @@
 
 Five kinds of plug-ins share one rule: `<folder>/<name>.py` holds exactly one concrete subclass of
 the kind's abstract class, and `<name>` is its name in the config, in paths and in tables. Files
-whose names begin with an underscore are skipped. Explainers also come from third-party packages
-through the entry-point group `gpex_bench.explainers`. A study is a folder of `studies` with a
-`plan.py`.
+whose names begin with an underscore are skipped. Plug-ins come with the suite, from the folders of
+drop-ins that a config names, and from installed packages through the entry-point groups
+`gpex_bench.<kind>s`. One that cannot be used is kept with the reason. A study is a folder of
+`studies` with a `plan.py`.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
+import os
 import re
-import sys
-import traceback
-from dataclasses import dataclass, is_dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
 
-from gpex_bench.types import Architecture, Explainer, Metric, Recipe, RelativeTo, Source, Study
+from gpex_bench.plugins import homes, importing
+from gpex_bench.plugins.classes import NotOne, fulfils, only_class, problem_of
+from gpex_bench.plugins.homes import BIBLIOGRAPHY, FOLDERS, METHODS, PACKAGE, ROOT, Folder
+from gpex_bench.plugins.importing import load
+from gpex_bench.types import Architecture, Explainer, Metric, Recipe, Source, Study
 
-PACKAGE = Path(__file__).resolve().parents[1]
-ROOT = PACKAGE.parent
+__all__ = [
+    "BIBLIOGRAPHY",
+    "KINDS",
+    "METHODS",
+    "NAME",
+    "PACKAGE",
+    "ROOT",
+    "Kind",
+    "NotOne",
+    "Plugin",
+    "forget",
+    "load",
+    "only_class",
+    "plugins",
+    "study",
+    "study_names",
+]
+
 STUDIES = PACKAGE / "studies"
-ENTRY_POINTS = "gpex_bench.explainers"
-# Class attributes that the tables, the report and the generated pages rely on.
-DECLARED = {
-    "method": ("reference", "kind", "cost", "relative_to"),
-    "metric": ("title", "reference", "measures", "higher_is_better", "range", "chance", "cost"),
-}
 NAME = re.compile(r"[a-z0-9_]+")
 
 
@@ -40,7 +53,18 @@ class Kind:
 
     name: str
     contract: type
-    folder: Path
+    folder: Path  # of those that come with the suite
+
+    @property
+    def plural(self) -> str:
+        """The name of its section of a config, of its folder of drop-ins, of its entry points."""
+        return f"{self.name}s"
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups of entry points; methods have an older one, from when only they had any."""
+        older = ("gpex_bench.explainers",) if self.name == "method" else ()
+        return (f"gpex_bench.{self.plural}", *older)
 
 
 KINDS = {
@@ -49,7 +73,7 @@ KINDS = {
         Kind("dataset", Source, PACKAGE / "data"),
         Kind("model", Architecture, PACKAGE / "models"),
         Kind("surrogate", Recipe, PACKAGE / "surrogates"),
-        Kind("method", Explainer, ROOT / "methods"),
+        Kind("method", Explainer, METHODS),
         Kind("metric", Metric, PACKAGE / "metrics"),
     )
 }
@@ -64,43 +88,170 @@ class Plugin:
     path: Path
     cls: type | None
     reason: str = ""
+    is_clash: bool = False  # several plug-ins have its name
+    announced: str = ""  # the entry point and its package, if it came from one
+
+    @property
+    def place(self) -> str:
+        """Where it is: its file, from the working folder or the root; or its entry point."""
+        if self.announced:
+            return self.announced
+        base = ROOT if homes.OURS.owns(self.path) else Path.cwd()
+        return os.path.relpath(self.path, base)
+
+    @property
+    def problem(self) -> str:
+        """Why it cannot be used and where it is; "" if it can."""
+        if self.cls is not None:
+            return ""
+        return self.reason if self.is_clash else f"{self.place} {self.reason}"
 
 
-class NotOne(ValueError):
-    """A file that should define exactly one class of a contract, and does not."""
-
-
-@cache
-def plugins(kind: str) -> dict[str, Plugin]:
+def plugins(kind: str, folders: Iterable[str | Path] = ()) -> dict[str, Plugin]:
     """Return every plug-in of a kind by name, usable or not.
 
+    Args:
+        kind: dataset, model, surrogate, method or metric.
+        folders: folders of drop-ins, each with any of datasets/, models/, surrogates/, methods/ and
+            metrics/; relative to the working folder.
+
     Raises:
-        ValueError: the kind is not known, two plug-ins have the same name, or a name is not of the
-            form [a-z0-9_]+.
+        ValueError: the kind is not known, or a folder is missing or has none of these.
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(sorted(KINDS))}, got {kind!r}.")
 
-    spec = KINDS[kind]
-    files = sorted(path for path in spec.folder.glob("*.py") if not path.name.startswith("_"))
-    every = [_from_file(spec, path) for path in files]
-    if kind == "method":
-        points = sorted(entry_points(group=ENTRY_POINTS), key=lambda one: (one.name, one.value))
-        every += [_from_entry_point(spec, point) for point in points]
+    return _found(kind, tuple(dict.fromkeys(drop_ins(folder) for folder in folders)))
 
-    by_name: dict[str, Plugin] = {}
-    for plugin in every:
-        if not NAME.fullmatch(plugin.name):
-            raise ValueError(
-                f"{kind} name {plugin.name!r} ({plugin.path}) must match [a-z0-9_]+; rename it."
-            )
-        other = by_name.setdefault(plugin.name, plugin)
-        if other is not plugin:
-            raise ValueError(
-                f"Two {kind}s are called {plugin.name!r}: {other.path} and {plugin.path}; "
-                "rename one of them."
-            )
-    return by_name
+
+def drop_ins(folder: str | Path) -> Folder:
+    """Return a folder of drop-ins.
+
+    Raises:
+        ValueError: it is missing, is no folder, or has no folder of a kind of plug-ins.
+    """
+    path = Path(folder).resolve()
+    if not path.is_dir():
+        what = "is no folder" if path.exists() else f"is not there; looked in {Path.cwd()}"
+        raise ValueError(
+            f"{str(folder)!r} {what}. Give a folder that holds any of {', '.join(FOLDERS)}."
+        )
+
+    if not any((path / name).is_dir() for name in FOLDERS):
+        hint = f" Did you mean {str(Path(folder).parent)!r}?" if path.name in FOLDERS else ""
+        raise ValueError(
+            f"{str(folder)!r} holds none of the folders {', '.join(FOLDERS)}; "
+            f"put plug-ins into one of them, such as {Path(folder) / 'methods' / 'mine.py'}.{hint}"
+        )
+    return Folder(path)
+
+
+def forget() -> None:
+    """Forget what was found, so that files, folders and packages are looked at again."""
+    _found.cache_clear()
+    importing.forget()
+
+
+@cache
+def _found(kind: str, folders: tuple[Folder, ...]) -> dict[str, Plugin]:
+    """Return every plug-in of a kind by name."""
+    spec = KINDS[kind]
+    by_name: dict[str, list[Plugin]] = {}
+    for plugin in _every(spec, folders):
+        by_name.setdefault(plugin.name, []).append(plugin)
+    return {name: _one(spec, same) for name, same in by_name.items()}
+
+
+def _every(kind: Kind, folders: Iterable[Folder]) -> Iterator[Plugin]:
+    """Yield the plug-ins of the suite, of installed packages, and of folders."""
+    files = _files(kind.folder)
+    for path in files:
+        yield _from_file(kind, path)
+
+    points = {(point.name, point.value): point for point in _entry_points(kind)}
+    for _, point in sorted(points.items()):
+        yield _from_entry_point(kind, point)
+
+    for folder in folders:
+        for path in _files(folder.folder / kind.plural):
+            # in a checkout, the working folder may be a folder of drop-ins itself
+            if path not in files:
+                yield _from_file(kind, path, folder)
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files of plug-ins of a folder, sorted."""
+    return sorted(path for path in folder.glob("*.py") if not path.name.startswith("_"))
+
+
+def _entry_points(kind: Kind) -> list[EntryPoint]:
+    """Return what installed packages announce."""
+    return [point for group in kind.groups for point in entry_points(group=group)]
+
+
+def _one(kind: Kind, same: list[Plugin]) -> Plugin:
+    """Return the only plug-in of a name; of several, one that cannot be used and says where."""
+    first = same[0]
+    if len(same) == 1:
+        return first
+
+    places = " and ".join(plugin.place for plugin in same)
+    number = "Two" if len(same) == 2 else str(len(same))
+    reason = f"{number} {kind.plural} are called {first.name!r}: {places}; rename all but one"
+    return Plugin(kind.name, first.name, first.path, None, reason, is_clash=True)
+
+
+def _from_file(kind: Kind, path: Path, folder: Folder | None = None) -> Plugin:
+    """Return the plug-in of a source file, of the suite or of a folder of drop-ins."""
+    name = path.stem
+    if folder is not None:
+        homes.remember(folder, path)
+    if not NAME.fullmatch(name):
+        return Plugin(kind.name, name, path, None, _bad_name(name))
+
+    try:
+        if folder is None:
+            module = load(path, f"{PACKAGE.name}.{kind.folder.name}.{name}")
+        else:
+            module = importing.load_from(folder, path)
+        cls = only_class(module, kind.contract)
+        reason = problem_of(kind.name, cls)
+    except KeyboardInterrupt:
+        raise
+    except NotOne as error:
+        return Plugin(kind.name, name, path, None, str(error))
+    except BaseException as error:  # also SystemExit: no file may end or break runs without it
+        return Plugin(kind.name, name, path, None, importing.failure(error, path))
+    return Plugin(kind.name, name, path, None if reason else cls, reason)
+
+
+def _from_entry_point(kind: Kind, point: EntryPoint) -> Plugin:
+    """Return a plug-in that an installed package announces."""
+    package = f" of {point.dist.name} {point.dist.version}" if point.dist is not None else ""
+    place = f"entry point {point.name} = {point.value}{package}"
+    path = Path(point.value)  # until its file is known
+    reason = "" if NAME.fullmatch(point.name) else _bad_name(point.name)
+
+    cls: type | None = None
+    try:
+        cls = None if reason else point.load()
+        if cls is not None and not fulfils(cls, kind.contract):
+            reason = f"is not a concrete {kind.contract.__name__}"
+        elif cls is not None:
+            path = Path(inspect.getfile(cls))
+            homes.remember(homes.installed(path, importing.top_names(point)), path)
+            place += f" ({path.name})"
+            reason = problem_of(kind.name, cls)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        reason = importing.failure(error)
+    return Plugin(kind.name, point.name, path, None if reason else cls, reason, announced=place)
+
+
+def _bad_name(name: str) -> str:
+    """Return the reason of a plug-in whose name cannot be written in a config."""
+    return f"has the name {name!r}, which must match {NAME.pattern}; rename it"
 
 
 def study_names() -> list[str]:
@@ -125,95 +276,4 @@ def study(name: str) -> type[Study]:
         raise NotOne(f"studies/{name}/plan.py {error}.") from error
 
 
-def load(path: Path, module: str) -> ModuleType:
-    """Import a source file under a module name; the same name is imported once."""
-    known = sys.modules.get(module)
-    if known is not None and Path(str(known.__file__)) == path:
-        return known
-    spec = importlib.util.spec_from_file_location(module, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is not a Python source file.")
-    loaded = importlib.util.module_from_spec(spec)
-    sys.modules[module] = loaded
-    try:
-        spec.loader.exec_module(loaded)
-    except BaseException:
-        del sys.modules[module]
-        raise
-    return loaded
-
-
-def only_class(module: ModuleType, contract: type) -> type:
-    """Return the only concrete subclass of a contract that this module itself defines.
-
-    Raises:
-        NotOne: there is none, or more than one.
-    """
-    classes = [
-        member
-        for member in vars(module).values()
-        if _fulfils(member, contract) and member.__module__ == module.__name__
-    ]
-    if len(classes) != 1:
-        names = ", ".join(sorted(cls.__name__ for cls in classes)) or "none"
-        raise NotOne(f"must define exactly one concrete {contract.__name__}, found {names}")
-    return classes[0]
-
-
-def _fulfils(member: object, contract: type) -> bool:
-    """Return whether something is a concrete subclass of a contract."""
-    return (
-        inspect.isclass(member) and issubclass(member, contract) and not inspect.isabstract(member)
-    )
-
-
-def _from_file(kind: Kind, path: Path) -> Plugin:
-    """Return the plug-in of a source file."""
-    is_ours = path.is_relative_to(PACKAGE)
-    prefix = f"gpex_bench.{kind.folder.name}." if is_ours else f"gpex_bench_{kind.folder.name}_"
-    try:
-        cls = only_class(load(path, prefix + path.stem), kind.contract)
-    except NotOne as error:
-        return Plugin(kind.name, path.stem, path, None, str(error))
-    except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        line = f", line {last.lineno}" if Path(last.filename) == path else ""
-        reason = f"cannot be imported{line}: {type(error).__name__}: {error}"
-        return Plugin(kind.name, path.stem, path, None, reason)
-    return _checked(kind, path.stem, path, cls)
-
-
-def _from_entry_point(kind: Kind, point: EntryPoint) -> Plugin:
-    """Return a plug-in that an installed package announces."""
-    try:
-        cls = point.load()
-        path = Path(inspect.getfile(cls))
-    except Exception as error:
-        reason = f"entry point {point.value} cannot be imported: {type(error).__name__}: {error}"
-        return Plugin(kind.name, point.name, Path(point.value), None, reason)
-
-    if not _fulfils(cls, kind.contract):
-        reason = f"entry point {point.value} is not a concrete {kind.contract.__name__}"
-        return Plugin(kind.name, point.name, path, None, reason)
-    return _checked(kind, point.name, path, cls)
-
-
-def _checked(kind: Kind, name: str, path: Path, cls: type) -> Plugin:
-    """Return a plug-in, usable if its class declares what the tables and the report rely on."""
-    missing = [] if is_dataclass(cls) else ["the decorator @settings"]
-    missing += [
-        f"the class attribute {key!r}"
-        for key in DECLARED.get(kind.name, ())
-        if not hasattr(cls, key)
-    ]
-    if missing:
-        reason = f"its class {cls.__name__} lacks {' and '.join(missing)}"
-        return Plugin(kind.name, name, path, None, reason)
-
-    # a property of a wrapper, or of a method with a choice, is known of its objects alone
-    relative_to = getattr(cls, "relative_to", "") if kind.name == "method" else ""
-    known = [one.value for one in RelativeTo]
-    if isinstance(relative_to, str) and relative_to and relative_to not in known:
-        reason = f"relative_to must be one of {', '.join(known)}, got {relative_to!r}"
-        return Plugin(kind.name, name, path, None, reason)
-    return Plugin(kind.name, name, path, cls)
+importing.share_methods()

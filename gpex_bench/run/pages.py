@@ -11,6 +11,7 @@ import pandas as pd
 
 from gpex_bench.config.schema import Network
 from gpex_bench.plugins.cards import card
+from gpex_bench.plugins.homes import BIBLIOGRAPHY
 from gpex_bench.run import artefacts, provenance
 from gpex_bench.run.dispatch import job
 from gpex_bench.run.job import Job, NotFitted, NotTrained, load_model, load_surrogate, log
@@ -168,7 +169,7 @@ def report(this: Job) -> None:
         models=[card("model", name, config.model(name)) for name in config.entries["model"]],
         scores=run.tables["scores"],
         statistics={name: run.tables[name] for name in STATISTICS if name in run.tables},
-        bibliography=this.path("references").read_text(),
+        bibliography=BIBLIOGRAPHY.read_text(),
         pictures=_pictures(this),
         facts=facts(run.tables),
         regimes=regimes(run.tables["networks"]),

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from gpex_bench.plugins.registry import PACKAGE, ROOT
+from gpex_bench.plugins.homes import OURS, ROOT, Home, home_of
 
 PACKAGES = (
     "torch",
@@ -43,65 +43,101 @@ def sha256(path: Path) -> str:
 # A workflow asks for hundreds of fingerprints, whose files are mostly the same: each source file
 # is parsed and hashed once in the life of a process.
 @cache
-def _imported(path: Path) -> frozenset[Path]:
-    """Return the files of this package that a source file imports, anywhere in it."""
+def _imported(path: Path, home: Home) -> frozenset[Path]:
+    """Return the files of a home, and of this package, that a source file imports anywhere."""
     try:
         tree = ast.parse(path.read_text())
     except (SyntaxError, ValueError):
         return frozenset()  # a drop-in that cannot be imported; its content still counts
 
-    modules: set[str] = set()
+    targets: set[Path | None] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            modules.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            # each name may be a module of its own, or something inside node.module
-            modules.add(node.module)
-            modules.update(f"{node.module}.{alias.name}" for alias in node.names)
+            targets.update(_absolute(alias.name, path, home) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            targets.update(_from(node, path, home))
 
-    ours = [name.split(".") for name in modules if name.split(".")[0] == PACKAGE.name]
-    targets = [ROOT.joinpath(*parts) for parts in ours]
-    files = [target.with_suffix(".py") for target in targets]
-    files += [target / "__init__.py" for target in targets]
+    inside = [target for target in targets if target is not None]
+    files = [target.with_name(f"{target.name}.py") for target in inside]
+    files += [target / "__init__.py" for target in inside]
+    for target in [path, *inside]:
+        if home.owns(target):
+            files += home.parents(target)
     return frozenset(file for file in files if file.is_file())
 
 
+def _absolute(name: str, path: Path, home: Home) -> Path | None:
+    """Return where the import of a module leads, in the home or in this package; else None."""
+    return OURS.absolute(name, path) or home.absolute(name, path)
+
+
+def _from(node: ast.ImportFrom, path: Path, home: Home) -> list[Path | None]:
+    """Return where `from … import a, b` leads: each name may be a module, or inside of one."""
+    names = [alias.name for alias in node.names if alias.name != "*"]
+    if not node.level:
+        module = str(node.module)
+        every = [module, *(f"{module}.{name}" for name in names)]
+        return [_absolute(name, path, home) for name in every]
+
+    base = path.parents[node.level - 1] if node.level <= len(path.parents) else path.parent
+    if not (base / "__init__").is_relative_to(home.folder):
+        return []
+    target = base.joinpath(*(node.module or "").split("."))
+    return [target, *(target / name for name in names)]
+
+
 @cache
-def _digest_line(path: Path) -> bytes:
+def _digest_line(path: Path, home: Home) -> bytes:
     """Return the name of a source file and the hash of its content."""
-    name = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
-    return f"{name}\0{sha256(path)}\n".encode()
+    return f"{home.label(path)}\0{sha256(path)}\n".encode()
 
 
 @cache
-def _closure(path: Path) -> frozenset[Path]:
-    """Return a source file and every file of this package that it imports, directly or not."""
-    seen: set[Path] = set()
-    todo = [path]
+def _closure(path: Path) -> frozenset[tuple[Path, Home]]:
+    """Return a source file and all it imports of its home and of this package, with their homes."""
+    start = home_of(path)
+    seen: set[tuple[Path, Home]] = set()
+    todo = {(path, start)}
     while todo:
-        file = todo.pop()
-        if file not in seen:
-            seen.add(file)
-            todo.extend(_imported(file) - seen)
+        file, home = todo.pop()
+        seen.add((file, home))
+        imported = {(one, OURS if OURS.owns(one) else home) for one in _imported(file, home)}
+        todo |= imported - seen
     return frozenset(seen)
 
 
+def _files(paths: Iterable[Path]) -> frozenset[tuple[Path, Home]]:
+    """Return source files and all they import of their homes and of this package."""
+    # links are kept: a file belongs to the folder that it is listed in
+    closures = [_closure(Path(os.path.abspath(path))) for path in paths]
+    return frozenset().union(*closures)
+
+
 def sources(*paths: Path) -> list[Path]:
-    """Return these source files and all they import of this package, sorted."""
-    closures = [_closure(path.resolve()) for path in paths]
-    return sorted(frozenset().union(*closures), key=str)
+    """Return these source files and all they import of their own homes and of this package.
+
+    A home is a folder of drop-ins, an installed package, or this package.
+    """
+    return sorted({path for path, _ in _files(paths)}, key=str)
 
 
 @cache
 def fingerprint(*paths: Path) -> str:
-    """Return a hash of the content of these source files and of all they import from this package.
+    """Return a hash of the content of these source files and of all they import, as `sources`.
 
-    Snakemake does not see edits in imported modules, so rules carry this as a parameter.
+    Snakemake does not see edits in imported modules, so rules carry this as a parameter. It does
+    not depend on where the suite is installed, or on where a folder of drop-ins lies.
     """
     digest = hashlib.sha256()
-    for path in sources(*paths):
-        digest.update(_digest_line(path))
+    for line in sorted(_digest_line(path, home) for path, home in _files(paths)):
+        digest.update(line)
     return digest.hexdigest()[:16]
+
+
+def forget() -> None:
+    """Forget the content of source files, so that it is read again."""
+    for cached in (_imported, _closure, _digest_line, fingerprint):
+        cached.cache_clear()
 
 
 # --- files of users ---
@@ -183,7 +219,7 @@ def portable(name: str) -> str:
 
 
 def commit() -> dict[str, str | bool | None]:
-    """Return the git commit and whether tracked files differ from it; None outside git."""
+    """Return the git commit of a checkout and whether tracked files differ from it; else None."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(ROOT), *arguments]
@@ -191,6 +227,9 @@ def commit() -> dict[str, str | bool | None]:
             command, capture_output=True, text=True, check=True, timeout=30
         ).stdout.strip()
 
+    # the suite may be installed inside the repository of another project
+    if not (ROOT / ".git").exists():
+        return {"commit": None, "dirty": None}
     try:
         dirty = bool(git("status", "--porcelain", "--untracked-files=no"))
         return {"commit": git("rev-parse", "HEAD"), "dirty": dirty}

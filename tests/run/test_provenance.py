@@ -82,13 +82,7 @@ def test_a_fingerprint_follows_the_content(tmp_path):
     shutil.copy(one, other)
     assert provenance.fingerprint(one) == provenance.fingerprint(other)
     other.write_text("x = 2\n")
-    for cached in (
-        provenance._imported,
-        provenance._closure,
-        provenance._digest_line,
-        provenance.fingerprint,
-    ):
-        cached.cache_clear()
+    provenance.forget()
     assert provenance.fingerprint(one) != provenance.fingerprint(other)
 
 

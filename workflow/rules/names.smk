@@ -10,7 +10,7 @@ from gpex_bench.run import server
 from gpex_bench import config as config_of_run
 from gpex_bench.measurements.curves import CurveMetric
 from gpex_bench.run.provenance import described, fingerprint, sha256
-from gpex_bench.plugins.registry import PACKAGE
+from gpex_bench.plugins.homes import BIBLIOGRAPHY, CONFIGS, PACKAGE, WORKFLOW
 
 try:
     # Not imported by name: Snakemake itself calls a global function `parse`.
@@ -24,7 +24,7 @@ for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD
     os.environ.setdefault(name, str(100 * 2**20))
 
 SCRIPT = "../scripts/run.py"
-STUDY_SCRIPT = "../../../workflow/scripts/run.py"  # from the folder of a study
+STUDY_SCRIPT = str(WORKFLOW / "scripts" / "run.py")
 RUN = f"results/{CONFIG.run}"
 CELL = "{dataset}/{model}/seed-{seed}"
 # The study of the config, by the name of its folder. A run without methods has no report, nor has a
@@ -63,7 +63,7 @@ TABLES = (
     "surrogates",
 )
 CONFIGFILE = os.path.relpath(
-    workflow.configfiles[0] if workflow.configfiles else "config/default.yaml"
+    workflow.configfiles[0] if workflow.configfiles else CONFIGS / "default.yaml"
 )
 NETWORKS = {(network.dataset, network.model): network for network in CONFIG.networks}
 
@@ -190,11 +190,14 @@ def plan():
 
 
 def page_sources():
-    """Hashes of the report's templates, styles and scripts, which no import leads to."""
+    """Hashes of what no import leads to: the report's templates, styles, scripts, references."""
     return [
-        sha256(path)
-        for path in sorted((PACKAGE / "report").iterdir())
-        if path.suffix in (".j2", ".css", ".js")
+        *(
+            sha256(path)
+            for path in sorted((PACKAGE / "report").iterdir())
+            if path.suffix in (".j2", ".css", ".js")
+        ),
+        sha256(BIBLIOGRAPHY),
     ]
 
 

@@ -1,6 +1,3 @@
-REFERENCES = os.path.relpath(PACKAGE.parent / "docs" / "references.bib")
-
-
 rule report:
     input:
         tables=rules.aggregate.output.tables,
@@ -8,7 +5,6 @@ rule report:
         costs=rules.aggregate.output.costs,
         surrogate_costs=rules.aggregate.output.surrogate_costs,
         figures=rules.draw.output.figures,
-        references=REFERENCES,
     output:
         report=report(f"{RUN}/report.html", category="Report"),
         summary=report(f"{RUN}/summary.md", category="Report"),
