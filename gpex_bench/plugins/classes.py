@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from types import ModuleType
 from typing import Any
@@ -40,7 +39,7 @@ def only_class(module: ModuleType, contract: type) -> type:
     others = ", ".join(sorted(cls.__name__ for cls in classes)) if not own else ""
     if others:
         reason += f" of its own (it imports {others})"
-    abstract = sorted(_abstract_names(module, contract)) if not own else []
+    abstract = _lacking(module, contract) if not own else []
     if abstract:
         reason += f"; {' and '.join(abstract)}"
     raise NotOne(reason)
@@ -127,12 +126,12 @@ def _name_and_line(cls: type) -> tuple[str, str]:
         return cls.__name__, ""
 
 
-def _abstract_names(module: ModuleType, contract: type) -> Mapping[str, None]:
+def _lacking(module: ModuleType, contract: type) -> list[str]:
     """Return what the abstract classes of a module still lack, in words."""
-    words = {}
+    words = []
     for member in vars(module).values():
         is_own = inspect.isclass(member) and member.__module__ == module.__name__
         if is_own and issubclass(member, contract):
             lacking = ", ".join(sorted(member.__abstractmethods__))  # type: ignore[attr-defined]
-            words[f"{member.__name__} is abstract: it lacks {lacking}"] = None
-    return words
+            words.append(f"{member.__name__} is abstract: it lacks {lacking}")
+    return sorted(set(words))
