@@ -242,8 +242,8 @@ def score(this: Job) -> None:
 
     method, settings = this.wildcards["method"], this.config.explain
     explainer = this.config.method(method)
-    metrics = {name: this.config.metric(name) for name in this.snakemake.params.metrics}
-    curves = [Curves(**key) for key in this.snakemake.params.curves]
+    metrics = {name: this.config.metric(name) for name in this.params["metrics"]}
+    curves = [Curves(**key) for key in this.params["curves"]]
     limits = Limits(
         settings.robustness_samples, settings.fill_samples, settings.fills, settings.timeout_s
     )

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from gpex_bench.run.job import Job, log
+from gpex_bench.run.orders import Order
 
 JOBS: dict[str, Callable[[Job], None]] = {}
 
@@ -25,16 +26,21 @@ def job(function: Callable[[Job], None]) -> Callable[[Job], None]:
 def run(snakemake: Any) -> None:
     """Run the job of a rule, with its progress on the screen and in the log file of the rule."""
     torch.set_num_threads(snakemake.threads)
+    _set_up_logging(snakemake.log)
+    carry_out(Order.of(snakemake))
+
+
+def carry_out(order: Order) -> None:
+    """Run a job in this process, whose threads and logging are set up."""
     # No result may depend on the global random states; they are set so that a fault which does
     # depend on them is seen in every run.
     torch.manual_seed(0)
     random.seed(0)
-    _set_up_logging(snakemake.log)
 
-    this = Job(snakemake)
+    this = Job(order)
     _register_jobs(this.config.study_name)
     try:
-        JOBS[snakemake.rule](this)
+        JOBS[order.rule](this)
     except Exception as error:
         log.error("%s failed: %s: %s", this.name, type(error).__name__, error)
         raise

@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from gpex_bench.config import Config, parse
+from gpex_bench.config import Config
 from gpex_bench.run import artefacts
 from gpex_bench.run.checkpoints import LoggedProgress
+from gpex_bench.run.orders import Order
 from gpex_bench.tables.words import WITHOUT_NETWORK, wording
 from gpex_bench.types import Dataset, Model, Need, Study, Surrogate, Task
 
@@ -69,37 +70,34 @@ class SeedTask:
 
 
 class Job:
-    """A Snakemake job with its files read on demand."""
+    """A job with its files read on demand."""
 
-    def __init__(self, snakemake: Any) -> None:
-        self.snakemake = snakemake
-        self.wildcards: dict[str, str] = dict(snakemake.wildcards.items())
-        self.config: Config = parse(snakemake.config)
-
-        place = [self.wildcards[key] for key in ("dataset", "model") if key in self.wildcards]
-        self.name = " ".join([snakemake.rule, *place])
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.wildcards: dict[str, str] = dict(order.wildcards)
+        self.config: Config = order.config
+        self.folder = order.folder
+        self.params = order.params
+        self.name = order.name
 
     def path(self, name: str) -> Path:
         """Return the only input or output of this name."""
-        return Path(self._files(name))
+        (path,) = self.paths(name)
+        return path
 
     def paths(self, name: str) -> list[Path]:
-        """Return all inputs or outputs of this name, in the order of the rule."""
-        files = self._files(name)
-        if isinstance(files, str):
-            return [Path(files)]
-        return [Path(file) for file in files]
+        """Return all inputs or outputs of this name, in the order of the rule.
 
-    def _files(self, name: str) -> Any:
-        """Return the output of this name, or the input if there is no such output."""
-        outputs = self.snakemake.output
-        is_output = name in outputs.keys()  # noqa: SIM118 - Snakemake's list of files, not a dict
-        return outputs[name] if is_output else self.snakemake.input[name]
+        Of an input and an output of the same name, the output.
+        """
+        outputs = self.order.outputs
+        return list(outputs[name] if name in outputs else self.order.inputs[name])
 
     @cached_property
     def inputs(self) -> list[Path]:
         """Return every input artefact, without sidecars."""
-        return [Path(file) for file in self.snakemake.input if not file.endswith((".json", ".py"))]
+        files = [file for named in self.order.inputs.values() for file in named]
+        return [file for file in files if file.suffix not in (".json", ".py")]
 
     @cached_property
     def data(self) -> Dataset:
@@ -124,7 +122,7 @@ class Job:
         if not isinstance(study, kind):
             raise ValueError(
                 f"This config must have the section of the study {kind.__name__} for the rule "
-                f"{self.snakemake.rule}, got {self.config.study_name or 'none'}; add it."
+                f"{self.order.rule}, got {self.config.study_name or 'none'}; add it."
             )
         return study
 
@@ -154,16 +152,14 @@ class Job:
             full_key["seed"] = seed
             inputs = [file for file in inputs if artefacts.read_key(file).get("seed", seed) == seed]
 
-        params = {
-            name: str(value) for name, value in self.snakemake.params.items() if name != "code"
-        }
+        params = {name: str(value) for name, value in self.params.items() if name != "code"}
         artefacts.describe(
             path,
             key=full_key,
             params=params,
             inputs=inputs,
             seed=seed,
-            fingerprint=self.snakemake.params.get("code"),
+            fingerprint=self.params.get("code"),
             **entries,
         )
 

@@ -104,7 +104,7 @@ def _shown(this: Job, network: Network, seed: int) -> Any:
     from gpex_bench.stages.queries import queries
 
     config = this.config
-    folder = Path("results") / config.run / network.dataset
+    folder = this.folder / network.dataset
     cell = folder / network.model / f"seed-{seed}"
     data = artefacts.read_dataset(folder / "data.safetensors")
     model = load_model(config, network.model, data, cell / "model.safetensors")
@@ -230,7 +230,7 @@ def _unusable(networks: pd.DataFrame) -> list[str]:
 def _warnings(this: Job) -> list[str]:
     """Return warnings of tables made by code that has changed since, or was not committed."""
     codes = {path.stem: artefacts.read_sidecar(path)["code"] for path in _tables(this)}
-    now = this.snakemake.params.tables_code
+    now = this.params["tables_code"]
     stale = sorted(name for name, code in codes.items() if code["fingerprint"] != now)
     dirty = sorted(name for name, code in codes.items() if code.get("dirty") and name not in stale)
 
@@ -249,7 +249,7 @@ def _provenance(this: Job) -> dict[str, Any]:
     environment = {name: str(entry) for name, entry in provenance.environment().items()}
     sidecars = {path.stem: artefacts.read_sidecar(path) for path in _tables(this)}
     return {
-        "command": f"snakemake --cores all --configfile {this.snakemake.params.configfile}",
+        "command": this.params["command"],
         "code": " ".join(f"{name} {entry}" for name, entry in provenance.commit().items()),
         "versions": {name: entry for name, entry in environment.items() if name not in HARDWARE},
         "hardware": {name: environment[name] for name in HARDWARE},
@@ -257,6 +257,6 @@ def _provenance(this: Job) -> dict[str, Any]:
             name: f"sha256 {record['sha256']}, code {record['code']['fingerprint']}"
             for name, record in sidecars.items()
         },
-        "config": json.dumps(this.snakemake.config, indent=1),
+        "config": json.dumps(this.order.written, indent=1),
         "created": sidecars["outcomes"]["created"],
     }

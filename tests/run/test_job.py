@@ -5,8 +5,19 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from gpex_bench.run import aggregate, artefacts, job, pages, status_rows
+from gpex_bench.run import aggregate, artefacts, pages, status_rows
 from gpex_bench.run.job import Job
+from gpex_bench.run.orders import Order
+
+CONFIG = {
+    "run": "known",
+    "seeds": [1, 2],
+    "networks": [{"dataset": "shapes", "model": "cnn"}],
+    "datasets": {"shapes": None},
+    "models": {"cnn": None},
+    "methods": {"lrp": None},
+    "metrics": {"srg": None},
+}
 
 
 class Files(dict):
@@ -17,24 +28,23 @@ class Files(dict):
             yield from [files] if isinstance(files, str) else files
 
 
-def snakemake(inputs, outputs, **wildcards):
-    return SimpleNamespace(
+def job(inputs, outputs, **wildcards):
+    """The job of a rule that Snakemake runs."""
+    snakemake = SimpleNamespace(
         rule="explain",
         wildcards=wildcards,
-        config={},
+        config=CONFIG,
         input=Files(inputs),
         output=Files(outputs),
         params={"code": "abc", "settings": 3},
     )
+    return Job(Order.of(snakemake))
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Three networks of two seeds in one folder, named as nothing else in the house."""
     monkeypatch.chdir(tmp_path)
-    trained = SimpleNamespace(regime="trained")
-    known = SimpleNamespace(seeds=(1, 2), model=lambda run_id: trained)
-    monkeypatch.setattr(job, "parse", lambda config: known)
     for seed in (1, 2):
         path = tmp_path / f"{'ab'[seed - 1]}.safetensors"
         artefacts.write_tensors(path, {"x": torch.zeros(1)}, {"accuracy": seed / 10})
@@ -46,9 +56,7 @@ def folder(tmp_path, monkeypatch):
 
 def test_a_sidecar_names_the_inputs_of_its_seed_wherever_they_are(folder):
     files = {"models": ["a.safetensors", "b.safetensors"]}
-    this = Job(
-        snakemake(files, {"explanations": ["out"]}, dataset="shapes", model="cnn", method="lrp")
-    )
+    this = job(files, {"explanations": ["out"]}, dataset="shapes", model="cnn", method="lrp")
     path = folder / "seed-1" / "lrp.safetensors"
     artefacts.write_tensors(path, {})
     this.describe(path, seed=2, kind="explanation")
@@ -67,7 +75,7 @@ def test_a_sidecar_names_the_inputs_of_its_seed_wherever_they_are(folder):
 
 def test_fits_and_networks_are_told_apart_by_their_keys(folder):
     files = {"surrogates": ["b.safetensors", "a.safetensors"], "models": "a.safetensors"}
-    this = Job(snakemake(files, {}))
+    this = job(files, {})
     fates, costs = status_rows.fit_rows(this)
     assert [fate["seed"] for fate in fates] == [2, 1]
     assert list(fates[0]) == ["dataset", "model", "seed", "surrogate", "status", "reason"]
@@ -77,7 +85,7 @@ def test_fits_and_networks_are_told_apart_by_their_keys(folder):
 
 
 def test_paths_are_outputs_first(folder):
-    this = Job(snakemake({"data": "in", "models": ["a", "b"]}, {"data": "out"}))
+    this = job({"data": "in", "models": ["a", "b"]}, {"data": "out"})
     assert this.path("data").name == "out"
     assert [path.name for path in this.paths("models")] == ["a", "b"]
     assert [path.name for path in this.paths("data")] == ["out"]
@@ -88,7 +96,7 @@ def test_a_strict_run_counts_figures_that_could_not_be_drawn(folder, monkeypatch
     monkeypatch.setattr(pages, "fit_rows", lambda this: ([], []))
     artefacts.write_json(folder / "figures" / "lost.json", lost)
     files = {"tables": [], "figures": str(folder / "figures")}
-    this = Job(snakemake(files, {"done": str(folder / "strict.txt")}))
+    this = job(files, {"done": str(folder / "strict.txt")})
 
     if lost:
         with pytest.raises(RuntimeError, match="could not be drawn"):

@@ -1,16 +1,15 @@
 # Names and helpers of the rules: the only Python in them.
 import os
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 from gpex_bench.run import server
+from gpex_bench.run import plan as plan_of_run
 from gpex_bench import config as config_of_run
-from gpex_bench.measurements.curves import CurveMetric
-from gpex_bench.run.provenance import described, fingerprint, sha256
-from gpex_bench.plugins.homes import BIBLIOGRAPHY, CONFIGS, PACKAGE, WORKFLOW
+from gpex_bench.run.provenance import sha256
+from gpex_bench.plugins.homes import CONFIGS, PACKAGE, WORKFLOW
 
 try:
     # Not imported by name: Snakemake itself calls a global function `parse`.
@@ -83,32 +82,22 @@ def per_seed(name):
 
 
 def code(module, *entries):
-    """A hash of the source code that decides what a module, such as stages/fit, does with plug-ins.
-
-    An entry may be None, which stands for no plug-in.
-    """
-    plugins = [path for entry in entries if entry is not None for path in entry.sources]
-    return fingerprint(PACKAGE / f"{module}.py", *plugins)
+    """A hash of the source code that decides what a module, such as stages/fit, does with plug-ins."""
+    return plan_of_run.code(module, *entries)
 
 
 def settings(kind, run_id):
     """The hyperparameters of a plug-in and the content of the files that it reads, as text."""
-    entry = CONFIG.entry(kind, run_id)
-    return described(entry.settings) if entry.settings is not None else entry.written
+    return plan_of_run.settings(CONFIG, kind, run_id)
 
 
 def entry(kind, wildcards):
     return CONFIG.entry(kind, wildcards[kind])
 
 
-def surrogate_of(method):
-    explainer = CONFIG.method(method)
-    return None if explainer is None else explainer.surrogate
-
-
 def surrogates(wildcards):
     """The fitted surrogates that a method uses, one for each seed; most methods use none."""
-    name = surrogate_of(wildcards.method)
+    name = plan_of_run.surrogate_of(CONFIG, wildcards.method)
     if name is None:
         return []
     return [
@@ -118,29 +107,13 @@ def surrogates(wildcards):
 
 def surrogate_entry(method):
     """The entry of the surrogate that a method uses, or None."""
-    return CONFIG.entries["surrogate"].get(surrogate_of(method))
-
-
-def methods(network):
-    """The methods that apply to a network; decided from what they declare, before any job runs."""
-    return [
-        method
-        for method in CONFIG.entries["method"]
-        if CONFIG.not_applicable(network, method) is None
-    ]
+    return plan_of_run.surrogate_entry(CONFIG, method)
 
 
 @cache
 def applying(dataset, model, method):
     """The metrics that apply to a method on a network: those that read stored curves, and the others."""
-    network = NETWORKS[dataset, model]
-    every = [
-        metric
-        for metric in sorted(CONFIG.entries["metric"])
-        if CONFIG.skipped(network, method, metric) is None
-    ]
-    of_curves = [m for m in every if isinstance(CONFIG.metric(m), CurveMetric)]
-    return of_curves, [m for m in every if m not in of_curves]
+    return plan_of_run.metrics(CONFIG, NETWORKS[dataset, model], method)
 
 
 def metrics(wildcards):
@@ -151,8 +124,7 @@ def metrics(wildcards):
 def curves(wildcards):
     """The removal curves that a score job records."""
     of_curves, _ = applying(wildcards.dataset, wildcards.model, wildcards.method)
-    keys = [asdict(CONFIG.metric(metric).measurements()[0]) for metric in of_curves]
-    return [key for place, key in enumerate(keys) if key not in keys[:place]]
+    return plan_of_run.curves(CONFIG, of_curves)
 
 
 def each_cell(name):
@@ -160,7 +132,7 @@ def each_cell(name):
     return [
         f"{RUN}/{network.dataset}/{network.model}/seed-{seed}/{name.format(method=method)}"
         for network in CONFIG.networks
-        for method in methods(network)
+        for method in plan_of_run.methods(CONFIG, network)
         for seed in CONFIG.seeds
     ]
 
@@ -177,28 +149,12 @@ def each_surrogate(name):
 
 def plan():
     """Which methods and metrics apply to which network, and why the others do not."""
-    return [
-        [
-            network.dataset,
-            network.model,
-            method,
-            CONFIG.not_applicable(network, method) or "applies",
-        ]
-        for network in CONFIG.networks
-        for method in CONFIG.entries["method"]
-    ]
+    return plan_of_run.applications(CONFIG)
 
 
 def page_sources():
     """Hashes of what no import leads to: the report's templates, styles, scripts, references."""
-    return [
-        *(
-            sha256(path)
-            for path in sorted((PACKAGE / "report").iterdir())
-            if path.suffix in (".j2", ".css", ".js")
-        ),
-        sha256(BIBLIOGRAPHY),
-    ]
+    return [sha256(path) for path in plan_of_run.pages()]
 
 
 def study_code(module, *entries):

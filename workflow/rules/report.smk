@@ -14,7 +14,7 @@ rule report:
         f"{RUN}/logs/report.log",
     params:
         headline=CONFIG.headline,
-        configfile=CONFIGFILE,
+        command=f"snakemake --cores all --configfile {CONFIGFILE}",
         code=code("stages/report"),
         tables_code=code("stages/aggregate", *CONFIG.entries["metric"].values()),
         pages=page_sources(),

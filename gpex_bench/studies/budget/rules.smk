@@ -2,7 +2,7 @@
 BUDGET_CELLS = [
     f"{RUN}/{network.dataset}/{network.model}/budget/{method}"
     for network in CONFIG.networks
-    for method in methods(network)
+    for method in plan_of_run.methods(CONFIG, network)
 ]
 BUDGET_FIGURES = ["faithfulness", "stability"] + ["convergence"] * any(
     hasattr(CONFIG.method(method), "evolve") for method in CONFIG.entries["method"]
