@@ -146,11 +146,10 @@ BAD = [
     ({"classes": ("a",)}, "kind must be given for targets of 4 different whole numbers"),
     ({"classes": ("a",), "kind": "classes"}, "classes must name at least 2 classes, got 1"),
     ({"classes": ("a", "b", "b", "c")}, "classes must differ, and b are there twice"),
-    ({"classes": tuple("abcde")}, r"y_train must have rows of every class, and 1 have none \(e\)"),
+    ({"y": np.where(Y == 2, 5, Y), "kind": "classes"}, r"2 have none \(2, 4\); number"),
     ({"y_test": np.full(N, 7), "classes": tuple("abcd")}, "y_test must be in 0 ... 3.* got 7"),
     ({"y": np.array(list("abcd"))[Y], "y_test": np.full(N, "e")}, "y_test must hold names.*got e"),
     ({"y": X[:, 0], "kind": "classes"}, "y_train must be whole numbers.* in row 0"),
-    ({"y": np.full(N, 2.5)}, "y_train must differ between rows, and all are 2.5"),
     ({"y": X[:, 0], "y_test": spoiled(np.nan)[:, 3]}, "y_test must be finite, got nan in row 2"),
     ({"kind": "klass"}, "kind must be one of 'classes', 'labels', 'number', got 'klass'"),
     ({"unit": "kg"}, "unit must be left out unless kind is number, got 'kg'"),
@@ -180,3 +179,8 @@ def test_a_number_counted_from_zero_needs_its_kind():
     assert "the whole numbers 0 ... 3 are taken as classes" in made().notes
     data = made(kind="number", classes="children")
     assert data.train.y.dtype == torch.float32 and data.classes == ("children",)
+
+
+def test_a_network_that_is_brought_along_may_know_more_classes():
+    data = made(classes=tuple("abcdefgh"))
+    assert data.classes == tuple("abcdefgh") and int(data.train.y.max()) == 3

@@ -160,12 +160,13 @@ def _classes(pair: dict[str, NDArray], names: tuple[str, ...] | None) -> Targets
     else:
         numbers = {name: _whole(name, y) for name, y in pair.items()}
         most = max(int(y.max()) for y in numbers.values())
-        is_bool = pair["y_train"].dtype == bool
-        names = names or (("False", "True") if is_bool else tuple(map(str, range(most + 1))))
+        if names is None:
+            _check_counted(numbers["y_train"], most)
+            is_bool = pair["y_train"].dtype == bool
+            names = ("False", "True") if is_bool else tuple(map(str, range(most + 1)))
         for name, y in numbers.items():
             _check_range(name, y, len(names))
 
-    _check_learnable(numbers["y_train"], names)
     train, test = (torch.from_numpy(numbers[name]) for name in ("y_train", "y_test"))
     return Targets(train, test, Kind.CLASSES, names)
 
@@ -178,7 +179,7 @@ def _numbered(name: str, y: NDArray, names: tuple[str, ...]) -> NDArray[np.int64
         raise ValueError(
             f"{name} must hold names of classes ({', '.join(names[:N_LISTED])}"
             f"{', ...' if len(names) > N_LISTED else ''}), got {', '.join(unknown[:N_LISTED])}; "
-            "list it in classes, and keep training rows of it."
+            "list it in classes."
         )
     return np.array([number[str(one)] for one in y], dtype=np.int64)
 
@@ -219,13 +220,13 @@ def _check_range(name: str, y: NDArray[np.int64], n_classes: int) -> None:
     )
 
 
-def _check_learnable(y: NDArray[np.int64], names: tuple[str, ...]) -> None:
-    """Raise ValueError if a class has no training row."""
-    missing = sorted(set(range(len(names))) - {int(label) for label in np.unique(y)})
+def _check_counted(y: NDArray[np.int64], most: int) -> None:
+    """Raise ValueError if classes without names are not 0, 1, ..., each with a training row."""
+    missing = sorted(set(range(most + 1)) - {int(label) for label in np.unique(y)})
     if not missing:
         return
-    listed = ", ".join(names[label] for label in missing[:N_LISTED])
-    remedy = "number the classes without gaps, or leave them out"
+    listed = ", ".join(map(str, missing[:N_LISTED]))
+    remedy = "number the classes without gaps, or name all of them in classes"
     if missing == [0]:
         remedy = "if they are counted from 1, give y_train - 1 and y_test - 1"
     raise ValueError(
@@ -267,8 +268,4 @@ def _number(pair: dict[str, NDArray], names: tuple[str, ...] | None) -> Targets:
             row = int(bad.nonzero()[0][0])
             raise ValueError(f"{name} must be finite, got {y[row]} in row {row}; drop such rows.")
         made[name] = torch.from_numpy(single)
-
-    if bool((made["y_train"] == made["y_train"][0]).all()):
-        value = float(made["y_train"][0])
-        raise ValueError(f"y_train must differ between rows, and all are {value:g}.")
     return Targets(made["y_train"], made["y_test"], Kind.NUMBER, names)
