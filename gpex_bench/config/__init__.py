@@ -308,11 +308,17 @@ def _check_names(config: Config, network: Network, where: str) -> None:
 def _check_fit(config: Config, network: Network, where: str) -> None:
     """Check that a network's dataset, model and surrogates fit together."""
     model, dataset = config.model(network.model), config.dataset(network.dataset)
-    missing = _missing(model.takes, dataset.offers)
-    if missing:
+    if not model.takes & dataset.offers:
+        missing = " or ".join(sorted(model.takes))
         raise ConfigError(
             f"{where}: model {network.model} takes inputs of the kind {missing}, which dataset "
             f"{network.dataset} does not have; choose another model or dataset."
+        )
+
+    if config.study is not None and config.study.trains and model.is_given:
+        raise ConfigError(
+            f"{where}.model: the study {config.study_name} trains networks again or compares those "
+            f"of several seeds, and {network.model} is given, not trained; leave the network out."
         )
 
     asked = config.study.asks if config.study is not None else frozenset()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -79,6 +79,11 @@ def complaint(
     return unknown(key, "key", name, known)
 
 
+def key_of(field: Field) -> str:
+    """Return the key of a hyperparameter in a config: its name, unless its metadata say another."""
+    return str(field.metadata.get("key", field.name))
+
+
 class Resolver:
     """Turns the plug-in sections into objects; wrappers may name other methods by run id."""
 
@@ -124,20 +129,20 @@ class Resolver:
                 f"{where}: {cls.__name__} must be decorated with @settings (a frozen dataclass)."
             )
 
-        known = {field.name: field for field in fields(cls)}
+        known = {key_of(field): field for field in fields(cls)}
         for name in written:
             if name not in known:
                 raise unknown(f"{where}.{name}", "parameter", name, known)
-        for field in known.values():
+        for key, field in known.items():
             is_required = field.default is MISSING and field.default_factory is MISSING
-            if is_required and field.name not in written:
-                raise ConfigError(f"{where}.{field.name}: this parameter is required and missing.")
+            if is_required and key not in written:
+                raise ConfigError(f"{where}.{key}: this parameter is required and missing.")
 
         hints = get_type_hints(cls)
-        values = {
-            name: self.leaf(hints[name], item, f"{where}.{name}", wraps)
-            for name, item in written.items()
-        }
+        values = {}
+        for key, item in written.items():
+            name = known[key].name
+            values[name] = self.leaf(hints[name], item, f"{where}.{key}", wraps)
         try:
             return cls(**values)
         except (TypeError, ValueError) as error:

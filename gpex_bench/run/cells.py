@@ -97,7 +97,7 @@ def fit(this: Job) -> None:
         UnusableCheckpoint: a checkpoint is damaged or belongs to another fit.
     """
     done = []
-    for number, seed in enumerate(this.config.seeds):
+    for number, seed in enumerate(this.seeds):
         progress = _fit_seed(this, number, seed)
         if progress is not None:
             done.append(progress)
@@ -150,7 +150,7 @@ def agree(this: Job) -> None:
     run_id = this.wildcards["surrogate"]
     device = getattr(this.config.surrogate(run_id), "device", "cpu")  # where its recipe fits it
 
-    for number, seed in enumerate(this.config.seeds):
+    for number, seed in enumerate(this.seeds):
         model: Model | None = None
         surrogate: Surrogate | None = None
         try:

@@ -104,6 +104,11 @@ class Job:
         """Return the dataset."""
         return artefacts.read_dataset(self.path("data"))
 
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Return the seeds of the network that the job is about."""
+        return self.config.seeds_of(self.wildcards["model"])
+
     def model(self, path: Path) -> Model:
         """Return a trained network; raises NotTrained if it cannot be used."""
         return load_model(self.config, self.wildcards["model"], self.data, path)
@@ -167,7 +172,7 @@ class Job:
         """Return the task of every training seed, with the surrogate that the method uses."""
         explainer = self.config.method(self.wildcards["method"])
         name = None if explainer is None else explainer.surrogate
-        return [self._task(number, seed, name) for number, seed in enumerate(self.config.seeds)]
+        return [self._task(number, seed, name) for number, seed in enumerate(self.seeds)]
 
     def _task(self, number: int, seed: int, name: str | None) -> SeedTask:
         """Return the task of a seed, with the surrogate of this run id, if any."""

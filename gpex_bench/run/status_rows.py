@@ -48,7 +48,7 @@ def cell_rows(this: Job) -> dict[str, list[dict[str, Any]]]:
             blank: dict[str, Any] = dict.fromkeys(COUNTED, 0)
             blank |= dict.fromkeys(MISSING, float("nan"))
             blank |= {"status": "not_applicable", "reason": reason}
-            for seed in config.seeds:
+            for seed in config.seeds_of(network.model):
                 cells.append(_place(network, method) | {"seed": seed} | blank)
     return {"cells": cells, "costs": costs}
 

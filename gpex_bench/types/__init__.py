@@ -303,6 +303,8 @@ class Study(ABC):
     needs: ClassVar[frozenset[str]] = frozenset()  # sections of the config that it asks for
     refuses: ClassVar[frozenset[str]] = frozenset()  # sections that would be without effect
     asks: ClassVar[frozenset[Need]] = frozenset()  # what every network must offer with its dataset
+    # trains networks itself, or compares those of several seeds: none may be brought along
+    trains: ClassVar[bool] = False
     has_report: ClassVar[bool] = True  # whether the run's report is made beside the study's page
     # whether it asks methods about other inputs or networks, which stored maps do not answer
     asks_again: ClassVar[bool] = False

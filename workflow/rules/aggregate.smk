@@ -6,7 +6,7 @@ rule aggregate:
         models=[
             f"{RUN}/{d}/{m}/seed-{seed}/model.safetensors"
             for d, m in NETWORKS
-            for seed in CONFIG.seeds
+            for seed in CONFIG.seeds_of(m)
         ],
         explanations=each_cell("explanations/{method}.safetensors"),
         scores=each_cell("scores/{method}.parquet"),

@@ -2,13 +2,15 @@
 rule agree:
     input:
         data=rules.prepare.output.data,
-        models=per_seed("model.safetensors"),
-        surrogates=rules.fit.output.surrogates,
+        models=of_network("model.safetensors"),
+        surrogates=of_network("surrogates/{{surrogate}}.safetensors"),
     output:
         agreement=per_seed("agreement/{{surrogate}}.parquet"),
         predictions=per_seed("agreement/{{surrogate}}_predictions.parquet"),
         sidecars=per_seed("agreement/{{surrogate}}.json")
         + per_seed("agreement/{{surrogate}}_predictions.json"),
+    wildcard_constraints:
+        model=any_of(TRAINED),
     log:
         f"{RUN}/logs/agree/{{dataset}}/{{model}}/{{surrogate}}.log",
     benchmark:
@@ -20,3 +22,17 @@ rule agree:
         "Comparing {wildcards.surrogate} with {wildcards.model} on {wildcards.dataset}"
     script:
         SCRIPT
+
+
+if GIVEN:
+
+    use rule agree as agree_given with:
+        output:
+            agreement=per_seed("agreement/{{surrogate}}.parquet", GIVEN_SEEDS),
+            predictions=per_seed(
+                "agreement/{{surrogate}}_predictions.parquet", GIVEN_SEEDS
+            ),
+            sidecars=per_seed("agreement/{{surrogate}}.json", GIVEN_SEEDS)
+            + per_seed("agreement/{{surrogate}}_predictions.json", GIVEN_SEEDS),
+        wildcard_constraints:
+            model=any_of(GIVEN),

@@ -3,11 +3,13 @@
 rule explain:
     input:
         data=rules.prepare.output.data,
-        models=per_seed("model.safetensors"),
+        models=of_network("model.safetensors"),
         surrogates=surrogates,
     output:
         explanations=per_seed("explanations/{{method}}.safetensors"),
         sidecars=per_seed("explanations/{{method}}.json"),
+    wildcard_constraints:
+        model=any_of(TRAINED),
     log:
         f"{RUN}/logs/explain/{{dataset}}/{{model}}/{{method}}.log",
     benchmark:
@@ -25,3 +27,15 @@ rule explain:
         "Explaining {wildcards.model} on {wildcards.dataset} with {wildcards.method}"
     script:
         SCRIPT
+
+
+if GIVEN:
+
+    use rule explain as explain_given with:
+        output:
+            explanations=per_seed(
+                "explanations/{{method}}.safetensors", GIVEN_SEEDS
+            ),
+            sidecars=per_seed("explanations/{{method}}.json", GIVEN_SEEDS),
+        wildcard_constraints:
+            model=any_of(GIVEN),

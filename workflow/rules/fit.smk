@@ -3,10 +3,12 @@
 rule fit:
     input:
         data=rules.prepare.output.data,
-        models=per_seed("model.safetensors"),
+        models=of_network("model.safetensors"),
     output:
         surrogates=per_seed("surrogates/{{surrogate}}.safetensors"),
         sidecars=per_seed("surrogates/{{surrogate}}.json"),
+    wildcard_constraints:
+        model=any_of(TRAINED),
     log:
         f"{RUN}/logs/fit/{{dataset}}/{{model}}/{{surrogate}}.log",
     benchmark:
@@ -18,3 +20,13 @@ rule fit:
         "Fitting {wildcards.surrogate} to {wildcards.model} on {wildcards.dataset}"
     script:
         SCRIPT
+
+
+if GIVEN:
+
+    use rule fit as fit_given with:
+        output:
+            surrogates=per_seed("surrogates/{{surrogate}}.safetensors", GIVEN_SEEDS),
+            sidecars=per_seed("surrogates/{{surrogate}}.json", GIVEN_SEEDS),
+        wildcard_constraints:
+            model=any_of(GIVEN),

@@ -75,10 +75,32 @@ wildcard_constraints:
     method="[a-z0-9_]+",
 
 
-def per_seed(name):
+# Networks that were brought along have one cell, whatever the seeds. Outputs of a rule cannot depend
+# on its wildcards, so that rules with files of every seed have a twin for such networks.
+GIVEN = sorted({m for _, m in NETWORKS if CONFIG.model(m).is_given})
+TRAINED = sorted({m for _, m in NETWORKS if not CONFIG.model(m).is_given})
+GIVEN_SEEDS = CONFIG.seeds[:1]
+
+
+def any_of(names):
+    """A pattern that matches these names and no other."""
+    return "|".join(names) or "(?!)"
+
+
+def per_seed(name, seeds=CONFIG.seeds):
     """The pattern of one file for each training seed; the other wildcards stay."""
     cell = CELL.replace("{dataset}", "{{dataset}}").replace("{model}", "{{model}}")
-    return expand(f"{RUN}/{cell}/{name}", seed=CONFIG.seeds)
+    return expand(f"{RUN}/{cell}/{name}", seed=seeds)
+
+
+def of_network(name):
+    """A function of wildcards: one file for each seed of their network."""
+
+    def files(wildcards):
+        seeds = CONFIG.seeds_of(wildcards.model)
+        return [file.format(**wildcards) for file in per_seed(name, seeds)]
+
+    return files
 
 
 def code(module, *entries):
@@ -100,9 +122,7 @@ def surrogates(wildcards):
     name = plan_of_run.surrogate_of(CONFIG, wildcards.method)
     if name is None:
         return []
-    return [
-        file.format(**wildcards) for file in per_seed(f"surrogates/{name}.safetensors")
-    ]
+    return of_network(f"surrogates/{name}.safetensors")(wildcards)
 
 
 def surrogate_entry(method):
@@ -133,7 +153,7 @@ def each_cell(name):
         f"{RUN}/{network.dataset}/{network.model}/seed-{seed}/{name.format(method=method)}"
         for network in CONFIG.networks
         for method in plan_of_run.methods(CONFIG, network)
-        for seed in CONFIG.seeds
+        for seed in CONFIG.seeds_of(network.model)
     ]
 
 
@@ -143,7 +163,7 @@ def each_surrogate(name):
         f"{RUN}/{network.dataset}/{network.model}/seed-{seed}/{name.format(surrogate=surrogate)}"
         for network in CONFIG.networks
         for surrogate in network.surrogates
-        for seed in CONFIG.seeds
+        for seed in CONFIG.seeds_of(network.model)
     ]
 
 

@@ -3,13 +3,15 @@
 rule score:
     input:
         data=rules.prepare.output.data,
-        models=per_seed("model.safetensors"),
+        models=of_network("model.safetensors"),
         surrogates=surrogates,
-        explanations=rules.explain.output.explanations,
+        explanations=of_network("explanations/{{method}}.safetensors"),
     output:
         scores=per_seed("scores/{{method}}.parquet"),
         curves=per_seed("curves/{{method}}.safetensors"),
         sidecars=per_seed("scores/{{method}}.json") + per_seed("curves/{{method}}.json"),
+    wildcard_constraints:
+        model=any_of(TRAINED),
     log:
         f"{RUN}/logs/score/{{dataset}}/{{model}}/{{method}}.log",
     benchmark:
@@ -32,3 +34,15 @@ rule score:
         "Scoring {wildcards.method} on {wildcards.model}, {wildcards.dataset}"
     script:
         SCRIPT
+
+
+if GIVEN:
+
+    use rule score as score_given with:
+        output:
+            scores=per_seed("scores/{{method}}.parquet", GIVEN_SEEDS),
+            curves=per_seed("curves/{{method}}.safetensors", GIVEN_SEEDS),
+            sidecars=per_seed("scores/{{method}}.json", GIVEN_SEEDS)
+            + per_seed("curves/{{method}}.json", GIVEN_SEEDS),
+        wildcard_constraints:
+            model=any_of(GIVEN),

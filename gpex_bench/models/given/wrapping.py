@@ -131,6 +131,17 @@ def _rows(x: Tensor, network: nn.Module) -> Tensor:
     return x[:N_PROBED].detach().to(device_of(network)).float()
 
 
+def check_normalise(normalise: Mapping[str, Any] | None) -> None:
+    """Raise CannotWrap unless there are mean and std, or nothing."""
+    if normalise is None:
+        return
+    if not isinstance(normalise, Mapping) or set(normalise) != {"mean", "std"}:
+        raise CannotWrap(
+            f"normalise must have the entries mean and std, got {normalise!r}; each is a number, "
+            "or one number for each channel or column."
+        )
+
+
 def _normalisation(normalise: Mapping[str, Any] | None, x: Tensor) -> nn.Module:
     """Return the module that normalises inputs.
 
@@ -139,11 +150,7 @@ def _normalisation(normalise: Mapping[str, Any] | None, x: Tensor) -> nn.Module:
     """
     if normalise is None:
         return nn.Identity()
-    if not isinstance(normalise, Mapping) or set(normalise) != {"mean", "std"}:
-        raise CannotWrap(
-            f"normalise must have the entries mean and std, got {normalise!r}; each is a number, "
-            "or one number for each channel or column."
-        )
+    check_normalise(normalise)
     mean = _statistic("mean", normalise["mean"], x)
     std = _statistic("std", normalise["std"], x)
     if not bool((std > 0).all()):

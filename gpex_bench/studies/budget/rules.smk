@@ -12,7 +12,7 @@ BUDGET_FIGURES = ["faithfulness", "stability"] + ["convergence"] * any(
 rule spend:
     input:
         data=rules.prepare.output.data,
-        models=per_seed("model.safetensors"),
+        models=of_network("model.safetensors"),
     output:
         runs=f"{RUN}/{{dataset}}/{{model}}/budget/{{method}}/runs.parquet",
         scores=f"{RUN}/{{dataset}}/{{model}}/budget/{{method}}/scores.parquet",

@@ -18,6 +18,7 @@ class Debugging(Study):
 
     question = "Which training samples, shown and corrected first, help most against wrong labels?"
     reference = "akbarnejad2023gpex"
+    trains = True
     asks = frozenset({Need.CLASSES, Need.OUTPUTS})
 
     # the two classes of the dataset whose labels are swapped

@@ -37,6 +37,6 @@ def grid(this: Job) -> None:
         agreement=[artefacts.read_table(path) for path in this.paths("agreement")],
         costs=pd.DataFrame(costs, columns=list(SURROGATE_COSTS)),
         reasons=reasons,
-        n_seeds=len(config.seeds),
+        n_seeds=max(len(config.seeds_of(each.model)) for each in config.networks),
     )
     write(this, found)

@@ -24,6 +24,7 @@ class Interactions(Study):
         "and less after robust training?"
     )
     reference = "anonymous2022sbsa"
+    trains = True
     asks = frozenset({Need.CLASSES, Need.OUTPUTS})
 
     # models from the oldest architecture to the newest: do shares rise along it?

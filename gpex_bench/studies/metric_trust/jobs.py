@@ -26,7 +26,7 @@ def disturb(this: Job) -> None:
     methods = {name: explainer for name, explainer in explainers.items() if explainer is not None}
 
     parts = []
-    for seed, path in zip(config.seeds, this.paths("models"), strict=True):
+    for seed, path in zip(config.seeds_of(network.model), this.paths("models"), strict=True):
         task = Task(model=this.model(path), data=this.data, surrogate=None, seed=seed)
         query = queries(task.model, task.data, config.explain.samples)
         parts.append(

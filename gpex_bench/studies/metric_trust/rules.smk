@@ -5,7 +5,7 @@ TRUST_CELLS = [f"{RUN}/{dataset}/{model}/metric_trust" for dataset, model in NET
 rule disturb:
     input:
         data=rules.prepare.output.data,
-        models=per_seed("model.safetensors"),
+        models=of_network("model.safetensors"),
     output:
         scores=f"{RUN}/{{dataset}}/{{model}}/metric_trust/scores.parquet",
         perturbed=f"{RUN}/{{dataset}}/{{model}}/metric_trust/perturbed.parquet",

@@ -13,6 +13,7 @@ class Retraining(Study):
 
     question = "Which explainer points at what a network needs?"
     reference = "hooker2019benchmark"
+    trains = True
     asks = frozenset({Need.CLASSES})
     needs = frozenset({"methods"})
     asks_again = True

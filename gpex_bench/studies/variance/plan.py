@@ -21,6 +21,7 @@ class Variance(Study):
 
     question = "Where does the variance of a score come from?"
     reference = "searle1992variance"
+    trains = True
     needs = frozenset({"methods", "metrics"})
 
     # share of a single score's variance from which on the explainer's seed matters
