@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING
 from types import MappingProxyType
@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from gpex_bench.config.resolve import key_of
 
 # A row alone and in a batch may differ by this share of its largest value: other kernels, other
 # sums.
@@ -27,6 +29,19 @@ class BrokenPromise(Exception):
     def __init__(self, promise: str, what: str) -> None:
         super().__init__(f"broke the promise '{promise}': {what}")
         self.promise = promise
+
+
+class NeedsSettings(BrokenPromise):
+    """A plug-in has settings without a default, such as a file: it is checked with a config's."""
+
+    def __init__(self, cls: type, names: Sequence[str]) -> None:
+        listed = ", ".join(names)
+        Exception.__init__(
+            self,
+            f"{cls.__name__} has no default for {listed}, so it is checked with the settings of a "
+            "config: gpex-bench check RUN_ID --config FILE",
+        )
+        self.promise = "defaults"
 
 
 def require(kept: bool, promise: str, what: str) -> None:
@@ -90,7 +105,7 @@ def with_defaults(
         given: settings that need no default, by name.
 
     Raises:
-        BrokenPromise: if another setting has no default.
+        NeedsSettings: if another setting has no default.
     """
     require_settings(cls)
     hints = typing.get_type_hints(cls)
@@ -99,7 +114,9 @@ def with_defaults(
         has_default = field.default is not MISSING or field.default_factory is not MISSING
         if has_default or field.name in passed:
             continue
+        if example is None:
+            raise NeedsSettings(cls, [key_of(field)])
         what = f"the setting {field.name!r} of {cls.__name__} needs a default value."
-        require(example is not None and hints[field.name] is wrapped, "defaults", what)
-        passed[field.name] = example() if example else None
+        require(hints[field.name] is wrapped, "defaults", what)
+        passed[field.name] = example()
     return cls(**passed)

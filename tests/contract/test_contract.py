@@ -4,11 +4,13 @@ New files are found and need no test of their own.
 """
 
 import re
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 
 import pytest
 
 from gpex_bench.contract import checks
+from gpex_bench.contract.promises import NeedsSettings
+from gpex_bench.models.pretrained import Pretrained
 from gpex_bench.plugins.registry import ROOT, load, plugins
 
 DOWNLOADED = {"mnist", "fashion_mnist", "cifar10"}
@@ -55,6 +57,12 @@ def cls_of(kind: str, name: str) -> type:
     return plugin.cls
 
 
+def needs_settings(cls: type) -> bool:
+    """Return whether a class has settings without a default, such as the name of a file."""
+    required = [one for one in fields(cls) if one.default is one.default_factory is MISSING]
+    return bool(required)
+
+
 def cheap(kind: str, name: str):
     """Return a plug-in with settings that make it quick to check.
 
@@ -69,6 +77,8 @@ def cheap(kind: str, name: str):
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:FutureWarning")
 @pytest.mark.parametrize("kind, name", OTHERS)
 def test_datasets_models_and_surrogates(kind, name):
+    if needs_settings(cls_of(kind, name)):
+        pytest.skip(f"{name} reads files of a user's own, and has tests of its own")
     if name in DOWNLOADED:
         pytest.skip(f"{name} is a download; `gpex-bench check {name}` holds it to the contract")
     CHECKED[kind](cheap(kind, name))
@@ -99,3 +109,8 @@ def test_template_is_an_explainer_that_keeps_its_promises():
     path = ROOT / "methods" / "_template.py"
     assert len(path.read_text().splitlines()) <= 40
     checks.check_explainer(load(path, "template_under_test").Template())
+
+
+def test_a_plugin_that_needs_files_is_checked_with_a_config():
+    with pytest.raises(NeedsSettings, match="no default for build, so .* --config FILE"):
+        checks.CHECKS["model"](Pretrained)

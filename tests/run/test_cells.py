@@ -34,8 +34,10 @@ class Fit(Job):
     def __init__(self, error, output):
         (_, task, _), *_ = toys.tasks(toys.Linear)
         self.network, self.data = task.model, task.data
-        self.config = SimpleNamespace(surrogate=lambda name: Breaking(error), seeds=[3])
-        self.wildcards, self.name = {"surrogate": "gpex"}, "fit"
+        self.config = SimpleNamespace(
+            surrogate=lambda name: Breaking(error), seeds_of=lambda model: (3,)
+        )
+        self.wildcards, self.name = {"model": "linear", "surrogate": "gpex"}, "fit"
         self.output, self.described = output, []
 
     def model(self, path):
