@@ -174,12 +174,10 @@ class Arrays(Source):
         if len(x) != len(y):
             raise ValueError(f"y must have one row for each of the {len(x)} of x, got {len(y)}.")
 
-        n_test = round(float(self.test or 0) * len(y))
+        strata = None
         if self.kind is Kind.CLASSES:
-            strata = np.unique(y, return_inverse=True)[1]
-            train, test = splits.stratified(torch.from_numpy(strata), n_test, self.seed)
-        else:
-            train, test = splits.shuffled(len(y), n_test, self.seed)
+            strata = torch.from_numpy(np.unique(y, return_inverse=True)[1])
+        train, test = splits.by_share(strata, len(y), float(self.test or 0), self.seed)
         parts = {"train": train.numpy(), "test": test.numpy()}
         arrays = {f"x_{part}": x[rows] for part, rows in parts.items()}
         arrays |= {f"y_{part}": y[rows] for part, rows in parts.items()}

@@ -102,6 +102,30 @@ def shuffled(
     return order[n_test:], order[:n_test]
 
 
+def by_share(
+    strata: Int[Tensor, "n"] | None, n: int, share: float, seed: int
+) -> tuple[Int[Tensor, "n_train"], Int[Tensor, "n_test"]]:
+    """Return the shuffled rows of a train and a test split, the latter a share of all rows.
+
+    Args:
+        strata: the class of each row, in which the shares are the same; None: there are none.
+        n: how many rows there are.
+        share: of the test split, a setting that is called `test`.
+        seed: of the order.
+
+    Raises:
+        ValueError: a class, or all, would have no row in one of the splits.
+    """
+    n_test = round(share * n)
+    try:
+        return shuffled(n, n_test, seed) if strata is None else stratified(strata, n_test, seed)
+    except ValueError as error:
+        what = str(error).removeprefix("n_test ")
+        raise ValueError(
+            f"test {what} Give another share (got {share}), or leave rare classes out."
+        ) from error
+
+
 def take(x: Tensor, y: Shaped[Tensor, "n *label"], rows: Int[Tensor, "k"]) -> Split:
     """Return some rows of the raw data as a split; a sample's id is its row."""
     return Split(x=x[rows], y=y[rows], sample=rows)

@@ -130,7 +130,7 @@ def _inferred(pair: dict[str, NDArray], names: tuple[str, ...] | None, notes: li
     raise ValueError(
         f"kind must be given for targets of {len(values)} different whole numbers ({listed}"
         f"{', ...' if len(values) > N_LISTED else ''}; {first.dtype}): {Kind.NUMBER.value!r} for a "
-        f"quantity, {Kind.CLASSES.value!r} for classes, which are numbered from 0."
+        f"quantity, {Kind.CLASSES.value!r} for classes."
     )
 
 
