@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import fields, is_dataclass
+from functools import cached_property
 from types import ModuleType
 from typing import Any
 
@@ -115,7 +116,7 @@ def _wrong_value(kind: str, cls: type) -> str:
 def _plain(cls: type, name: str) -> Any:
     """Return the value of a class attribute; None where it is a property or missing."""
     value = getattr(cls, name, None)
-    return None if isinstance(value, property) else value
+    return None if isinstance(value, (property, cached_property)) else value
 
 
 def _name_and_line(cls: type) -> tuple[str, str]:

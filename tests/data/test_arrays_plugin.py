@@ -157,7 +157,7 @@ BAD = [
     (TABLE, {"test": 0.2}, "test must be left out, got 0.2: own.npz has a split of its own"),
     ({"x": X, "y": Y}, {"test": 20.0}, "test must be a share between 0 and 1, got 20.0"),
     ({"x": X, "y": Y[:-1]}, {"test": 0.2}, "own.npz: y must have one row for each of the 40"),
-    ({"x": X, "y": Y}, {"test": 0.01}, "own.npz: test must leave .* got 0.01"),
+    ({"x": X, "y": Y}, {"test": 0.01}, "own.npz: test must leave .*got 0.01"),
     ({"x": X, "y": Y}, {"test": 0.2, "seed": -1}, "seed must be in"),
     (TABLE, {"classes": ("a",), "kind": Kind.CLASSES}, "own.npz: classes must name at least 2"),
     (TABLE, {"classes": ("a",)}, "own.npz: kind must be given"),
