@@ -56,8 +56,10 @@ def fulfils(member: object, contract: type) -> bool:
 def problem_of(kind: str, cls: type) -> str:
     """Return why the class of a plug-in cannot be used, with its line; "" if it can."""
     problem = _not_declared(kind, cls) or _not_typed(cls) or _wrong_value(kind, cls)
-    _, line = _name_and_line(cls)
-    return f"its class {cls.__name__}{line} {problem}" if problem else ""
+    if not problem:
+        return ""
+    name, line = _name_and_line(cls)
+    return f"its class {name}{line} {problem}"
 
 
 def declares(cls: type, attribute: str) -> bool:
@@ -81,7 +83,7 @@ def _not_typed(cls: type) -> str:
     Dataclasses ignore assignments without a type, and the types of a class without the decorator.
     """
     is_decorated = "__dataclass_fields__" in vars(cls)
-    own_types = vars(cls).get("__annotations__", {})
+    own_types = inspect.get_annotations(cls)
     settings = [field.name for field in fields(cls)]  # type: ignore[arg-type] # it is a dataclass
 
     if not is_decorated:

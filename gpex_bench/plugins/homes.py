@@ -154,26 +154,26 @@ class Installed(Home):
 
 
 OURS = Ours()
-# Of plug-ins that this process has found, the innermost folder first.
+# Of plug-ins that this process has found, by their files.
 _KNOWN: dict[Path, Home] = {}
 
 
 def remember(home: Home, path: Path) -> None:
-    """Remember which home a plug-in has."""
+    """Remember the home of a plug-in's file."""
     _KNOWN[path] = home
 
 
 def home_of(path: Path) -> Home:
-    """Return the home of a plug-in's file; of a file that nobody found, by where it lies."""
+    """Return the home of a file; where it is no known plug-in, by the folder that it is in."""
     if OURS.owns(path):
         return OURS
     if path in _KNOWN:
         return _KNOWN[path]
+    if (path.parent / "__init__.py").is_file():
+        return installed(path)
 
-    kinds = [folder for folder in path.parents if folder.name in FOLDERS]
-    if kinds and not (kinds[0].parent / "__init__.py").is_file():
-        return Folder(kinds[0].parent)
-    return installed(path)
+    kinds = [folder.parent for folder in path.parents if folder.name in FOLDERS]
+    return Folder(kinds[0] if kinds else path.parent)
 
 
 def installed(path: Path, names: frozenset[str] = frozenset()) -> Installed:

@@ -13,7 +13,7 @@ import hashlib
 import importlib
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.metadata import EntryPoint
@@ -125,7 +125,7 @@ class _Finder(MetaPathFinder):
     """Finds the packages that stand for folders, and the modules in them."""
 
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+        self, fullname: str, path: Iterable[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return the spec of a module of a folder; None for all others."""
         folder = _FOLDERS.get(fullname.partition(".")[0])
@@ -134,7 +134,8 @@ class _Finder(MetaPathFinder):
         if "." not in fullname:
             return _spec_of_package(fullname, folder)
 
-        spec = PathFinder.find_spec(fullname, path, target)
+        places = None if path is None else list(path)
+        spec = PathFinder.find_spec(fullname, places, target)
         if spec is not None and isinstance(spec.loader, SourceFileLoader):
             spec.loader = _Loader(spec.loader.name, spec.loader.path)
         return spec

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 
 from gpex_bench.plugins import homes, importing
@@ -149,6 +149,7 @@ def drop_ins(folder: str | Path) -> Folder:
 def forget() -> None:
     """Forget what was found, so that files, folders and packages are looked at again."""
     _found.cache_clear()
+    _announced.cache_clear()
     importing.forget()
 
 
@@ -186,7 +187,13 @@ def _files(folder: Path) -> list[Path]:
 
 def _entry_points(kind: Kind) -> list[EntryPoint]:
     """Return what installed packages announce."""
-    return [point for group in kind.groups for point in entry_points(group=group)]
+    return [point for group in kind.groups for point in _announced().select(group=group)]
+
+
+@cache
+def _announced() -> EntryPoints:
+    """Return every entry point of every installed package: reading them takes a while."""
+    return entry_points()
 
 
 def _one(kind: Kind, same: list[Plugin]) -> Plugin:
