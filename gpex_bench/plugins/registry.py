@@ -16,8 +16,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any
 
 from gpex_bench.plugins import homes, importing
 from gpex_bench.plugins.classes import NotOne, fulfils, only_class, problem_of
@@ -191,7 +192,7 @@ def _entry_points(kind: Kind) -> list[EntryPoint]:
 
 
 @cache
-def _announced() -> EntryPoints:
+def _announced() -> Any:  # its class differs between versions of Python
     """Return every entry point of every installed package: reading them takes a while."""
     return entry_points()
 
