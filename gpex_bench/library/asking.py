@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gpex_bench.types import Dataset, Kind, Model, Query, Split, Truth, value
+from gpex_bench.types import Dataset, Kind, Model, Split, Truth, value
 from gpex_bench.types.batches import in_chunks
 from gpex_bench.types.outputs import explained
 
@@ -130,7 +130,7 @@ def _identities(sample: object, n: int) -> Int[Tensor, "n"]:
 
 
 def targets(
-    target: object, model: Model, x: Float[Tensor, "n *feature"], classes: Sequence[str] = ()
+    target: Any, model: Model, x: Float[Tensor, "n *feature"], classes: Sequence[str] = ()
 ) -> Int[Tensor, "n"]:
     """Return the output of each row that is explained.
 
@@ -314,6 +314,8 @@ def _without_training(
 def _truth(given: Inputs, data: Dataset, truth: object) -> Truth | None:
     """Return the truth of the inputs, in their order."""
     n = len(given.x)
+    if isinstance(truth, Truth):
+        return truth
     if truth is not None:
         # Groups of samples are not known: no two samples share one.
         n_train = len(data.train.x)
@@ -331,8 +333,3 @@ def _truth(given: Inputs, data: Dataset, truth: object) -> Truth | None:
         return None
     own = data.truth
     return Truth(mask=own.mask[rows], train_group=own.train_group, test_group=own.test_group[rows])
-
-
-def query(given: Inputs, target: Int[Tensor, "n"], device: torch.device) -> Query:
-    """Return the query of some inputs on the device of the network."""
-    return Query(x=given.x.to(device), target=target, sample=given.sample)

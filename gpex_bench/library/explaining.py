@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
-from collections.abc import Collection
 from typing import Any
 
 from torch import nn
@@ -16,29 +14,11 @@ from gpex_bench.library.bars import bar
 from gpex_bench.library.choosing import method as method_named
 from gpex_bench.library.choosing import name_of
 from gpex_bench.library.fitting import Fitted
+from gpex_bench.library.question import Question, question, require
 from gpex_bench.library.results import Made, Maps, Neighbours
-from gpex_bench.library.wrapping import Network, as_network
-from gpex_bench.types import (
-    Attribution,
-    Dataset,
-    Examples,
-    Explainer,
-    Explanation,
-    Need,
-    Query,
-    Task,
-)
+from gpex_bench.library.wrapping import Network
+from gpex_bench.types import Attribution, Dataset, Examples, Explainer, Explanation
 from gpex_bench.types.demands import Refused
-
-# What a user can do where something is needed that is not there.
-REMEDIES = {
-    Need.TRAINING: "give data=, with the training samples of the network",
-    Need.TRUTH: "give truth=, where the evidence is, or rows of a dataset that knows it as a Split",
-    Need.IMAGE: "it takes images [n, channel, height, width]",
-    Need.TABLE: "it takes rows of a table [n, column]",
-    Need.PROBABILITY: "the network gives a number",
-    Need.OUTPUTS: "the network has one output",
-}
 
 
 class UnsoundMaps(UserWarning):
@@ -60,81 +40,60 @@ def explain(  # noqa: PLR0913 - one option by keyword
     progress: bool = True,
     **settings: Any,
 ) -> Maps | Neighbours:
-    """Explain outputs of a network.
-
-    The numbers are those that the workflow gives for the same network, samples and seed. Inputs go
-    to the device of the network, results come back to the CPU. Nothing is written, and no global
-    random state moves.
+    """Explain outputs of a network, with the numbers of the workflow for the same samples and seed.
 
     Args:
-        network: what `wrap` returns, or any module, which is then wrapped.
-        x: images [n, channel, height, width] or rows of a table [n, column], or one of them
-            without the first axis, of torch or numpy; or a `Split` of a dataset.
+        network: what `wrap` returns, or any module, which is then wrapped. Inputs go where it is,
+            results come back to the CPU.
+        x: images [n, channel, height, width] or rows [n, column], or one without the first axis, of
+            torch or numpy; or a `Split` of a dataset.
         method: name of a method (`list_methods()`), or a method with its settings.
-        target: which output is explained: a number or the name of a class, one for all inputs or
-            one an input; None: the one that the network makes largest.
-        data: training samples, baseline, names and groups of columns; None: methods that need
-            training samples are refused.
-        surrogate: what `fit` returned, for methods that explain with a surrogate. They run on the
-            CPU, with the network that it was fitted to.
+        target: the output that is explained, by number or name, one for all inputs or one an input;
+            None: the one that the network makes largest.
+        data: training samples, baseline, names and groups of columns.
+        surrogate: what `fit` returned, for methods that explain with one; they run on the CPU.
         baseline: what an absent feature looks like: one number, one a channel, or an input; None:
             that of the data, or 0.
         truth: where the evidence of each input is, for the oracle.
-        sample: identities of the inputs [n], on which random draws depend; None: those of the
-            split, or the numbers of the rows.
+        sample: identities of the inputs, on which draws depend; None: the numbers of the rows.
         seed: of random draws.
-        progress: whether long work shows a progress bar.
+        progress: whether long work shows a bar.
         settings: hyperparameters of a method that is given by name.
 
     Returns:
-        `Maps`, with `values` of the shape of x; or `Neighbours`, of methods that answer with
-        training samples.
+        `Maps`, with `values` of the shape of x; or `Neighbours`, training samples.
 
     Raises:
         Refused: the method does not apply to this network or these inputs; says why and where.
-        ConfigError: a hyperparameter is not known, or has a value that it cannot have.
-        ValueError: names the argument that does not fit.
+        ValueError: an argument or a hyperparameter does not fit; names it.
         BrokenPromise: the method did what the contract forbids.
-
-    Warns:
-        UnsoundMaps: the values do not sum to what the method promises; `unsound` says by how much.
+        UnsoundMaps: a warning: values do not sum to what the method promises (`Maps.unsound`).
 
     Example:
         >>> import gpex_bench as gb, torch
-        >>> from torch import nn
-        >>> module = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
-        >>> maps = gb.explain(module, torch.ones(2, 4), "integrated_gradients", target=1)
-        >>> maps.values.shape
+        >>> gb.explain(torch.nn.Linear(4, 3), torch.ones(2, 4), "lrp", target=1).values.shape
         torch.Size([2, 4])
     """
     name, explainer = _method(method, settings, surrogate)
-    given = asking.inputs(x, sample)
-    known = surrogate.data if surrogate is not None and data is None else data
-    network = as_network(network if surrogate is None else surrogate.of(network), given, known)
-
-    task = make_task(network, given, known, baseline=baseline, truth=truth, seed=seed)
+    options: dict[str, Any] = {"target": target, "baseline": baseline, "truth": truth, "seed": seed}
     if surrogate is not None:
-        task = dataclasses.replace(task, surrogate=surrogate.surrogate)
-    require(name, explainer.needs, offers(network, task), network)
+        network = surrogate.of(network)
+        data = surrogate.data if data is None else data
+        options["surrogate"] = surrogate.surrogate
 
-    chosen = asking.targets(target, task.model, given.x.to(network.device), task.data.classes)
-    query = asking.query(given, chosen, network.device)
-    return answered(network, task, query, (name, explainer), given=given, progress=progress)
+    asked = question(network, asking.inputs(x, sample), data, **options)
+    require(name, explainer.needs, asked)
+    explanation, made = _made(name, explainer, asked, is_shown=progress)
+    return _result(explanation, made, asked.given)
 
 
-def answered(  # noqa: PLR0913 - two options by keyword
-    network: Network,
-    task: Task,
-    query: Query,
-    chosen: tuple[str, Explainer],
-    *,
-    given: asking.Inputs,
-    progress: bool,
-) -> Maps | Neighbours:
-    """Return the explanation of a query, with its cost, held to the promises of its method."""
-    name, explainer = chosen
+def _made(
+    name: str, explainer: Explainer, asked: Question, *, is_shown: bool
+) -> tuple[Explanation, Made]:
+    """Return an explanation, held to the promises of its method, and what it cost."""
+    task, query = asked.task, asked.query
     with (
-        bar(f"{name}, rows of the network", progress) as shown,
+        bar(f"{name}, rows of the network", is_shown) as shown,
         counted(task.model, heard=shown.update) as rows,
         counted(task.surrogate, heard=shown.update) as of_surrogate,
     ):
@@ -142,7 +101,7 @@ def answered(  # noqa: PLR0913 - two options by keyword
     made = Made(
         method=name,
         explainer=explainer,
-        network=network,
+        network=asked.network,
         task=task,
         query=query,
         seconds=seconds,
@@ -150,7 +109,7 @@ def answered(  # noqa: PLR0913 - two options by keyword
         backward_rows=rows.backward,
         surrogate_rows=of_surrogate.forward + of_surrogate.backward,
     )
-    return _result(explanation, made, given)
+    return explanation, made
 
 
 def _result(explanation: Explanation, made: Made, given: asking.Inputs) -> Maps | Neighbours:
@@ -186,7 +145,7 @@ def _unsound(explanation: Attribution, made: Made) -> str:
     lost = sums.missing(made.explainer, made.task, made.query, explanation)
     reason = "" if lost is None else lost.reason() or ""
     if reason:
-        warnings.warn(f"{made.method}: {reason}", UnsoundMaps, stacklevel=5)
+        warnings.warn(f"{made.method}: {reason}", UnsoundMaps, stacklevel=4)
     return reason
 
 
@@ -220,53 +179,3 @@ def _method(
     if surrogate is not None and not isinstance(surrogate, Fitted):
         raise ValueError(f"surrogate must be what fit returns, got {type(surrogate).__name__}.")
     return name, explainer
-
-
-def make_task(  # noqa: PLR0913 - three options by keyword
-    network: Network,
-    given: asking.Inputs,
-    data: Dataset | None,
-    *,
-    baseline: object = None,
-    truth: object = None,
-    seed: int = 0,
-) -> Task:
-    """Return what methods and metrics look at; raises ValueError naming the argument."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"seed must be a whole number from 0 up, got {seed!r}.")
-    known = asking.dataset(
-        given, data, kind=network.kind, classes=network.names(), baseline=baseline, truth=truth
-    )
-    return Task(model=network.model(), data=known, surrogate=None, seed=seed)
-
-
-def offers(network: Network, task: Task) -> frozenset[Need]:
-    """Return what the network, the inputs and the data offer to methods and metrics."""
-    data = task.data
-    offered = set(data.kind.offers) | {Need.GRADIENT, Need.MODULES}
-    offered.add(Need.IMAGE if data.is_image else Need.TABLE)
-    if len(data.train.x):
-        offered.add(Need.TRAINING)
-    if data.truth is not None:
-        offered.add(Need.TRUTH)
-    if task.model.head.out_features == 1:
-        offered.discard(Need.OUTPUTS)
-    return frozenset(offered) - set(network.withdrawn)
-
-
-def lacking(needs: Collection[Need], offered: Collection[Need], network: Network) -> str:
-    """Say what is needed and not offered, why, and what to do; "" if nothing is missing."""
-    texts = []
-    for need in sorted(set(needs) - set(offered)):
-        why = network.withdrawn.get(need) or REMEDIES.get(need, "")
-        texts.append(f"needs {need}" + (f" ({why})" if why else ""))
-    return "; ".join(texts)
-
-
-def require(
-    name: str, needs: Collection[Need], offered: Collection[Need], network: Network
-) -> None:
-    """Raise Refused if something is needed that is not offered."""
-    missing = lacking(needs, offered, network)
-    if missing:
-        raise Refused(f"{name} {missing}.")

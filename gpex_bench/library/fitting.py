@@ -165,6 +165,34 @@ def fit(
         >>> list(fitted.agreement("test")["head"])
         ['0', '1', 'all']
     """
+    _check(data, surrogate, settings)
+    seen = as_network(network, asking.inputs(data.train), data)
+    recipe = _recipe(surrogate, settings, seen)
+    here = seen.on_cpu()
+    name = surrogate if isinstance(surrogate, str) else name_of(recipe)
+
+    start = time.perf_counter()
+    with (
+        bar(f"fitting {name}", progress) as shown,
+        counted(here.model()) as rows,
+        torch.random.fork_rng(devices=[]),
+    ):
+        found = recipe.fit(here.model(), data, seed, Shown(shown))
+    seconds = time.perf_counter() - start
+    return Fitted(
+        name=name,
+        recipe=recipe,
+        surrogate=_stored(recipe, found, here, data),
+        network=here,
+        data=data,
+        seed=seed,
+        seconds=seconds,
+        forward_rows=rows.forward,
+    )
+
+
+def _check(data: Dataset, surrogate: str | Recipe, settings: dict[str, Any]) -> None:
+    """Raise ValueError for data without training samples, or settings that nothing reads."""
     if not isinstance(data, Dataset):
         raise ValueError(f"data must be a Dataset, such as arrays(...), got {type(data).__name__}.")
     if not len(data.train.x):
@@ -175,45 +203,29 @@ def fit(
             "its own; give them where it is made."
         )
 
-    seen = as_network(network, asking.inputs(data.train), data)
-    recipe = _recipe(surrogate, settings, seen)
-    if "logits" not in recipe.takes_explained:
-        takes = ", ".join(sorted(recipe.takes_explained))
-        raise Refused(f"{name_of(recipe)} is fitted to {takes}, and what is explained is logits.")
 
-    here = seen.on_cpu()
-    name = surrogate if isinstance(surrogate, str) else name_of(recipe)
-    start = time.perf_counter()
-    with (
-        bar(f"fitting {name}", progress) as shown,
-        counted(here.model()) as rows,
-        torch.random.fork_rng(devices=[]),
-    ):
-        found = recipe.fit(here.model(), data, seed, Shown(shown))
-    seconds = time.perf_counter() - start
-
-    # As every later stage of the workflow gets it.
+def _stored(recipe: Recipe, found: Surrogate, network: Network, data: Dataset) -> Surrogate:
+    """Return a surrogate on the CPU, as every later stage of the workflow gets it."""
     state = {key: tensor.cpu() for key, tensor in found.eval().state_dict().items()}
-    return Fitted(
-        name=name,
-        recipe=recipe,
-        surrogate=recipe.restore(here.model(), data, state),
-        network=here,
-        data=data,
-        seed=seed,
-        seconds=seconds,
-        forward_rows=rows.forward,
-    )
+    return recipe.restore(network.model(), data, state)
 
 
 def _recipe(surrogate: str | Recipe, settings: dict[str, Any], network: Network) -> Recipe:
-    """Return how the surrogate is fitted: where the network is, unless the settings say where."""
-    if isinstance(surrogate, Recipe):
-        return surrogate
-    recipe = recipe_named(surrogate, **settings)
-    is_elsewhere = network.device.type != "cpu" and "device" not in settings
-    if is_elsewhere and hasattr(recipe, "device"):
-        return recipe_named(surrogate, device=str(network.device), **settings)
+    """Return how the surrogate is fitted: where the network is, unless the settings say where.
+
+    Raises:
+        Refused: it stands in for something else than logits.
+    """
+    recipe = surrogate
+    if isinstance(recipe, str):
+        recipe = recipe_named(recipe, **settings)
+        is_elsewhere = network.device.type != "cpu" and "device" not in settings
+        if is_elsewhere and hasattr(recipe, "device"):
+            recipe = recipe_named(str(surrogate), device=str(network.device), **settings)
+
+    if "logits" not in recipe.takes_explained:
+        takes = ", ".join(sorted(recipe.takes_explained))
+        raise Refused(f"{name_of(recipe)} is fitted to {takes}, and what is explained is logits.")
     return recipe
 
 

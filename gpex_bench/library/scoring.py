@@ -17,9 +17,9 @@ from gpex_bench.library.bars import bar
 from gpex_bench.library.brought import Entry, Given, entries
 from gpex_bench.library.choosing import metric as metric_named
 from gpex_bench.library.choosing import name_of
-from gpex_bench.library.explaining import lacking, make_task, offers
+from gpex_bench.library.question import Question, lacking, offers, question
 from gpex_bench.library.results import Maps, Neighbours
-from gpex_bench.library.wrapping import Network, as_network
+from gpex_bench.library.wrapping import Network
 from gpex_bench.measurements import with_measured
 from gpex_bench.tables.words import CANNOT_BE_ASKED
 from gpex_bench.types import (
@@ -31,7 +31,6 @@ from gpex_bench.types import (
     Need,
     Prototype,
     Query,
-    Task,
 )
 from gpex_bench.types.batches import in_chunks
 
@@ -63,81 +62,74 @@ def score(  # noqa: PLR0913 - one option by keyword
     seed: int = 0,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Score explanations of a network.
+    """Score explanations of a network: one row for each method, metric and input.
 
-    What `explain` returned remembers its method, which metrics of robustness and randomisation ask
-    again, with the data and baseline that it was made with. Maps from elsewhere cannot be asked
-    again: such metrics read "not_applicable".
+    What `explain` returned remembers its method, which some metrics ask again, as it was asked.
+    Maps from elsewhere cannot be asked again: such metrics read "not_applicable".
 
     Args:
         network: what `wrap` returns, or any module, which is then wrapped.
         x: the inputs that the maps explain, as `explain` takes them.
-        maps: what `explain` returns, or an array of the shape of x (torch or numpy; of images also
-            [n, height, width], which is divided evenly among the channels); or several, by name.
-        metrics: names of metrics (`list_metrics()`), or metrics with their settings; or metrics by
-            the name that they get.
-        target: the output that the maps explain, as in `explain`; None: that of what `explain`
-            returned, or the one that the network makes largest.
-        data: training samples, baseline, names and groups of columns; None: those of what `explain`
-            returned, if there is any, or none.
-        baseline: what an absent feature looks like, as in `explain`: removal shows it.
+        maps: what `explain` returns, or an array of the shape of x (of images also [n, height,
+            width], which is divided evenly among the channels); or several, by name.
+        metrics: names (`list_metrics()`), or metrics with their settings, or metrics by name.
+        target: as in `explain`; None: that of what `explain` returned, if there is any.
+        data: as in `explain`; None: that of what `explain` returned, if there is any.
+        baseline: what removal shows, as in `explain`.
         truth: where the evidence is known to be, of the shape of x or [n, height, width].
-        sample: identities of the inputs [n], on which random draws depend, as in `explain`.
+        sample: as in `explain`.
         seed: of random draws of the metrics.
-        progress: whether long work shows a progress bar.
+        progress: whether long work shows a bar.
 
     Returns:
-        One row for each method, metric and input: method, metric, sample, target, score,
-        higher_is_better, status, reason. Where there is no score it is NaN, and status and reason
-        say why. `summary` has means with intervals, `pairs` compares methods.
+        method, metric, sample, target, score, higher_is_better, status, reason. Where there is no
+        score it is NaN, and status and reason say why. `summary` has means with intervals.
 
     Raises:
-        ConfigError: there is no such metric.
         ValueError: names the argument that does not fit, such as maps of another shape.
 
     Example:
         >>> import gpex_bench as gb, torch
-        >>> from torch import nn
-        >>> module = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
         >>> x = torch.ones(2, 4)
-        >>> scores = gb.score(module, x, {"mine": x.numpy()}, metrics=["sparseness"])
-        >>> scores[["method", "metric", "sample", "status"]]
-          method      metric  sample status
-        0   mine  sparseness       0     ok
-        1   mine  sparseness       1     ok
+        >>> scores = gb.score(torch.nn.Linear(4, 3), x, {"mine": x.numpy()}, ["sparseness"])
+        >>> list(scores["status"])
+        ['ok', 'ok']
     """
     given = asking.inputs(x, sample)
     listed = entries(maps, tuple(given.x.shape))
-    first = next((entry.own for entry in listed if entry.own is not None), None)
-    if first is not None and data is None and baseline is None:
-        data, baseline = _as_made(first), first.made.task.data.baseline
-    network = as_network(network, given, data)
-    task = make_task(network, given, data, baseline=baseline, truth=truth, seed=seed)
-    if task.data.truth is None and first is not None:
-        known = dataclasses.replace(task.data, truth=first.made.task.data.truth)
-        task = dataclasses.replace(task, data=known)
-
-    if target is None and first is not None:
-        target = first.target.reshape(-1)
-    chosen = asking.targets(target, task.model, given.x.to(network.device), task.data.classes)
-    query = asking.query(given, chosen, network.device)
+    options: dict[str, Any] = {"target": target, "baseline": baseline, "truth": truth}
+    data = _as_made(listed, data, options)
+    asked = question(network, given, data, seed=seed, **options)
 
     wanted = _metrics(metrics)
     tables = []
-    with bar("scoring", progress) as shown:
+    with bar("scores", progress) as shown:
         for entry in listed:
-            _check_same(entry, task, query)
-            shown.set_postfix_str(entry.name, refresh=False)
-            tables += _of_entry(entry, wanted, (network, task, query), shown.update)
-    found = pd.concat(tables, ignore_index=True)[list(COLUMNS)]
-    _warn(found)
-    return found
+            _check_same(entry, asked)
+            tables += _of_entry(entry, wanted, asked, shown.update)
+    return _warned(pd.concat(tables, ignore_index=True)[list(COLUMNS)])
 
 
-def _as_made(first: Maps | Neighbours) -> Dataset | None:
-    """Return the data that an explanation was made with; None if there were no training samples."""
-    data = first.made.task.data
-    return data if len(data.train.x) else None
+def _as_made(
+    listed: Sequence[Entry], data: Dataset | None, options: dict[str, Any]
+) -> Dataset | None:
+    """Return the data, that of what `explain` returned if none is given.
+
+    The options get its target, baseline and truth where nothing else was said.
+    """
+    first = next((entry.own for entry in listed if entry.own is not None), None)
+    if first is None:
+        return data
+    known = first.made.task.data
+    if options["target"] is None:
+        options["target"] = first.target.reshape(-1)
+    if options["truth"] is None and known.truth is not None:
+        options["truth"] = known.truth
+
+    if data is None and options["baseline"] is None:
+        options["baseline"] = known.baseline
+        data = known if len(known.train.x) else None
+    return data
 
 
 def _metrics(metrics: Any) -> dict[str, Metric]:
@@ -168,11 +160,12 @@ def _metric(one: Any) -> Metric:
     return metric_named(one)
 
 
-def _check_same(entry: Entry, task: Task, query: Query) -> None:
+def _check_same(entry: Entry, asked: Question) -> None:
     """Raise ValueError if what `explain` returned is of other inputs, targets or networks."""
     if entry.own is None:
         return
     made = entry.own.made
+    query = asked.query
     if made.query.x.shape != query.x.shape or not torch.equal(made.query.x.cpu(), query.x.cpu()):
         raise ValueError(
             f"maps[{entry.name!r}] explains other inputs than x, {tuple(made.query.x.shape)} and "
@@ -183,7 +176,7 @@ def _check_same(entry: Entry, task: Task, query: Query) -> None:
             f"maps[{entry.name!r}] explains the outputs {made.query.target.tolist()[:6]}, not "
             f"{query.target.tolist()[:6]}; give target= as it was explained."
         )
-    here, there = in_chunks(task.model, query.x), in_chunks(made.task.model, made.query.x)
+    here, there = in_chunks(asked.task.model, query.x), in_chunks(made.task.model, made.query.x)
     off = float((here.cpu() - there.cpu()).abs().max())
     if off > SAME * max(1.0, float(here.abs().max())):
         raise ValueError(
@@ -193,14 +186,12 @@ def _check_same(entry: Entry, task: Task, query: Query) -> None:
 
 
 def _of_entry(
-    entry: Entry,
-    metrics: Mapping[str, Metric],
-    place: tuple[Network, Task, Query],
-    heard: Any,
+    entry: Entry, metrics: Mapping[str, Metric], asked: Question, heard: Any
 ) -> list[pd.DataFrame]:
     """Return a table of each metric; what several metrics read is measured once."""
-    network, task, query = place
-    plain = Case(task=task, query=query, explanation=_on(entry, query), explainer=entry.explainer)
+    query = asked.query
+    explanation = _on(entry, query)
+    plain = Case(task=asked.task, query=query, explanation=explanation, explainer=entry.explainer)
     # A method is asked again as it was asked: with its own data, baseline, surrogate and seed.
     again = plain if entry.own is None else _again(plain, entry.own)
 
@@ -209,7 +200,9 @@ def _of_entry(
     for name, metric in metrics.items():
         is_asked = _asks_again(metric)
         case = again if is_asked else plain
-        numbers = unscored(metric, entry, case, network) or _scores(metric, case, found[is_asked])
+        numbers = unscored(metric, entry, case, asked.network) or _scores(
+            metric, case, found[is_asked]
+        )
         tables.append(_table(entry.name, name, metric, query, numbers))
         heard()
     return tables
@@ -299,9 +292,10 @@ def _table(
     )
 
 
-def _warn(scores: pd.DataFrame) -> None:
-    """Warn of what failed, which is neither a score nor a metric that does not apply."""
+def _warned(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the scores; warn of what failed, which is no score and no metric that is n/a."""
     fine = ("ok", isolation.NOT_APPLICABLE)
     failed = scores[~scores["status"].isin(fine)].drop_duplicates(["method", "metric"])
     for row in failed.itertuples():
         warnings.warn(f"{row.metric} of {row.method}: {row.status}: {row.reason}", stacklevel=3)
+    return scores

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gpex_bench.masking.order import area
 from gpex_bench.measurements.curves import CurveMetric
-from gpex_bench.types import Removal, settings
+from gpex_bench.types import Need, Removal, settings
 
 
 @settings
@@ -29,6 +29,7 @@ class IROF(CurveMetric):
     chance = None
     unit = "segment"
     fill = "train_mean"
+    needs = frozenset({Need.PROBABILITY, Need.TRAINING})
     cost = (
         "none of its own, reads the removal curve of segments under the fill `train_mean` "
         "(32 forward rows)"

@@ -16,7 +16,7 @@ from torch import Tensor
 from gpex_bench.measurements.answers import OUTPUTS
 from gpex_bench.measurements.chunks import Chunks
 from gpex_bench.measurements.similarity import pearson, ranks
-from gpex_bench.types import Case, Kind, Metric, settings
+from gpex_bench.types import Case, Kind, Metric, Need, settings
 
 
 @settings
@@ -36,6 +36,7 @@ class MonotonicityNguyen(Metric):
     higher_is_better = True
     range = (-1.0, 1.0)
     chance = 0.0
+    needs = frozenset({Need.TRAINING})  # they stand in for chunks
     caveat = "It reads the size of the relevance: a map and its negation score the same."
     cost = "`n_chunks` x `n_draws` + 1 forward rows per sample"
 
