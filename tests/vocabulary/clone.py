@@ -55,9 +55,9 @@ class Clone:
         assert (process.returncode != 0) == fails, output[-6000:]
         return output
 
-    def planned(self, config: str = CONFIG) -> dict[str, int]:
-        """Return how many jobs of each rule a dry run announces."""
-        output = self.run("-n", "--cores", "1", config=config)
+    def planned(self, config: str = CONFIG, *targets: str) -> dict[str, int]:
+        """Return how many jobs of each rule a dry run announces, for all or for these files."""
+        output = self.run("-n", "--cores", "1", *targets, config=config)
         table = re.search(r"Job stats:\n.*?\n-+ .*?\n(.*?)\ntotal", output, re.S)
         return (
             {}
