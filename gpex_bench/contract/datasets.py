@@ -15,6 +15,7 @@ from gpex_bench.types.groups import check_groups
 # of what every split holds: the type, and how to get it
 DTYPES = {"x": (torch.float32, "x.float()"), "sample": (torch.int64, "sample.long()")}
 UNSCALED = 20  # images with larger entries are probably not scaled
+APART = 3  # deviations between the means of the splits that are hardly of the same scale
 LARGEST = 1e15  # inputs beyond it overflow when they are squared and added in single precision
 N_LISTED = 12  # names in a message
 FORMS = frozenset({Need.IMAGE, Need.TABLE})
@@ -274,13 +275,8 @@ def notes(data: Dataset) -> list[str]:
 
     What was changed when it was read, scales, constants, duplicates.
     """
-    found = list(data.notes)
+    found = [*data.notes, *_of_scale(data)]
     flat = data.train.x.flatten(1)
-    low = float(flat.min())
-    high = float(flat.max())
-    if data.is_image and max(-low, high) > UNSCALED:
-        found.append(f"images lie in {low:.3g} ... {high:.3g}; most networks expect about 0 ... 1")
-
     is_constant = (flat == flat[:1]).all(0)
     n_constant = int(is_constant.sum())
     if n_constant:
@@ -299,6 +295,32 @@ def notes(data: Dataset) -> list[str]:
     if n_seen:
         found.append(f"{n_seen} of {len(tested)} test rows are also in train")
     return found + _of_targets(data)
+
+
+def _of_scale(data: Dataset) -> list[str]:
+    """Return what can surprise about the range of inputs, and about that of the splits."""
+    found = []
+    train = data.train.x.flatten(1).double()
+    test = data.test.x.flatten(1).double()
+    low = float(train.min())
+    high = float(train.max())
+    if data.is_image and max(-low, high) > UNSCALED:
+        found.append(f"images lie in {low:.3g} ... {high:.3g}; most networks expect about 0 ... 1")
+    elif data.is_image and low < 0:
+        found.append(f"images lie in {low:.3g} ... {high:.3g}: 0, the fill zero, is not black")
+
+    if data.is_image:
+        train, test = train.reshape(-1, 1), test.reshape(-1, 1)
+    deviation = train.std(0, correction=0)
+    distance = (test.mean(0) - train.mean(0)).abs()
+    n_apart = int((distance > APART * deviation).logical_and(deviation > 0).sum())
+    if n_apart:
+        what = "the pixels" if data.is_image else f"{n_apart} of {len(deviation)} columns"
+        found.append(
+            f"the mean of {what} differs by more than {APART} deviations between test and train; "
+            "are both scaled alike?"
+        )
+    return found
 
 
 def _of_targets(data: Dataset) -> list[str]:

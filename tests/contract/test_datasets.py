@@ -102,6 +102,11 @@ def test_what_can_surprise_is_noted():
     assert notes(data)[0] == "1 of 8 columns are constant in train"
 
     assert notes(with_x(lambda x: 255 * x, IMAGES))[0].startswith("images lie in")
+    assert "is not black" in notes(with_x(lambda x: 2 * x - 1, IMAGES))[0]
+    for data in (TABLE, IMAGES):
+        assert any(
+            "scaled alike?" in note for note in notes(with_test(data, x=5 + 9 * data.test.x))
+        )
     seen = with_test(x=TABLE.train.x[:6])
     assert "6 of 6 test rows are also in train" in notes(seen)
     far = replace(TABLE, baseline=TABLE.baseline - 5)
