@@ -164,9 +164,11 @@ class Arrays(Source):
         try:
             yield
         except ValueError as error:
-            others = {part: key for part, key in self._names.items() if part != key}
-            where = ", ".join(f"{part} is its array {key!r}" for part, key in others.items())
-            raise ValueError(f"{self.file}: {error}{f' ({where})' if where else ''}") from error
+            renamed = [
+                f"{part} is its array {key!r}" for part, key in self._names.items() if part != key
+            ]
+            where = f" ({', '.join(renamed)})" if renamed else ""
+            raise ValueError(f"{self.file}: {error}{where}") from error
 
     def _split(self, x: Any, y: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the arrays of both splits by argument, and the rows that they are."""
@@ -176,12 +178,17 @@ class Arrays(Source):
 
         strata = None
         if self.kind is Kind.CLASSES:
-            strata = torch.from_numpy(np.unique(y, return_inverse=True)[1])
+            _, stratum = np.unique(y, return_inverse=True)
+            strata = torch.from_numpy(stratum)
         train, test = splits.by_share(strata, len(y), float(self.test or 0), self.seed)
-        parts = {"train": train.numpy(), "test": test.numpy()}
-        arrays = {f"x_{part}": x[rows] for part, rows in parts.items()}
-        arrays |= {f"y_{part}": y[rows] for part, rows in parts.items()}
-        return arrays, {f"sample_{part}": rows for part, rows in parts.items()}
+        rows = {"train": train.numpy(), "test": test.numpy()}
+
+        arrays, samples = {}, {}
+        for part, of_part in rows.items():
+            arrays[f"x_{part}"] = x[of_part]
+            arrays[f"y_{part}"] = y[of_part]
+            samples[f"sample_{part}"] = of_part
+        return arrays, samples
 
 
 def _groups(store: stores.Store) -> tuple[tuple[int, ...], ...]:
@@ -194,9 +201,11 @@ def _groups(store: stores.Store) -> tuple[tuple[int, ...], ...]:
             "groups must be a whole number for each column, -1 for a column on its own, got "
             f"{number.dtype} of shape {number.shape}."
         )
-    return tuple(
-        tuple(np.flatnonzero(number == one).tolist()) for one in np.unique(number[number >= 0])
-    )
+    groups = []
+    for one in np.unique(number[number >= 0]):
+        members = np.flatnonzero(number == one)
+        groups.append(tuple(members.tolist()))
+    return tuple(groups)
 
 
 def _truth(store: stores.Store, data: Dataset) -> Truth:

@@ -137,14 +137,17 @@ class Csv(Source):
     def _kind(self, names: Sequence[str]) -> Kind:
         """Return the kind of the target; raises ValueError where it could be of several."""
         targets = self._listed("target")
-        given = Kind.LABELS if len(targets) > 1 else self.kind
-        if self.kind is not None and self.kind is not given:
-            raise ValueError(f"kind must be labels for {len(targets)} targets, got {self.kind}.")
-        if given is not None:
-            return given
+        n_targets = len(targets)
+        if n_targets > 1 and self.kind in (None, Kind.LABELS):
+            return Kind.LABELS
+        if n_targets > 1:
+            raise ValueError(f"kind must be labels for {n_targets} targets, got {self.kind}.")
+        if self.kind is not None:
+            return self.kind
 
         # networks, methods and metrics are chosen by the kind before anything is loaded
-        entries = columns.read(self.file, self.separator, names.index(targets[0])).iloc[:, 0]
+        place = names.index(targets[0])
+        entries = columns.read(self.file, self.separator, place).iloc[:, 0]
         texts = self._reading.texts(entries)
         numbers = self._reading.numbers(texts)[texts != ""]
         if not np.isfinite(numbers).all():
@@ -160,13 +163,14 @@ class Csv(Source):
         table = columns.read(self.file, self.separator)
         if not len(table):
             raise ValueError(f"{self.file} must have rows below its header, got none.")
-        if not (isinstance(self.test, str) and self.test.endswith(TABLES)):
+        has_table = isinstance(self.test, str) and self.test.endswith(TABLES)
+        if not has_table:
             return table, 0
 
-        names = self._header(self.test)
-        other = columns.read(self.test, self.separator)
-        if set(names) != set(table.columns) or not len(other):
-            differ = sorted(set(names) ^ set(table.columns))
+        names = self._header(str(self.test))
+        other = columns.read(str(self.test), self.separator)
+        differ = sorted(set(names) ^ set(table.columns))
+        if differ or not len(other):
             raise ValueError(
                 f"{self.test} must have rows of the columns of {self.file}, and they differ in "
                 f"{', '.join(differ) or 'nothing: it has no rows'}."
@@ -245,14 +249,16 @@ class Csv(Source):
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the training and the test rows among those that are used."""
         if isinstance(self.test, str):
-            is_test = kept < n_test if n_test else np.isin(kept, self._test_rows(n - 1))
+            tested = np.arange(n_test) if n_test else self._test_rows(n - 1)
+            is_test = np.isin(kept, tested)
             if is_test.all() or not is_test.any():
                 raise ValueError(f"{self.test} must leave rows in both splits.")
             return np.flatnonzero(~is_test), np.flatnonzero(is_test)
 
         strata = None
         if self.kind is Kind.CLASSES:
-            strata = torch.from_numpy(np.unique(y, return_inverse=True)[1])
+            _, stratum = np.unique(y, return_inverse=True)
+            strata = torch.from_numpy(stratum)
         train, test = splits.by_share(strata, len(y), self.test, self.seed)
         return train.numpy(), test.numpy()
 

@@ -176,7 +176,8 @@ def _of_folder(folder: Path) -> str:
         inside = path.relative_to(folder)
         is_hidden = any(part.startswith((".", "__pycache__")) for part in inside.parts)
         if path.is_file() and not is_hidden:
-            total.update(f"{inside.as_posix()}\0{_of_file(path)}\n".encode())
+            line = f"{inside.as_posix()}\0{_of_file(path)}\n"
+            total.update(line.encode())
     return total.hexdigest()
 
 
@@ -210,9 +211,10 @@ def described(settings: Any) -> str:
 def portable(name: str) -> str:
     """Return a path relative to the working folder; of a file elsewhere its name alone."""
     path = Path(name)
+    here = Path.cwd()
     if not path.is_absolute():
         return name
-    return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else path.name
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
 
 
 # --- this machine ---

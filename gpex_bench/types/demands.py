@@ -6,6 +6,7 @@ The checks of settings take any object with fields: a recipe, an architecture, a
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import TypeVar
 
@@ -76,6 +77,18 @@ def one_of(owner: object, **choices: Collection[object]) -> None:
         if setting not in known:
             listed = ", ".join(map(repr, known))
             raise ValueError(f"{name} must be one of {listed}, got {setting!r}.")
+
+
+def distinct(what: str, names: Collection[str]) -> None:
+    """Raise ValueError if a name is there twice.
+
+    Args:
+        what: the names are, for messages.
+        names: in any order.
+    """
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
+    if repeated:
+        raise ValueError(f"{what} must differ, and {', '.join(repeated)} are there twice.")
 
 
 # --- data, networks and stored states ---

@@ -285,7 +285,7 @@ def test_what_cannot_be_used_is_refused_with_column_and_row(table, settings, wor
         ("", "own.csv cannot be read as a table"),
         ("a,b\n", "own.csv must have rows below its header"),
         ("a,b\n1,2\n3,4,5\n", "own.csv cannot be read .*line 3, saw 3"),
-        ("a,a,b\n1,2,3\n", "own.csv must have a name for each column, and 'a' are there twice"),
+        ("a,a,b\n1,2,3\n", "the columns of own.csv must differ, and a are there twice"),
         (",a,b\n0,1,2\n", "that of column 0 is empty; name it, or write the file without an index"),
         ("a,b\n1\n3,4\n5,6\n", "column b has 1 missing entries, the first in row 0"),
     ],

@@ -11,9 +11,9 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gpex_bench.data.files.inputs import inputs, plain
+from gpex_bench.data.files.inputs import LARGEST, inputs, plain
 from gpex_bench.data.files.targets import Targets, targets
-from gpex_bench.types import Dataset, Kind, Split
+from gpex_bench.types import Dataset, Kind, Split, demands
 from gpex_bench.types.groups import Groups, check_groups, typical
 
 # What an absent feature looks like, where no array is given.
@@ -94,9 +94,7 @@ def _columns(features: Iterable[object] | None, x_train: object) -> tuple[str, .
     """Return the names of the columns that are given, or that a frame has."""
     given = features if features is not None else getattr(x_train, "columns", ())
     names = tuple(str(name) for name in given)
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise ValueError(f"features must differ, and {', '.join(repeated)} are there twice.")
+    demands.distinct("features", names)
     return names
 
 
@@ -205,16 +203,20 @@ def absent(
 
 def _of_shape(array: NDArray, shape: torch.Size) -> Tensor:
     """Return a baseline that is given as an array, or as one number a channel."""
+    wanted = tuple(shape)
     n_channels = shape[0] if len(shape) == 3 else 0
-    if n_channels and array.shape in ((n_channels,), (n_channels, 1, 1)):
-        array = np.broadcast_to(array.reshape(n_channels, 1, 1), tuple(shape))
-    if array.shape != tuple(shape) or array.dtype.kind in "UT":
+    is_colour = array.shape in ((n_channels,), (n_channels, 1, 1))
+    if n_channels and is_colour:
+        array = np.broadcast_to(array.reshape(n_channels, 1, 1), wanted)
+
+    if array.shape != wanted or array.dtype.kind in "UT":
+        or_colour = f" or ({n_channels},)" if n_channels else ""
         raise ValueError(
-            f"baseline must be numbers of the shape of one input, {tuple(shape)}"
-            f"{f' or ({n_channels},)' if n_channels else ''}, got {array.dtype} of shape "
-            f"{array.shape}."
+            f"baseline must be numbers of the shape of one input, {wanted}{or_colour}, got "
+            f"{array.dtype} of shape {array.shape}."
         )
-    if n_channels and (array.dtype == np.uint8 or np.abs(array).max() > 20):
+    is_bytes = array.dtype == np.uint8 or np.abs(array).max() > LARGEST
+    if n_channels and is_bytes:
         raise ValueError("baseline must be in the units of images, about 0 ... 1; divide by 255.")
     if not np.isfinite(array.astype(np.float64)).all():
         raise ValueError("baseline must be finite, and some entries are NaN or infinite.")

@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gpex_bench.types import demands
+
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?")
 COMMA = re.compile(r"[-+]?\d+,\d+")
 OTHER_SEPARATORS = {";": ";", "\t": "\\t", "|": "|", ",": ","}
@@ -82,10 +84,7 @@ def check_header(name: str, columns: Sequence[str], separator: str) -> None:
             f"{name} must have a name for each column, and that of column "
             f"{list(columns).index('')} is empty; name it, or write the file without an index."
         )
-    repeated = sorted({column for column in columns if list(columns).count(column) > 1})
-    if repeated:
-        listed = ", ".join(map(repr, repeated[:N_LISTED]))
-        raise ValueError(f"{name} must have a name for each column, and {listed} are there twice.")
+    demands.distinct(f"the columns of {name}", columns)
 
 
 def check_known(setting: str, names: Collection[str], columns: Collection[str]) -> None:

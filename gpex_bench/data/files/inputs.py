@@ -15,8 +15,6 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-Place = tuple[int, int]
-
 BYTE = 255
 LARGEST = 20  # images with larger entries are not scaled; those in standard deviations are smaller
 LEVELS = 100  # how many steps of single precision the range of a column must have at least
@@ -178,14 +176,17 @@ def _check_resolution(name: str, table: NDArray, columns: Sequence[str]) -> None
     A moment in seconds since 1970 has steps of two minutes in float32.
     """
     wide = table.astype(np.float64)
-    spread = np.ptp(wide, axis=0)
+    low, high = wide.min(0), wide.max(0)
+    spread = high - low
     step = np.abs(wide).max(0) * np.finfo(np.float32).eps
-    lost = ((spread > 0) & (spread < LEVELS * step)).nonzero()[0]
-    if len(lost):
-        column = int(lost[0])
-        label = columns[column] if column < len(columns) else column
-        raise ValueError(
-            f"{name} must fit in single precision, and column {label} has values in "
-            f"{wide[:, column].min():.10g} ... {wide[:, column].max():.10g}, with steps of "
-            f"{step[column]:.2g}; subtract the mean and divide by the deviation."
-        )
+    is_lost = (spread > 0) & (spread < LEVELS * step)
+    if not is_lost.any():
+        return
+
+    column = int(is_lost.argmax())
+    label = columns[column] if column < len(columns) else column
+    raise ValueError(
+        f"{name} must fit in single precision, and column {label} has values in "
+        f"{low[column]:.10g} ... {high[column]:.10g}, with steps of {step[column]:.2g}; subtract "
+        "the mean and divide by the deviation."
+    )

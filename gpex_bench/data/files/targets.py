@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gpex_bench.data.files.inputs import plain
-from gpex_bench.types import Kind
+from gpex_bench.types import Kind, demands
 
 N_LISTED = 6  # values in a message
 FEW = 20  # float targets with this many whole numbers or fewer may be classes
@@ -84,9 +84,7 @@ def _names(classes: Iterable[object] | str | None) -> tuple[str, ...] | None:
     if classes is None or isinstance(classes, str):
         return classes if classes is None else (classes,)
     names = tuple(str(name) for name in classes)
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise ValueError(f"classes must differ, and {', '.join(repeated)} are there twice.")
+    demands.distinct("classes", names)
     return names
 
 
