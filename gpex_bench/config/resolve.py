@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from gpex_bench.plugins.registry import Plugin, plugins
 from gpex_bench.types import Explainer
+from gpex_bench.types.values import key_of
 
 
 class ConfigError(ValueError):
@@ -77,11 +78,6 @@ def complaint(
     owner = next(model for part, model in (models or {}).items() if part in (*above, ""))
     known = [*owner.model_fields, *(others if not above else ())]
     return unknown(key, "key", name, known)
-
-
-def key_of(field: Field) -> str:
-    """Return the key of a hyperparameter in a config: its name, unless its metadata say another."""
-    return str(field.metadata.get("key", field.name))
 
 
 class Resolver:

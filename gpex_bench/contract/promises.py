@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gpex_bench.config.resolve import key_of
+from gpex_bench.types.values import key_of
 
 # A row alone and in a batch may differ by this share of its largest value: other kernels, other
 # sums.

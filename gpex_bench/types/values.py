@@ -7,7 +7,7 @@ Shapes are jaxtyping annotations and are enforced in the tests.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field
 from enum import StrEnum
 from typing import TypeVar, dataclass_transform
 
@@ -33,6 +33,11 @@ def settings(cls: type[T]) -> type[T]:
     Equal when its fields are equal.
     """
     return dataclass(frozen=True, kw_only=True)(cls)
+
+
+def key_of(field: Field) -> str:
+    """Return the key of a hyperparameter in a config: its name, unless its metadata say another."""
+    return str(field.metadata.get("key", field.name))
 
 
 class Need(StrEnum):
