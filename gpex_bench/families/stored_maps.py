@@ -288,11 +288,21 @@ def has_residual(path: Path) -> bool:
 
 
 def write_maps(path: Path, maps: StoredMaps) -> None:
-    """Write maps as safetensors, under the keys that are read."""
+    """Write maps under the keys that are read, as .npz or .safetensors.
+
+    Raises:
+        ValueError: the file has another ending.
+    """
+    if path.suffix not in ENDINGS:
+        raise ValueError(f"file must end with {' or '.join(ENDINGS)}, got {path}.")
     fields = {key: getattr(maps, key) for key in NAMES}
     tensors = {key: tensor for key, tensor in fields.items() if tensor is not None}
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path)
+    if path.suffix == ".npz":
+        np.savez(path, **{key: tensor.numpy() for key, tensor in tensors.items()})
+    else:
+        save_file(tensors, path)
 
 
 def _names(path: Path) -> list[str]:
