@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import os
 import platform
@@ -13,7 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from gpex_bench.plugins.homes import OURS, ROOT, Home, home_of
+from gpex_bench.plugins import imports
+from gpex_bench.plugins.homes import ROOT, Home
+from gpex_bench.plugins.imports import closure
 
 PACKAGES = (
     "torch",
@@ -43,73 +44,15 @@ def sha256(path: Path) -> str:
 # A workflow asks for hundreds of fingerprints, whose files are mostly the same: each source file
 # is parsed and hashed once in the life of a process.
 @cache
-def _imported(path: Path, home: Home) -> frozenset[Path]:
-    """Return the files of a home, and of this package, that a source file imports anywhere."""
-    try:
-        tree = ast.parse(path.read_text())
-    except (SyntaxError, ValueError):
-        return frozenset()  # a drop-in that cannot be imported; its content still counts
-
-    targets: set[Path | None] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            targets.update(_absolute(alias.name, path, home) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            targets.update(_from(node, path, home))
-
-    inside = [target for target in targets if target is not None]
-    files = [target.with_name(f"{target.name}.py") for target in inside]
-    files += [target / "__init__.py" for target in inside]
-    for target in [path, *inside]:
-        if home.owns(target):
-            files += home.parents(target)
-    return frozenset(file for file in files if file.is_file())
-
-
-def _absolute(name: str, path: Path, home: Home) -> Path | None:
-    """Return where the import of a module leads, in the home or in this package; else None."""
-    return OURS.absolute(name, path) or home.absolute(name, path)
-
-
-def _from(node: ast.ImportFrom, path: Path, home: Home) -> list[Path | None]:
-    """Return where `from … import a, b` leads: each name may be a module, or inside of one."""
-    names = [alias.name for alias in node.names if alias.name != "*"]
-    if not node.level:
-        module = str(node.module)
-        every = [module, *(f"{module}.{name}" for name in names)]
-        return [_absolute(name, path, home) for name in every]
-
-    base = path.parents[node.level - 1] if node.level <= len(path.parents) else path.parent
-    if not (base / "__init__").is_relative_to(home.folder):
-        return []
-    target = base.joinpath(*(node.module or "").split("."))
-    return [target, *(target / name for name in names)]
-
-
-@cache
 def _digest_line(path: Path, home: Home) -> bytes:
     """Return the name of a source file and the hash of its content."""
     return f"{home.label(path)}\0{sha256(path)}\n".encode()
 
 
-@cache
-def _closure(path: Path) -> frozenset[tuple[Path, Home]]:
-    """Return a source file and all it imports of its home and of this package, with their homes."""
-    start = home_of(path)
-    seen: set[tuple[Path, Home]] = set()
-    todo = {(path, start)}
-    while todo:
-        file, home = todo.pop()
-        seen.add((file, home))
-        imported = {(one, OURS if OURS.owns(one) else home) for one in _imported(file, home)}
-        todo |= imported - seen
-    return frozenset(seen)
-
-
 def _files(paths: Iterable[Path]) -> frozenset[tuple[Path, Home]]:
     """Return source files and all they import of their homes and of this package."""
     # links are kept: a file belongs to the folder that it is listed in
-    closures = [_closure(Path(os.path.abspath(path))) for path in paths]
+    closures = [closure(Path(os.path.abspath(path))) for path in paths]
     return frozenset().union(*closures)
 
 
@@ -136,8 +79,9 @@ def fingerprint(*paths: Path) -> str:
 
 def forget() -> None:
     """Forget the content of source files, so that it is read again."""
-    for cached in (_imported, _closure, _digest_line, fingerprint):
-        cached.cache_clear()
+    imports.forget()
+    _digest_line.cache_clear()
+    fingerprint.cache_clear()
 
 
 # --- files of users ---

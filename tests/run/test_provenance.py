@@ -86,6 +86,29 @@ def test_a_fingerprint_follows_the_content(tmp_path):
     assert provenance.fingerprint(one) != provenance.fingerprint(other)
 
 
+@pytest.mark.parametrize(
+    ("text", "wanted", "unwanted"),
+    [
+        ("from gpex_bench import Explainer, settings", "types/__init__", "library/wrapping"),
+        (
+            "import gpex_bench as gb\ngb.settings(gb.Explainer)",
+            "types/__init__",
+            "library/wrapping",
+        ),
+        ("import gpex_bench\ngpex_bench.wrap", "library/wrapping", "library/scoring"),
+        ("from gpex_bench import types, arrays as made", "data/files/arrays", "library/scoring"),
+        ("from gpex_bench import *", "library/scoring", "report/trust"),
+    ],
+)
+def test_public_names_lead_to_their_modules_and_no_further(tmp_path, text, wanted, unwanted):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    covered = {str(one) for one in provenance.sources(path)}
+    assert str(registry.PACKAGE / f"{wanted}.py") in covered
+    assert str(registry.PACKAGE / f"{unwanted}.py") not in covered
+    assert str(registry.PACKAGE / "__init__.py") not in covered
+
+
 def test_a_file_that_is_not_python_still_has_a_fingerprint(tmp_path):
     path = tmp_path / "broken.py"
     path.write_text("import (\n")
