@@ -66,9 +66,10 @@ def _targets(tree: ast.AST, path: Path, home: Home) -> Iterator[Path]:
             yield from _inside(_modules(node), path, home)
 
     # `import gpex_bench as gb` says no more than which names are used
-    for node in ast.walk(tree):
-        is_of_name = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
-        if is_of_name and node.value.id in names_of_package:
+    attributes = (node for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+    for node in attributes:
+        owner = node.value
+        if isinstance(owner, ast.Name) and owner.id in names_of_package:
             yield from _inside([_public_module(node.attr)], path, home)
 
 
