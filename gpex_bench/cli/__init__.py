@@ -14,7 +14,11 @@ import typer
 
 from gpex_bench.cli.checking import check
 from gpex_bench.cli.comparing import compare
+from gpex_bench.cli.explaining import explain
+from gpex_bench.cli.initialising import init
 from gpex_bench.cli.listing import list_plugins
+from gpex_bench.cli.running import run
+from gpex_bench.cli.scoring import score
 from gpex_bench.cli.showing import show
 
 # The same text at any width of the terminal, in logs and in tests: no boxes, no colours.
@@ -43,7 +47,11 @@ def commands() -> None:
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
+    "init": init,
     "check": check,
+    "explain": explain,
+    "score": score,
+    "run": run,
     "show": show,
     "compare": compare,
     "list": list_plugins,
@@ -59,7 +67,9 @@ def shown(command: Callable[..., None]) -> str:
 
 app.callback(help=shown(commands))(commands)
 for name, command in COMMANDS.items():
-    app.command(name, help=shown(command))(command)
+    # what `run` does not know goes to Snakemake
+    extra = {"allow_extra_args": True} if name == "run" else {}
+    app.command(name, help=shown(command), context_settings=extra)(command)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,7 +7,8 @@ checked as it is.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -142,36 +143,60 @@ def _check_network(config: Config, network: Network, data: Dataset) -> dict[str,
     None if it breaks a promise.
     """
     where = f"models.{network.model} on {network.dataset}"
-    architecture = config.model(network.model)
     try:
-        model = _made(architecture, data, config.seeds[0])
-        withdrawn, rewriting = offered(architecture, model, data)
-        how = _measured(model, data) if architecture.is_given else "is trained by the run"
+        found = tried(config, network, data)
     except Exception as error:
         _refuse(where, error)
         return None
 
+    typer.echo(f"{where}: fits; {found.lines[0]}.")
+    for line in found.lines[1:]:
+        typer.echo(f"  {line}")
+    return dict(found.refused)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What is known of a network that fits."""
+
+    lines: Sequence[str]  # for people
+    refused: Mapping[str, str]  # methods that should apply to it and do not, and why
+
+
+def tried(config: Config, network: Network, data: Dataset) -> Tried:
+    """Return what is known of a network, after it was held to what later stages rely on.
+
+    Raises:
+        Exception: it cannot be made, or breaks a promise.
+    """
+    architecture = config.model(network.model)
+    seed = config.seeds_of(network.model)[0]
+    notes: list[str] = []  # what a given network says of itself
+    model = _made(architecture, data, seed, notes.append)
+    withdrawn, rewriting = offered(architecture, model, data)
+
     n_weights = sum(weight.numel() for weight in model.parameters())
     n_heads = n_outputs(data, architecture.one_logit)
-    typer.echo(f"{where}: fits; {how}.")
-    typer.echo(f"  {n_heads} outputs, {n_weights:,} weights")
+    how = _measured(model, data) if architecture.is_given else "is trained by the run"
+    lines = [how, f"{n_heads} outputs, {n_weights:,} weights", *notes]
     if rewriting:
-        typer.echo(f"  modules: {rewriting}")
-    for need, reason in withdrawn.items():
-        typer.echo(f"  does not offer {need}: {reason}")
-    typer.echo(f"  offers {', '.join(sorted(architecture.offers - set(withdrawn)))}")
+        lines.append(f"modules: {rewriting}")
+    lines += [f"does not offer {need}: {reason}" for need, reason in withdrawn.items()]
+    lines.append(f"offers {', '.join(sorted(architecture.offers - set(withdrawn)))}")
 
-    task = Task(model=model, data=data, surrogate=None, seed=config.seeds[0])
-    return _refused(config, network, SeedTask(config.seeds[0], task, withdrawn=withdrawn))
+    task = Task(model=model, data=data, surrogate=None, seed=seed)
+    refused = _refused(config, network, SeedTask(seed, task, withdrawn=withdrawn))
+    return Tried(lines, refused)
 
 
 def _refused(config: Config, network: Network, seed: SeedTask) -> dict[str, str]:
     """Return which methods that should apply to a network do not, and why.
 
-    Those that read its modules are tried on a few rows; others are as slow as they are.
+    Those that read its modules are tried on a few rows, and stored maps on all that are explained;
+    others are as slow as they are.
     """
     task = seed.needed()
-    query = queries(task.model, task.data, N_TRIED)
+    queried = queries(task.model, task.data, config.explain.samples)
     found = {}
     for run_id in planned.applicable(config, network):
         explainer = config.method(run_id)
@@ -180,9 +205,11 @@ def _refused(config: Config, network: Network, seed: SeedTask) -> dict[str, str]
             continue
 
         lacking = seed.lacks(explainer.needs)
+        is_of_modules = Need.MODULES in explainer.needs and explainer.surrogate is None
         if lacking:
             found[run_id] = lacking
-        elif Need.MODULES in explainer.needs and explainer.surrogate is None:
+        elif is_of_modules or explainer.is_stored:
+            query = queried if explainer.is_stored else queried.rows(slice(N_TRIED))
             try:
                 explain(explainer, task, query)
             except Exception as error:
@@ -190,14 +217,16 @@ def _refused(config: Config, network: Network, seed: SeedTask) -> dict[str, str]
     return found
 
 
-def _made(architecture: Architecture, data: Dataset, seed: int) -> Model:
+def _made(
+    architecture: Architecture, data: Dataset, seed: int, progress: Callable[[str], None]
+) -> Model:
     """Return the network of the run, or one with random weights where the run trains it, checked.
 
     Raises:
         BrokenPromise: it does not keep what later stages rely on.
     """
     if architecture.is_given:
-        model = architecture.train(data, seed, lambda _: None)
+        model = architecture.train(data, seed, progress)
         check_trained(architecture, model, data)
         return model
 

@@ -1,4 +1,4 @@
-"""The option `--config` of several commands, and the file that it means."""
+"""Options of several commands, and the file that `--config` means."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ import typer
 CONFIG = typer.Option(
     "--config", "-c", metavar="FILE", help="Config of a run: a file, or the name before .yaml."
 )
+NETWORK = typer.Option(
+    metavar="NAME", help="Run id of the network, or dataset/model; may be left out for one network."
+)
+SAMPLES = typer.Option(
+    metavar="LIST", help="Samples of the test split, such as 3,17; or `drawn`: those of the run."
+)
+SEED = typer.Option(help="Seed of the network's training; otherwise the first of the config.")
 
 
 def found(written: str) -> Path:

@@ -31,7 +31,7 @@ def show(
     if what == "config":
         _show_config(path)
     elif what == "report":
-        _show_report(path)
+        show_report(path)
     else:
         _show_table(path, what)
 
@@ -45,7 +45,7 @@ def _show_config(path: Path) -> None:
             typer.echo(f"{kind}s.{run_id}: {entry.settings!r}")
 
 
-def _show_report(path: Path) -> None:
+def show_report(path: Path) -> None:
     """Print the paths of a finished run's report and page; status 1 if there are none yet."""
     folder = Path("results") / configs.run_name(path)
     pages = [folder / "report.html", folder / "sentences.md"]

@@ -1,0 +1,101 @@
+"""Inputs from outside a dataset, in the form that its rows have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gpex_bench.data.files.images import Fit, Form, decoded
+from gpex_bench.types import Dataset, Source
+
+SLACK = 0.05  # outside of 0 ... 1, by which images may be sharpened or compressed
+LEVELS = 255
+
+
+def images(files: list[Path], data: Dataset, source: Source) -> Float[Tensor, "n *feature"]:
+    """Return images in the form of those of a dataset.
+
+    Args:
+        files: pictures, or .npy files with an input as the network takes it.
+        data: whose images lie in about 0 ... 1, where pictures are given.
+        source: of the dataset; its setting `fit` says how a picture becomes a square.
+
+    Raises:
+        ValueError: the dataset has tables or another scale, or a file does not fit.
+    """
+    if not data.is_image:
+        raise ValueError("--image needs a dataset of images, and this one has tables; give --rows.")
+    return torch.stack([_image(file, data, source) for file in files])
+
+
+def _image(file: Path, data: Dataset, source: Source) -> Float[Tensor, "*feature"]:
+    """Return one image."""
+    shape = tuple(data.baseline.shape)
+    if file.suffix == ".npy":
+        return _array(file, shape)
+
+    low, high = float(data.train.x.min()), float(data.train.x.max())
+    if low < -SLACK or high > 1 + SLACK or shape[0] not in (1, 3):
+        raise ValueError(
+            f"--image: {file} can be read for grey or RGB images in 0 ... 1, and those of the "
+            f"dataset are {shape[0]} channels in {low:.3g} ... {high:.3g}; give the input as .npy."
+        )
+    n_channels, height, width = shape
+    is_square = height == width
+    fit: Fit = getattr(source, "fit", "crop")
+    form = Form(height if is_square else None, fit, "grey" if n_channels == 1 else "rgb")
+    pixels = decoded(file, str(file), form, {})
+    if pixels.shape != shape:
+        raise ValueError(
+            f"--image: {file} must have {height} x {width} pixels, as the images of the dataset, "
+            f"got {pixels.shape[1]} x {pixels.shape[2]}."
+        )
+    return torch.from_numpy(pixels.astype(np.float32) / LEVELS)
+
+
+def _array(file: Path, shape: tuple[int, ...]) -> Float[Tensor, "*feature"]:
+    """Return an input that is stored as the network takes it."""
+    try:
+        array = np.load(file, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file} cannot be read as an array ({error}).") from error
+    if array.shape != shape or array.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{file} must be numbers of the shape of an input, {shape}, got {array.dtype} of shape "
+            f"{array.shape}."
+        )
+    return torch.from_numpy(array.astype(np.float32))
+
+
+def table(file: Path, data: Dataset, source: Source) -> Float[Tensor, "n column"]:
+    """Return rows of a table in the form of those of a dataset.
+
+    Raises:
+        ValueError: the dataset has images, or the file lacks a column or has text in one.
+    """
+    if data.is_image:
+        raise ValueError("--rows needs a dataset of tables, and this one has images; give --image.")
+    try:
+        frame = pd.read_csv(file)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"--rows: {file} cannot be read as a table ({error}).") from error
+
+    encode = getattr(source, "encode", None)
+    if encode is not None:
+        return encode(frame)
+    missing = [name for name in data.features if name not in frame.columns]
+    if missing:
+        raise ValueError(
+            f"--rows: {file} must have the columns of the dataset, and lacks "
+            f"{', '.join(missing[:5])}."
+        )
+    columns = frame[list(data.features)].apply(pd.to_numeric, errors="coerce")
+    empty = columns.columns[columns.isna().any()]
+    if len(empty):
+        raise ValueError(f"--rows: {file} has text or gaps in the column {empty[0]!r}; fill them.")
+    return torch.from_numpy(columns.to_numpy(np.float32))
