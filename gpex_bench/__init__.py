@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gpex_bench.data.files.arrays import from_arrays as arrays
     from gpex_bench.library.choosing import dataset, method, metric, surrogate
     from gpex_bench.library.concluding import pairs, summary
+    from gpex_bench.library.evaluating import evaluate
     from gpex_bench.library.explaining import UnsoundMaps, explain
     from gpex_bench.library.fitting import Fitted, fit
     from gpex_bench.library.lists import (
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         list_surrogates,
     )
     from gpex_bench.library.results import Maps, Neighbours
+    from gpex_bench.library.runs import EvaluationFailed, Run
     from gpex_bench.library.scoring import score
     from gpex_bench.library.wrapping import Network, wrap
     from gpex_bench.types import (
@@ -73,6 +75,7 @@ __all__ = [
     "BrokenPromise",
     "Case",
     "Dataset",
+    "EvaluationFailed",
     "Examples",
     "Explainer",
     "Explanation",
@@ -94,6 +97,7 @@ __all__ = [
     "RelativeTo",
     "Removal",
     "Role",
+    "Run",
     "Source",
     "Split",
     "Study",
@@ -104,6 +108,7 @@ __all__ = [
     "__version__",
     "arrays",
     "dataset",
+    "evaluate",
     "explain",
     "fit",
     "list_datasets",
@@ -125,14 +130,17 @@ __all__ = [
 # The module of each verb and of what it gives; the nouns are in `types`.
 _MODULES = {
     "BrokenPromise": "contract.promises",
+    "EvaluationFailed": "library.runs",
     "Fitted": "library.fitting",
     "Maps": "library.results",
     "Neighbours": "library.results",
     "Network": "library.wrapping",
     "Refused": "types.demands",
+    "Run": "library.runs",
     "UnsoundMaps": "library.explaining",
     "arrays": "data.files.arrays",
     "dataset": "library.choosing",
+    "evaluate": "library.evaluating",
     "explain": "library.explaining",
     "fit": "library.fitting",
     "list_datasets": "library.lists",

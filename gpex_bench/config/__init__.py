@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -122,8 +123,15 @@ def _missing(needs: Iterable[Need], offers: Iterable[Need]) -> str:
     return ", ".join(sorted(set(needs) - set(offers)))
 
 
-def parse(raw: Mapping[str, Any]) -> Config:
+def parse(
+    raw: Mapping[str, Any], objects: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+) -> Config:
     """Check a config as loaded from YAML.
+
+    Args:
+        raw: the config.
+        objects: plug-ins that are there already, by kind and run id; their lines in the config are
+            empty.
 
     Raises:
         ConfigError: names the key, the value, and what is known.
@@ -147,7 +155,7 @@ def parse(raw: Mapping[str, Any]) -> Config:
     if study is not None:
         sections, networks = study.expand(_sections(layout), layout.networks)
         layout = layout.model_copy(update={**sections, "networks": tuple(networks)})
-    entries = _entries(layout, written, name)
+    entries = _entries(layout, written, name, objects)
     _check_surrogates(layout)
 
     config = Config(
@@ -234,13 +242,18 @@ def _check_what_is_asked(layout: Layout, study: Study | None, name: str | None) 
         raise unknown("headline", "run id of a metric", layout.headline, layout.metrics)
 
 
-def _entries(layout: Layout, written: Layout, study: str | None) -> dict[str, dict[str, Entry]]:
+def _entries(
+    layout: Layout,
+    written: Layout,
+    study: str | None,
+    objects: Mapping[str, Mapping[str, Any]],
+) -> dict[str, dict[str, Entry]]:
     """Return every line of the plug-in sections as an entry.
 
     A line that is not among the written ones was made by the study, so its errors name the study.
     """
     sections = {kind: getattr(layout, section) for section, kind in SECTIONS.items()}
-    resolver = Resolver(sections, layout.plugins)
+    resolver = Resolver(sections, layout.plugins, objects)
     entries: dict[str, dict[str, Entry]] = {}
     for section, kind in SECTIONS.items():
         entries[kind] = {}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -80,6 +82,24 @@ def complaint(
     return unknown(key, "key", name, known)
 
 
+def _of_object(kind: str, run_id: str, made: Any) -> Entry:
+    """Return the entry of a plug-in that is there already, such as one of a notebook."""
+    cls = type(made)
+    module = sys.modules.get(cls.__module__)
+    path = Path(getattr(module, "__file__", None) or cls.__module__)
+    plugin = Plugin(kind, cls.__name__, path, cls)
+    return Entry(run_id, plugin, repr(made), made, _inside(kind, made))
+
+
+def _inside(kind: str, made: Any) -> tuple[Plugin, ...]:
+    """Return the plug-ins of the explainers that an explainer wraps."""
+    inner = getattr(made, "of", None)
+    if not isinstance(inner, Explainer):
+        return ()
+    entry = _of_object(kind, "", inner)
+    return (entry.plugin, *entry.wraps)
+
+
 class Resolver:
     """Turns the plug-in sections into objects; wrappers may name other methods by run id."""
 
@@ -87,15 +107,23 @@ class Resolver:
         self,
         sections: Mapping[str, Mapping[str, dict[str, Any] | None]],
         folders: tuple[str, ...] = (),
+        objects: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     ) -> None:
-        """Take the sections by kind, then by run id; and the folders of drop-ins."""
+        """Take the sections by kind, then by run id; and the folders of drop-ins.
+
+        Of a run id that `objects` has, the plug-in is there already, whatever the section says.
+        """
         self.sections = sections
         self.folders = folders
+        self.objects = objects
         self.resolving: list[str] = []
 
     def entry(self, kind: str, run_id: str) -> Entry:
         """Return a line of a section; raises ConfigError."""
         where = f"{kind}s.{run_id}"
+        made = self.objects.get(kind, {}).get(run_id)
+        if made is not None:
+            return _of_object(kind, run_id, made)
         written = dict(self.sections[kind][run_id] or {})
         text = json.dumps(written, sort_keys=True)
 

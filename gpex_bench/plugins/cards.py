@@ -80,7 +80,9 @@ HEADS = {
 
 def card(section: str, run_id: str, plugin: Any, **more: Any) -> dict[str, Any]:
     """Return the card of a plug-in: run id, class, first line of its docstring, settings."""
-    hyperparameters = {field.name: repr(getattr(plugin, field.name)) for field in fields(plugin)}
+    hyperparameters = {
+        field.name: repr(getattr(plugin, field.name)) for field in fields(plugin) if field.repr
+    }
     return {
         section: run_id,
         "class": type(plugin).__name__,

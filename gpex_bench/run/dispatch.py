@@ -27,7 +27,7 @@ def job(function: Callable[[Job], None]) -> Callable[[Job], None]:
 def run(snakemake: Any) -> None:
     """Run the job of a rule, with its progress on the screen and in the log file of the rule."""
     torch.set_num_threads(snakemake.threads)
-    _set_up_logging(snakemake.log)
+    set_up_logging(snakemake.log)
     carry_out(Order.of(snakemake))
 
 
@@ -47,7 +47,7 @@ def carry_out(order: Order) -> None:
         raise
 
 
-def _set_up_logging(files: Any) -> None:
+def set_up_logging(files: Any) -> None:
     """Log to the screen and to the rule's log file, if it has one; warnings go to neither."""
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if files:

@@ -1,0 +1,425 @@
+"""The whole benchmark on a network and data in memory: what the workflow writes, without it."""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cloudpickle
+from torch import nn
+
+from gpex_bench.families.stored_maps import StoredMaps, stored_maps
+from gpex_bench.library import in_memory
+from gpex_bench.library.asking import inputs, tensor_of
+from gpex_bench.library.brought import spread
+from gpex_bench.library.results import Maps
+from gpex_bench.library.runs import Run, read_marker, write_marker
+from gpex_bench.library.wrapping import Network, as_network
+from gpex_bench.run.alone import LOG, Request, environment
+from gpex_bench.stages.queries import queries
+from gpex_bench.types import Dataset, Explainer, Kind, Metric, Model, Recipe
+
+# Methods, if none are named: of each kind what is quick, and controls that know nothing.
+METHODS = ("gradient_x_input", "integrated_gradients", "lrp")
+OF_IMAGES = ("saliency", *METHODS, "grad_cam", "occlusion", "random_map", "edge_detector")
+OF_TABLES = (*METHODS, "feature_ablation", "kernel_shap", "random_map")
+OF_GPEX = ("gpex_attribution", "gpex_neighbours")  # where gpex is among the surrogates
+# Metrics, if none are named: one or two of each question.
+METRICS = ("srg", "infidelity", "faithfulness_correlation", "sparseness", "max_sensitivity")
+OF_TRUTH = ("rank_accuracy", "pointing_game")
+OF_NUMBERS = {"srg": {"output": "logit"}}  # a number has no probability
+LOCK = ".evaluate.lock"
+
+Named = Sequence[Any] | Mapping[str, Any] | str | None
+
+
+def evaluate(  # noqa: PLR0913 - options by keyword
+    network: nn.Module | Network,
+    data: Dataset,
+    methods: Named = None,
+    *,
+    metrics: Named = None,
+    surrogates: Named = (),
+    maps: Mapping[str, object] | None = None,
+    headline: str | None = None,
+    samples: int = 48,
+    seed: int = 1,
+    folder: str | Path = "results/mine",
+    timeout: float = 900.0,
+    cores: int | None = None,
+    plugins: Sequence[str] = (),
+    background: bool = False,
+    progress: bool = True,
+    overwrite: bool = False,
+) -> Run:
+    """Compare methods on a network and data of one's own: tables, tests, figures and the report.
+
+    It writes what the workflow writes for a config that names the same things, with the same
+    numbers. It runs in a process of its own on the CPU, so that nothing of the calling process is
+    changed, and ends with it.
+
+    Args:
+        network: any `torch.nn.Module`, or what `wrap` returns.
+        data: with a test split, of which some samples are explained (`arrays`, `dataset`).
+        methods: names; or, by a name of one's own, settings (`{"lrp_z": {"method": "lrp",
+            "composite": "epsilon_plus"}}`) or what `method` returns. None: a quick selection for
+            images or tables, with controls.
+        metrics: as methods. None: a quick selection; what does not apply reads n/a.
+        surrogates: stand-ins that are fitted and compared, such as `["gpex"]`; methods that need
+            one then apply.
+        maps: maps that were made elsewhere, by name: an array with one map for each test row in
+            order; or a mapping with `values`, `sample` (identities, as in `data.test.sample`) and
+            maybe `target`; or what `explain` returns.
+        headline: the metric that the ranking is by; None: srg, or the first one.
+        samples: test samples that are explained; a stratified draw.
+        seed: of all that is drawn.
+        folder: where everything is written. The same evaluation goes on where it was stopped; of
+            another one the folder is refused.
+        timeout: seconds that one method may take.
+        cores: jobs at a time; None: as many as there are cores.
+        plugins: folders with methods and metrics of one's own.
+        background: return at once; `run.wait()` waits, `run.progress` says how far it is.
+        progress: show a bar.
+        overwrite: replace another evaluation in the folder.
+
+    Raises:
+        ConfigError: a name or a setting is not known; names it and what is.
+        CannotWrap: the network is none that can be explained.
+        ValueError: names the argument that does not fit.
+        EvaluationFailed: it could not be finished; says why.
+
+    Example:
+        >>> import gpex_bench as gb
+        >>> run = gb.evaluate(network, data, ["lrp", "saliency"])  # doctest: +SKIP
+        >>> run.ranking  # doctest: +SKIP
+    """
+    model, module = _model(network, data)
+    config = _Written(data, type(module).__name__, Path(folder).name)
+    config.add("dataset", config.dataset, in_memory.of_data(data))
+    config.add("model", config.model, in_memory.of_network(model, module, data))
+    config.add_all("surrogate", surrogates)
+    config.add_all("method", _default_methods(data, config) if methods is None else methods)
+    config.add_all("metric", _default_metrics(data) if metrics is None else metrics)
+    for name, given in (maps or {}).items():
+        brought = _stored(name, given, data)
+        _check_maps(brought, model, data, samples)
+        config.add("method", name, in_memory.of_maps(brought))
+
+    raw = config.raw(headline, plugins, seed)
+    raw["explain"] = {"samples": samples, "timeout_s": timeout}
+    request = Request(
+        written=raw,
+        objects=config.objects,
+        folder=Path(folder),
+        command=f"gpex_bench.evaluate(network, data, folder={str(folder)!r})",
+        cores=cores or os.cpu_count() or 1,
+    )
+    run = _started(request, overwrite, progress)
+    return run if background else _waited(run)
+
+
+# --- what is asked for ----------------------------------------------------------------------------
+
+
+class _Written:
+    """A config that is written line by line; objects that have no file come beside it."""
+
+    def __init__(self, data: Dataset, network: str, run: str) -> None:
+        self.dataset = _id(data.name, "data")
+        self.model = _id(network, "network")
+        self.run = _id(run, "mine")
+        kinds = ("dataset", "model", "surrogate", "method", "metric")
+        self.lines: dict[str, dict[str, Any]] = {kind: {} for kind in kinds}
+        self.objects: dict[str, dict[str, Any]] = {kind: {} for kind in kinds}
+
+    def add(self, kind: str, run_id: str, entry: Any) -> None:
+        """Add a line: settings, or an object."""
+        if run_id in self.lines[kind]:
+            raise ValueError(f"{kind}s must have different names, got {run_id!r} twice.")
+        is_settings = entry is None or isinstance(entry, Mapping)
+        self.lines[kind][run_id] = dict(entry or {}) if is_settings else None
+        if not is_settings:
+            self.objects[kind][run_id] = entry
+
+    def add_all(self, kind: str, named: Named) -> None:
+        """Add the lines of names, or of names with settings or objects."""
+        entries = _entries(kind, named)
+        for run_id, entry in entries.items():
+            self.add(kind, run_id, entry)
+
+    def raw(self, headline: str | None, plugins: Sequence[str], seed: int) -> dict[str, Any]:
+        """Return the config as `config.parse` takes it."""
+        metrics = self.lines["metric"]
+        first = "srg" if "srg" in metrics else next(iter(metrics), "srg")
+        network = {
+            "dataset": self.dataset,
+            "model": self.model,
+            "surrogates": list(self.lines["surrogate"]),
+        }
+        return {
+            "run": self.run,
+            "seeds": [seed],
+            "headline": headline or first,
+            "plugins": list(plugins),
+            "networks": [network],
+            **{f"{kind}s": lines for kind, lines in self.lines.items()},
+        }
+
+
+def _id(name: str, other: str) -> str:
+    """Return a name as a run id: small letters, digits and underscores."""
+    return re.sub("[^a-z0-9]+", "_", name.lower()).strip("_") or other
+
+
+def _entries(kind: str, named: Named) -> dict[str, Any]:
+    """Return names with their settings or objects.
+
+    Raises:
+        ValueError: an entry is neither a name, settings nor a plug-in of this kind.
+    """
+    contract = {"method": Explainer, "metric": Metric, "surrogate": Recipe}[kind]
+    given = [named] if isinstance(named, str) else named
+    if not isinstance(given, Mapping):
+        given = {one: None if isinstance(one, str) else one for one in given or ()}
+
+    entries: dict[str, Any] = {}
+    for name, entry in given.items():
+        is_known = entry is None or isinstance(entry, (Mapping, contract))
+        if not isinstance(name, str) or not is_known:
+            shown = name if entry is None else entry
+            raise ValueError(
+                f"{kind}s must be names, or by name settings or what `{kind}` returns, got "
+                f"{type(shown).__name__} {shown!r}."
+            )
+        entries[name] = entry
+    return entries
+
+
+def _default_methods(data: Dataset, config: _Written) -> list[str]:
+    """Return the quick selection of methods for a form of data."""
+    names = OF_IMAGES if data.is_image else OF_TABLES
+    of_gpex = OF_GPEX if "gpex" in config.lines["surrogate"] else ()
+    return [*names, *of_gpex]
+
+
+def _default_metrics(data: Dataset) -> dict[str, Any]:
+    """Return the quick selection of metrics for a form of data."""
+    names = METRICS if data.truth is None else (*METRICS, *OF_TRUTH)
+    settings = OF_NUMBERS if data.kind is Kind.NUMBER else {}
+    return {name: settings.get(name) for name in names}
+
+
+def _model(network: nn.Module | Network, data: Dataset) -> tuple[Model, nn.Module]:
+    """Return a copy of what is explained, on the CPU, and the module that it was made from."""
+    if not isinstance(data, Dataset):
+        raise ValueError(
+            f"data must be a Dataset, such as arrays or dataset return, got {type(data).__name__}."
+        )
+    known = as_network(network, inputs(data.test), data)
+    model = deepcopy(known.model(data.test.x)).cpu().eval()
+    return model, known.module
+
+
+# --- maps that were made elsewhere ----------------------------------------------------------------
+
+
+def _stored(name: str, given: object, data: Dataset) -> StoredMaps:
+    """Return maps, checked; see `evaluate` for what they may be."""
+    where = f"maps[{name!r}]"
+    if isinstance(given, Maps):
+        found = given.attribution
+        return stored_maps(
+            found.values,
+            sample=given.sample.reshape(-1),
+            target=given.target.reshape(-1),
+            residual=found.residual,
+            where=where,
+        )
+    parts = dict(given) if isinstance(given, Mapping) else {"values": given}
+    unknown = sorted(set(parts) - {"values", "sample", "target", "residual"})
+    if unknown or "values" not in parts:
+        raise ValueError(
+            f"{where} must have values, and maybe sample, target and residual; got "
+            f"{', '.join(map(str, parts))}."
+        )
+
+    given = tensor_of(where, parts.pop("values"))
+    n_maps = len(given) if given.ndim else 0
+    values = spread(name, given, (n_maps, *data.test.x.shape[1:]))
+    return stored_maps(values, where=where, **parts)
+
+
+def _check_maps(maps: StoredMaps, model: Model, data: Dataset, samples: int) -> None:
+    """Raise ValueError unless there is a map for each sample that will be explained."""
+    maps.of(queries(model, data, samples), data)
+
+
+# --- the process ----------------------------------------------------------------------------------
+
+
+def _started(request: Request, overwrite: bool, is_shown: bool) -> Run:
+    """Return a run that is being made, or that was finished before."""
+    identity = _identity(request)
+    run = Run(request.folder, str(request.written["headline"]))
+    _check_folder(request.folder, identity, overwrite)
+    if run.is_done:
+        return run
+
+    content = _packed(request)
+    write_marker(request.folder, evaluation=identity, finished=False)
+    log = request.folder / LOG
+    log.parent.mkdir(parents=True, exist_ok=True)
+    reader, writer = os.pipe()
+    lock = os.open(request.folder / LOCK, os.O_CREAT | os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gpex_bench.run.alone", str(writer)],
+            stdin=subprocess.PIPE,
+            stdout=errors,
+            stderr=errors,
+            env=environment(),
+            pass_fds=[writer, lock],  # the lock is held until the process ends
+            start_new_session=True,
+        )
+    os.close(writer)
+    os.close(lock)
+    atexit.register(run.cancel)
+    run.follow(process, os.fdopen(reader), is_shown)
+    _send(process, content)
+    return run
+
+
+def _send(process: subprocess.Popen[bytes], content: bytes) -> None:
+    """Send the request; a process that died says so in its log."""
+    if process.stdin is None:
+        return
+    try:
+        process.stdin.write(content)
+        process.stdin.close()
+    except BrokenPipeError:
+        return
+
+
+def _waited(run: Run) -> Run:
+    """Return a run when it is done; one that is interrupted ends."""
+    try:
+        return run.wait()
+    except KeyboardInterrupt:
+        run.cancel()
+        raise
+
+
+def _packed(request: Request) -> bytes:
+    """Return the request as bytes; classes of a notebook or a script go along.
+
+    Raises:
+        ValueError: something in the network cannot be sent to another process.
+    """
+    modules = _not_importable(request)
+    try:
+        for module in modules:
+            cloudpickle.register_pickle_by_value(module)
+        content: bytes = cloudpickle.dumps(request)
+    except Exception as error:
+        raise ValueError(
+            f"network cannot be sent to the process of the evaluation ({type(error).__name__}: "
+            f"{error}); leave out what holds open files, locks or compiled code, such as "
+            "torch.compile, before you wrap it."
+        ) from error
+    finally:
+        for module in modules:
+            cloudpickle.unregister_pickle_by_value(module)
+    return content
+
+
+def _not_importable(request: Request) -> list[ModuleType]:
+    """Return the modules of what people brought that another process cannot import by name.
+
+    Such as those of a file that was loaded by its path. Of `__main__` this is known anyway, and
+    plug-ins are found there as here.
+    """
+    (given,) = request.objects["model"].values()
+    brought = [*given.model.modules()]
+    for kind in ("method", "metric", "surrogate"):
+        brought += request.objects[kind].values()
+
+    names = {type(part).__module__ for part in brought}
+    others = [name for name in sorted(names) if not name.startswith(("gpex_bench", "__main__"))]
+    return [sys.modules[name] for name in others if name in sys.modules and not _is_found(name)]
+
+
+def _is_found(name: str) -> bool:
+    """Return whether a module is found by its name, in the file that it was loaded from."""
+    parent, _, _ = name.rpartition(".")
+    path = getattr(sys.modules[parent], "__path__", ()) if parent in sys.modules else None
+
+    loaded = getattr(sys.modules[name], "__file__", None)
+    for finder in sys.meta_path:
+        spec = finder.find_spec(name, path)
+        if spec is not None:
+            return spec.origin == loaded
+    return False
+
+
+def _identity(request: Request) -> str:
+    """Return a hash of all that the results depend on: content, settings, and our code."""
+    steps = request.schedule().steps()
+    jobs = [
+        [order.rule, dict(order.wildcards), {**order.params, "command": ""}]
+        for chains in steps
+        for chain in chains
+        for order in chain
+    ]
+    return hashlib.sha256(json.dumps(jobs, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _check_folder(folder: Path, identity: str, overwrite: bool) -> None:
+    """Check that a folder is free, or has this evaluation; remove another one if asked to.
+
+    Raises:
+        ValueError: it has something else, or is being written.
+    """
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    marker = read_marker(folder)
+    if marker is None:
+        raise ValueError(
+            f"folder {folder} has files that are no evaluation of this kind; give another folder."
+        )
+    if _is_locked(folder):
+        raise ValueError(f"folder {folder} is being written by an evaluation; wait or cancel it.")
+    if marker.get("evaluation") == identity:
+        return
+    if not overwrite:
+        raise ValueError(
+            f"folder {folder} has another evaluation: of other data, another network, other "
+            "settings or an earlier version of the code; give another folder, or overwrite=True."
+        )
+    shutil.rmtree(folder)
+
+
+def _is_locked(folder: Path) -> bool:
+    """Return whether a process is writing into a folder."""
+    if not (folder / LOCK).is_file():
+        return False
+    handle = os.open(folder / LOCK, os.O_RDWR)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
