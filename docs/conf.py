@@ -5,6 +5,7 @@ repository, are the same on the forge and on the site. Nothing is loaded from el
 brings its fonts and scripts along, and formulas are plain text.
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -35,7 +36,7 @@ templates_path = ["_templates"]
 
 # The table of contents, which stands beside every page; the README has no list of its own.
 CONTENTS = {
-    "Start": ["docs/quickstart", "docs/bring-your-own", "docs/command-line"],
+    "Start": ["docs/quickstart", "docs/bring-your-own", "docs/command-line", "examples/README"],
     "Add": [
         "docs/add",
         "docs/add-a-method",
@@ -57,6 +58,8 @@ CONTENTS = {
     "Understand": ["docs/gpex", "docs/agreement", "docs/statistics", "docs/studies"],
     "Work on it": ["CONTRIBUTING", "docs/house", "docs/decisions", "CHANGELOG", "results/README"],
 }
+# What is listed below a page.
+BELOW = {"results/README": "published/**", "examples/README": "*"}
 
 
 def complete(app, name, source):
@@ -65,8 +68,8 @@ def complete(app, name, source):
         contents = [contents_of(caption, pages) for caption, pages in CONTENTS.items()]
         source[0] += "\n".join(["", *contents])
 
-    if name == "results/README":
-        source[0] += "\n" + contents_of("Published", ["published/**"])
+    if name in BELOW:
+        source[0] += "\n" + contents_of("", [BELOW[name]])
 
     is_published = name.startswith("results/published/")
     if is_published and not source[0].startswith("# "):
@@ -76,8 +79,8 @@ def complete(app, name, source):
 
 def contents_of(caption, pages):
     """Return a part of the table of contents; what is written with a star stands for many pages."""
-    options = f":hidden:\n:glob:\n:caption: {caption}\n"
-    return "\n".join(["```{toctree}", options, *pages, "```", ""])
+    options = [":hidden:", ":glob:"] + [f":caption: {caption}"] * bool(caption)
+    return "\n".join(["```{toctree}", *options, "", *pages, "```", ""])
 
 
 # --- docstrings ----------------------------------------------------------------------------------
@@ -87,13 +90,21 @@ autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 napoleon_numpy_docstring = False
+napoleon_attr_annotations = False  # the signature has the types
+default_role = "code"  # of `words` in docstrings
+STAR = re.compile(r"(`[^`]*`)|\*(?=\w)")
 
 
-def keep_colons(app, what, *of):
-    """Let napoleon take no words before a colon for the type of an attribute; hints say the type."""
+def read_as_written(app, what, *of):
+    """Keep stars and colons of docstrings, which would be markup."""
     lines = of[-1]
+    for place, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            lines[place] = STAR.sub(lambda found: found[1] or r"\*", line)
+
+    # The words before a colon are not the type of an attribute; an empty comment before them.
     if what in ("attribute", "property"):
-        lines[:0] = ["..", ""]  # an empty comment
+        lines[:0] = ["..", ""]
 
 
 # --- looks ---------------------------------------------------------------------------------------
@@ -109,4 +120,4 @@ html_additional_pages = {"index": "index.html"}
 def setup(app):
     """Connect what pages and docstrings get."""
     app.connect("source-read", complete)
-    app.connect("autodoc-process-docstring", keep_colons, priority=400)  # before napoleon
+    app.connect("autodoc-process-docstring", read_as_written, priority=400)  # before napoleon
