@@ -19,6 +19,7 @@ ADVICE = {
     0: "one number is no input; give a row, such as x[None]",
     5: "volumes are not supported; give slices, or columns that describe them",
 }
+LAST = (1, 3, 4)  # how many channels images have, whose axis may be the last one
 
 
 @value
@@ -29,6 +30,24 @@ class Inputs:
     sample: Int[Tensor, "n"]  # identities: draws depend on them
     is_single: bool  # it came without an axis of the batch
     y: Tensor | None = None  # targets, of rows of a dataset
+
+    @property
+    def taken_for(self) -> str:
+        """What the inputs are taken for, with what to do if they are something else."""
+        shape = tuple(self.x.shape)
+        if len(shape) == 2:
+            form = f"{shape[0]} rows of a table of {shape[1]} columns"
+            return f"{form}; one grey image is x[None, None]"
+        n_channels, height, width = shape[1:]
+        form = f"images of {n_channels} channels of {height} x {width}"
+        if width in LAST and n_channels not in LAST:
+            return f"{form}; put the channels first: transpose x to (0, 3, 1, 2), one to (2, 0, 1)"
+        if self.is_single:
+            return (
+                f"one image of {n_channels} channels; grey images are x[:, None]; series "
+                "[n, channel, time] are x[:, :, None], if the network takes images of height 1"
+            )
+        return form
 
     def shaped(self, batch: Tensor) -> Tensor:
         """Return a result of the batch as the inputs came: one sample has no axis of the batch."""
@@ -46,7 +65,9 @@ def tensor_of(name: str, given: object) -> Tensor:
         ValueError: it holds no array of numbers.
     """
     if isinstance(given, Tensor):
-        return given.detach().cpu()
+        # What was made in inference mode can have no gradient; its copy can.
+        plain = given.clone() if given.is_inference() else given
+        return plain.detach().cpu()
     try:
         array = np.asarray(given)
     except ValueError as error:

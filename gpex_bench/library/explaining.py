@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
 from gpex_bench.contract import calls, sums
@@ -17,8 +19,21 @@ from gpex_bench.library.fitting import Fitted
 from gpex_bench.library.question import Question, question, require
 from gpex_bench.library.results import Made, Maps, Neighbours
 from gpex_bench.library.wrapping import Network
-from gpex_bench.types import Attribution, Dataset, Examples, Explainer, Explanation
+from gpex_bench.types import (
+    Attribution,
+    Dataset,
+    Examples,
+    Explainer,
+    Explanation,
+    Prototype,
+    Query,
+)
+from gpex_bench.types.batches import EXPLAINED_ROWS
 from gpex_bench.types.demands import Refused
+
+# Inputs that are explained at once, as the workflow does; of more, EXPLAINED_ROWS at a time. The
+# last bits of a map may depend on it.
+N_TOGETHER = 256
 
 
 class UnsoundMaps(UserWarning):
@@ -97,19 +112,40 @@ def _made(
         counted(task.model, heard=shown.update) as rows,
         counted(task.surrogate, heard=shown.update) as of_surrogate,
     ):
-        explanation, seconds = calls.timed(explainer, task, query)
+        parts = [calls.timed(explainer, task, part) for part in _parts(query)]
     made = Made(
         method=name,
         explainer=explainer,
         network=asked.network,
         task=task,
         query=query,
-        seconds=seconds,
+        seconds=sum(seconds for _, seconds in parts),
         forward_rows=rows.forward,
         backward_rows=rows.backward,
         surrogate_rows=of_surrogate.forward + of_surrogate.backward,
     )
-    return explanation, made
+    return _joined([explanation for explanation, _ in parts]), made
+
+
+def _parts(query: Query) -> list[Query]:
+    """Return the query in parts that are explained at once: all of it, unless it is large."""
+    n = len(query.x)
+    if n <= N_TOGETHER:
+        return [query]
+    return [
+        query.rows(slice(start, start + EXPLAINED_ROWS)) for start in range(0, n, EXPLAINED_ROWS)
+    ]
+
+
+def _joined(parts: Sequence[Explanation]) -> Explanation:
+    """Return the explanations of parts as one."""
+    first = parts[0]
+    if len(parts) == 1 or isinstance(first, Prototype):
+        return first
+
+    fields = [calls.tensors(part) for part in parts]
+    whole: dict[str, Any] = {name: torch.cat([part[name] for part in fields]) for name in fields[0]}
+    return type(first)(**whole)
 
 
 def _result(explanation: Explanation, made: Made, given: asking.Inputs) -> Maps | Neighbours:
@@ -153,6 +189,8 @@ def _method(
     method: str | Explainer, settings: dict[str, Any], surrogate: Fitted | None
 ) -> tuple[str, Explainer]:
     """Return a method and its name, with the surrogate that it explains with."""
+    if surrogate is not None and not isinstance(surrogate, Fitted):
+        raise ValueError(f"surrogate must be what fit returns, got {type(surrogate).__name__}.")
     if isinstance(method, Explainer):
         if settings:
             raise ValueError(
@@ -176,6 +214,4 @@ def _method(
             f"{name} needs a fitted surrogate: fitted = gb.fit(network, data, "
             f"{explainer.surrogate!r}), then explain(..., surrogate=fitted)."
         )
-    if surrogate is not None and not isinstance(surrogate, Fitted):
-        raise ValueError(f"surrogate must be what fit returns, got {type(surrogate).__name__}.")
     return name, explainer

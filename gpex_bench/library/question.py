@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from numbers import Integral
 from typing import Any
 
+import torch
 from torch import nn
 
 from gpex_bench.library import asking
@@ -42,7 +44,7 @@ def question(  # noqa: PLR0913 - options by keyword
     target: Any = None,
     baseline: object = None,
     truth: object = None,
-    seed: int = 0,
+    seed: Any = 0,
     surrogate: Surrogate | None = None,
 ) -> Question:
     """Return a question from what people give; see `explain` for the arguments.
@@ -50,13 +52,17 @@ def question(  # noqa: PLR0913 - options by keyword
     Raises:
         ValueError: names the argument that does not fit.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
         raise ValueError(f"seed must be a whole number from 0 up, got {seed!r}.")
+    if torch.is_inference_mode_enabled():
+        raise ValueError(
+            "Nothing has a gradient in torch.inference_mode(); leave it to explain or score."
+        )
     network = as_network(network, given, data)
     known = asking.dataset(
         given, data, kind=network.kind, classes=network.names(), baseline=baseline, truth=truth
     )
-    task = Task(model=network.model(), data=known, surrogate=surrogate, seed=seed)
+    task = Task(model=network.model(), data=known, surrogate=surrogate, seed=int(seed))
 
     x = given.x.to(network.device)
     chosen = asking.targets(target, task.model, x, known.classes)

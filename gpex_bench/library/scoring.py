@@ -136,7 +136,8 @@ def _metrics(metrics: Any) -> dict[str, Metric]:
     """Return metrics by name."""
     if isinstance(metrics, Mapping):
         return {str(name): _metric(one) for name, one in metrics.items()}
-    listed = [metrics] if isinstance(metrics, (str, Metric)) else list(metrics)
+    is_one = isinstance(metrics, (str, Metric, type))
+    listed = [metrics] if is_one else list(metrics)
     if not listed:
         raise ValueError("metrics must name at least one metric, got none.")
 
@@ -156,7 +157,8 @@ def _metric(one: Any) -> Metric:
     if isinstance(one, Metric):
         return one
     if not isinstance(one, str):
-        raise ValueError(f"metrics must be names or metrics, got {type(one).__name__}.")
+        got = f"the class {one.__name__}" if isinstance(one, type) else type(one).__name__
+        raise ValueError(f"metrics must be names or metrics with their settings, got {got}.")
     return metric_named(one)
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gpex_bench.library.asking import Inputs, inputs
+from gpex_bench.models.given.errors import CannotWrap
 from gpex_bench.models.given.preparing import device_of
 from gpex_bench.models.given.wrapping import wrap as wrapped
 from gpex_bench.types import Dataset, Kind, Model, Need
@@ -200,10 +201,10 @@ def as_network(network: object, given: Inputs, data: Dataset | None = None) -> N
     """
     if not isinstance(network, Network):
         if not isinstance(network, nn.Module):
-            raise ValueError(
-                f"network must be a torch.nn.Module or what wrap returns, got "
-                f"{type(network).__name__}."
-            )
+            got = f"{type(network).__name__}; put a function into the forward of a module"
+            if isinstance(network, type):
+                got = f"the class {network.__name__}; call it first"
+            raise ValueError(f"network must be a torch.nn.Module or what wrap returns, got {got}.")
         kind = None if data is None else data.kind
         classes = None if data is None else data.classes
         network = wrap(network, kind=kind, classes=classes)
@@ -212,7 +213,10 @@ def as_network(network: object, given: Inputs, data: Dataset | None = None) -> N
             f"data must be of the kind of the network, {network.kind}, got {data.kind}; wrap the "
             f"network with kind={str(data.kind)!r}."
         )
-    model = network.model(given.x)
+    try:
+        model = network.model(given.x)
+    except CannotWrap as error:
+        raise CannotWrap(f"{error} (x is taken for {given.taken_for}.)") from error
     if data is not None:
         _check_names(data.classes, model.head.out_features, data.kind)
     return network

@@ -308,3 +308,40 @@ def test_outputs_that_are_not_finite_are_refused(on_table):
     network[2].weight.data[0] = torch.inf
     with pytest.raises(ValueError, match="NaN or infinity|NaN or infinite"):
         gb.explain(network, torch.ones(2, 6), "saliency")
+
+
+def test_many_inputs_are_explained_in_parts(on_table, monkeypatch):
+    from gpex_bench.library import explaining
+
+    x = torch.randn(30, 6)
+    whole = gb.explain(on_table, x, "lrp")
+    near = gb.explain(on_table, x, "random_map")
+    monkeypatch.setattr(explaining, "N_TOGETHER", 20)
+    monkeypatch.setattr(explaining, "EXPLAINED_ROWS", 8)
+    parts = gb.explain(on_table, x, "lrp")
+    assert torch.allclose(parts.values, whole.values, atol=1e-6)
+    assert torch.allclose(parts.residual, whole.residual, atol=1e-6)
+    assert parts.made.forward_rows == whole.made.forward_rows
+    assert gb.explain(on_table, x, "random_map").values.equal(near.values)
+
+
+@pytest.mark.parametrize(
+    ("shape", "text"),
+    [
+        ((2, 16, 16, 3), "put the channels first"),
+        ((16, 16, 3), "put the channels first"),
+        ((5, 16, 16), r"one image of 5 channels; grey images are x\[:, None\]"),
+        ((16, 16), "16 rows of a table of 16 columns; one grey image"),
+    ],
+)
+def test_inputs_of_another_form_are_told_what_they_were_taken_for(on_images, shape, text):
+    with pytest.raises(ValueError, match=text):
+        gb.explain(on_images, torch.rand(shape))
+
+
+def test_inference_mode_is_left_first(on_table):
+    with torch.inference_mode():
+        x = torch.ones(2, 6)
+        with pytest.raises(ValueError, match="inference_mode"):
+            gb.explain(on_table, x)
+    assert gb.explain(on_table, x, "integrated_gradients").values.shape == (2, 6)
