@@ -123,13 +123,14 @@ def _check_data(config: Config, run_id: str) -> Dataset | None:
     """Load a dataset and print what it holds; None if it breaks a promise."""
     where = f"datasets.{run_id}"
     try:
-        data = prepare(config.dataset(run_id))
+        source = config.dataset(run_id)
+        data = prepare(source, config.is_trained_on(run_id))
     except Exception as error:
         _refuse(where, error)
         return None
 
     typer.echo(f"{where}: fits.")
-    for line in offers.contents(data):
+    for line in (*offers.contents(data), *source.remarks):
         typer.echo(f"  {line}")
     n_test = len(data.test.x)
     if n_test < config.explain.samples:

@@ -72,6 +72,11 @@ class Config:
         """Return the seeds of a network's cells: all, or the first if it is given, not trained."""
         return self.seeds[:1] if self.model(model).is_given else self.seeds
 
+    def is_trained_on(self, dataset: str) -> bool:
+        """Return whether a network of the run is trained on a dataset, not brought along."""
+        models = {network.model for network in self.networks if network.dataset == dataset}
+        return not all(self.model(model).is_given for model in models)
+
     def _settings(self, kind: str, run_id: str) -> Any:
         return self.entry(kind, run_id).settings
 

@@ -40,9 +40,7 @@ def prepare(this: Job) -> None:
 
     path = this.path("data")
     config, name = this.config, this.wildcards["dataset"]
-    models = [network.model for network in config.networks if network.dataset == name]
-    is_trained_on = not all(config.model(model).is_given for model in models)
-    data = prepare(config.dataset(name), is_trained_on)
+    data = prepare(config.dataset(name), config.is_trained_on(name))
     found = notes(data)
     for note in found:
         log.info("%s: %s", this.name, note)
