@@ -10,11 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from skimage.measure import block_reduce
 
 from gpex_bench.plots.style import DIVERGING, Drawing, blank, shorten, styled, words
 from gpex_bench.types import value
 
 N_FEATURES = 10  # features of a table that are shown
+# Maps of more pixels along a side are averaged over square blocks: in the picture, and in the file
+# of its numbers.
+SIDE_SHOWN = 112
+SIDE_LISTED = 56
+LARGE = 1.35  # times as wide as the panels of small images are those of large ones
 LEGEND = (
     "relevance, each map divided by its own largest magnitude "
     "(red: evidence for {evidence}, blue: against it)"
@@ -42,6 +48,18 @@ def picture(image: np.ndarray) -> np.ndarray:
     is_coloured = image.shape[0] == 3
     pixels = np.moveaxis(image, 0, -1) if is_coloured else image.mean(axis=0)
     return np.clip(pixels, 0, 1)
+
+
+def pooled(maps: np.ndarray, side: int) -> tuple[np.ndarray, int]:
+    """Return maps [..., height, width] averaged over blocks, and the pixels along a block.
+
+    The blocks are the smallest that leave at most `side` pixels; those at the border may be cut.
+    """
+    block = -(-max(maps.shape[-2:]) // side)
+    if block == 1:
+        return maps, 1
+    blocks = (*(1 for _ in maps.shape[:-2]), block, block)
+    return block_reduce(maps.astype(float), blocks, np.nanmean, cval=np.nan), block
 
 
 def show(axes: Axes, image: np.ndarray) -> None:
@@ -87,29 +105,45 @@ def gallery(gallery: Gallery) -> Drawing:
     _check(gallery, 4, "[n, channel, height, width]")
     n_rows = len(gallery.inputs)
     n_columns = 1 + len(gallery.maps)
-    figure = Figure(figsize=(0.75 + 0.86 * n_columns, 1.25 + 0.9 * n_rows), layout="constrained")
+    is_large = max(gallery.inputs.shape[2:]) > SIDE_LISTED
+    scale = LARGE if is_large else 1.0
+    size = (0.75 + 0.86 * scale * n_columns, 1.25 + 0.9 * scale * n_rows)
+    figure = Figure(figsize=size, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)  # type: ignore[union-attr, call-arg]
     grid = figure.subplots(n_rows, n_columns, squeeze=False)
 
+    maps: dict[str, np.ndarray] = {}
+    inputs, block = pooled(gallery.inputs, SIDE_SHOWN)
+    for name, values in gallery.maps.items():
+        maps[name], _ = pooled(values.sum(axis=1), SIDE_SHOWN)
+
     for row, label in enumerate(_labels(gallery)):
         input_axes = grid[row, 0]
-        show(input_axes, gallery.inputs[row])
+        show(input_axes, inputs[row])
         label = label.replace(" and ", " and\n")
         input_axes.set_ylabel(label, rotation=0, ha="right", va="center", size=8.5)
 
-        for axes, values in zip(grid[row, 1:], gallery.maps.values(), strict=True):
-            summed = values[row].sum(axis=0).astype(float)
-            axes.imshow(unit(summed), cmap=DIVERGING, vmin=-1, vmax=1, interpolation="none")
+        for axes, values in zip(grid[row, 1:], maps.values(), strict=True):
+            axes.imshow(
+                unit(values[row].astype(float)),
+                cmap=DIVERGING,
+                vmin=-1,
+                vmax=1,
+                interpolation="none",
+            )
             blank(axes)
 
     for axes, name in zip(grid[0], ["input", *gallery.maps], strict=True):
         axes.set_title(words(name), size=7.6)
 
-    scale = ScalarMappable(Normalize(-1, 1), DIVERGING)
+    colours = ScalarMappable(Normalize(-1, 1), DIVERGING)
     bar = figure.colorbar(
-        scale, ax=grid, location="bottom", fraction=0.03, aspect=60, pad=0.02, ticks=[-1, 0, 1]
+        colours, ax=grid, location="bottom", fraction=0.03, aspect=60, pad=0.02, ticks=[-1, 0, 1]
     )
-    bar.set_label(LEGEND.format(evidence=gallery.evidence), size=8.5)
+    legend = LEGEND.format(evidence=gallery.evidence)
+    if block > 1:
+        legend += f"\naveraged over blocks of {block} x {block} pixels"
+    bar.set_label(legend, size=8.5)
     alt = (
         f"{n_rows} test images of {gallery.name} (predicted: {', '.join(gallery.predicted)}), "
         f"each with the relevance maps of {', '.join(gallery.maps)}."
@@ -120,12 +154,15 @@ def gallery(gallery: Gallery) -> Drawing:
 def data(gallery: Gallery) -> pd.DataFrame:
     """Return the relevance that is shown.
 
-    The columns are method, input, feature (or row and column of a pixel) and relevance.
+    The columns are method, input, feature (or row and column of a pixel) and relevance. Large maps
+    are averaged over blocks, which are then the rows and columns.
     """
     frames = []
     for method, values in gallery.maps.items():
         is_image = values.ndim == 4
-        relevance = values.sum(axis=1) if is_image else values
+        relevance = values
+        if is_image:
+            relevance, _ = pooled(values.sum(axis=1), SIDE_LISTED)
         names = ("input", "row", "column") if is_image else ("input", "feature")
 
         places = np.indices(relevance.shape)

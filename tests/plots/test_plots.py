@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from gpex_bench import plots
-from gpex_bench.plots import removal
+from gpex_bench.plots import maps, removal
 from gpex_bench.plots.compact import compact
 from gpex_bench.plots.neighbours import overlaid
 from gpex_bench.statistics.outcomes import agreement_summary, cost_summary, outcome_table, summarise
@@ -147,6 +147,38 @@ def test_data_of_a_figure_are_the_numbers_in_it() -> None:
         & (data["column"] == 4)
     ]
     assert one["relevance"].item() == pytest.approx(gallery.maps["lime"][1, :, 3, 4].sum())
+
+
+def test_large_maps_are_averaged_over_blocks():
+    generator = np.random.default_rng(0)
+    values = generator.normal(size=(2, 3, 224, 224)).astype("float32")
+    inputs = generator.random((2, 3, 224, 224)).astype("float32")
+    gallery = plots.Gallery(
+        name="photographs (net)",
+        inputs=inputs,
+        predicted=["tabby", "espresso"],
+        true=["tabby", "espresso"],
+        maps={"lrp": values},
+    )
+    drawn = plots.gallery(gallery)
+    assert len(drawn.data) == 2 * 56 * 56
+    one = drawn.data.query("input == 1 and row == 3 and column == 5")["relevance"].item()
+    assert one == pytest.approx(values[1, :, 12:16, 20:24].sum(0).mean(), rel=1e-5)
+
+    shown, block = maps.pooled(values.sum(1), maps.SIDE_SHOWN)
+    assert (shown.shape, block) == ((2, 112, 112), 2)
+    texts = [axes.get_xlabel() for axes in drawn.figure.axes]
+    assert any("2 x 2 pixels" in text for text in texts)
+
+
+@pytest.mark.parametrize("side", [57, 113, 225])
+def test_blocks_at_the_border_are_averages_of_what_is_there(side):
+    ones = np.ones((1, side, 40))
+    found, block = maps.pooled(ones, 56)
+    assert found.shape[1] <= 56 and block == -(-side // 56)
+    assert np.array_equal(found, np.ones_like(found))
+    small = np.arange(56.0 * 56).reshape(1, 56, 56)
+    assert maps.pooled(small, 56)[0] is small
 
 
 def test_area_of_a_curve_by_hand() -> None:
