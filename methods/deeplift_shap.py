@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gpex_bench.families.rescale import DeepLift
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
-from gpex_bench.types.batches import PAIRED_ROWS
+from gpex_bench.types.batches import PAIRED_ROWS, rows_at_once
 
 
 @settings
@@ -59,7 +59,7 @@ def _mean(rules: DeepLift, x: Tensor, target: Tensor, baselines: Tensor) -> tupl
     """Return the mean map of one sample, and the logit's mean difference to the baselines."""
     total = torch.zeros_like(x)
     change = x.new_zeros(())
-    for part in baselines.split(PAIRED_ROWS):
+    for part in baselines.split(rows_at_once(PAIRED_ROWS, baselines)):
         n = len(part)
         values, changes = rules(x.expand(n, *x.shape), part, target.expand(n))
         total += values.sum(0)

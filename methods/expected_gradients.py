@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gpex_bench.families.gradients import logit_gradient
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, demands, settings
-from gpex_bench.types.batches import CHANGED_ROWS
+from gpex_bench.types.batches import CHANGED_ROWS, rows_at_once
 
 
 @settings
@@ -45,8 +45,9 @@ class ExpectedGradients(Explainer):
         place = torch.rand(self.budget, *[1] * x.ndim, generator=generator)
 
         total = torch.zeros_like(x)
-        for start in range(0, self.budget, CHANGED_ROWS):
-            part = slice(start, start + CHANGED_ROWS)
+        size = rows_at_once(CHANGED_ROWS, x[None])
+        for start in range(0, self.budget, size):
+            part = slice(start, start + size)
             step = x - train[row[part].to(train.device)].to(x)
             point = x - (1 - place[part].to(x)) * step
             gradient = logit_gradient(task.model, point, target.expand(len(step)))

@@ -11,7 +11,7 @@ from functools import partial
 
 from gpex_bench.families.gradients import outputs
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, demands, settings
-from gpex_bench.types.batches import CHANGED_ROWS
+from gpex_bench.types.batches import CHANGED_ROWS, rows_at_once
 
 
 @settings
@@ -41,8 +41,7 @@ class IntegratedGradients(Explainer):
             baselines=task.data.baseline[None].to(query.x),
             target=query.target,
             n_steps=self.budget,
-            internal_batch_size=max(
-                CHANGED_ROWS, len(query.x)
-            ),  # captum cannot split one point of the path
+            # captum cannot split one point of the path
+            internal_batch_size=max(rows_at_once(CHANGED_ROWS, query.x), len(query.x)),
         )
         return Attribution(values=values.detach().to(query.x.dtype))

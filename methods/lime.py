@@ -26,7 +26,7 @@ from gpex_bench.masking.choices import check_masks, check_settings
 from gpex_bench.masking.regions import FEWEST_REGIONS, Segmentation, grid, regions
 from gpex_bench.masking.resolution import check_resolved, steps
 from gpex_bench.types import Attribution, Explainer, Kind, Query, Task, settings
-from gpex_bench.types.batches import CHANGED_ROWS, in_chunks
+from gpex_bench.types.batches import CHANGED_ROWS, in_chunks, rows_at_once
 from gpex_bench.types.outputs import probabilities
 
 
@@ -88,7 +88,7 @@ class Lime(Explainer):
                 top_labels=None,
                 hide_color=fill.transpose(1, 2, 0),
                 num_samples=self.budget,
-                batch_size=CHANGED_ROWS,
+                batch_size=rows_at_once(CHANGED_ROWS, torch.from_numpy(x)[None]),
                 segmentation_fn=lambda _image: segments,
             )
         _check_resolved(task, outputs, target)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gpex_bench.families.gradients import logit_gradient
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, demands, settings
-from gpex_bench.types.batches import CHANGED_ROWS
+from gpex_bench.types.batches import CHANGED_ROWS, rows_at_once
 
 
 @settings
@@ -44,8 +44,9 @@ class SmoothGrad(Explainer):
         generator = task.generator(sample)
         scale = self.noise * (x.max() - x.min())
         total = torch.zeros_like(x)
-        for start in range(0, self.budget, CHANGED_ROWS):
-            n = min(CHANGED_ROWS, self.budget - start)
+        size = rows_at_once(CHANGED_ROWS, x[None])
+        for start in range(0, self.budget, size):
+            n = min(size, self.budget - start)
             noise = torch.randn(n, *x.shape, generator=generator).to(x)
             total += logit_gradient(task.model, x + scale * noise, target.expand(n)).sum(0)
         return total / self.budget

@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from gpex_bench.families.kinds import Kind, Part, is_rectifier, parts
 from gpex_bench.models.rewriting import operations as ops
 from gpex_bench.models.rewriting import rewrite
+from gpex_bench.types.batches import rows_at_once
 from gpex_bench.types.demands import Refused
 
 CASTS = frozenset({"to", "type", "type_as", "long", "int", "short", "char", "byte"})
@@ -33,6 +34,13 @@ def logit_gradient(
     Raises:
         Refused: no gradient arrives at the input at all.
     """
+    size = rows_at_once(max(len(x), 1), x)
+    parts = zip(x.split(size), target.split(size), strict=True)
+    return torch.cat([_logit_gradient(network, *part) for part in parts])
+
+
+def _logit_gradient(network: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+    """Return the gradient of few rows, whose graph fits into memory."""
     x = x.detach().clone().requires_grad_()
     with torch.enable_grad():
         logit = outputs(network, x).gather(1, target[:, None]).sum()

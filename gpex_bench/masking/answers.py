@@ -23,7 +23,7 @@ from gpex_bench.masking.regions import Regions
 from gpex_bench.masking.resolution import check_resolved, steps
 from gpex_bench.masking.units import in_groups, whole
 from gpex_bench.types import Kind, Query, Task, value
-from gpex_bench.types.batches import CHANGED_ROWS
+from gpex_bench.types.batches import CHANGED_ROWS, rows_at_once
 from gpex_bench.types.demands import Refused
 from gpex_bench.types.outputs import of_target, probabilities
 
@@ -108,7 +108,7 @@ class Probe:
         # Not `in_chunks`: these are of equal length, which is part of the stored numbers, and their
         # masks are yielded too.
         n_rows = len(image)
-        n_chunks = -(-n_rows // CHANGED_ROWS)
+        n_chunks = -(-n_rows // rows_at_once(CHANGED_ROWS, self.x))
         found, precision = [], []
         for chunk in range(n_chunks):
             start = n_rows * chunk // n_chunks

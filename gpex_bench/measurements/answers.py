@@ -11,7 +11,7 @@ from torch import Tensor
 from gpex_bench.masking.answers import layout
 from gpex_bench.masking.resolution import check_resolved
 from gpex_bench.types import Case, Kind
-from gpex_bench.types.batches import CHANGED_ROWS, in_chunks
+from gpex_bench.types.batches import CHANGED_ROWS, in_chunks, rows_at_once
 from gpex_bench.types.demands import Refused
 from gpex_bench.types.outputs import names_target, of_target, probabilities
 
@@ -45,7 +45,8 @@ def answers(case: Case, n_each: int, make: Make) -> Float[Tensor, "output batch 
         logits = model(quick(make(image, number)))
         return _outputs(logits, query.target[image], case.task.data.kind)
 
-    by_row = in_chunks(outputs, torch.arange(n_queries * n_each), size=CHANGED_ROWS)
+    size = rows_at_once(CHANGED_ROWS, query.x)
+    by_row = in_chunks(outputs, torch.arange(n_queries * n_each), size=size)
     _check_resolved(by_row[:, OUTPUTS.index("logit")], n_each, torch.finfo(query.x.dtype).eps)
     return by_row.T.reshape(len(OUTPUTS), n_queries, n_each)
 

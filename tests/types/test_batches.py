@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from gpex_bench.types import Model
-from gpex_bench.types.batches import centred_cosine, in_chunks
+from gpex_bench.types.batches import CHANGED_ROWS, centred_cosine, in_chunks, rows_at_once
 
 
 class Plain(Model):
@@ -44,3 +44,16 @@ def test_the_cosine_is_centred_on_the_training_samples(plain):
         (x - mean)[:, None].double(), (train - mean)[None].double(), dim=-1
     )
     torch.testing.assert_close(found, twin, rtol=1e-5, atol=1e-5)
+
+
+def test_fewer_rows_of_large_images_go_together():
+    """The graph of 256 images of 224 x 224 pixels does not fit into memory."""
+    large = torch.zeros(1, 3, 224, 224).expand(40, -1, -1, -1)
+    assert rows_at_once(CHANGED_ROWS, large) == 13
+    assert rows_at_once(500, torch.zeros(2, 3, 32, 32)) == 500  # as published
+    assert rows_at_once(4, large) == 4
+    assert rows_at_once(4, large[:0]) == 4
+
+    sizes = []
+    in_chunks(lambda x: sizes.append(len(x)) or x.mean((1, 2, 3)), large, size=32)
+    assert sizes == [13, 13, 13, 1]

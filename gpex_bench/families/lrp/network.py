@@ -27,7 +27,7 @@ from gpex_bench.families.lrp.passages import attach
 from gpex_bench.families.lrp.reading import Composite, Plan, Step, has_gaps
 from gpex_bench.models.rewriting import Rewritten, rewrite
 from gpex_bench.models.rewriting import operations as ops
-from gpex_bench.types.batches import RECORDED_ROWS
+from gpex_bench.types.batches import RECORDED_ROWS, rows_at_once
 from gpex_bench.types.demands import Refused
 
 
@@ -64,7 +64,8 @@ def propagate(
         masked = _output_of(relevance_filter.module, rewritten, plan, network)
 
     values, residuals = [], []
-    chunks = zip(x.split(RECORDED_ROWS), target.split(RECORDED_ROWS), strict=True)
+    size = rows_at_once(RECORDED_ROWS, x)
+    chunks = zip(x.split(size), target.split(size), strict=True)
     for x_part, target_part in chunks:
         run = Run(plan, x_part)
         if relevance_filter is not None and masked is not None:

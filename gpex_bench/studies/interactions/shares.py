@@ -25,7 +25,7 @@ from gpex_bench.masking.fills import make_fill
 from gpex_bench.studies.interactions.plan import Interactions
 from gpex_bench.studies.interactions.planted import Scene, cut
 from gpex_bench.types import Dataset, Kind, Model, Query, Task, value
-from gpex_bench.types.batches import CHANGED_ROWS, in_chunks
+from gpex_bench.types.batches import CHANGED_ROWS, in_chunks, rows_at_once
 from gpex_bench.types.outputs import prediction
 from gpex_bench.types.strata import drawn
 
@@ -138,7 +138,8 @@ def _answers(
     target = masked.query.target
 
     parts: list[list[Tensor]] = [[] for _ in outputs]
-    for rows in torch.arange(n_images * n_rows).split(CHANGED_ROWS):
+    size = rows_at_once(CHANGED_ROWS, masked.query.x)
+    for rows in torch.arange(n_images * n_rows).split(size):
         image = rows // n_rows
         with torch.no_grad():
             logits = model(_blend(masked, image, rows % n_rows))
