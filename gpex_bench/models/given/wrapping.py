@@ -104,7 +104,11 @@ def wrapped(network: nn.Module, x: Shaped[Tensor, "batch *feature"], said: Said)
     model.features = maps.name
     model.unread = maps.unread
     if maps.name and not _gives_maps(model, rows, maps):
-        raise CannotWrap(f"features must name a module that runs alone, got {maps.name!r}.")
+        if said.features is not None:
+            raise CannotWrap(f"features must name a module that runs once, got {maps.name!r}.")
+        maps = Maps("", reason=f"the last ones are of {maps.name}, which runs several times")
+        model.features = ""
+        model.unread = ()
 
     model.found = Found(
         head=chosen.name,

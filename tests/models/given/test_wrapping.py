@@ -83,3 +83,27 @@ def test_the_trunk_gives_the_last_maps_and_a_copy_has_no_later_layer():
     n_weights = sum(weight.numel() for weight in copied.parameters())
     of_head = sum(weight.numel() for weight in network.linear.parameters())
     assert n_weights == sum(weight.numel() for weight in network.parameters()) - of_head
+
+
+class OneRelu(nn.Module):
+    """Its last maps are of an activation that has run before, on larger maps."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.second = nn.Conv2d(4, 8, 3, stride=2, padding=1)
+        self.relu = nn.ReLU6()
+        self.linear = nn.Linear(8, 3)
+
+    def forward(self, x):
+        maps = self.relu(self.second(self.relu(self.first(x))))
+        return self.linear(maps.mean((2, 3)))
+
+
+def test_an_activation_that_runs_twice_is_no_end_of_the_trunk_and_no_obstacle():
+    x = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    network = OneRelu()
+    model = wrap(network, x)
+    assert torch.equal(model(x), network(x))
+    assert "relu, which runs several times" in " ".join(model.found.lines())
+    assert torch.equal(model.trunk(x), model.embed(x))
