@@ -52,6 +52,7 @@ CONTENTS = {
         "methods/README",
         "docs/metrics",
         "docs/networks",
+        "docs/photographs",
         "docs/artefacts",
         "docs/glossary",
     ],
