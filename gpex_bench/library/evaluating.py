@@ -41,6 +41,7 @@ METRICS = ("srg", "infidelity", "faithfulness_correlation", "sparseness", "max_s
 OF_TRUTH = ("rank_accuracy", "pointing_game")
 OF_NUMBERS = {"srg": {"output": "logit"}}  # a number has no probability
 LOCK = ".evaluate.lock"
+KINDS = ("dataset", "model", "surrogate", "method", "metric")
 
 Named = Sequence[Any] | Mapping[str, Any] | str | None
 
@@ -66,67 +67,38 @@ def evaluate(  # noqa: PLR0913 - options by keyword
 ) -> Run:
     """Compare methods on a network and data of one's own: tables, tests, figures and the report.
 
-    It writes what the workflow writes for a config that names the same things, with the same
-    numbers. It runs in a process of its own on the CPU, so that nothing of the calling process is
-    changed, and ends with it.
+    It writes what the workflow writes for the same config, with the same numbers. It runs on the
+    CPU in a process of its own, which changes nothing in the calling one and ends with it.
 
     Args:
         network: any `torch.nn.Module`, or what `wrap` returns.
-        data: with a test split, of which some samples are explained (`arrays`, `dataset`).
-        methods: names; or, by a name of one's own, settings (`{"lrp_z": {"method": "lrp",
-            "composite": "epsilon_plus"}}`) or what `method` returns. None: a quick selection for
-            images or tables, with controls.
-        metrics: as methods. None: a quick selection; what does not apply reads n/a.
-        surrogates: stand-ins that are fitted and compared, such as `["gpex"]`; methods that need
-            one then apply.
-        maps: maps that were made elsewhere, by name: an array with one map for each test row in
-            order; or a mapping with `values`, `sample` (identities, as in `data.test.sample`) and
-            maybe `target`; or what `explain` returns.
-        headline: the metric that the ranking is by; None: srg, or the first one.
-        samples: test samples that are explained; a stratified draw.
+        data: whose test split is explained, or some of it.
+        methods: names; or, by name, settings or what `method` returns. None: a quick selection.
+        metrics: as methods; what does not apply reads n/a.
+        surrogates: as methods: stand-ins that are fitted and compared, such as `["gpex"]`.
+        maps: made elsewhere, by name: one for each test row in order; a mapping of `values` and
+            `sample`, maybe `target` and `residual`; or what `explain` returns.
+        headline: the metric that ranks the methods; None: srg, or the first one.
+        samples: test samples that are explained, a stratified draw.
         seed: of all that is drawn.
-        folder: where everything is written. The same evaluation goes on where it was stopped; of
-            another one the folder is refused.
+        folder: of all files. The same evaluation goes on there; another one is refused.
         timeout: seconds that one method may take.
         cores: jobs at a time; None: as many as there are cores.
         plugins: folders with methods and metrics of one's own.
-        background: return at once; `run.wait()` waits, `run.progress` says how far it is.
+        background: return at once; see `Run.wait`, `Run.progress` and `Run.cancel`.
         progress: show a bar.
         overwrite: replace another evaluation in the folder.
 
     Raises:
-        ConfigError: a name or a setting is not known; names it and what is.
-        CannotWrap: the network is none that can be explained.
-        ValueError: names the argument that does not fit.
+        ValueError: an argument does not fit, or holds a name that is not known; names it.
         EvaluationFailed: it could not be finished; says why.
-
-    Example:
-        >>> import gpex_bench as gb
-        >>> run = gb.evaluate(network, data, ["lrp", "saliency"])  # doctest: +SKIP
-        >>> run.ranking  # doctest: +SKIP
     """
-    model, module = _model(network, data)
-    config = _Written(data, type(module).__name__, Path(folder).name)
-    config.add("dataset", config.dataset, in_memory.of_data(data))
-    config.add("model", config.model, in_memory.of_network(model, module, data))
-    config.add_all("surrogate", surrogates)
-    config.add_all("method", _default_methods(data, config) if methods is None else methods)
-    config.add_all("metric", _default_metrics(data) if metrics is None else metrics)
-    for name, given in (maps or {}).items():
-        brought = _stored(name, given, data)
-        _check_maps(brought, model, data, samples)
-        config.add("method", name, in_memory.of_maps(brought))
-
-    raw = config.raw(headline, plugins, seed)
-    raw["explain"] = {"samples": samples, "timeout_s": timeout}
-    request = Request(
-        written=raw,
-        objects=config.objects,
-        folder=Path(folder),
-        command=f"gpex_bench.evaluate(network, data, folder={str(folder)!r})",
-        cores=cores or os.cpu_count() or 1,
-    )
-    run = _started(request, overwrite, progress)
+    config = _Written(network, data, Path(folder))
+    config.add_named(methods, metrics, surrogates)
+    config.add_maps(maps or {}, samples)
+    config.settings["explain"] = {"samples": samples, "timeout_s": timeout}
+    config.settings |= {"seeds": [seed], "plugins": list(plugins), "headline": headline}
+    run = _started(config.request(cores), overwrite, progress)
     return run if background else _waited(run)
 
 
@@ -134,48 +106,81 @@ def evaluate(  # noqa: PLR0913 - options by keyword
 
 
 class _Written:
-    """A config that is written line by line; objects that have no file come beside it."""
+    """A config that is written line by line; what has no file comes with it as objects."""
 
-    def __init__(self, data: Dataset, network: str, run: str) -> None:
-        self.dataset = _id(data.name, "data")
-        self.model = _id(network, "network")
-        self.run = _id(run, "mine")
-        kinds = ("dataset", "model", "surrogate", "method", "metric")
-        self.lines: dict[str, dict[str, Any]] = {kind: {} for kind in kinds}
-        self.objects: dict[str, dict[str, Any]] = {kind: {} for kind in kinds}
+    def __init__(self, network: nn.Module | Network, data: Dataset, folder: Path) -> None:
+        self.data = data
+        self.folder = folder
+        self.settings: dict[str, Any] = {}
+        self.lines: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+        self.objects: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+
+        self.model, module = _model(network, data)
+        given = in_memory.of_network(self.model, module, data)
+        self.add("dataset", _id(data.name, "data"), in_memory.of_data(data))
+        self.add("model", _id(given.network, "network"), given)
 
     def add(self, kind: str, run_id: str, entry: Any) -> None:
         """Add a line: settings, or an object."""
         if run_id in self.lines[kind]:
             raise ValueError(f"{kind}s must have different names, got {run_id!r} twice.")
-        is_settings = entry is None or isinstance(entry, Mapping)
-        self.lines[kind][run_id] = dict(entry or {}) if is_settings else None
-        if not is_settings:
+        if entry is None or isinstance(entry, Mapping):
+            self.lines[kind][run_id] = dict(entry or {})
+        else:
+            self.lines[kind][run_id] = None
             self.objects[kind][run_id] = entry
 
-    def add_all(self, kind: str, named: Named) -> None:
-        """Add the lines of names, or of names with settings or objects."""
-        entries = _entries(kind, named)
-        for run_id, entry in entries.items():
+    def add_named(self, methods: Named, metrics: Named, surrogates: Named) -> None:
+        """Add the lines of names, of names with settings or objects, or of the selections."""
+        self._add_all("surrogate", surrogates)
+        self._add_all("method", self._quick_methods() if methods is None else methods)
+        self._add_all("metric", self._quick_metrics() if metrics is None else metrics)
+
+    def add_maps(self, maps: Mapping[str, object], samples: int) -> None:
+        """Add maps that were made elsewhere; there must be one of each sample that is explained."""
+        for name, given in maps.items():
+            stored = _stored(name, given, self.data)
+            stored.of(queries(self.model, self.data, samples), self.data)
+            self.add("method", name, in_memory.of_maps(stored))
+
+    def request(self, cores: int | None) -> Request:
+        """Return what the process of the evaluation gets."""
+        return Request(
+            written=self._raw(),
+            objects=self.objects,
+            folder=self.folder,
+            command=f"gpex_bench.evaluate(network, data, folder={self.folder.as_posix()!r})",
+            cores=cores or os.cpu_count() or 1,
+        )
+
+    def _raw(self) -> dict[str, Any]:
+        """Return the config as `config.parse` takes it."""
+        (dataset,) = self.lines["dataset"]
+        (model,) = self.lines["model"]
+        network = {"dataset": dataset, "model": model, "surrogates": [*self.lines["surrogate"]]}
+        sections = {f"{kind}s": lines for kind, lines in self.lines.items()}
+        raw = {"run": _id(self.folder.name, "mine"), **self.settings, "networks": [network]}
+
+        if raw["headline"] is None:
+            metrics = self.lines["metric"]
+            raw["headline"] = "srg" if "srg" in metrics else next(iter(metrics), "srg")
+        return raw | sections
+
+    def _add_all(self, kind: str, named: Named) -> None:
+        for run_id, entry in _entries(kind, named).items():
             self.add(kind, run_id, entry)
 
-    def raw(self, headline: str | None, plugins: Sequence[str], seed: int) -> dict[str, Any]:
-        """Return the config as `config.parse` takes it."""
-        metrics = self.lines["metric"]
-        first = "srg" if "srg" in metrics else next(iter(metrics), "srg")
-        network = {
-            "dataset": self.dataset,
-            "model": self.model,
-            "surrogates": list(self.lines["surrogate"]),
-        }
-        return {
-            "run": self.run,
-            "seeds": [seed],
-            "headline": headline or first,
-            "plugins": list(plugins),
-            "networks": [network],
-            **{f"{kind}s": lines for kind, lines in self.lines.items()},
-        }
+    def _quick_methods(self) -> list[str]:
+        """Return the selection of methods for a form of data."""
+        names = OF_IMAGES if self.data.is_image else OF_TABLES
+        of_gpex = OF_GPEX if "gpex" in self.lines["surrogate"] else ()
+        return [*names, *of_gpex]
+
+    def _quick_metrics(self) -> dict[str, Any]:
+        """Return the selection of metrics for a form of data."""
+        names = METRICS if self.data.truth is None else (*METRICS, *OF_TRUTH)
+        settings = OF_NUMBERS if self.data.kind is Kind.NUMBER else {}
+        return {name: settings.get(name) for name in names}
 
 
 def _id(name: str, other: str) -> str:
@@ -205,20 +210,6 @@ def _entries(kind: str, named: Named) -> dict[str, Any]:
             )
         entries[name] = entry
     return entries
-
-
-def _default_methods(data: Dataset, config: _Written) -> list[str]:
-    """Return the quick selection of methods for a form of data."""
-    names = OF_IMAGES if data.is_image else OF_TABLES
-    of_gpex = OF_GPEX if "gpex" in config.lines["surrogate"] else ()
-    return [*names, *of_gpex]
-
-
-def _default_metrics(data: Dataset) -> dict[str, Any]:
-    """Return the quick selection of metrics for a form of data."""
-    names = METRICS if data.truth is None else (*METRICS, *OF_TRUTH)
-    settings = OF_NUMBERS if data.kind is Kind.NUMBER else {}
-    return {name: settings.get(name) for name in names}
 
 
 def _model(network: nn.Module | Network, data: Dataset) -> tuple[Model, nn.Module]:
@@ -259,11 +250,6 @@ def _stored(name: str, given: object, data: Dataset) -> StoredMaps:
     n_maps = len(given) if given.ndim else 0
     values = spread(name, given, (n_maps, *data.test.x.shape[1:]))
     return stored_maps(values, where=where, **parts)
-
-
-def _check_maps(maps: StoredMaps, model: Model, data: Dataset, samples: int) -> None:
-    """Raise ValueError unless there is a map for each sample that will be explained."""
-    maps.of(queries(model, data, samples), data)
 
 
 # --- the process ----------------------------------------------------------------------------------
