@@ -663,3 +663,12 @@ def test_methods_on_a_network_that_cannot_be_used_share_a_row() -> None:
     assert row["method"] == "all methods"
     assert row["seeds"] == "1, 2"
     assert row["text"] == "failed: the network cannot be used: its loss diverged"
+
+
+def test_what_must_be_known_of_the_data_is_at_the_top():
+    remark = "One slide allows no claim beyond it."
+    made = report.written(results(remarks={"histology": (remark,), "shapes": ()}))
+    top = made.html.split('id="ranking"')[0]
+    assert f"<b>histology</b>: {remark}" in top
+    assert 'data-remark="shapes"' not in made.html
+    assert f"histology: {remark}" in made.summary.split("## Each network")[0]

@@ -135,3 +135,25 @@ def test_outputs_are_looked_at_on_every_row():
     )
     assert outcome.status == "failed"
     assert "of 24 rows of the train split are NaN or infinite" in outcome.reason
+
+
+def test_no_network_is_trained_without_samples_of_every_class():
+    """One that is given knows its classes."""
+    keep = TABLE.train.y != 2
+    train = replace(
+        TABLE.train,
+        **{name: getattr(TABLE.train, name)[keep] for name in ("x", "y", "sample")},
+    )
+    data = replace(TABLE, train=train, truth=None)
+
+    outcome = train_and_store(
+        Given(Net), data, 0, progress=lambda line: None, store=lambda tensors, note: None
+    )
+    assert outcome.status == "failed"
+    assert "train has no sample of the classes 2" in outcome.reason
+
+    brought = type("Brought", (Given,), {"is_given": True})(Net)
+    outcome = train_and_store(
+        brought, data, 0, progress=lambda line: None, store=lambda tensors, note: None
+    )
+    assert "no sample" not in outcome.reason
