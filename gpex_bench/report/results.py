@@ -136,6 +136,8 @@ class Results:
     provenance: Mapping[str, Any]
     # what a reader must know about the data, in sentences by dataset
     remarks: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    # what was converted, filled or left out when data were read, and what surprises, by dataset
+    data_notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     # what a reader must know about the whole: stale or partial results
     warnings: Sequence[str] = ()
 

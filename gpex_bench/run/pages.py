@@ -174,6 +174,7 @@ def report(this: Job) -> None:
         facts=facts(run.tables),
         regimes=regimes(run.tables["networks"]),
         provenance=_provenance(this),
+        data_notes=_data_notes(this),
         remarks={name: config.dataset(name).remarks for name in config.entries["dataset"]},
         warnings=[*_unusable(run.tables["networks"]), *lost, *_warnings(this)],
     )
@@ -184,6 +185,15 @@ def report(this: Job) -> None:
     artefacts.write_bytes(this.path("ranking"), made.latex.encode())
     for name, frame in made.shown.items():
         artefacts.write_bytes(this.path("shown") / f"{name}.csv", csv(frame).encode())
+
+
+def _data_notes(this: Job) -> dict[str, list[str]]:
+    """Return what was noted when each dataset was read."""
+    names = sorted({network.dataset for network in this.config.networks})
+    records = {
+        name: artefacts.read_sidecar(this.folder / name / "data.safetensors") for name in names
+    }
+    return {name: record.get("notes", []) for name, record in records.items()}
 
 
 def _pictures(this: Job) -> list[Any]:

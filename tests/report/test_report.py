@@ -151,6 +151,16 @@ def test_names_are_escaped() -> None:
     assert "<script>alert" not in report.render(results(methods=nasty))
 
 
+def test_what_was_noted_when_data_were_read_is_shown() -> None:
+    notes = {
+        "shapes": ["3 of 60 rows lack an entry, and are left out", "<b> holds text"],
+        "wine": [],
+    }
+    page = report.render(results(data_notes=notes))
+    assert "3 of 60 rows lack an entry, and are left out; &lt;b&gt; holds text." in page
+    assert 'data-notes="shapes"' in page and 'data-notes="wine"' not in page
+
+
 def test_style_follows_the_figures_colours() -> None:
     for colour in (style.INK, style.GREY, style.FAINT):
         assert colour in html()
