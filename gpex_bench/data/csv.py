@@ -115,7 +115,7 @@ class Csv(Source):
             sample_train=kept[train],
             sample_test=kept[test],
         )
-        return replace(data, notes=tuple(notes))
+        return replace(data, notes=tuple(notes), scales=tuple(built.scales))
 
     # --- what the settings say ---
 

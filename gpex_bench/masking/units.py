@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from gpex_bench.tables.words import number
 from gpex_bench.types import Dataset
 from gpex_bench.types.groups import Groups
 
@@ -75,6 +76,44 @@ def _shared(names: Sequence[str]) -> str:
     if is_cut:
         shared = shared[: max(shared.rfind(separator) for separator in SEPARATORS) + 1]
     return shared.rstrip(SEPARATORS)
+
+
+def unit_values(data: Dataset, x: Float[Tensor, "column"]) -> tuple[str, ...]:
+    """Return the value of each unit of a row in words: a number, or the category.
+
+    Numbers are in the units of the raw data where the dataset knows them (`Dataset.scales`), else
+    as the network gets them.
+    """
+    names = unit_names(data)
+    columns: dict[int, list[int]] = {}
+    for column, unit in enumerate(unit_of_column(data.groups, len(x)).tolist()):
+        columns.setdefault(unit, []).append(column)
+
+    found = []
+    for unit, name in enumerate(names):
+        own = columns[unit]
+        if len(own) > 1:
+            found.append(_category(data, x, own, name))
+        else:
+            found.append(_in_units(data, float(x[own[0]]), own[0]))
+    return tuple(found)
+
+
+def _category(data: Dataset, x: Float[Tensor, "column"], columns: Sequence[int], name: str) -> str:
+    """Return the name of the category that a row has, or "none"."""
+    there = [column for column in columns if x[column] == 1]
+    if len(there) != 1:
+        return "none" if not there else "several"
+    return data.features[there[0]].removeprefix(name).lstrip(SEPARATORS)
+
+
+def _in_units(data: Dataset, entry: float, column: int) -> str:
+    """Return a number in its own units as text."""
+    if not data.scales:
+        return number(entry, 1.0)
+    mean, deviation = data.scales[column]
+    raw = mean + deviation * entry
+    return f"{raw:,.0f}" if abs(raw) >= 10_000 else f"{raw:.4g}"
 
 
 def per_unit(

@@ -37,6 +37,7 @@ class Gallery:
     true: Sequence[str]
     maps: Mapping[str, np.ndarray]  # by method, in the order shown; each like inputs
     features: Sequence[str] = ()
+    values: Sequence[Sequence[str]] = ()  # [n][feature]: in words; empty: not shown
     why: Sequence[str] = ()  # by which rule each input was chosen
     group: str = ""  # which methods are shown
     explained: Sequence[str] = ()  # which of several labels; empty where it is clear
@@ -211,7 +212,10 @@ def _table_panel(axes: Axes, gallery: Gallery, row: int) -> None:
         relevance[:, top], cmap=DIVERGING, vmin=-1, vmax=1, interpolation="none", aspect="auto"
     )
 
-    names = [shorten(gallery.features[place].replace("_", " ")) for place in top]
+    names = []
+    for place in top:
+        name = shorten(gallery.features[place].replace("_", " "))
+        names.append(f"{name} = {shorten(gallery.values[row][place])}" if gallery.values else name)
     axes.set_xticks(
         range(len(top)), names, rotation=45, ha="right", rotation_mode="anchor", size=7.6
     )

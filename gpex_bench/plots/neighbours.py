@@ -64,6 +64,8 @@ class Sheet:
     why: str = ""  # by which rule the item was chosen
     note: str = ""  # more about the item, in lines
     features: Sequence[str] = ()  # names of the columns of a table
+    # [1 + k][feature]: their values in words, of the item and of each neighbour; empty: as numbers
+    values: Sequence[Sequence[str]] = ()
     # [k]: which are of the predicted class, or have the explained label; None where the targets are
     # numbers; empty: those whose class has the name of the predicted one
     alike: Sequence[bool] | None = ()
@@ -310,7 +312,7 @@ def _block(axes: Axes, sheet: Sheet, line: int) -> int:
     axes.text(0.02, line + 1.7, title, size=8.2, weight="bold", va="center")
 
     # A test row has no similarity or contribution: these columns stay empty.
-    cells = [*[""] * len(sheet.numbers), *_features(sheet.image)]
+    cells = [*[""] * len(sheet.numbers), *_features(sheet, 0)]
     for edge, text in zip(edges, cells, strict=True):
         axes.text(edge, line + 1.7, text, size=8.2, weight="bold", ha="right", va="center")
     axes.axhline(line + 2.2, color=BLUE, lw=0.5)
@@ -325,14 +327,17 @@ def _block(axes: Axes, sheet: Sheet, line: int) -> int:
         axes.text(0.02, height, f"{rank + 1}. {shorten(label)}", size=8.2, va="center")
 
         cells = [column[rank] for column in columns]
-        cells += _features(sheet.neighbours[rank])
+        cells += _features(sheet, 1 + rank)
         for edge, text in zip(edges, cells, strict=True):
             axes.text(edge, height, text, size=8.2, ha="right", va="center")
     return line + len(sheet.classes) + 3
 
 
-def _features(row: np.ndarray) -> list[str]:
-    """Write the features of a table's row."""
+def _features(sheet: Sheet, place: int) -> list[str]:
+    """Write the features of a table's row: of the item, which is the first, or of a neighbour."""
+    if sheet.values:
+        return [shorten(text, 16) for text in sheet.values[place]]
+    row = sheet.neighbours[place - 1] if place else sheet.image
     return [number(float(entry), 1.0) for entry in row]
 
 

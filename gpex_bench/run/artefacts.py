@@ -253,6 +253,8 @@ def write_dataset(path: Path, data: Dataset) -> None:
         "features": data.features,
     }
     note |= {"kind": data.kind.value, "unit": data.unit, "groups": data.groups}
+    if data.scales:
+        note["scales"] = data.scales
     write_tensors(path, tensors, note)
 
 
@@ -277,6 +279,7 @@ def read_dataset(path: Path) -> Dataset:
         kind=Kind(note.get("kind", Kind.CLASSES)),
         unit=note.get("unit", ""),
         groups=tuple(tuple(group) for group in note.get("groups", ())),
+        scales=tuple((mean, deviation) for mean, deviation in note.get("scales", ())),
     )
 
 

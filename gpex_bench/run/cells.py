@@ -45,7 +45,7 @@ def prepare(this: Job) -> None:
     for note in found:
         log.info("%s: %s", this.name, note)
     artefacts.write_dataset(path, data)
-    this.describe(path, kind="dataset", notes=found)
+    this.describe(path, kind="dataset", unit=data.unit, notes=found)
 
 
 @job

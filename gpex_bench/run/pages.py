@@ -150,6 +150,7 @@ def report(this: Job) -> None:
     costs = artefacts.read_json(this.path("costs"))
     surrogate_costs = artefacts.read_json(this.path("surrogate_costs"))
     lost: list[str] = artefacts.read_json(this.path("figures") / "lost.json")
+    read = _data_records(this)
     results = Results(
         run=config.run,
         headline=headline,
@@ -171,10 +172,10 @@ def report(this: Job) -> None:
         statistics={name: run.tables[name] for name in STATISTICS if name in run.tables},
         bibliography=BIBLIOGRAPHY.read_text(),
         pictures=_pictures(this),
-        facts=facts(run.tables),
+        facts=facts(run.tables, {name: record.get("unit", "") for name, record in read.items()}),
         regimes=regimes(run.tables["networks"]),
         provenance=_provenance(this),
-        data_notes=_data_notes(this),
+        data_notes={name: record.get("notes", []) for name, record in read.items()},
         remarks={name: config.dataset(name).remarks for name in config.entries["dataset"]},
         warnings=[*_unusable(run.tables["networks"]), *lost, *_warnings(this)],
     )
@@ -187,13 +188,10 @@ def report(this: Job) -> None:
         artefacts.write_bytes(this.path("shown") / f"{name}.csv", csv(frame).encode())
 
 
-def _data_notes(this: Job) -> dict[str, list[str]]:
-    """Return what was noted when each dataset was read."""
+def _data_records(this: Job) -> dict[str, dict[str, Any]]:
+    """Return the sidecar of each dataset: its unit, and what was noted when it was read."""
     names = sorted({network.dataset for network in this.config.networks})
-    records = {
-        name: artefacts.read_sidecar(this.folder / name / "data.safetensors") for name in names
-    }
-    return {name: record.get("notes", []) for name, record in records.items()}
+    return {name: artefacts.read_sidecar(this.folder / name / "data.safetensors") for name in names}
 
 
 def _pictures(this: Job) -> list[Any]:

@@ -42,8 +42,15 @@ def _each(texts: pd.Series) -> str:
     return "; ".join(sorted(set(texts) - {""})) or "–"
 
 
-def facts(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
-    """Return a row on each network: how well it does over the seeds, how much was explained."""
+def facts(
+    tables: Mapping[str, pd.DataFrame], units: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """Return a row on each network: how well it does over the seeds, how much was explained.
+
+    Args:
+        tables: networks and cells.
+        units: of numbers, by dataset.
+    """
     cells = tables["cells"]
     # Where all networks tell classes apart, the head of the column says what the number is.
     known = tables["networks"].dropna(axis="columns", how="all").columns
@@ -53,6 +60,9 @@ def facts(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
     for (dataset, model), networks in tables["networks"].groupby(["dataset", "model"]):
         usable = networks[networks["status"] == "ok"]
         texts = {name: _over_seeds(usable, name) for name in PERFORMANCE}
+        unit = (units or {}).get(str(dataset), "")
+        if unit and texts["mae"]:
+            texts["mae"] += f" {unit}"
         listed = [f"{PERFORMANCE[name]} {text}" for name, text in texts.items() if text]
         shown = ", ".join(listed) if is_mixed else texts["accuracy"]
         is_here = (cells["dataset"] == dataset) & (cells["model"] == model)

@@ -161,6 +161,9 @@ class Dataset:
     groups: tuple[tuple[int, ...], ...] = ()
     # what was converted, filled or left out when it was read, one sentence each
     notes: tuple[str, ...] = ()
+    # mean and deviation by which each column of a table was standardised, so that figures show the
+    # values that people know; empty: not known
+    scales: tuple[tuple[float, float], ...] = ()
 
     @property
     def is_image(self) -> bool:

@@ -21,6 +21,7 @@ class Features:
     values: list[NDArray[np.float64]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     groups: list[tuple[int, ...]] = field(default_factory=list)
+    scales: list[tuple[float, float]] = field(default_factory=list)  # mean and deviation
 
     @property
     def x(self) -> NDArray[np.float32]:
@@ -73,6 +74,7 @@ def _add_number(
     filled = np.where(np.isfinite(numbers), numbers, mean)
     built.names.append(name)
     built.values.append((filled - mean) / deviation)
+    built.scales.append((float(mean), float(deviation)))
     return f"the training mean, {mean:.4g}"
 
 
@@ -91,6 +93,7 @@ def _add_category(
     for value in ordered(values.tolist()):
         built.names.append(f"{column.name}={value}")
         built.values.append((filled == value).astype(np.float64))
+        built.scales.append((0.0, 1.0))
     built.groups.append(tuple(range(first, len(built.names))))
 
     others = sorted(set(filled.tolist()) - set(values.tolist()))

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from gpex_bench import plots
-from gpex_bench.masking.units import per_unit, unit_names, units
+from gpex_bench.masking.units import per_unit, unit_names, unit_values, units
 from gpex_bench.measurements.similarity import unit_ranks
 from gpex_bench.plots import Drawing, Gallery
 from gpex_bench.stages.draw.neighbours import draw_neighbours
@@ -112,8 +112,10 @@ def chosen(shown: Shown, order: Sequence[int], maps: Mapping[str, np.ndarray]) -
 
     wrong = shown.first_wrong(len(order))
     if wrong is not None:
+        # One that is shown already gets a second reason.
         row, way = wrong
-        rows.setdefault(row, way if shown.data.kind is Kind.NUMBER else f"first\n{way}")
+        way = way if shown.data.kind is Kind.NUMBER else f"first\n{way}"
+        rows[row] = f"{rows[row]},\n{way}" if row in rows else way
     return rows
 
 
@@ -196,6 +198,9 @@ def _gallery(
     """Return the gallery of these rows (with the reasons why) by these methods."""
     rows = list(chosen)
     inputs = shown.query.x[rows]
+    values = []
+    if shown.data.scales:
+        values = [unit_values(shown.data, x) for x in inputs]
     unit = units(shown.data)
     if unit is not None:
         # a group of columns is one place of a map
@@ -210,6 +215,7 @@ def _gallery(
         evidence=shown.evidence,
         maps={name: values[rows] for name, values in maps.items()},
         features=unit_names(shown.data),
+        values=values,
         why=[chosen[row] for row in rows],
         group=group,
     )

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gpex_bench import plots
+from gpex_bench.masking.units import per_unit, unit_names, unit_values, units
 from gpex_bench.plots import Drawing, Heat, Sheet
 from gpex_bench.stages.draw.shown import Shown, named
 from gpex_bench.surrogates.gp.conditioning import WeightSpaceSurrogate
@@ -22,7 +23,7 @@ from gpex_bench.types.batches import centred_cosine
 # Of an item; the paper shows 10.
 N_NEIGHBOURS = 8
 
-# Columns of a table that are shown.
+# Columns of a table, or categories, that are shown.
 N_COLUMNS = 6
 
 # File stem, section of the report, dataset, drawing.
@@ -102,26 +103,32 @@ def _with_neighbours(
     shown: Shown, row: int, index: Int[Tensor, "k"], numbers: dict[str, np.ndarray], why: str
 ) -> Sheet:
     """Return a sheet of one row of the query with these training samples as its neighbours."""
-    item = shown.query.x[row].numpy()
-    neighbours = shown.data.train.x[index].numpy()
+    item = shown.query.x[row]
+    neighbours = shown.data.train.x[index]
     features: list[str] = []
+    values: list[list[str]] = []
     if not shown.data.is_image:
         columns = _unusual(shown, item)
-        item = item[columns]
-        neighbours = neighbours[:, columns]
-        features = [shown.data.features[column] for column in columns]
+        features = [unit_names(shown.data)[column] for column in columns]
+        for x in (item, *neighbours):
+            words = unit_values(shown.data, x)
+            values.append([words[column] for column in columns])
+        unit = units(shown.data)
+        item = per_unit(item[None], unit)[0, columns]
+        neighbours = per_unit(neighbours, unit)[:, columns]
 
     targets = shown.data.train.y[index]
     return Sheet(
-        image=item,
+        image=item.numpy(),
         predicted=shown.predicted(row),
         true=shown.true(row),
-        neighbours=neighbours,
+        neighbours=neighbours.numpy(),
         classes=[named(shown.data, target) for target in targets],
         alike=_alike(shown, row, targets),
         numbers=numbers,
         why=why,
         features=features,
+        values=values,
     )
 
 
@@ -182,19 +189,24 @@ def _heats(surrogate: Surrogate, x: Tensor, near: Tensor, index: Tensor, head: i
     ]
 
 
-def _unusual(shown: Shown, item: np.ndarray) -> np.ndarray:
-    """Return the columns in which a row differs most from the training samples.
+def _unusual(shown: Shown, item: Float[Tensor, "column"]) -> np.ndarray:
+    """Return the units in which a row differs most from the training samples.
 
-    The difference is to their mean, in standard deviations.
+    The difference is to their mean, in standard deviations; of a category that of its column which
+    differs most.
     """
     x = shown.data.train.x.double().numpy()
     spread = x.std(0)
-    gap = np.abs(item - x.mean(0))
+    gap = np.abs(item.double().numpy() - x.mean(0))
 
     # A constant column is not unusual.
     distance = np.divide(gap, spread, out=np.zeros(len(spread)), where=spread > 0)
-    columns: np.ndarray = np.argsort(-distance, kind="stable")
-    return columns[:N_COLUMNS]
+    unit = units(shown.data)
+    if unit is not None:
+        of_column, distance = distance, np.zeros(int(unit.max()) + 1)
+        np.maximum.at(distance, unit.numpy(), of_column)
+    found: np.ndarray = np.argsort(-distance, kind="stable")
+    return found[:N_COLUMNS]
 
 
 def _side_by_side(
