@@ -12,7 +12,7 @@ from gpex_bench import config
 from gpex_bench.contract.checks import check_dataset
 from gpex_bench.data.csv import Csv
 from gpex_bench.data.files import splits
-from gpex_bench.masking.units import unit_names
+from gpex_bench.masking.units import unit_names, unit_values
 from gpex_bench.run.provenance import described
 from gpex_bench.types import Kind
 
@@ -77,6 +77,11 @@ def test_columns_are_those_of_scikit_learns_scaler_and_encoder():
     assert data.features == ("age", *works, "income", *codes)
     assert data.groups == ((1, 2, 3), (5, 6, 7, 8))
     assert unit_names(data) == ("age", "work", "income", "code")
+    first = table.iloc[int(data.test.sample[0])]
+    assert unit_values(data, data.test.x[0]) == tuple(
+        f"{first[name]:.4g}" if name in ("age", "income") else str(first[name])
+        for name in ("age", "work", "income", "code")
+    )
     assert (data.kind, data.classes, data.unit) == (Kind.NUMBER, ("rent",), "EUR")
 
 

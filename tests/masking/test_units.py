@@ -109,9 +109,11 @@ def test_groups_that_make_no_sense_are_refused(groups, message):
 
 def test_groups_are_stored_with_the_dataset(tmp_path):
     path = tmp_path / "data.safetensors"
-    artefacts.write_dataset(path, DATA)
+    scales = tuple((0.5 * column, 1.0 + column) for column in range(8))
+    artefacts.write_dataset(path, dataclasses.replace(DATA, scales=scales))
     artefacts.describe(path, kind="data")
     assert artefacts.read_dataset(path).groups == DATA.groups
+    assert artefacts.read_dataset(path).scales == scales
 
 
 def test_names_of_units_are_what_their_columns_share():
@@ -135,6 +137,22 @@ def test_names_of_units_are_what_their_columns_share():
 def test_the_name_of_a_category_does_not_reach_into_its_values(columns, name):
     data = dataclasses.replace(DATA, features=(*columns, *"abcdef"), groups=((0, 1),))
     assert units.unit_names(data)[0] == name
+
+
+def test_values_are_in_the_units_of_the_raw_data_and_categories_have_their_names():
+    names = ("work=mine", "age", "z", "work=mill", "small", "work=farm", "rent", "large")
+    scales = tuple(
+        {1: (40.0, 10.0), 6: (20_000.0, 5_000.0)}.get(column, (0.0, 1.0)) for column in range(8)
+    )
+    data = dataclasses.replace(DATA, features=names, scales=scales)
+    x = torch.tensor([0.0, -1.5, 0.25, 1.0, 0.0, 0.0, 0.4, 1.0])
+    assert units.unit_values(data, x) == ("mill", "25", "0.25", "large", "22,000")
+    none = torch.tensor([0.0, -1.5, 0.25, 0.0, 1.0, 0.0, 0.4, 1.0])
+    assert (
+        units.unit_values(data, none)[0] == "none" and units.unit_values(data, none)[3] == "several"
+    )
+    plain = dataclasses.replace(data, scales=())
+    assert units.unit_values(plain, x) == ("mill", "-1.50", "0.25", "large", "0.40")
 
 
 @pytest.mark.parametrize("name", METHODS)

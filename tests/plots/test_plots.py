@@ -315,6 +315,28 @@ def test_a_sheet_has_one_entry_for_each_neighbour_and_column() -> None:
         plots.neighbour_sheet([plots.Sheet(**row | {"features": ["a", "b"]})], "x")
 
 
+def test_values_of_a_table_are_written_beside_the_names() -> None:
+    fields = synthetic.gallery("breast_cancer", 2)
+    n_features = fields["inputs"].shape[1]
+    values = [[f"{row}-{column}" for column in range(n_features)] for row in range(2)]
+    figure = plots.table_gallery(plots.Gallery(**fields | {"values": values})).figure
+    labels = [text.get_text() for text in figure.axes[1].get_xticklabels()]
+    for label in labels:
+        name, value = label.split(" = ")
+        places = [
+            place
+            for place, own in enumerate(fields["features"])
+            if name[:9] == own.replace("_", " ")[:9]
+        ]
+        assert value in {f"1-{place}" for place in places}
+
+    sheet = synthetic.sheets("breast_cancer", 1, 3)[0]
+    words = [[f"{place}.{column}" for column in range(6)] for place in range(4)]
+    figure = plots.neighbour_sheet([plots.Sheet(**sheet | {"values": words})], "x").figure
+    texts = {text.get_text() for text in figure.axes[0].texts}
+    assert {text for row in words for text in row} <= texts
+
+
 def test_controls_may_have_any_run_id() -> None:
     names = {"random_map": "noise", "random_examples": "draw"}
     methods = [
