@@ -68,6 +68,8 @@ if TYPE_CHECKING:
     )
     from gpex_bench.types.demands import Refused
 
+    __version__: str
+
 __all__ = [
     "Architecture",
     "Attribution",
@@ -159,16 +161,18 @@ _MODULES = {
 _NAMES = {"arrays": "from_arrays"}  # where a name differs from that in its module
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used."""
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # which would take any name for one that is there
 
-        return version("gpex-bench")
-    if name not in __all__:
-        raise AttributeError(f"module 'gpex_bench' has no attribute {name!r}")
-    module = import_module(f"gpex_bench.{_MODULES.get(name, 'types')}")
-    return getattr(module, _NAMES.get(name, name))
+    def __getattr__(name: str) -> Any:
+        """Import a public name when it is first used."""
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("gpex-bench")
+        if name not in __all__:
+            raise AttributeError(f"module 'gpex_bench' has no attribute {name!r}")
+        module = import_module(f"gpex_bench.{_MODULES.get(name, 'types')}")
+        return getattr(module, _NAMES.get(name, name))
 
 
 def __dir__() -> list[str]:
