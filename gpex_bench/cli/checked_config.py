@@ -46,6 +46,12 @@ OWN: dict[str, Callable] = {
 }
 
 
+def run_ids(path: Path) -> list[str]:
+    """Return the run ids of a config; raises ValueError if it cannot be used."""
+    entries = configs.load(path).entries
+    return sorted({run_id for of_kind in entries.values() for run_id in of_kind})
+
+
 def check_config(path: Path, name: str | None) -> bool:
     """Print what fits and what does not; return whether everything does.
 
@@ -54,33 +60,38 @@ def check_config(path: Path, name: str | None) -> bool:
         name: a run id, which restricts what is checked; None checks everything.
 
     Raises:
-        ValueError: the config cannot be used, or has no such run id.
+        ValueError: the config cannot be used.
     """
     config = configs.load(path)
-    known = sorted({run_id for entries in config.entries.values() for run_id in entries})
-    if name is not None and name not in known:
-        raise ValueError(f"{path} has no run id {name!r}; it has {', '.join(known)}.")
-
     fits = [_check_plugins(config, name)]
+    # maps that were made elsewhere are held to the samples and the networks that they explain
+    is_whole = name is None or _is_stored(config, name)
     data = {}
     for run_id in config.entries["dataset"]:
         networks = [one for one in config.networks if one.dataset == run_id]
-        if name is None or name == run_id or any(name == one.model for one in networks):
+        if is_whole or name == run_id or any(name == one.model for one in networks):
             data[run_id] = _check_data(config, run_id)
             fits.append(data[run_id] is not None)
 
     refused: dict[Network, dict[str, str]] = {}
     for network in config.networks:
         found = data.get(network.dataset)
-        if found is not None and name in (None, network.dataset, network.model):
+        if found is not None and (is_whole or name in (network.dataset, network.model)):
             why = _check_network(config, network, found)
             fits.append(why is not None)
             refused[network] = why or {}
+            fits += [not _is_stored(config, method) for method in refused[network]]
 
-    if name is None:
+    if is_whole:
         for line in planned.lines(config, refused):
             typer.echo(line)
     return all(fits)
+
+
+def _is_stored(config: Config, run_id: str) -> bool:
+    """Return whether a run id is that of maps which were made elsewhere."""
+    entry = config.entries["method"].get(run_id)
+    return entry is not None and entry.settings is not None and entry.settings.is_stored
 
 
 def _check_plugins(config: Config, name: str | None) -> bool:
@@ -95,7 +106,7 @@ def _check_plugins(config: Config, name: str | None) -> bool:
             if entry.settings is None:
                 typer.echo(f"{where}: cannot be used: {entry.reason}.", err=True)
                 fits = False
-            elif not is_ours or name == run_id:
+            elif not _is_stored(config, run_id) and (not is_ours or name == run_id):
                 fits &= _keeps(where, partial(check, entry.settings))
     return fits
 
@@ -113,10 +124,16 @@ def _keeps(where: str, check: Callable[[], None]) -> bool:
 
 def _refuse(where: str, error: Exception) -> None:
     """Print why something does not fit."""
+    typer.echo(f"{where}: {reason_of(error)}", err=True)
+
+
+def reason_of(error: Exception) -> str:
+    """Return the message of an error in one line; its kind too, if it is none of ours."""
     reason = failure(error).reason
-    for kind in ("BrokenPromise: ", "ValueError: ", "ConfigError: "):
-        reason = reason.removeprefix(kind)
-    typer.echo(f"{where}: {reason}", err=True)
+    kinds = ("BrokenPromise", "ValueError", "ConfigError", "CannotWrap")
+    for kind in kinds:
+        reason = reason.removeprefix(f"{kind}: ")
+    return reason
 
 
 def _check_data(config: Config, run_id: str) -> Dataset | None:
@@ -179,7 +196,8 @@ def tried(config: Config, network: Network, data: Dataset) -> Tried:
     n_weights = sum(weight.numel() for weight in model.parameters())
     n_heads = n_outputs(data, architecture.one_logit)
     how = _measured(model, data) if architecture.is_given else "is trained by the run"
-    lines = [how, f"{n_heads} outputs, {n_weights:,} weights", *notes]
+    outputs = "1 output" if n_heads == 1 else f"{n_heads} outputs"
+    lines = [how, f"{outputs}, {n_weights:,} weights", *notes]
     if rewriting:
         lines.append(f"modules: {rewriting}")
     lines += [f"does not offer {need}: {reason}" for need, reason in withdrawn.items()]
@@ -214,7 +232,7 @@ def _refused(config: Config, network: Network, seed: SeedTask) -> dict[str, str]
             try:
                 explain(explainer, task, query)
             except Exception as error:
-                found[run_id] = failure(error).reason
+                found[run_id] = reason_of(error)
     return found
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gpex_bench.cli import configs
+
+if TYPE_CHECKING:
+    from gpex_bench.plugins.registry import Plugin
 
 
 def check(
@@ -30,9 +34,13 @@ def check(
       gpex-bench check lrp
     """
     if config is not None:
-        from gpex_bench.cli.checked_config import check_config
+        from gpex_bench.cli.checked_config import check_config, run_ids
 
-        is_kept = check_config(configs.found(config), name)
+        path = configs.found(config)
+        if name is None or name in run_ids(path):
+            is_kept = check_config(path, name)
+        else:
+            is_kept = _check_plugin(name, configs.folders(path), run_ids(path))
     elif name is not None:
         is_kept = _check_plugin(name)
     else:
@@ -42,36 +50,42 @@ def check(
         raise typer.Exit(1)
 
 
-def _check_plugin(name: str) -> bool:
-    """Print whether the plug-ins of a name keep the promises of their kinds."""
+def _check_plugin(name: str, folders: Sequence[str] = (), others: Iterable[str] = ()) -> bool:
+    """Print whether the plug-ins of a name keep the promises of their kinds.
+
+    Args:
+        name: of the plug-ins.
+        folders: where plug-ins are, besides those of the suite.
+        others: what else the name could have been, for the message.
+    """
     from gpex_bench.contract.checks import CHECKS
     from gpex_bench.plugins.registry import plugins
 
     # A dataset and a model, say, may have the same name: all are checked.
-    kinds = [kind for kind in CHECKS if name in plugins(kind)]
-    if not kinds:
-        known = ", ".join(sorted({name for kind in CHECKS for name in plugins(kind)}))
-        raise ValueError(f"unknown plug-in {name!r}; known: {known}.")
+    known = {kind: plugins(kind, folders) for kind in CHECKS}
+    found = [(kind, of_kind[name]) for kind, of_kind in known.items() if name in of_kind]
+    if not found:
+        names = {*others, *(one for of_kind in known.values() for one in of_kind)}
+        what = "run id or plug-in" if others else "plug-in"
+        raise ValueError(f"unknown {what} {name!r}; known: {', '.join(sorted(names))}.")
 
-    is_kept = [_keeps_promises(kind, name) for kind in kinds]
+    is_kept = [_keeps_promises(kind, plugin) for kind, plugin in found]
     return all(is_kept)
 
 
-def _keeps_promises(kind: str, name: str) -> bool:
+def _keeps_promises(kind: str, plugin: Plugin) -> bool:
     """Print whether a plug-in keeps the promises of its kind, and what it offers."""
     from gpex_bench.contract.checks import CHECKS, OFFERS, BrokenPromise
-    from gpex_bench.plugins.registry import plugins
 
-    plugin = plugins(kind)[name]
     if plugin.cls is None:
-        raise ValueError(f"{plugin.path.name} {plugin.reason}.")
+        raise ValueError(f"{plugin.problem}.")
     try:
         CHECKS[kind](plugin.cls)
     except BrokenPromise as broken:
-        typer.echo(f"{kind} {name} {broken}", err=True)
+        typer.echo(f"{kind} {plugin.name} {broken}", err=True)
         return False
 
-    typer.echo(f"{kind} {name} keeps every promise.")
+    typer.echo(f"{kind} {plugin.name} keeps every promise.")
     for line in OFFERS[kind](plugin.cls) if kind in OFFERS else []:
         typer.echo(f"  {line}")
     return True

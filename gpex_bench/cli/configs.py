@@ -45,12 +45,34 @@ def run_name(path: Path) -> str:
     Raises:
         ValueError: the file cannot be read, or does not name a run.
     """
+    name = _written(path).get("run")
+    if name is None:
+        raise ValueError(f"{path}: must have the key `run`, the name of the run.")
+    return str(name)
+
+
+def folders(path: Path) -> tuple[str, ...]:
+    """Return the folders of plug-ins that a config names; the rest of it is not checked.
+
+    Raises:
+        ValueError: the file cannot be read, or the key `plugins` is no list.
+    """
+    named = _written(path).get("plugins") or []
+    if not isinstance(named, list):
+        raise ValueError(f"{path}: plugins must be a list of folders, got {named!r}.")
+    return tuple(map(str, named))
+
+
+def _written(path: Path) -> dict[str, Any]:
+    """Return what a config says, unchecked."""
     import yaml
 
     try:
-        written: Any = yaml.safe_load(path.read_text())
-        return str(written["run"])
+        written = yaml.safe_load(path.read_text())
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror}); give a config.") from error
-    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: must be a YAML mapping with the key `run`.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: is not YAML: {error}") from error
+    if not isinstance(written, dict):
+        raise ValueError(f"{path}: must be a mapping of config keys, such as `run`.")
+    return written

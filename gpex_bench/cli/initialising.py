@@ -112,12 +112,14 @@ def _text(
     text = config_text(path, data, network, normalise=scale)
     if data is None:
         return text, ["no data was found: replace the names that begin with my_"]
+    if data.problem:
+        return text, [f"to be mended: {data.problem}"]
     try:
         refused = _refused(text)
     except Exception as error:
-        from gpex_bench.contract.isolation import failure
+        from gpex_bench.cli.checked_config import reason_of
 
-        return text, [f"to be mended: {failure(error).reason}"]
+        return text, [f"to be mended: {reason_of(error)}"]
     return config_text(path, data, network, normalise=scale, refused=refused), []
 
 
@@ -148,7 +150,8 @@ def _found(data: FoundData | None, network: FoundNetwork | None) -> list[str]:
     lines = []
     if data is not None:
         where = next(iter(data.settings.values()))
-        lines = [f"data: {where}, {contents(data.data)[0]}"]
+        what = "" if data.data is None else f", {contents(data.data)[0]}"
+        lines = [f"data: {where}{what}"]
         lines += [f"  {note}" for note in data.notes]
     if network is not None:
         lines.append(f"network: {network.build}, weights: {network.weights or 'none'}")

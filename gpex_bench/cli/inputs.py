@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gpex_bench.data.csv import TABLES, Csv
+from gpex_bench.data.files import columns
 from gpex_bench.data.files.images import Fit, Form, decoded
 from gpex_bench.types import Dataset, Source
 
 SLACK = 0.05  # outside of 0 ... 1, by which images may be sharpened or compressed
 LEVELS = 255
+N_LISTED = 5  # columns in a message
 
 
 def images(files: list[Path], data: Dataset, source: Source) -> Float[Tensor, "n *feature"]:
@@ -80,22 +85,68 @@ def table(file: Path, data: Dataset, source: Source) -> Float[Tensor, "n column"
     """
     if data.is_image:
         raise ValueError("--rows needs a dataset of tables, and this one has images; give --image.")
-    try:
-        frame = pd.read_csv(file)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"--rows: {file} cannot be read as a table ({error}).") from error
+    if isinstance(source, Csv):
+        return _encoded(file, data, source)
 
-    encode = getattr(source, "encode", None)
-    if encode is not None:
-        return encode(frame)
+    frame = columns.read(str(file), ",")
     missing = [name for name in data.features if name not in frame.columns]
     if missing:
         raise ValueError(
             f"--rows: {file} must have the columns of the dataset, and lacks "
-            f"{', '.join(missing[:5])}."
+            f"{', '.join(missing[:N_LISTED])}."
         )
-    columns = frame[list(data.features)].apply(pd.to_numeric, errors="coerce")
-    empty = columns.columns[columns.isna().any()]
+    numbers = frame[list(data.features)].apply(pd.to_numeric, errors="coerce")
+    empty = numbers.columns[numbers.isna().any()]
     if len(empty):
         raise ValueError(f"--rows: {file} has text or gaps in the column {empty[0]!r}; fill them.")
-    return torch.from_numpy(columns.to_numpy(np.float32))
+    return torch.from_numpy(numbers.to_numpy(np.float32))
+
+
+def _encoded(file: Path, data: Dataset, source: Csv) -> Float[Tensor, "n column"]:
+    """Return rows of a table of numbers and categories as its own rows are encoded.
+
+    They are read as test rows beside the training rows, which decide the encoding.
+
+    Raises:
+        ValueError: a column is missing, an entry does not fit, or the table has changed.
+    """
+    own = columns.read(source.file, source.separator)
+    new = columns.read(str(file), source.separator)
+    for name in [source.target] if isinstance(source.target, str) else source.target:
+        if name not in new:
+            new[name] = own[name].iloc[0]  # nobody looks at it
+    missing = [str(name) for name in own if name not in new]
+    if missing:
+        raise ValueError(
+            f"--rows: {file} must have the columns of {source.file}, and lacks "
+            f"{', '.join(missing[:N_LISTED])}."
+        )
+
+    with tempfile.TemporaryDirectory() as folder:
+        read, first = _read_beside(Path(folder), own, new[own.columns], source, data)
+    if not torch.equal(read.train.x, data.train.x):
+        raise ValueError(f"{source.file} has changed since the network was trained; run again.")
+
+    row_of = {sample: row for row, sample in enumerate(read.test.sample.tolist())}
+    left_out = [row for row in range(len(new)) if first + row not in row_of]
+    if left_out:
+        raise ValueError(f"--rows: row {left_out[0]} of {file} lacks an entry; fill it.")
+    return torch.stack([read.test.x[row_of[first + row]] for row in range(len(new))])
+
+
+def _read_beside(
+    folder: Path, own: pd.DataFrame, new: pd.DataFrame, source: Csv, data: Dataset
+) -> tuple[Dataset, int]:
+    """Return a table whose test rows have new ones among them, and the sample of the first."""
+    table = folder / "table.csv"
+    if isinstance(source.test, str) and source.test.endswith(TABLES):
+        # all rows of the table itself are training rows
+        new.to_csv(table, index=False, sep=source.separator)
+        return replace(source, test=str(table)).load(), 0
+
+    every = pd.concat([own, new])
+    every.to_csv(table, index=False, sep=source.separator)
+    rows = [*data.test.sample.tolist(), *range(len(own), len(every))]
+    listed = folder / "rows.txt"
+    listed.write_text("\n".join(map(str, rows)))
+    return replace(source, file=str(table), test=str(listed)).load(), len(own)

@@ -6,11 +6,19 @@ from typing import Annotated
 
 import typer
 
+from gpex_bench.cli import configs
+
 
 def list_plugins(
     kind: Annotated[
         str, typer.Argument(metavar="KIND", help="dataset, model, surrogate, method or metric.")
     ] = "method",
+    config: Annotated[
+        str | None,
+        typer.Option(
+            "--config", "-c", metavar="FILE", help="Also those of the folders that it names."
+        ),
+    ] = None,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the generated page of methods or metrics.")
     ] = False,
@@ -20,11 +28,13 @@ def list_plugins(
     Examples:
       gpex-bench list
       gpex-bench list metric
+      gpex-bench list method --config mine.yaml
     """
     from gpex_bench.plugins import cards, registry
 
     if markdown:
         typer.echo(cards.page(kind), nl=False)
         return
-    for plugin in registry.plugins(kind).values():
+    folders = () if config is None else configs.folders(configs.found(config))
+    for plugin in registry.plugins(kind, folders).values():
         typer.echo(f"{plugin.name}: {cards.summary(plugin)}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from gpex_bench.types import Dataset, Kind
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm")
 TABLES = (".csv", ".tsv")
+SEPARATORS = ",;\t|"  # of tables
+N_READ = 20  # lines of a table that are looked at
 SHARE = 0.2  # of the rows that are the test split, where there is none
 # What people call the arrays of a split, in small letters and without what separates words.
 NAMES = {
@@ -35,14 +39,16 @@ class FoundData:
     run_id: str
     plugin: str
     settings: Mapping[str, Any]
-    data: Dataset
+    data: Dataset | None  # None: it cannot be loaded with these settings yet
     notes: tuple[str, ...] = field(default=())  # what was chosen, for people
+    problem: str = ""  # why it cannot be loaded
 
     @property
     def needs_names(self) -> bool:
         """Whether its classes have numbers for names."""
-        is_number = self.data.kind is Kind.NUMBER
-        return not is_number and all(name.isdigit() for name in self.data.classes)
+        if self.data is None or self.data.kind is Kind.NUMBER:
+            return False
+        return all(name.isdigit() for name in self.data.classes)
 
 
 def find_data(given: str | None, target: str | None) -> FoundData | None:
@@ -127,31 +133,57 @@ def _called(path: Path) -> dict[str, str]:
 
 
 def _of_table(path: Path, target: str | None) -> FoundData:
-    """Return the dataset of a table."""
-    import pandas as pd
+    """Return the dataset of a table: the separator is the likeliest, and so is the target."""
+    from gpex_bench.data.files import columns
 
-    separator = "\t" if path.suffix == ".tsv" else ","
-    try:
-        columns = list(pd.read_csv(path, sep=separator, nrows=1).columns)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read as a table ({error}).") from error
+    header, *lines = _beginning(path)
+    separator = max(SEPARATORS, key=header.count)
+    names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
+    settings: dict[str, Any] = {"file": path.as_posix()}
+
     notes = []
     if target is None:
-        by_name = {column.lower(): column for column in columns}
+        by_name = {name.lower(): name for name in names}
         known = [by_name[name] for name in TARGETS if name in by_name]
-        target = known[0] if known else columns[-1]
+        target = known[0] if known else names[-1]
         notes = [f"{target!r} is taken for the column that is predicted; --target names another"]
-    settings = {"file": path.as_posix(), "target": target}
+    settings["target"] = target
+    if separator != ",":
+        settings["separator"] = separator
+        entries = [entry.strip() for line in lines for entry in line.split(separator)]
+        if any(columns.COMMA.fullmatch(entry) for entry in entries):
+            settings["decimal"] = ","
     return _made(path, "csv", settings, notes)
 
 
+def _beginning(path: Path) -> list[str]:
+    """Return the first lines of a table."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            lines = list(itertools.islice(file, N_READ))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"--data: {path} cannot be read as a table ({error}).") from error
+    if not lines:
+        raise ValueError(f"--data: {path} is empty; a table has a line of names, and rows.")
+    return lines
+
+
 def _made(
-    path: Path, plugin: str, settings: Mapping[str, Any], notes: list[str] | None = None
+    path: Path, plugin: str, settings: Mapping[str, Any], notes: Sequence[str] = ()
 ) -> FoundData:
-    """Return a dataset that was loaded with these settings."""
+    """Return a dataset that was loaded with these settings, or why it cannot be.
+
+    Raises:
+        ValueError: the file is not what the plug-in reads.
+    """
     cls: Any = plugins("dataset")[plugin].cls
-    data = cls(**_built(settings)).load()
-    return FoundData(run_id(path.stem), plugin, settings, data, tuple(notes or ()))
+    source = cls(**_built(settings))
+    data, problem = None, ""
+    try:
+        data = source.load()
+    except ValueError as error:
+        problem = str(error)
+    return FoundData(run_id(path.stem), plugin, settings, data, tuple(notes), problem)
 
 
 def _built(settings: Mapping[str, Any]) -> dict[str, Any]:

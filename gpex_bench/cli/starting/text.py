@@ -45,8 +45,10 @@ def config_text(
         refused: methods that do not apply to the network, and why.
     """
     known = None if data is None else data.data
-    images = known is None or known.is_image
-    network = network or _network(known)
+    images = data is None or data.plugin != "csv"
+    if known is not None:
+        images = known.is_image
+    network = network or _network(data is None, images)
     side = known.baseline.shape[-1] if known is not None and images else 0
 
     environment = Environment(
@@ -59,7 +61,7 @@ def config_text(
     environment.filters["yaml"] = _yaml
     template = environment.from_string(TEMPLATE.read_text())
     return template.render(
-        about=_about(known, network),
+        about=_about(data, network),
         path=path.as_posix(),
         run=path.stem,
         images=images,
@@ -92,21 +94,24 @@ def _placeholder() -> Any:
     return {"run_id": "mine", "plugin": "arrays", "settings": {"file": "my_data.npz"}}
 
 
-def _network(data: Dataset | None) -> FoundNetwork:
+def _network(is_template: bool, images: bool) -> FoundNetwork:
     """Return a network of this suite for some data, or one that the user names later."""
-    if data is None:
+    if is_template:
         return FoundNetwork("network", "my_network.py:Net", weights="my_weights.pt")
-    return FoundNetwork("cnn" if data.is_image else "mlp", "")
+    return FoundNetwork("cnn" if images else "mlp", "")
 
 
-def _about(data: Dataset | None, network: FoundNetwork) -> str:
+def _about(found: FoundData | None, network: FoundNetwork) -> str:
     """Return what the run is about, for the first line."""
-    if data is None:
+    if found is None:
         return "your network and your data: replace the names of files that begin with my_"
+    data = found.data
+    whose = network.build or f"a network of this suite ({network.run_id})"
+    if data is None:
+        return f"{whose} and {found.run_id}"
     n_test = len(data.test.x)
     shape = " x ".join(map(str, data.baseline.shape))
     form = "images" if data.is_image else "columns"
-    whose = network.build or f"a network of this suite ({network.run_id})"
     return f"{whose} and {n_test} test rows of {shape} {form}"
 
 
@@ -119,6 +124,8 @@ def _comments(data: FoundData | None) -> list[str]:
             "a folder a class:      {dataset: image_folder, folder: my_images}",
         ]
     found = list(data.notes)
+    if data.data is None:
+        return [*found, f"to be mended: {data.problem}"]
     if data.needs_names and data.plugin == "arrays":
         n_classes = len(data.data.classes)
         names = ", ".join(f"class_{number}" for number in range(min(n_classes, N_LISTED)))
@@ -165,7 +172,7 @@ def _metrics(data: Dataset | None) -> list[Line]:
     """Return metrics that suit a kind of output."""
     is_number = data is not None and data.kind is Kind.NUMBER
     scale = "{output: logit}" if is_number else ""
-    return [
+    found = [
         ("srg", scale, "faithfulness: what falls first when the most relevant goes first"),
         ("deletion", scale, "the removal of the most relevant"),
         ("insertion", scale, "the removal of the least relevant"),
@@ -174,5 +181,8 @@ def _metrics(data: Dataset | None) -> list[Line]:
         ("mprt", "", "do maps change when the weights become random?"),
         ("completeness_error", "", "do maps sum to the change of the output?"),
         ("sparseness", "", "few large values, or many small ones?"),
-        ("class_purity", "", "are the training samples that explain of the same class?"),
     ]
+    if data is None or data.kind is Kind.CLASSES:
+        what = "are the training samples that explain of the same class?"
+        found.append(("class_purity", "", what))
+    return found
