@@ -15,10 +15,11 @@ from torch import Tensor
 from gpex_bench.data.csv import TABLES, Csv
 from gpex_bench.data.files import columns
 from gpex_bench.data.files.images import Fit, Form, decoded
-from gpex_bench.types import Dataset, Source
+from gpex_bench.types import Dataset, Source, Split
 
 SLACK = 0.05  # outside of 0 ... 1, by which images may be sharpened or compressed
 LEVELS = 255
+ROUNDING = 1e-5  # of standardised columns whose rows were added in another order
 N_LISTED = 5  # columns in a message
 
 
@@ -124,7 +125,7 @@ def _encoded(file: Path, data: Dataset, source: Csv) -> Float[Tensor, "n column"
 
     with tempfile.TemporaryDirectory() as folder:
         read, first = _read_beside(Path(folder), own, new[own.columns], source, data)
-    if not torch.equal(read.train.x, data.train.x):
+    if not _same_rows(read.train, data.train):
         raise ValueError(f"{source.file} has changed since the network was trained; run again.")
 
     row_of = {sample: row for row, sample in enumerate(read.test.sample.tolist())}
@@ -132,6 +133,14 @@ def _encoded(file: Path, data: Dataset, source: Csv) -> Float[Tensor, "n column"
     if left_out:
         raise ValueError(f"--rows: row {left_out[0]} of {file} lacks an entry; fill it.")
     return torch.stack([read.test.x[row_of[first + row]] for row in range(len(new))])
+
+
+def _same_rows(one: Split, other: Split) -> bool:
+    """Return whether two splits have the same rows, in whatever order."""
+    if len(one.x) != len(other.x):
+        return False
+    first, second = one.x[one.sample.argsort()], other.x[other.sample.argsort()]
+    return first.shape == second.shape and torch.allclose(first, second, atol=ROUNDING)
 
 
 def _read_beside(

@@ -60,7 +60,7 @@ def test_a_run_id_restricts_the_check(capsys):
 
 def test_a_run_id_that_is_not_there_is_named(capsys):
     status, text = checked(capsys, "tabel")
-    assert status == 2 and "no run id 'tabel'" in text and "table" in text
+    assert status == 2 and "run id or plug-in 'tabel'" in text and "table" in text
 
 
 def test_data_that_cannot_be_read_is_refused_and_the_rest_is_checked(capsys):
@@ -86,3 +86,66 @@ def test_the_jobs_that_are_announced_are_those_of_the_workflow(tmp_path):
     found = Clone(tmp_path).planned()
     assert jobs == {rule: found[rule] for rule in jobs}
     assert {"prepare", "train", "fit", "agree", "explain", "score"} == set(jobs)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "part"),
+    [
+        ("small.pt", b"", "small.pt is empty"),
+        ("small.pt", b"no weights at all", "small.pt"),
+        ("photos.npz", b"", "photos.npz"),
+    ],
+)
+def test_broken_files_are_refused_by_name(file, content, part, brought, capsys):
+    assert cli.main(["init", "mine"]) == 0
+    (brought / file).write_bytes(content)
+    capsys.readouterr()
+    assert cli.main(["check", "--config", "mine"]) in (1, 2)
+    captured = capsys.readouterr()
+    assert part in captured.err and "Traceback" not in captured.err
+
+
+def test_weights_of_another_network_are_refused_with_key_and_shape(brought, capsys):
+    import torch
+
+    assert cli.main(["init", "mine"]) == 0
+    state = torch.load("small.pt", weights_only=True)
+    state["linear.weight"] = torch.zeros(3, 7)
+    del state["block.conv1.bias"]
+    torch.save(state, brought / "small.pt")
+    capsys.readouterr()
+    assert cli.main(["check", "--config", "mine"]) == 1
+    message = capsys.readouterr().err
+    for part in ("models.small on photos: ", "linear.weight", "7", "6", "block.conv1.bias"):
+        assert part in message
+
+
+def test_maps_without_a_sample_of_the_run_are_refused(brought, capsys):
+    import numpy as np
+
+    assert cli.main(["init", "mine"]) == 0
+    np.savez("maps.npz", values=np.ones((2, 3, 12, 12)), sample=[0, 1])
+    line = "\n  own: {method: precomputed, file: maps.npz}\n"
+    text = Path("mine.yaml").read_text().replace("\n  random_map:", line + "  random_map:")
+    Path("mine.yaml").write_text(text)
+    capsys.readouterr()
+    assert cli.main(["check", "own", "--config", "mine"]) == 1
+    text = capsys.readouterr().out
+    assert "not own: maps.npz has no map of 13 of the 15 samples" in text
+
+
+def test_plugins_of_a_folder_are_listed_and_checked(folder, capsys):
+    place = folder / "own" / "metrics"
+    place.mkdir(parents=True)
+    text = (ROOT / "gpex_bench/metrics/sparseness.py").read_text()
+    (place / "my_sparseness.py").write_text(text)
+    (place / "broken.py").write_text("import nothing_of_this_name\n")
+    metrics = TINY["metrics"] | {"my_sparseness": None}
+    status, text = checked(capsys, plugins=["own"], metrics=metrics)
+    assert status == 0 and "metrics.my_sparseness: keeps every promise." in text
+
+    assert cli.main(["list", "metric", "--config", "tiny"]) == 0
+    listed = capsys.readouterr().out
+    assert "my_sparseness: " in listed and "nothing_of_this_name" in listed
+    assert cli.main(["check", "broken", "--config", "tiny"]) == 2
+    assert "nothing_of_this_name" in capsys.readouterr().err
