@@ -137,6 +137,7 @@ def _verdict(
         "findings": [(finding, verdict.on_one_network(finding)) for finding in findings],
         "sentences": verdict.sentences(conclusion, results.headline, title),
         "counts": sections.counts(results.cells, outcomes),
+        "networks_run": sections.networks_run(results.cells, results.given),
         "seconds": sections.total_seconds(results.costs),
     }
 

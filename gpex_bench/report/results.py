@@ -134,6 +134,8 @@ class Results:
     regimes: Mapping[tuple[str, str], str] = field(default_factory=dict)
     # command, commit, created, config, versions, hardware and so on: text or mappings
     provenance: Mapping[str, Any]
+    # networks that were brought along, by dataset and model: one each, whatever the seeds
+    given: frozenset[tuple[str, str]] = frozenset()
     # what a reader must know about the data, in sentences by dataset
     remarks: Mapping[str, Sequence[str]] = field(default_factory=dict)
     # what was converted, filled or left out when data were read, and what surprises, by dataset

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -20,8 +20,6 @@ def counts(cells: pd.DataFrame, outcomes: pd.DataFrame) -> dict[str, int]:
 
     return {
         "datasets": cells["dataset"].nunique(),
-        "networks": len(cells[["dataset", "model", "seed"]].drop_duplicates()),
-        "seeds": cells["seed"].nunique(),
         "methods": cells["method"].nunique(),
         "metrics": outcomes["metric"].nunique(),
         "cells": len(cells),
@@ -32,6 +30,30 @@ def counts(cells: pd.DataFrame, outcomes: pd.DataFrame) -> dict[str, int]:
         "pairs_not_applicable": int((outcomes["state"] == "not_applicable").sum()),
         "missing": int((outcomes["state"] == "missing").sum()),
     }
+
+
+def networks_run(cells: pd.DataFrame, given: Collection[tuple[str, str]] = ()) -> str:
+    """Say how many networks were explained, and which of them no seed made.
+
+    Args:
+        cells: one row per network, seed and method.
+        given: dataset and model of those that were brought along.
+    """
+    networks = cells[["dataset", "model", "seed"]].drop_duplicates()
+    is_given = [
+        place in given for place in zip(networks["dataset"], networks["model"], strict=True)
+    ]
+    n_given = sum(is_given)
+    trained = networks[[not each for each in is_given]]
+
+    parts = []
+    if len(trained):
+        n_seeds = trained["seed"].nunique()
+        words = "training seed" if n_seeds == 1 else "training seeds"
+        parts.append(f"{len(trained)} trained networks ({n_seeds} {words})")
+    if n_given:
+        parts.append(f"{n_given} given, not trained")
+    return " and ".join(parts)
 
 
 def failures(cells: pd.DataFrame) -> list[dict[str, str]]:

@@ -97,8 +97,9 @@ def _networks(this: Job) -> list[dict[str, Any]]:
         status = {"status": note.pop("status", "ok"), "reason": note.pop("reason", "")}
         reasons = [f"{need}: {reason}" for need, reason in note.pop("withdrawn", {}).items()]
         key = artefacts.read_key(path)
-        regime = this.config.model(key["model"]).regime
-        row = {**key, "regime": regime, **note, **status, "withdrawn": "; ".join(reasons)}
+        architecture = this.config.model(key["model"])
+        origin = {"regime": architecture.regime, "is_given": architecture.is_given}
+        row = {**key, **origin, **note, **status, "withdrawn": "; ".join(reasons)}
         records.append(row)
     return records
 

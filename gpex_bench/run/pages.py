@@ -143,7 +143,7 @@ def _shown(this: Job, network: Network, seed: int) -> Any:
 def report(this: Job) -> None:
     """Tables, figures → the report, its summary, and the numbers that it derives."""
     from gpex_bench.report import STATISTICS, Results, written
-    from gpex_bench.stages.report import agreement, efficiency, facts, regimes
+    from gpex_bench.stages.report import agreement, efficiency, facts, given, regimes
     from gpex_bench.tables.render import csv
 
     run, headline, config = Run(this), this.config.headline, this.config
@@ -174,6 +174,7 @@ def report(this: Job) -> None:
         pictures=_pictures(this),
         facts=facts(run.tables, {name: record.get("unit", "") for name, record in read.items()}),
         regimes=regimes(run.tables["networks"]),
+        given=given(run.tables["networks"]),
         provenance=_provenance(this),
         data_notes={name: record.get("notes", []) for name, record in read.items()},
         remarks={name: config.dataset(name).remarks for name in config.entries["dataset"]},

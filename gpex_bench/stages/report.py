@@ -72,7 +72,7 @@ def facts(
                 "dataset": dataset,
                 "network": model,
                 "weights": _each(networks["regime"]),
-                "training seeds": len(usable),
+                "training seeds": "none" if networks["is_given"].any() else len(usable),
                 "on test samples" if is_mixed else "test accuracy": shown or "cannot be used",
                 "samples explained": int(cells.loc[is_here, "n_samples"].max()),
                 "made modules": _each(usable["rewriting"]),
@@ -85,6 +85,12 @@ def facts(
 def regimes(networks: pd.DataFrame) -> dict[tuple[str, str], str]:
     """Return how each network came by its weights, by dataset and model."""
     return {(row["dataset"], row["model"]): row["regime"] for row in networks.to_dict("records")}
+
+
+def given(networks: pd.DataFrame) -> frozenset[tuple[str, str]]:
+    """Return dataset and model of the networks that were brought along."""
+    rows = networks[networks["is_given"].astype(bool)]
+    return frozenset(zip(rows["dataset"], rows["model"], strict=True))
 
 
 def _over_seeds(networks: pd.DataFrame, name: str) -> str:

@@ -19,7 +19,7 @@ class Found:
         n_outputs: how many outputs there are.
         features: the module that gives the last feature maps; empty: there is none.
         map_shape: channels, rows and columns of these maps.
-        why_no_features: why there is none.
+        why_no_features: why there is none; empty where the inputs are no images.
         modules: what became modules in the graph that propagation methods read.
         withdrawn: what the network does not offer, and why.
         notes: what else a reader of its results should know.
@@ -37,7 +37,9 @@ class Found:
 
     def lines(self) -> list[str]:
         """Return one line for each thing that was found."""
-        lines = [self._head(), self._features()]
+        lines = [self._head()]
+        if self.features or self.why_no_features:
+            lines.append(self._features())
         if self.modules:
             lines.append(f"modules: {self.modules}")
         lines += [f"not offered: {need}, {reason}" for need, reason in self.withdrawn.items()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from gpex_bench.models.given import returned
@@ -13,6 +14,9 @@ from gpex_bench.models.given.wrapped import Place, identity_head
 from gpex_bench.types import Kind
 
 N_LISTED = 12  # names in a message
+NEAR = 1e-5  # what outputs of the same layer may differ by
+MAKE = {"softmax": lambda z: z.softmax(1), "log_softmax": lambda z: z.softmax(1)}
+MAKE |= {"sigmoid": torch.sigmoid}
 ONE = 1e-4  # what rows of probabilities may differ from 1
 
 
@@ -23,11 +27,12 @@ class Head:
     name: str  # empty: an identity
     layer: nn.Linear
     place: Place
+    word: str = ""  # what makes probabilities of the outputs
     notes: tuple[str, ...] = ()
 
 
-def find_head(network: nn.Module, probe: Probe, kind: Kind) -> Head:
-    """Return the last linear layer, if its outputs are the network's, or else an identity.
+def find_heads(network: nn.Module, probe: Probe, kind: Kind) -> list[Head]:
+    """Return the last linear layer, if its outputs are the network's, and an identity, if not.
 
     Probabilities are left out, unless the output is a number.
 
@@ -35,23 +40,52 @@ def find_head(network: nn.Module, probe: Probe, kind: Kind) -> Head:
         CannotWrap: the network returns something else than one row of outputs for each sample, or
             probabilities whose logits cannot be found.
     """
-    y = returned.logits(probe.returned, probe.n_rows)
+    y = _outputs(probe)
     word, before = ("", []) if kind is Kind.NUMBER else before_probabilities(y)
     nodes = before if word else origins(y)
-    notes = (f"what follows the logits at the end ({word}) is left out",) if word else ()
+    notes = _notes(word, y.shape[1], kind)
 
+    heads = []
     made = _linear(probe, nodes)
-    if made is not None:
+    layer = None if made is None else _layer(network, made)
+    if made is not None and layer is not None:
         place: Place = "module" if isinstance(made.kind, nn.Linear) else "function"
-        layer = _layer(network, made)
-        if layer is not None:
-            return Head(made.name.removesuffix(".weight"), layer, place, notes)
+        heads.append(Head(made.name.removesuffix(".weight"), layer, place, word, notes))
 
-    n_outputs = y.shape[1]
-    if not word:
+    if not word and made is None:
         _refuse_probabilities(y, kind)
     elsewhere: Place = "probabilities" if word else "output"
-    return Head("", identity_head(n_outputs, y.device), elsewhere, notes)
+    identity = identity_head(y.shape[1], y.device)
+    return [*heads, Head("", identity, elsewhere, word, notes)]
+
+
+def gives(head: Head, logits: Tensor, probe: Probe) -> bool:
+    """Return whether these logits of a head are the outputs of the network, as it made them."""
+    y = returned.logits(probe.returned, probe.n_rows).detach()
+    if head.word:
+        logits = MAKE[head.word](logits)
+        y = y.exp() if bool((y < 0).any()) else y
+    return logits.shape == y.shape and torch.allclose(logits, y, rtol=NEAR, atol=NEAR)
+
+
+def _outputs(probe: Probe) -> Tensor:
+    """Return the outputs of the rows that were tried."""
+    try:
+        return returned.logits(probe.returned, probe.n_rows)
+    except CannotWrap as error:
+        known = dict.fromkeys(one.name for one in probe.modules if _is_linear(one))
+        listed = ", ".join(list(known)[-N_LISTED:]) or "none"
+        raise CannotWrap(f"{error} Linear layers: {listed}.") from error
+
+
+def _notes(word: str, n_outputs: int, kind: Kind) -> tuple[str, ...]:
+    """Return what is said of probabilities at the end."""
+    if not word:
+        return ()
+    note = f"the {word} at the end is left out, and the logits before it are explained"
+    if word == "sigmoid" and kind is Kind.CLASSES and n_outputs > 1:
+        note += "; probabilities are a softmax of them, as one class of several is meant"
+    return (note,)
 
 
 def chosen_head(network: nn.Module, probe: Probe, name: str) -> Head:
@@ -77,7 +111,7 @@ def chosen_head(network: nn.Module, probe: Probe, name: str) -> Head:
     if not _gives_output(probe, made[name]):
         notes = (f"the outputs of {name} are explained; what the network makes of them is not",)
     layer = network.get_submodule(name)
-    return Head(name, layer, "module", notes)  # type: ignore[arg-type]  # `_is_linear`
+    return Head(name, layer, "module", "", notes)  # type: ignore[arg-type]  # `_is_linear`
 
 
 def _gives_output(probe: Probe, made: Made) -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from gpex_bench.models.given.errors import CannotWrap
 from gpex_bench.models.given.probing import Made, Probe
-from gpex_bench.models.given.wrapped import Wrapped
+from gpex_bench.models.given.wrapped import Wrapped, changed
 from gpex_bench.models.rewriting.surroundings import restored
 
 N_LISTED = 12  # names in a message
@@ -36,7 +36,7 @@ class Maps:
 def find_maps(model: Wrapped, probe: Probe) -> Maps:
     """Return the last feature maps of a wrapped network."""
     if probe.x.ndim != 4:
-        return Maps("", reason="the inputs are no images")
+        return Maps("")
     found = _outermost(probe)
     if not found:
         return Maps("", reason=NO_MAPS)
@@ -109,16 +109,15 @@ def _living_on(probe: Probe, last: Made, head: nn.Linear) -> str:
 
 def _is_bypassed(model: Wrapped, probe: Probe, name: str) -> bool:
     """Return whether the embedding depends on the image past the maps of a module."""
+    module = model.network.get_submodule(name)
+    detached = changed(module, last_run(probe, name), Tensor.detach)
+    with torch.enable_grad(), restored(model), torch.random.fork_rng(devices=[]), detached:
+        return model.embedded(probe.x).requires_grad
 
-    def stop(_module: nn.Module, _args: Any, output: Tensor) -> Tensor:
-        return output.detach()
 
-    handle = model.network.get_submodule(name).register_forward_hook(stop)
-    try:
-        with torch.enable_grad(), restored(model), torch.random.fork_rng(devices=[]):
-            return model.embed(probe.x).requires_grad
-    finally:
-        handle.remove()
+def last_run(probe: Probe, name: str) -> int:
+    """Return how often a module ran."""
+    return sum(made.name == name for made in probe.modules)
 
 
 def _after(probe: Probe, last: Made) -> tuple[str, ...]:

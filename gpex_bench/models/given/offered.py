@@ -30,7 +30,10 @@ def without_gradient(network: nn.Module, x: Rows) -> str | None:
     at = x.clone().requires_grad_()
     try:
         with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(network(at).sum(), at, allow_unused=True)
+            total = network(at).sum()
+            if not total.requires_grad:
+                return "the outputs have no gradient at the input"
+            (gradient,) = torch.autograd.grad(total, at, allow_unused=True)
     except Exception as error:
         return f"the gradient of the outputs fails ({type(error).__name__}: {error})"
     if gradient is None:

@@ -13,7 +13,7 @@ from gpex_bench.models.given.errors import CannotWrap
 DATA_PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 
-def prepared(network: nn.Module) -> tuple[nn.Module, list[str]]:
+def prepared(network: Any) -> tuple[nn.Module, list[str]]:
     """Return a copy in eval mode and single precision, and notes on what was changed.
 
     Its weights need no gradient. The network itself stays as it was: its weights, mode, hooks and
@@ -27,13 +27,16 @@ def prepared(network: nn.Module) -> tuple[nn.Module, list[str]]:
     inner = _unwrapped(network, notes)
     _check_weights(inner)
 
-    copied = _copied(inner)
+    with torch.no_grad():
+        copied = _copied(inner)
     _uncompile(copied)
-    copied.eval().requires_grad_(False)
+    copied.eval()
+    for weight in copied.parameters():  # TorchScript has no `requires_grad_` for all
+        weight.requires_grad_(False)
     _to_single_precision(copied, notes)
     n_hooks = sum(len(module._forward_hooks) for module in copied.modules())
     if n_hooks:
-        notes.append(f"{n_hooks} forward hooks of its modules run with it, as they were registered")
+        notes.append(f"forward hooks that were on its modules run with it: {n_hooks}")
     return copied, notes
 
 

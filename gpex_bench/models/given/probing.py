@@ -80,6 +80,7 @@ def probe(network: nn.Module, x: Tensor) -> Probe:
         stack.enter_context(torch.random.fork_rng(devices=[]))
         stack.enter_context(restored(network))
         stack.enter_context(uncompiled())
+        torch.default_generator.manual_seed(1)
         for handle in _watched(network, seen):
             stack.callback(handle.remove)
         names = {id(weight): name for name, weight in network.named_parameters()}

@@ -9,7 +9,7 @@ identity.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from typing import Any, Literal
 
@@ -44,22 +44,26 @@ class Wrapped(Model):
         self.head = head
         self.place: Place = place
         self.features = ""  # the module of the last maps; "": the embedding is the trunk's output
+        self.run = 1  # which run of it; an activation may run several times
         self.unread: tuple[str, ...] = ()  # modules that run after these maps alone
 
     def embed(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch width"]:
         """Return what the head reads."""
-        rows = self.normalise(x)
+        return self.embedded(self.normalise(x))
+
+    def embedded(self, rows: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch width"]:
+        """Return the embedding of inputs that are normalised already."""
         if self.place == "output":
-            return returned.logits(self.network(rows), len(x))
+            return returned.logits(self.network(rows), len(rows))
 
         with self._reading() as seen:
             self.network(rows)
         if not seen:
             raise RuntimeError(
-                f"The head of the wrapped network does not run on inputs of shape {list(x.shape)}; "
-                "the network takes another way than on the inputs that it was wrapped with."
+                f"The head of the wrapped network does not run on inputs of shape {list(rows.shape)}"
+                "; the network takes another way than on the inputs that it was wrapped with."
             )
-        return returned.logits(seen[-1], len(x))
+        return returned.logits(seen[-1], len(rows))
 
     @property
     def trunk(self) -> Trunk:
@@ -102,17 +106,13 @@ class Trunk(nn.Module):
 
         seen: list[Tensor] = []
 
-        def keep(_module: nn.Module, _args: Any, output: Tensor) -> None:
+        def keep(output: Tensor) -> Tensor:
             seen.append(output)
             raise _Reached
 
-        handle = model.network.get_submodule(model.features).register_forward_hook(keep)
-        try:
+        module = model.network.get_submodule(model.features)
+        with suppress(_Reached), changed(module, model.run, keep):
             model.network(model.normalise(x))
-        except _Reached:
-            pass
-        finally:
-            handle.remove()
         return seen[-1]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Trunk:
@@ -149,6 +149,23 @@ def identity_head(n_outputs: int, device: torch.device) -> nn.Linear:
     head = nn.Linear(n_outputs, n_outputs, bias=False, device="meta")
     head.weight = nn.Parameter(torch.eye(n_outputs, device=device), requires_grad=False)
     return head
+
+
+@contextmanager
+def changed(module: nn.Module, run: int, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Change what a module gives in one of its runs, counted from 1."""
+    n_runs = 0
+
+    def hook(_module: nn.Module, _args: Any, output: Tensor) -> Tensor | None:
+        nonlocal n_runs
+        n_runs += 1
+        return change(output) if n_runs == run else None
+
+    handle = module.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from gpex_bench.models.given.errors import CannotWrap
 from gpex_bench.models.given.found import Found
-from gpex_bench.models.given.heads import chosen_head, find_head
-from gpex_bench.models.given.maps import Maps, chosen_maps, find_maps
+from gpex_bench.models.given.heads import Head, chosen_head, find_heads, gives
+from gpex_bench.models.given.maps import chosen_maps, find_maps, last_run
 from gpex_bench.models.given.offered import as_modules, without_gradient
 from gpex_bench.models.given.preparing import device_of, prepared
-from gpex_bench.models.given.probing import probe
+from gpex_bench.models.given.probing import Probe, probe
 from gpex_bench.models.given.wrapped import Normalise, Wrapped
 from gpex_bench.types import Kind, Need, value
 
@@ -82,6 +82,12 @@ def wrap(  # noqa: PLR0913 - what is found may be said
 
 def wrapped(network: nn.Module, x: Shaped[Tensor, "batch *feature"], said: Said) -> Wrapped:
     """Return what `wrap` does, without trying what the network offers."""
+    with torch.inference_mode(False), torch.enable_grad():
+        return _wrapped(network, x, said)
+
+
+def _wrapped(network: nn.Module, x: Tensor, said: Said) -> Wrapped:
+    """Return a wrapped network; autograd's graph shows what its outputs are made of."""
     inner, notes = prepared(network)
     rows = _rows(x, inner)
     first = _normalisation(said.normalise, rows)
@@ -89,12 +95,8 @@ def wrapped(network: nn.Module, x: Shaped[Tensor, "batch *feature"], said: Said)
         notes += _range(rows)
 
     seen = probe(inner, first(rows))
-    if said.head is None:
-        chosen = find_head(inner, seen, said.kind)
-    else:
-        chosen = chosen_head(inner, seen, said.head)
+    model, chosen = _with_head(inner, first, seen, said)
     _check_count(chosen.layer.out_features, said.kind)
-    model = Wrapped(inner, first, chosen.layer, chosen.place).eval().requires_grad_(False)
     _check_embedding(model, rows)
 
     if said.features is None:
@@ -103,13 +105,7 @@ def wrapped(network: nn.Module, x: Shaped[Tensor, "batch *feature"], said: Said)
         maps = chosen_maps(model, seen, said.features)
     model.features = maps.name
     model.unread = maps.unread
-    if maps.name and not _gives_maps(model, rows, maps):
-        if said.features is not None:
-            raise CannotWrap(f"features must name a module that runs once, got {maps.name!r}.")
-        maps = Maps("", reason=f"the last ones are of {maps.name}, which runs several times")
-        model.features = ""
-        model.unread = ()
-
+    model.run = last_run(seen, maps.name)
     model.found = Found(
         head=chosen.name,
         width=chosen.layer.in_features,
@@ -120,6 +116,28 @@ def wrapped(network: nn.Module, x: Shaped[Tensor, "batch *feature"], said: Said)
         notes=(*notes, *chosen.notes, *maps.notes),
     )
     return model
+
+
+def _with_head(
+    network: nn.Module, normalise: nn.Module, seen: Probe, said: Said
+) -> tuple[Wrapped, Head]:
+    """Return the network with the first head that gives its outputs, and that head."""
+    if said.head is not None:
+        chosen = chosen_head(network, seen, said.head)
+        return Wrapped(network, normalise, chosen.layer, chosen.place).eval(), chosen
+
+    for chosen in find_heads(network, seen, said.kind):
+        model = Wrapped(network, normalise, chosen.layer, chosen.place).eval()
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(2)  # what is drawn differs from the first run
+            logits = model.head(model.embedded(seen.x.detach())).detach()
+        if gives(chosen, logits, seen):
+            return model, chosen
+    raise CannotWrap(
+        "The outputs of the network differ between two calls with the same inputs, or the logits "
+        "before its probabilities cannot be found; leave random numbers out of its forward (eval "
+        "mode), and let it return logits."
+    )
 
 
 def _rows(x: Tensor, network: nn.Module) -> Tensor:
@@ -162,7 +180,7 @@ def _normalisation(normalise: Mapping[str, Any] | None, x: Tensor) -> nn.Module:
     return Normalise(mean, std)
 
 
-def _statistic(name: str, written: float | Sequence[float], x: Tensor) -> Tensor:
+def _statistic(name: str, written: Any, x: Tensor) -> Tensor:
     """Return a number, or one for each channel, shaped to broadcast."""
     try:
         numbers = torch.as_tensor(written, dtype=torch.float32, device=x.device).flatten()
@@ -207,9 +225,3 @@ def _check_embedding(model: Wrapped, x: Tensor) -> None:
             f"The embedding must be {x.dtype} of shape {list(expected)}, got {embedding.dtype} of "
             f"shape {list(embedding.shape)}."
         )
-
-
-def _gives_maps(model: Wrapped, x: Tensor, maps: Maps) -> bool:
-    """Return whether the trunk gives the maps that were found."""
-    with torch.no_grad():
-        return tuple(model.trunk(x).shape[1:]) == maps.shape
