@@ -7,6 +7,8 @@ A file of maps is .npz or .safetensors with these keys:
   all test rows in order.
 - target [n], optional: the output that each map explains. Without it, it is not compared.
 - residual [n], optional: what the values should sum to, minus their sum.
+- inputs [n], optional: checksums of the inputs that were explained (`checksums`), so that maps of
+  other rows with the same identities are found out.
 
 The explanations that a run stores are such files: they have `query.sample` and `query.target`.
 """
@@ -14,6 +16,7 @@ The explanations that a run stores are such files: they have `query.sample` and 
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -36,6 +39,7 @@ NAMES = {
     "sample": ("sample", "query.sample"),
     "target": ("target", "query.target"),
     "residual": ("residual",),
+    "inputs": ("inputs",),
 }
 N_NAMED = 5  # samples that a message lists
 
@@ -49,6 +53,7 @@ class StoredMaps:
     sample: Int[Tensor, "n"] | None = None  # None: all test rows in order
     target: Int[Tensor, "n"] | None = None  # None: not known
     residual: Float[Tensor, "n"] | None = None
+    inputs: Int[Tensor, "n"] | None = None  # checksums of what was explained; None: not known
 
     def of(self, query: Query, data: Dataset) -> Attribution:
         """Return the maps of a query's samples.
@@ -64,6 +69,7 @@ class StoredMaps:
         _check_inputs(query, data)
 
         rows = self._rows(query, data)
+        self._check_same(query, rows)
         self._check_targets(query, rows)
 
         device = query.x.device
@@ -109,6 +115,19 @@ class StoredMaps:
             )
         return torch.tensor([row_of[sample] for sample in asked], dtype=torch.int64)
 
+    def _check_same(self, query: Query, rows: Int[Tensor, "batch"]) -> None:
+        """Check that the maps were made for these inputs, and not for others of the same names."""
+        if self.inputs is None:
+            return
+        other = (self.inputs[rows] != checksums(query.x)).nonzero().flatten().tolist()
+        if other:
+            samples = [int(query.sample[row]) for row in other]
+            raise ValueError(
+                f"The maps in {self.where} were made for other inputs than these of the same "
+                f"samples, {listed(samples)}: rows were counted, or the data have changed. Explain "
+                "the test split itself (`data.test`), whose samples have their identities."
+            )
+
     def _check_targets(self, query: Query, rows: Int[Tensor, "batch"]) -> None:
         """Check that the maps explain the outputs that are asked about."""
         if self.target is None:
@@ -144,6 +163,12 @@ def _check_inputs(query: Query, data: Dataset) -> None:
             raise Refused(f"{CANNOT_BE_ASKED}, of the samples as they are in {data.name}.")
 
 
+def checksums(x: Float[Tensor, "n *feature"]) -> Int[Tensor, "n"]:
+    """Return a checksum of each input, of its bytes in float32."""
+    rows = x.detach().cpu().to(torch.float32).contiguous().flatten(1).numpy()
+    return torch.tensor([zlib.crc32(row.tobytes()) for row in rows], dtype=torch.int64)
+
+
 def listed(samples: list[int]) -> str:
     """Return the first samples as text."""
     more = len(samples) - N_NAMED
@@ -154,8 +179,14 @@ def listed(samples: list[int]) -> str:
 # --- from arrays ----------------------------------------------------------------------------------
 
 
-def stored_maps(
-    values: Any, *, sample: Any = None, target: Any = None, residual: Any = None, where: str
+def stored_maps(  # noqa: PLR0913 - the arrays of a file, by their keys
+    values: Any,
+    *,
+    sample: Any = None,
+    target: Any = None,
+    residual: Any = None,
+    inputs: Any = None,
+    where: str,
 ) -> StoredMaps:
     """Return maps from arrays, checked.
 
@@ -164,6 +195,7 @@ def stored_maps(
         sample: [n], identities of the samples; None: all test rows in order.
         target: [n], the outputs that are explained; None: not known.
         residual: [n], what the values should sum to, minus their sum.
+        inputs: [n], `checksums` of what was explained; None: not known.
         where: what messages call the maps, such as the name of their file.
 
     Raises:
@@ -197,6 +229,7 @@ def stored_maps(
         sample=identities,
         target=_whole_numbers(target, "target", len(maps), where),
         residual=lost,
+        inputs=_whole_numbers(inputs, "inputs", len(maps), where),
     )
 
 

@@ -18,9 +18,10 @@ from types import ModuleType
 from typing import Any
 
 import cloudpickle
+import torch
 from torch import nn
 
-from gpex_bench.families.stored_maps import StoredMaps, stored_maps
+from gpex_bench.families.stored_maps import StoredMaps, checksums, stored_maps
 from gpex_bench.library import in_memory
 from gpex_bench.library.asking import inputs, tensor_of
 from gpex_bench.library.brought import spread
@@ -231,11 +232,14 @@ def _stored(name: str, given: object, data: Dataset) -> StoredMaps:
     where = f"maps[{name!r}]"
     if isinstance(given, Maps):
         found = given.attribution
+        explained = given.made.query.x.cpu()
+        is_split = torch.equal(explained, data.test.x)  # then the rows need no names
         return stored_maps(
             found.values,
-            sample=given.sample.reshape(-1),
+            sample=None if is_split else given.sample.reshape(-1),
             target=given.target.reshape(-1),
             residual=found.residual,
+            inputs=checksums(explained),
             where=where,
         )
     parts = dict(given) if isinstance(given, Mapping) else {"values": given}

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from gpex_bench.families.stored_maps import stored_maps, write_maps
+from gpex_bench.families.stored_maps import checksums, stored_maps, write_maps
 from gpex_bench.library.wrapping import Network
 from gpex_bench.types import Attribution, Examples, Explainer, Query, Task, value
 
@@ -103,6 +103,7 @@ class Maps:
             own.values,
             sample=self.sample.reshape(-1),
             target=self.target.reshape(-1),
+            inputs=checksums(self.made.query.x),
             where=str(path),
             **residual,
         )

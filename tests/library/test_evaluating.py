@@ -107,6 +107,31 @@ def test_what_does_not_fit_is_named_before_anything_is_written(
     assert not (tmp_path / "results").exists()
 
 
+def test_maps_of_rows_that_were_counted_are_not_taken_for_those_of_other_samples(tmp_path):
+    data = gb.dataset("wine")
+    net = nn.Sequential(nn.Linear(data.test.x.shape[1], 3))
+    order = torch.arange(len(data.test.x)).flip(0)
+    maps = gb.explain(net, data.test.x[order], "saliency", target=0)
+    with pytest.raises(ValueError, match=r"maps\['mine'\]"):
+        evaluating._stored("mine", maps, data).of(wanted(data), data)
+    maps.save(tmp_path / "maps.safetensors")
+    explainer = gb.method("precomputed", file=str(tmp_path / "maps.safetensors"))
+    task = gb.Task(model=gb.wrap(net, data=data).model(), data=data, surrogate=None, seed=1)
+    with pytest.raises(ValueError, match="made for other inputs|no map of"):
+        explainer.explain(task, wanted(data))
+
+    for x in (data.test.x, gb.Split(x=data.test.x, y=data.test.y, sample=data.test.sample)):
+        own = gb.explain(net, x, "saliency", target=0)
+        found = evaluating._stored("mine", own, data).of(wanted(data), data)
+        assert torch.equal(found.values, own.values[:4])
+
+
+def wanted(data):
+    """The first test samples, as a query."""
+    target = torch.zeros(4, dtype=torch.int64)
+    return gb.Query(x=data.test.x[:4], target=target, sample=data.test.sample[:4])
+
+
 def test_a_network_of_other_outputs_is_refused(net):
     data = gb.arrays(torch.randn(8, 6), [0, 1] * 4, torch.randn(4, 6), [0, 1] * 2, name="two")
     with pytest.raises(ValueError, match="3 outputs"):

@@ -166,7 +166,7 @@ def test_maps_of_usual_other_shapes_get_advice(stored, cut):
 
 
 @pytest.mark.parametrize("content", [b"", b"not an archive"])
-@pytest.mark.parametrize("name", ["maps.npz", "maps.safetensors"])
+@pytest.mark.parametrize("name", ["other.npz", "other.safetensors"])
 def test_files_that_are_none_are_refused(tmp_path, method, name, content):
     task, query = toy("table")
     path = tmp_path / name
@@ -260,6 +260,13 @@ TWO = {
 }
 
 
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path, monkeypatch):
+    """The working folder, which has the file that the config names."""
+    monkeypatch.chdir(tmp_path)
+    np.savez("maps.npz", values=np.zeros((1, 30)), sample=[0])
+
+
 def parsed(mine=None, **changes):
     methods = RAW["methods"] | {"mine": RAW["methods"]["mine"] | (mine or {})}
     return config.parse(RAW | {"methods": methods} | changes)
@@ -294,13 +301,14 @@ def test_maps_of_a_run_with_several_networks_name_theirs():
 def test_maps_of_networks_of_several_seeds_need_a_file_each():
     with pytest.raises(ConfigError, match=r"methods\.mine: .*2 seeds \[1, 2\].*\{seed\}"):
         parsed(seeds=[1, 2])
-    made = parsed({"file": "results/r/seed-{seed}/maps.npz"}, seeds=[1, 2])
+    for seed in (1, 2):
+        np.savez(f"maps-{seed}.npz", values=np.zeros((1, 30)), sample=[0])
+    made = parsed({"file": "maps-{seed}.npz"}, seeds=[1, 2])
     assert made.method("mine").has_each_seed
     assert made.method("mine_squared").has_each_seed
 
 
-def test_the_file_of_the_seed_is_read(tmp_path, method, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_the_file_of_the_seed_is_read(method):
     task, query = toy("table")
     for seed in (1, 2):
         np.savez(f"maps-{seed}.npz", values=known(query) * seed, sample=query.sample)
