@@ -12,6 +12,7 @@ from torch import Tensor
 from gpex_bench.masking.order import per_position
 from gpex_bench.masking.units import per_unit, units
 from gpex_bench.types import Attribution, Case, Explanation, Query
+from gpex_bench.types.batches import explained_in_parts
 
 # Size that a difference is taken to have at least, as a share of what it is the difference of: the
 # rounding of float32 sums.
@@ -74,4 +75,4 @@ def explained_again(
         sample=case.query.sample,
     )
     task = dataclasses.replace(case.task, **changed)
-    return values(case.explainer.explain(task, query)).detach().to(torch.float32)
+    return values(explained_in_parts(case.explainer, task, query)).detach().to(torch.float32)

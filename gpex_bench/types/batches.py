@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Float64, Shaped
 from torch import Tensor, nn
 
-from gpex_bench.types import Model
+from gpex_bench.types import Attribution, Examples, Explainer, Explanation, Model, Query, Task
 
 # How many rows go through a network together. They bound the memory; and as they decide the last
 # bits of sums of floats, another size gives slightly other numbers.
@@ -17,8 +17,8 @@ CHANGED_ROWS = 256  # masked or noisy inputs, points of a path; larger chunks ar
 PAIRED_ROWS = 128  # pairs of an input and a baseline
 EXPLAINED_ROWS = 100  # inputs that are explained at once
 RECORDED_ROWS = 64  # inputs of which the outputs or gradients of every layer are kept
-# The entries of inputs that go through a network together: fewer rows of large images. 500 images of
-# 32 x 32 pixels in colour are 1.5 million; of 224 x 224 pixels 13 go together.
+# The entries of inputs that go through a network together: fewer rows of large images. Of coloured
+# images of 32 x 32 pixels they are 682 rows, of 224 x 224 pixels 13.
 ENTRIES = 2**21
 
 
@@ -49,6 +49,37 @@ def in_chunks(
         else:
             parts = [network(part.to(device)).cpu() for part in x.split(size)]
     return torch.cat(parts)
+
+
+def explained_in_parts(explainer: Explainer, task: Task, query: Query) -> Explanation:
+    """Return the explanation of all rows, made few rows at a time where inputs are large.
+
+    Many methods keep what every layer gives for all rows. Rows do not influence one another.
+    """
+    size = rows_at_once(max(len(query.x), 1), query.x)
+    is_by_row = issubclass(explainer.explains, Attribution | Examples)
+    if len(query.x) <= size or not is_by_row:
+        return explainer.explain(task, query)
+
+    starts = range(0, len(query.x), size)
+    parts = [explainer.explain(task, query.rows(slice(start, start + size))) for start in starts]
+    return _joined(parts)
+
+
+def _joined(parts: list[Explanation]) -> Explanation:
+    """Return one explanation of all rows; of parts of several kinds the first, for the checks."""
+    attributions = [part for part in parts if isinstance(part, Attribution)]
+    if len(attributions) == len(parts):
+        residuals = [part.residual for part in attributions if part.residual is not None]
+        has_residual = len(residuals) == len(parts)
+        values = torch.cat([part.values for part in attributions])
+        return Attribution(values=values, residual=torch.cat(residuals) if has_residual else None)
+
+    examples = [part for part in parts if isinstance(part, Examples)]
+    if len(examples) == len(parts):
+        index = torch.cat([part.index for part in examples])
+        return Examples(index=index, weight=torch.cat([part.weight for part in examples]))
+    return parts[0]
 
 
 def embeddings(model: Model, x: Float[Tensor, "n *feature"]) -> Float64[Tensor, "n width"]:

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from gpex_bench.types import Model
+from gpex_bench.contract import calls, toys
+from gpex_bench.plugins.registry import plugins
+from gpex_bench.types import Model, batches
 from gpex_bench.types.batches import CHANGED_ROWS, centred_cosine, in_chunks, rows_at_once
 
 
@@ -57,3 +59,25 @@ def test_fewer_rows_of_large_images_go_together():
     sizes = []
     in_chunks(lambda x: sizes.append(len(x)) or x.mean((1, 2, 3)), large, size=32)
     assert sizes == [13, 13, 13, 1]
+
+
+@pytest.mark.parametrize("name", ["lrp", "random_examples"])
+def test_an_explanation_in_parts_is_the_whole_one(name, monkeypatch):
+    of_kind = {kind: (task, query) for kind, task, query in toys.tasks(toys.Rectified)}
+    task, query = of_kind["colour images"]
+    method = plugins("method")[name].cls()
+    whole = calls.explain(method, task, query)
+
+    asked = []
+    monkeypatch.setattr(batches, "ENTRIES", 2 * query.x[0].numel())
+    cls = type(method)
+    explain = cls.explain
+    monkeypatch.setattr(
+        cls,
+        "explain",
+        lambda self, task, query: asked.append(len(query.x)) or explain(self, task, query),
+    )
+    parts = calls.explain(method, task, query)
+    assert max(asked) == 2 and sum(asked) == len(query.x)
+    for field, tensor in calls.tensors(whole).items():
+        torch.testing.assert_close(getattr(parts, field), tensor, rtol=1e-4, atol=1e-5)
