@@ -18,36 +18,43 @@ N_LISTED = 12  # inputs whose output is named
 PICTURES = (".png", ".svg", ".pdf")
 
 
+Method = Annotated[
+    str, typer.Option(metavar="NAME", help="Run id of the config, or any method of the suite.")
+]
+Images = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="An image to explain; may be given several times."),
+]
+Rows = Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Rows of a table to explain.")]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CLASS", help="Output to explain, by name or number; otherwise the largest."
+    ),
+]
+Out = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILES",
+        help="Files to write: .npy (values), .npz or .safetensors (as `precomputed` reads them), "
+        ".png, .svg or .pdf (a picture).",
+    ),
+]
+MoreFiles = Annotated[list[Path] | None, typer.Argument(metavar="FILES", hidden=True)]
+
+
 def explain(  # noqa: PLR0913 - options of a command
+    more: MoreFiles = None,
+    *,
     config: Annotated[str, configs.CONFIG],
-    method: Annotated[
-        str, typer.Option(metavar="NAME", help="Run id of the config, or any method of the suite.")
-    ],
+    method: Method,
     network: Annotated[str | None, configs.NETWORK] = None,
-    image: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="An image to explain; may be given several times."),
-    ] = None,
-    rows: Annotated[
-        Path | None, typer.Option(metavar="FILE.csv", help="Rows of a table to explain.")
-    ] = None,
+    image: Images = None,
+    rows: Rows = None,
     samples: Annotated[str | None, configs.SAMPLES] = None,
-    target: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CLASS", help="Output to explain, by name or number; otherwise the largest."
-        ),
-    ] = None,
+    target: Target = None,
     seed: Annotated[int | None, configs.SEED] = None,
-    out: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILES",
-            help="Files to write: .npy (values), .npz or .safetensors (as `precomputed` reads "
-            "them), .png, .svg or .pdf (a picture).",
-        ),
-    ] = None,
-    more: Annotated[list[Path] | None, typer.Argument(metavar="FILES", hidden=True)] = None,
+    out: Out = None,
 ) -> None:
     """Explain images, rows of a table, or test samples with one method.
 

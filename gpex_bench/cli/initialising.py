@@ -15,36 +15,44 @@ if TYPE_CHECKING:
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
 
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of the run; the config is NAME.yaml.")
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH", help=".npz, .safetensors, .csv, or a folder of images or .npy files."
+    ),
+]
+Target = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="Column of a .csv that is predicted.")
+]
+Builder = Annotated[
+    str | None,
+    typer.Option(metavar="FILE.py:NAME", help="Class or function that makes the network."),
+]
+Weights = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Its weights: .pt, .pth or .safetensors.")
+]
+Normalise = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MEAN/STD",
+        help="Of the network's inputs: imagenet, or such as .5/.25 or .4,.5,.4/.2,.2,.2.",
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace a config that is already there.")]
+
+
 def init(  # noqa: PLR0913 - options of a command
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Name of the run; the config is NAME.yaml.")
-    ],
-    data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATH", help=".npz, .safetensors, .csv, or a folder of images or .npy files."
-        ),
-    ] = None,
-    target: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Column of a .csv that is predicted.")
-    ] = None,
-    network: Annotated[
-        str | None,
-        typer.Option(metavar="FILE.py:NAME", help="Class or function that makes the network."),
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Its weights: .pt, .pth or .safetensors.")
-    ] = None,
-    normalise: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MEAN/STD",
-            help="Of the network's inputs: imagenet, or such as .5/.25 or .4,.5,.4/.2,.2,.2.",
-        ),
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace a config that is already there.")
-    ] = False,
+    name: Name,
+    *,
+    data: Data = None,
+    target: Target = None,
+    network: Builder = None,
+    weights: Weights = None,
+    normalise: Normalise = None,
+    force: Force = False,
 ) -> None:
     """Write a commented config for the data and the network in the working folder.
 

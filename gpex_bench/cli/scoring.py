@@ -18,26 +18,31 @@ if TYPE_CHECKING:
     from gpex_bench.types import Metric
 
 
+Maps = Annotated[
+    list[Path],
+    typer.Option(
+        metavar="FILE",
+        help="Maps: .npz or .safetensors with values, sample and maybe target, or .npy of all "
+        "test rows in order; may be given several times.",
+    ),
+]
+Metrics = Annotated[
+    str | None,
+    typer.Option(metavar="LIST", help="Such as srg,infidelity; otherwise those of the config."),
+]
+Out = Annotated[
+    Path | None, typer.Option(metavar="FILE.csv", help="Table to write: one row a map and metric.")
+]
+
+
 def score(  # noqa: PLR0913 - options of a command
+    *,
     config: Annotated[str, configs.CONFIG],
-    maps: Annotated[
-        list[Path],
-        typer.Option(
-            metavar="FILE",
-            help="Maps: .npz or .safetensors with values, sample and maybe target, or .npy of all "
-            "test rows in order; may be given several times.",
-        ),
-    ],
+    maps: Maps,
     network: Annotated[str | None, configs.NETWORK] = None,
-    metrics: Annotated[
-        str | None,
-        typer.Option(metavar="LIST", help="Such as srg,infidelity; otherwise those of the config."),
-    ] = None,
+    metrics: Metrics = None,
     seed: Annotated[int | None, configs.SEED] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.csv", help="Table to write: one row a map and metric."),
-    ] = None,
+    out: Out = None,
 ) -> None:
     """Score maps, whoever made them, and print means with 95 % intervals over samples.
 

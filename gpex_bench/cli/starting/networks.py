@@ -85,8 +85,8 @@ def find_network(
 
 def _only_weights() -> str | None:
     """Return the only file of weights in the working folder, if there is one."""
-    known = [path for path in sorted(Path().iterdir()) if path.suffix in WEIGHTS]
-    known = [path for path in known if not is_data(path)]
+    files = [path for path in sorted(Path().iterdir()) if path.suffix in WEIGHTS]
+    known = [path for path in files if not is_data(path)]
     if len(known) > 1:
         listed = ", ".join(map(str, known))
         raise ValueError(f"--weights must say which ones are meant; here are {listed}.")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from jinja2 import Environment, StrictUndefined
 
 from gpex_bench.cli.starting.data import FoundData
@@ -24,6 +25,7 @@ WORDS = {
     "csv": "a table with a line of names",
     "image_folder": "a folder for each class",
 }
+PLAIN = re.compile(r"[A-Za-z_][\w./-]*")  # text that YAML takes without quotes
 Line = tuple[str, str, str]  # run id, settings, comment
 
 
@@ -81,12 +83,15 @@ def config_text(
 def _yaml(value: Any) -> str:
     """Return a value as YAML on one line: plain where that is read as the same text."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {_yaml(one)}" for key, one in value.items()) + "}"
+        pairs = [f"{key}: {_yaml(one)}" for key, one in value.items()]
+        return f"{{{', '.join(pairs)}}}"
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(_yaml, value)) + "]"
-    is_plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w./-]*", value) is not None
-    words = ("true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan", "inf")
-    return value if is_plain and str(value).lower() not in words else json.dumps(value)
+        return f"[{', '.join(map(_yaml, value))}]"
+    if not isinstance(value, str):
+        return json.dumps(value)
+
+    is_plain = PLAIN.fullmatch(value) is not None and yaml.safe_load(value) == value
+    return value if is_plain else json.dumps(value)
 
 
 def _placeholder() -> Any:
