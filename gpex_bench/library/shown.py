@@ -9,7 +9,7 @@ from html import escape
 from gpex_bench import plots
 from gpex_bench.library.results import Made, Maps, Neighbours, named
 from gpex_bench.library.wrapping import Network
-from gpex_bench.masking.units import per_unit, unit_names, units
+from gpex_bench.masking.units import per_unit, unit_names, unit_values, units
 from gpex_bench.plots import Drawing
 
 N_SHOWN = 6  # inputs with maps
@@ -50,11 +50,11 @@ def maps_drawing(maps: Maps, n: int | None = None) -> Drawing:
         return plots.overlays(x.numpy(), values.numpy(), labels, made.method)
 
     # A group of columns is one place of a map.
-    unit = units(made.task.data)
-    features = unit_names(made.task.data) or [str(place) for place in range(x.shape[1])]
-    if unit is not None:
-        x, values = per_unit(x, unit), per_unit(values, unit)
-    return plots.bars(x.numpy(), values.numpy(), features, labels, made.method)
+    data = made.task.data
+    features = unit_names(data) or [str(place) for place in range(x.shape[1])]
+    relevance = per_unit(values, units(data))
+    rows = [unit_values(data, row) for row in x]
+    return plots.bars(rows, relevance.numpy(), features, labels, made.method)
 
 
 def _explained(made: Made, n: int) -> list[str]:

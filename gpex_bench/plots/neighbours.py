@@ -299,8 +299,7 @@ def _block(axes: Axes, sheet: Sheet, line: int) -> int:
     # Right edges of the columns; the first third is for the names of the rows.
     edges = np.linspace(0.33, 1, len(heads) + 1)[1:]
 
-    why = f"{sheet.why}; " if sheet.why else ""
-    about = f"{why}{sheet.note}".replace("\n", ", ")
+    about = "; ".join(filter(None, (sheet.why, sheet.note))).replace("\n", ", ")
     axes.text(0, line + 0.6, about, size=8.2, va="center", style="italic")
     for edge, head in zip(edges, heads, strict=True):
         short = shorten(head.replace("_", " "), 26)

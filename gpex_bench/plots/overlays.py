@@ -90,19 +90,23 @@ def _show(axes: Axes, image: np.ndarray) -> None:
 
 @styled
 def bars(
-    inputs: np.ndarray, maps: np.ndarray, features: Sequence[str], labels: Sequence[str], name: str
+    inputs: Sequence[Sequence[str]],
+    maps: np.ndarray,
+    features: Sequence[str],
+    labels: Sequence[str],
+    name: str,
 ) -> Drawing:
     """Draw the most relevant columns of each row of a table as bars, with their values.
 
     Args:
-        inputs: rows [n, column].
-        maps: relevance of the same shape.
+        inputs: values of the rows [n][column], in words.
+        maps: relevance [n, column].
         features: names of the columns.
         labels: what is explained of each row.
         name: of the method, as shown.
     """
     n_rows = len(inputs)
-    n_shown = min(N_FEATURES, inputs.shape[1])
+    n_shown = min(N_FEATURES, maps.shape[1])
     size = (max(4.2, 3.6 * n_rows), 0.9 + 0.24 * n_shown)
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(1, n_rows, squeeze=False)[0]
@@ -114,7 +118,7 @@ def bars(
         axes.barh(range(n_shown), values, color=colours)
         axes.axvline(0, color="black", lw=0.6)
 
-        names = [f"{shorten(features[place], 22)} = {inputs[row][place]:.3g}" for place in top]
+        names = [f"{shorten(features[place], 22)} = {inputs[row][place]}" for place in top]
         axes.set_yticks(range(n_shown), names, size=8)
         axes.invert_yaxis()
         axes.set_title(f"explained: {shorten(labels[row])}", size=9)
