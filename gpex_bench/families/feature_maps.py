@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from gpex_bench.families.signals import Signals
+from gpex_bench.models.given.wrapped import Wrapped, name_inside
 from gpex_bench.models.rewriting import CannotRewrite, Rewritten, place, rewrite
 from gpex_bench.types import value
 from gpex_bench.types.demands import Refused
@@ -166,13 +167,18 @@ def chosen_module(network: nn.Module, x: Tensor, layer: str) -> tuple[nn.Module,
         Refused: no module has that name, or the trunk's output cannot be found.
     """
     names = dict(network.named_modules(remove_duplicate=False))
+    if not layer and isinstance(network, Wrapped) and network.is_said:
+        layer = network.features
     if layer:
+        layer = name_inside(network, layer)
         if layer not in names:
             raise Refused(f"layer must name a module of the network, got {layer!r}.")
         return network, layer
     try:
         rewritten = rewrite(network, x)
     except CannotRewrite as error:
+        if isinstance(network, Wrapped) and network.features:
+            return network, name_inside(network, network.features)
         if FEATURES in names:
             return network, FEATURES
         raise Refused(f"The maps to use cannot be found: {error} Or {CHOOSE}.") from error

@@ -64,25 +64,26 @@ class Pretrained(Architecture):
         Raises:
             CannotWrap: as `build`; or the weights do not fit, or are others each time.
         """
-        network, notes = self.loaded()
+        network, notes = self._loaded()
         model = self._wrapped(network, data)
+        if not self.weights:
+            self._check_not_random(network)
         for line in [*notes, *model.found.lines()]:
             progress(line)
         return model
 
-    def loaded(self) -> tuple[nn.Module, list[str]]:
-        """Return the network as it was brought along, and notes on its weights.
-
-        Raises:
-            CannotWrap: as `train`.
-        """
+    def _loaded(self) -> tuple[nn.Module, list[str]]:
+        """Return the network with its weights, and notes on how they were fitted."""
         from gpex_bench.models.given.weights import load_weights, read_weights
 
         network = self._built()
-        if self.weights:
-            tensors = read_weights(self.weights)
-            return network, load_weights(network, tensors, self.weights)
+        if not self.weights:
+            return network, []
+        tensors = read_weights(self.weights)
+        return network, load_weights(network, tensors, self.weights)
 
+    def _check_not_random(self, network: nn.Module) -> None:
+        """Raise CannotWrap if `build` makes a network with other weights the next time."""
         again = self._built(seed=1).state_dict()
         for name, tensor in network.state_dict().items():
             if not torch.equal(tensor, again[name]):
@@ -90,7 +91,6 @@ class Pretrained(Architecture):
                     f"build {self.build_by!r} gives {name!r} other values each time, so the network "
                     "is not trained: set `weights` to a file, or load them in that function."
                 )
-        return network, []
 
     def _built(self, seed: int = 0) -> nn.Module:
         """Return what `build` makes, from a state of torch's generator that is always the same."""
@@ -117,15 +117,16 @@ def _check_outputs(model: Wrapped, data: Dataset, one_logit: bool) -> None:
     if n_heads == expected:
         return
 
+    outputs = "1 output" if n_heads == 1 else f"{n_heads} outputs"
     if data.kind is Kind.NUMBER:
         raise CannotWrap(
-            f"The network has {n_heads} outputs, and {data.name!r} asks for 1 number; wrap it in a "
+            f"The network has {outputs}, and {data.name!r} asks for 1 number; wrap it in a "
             "module that returns the one that is meant."
         )
     advice = "let `build` make a network for these, with the right number in `arguments`"
     if n_heads == 1 and expected == 2:
         advice = "set one_logit: true if its logit is that of the second class"
     raise CannotWrap(
-        f"The network has {n_heads} outputs, and {data.name!r} has {len(data.classes)} "
+        f"The network has {outputs}, and {data.name!r} has {len(data.classes)} "
         f"{data.kind}, which need {expected}; {advice}."
     )

@@ -25,6 +25,7 @@ from torch import Tensor, fx, nn
 from gpex_bench.families.lrp.kinds import LINEAR_MOVES
 from gpex_bench.families.lrp.passages import attach
 from gpex_bench.families.lrp.reading import Composite, Plan, Step, has_gaps
+from gpex_bench.models.given.wrapped import name_inside
 from gpex_bench.models.rewriting import Rewritten, rewrite
 from gpex_bench.models.rewriting import operations as ops
 from gpex_bench.types.batches import RECORDED_ROWS, rows_at_once
@@ -78,7 +79,8 @@ def propagate(
 
 def _output_of(name: str, rewritten: Rewritten, plan: Plan, network: nn.Module) -> fx.Node:
     """Return the node of what a module of the network returned."""
-    names = [name for name, _ in network.named_modules() if name]
+    name = name_inside(network, name)
+    names = [known for known, _ in network.named_modules() if known]
     if name not in names:
         raise ValueError(f"module must be one of {', '.join(names)}, got {name!r}.")
     for node in plan.steps:

@@ -44,6 +44,7 @@ class Wrapped(Model):
         self.head = head
         self.place: Place = place
         self.features = ""  # the module of the last maps; "": the embedding is the trunk's output
+        self.is_said = False  # whether that was said, and not found
         self.run = 1  # which run of it; an activation may run several times
         self.unread: tuple[str, ...] = ()  # modules that run after these maps alone
 
@@ -86,6 +87,14 @@ class Wrapped(Model):
 
     def _is_head(self, name: str, args: Any, kwargs: Any) -> bool:
         return name == "linear" and weight_of(args, kwargs) is self.head.weight
+
+
+def name_inside(network: nn.Module, name: str) -> str:
+    """Return the name of a module in a network; of a wrapped one its own names count too."""
+    modules = dict(network.named_modules(remove_duplicate=False))
+    inside = f"{NETWORK}.{name}"
+    is_own = isinstance(network, Wrapped) and name not in modules and inside in modules
+    return inside if is_own else name
 
 
 class Trunk(nn.Module):

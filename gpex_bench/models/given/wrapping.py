@@ -105,6 +105,7 @@ def _wrapped(network: nn.Module, x: Tensor, said: Said) -> Wrapped:
         maps = chosen_maps(model, seen, said.features)
     model.features = maps.name
     model.unread = maps.unread
+    model.is_said = said.features is not None
     model.run = last_run(seen, maps.name)
     model.found = Found(
         head=chosen.name,
