@@ -342,13 +342,14 @@ def _not_importable(request: Request) -> list[ModuleType]:
     plug-ins are found there as here.
     """
     (given,) = request.objects["model"].values()
-    brought = [*given.model.modules()]
+    brought: list[Any] = list(given.model.modules())
     for kind in ("method", "metric", "surrogate"):
         brought += request.objects[kind].values()
 
     names = {type(part).__module__ for part in brought}
     others = [name for name in sorted(names) if not name.startswith(("gpex_bench", "__main__"))]
-    return [sys.modules[name] for name in others if name in sys.modules and not _is_found(name)]
+    loaded = [name for name in others if name in sys.modules]
+    return [sys.modules[name] for name in loaded if not _is_found(name)]
 
 
 def _is_found(name: str) -> bool:

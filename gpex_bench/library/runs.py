@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from html import escape
 from pathlib import Path
@@ -18,7 +18,8 @@ from tqdm.auto import tqdm
 
 from gpex_bench.run import artefacts
 from gpex_bench.run.alone import LOG
-from gpex_bench.tables.words import number, wording
+from gpex_bench.tables.order import control_ids, records
+from gpex_bench.tables.words import FINE, number, wording
 
 MARKER = (
     "evaluate.json"  # what is in the folder of an evaluation: which one, and whether it is whole
@@ -163,19 +164,17 @@ class Run:
     @property
     def ranking(self) -> pd.DataFrame:
         """The methods by the headline metric: mean, 95 % interval and rank; controls are marked."""
-        tables = self.tables
-        outcomes = tables["outcomes"]
-        ranks = tables["ranking"]
-        own = outcomes[(outcomes["metric"] == self.headline) & (outcomes["state"] == "ok")]
-        ranked = ranks[ranks["metric"] == self.headline].drop(columns="is_control")
-        places = ["dataset", "model", "metric", "method"]
-        found = own.merge(ranked, how="left", on=places)
+        outcomes = self._of_headline("outcomes")
+        ranks = self._of_headline("ranking").drop(columns="is_control")
+        scored = outcomes[outcomes["state"] == "ok"]
+        found = scored.merge(ranks, how="left", on=["dataset", "model", "metric", "method"])
 
-        cards = artefacts.read_json(self.folder / "tables" / "cards.json")["methods"]
-        controls = {card["method"] for card in cards if card["kind"] == "control"}
+        cards = artefacts.read_json(self.folder / "tables" / "cards.json")
+        controls = control_ids(cards["methods"])
         found["is_control"] = found["method"].isin(controls)
-        better = {card["metric"]: card["higher_is_better"] for card in self._metrics()}
-        found = found.sort_values("mean", ascending=not better.get(self.headline, True))
+
+        (headline,) = [card for card in cards["metrics"] if card["metric"] == self.headline]
+        found = found.sort_values("mean", ascending=not headline["higher_is_better"])
         return found[list(SHOWN)].reset_index(drop=True)
 
     @property
@@ -190,22 +189,16 @@ class Run:
         self._check()
         return (self.folder / "summary.md").read_text()
 
-    def _metrics(self) -> list[dict[str, Any]]:
-        metrics: list[dict[str, Any]] = artefacts.read_json(self.folder / "tables" / "cards.json")[
-            "metrics"
-        ]
-        return metrics
+    def _of_headline(self, name: str) -> pd.DataFrame:
+        """Return the rows of a table that are about the headline metric."""
+        table = self.tables[name]
+        return table[table["metric"] == self.headline]
 
     def _failures(self) -> list[str]:
         """Return a line on each cell that failed."""
         cells = self.tables["cells"]
-        failed = cells[~cells["status"].isin(("ok", "not_applicable"))]
-        return [
-            f"{method}: {wording(status, reason)}"
-            for method, status, reason in failed[["method", "status", "reason"]].itertuples(
-                index=False, name=None
-            )
-        ]
+        failed = records(cells[~cells["status"].isin(FINE)])
+        return [f"{row['method']}: {wording(row['status'], row['reason'])}" for row in failed]
 
     def __repr__(self) -> str:
         """Return how far it is and where."""
@@ -294,12 +287,17 @@ def _conclusions(summary: str) -> str:
 
 def _table(ranking: pd.DataFrame, headline: str) -> str:
     """Return the ranking as a table of people's numbers."""
-    rows = ["<tr><th>method</th><th>mean</th><th>95 % interval</th><th>mean rank</th></tr>"]
-    for row in ranking.to_dict("records"):
-        name = escape(str(row["method"])) + (" (control)" if row["is_control"] else "")
+    heads = ("method", "mean", "95 % interval", "mean rank")
+    rows = [_row(heads, "th")]
+    for row in records(ranking):
+        name = f"{row['method']} (control)" if row["is_control"] else row["method"]
+        interval = f"{number(row['low'])} to {number(row['high'])}"
         rank = "" if pd.isna(row["mean_rank"]) else f"{row['mean_rank']:.1f}"
-        rows.append(
-            f"<tr><td>{name}</td><td>{number(row['mean'])}</td>"
-            f"<td>{number(row['low'])} to {number(row['high'])}</td><td>{rank}</td></tr>"
-        )
+        rows.append(_row((name, number(row["mean"]), interval, rank), "td"))
     return f"<table><caption>{escape(headline)}</caption>{''.join(rows)}</table>"
+
+
+def _row(cells: Sequence[str], tag: str) -> str:
+    """Return one row of a table."""
+    inside = "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells)
+    return f"<tr>{inside}</tr>"

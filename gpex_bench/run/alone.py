@@ -28,6 +28,9 @@ from gpex_bench.run.orders import Order
 from gpex_bench.run.schedule import Chain, Schedule
 
 LOG = "logs/evaluate.log"
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# see `names.smk`: memory that comes and goes with every batch stays with the process
+MEMORY = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_")
 DEATH = 1  # PR_SET_PDEATHSIG of Linux
 Say = Callable[[Mapping[str, Any]], None]
 
@@ -228,12 +231,10 @@ def _import_what_jobs_use() -> None:
 
 def environment() -> dict[str, str]:
     """Return the environment of the process: that of this one, with a thread for each job."""
-    threads = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    # see `names.smk`: memory that comes and goes with every batch stays with the process
-    memory = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_")
-    path = os.pathsep.join(folder or os.getcwd() for folder in sys.path)
-    given = dict.fromkeys(memory, str(100 * 2**20)) | os.environ
-    return {**given, **dict.fromkeys(threads, "1"), "PYTHONPATH": path}
+    folders = [folder or os.getcwd() for folder in sys.path]
+    threads = dict.fromkeys(THREADS, "1")
+    memory = dict.fromkeys(MEMORY, str(100 * 2**20))
+    return {**memory, **os.environ, **threads, "PYTHONPATH": os.pathsep.join(folders)}
 
 
 if __name__ == "__main__":

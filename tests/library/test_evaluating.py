@@ -301,9 +301,8 @@ def files(folder):
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_dir() or name.startswith(("logs", "benchmarks", ".", MARKER, "report.html")):
-            continue
-        if path.suffix == ".json" and path.with_suffix(".svg").exists():
+        others = ("logs", "benchmarks", MARKER, "report.html")
+        if path.is_dir() or path.name.startswith(".") or name.startswith(others):
             continue
         content = path.read_bytes()
         if path.suffix == ".json" and isinstance(record := json.loads(content), dict):
