@@ -146,7 +146,7 @@ def _refused(text: str) -> dict[str, str]:
         reason = config.not_applicable(network, method)
         if reason is not None:
             refused[method] = reason
-    data = prepare(config.dataset(network.dataset))
+    data = prepare(config.dataset(network.dataset), config.is_trained_on(network.dataset))
     return {**refused, **checked_config.tried(config, network, data).refused}
 
 

@@ -175,7 +175,7 @@ def _chosen(config: Config, written: str | None) -> Network:
 
 def _given(config: Config, network: Network, seed: int) -> tuple[Model, Dataset]:
     """Return a given network and its data, checked as the run does."""
-    data = prepare(config.dataset(network.dataset))
+    data = prepare(config.dataset(network.dataset), config.is_trained_on(network.dataset))
     architecture = config.model(network.model)
     try:
         model = architecture.train(data, seed, lambda _: None)
