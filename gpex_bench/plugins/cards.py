@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
+from gpex_bench.plugins.homes import without_folders
 from gpex_bench.plugins.registry import Plugin, plugins
 from gpex_bench.types import Explainer, Metric, Recipe, Role
 
@@ -80,8 +81,11 @@ HEADS = {
 
 def card(section: str, run_id: str, plugin: Any, **more: Any) -> dict[str, Any]:
     """Return the card of a plug-in: run id, class, first line of its docstring, settings."""
+    reads = getattr(plugin, "reads", ())
     hyperparameters = {
-        field.name: repr(getattr(plugin, field.name)) for field in fields(plugin) if field.repr
+        field.name: without_folders(repr(getattr(plugin, field.name)), reads)
+        for field in fields(plugin)
+        if field.repr
     }
     return {
         section: run_id,

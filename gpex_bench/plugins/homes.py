@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,28 @@ def beside(inside: str, in_checkout: str = "") -> Path:
     """
     installed = PACKAGE / inside
     return installed if installed.is_dir() else ROOT / (in_checkout or inside)
+
+
+def portable(name: str) -> str:
+    """Return a path relative to the working folder; of a file elsewhere its name alone."""
+    path = Path(name)
+    here = Path.cwd()
+    if not path.is_absolute():
+        return name
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
+
+
+def without_folders(text: str, reads: Iterable[str]) -> str:
+    """Return a text in which files are named as on any machine.
+
+    Args:
+        text: such as the representation of settings.
+        reads: the files, as the text has them.
+    """
+    for name in sorted(reads, key=len, reverse=True):
+        written = repr(name)[1:-1]
+        text = text.replace(written, portable(name))
+    return text
 
 
 METHODS = beside("methods")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from gpex_bench.config.schema import Network
 from gpex_bench.plugins.cards import card
-from gpex_bench.plugins.homes import BIBLIOGRAPHY
+from gpex_bench.plugins.homes import BIBLIOGRAPHY, without_folders
 from gpex_bench.run import artefacts, provenance
 from gpex_bench.run.dispatch import job
 from gpex_bench.run.job import Job, NotFitted, NotTrained, load_model, load_surrogate, log
@@ -253,6 +253,12 @@ def _warnings(this: Job) -> list[str]:
     return warnings
 
 
+def _read(this: Job) -> set[str]:
+    """Return the files that the plug-ins of the config read, as written."""
+    entries = [entry for of_kind in this.config.entries.values() for entry in of_kind.values()]
+    return {name for entry in entries for name in getattr(entry.settings, "reads", ())}
+
+
 def _provenance(this: Job) -> dict[str, Any]:
     """Return what made this run."""
     environment = {name: str(entry) for name, entry in provenance.environment().items()}
@@ -266,6 +272,6 @@ def _provenance(this: Job) -> dict[str, Any]:
             name: f"sha256 {record['sha256']}, code {record['code']['fingerprint']}"
             for name, record in sidecars.items()
         },
-        "config": json.dumps(this.order.written, indent=1),
+        "config": without_folders(json.dumps(this.order.written, indent=1), _read(this)),
         "created": sidecars["outcomes"]["created"],
     }

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gpex_bench.plugins import imports
-from gpex_bench.plugins.homes import ROOT, Home
+from gpex_bench.plugins.homes import ROOT, Home, portable, without_folders
 from gpex_bench.plugins.imports import closure
 
 PACKAGES = (
@@ -142,23 +142,10 @@ def described(settings: Any) -> str:
 
     Equal texts mean equal results: it is a parameter of the workflow's rules.
     """
-    text = repr(settings)
-    found = {}
     reads = getattr(settings, "reads", ())
-    for name in sorted(reads, key=len, reverse=True):
-        short = portable(name)
-        text = text.replace(repr(name)[1:-1], short)
-        found[short] = _content(name)
+    text = without_folders(repr(settings), reads)
+    found = {portable(name): _content(name) for name in reads}
     return f"{text} reads {dict(sorted(found.items()))}" if found else text
-
-
-def portable(name: str) -> str:
-    """Return a path relative to the working folder; of a file elsewhere its name alone."""
-    path = Path(name)
-    here = Path.cwd()
-    if not path.is_absolute():
-        return name
-    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
 
 
 # --- this machine ---

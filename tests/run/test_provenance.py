@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gpex_bench.plugins import registry
+from gpex_bench.plugins.cards import card
 from gpex_bench.run import provenance
 from gpex_bench.types import settings
 
@@ -176,6 +177,9 @@ def test_settings_are_described_with_content_and_without_folders(files, tmp_path
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "one.bin"
     shutil.copy(files / "one.bin", elsewhere)
     assert provenance.described(Reader(file=str(elsewhere))) == here
+
+    shown = card("dataset", "own", Reader(file=str(elsewhere)))["hyperparameters"]
+    assert shown == {"file": "'one.bin'", "other": "'other.bin'"}
 
     (files / "other.bin").write_bytes(b"changed")
     assert provenance.described(Reader(file="one.bin")) != here
