@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -42,6 +43,7 @@ METRICS = ("srg", "infidelity", "faithfulness_correlation", "sparseness", "max_s
 OF_TRUTH = ("rank_accuracy", "pointing_game")
 OF_NUMBERS = {"srg": {"output": "logit"}}  # a number has no probability
 LOCK = ".evaluate.lock"
+PATIENCE = 5.0  # seconds that the processes of a cancelled evaluation have to end
 KINDS = ("dataset", "model", "surrogate", "method", "metric")
 
 Named = Sequence[Any] | Mapping[str, Any] | str | None
@@ -390,7 +392,7 @@ def _check_folder(folder: Path, identity: str, overwrite: bool) -> None:
         raise ValueError(
             f"folder {folder} has files that are no evaluation of this kind; give another folder."
         )
-    if _is_locked(folder):
+    if _stays_locked(folder):
         raise ValueError(f"folder {folder} is being written by an evaluation; wait or cancel it.")
     if marker.get("evaluation") == identity:
         return
@@ -400,6 +402,16 @@ def _check_folder(folder: Path, identity: str, overwrite: bool) -> None:
             "settings or an earlier version of the code; give another folder, or overwrite=True."
         )
     shutil.rmtree(folder)
+
+
+def _stays_locked(folder: Path) -> bool:
+    """Return whether a process is writing into a folder; one that was just cancelled takes a while."""
+    last = time.monotonic() + PATIENCE
+    while _is_locked(folder):
+        if time.monotonic() > last:
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def _is_locked(folder: Path) -> bool:

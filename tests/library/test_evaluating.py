@@ -17,6 +17,7 @@ import gpex_bench as gb
 from gpex_bench.config import ConfigError
 from gpex_bench.library import evaluating
 from gpex_bench.library.runs import MARKER, EvaluationFailed, Run
+from gpex_bench.run import plan
 from gpex_bench.run.alone import Failed, environment, make
 
 FEW = {"methods": ["gradient_x_input", "random_map"], "metrics": ["srg", "sparseness"]}
@@ -194,6 +195,37 @@ def test_the_same_evaluation_has_the_same_identity_and_others_have_not(net, tmp_
         net.last.bias[0] += 1e-3
     others.append(request(net, folder))
     assert len({first, *map(evaluating._identity, others)}) == len(others) + 1
+
+
+FORMS = {
+    "images": ((3, 8, 8), lambda n: torch.arange(n) % 3, 3),
+    "classes": ((6,), lambda n: torch.arange(n) % 3, 3),
+    "one logit": ((6,), lambda n: torch.arange(n) % 2, 1),
+    "labels": ((6,), lambda n: torch.stack([torch.arange(n) % 2, torch.arange(n) % 3 % 2], 1), 2),
+    "number": ((6,), lambda n: torch.linspace(0, 1.5, n), 1),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_quick_selections_fit_every_form_of_data(tmp_path, form):
+    """Every method applies, but for those of images; and some metric is there to rank by."""
+    shape, targets, n_outputs = FORMS[form]
+    x = torch.rand(30, *shape, generator=torch.Generator().manual_seed(0))
+    y = targets(30)
+    data = gb.arrays(x[:20], y[:20], x[20:], y[20:], name=form)
+    net = nn.Sequential(
+        nn.Flatten(), nn.Linear(x[0].numel(), 5), nn.ReLU(), nn.Linear(5, n_outputs)
+    )
+    sent = request(net, tmp_path, data=data, methods=None, metrics=None, surrogates=["gpex"])
+    made = sent.schedule().config
+    (network,) = made.networks
+    reasons = {name: made.not_applicable(network, name) for name in made.entries["method"]}
+    assert {reason for reason in reasons.values() if reason} == set()
+
+    of_curves, others = plan.metrics(made, network, "gradient_x_input")
+    assert made.headline == "srg"
+    assert made.headline in of_curves
+    assert len(others) >= 3
 
 
 def test_a_job_that_fails_ends_the_run_with_its_name_and_reason(net, tmp_path, monkeypatch):
