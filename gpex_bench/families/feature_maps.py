@@ -167,7 +167,7 @@ def chosen_module(network: nn.Module, x: Tensor, layer: str) -> tuple[nn.Module,
         Refused: no module has that name, or the trunk's output cannot be found.
     """
     names = dict(network.named_modules(remove_duplicate=False))
-    if not layer and isinstance(network, Wrapped) and network.is_said:
+    if not layer and isinstance(network, Wrapped) and network.is_chosen:
         layer = network.features
     if layer:
         layer = name_inside(network, layer)

@@ -1,7 +1,7 @@
 """A network that was made and trained elsewhere: any `torch.nn.Module`, with weights from a file.
 
 It is one network, whatever the seeds of a run are. What is found in it (the head, the embedding,
-the last feature maps) is in `models.given`; what is found wrongly can be said.
+the last feature maps) is in `models.given`; what is found wrongly can be chosen_by_user.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import nn
 from gpex_bench.models.given.building import built, local_file, place_of
 from gpex_bench.models.given.errors import CannotWrap
 from gpex_bench.models.given.wrapped import Wrapped
-from gpex_bench.models.given.wrapping import Said, check_normalise, wrapped
+from gpex_bench.models.given.wrapping import Wishes, check_normalise, wrapped
 from gpex_bench.types import Architecture, Dataset, Kind, Need, settings
 from gpex_bench.types.outputs import n_outputs
 
@@ -99,13 +99,13 @@ class Pretrained(Architecture):
             return built(self.build_by, self.arguments)
 
     def _wrapped(self, network: nn.Module, data: Dataset) -> Wrapped:
-        said = Said(
+        wishes = Wishes(
             kind=data.kind,
             head=self.head or None,
             features=self.features or None,
             normalise=self.normalise,
         )
-        model = wrapped(network.cpu(), data.test.x, said)
+        model = wrapped(network.cpu(), data.test.x, wishes)
         _check_outputs(model, data, self.one_logit)
         return model
 

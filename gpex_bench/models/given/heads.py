@@ -79,7 +79,7 @@ def _outputs(probe: Probe) -> Tensor:
 
 
 def _notes(word: str, n_outputs: int, kind: Kind) -> tuple[str, ...]:
-    """Return what is said of probabilities at the end."""
+    """Return a note on probabilities at the end."""
     if not word:
         return ()
     note = f"the {word} at the end is left out, and the logits before it are explained"
@@ -131,11 +131,13 @@ def _is_linear(made: Made) -> bool:
 
 def _linear(probe: Probe, nodes: list) -> Made | None:
     """Return the linear layer that one of these nodes of autograd is, a module if it is one."""
+    # modules come first, because they call the function, too
+    calls = [made for made in reversed(probe.modules) if _is_linear(made)]
+    calls += [made for made in reversed(probe.functions) if len(made.shape) == 2]
+
     known = {id(node) for node in nodes if node is not None}
-    for made in (*reversed(probe.modules), *reversed(probe.functions)):
-        is_linear = made.kind is None or _is_linear(made)
-        has_rows = len(made.shape) == 2 and made.shape[0] == probe.n_rows
-        if is_linear and has_rows and id(made.node) in known:
+    for made in calls:
+        if id(made.node) in known:
             return made
     return None
 
@@ -144,6 +146,7 @@ def _layer(network: nn.Module, made: Made) -> nn.Linear | None:
     """Return the layer that made something; of a function, one that shares its weights."""
     if isinstance(made.kind, nn.Linear):
         return made.kind
+
     weight = network.get_parameter(made.name)
     bias = made.bias
     if isinstance(bias, Tensor) and not isinstance(bias, nn.Parameter):
@@ -159,9 +162,11 @@ def _layer(network: nn.Module, made: Made) -> nn.Linear | None:
 def _refuse_probabilities(y: Tensor, kind: Kind) -> None:
     """Raise CannotWrap for outputs that are probabilities of classes."""
     values = y.detach()
+    is_several = kind is Kind.CLASSES and y.shape[1] > 1
     is_share = bool(((values >= 0) & (values <= 1)).all())
     sums_to_one = bool(((values.sum(1) - 1).abs() < ONE).all())
-    if kind is Kind.CLASSES and y.shape[1] > 1 and is_share and sums_to_one:
+
+    if is_several and is_share and sums_to_one:
         raise CannotWrap(
             "The network returns probabilities (each row sums to 1), and the logits that they were "
             "made of cannot be found; explain those: leave the softmax out of forward, or set "

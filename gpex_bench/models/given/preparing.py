@@ -122,6 +122,7 @@ def _to_single_precision(network: nn.Module, notes: list[str]) -> None:
     tensors = [*network.parameters(), *network.buffers()]
     kinds = {tensor.dtype for tensor in tensors if tensor.is_floating_point()}
     others = sorted(str(kind).removeprefix("torch.") for kind in kinds - {torch.float32})
+
     if others:
         network.float()
         notes.append(f"weights in {', '.join(others)} were converted to float32")

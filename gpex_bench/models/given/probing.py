@@ -151,15 +151,18 @@ def origins(tensor: Tensor) -> list[Any]:
 def before_probabilities(tensor: Tensor) -> tuple[str, list[Any]]:
     """Return how a tensor was made of logits ("softmax", ...; "": it was not), and their nodes."""
     node = origins(tensor)[-1]
-    if node is not None and node.name() == "ExpBackward0":
+    if _is(node, "ExpBackward0"):
         inner = _behind(node.next_functions[0][0])[-1]
-        is_softmax = inner is not None and inner.name() == "LogSoftmaxBackward0"
-        node = inner if is_softmax else node
+        node = inner if _is(inner, "LogSoftmaxBackward0") else node
 
     word = "" if node is None else PROBABILITY_NODES.get(node.name(), "")
     if not word:
         return "", []
     return word, _behind(node.next_functions[0][0])
+
+
+def _is(node: Any, name: str) -> bool:
+    return node is not None and node.name() == name
 
 
 def _behind(node: Any) -> list[Any]:

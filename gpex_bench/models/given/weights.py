@@ -58,6 +58,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         tensors = _from_safetensors(path)
     else:
         tensors = _state(_from_torch(path, start), path)
+
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise CannotWrap(f"{path}: the weight {name!r} holds NaN or infinite numbers.")
@@ -74,6 +75,7 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], path: str | 
     """
     wanted = network.state_dict()
     prefix, fitted = _without_prefix(tensors, wanted)
+
     notes = [f"the prefix {prefix!r} of the weights' names was taken off"] if prefix else []
     beside = sorted(name for name in tensors if not name.startswith(prefix))
     if beside:

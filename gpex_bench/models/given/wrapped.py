@@ -44,7 +44,7 @@ class Wrapped(Model):
         self.head = head
         self.place: Place = place
         self.features = ""  # the module of the last maps; "": the embedding is the trunk's output
-        self.is_said = False  # whether that was said, and not found
+        self.is_chosen = False  # whether a user named it
         self.run = 1  # which run of it; an activation may run several times
         self.unread: tuple[str, ...] = ()  # modules that run after these maps alone
 

@@ -26,7 +26,7 @@ BEYOND = 0.05  # how far outside [0, 1] pixels are that were normalised already
 
 
 @value
-class Said:
+class Wishes:
     """What is known of a network beforehand; None: it is found. See `wrap`."""
 
     kind: Kind = Kind.CLASSES
@@ -35,7 +35,7 @@ class Said:
     normalise: Mapping[str, Any] | None = None
 
 
-def wrap(  # noqa: PLR0913 - what is found may be said
+def wrap(  # noqa: PLR0913 - what is found may be set
     network: nn.Module,
     x: Shaped[Tensor, "batch *feature"],
     *,
@@ -65,13 +65,15 @@ def wrap(  # noqa: PLR0913 - what is found may be said
     Raises:
         CannotWrap: it is no such network, or a setting does not fit; the message says what to do.
     """
-    said = Said(kind=Kind(kind), head=head, features=features, normalise=normalise)
-    model = wrapped(network, x, said)
+    wishes = Wishes(kind=Kind(kind), head=head, features=features, normalise=normalise)
+    model = wrapped(network, x, wishes)
+
     rows = x[:N_PROBED].to(device_of(model)).float()
     withdrawn: dict[Need, str] = {}
     problem = without_gradient(model, rows)
     if problem is not None:
         withdrawn[Need.GRADIENT] = problem
+
     modules, problem = as_modules(model, rows)
     if problem is not None:
         withdrawn[Need.MODULES] = problem
@@ -80,33 +82,34 @@ def wrap(  # noqa: PLR0913 - what is found may be said
     return model
 
 
-def wrapped(network: nn.Module, x: Shaped[Tensor, "batch *feature"], said: Said) -> Wrapped:
+def wrapped(network: nn.Module, x: Shaped[Tensor, "batch *feature"], wishes: Wishes) -> Wrapped:
     """Return what `wrap` does, without trying what the network offers."""
     with torch.inference_mode(False), torch.enable_grad():
-        return _wrapped(network, x, said)
+        return _wrapped(network, x, wishes)
 
 
-def _wrapped(network: nn.Module, x: Tensor, said: Said) -> Wrapped:
+def _wrapped(network: nn.Module, x: Tensor, wishes: Wishes) -> Wrapped:
     """Return a wrapped network; autograd's graph shows what its outputs are made of."""
     inner, notes = prepared(network)
     rows = _rows(x, inner)
-    first = _normalisation(said.normalise, rows)
-    if said.normalise is not None:
+    first = _normalisation(wishes.normalise, rows)
+    if wishes.normalise is not None:
         notes += _range(rows)
 
     seen = probe(inner, first(rows))
-    model, chosen = _with_head(inner, first, seen, said)
-    _check_count(chosen.layer.out_features, said.kind)
+    model, chosen = _with_head(inner, first, seen, wishes)
+    _check_count(chosen.layer.out_features, wishes.kind)
     _check_embedding(model, rows)
 
-    if said.features is None:
+    if wishes.features is None:
         maps = find_maps(model, seen)
     else:
-        maps = chosen_maps(model, seen, said.features)
+        maps = chosen_maps(model, seen, wishes.features)
     model.features = maps.name
     model.unread = maps.unread
-    model.is_said = said.features is not None
+    model.is_chosen = wishes.features is not None
     model.run = last_run(seen, maps.name)
+
     model.found = Found(
         head=chosen.name,
         width=chosen.layer.in_features,
@@ -120,14 +123,14 @@ def _wrapped(network: nn.Module, x: Tensor, said: Said) -> Wrapped:
 
 
 def _with_head(
-    network: nn.Module, normalise: nn.Module, seen: Probe, said: Said
+    network: nn.Module, normalise: nn.Module, seen: Probe, wishes: Wishes
 ) -> tuple[Wrapped, Head]:
     """Return the network with the first head that gives its outputs, and that head."""
-    if said.head is not None:
-        chosen = chosen_head(network, seen, said.head)
+    if wishes.head is not None:
+        chosen = chosen_head(network, seen, wishes.head)
         return Wrapped(network, normalise, chosen.layer, chosen.place).eval(), chosen
 
-    for chosen in find_heads(network, seen, said.kind):
+    for chosen in find_heads(network, seen, wishes.kind):
         model = Wrapped(network, normalise, chosen.layer, chosen.place).eval()
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(2)  # what is drawn differs from the first run
