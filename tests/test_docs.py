@@ -5,6 +5,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+import typer
 
 import gpex_bench
 from gpex_bench import cli, config
@@ -69,6 +70,16 @@ def test_commands_and_links_exist(page):
         assert (page.parent / link).exists(), link
     for name in re.findall(r"config/[a-z_]+\.yaml", text):
         assert (ROOT / name).is_file(), name
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if pages.commands(page)], ids=lambda page: page.name
+)
+def test_commands_of_the_shell_blocks_are_understood(page):
+    group = typer.main.get_command(cli.app)
+    for name, *arguments in pages.commands(page):
+        assert name in group.commands, name
+        group.commands[name].make_context(name, arguments)  # raises for what it does not know
 
 
 @pytest.mark.parametrize("kind", cards.PAGES)
