@@ -23,7 +23,7 @@ def words(text: str) -> Counter:
 
 
 def test_each_example_has_a_page_and_is_listed():
-    assert len(EXAMPLES) >= 4
+    assert len(EXAMPLES) == 5
     listed = (FOLDER / "README.md").read_text()
     for name in EXAMPLES:
         assert f"({name}.py)" in listed and f"({name}.md)" in listed
