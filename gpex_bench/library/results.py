@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gpex_bench.families.stored_maps import checksums, stored_maps, write_maps
 from gpex_bench.library.wrapping import Network
+from gpex_bench.masking.units import per_unit, unit_names, units
 from gpex_bench.types import Attribution, Examples, Explainer, Query, Task, value
 
 
@@ -75,6 +76,20 @@ class Maps:
         values = self.values.reshape(self.made.query.x.shape)
         residual = None if self.residual is None else self.residual.reshape(-1)
         return Attribution(values=values, residual=residual)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """Relevance of each feature of a table, one row an input; a group of columns is one.
+
+        Raises:
+            ValueError: the inputs are images.
+        """
+        if self.made.query.x.ndim != 2:
+            raise ValueError("Maps of images are no frame; look at `values`, or `plot()`.")
+        data = self.made.task.data
+        relevance = per_unit(self.attribution.values, units(data)).numpy()
+        samples = pd.Index(self.sample.reshape(-1).numpy(), name="sample")
+        return pd.DataFrame(relevance, index=samples, columns=list(unit_names(data)))
 
     def numpy(self) -> np.ndarray:
         """Return the values as a numpy array, float32."""

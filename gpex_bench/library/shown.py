@@ -51,10 +51,9 @@ def maps_drawing(maps: Maps, n: int | None = None) -> Drawing:
 
     # A group of columns is one place of a map.
     data = made.task.data
-    features = unit_names(data) or [str(place) for place in range(x.shape[1])]
-    relevance = per_unit(values, units(data))
-    rows = [unit_values(data, row) for row in x]
-    return plots.bars(rows, relevance.numpy(), features, labels, made.method)
+    relevance = per_unit(values, units(data)).numpy()
+    words = [unit_values(data, row) for row in x]
+    return plots.bars(words, relevance, unit_names(data), labels, made.method)
 
 
 def _explained(made: Made, n: int) -> list[str]:

@@ -90,7 +90,7 @@ def _show(axes: Axes, image: np.ndarray) -> None:
 
 @styled
 def bars(
-    inputs: Sequence[Sequence[str]],
+    values: Sequence[Sequence[str]],
     maps: np.ndarray,
     features: Sequence[str],
     labels: Sequence[str],
@@ -99,13 +99,13 @@ def bars(
     """Draw the most relevant columns of each row of a table as bars, with their values.
 
     Args:
-        inputs: values of the rows [n][column], in words.
+        values: of the columns of each row, in words.
         maps: relevance [n, column].
         features: names of the columns.
         labels: what is explained of each row.
         name: of the method, as shown.
     """
-    n_rows = len(inputs)
+    n_rows = len(maps)
     n_shown = min(N_FEATURES, maps.shape[1])
     size = (max(4.2, 3.6 * n_rows), 0.9 + 0.24 * n_shown)
     figure = Figure(figsize=size, layout="constrained")
@@ -113,12 +113,12 @@ def bars(
 
     for row, axes in enumerate(panels):
         top = np.argsort(-np.abs(maps[row]), kind="stable")[:n_shown]
-        values = maps[row][top].astype(float)
-        colours = [RED if value > 0 else BLUE for value in values]
-        axes.barh(range(n_shown), values, color=colours)
+        relevance = maps[row][top].astype(float)
+        colours = [RED if entry > 0 else BLUE for entry in relevance]
+        axes.barh(range(n_shown), relevance, color=colours)
         axes.axvline(0, color="black", lw=0.6)
 
-        names = [f"{shorten(features[place], 22)} = {inputs[row][place]}" for place in top]
+        names = [f"{shorten(features[place], 22)} = {values[row][place]}" for place in top]
         axes.set_yticks(range(n_shown), names, size=8)
         axes.invert_yaxis()
         axes.set_title(f"explained: {shorten(labels[row])}", size=9)

@@ -86,6 +86,13 @@ def test_columns_of_a_group_are_one_bar():
     values = maps.values
     own = [values[0], values[1] + values[2], values[3]]
     assert widths == pytest.approx(sorted(map(float, own)))
+    assert maps.frame.shape == (1, 3) and maps.frame.index.tolist() == [int(maps.sample)]
+    assert maps.frame.iloc[0].tolist() == pytest.approx(list(map(float, own)))
+
+
+def test_maps_of_images_are_no_frame(on_images):
+    with pytest.raises(ValueError, match="Maps of images are no frame"):
+        gb.explain(on_images, torch.rand(1, 3, 16, 16), "saliency").frame  # noqa: B018
 
 
 def test_neighbours_are_shown_as_images_or_a_table(on_images, pictures, on_table, table):

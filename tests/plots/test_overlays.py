@@ -34,7 +34,7 @@ def test_maps_are_over_their_images_with_the_channels_summed():
 def test_bars_are_the_strongest_columns_first():
     maps = np.arange(24.0).reshape(2, 12) * np.where(np.arange(12) % 2, -1, 1)
     names = [f"c{place}" for place in range(12)]
-    drawing = plots.bars(np.ones((2, 12)), maps, names, ["a", "b"], "mine")
+    drawing = plots.bars([["1"] * 12] * 2, maps, names, ["a", "b"], "mine")
     axes = drawing.figure.axes[0]
     widths = [patch.get_width() for patch in axes.patches]
     assert widths == sorted(maps[0], key=lambda value: -abs(value))[:10]
