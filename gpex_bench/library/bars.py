@@ -14,9 +14,16 @@ DELAY = 2.0  # seconds that work takes before a bar is shown
 
 
 @contextmanager
-def bar(what: str, is_shown: bool = True) -> Iterator[Any]:
-    """Give a bar that counts; what is done quickly shows none, and none stays."""
-    shown = tqdm(desc=what, unit="", delay=DELAY, leave=False, disable=not is_shown)
+def bar(what: str, is_shown: bool = True, total: int | None = None) -> Iterator[Any]:
+    """Give a bar that counts; what is done quickly shows none, and none stays.
+
+    Args:
+        what: is counted.
+        is_shown: whether there is a bar at all.
+        total: how many there will be, if it is known.
+    """
+    off = not is_shown
+    shown = tqdm(desc=what, total=total, unit="", delay=DELAY, leave=False, disable=off)
     try:
         yield shown
     finally:

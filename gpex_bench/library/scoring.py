@@ -13,6 +13,7 @@ from torch import nn
 
 from gpex_bench.contract import calls, isolation
 from gpex_bench.library import asking
+from gpex_bench.library.as_made import as_made, as_numbered, check_same
 from gpex_bench.library.bars import bar
 from gpex_bench.library.brought import Entry, Given, entries
 from gpex_bench.library.choosing import metric as metric_named
@@ -31,8 +32,8 @@ from gpex_bench.types import (
     Need,
     Prototype,
     Query,
+    Split,
 )
-from gpex_bench.types.batches import in_chunks
 
 COLUMNS = (
     "method",
@@ -44,7 +45,6 @@ COLUMNS = (
     "status",
     "reason",
 )
-SAME = 1e-4  # of the largest output: what two copies of a network may differ by
 Fate = tuple[str, str]  # status and reason of what is missing
 
 
@@ -73,11 +73,11 @@ def score(  # noqa: PLR0913 - one option by keyword
         maps: what `explain` returns, or an array of the shape of x (of images also [n, height,
             width], which is divided evenly among the channels); or several, by name.
         metrics: names (`list_metrics()`), or metrics with their settings, or metrics by name.
-        target: as in `explain`; None: that of what `explain` returned, if there is any.
-        data: as in `explain`; None: that of what `explain` returned, if there is any.
+        target: as in `explain`; None: that of what `explain` returned, if any.
+        data: the same.
+        sample: the same.
         baseline: what removal shows, as in `explain`.
         truth: where the evidence is known to be, of the shape of x or [n, height, width].
-        sample: as in `explain`.
         seed: of random draws of the metrics.
         progress: whether long work shows a bar.
 
@@ -97,39 +97,19 @@ def score(  # noqa: PLR0913 - one option by keyword
     """
     given = asking.inputs(x, sample)
     listed = entries(maps, tuple(given.x.shape))
+    if sample is None and not isinstance(x, Split):
+        given = as_numbered(given, listed)
     options: dict[str, Any] = {"target": target, "baseline": baseline, "truth": truth}
-    data = _as_made(listed, data, options)
+    data = as_made(listed, data, options)
     asked = question(network, given, data, seed=seed, **options)
 
     wanted = _metrics(metrics)
+    check_same(listed, asked)
     tables = []
-    with bar("scores", progress) as shown:
+    with bar("scores", progress, len(listed) * len(wanted)) as shown:
         for entry in listed:
-            _check_same(entry, asked)
             tables += _of_entry(entry, wanted, asked, shown.update)
     return _warned(pd.concat(tables, ignore_index=True)[list(COLUMNS)])
-
-
-def _as_made(
-    listed: Sequence[Entry], data: Dataset | None, options: dict[str, Any]
-) -> Dataset | None:
-    """Return the data, that of what `explain` returned if none is given.
-
-    The options get its target, baseline and truth where nothing else was said.
-    """
-    first = next((entry.own for entry in listed if entry.own is not None), None)
-    if first is None:
-        return data
-    known = first.made.task.data
-    if options["target"] is None:
-        options["target"] = first.target.reshape(-1)
-    if options["truth"] is None and known.truth is not None:
-        options["truth"] = known.truth
-
-    if data is None and options["baseline"] is None:
-        options["baseline"] = known.baseline
-        data = known if len(known.train.x) else None
-    return data
 
 
 def _metrics(metrics: Any) -> dict[str, Metric]:
@@ -160,31 +140,6 @@ def _metric(one: Any) -> Metric:
         got = f"the class {one.__name__}" if isinstance(one, type) else type(one).__name__
         raise ValueError(f"metrics must be names or metrics with their settings, got {got}.")
     return metric_named(one)
-
-
-def _check_same(entry: Entry, asked: Question) -> None:
-    """Raise ValueError if what `explain` returned is of other inputs, targets or networks."""
-    if entry.own is None:
-        return
-    made = entry.own.made
-    query = asked.query
-    if made.query.x.shape != query.x.shape or not torch.equal(made.query.x.cpu(), query.x.cpu()):
-        raise ValueError(
-            f"maps[{entry.name!r}] explains other inputs than x, {tuple(made.query.x.shape)} and "
-            f"{tuple(query.x.shape)}; explain these, or give its values if that is meant."
-        )
-    if not torch.equal(made.query.target.cpu(), query.target.cpu()):
-        raise ValueError(
-            f"maps[{entry.name!r}] explains the outputs {made.query.target.tolist()[:6]}, not "
-            f"{query.target.tolist()[:6]}; give target= as it was explained."
-        )
-    here, there = in_chunks(asked.task.model, query.x), in_chunks(made.task.model, made.query.x)
-    off = float((here.cpu() - there.cpu()).abs().max())
-    if off > SAME * max(1.0, float(here.abs().max())):
-        raise ValueError(
-            f"maps[{entry.name!r}] explains another network, whose outputs differ by up to "
-            f"{off:.3g}; give the network that was explained, or its values if that is meant."
-        )
 
 
 def _of_entry(

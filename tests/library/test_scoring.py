@@ -274,3 +274,27 @@ def test_pairs_compare_sample_by_sample():
     assert not len(gb.pairs(frame[frame["method"] == "good"]))
     with pytest.raises(ValueError, match=r"scores lacks the columns \['higher_is_better'\]"):
         gb.summary(frame.drop(columns="higher_is_better"))
+
+
+def test_samples_keep_their_identities(explained):
+    """A method that draws is asked again with the draws of its samples."""
+    model, data, rows, _ = explained
+    maps = gb.explain(model, rows, "kernel_shap", data=data, budget=30)
+    again = gb.score(model, rows.x, maps, ["seed_consistency", "max_sensitivity"])
+    split = gb.score(model, rows, maps, ["seed_consistency", "max_sensitivity"], data=data)
+    assert again["sample"].tolist() == split["sample"].tolist()
+    assert again["score"].tolist() == split["score"].tolist()
+    with pytest.raises(ValueError, match=r"explains the samples .*, not \[0, 1"):
+        gb.score(model, rows.x, maps, sample=range(6))
+
+
+def test_removal_shows_one_baseline(on_table, table):
+    x = table.test.x[:3]
+    maps = {
+        baseline: gb.explain(on_table, x, "feature_ablation", baseline=baseline)
+        for baseline in (0.0, 1.0)
+    }
+    with pytest.raises(ValueError, match="baseline must be given: feature_ablation and"):
+        gb.score(on_table, x, maps)
+    scores = gb.score(on_table, x, maps, baseline=0.0)
+    assert set(scores["method"]) == {"0.0", "1.0"} and set(scores["status"]) == {"ok"}
