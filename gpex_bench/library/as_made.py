@@ -23,9 +23,12 @@ def _own(listed: Sequence[Entry]) -> list[Maps | Neighbours]:
     return [entry.own for entry in listed if entry.own is not None]
 
 
-def as_numbered(given: Inputs, listed: Sequence[Entry]) -> Inputs:
-    """Return the inputs with the identities that they had when they were explained, if any."""
-    for own in _own(listed):
+def as_numbered(given: Inputs, listed: Sequence[Entry], *, is_known: bool) -> Inputs:
+    """Return the inputs with the identities that they had when they were explained.
+
+    As they are, if nothing was explained, or if the identities are known.
+    """
+    for own in _own(listed) if not is_known else ():
         sample = own.sample.reshape(-1)
         if len(sample) == len(given.x):
             return dataclasses.replace(given, sample=sample)

@@ -64,8 +64,8 @@ def score(  # noqa: PLR0913 - one option by keyword
 ) -> pd.DataFrame:
     """Score explanations of a network: one row for each method, metric and input.
 
-    What `explain` returned remembers its method, which some metrics ask again, as it was asked.
-    Maps from elsewhere cannot be asked again: such metrics read "not_applicable".
+    What `explain` returned remembers its method, which some metrics ask again; of maps from
+    elsewhere they read "not_applicable".
 
     Args:
         network: what `wrap` returns, or any module, which is then wrapped.
@@ -82,8 +82,8 @@ def score(  # noqa: PLR0913 - one option by keyword
         progress: whether long work shows a bar.
 
     Returns:
-        method, metric, sample, target, score, higher_is_better, status, reason. Where there is no
-        score it is NaN, and status and reason say why. `summary` has means with intervals.
+        method, metric, sample, target, score, higher_is_better, status, reason. A score that is not
+        there is NaN, and status and reason say why. `summary` has means with intervals.
 
     Raises:
         ValueError: names the argument that does not fit, such as maps of another shape.
@@ -91,14 +91,12 @@ def score(  # noqa: PLR0913 - one option by keyword
     Example:
         >>> import gpex_bench as gb, torch
         >>> x = torch.ones(2, 4)
-        >>> scores = gb.score(torch.nn.Linear(4, 3), x, {"mine": x.numpy()}, ["sparseness"])
-        >>> list(scores["status"])
+        >>> gb.score(torch.nn.Linear(4, 3), x, {"mine": x}, "sparseness")["status"].tolist()
         ['ok', 'ok']
     """
     given = asking.inputs(x, sample)
     listed = entries(maps, tuple(given.x.shape))
-    if sample is None and not isinstance(x, Split):
-        given = as_numbered(given, listed)
+    given = as_numbered(given, listed, is_known=sample is not None or isinstance(x, Split))
     options: dict[str, Any] = {"target": target, "baseline": baseline, "truth": truth}
     data = as_made(listed, data, options)
     asked = question(network, given, data, seed=seed, **options)
