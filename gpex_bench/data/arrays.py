@@ -12,7 +12,7 @@ It may have
 - `baseline`: what an absent feature looks like;
 - `sample_train`, `sample_test`: whole numbers that name the rows for good; else they are counted,
   those of `x_test` first, and of `x` in their order;
-- `mask`: where the evidence of each test row lies, of the shape of `x_test` (or [n, height, width]);
+- `mask`: where the evidence of each test row lies, of the shape of `x_test`, or [n, height, width];
   with `train_group` and `test_group`, what decides the class (else the class).
 """
 
@@ -71,14 +71,14 @@ class Arrays(Source):
         splits.check_seed(self.seed)
         store = stores.opened(self.file)
         self._check_parts(store)
+        # Networks, methods and metrics are chosen by the kind before anything is loaded.
         notes: list[str] = []
-        if self.kind is None:
-            # networks, methods and metrics are chosen by the kind before anything is loaded
-            names = store.read("classes") if "classes" in store else None
-            y = {part: store.read(key) for part, key in self._names.items() if part[0] == "y"}
-            with self._named():
-                kind = kind_of(y, None, names if self.classes is None else self.classes, notes)
-            object.__setattr__(self, "kind", kind)
+        names = store.read("classes") if "classes" in store else None
+        y = {part: store.read(key) for part, key in self._names.items() if part[0] == "y"}
+        with self._named():
+            classes = names if self.classes is None else self.classes
+            kind = kind_of(y, self.kind, classes, notes)
+        object.__setattr__(self, "kind", kind)
         object.__setattr__(self, "_notes", tuple(notes))
 
     @property

@@ -143,7 +143,7 @@ class Csv(Source):
         if n_targets > 1:
             raise ValueError(f"kind must be labels for {n_targets} targets, got {self.kind}.")
         if self.kind is not None:
-            return self.kind
+            return Kind(self.kind)
 
         # networks, methods and metrics are chosen by the kind before anything is loaded
         place = names.index(targets[0])
@@ -194,23 +194,20 @@ class Csv(Source):
         lacking = {column.name: column.is_missing for column in inputs if self.missing != "fill"}
         for name in self._listed("target"):
             lacking[name] = self._reading.texts(table[name]) == ""
-        if self.missing == "drop":
-            gone = np.any([*lacking.values()], axis=0)
-            if gone.any():
-                notes.append(
-                    f"{int(gone.sum())} of {len(gone)} rows lack an entry, and are left out"
-                )
-            return np.flatnonzero(~gone)
+        gone = np.any([*lacking.values()], axis=0)
+        if not gone.any():
+            return np.arange(len(table))
 
-        for name, is_missing in lacking.items():
-            if is_missing.any():
-                row = table.index[int(is_missing.argmax())]
-                ways = "drop or fill" if self.missing == "refuse" else "drop, for it is the target"
-                raise ValueError(
-                    f"column {name} has {int(is_missing.sum())} missing entries, the first in row "
-                    f"{row}; set missing: {ways}."
-                )
-        return np.arange(len(table))
+        if self.missing == "refuse":
+            name, is_missing = next(pair for pair in lacking.items() if pair[1].any())
+            row = table.index[int(is_missing.argmax())]
+            raise ValueError(
+                f"column {name} has {int(is_missing.sum())} missing entries, the first in row "
+                f"{row}; set missing: drop or fill."
+            )
+        what = "an entry" if self.missing == "drop" else "the target"
+        notes.append(f"{int(gone.sum())} of {len(gone)} rows lack {what}, and are left out")
+        return np.flatnonzero(~gone)
 
     def _target(self, table: pd.DataFrame) -> tuple[NDArray, tuple[str, ...]]:
         """Return the target of each row, and the names of the outputs."""
@@ -222,7 +219,8 @@ class Csv(Source):
             unknown = sorted(set(found) - set(self.classes or found))
             if unknown:
                 raise ValueError(
-                    f"classes must list every value of {targets[0]}, and lacks {', '.join(unknown)}."
+                    f"classes must list every value of {targets[0]}, and lacks "
+                    f"{', '.join(unknown)}."
                 )
             return named.astype(str), self.classes or tuple(found)
 

@@ -127,8 +127,8 @@ class ImageFolder(Source):
         has_parts = set(PARTS) <= set(names)
         if has_parts and self.test is not None:
             raise ValueError(
-                f"test must be left out, got {self.test!r}: {self.folder} has the folders train and "
-                "test."
+                f"test must be left out, got {self.test!r}: {self.folder} has the folders train "
+                "and test."
             )
         if has_parts:
             others = [name for name in names if name not in PARTS]

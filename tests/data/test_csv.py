@@ -185,6 +185,12 @@ def test_missing_entries_are_refused_dropped_or_filled():
     )
 
 
+def test_rows_without_a_target_are_never_filled():
+    data = made(entry("rent", 5, ""), missing="fill").load()
+    assert "1 of 60 rows lack the target, and are left out" in data.notes
+    assert 5 not in {*data.train.sample.tolist(), *data.test.sample.tolist()}
+
+
 def test_the_mean_of_training_rows_alone_fills():
     table = with_holes()
     table["age"] = [1000 if row in (0, 1) else 30 + row % 2 if row != 4 else "" for row in range(N)]
@@ -257,7 +263,6 @@ BAD = [
     (entry("age", 5, "3,5"), {}, "row 5 has '3,5'; if it is a decimal comma, set decimal"),
     (entry("age", 5, "inf"), {}, "column age must hold numbers, and row 5 has 'inf'"),
     (entry("rent", 5, ""), {}, "column rent has 1 missing entries, the first in row 5"),
-    (entry("rent", 5, ""), {"missing": "fill"}, "row 5; set missing: drop, for it is the target"),
     (entry("rent", 5, "x"), {"kind": Kind.NUMBER}, "target rent must be numbers .*row 5 has 'x'"),
     (
         changed(day=pd.date_range("2020-01-01", periods=N)),

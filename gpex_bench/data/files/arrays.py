@@ -1,4 +1,4 @@
-"""Arrays of one's own → Dataset: what fits is converted, what a guess could get wrong is refused."""
+"""Arrays of one's own → Dataset: what fits is converted, what could be two things is refused."""
 
 from __future__ import annotations
 

@@ -56,8 +56,8 @@ def read(
         )
     except FileNotFoundError as error:
         raise ValueError(
-            f"file must be a table of text with a header, got {name!r}, which is not in the working "
-            "folder; put it there or mend the path."
+            f"file must be a table of text with a header, got {name!r}, which is not in the "
+            "working folder; put it there or mend the path."
         ) from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{name} must be text in UTF-8 ({error}); save it as such.") from error
@@ -72,7 +72,7 @@ def read(
 
 
 def check_header(name: str, columns: Sequence[str], separator: str) -> None:
-    """Raise ValueError unless columns have names of their own, and the separator is the right one."""
+    """Raise ValueError unless each column has a name of its own, and the separator is right."""
     others = [other for other in OTHER_SEPARATORS if other != separator and other in columns[0]]
     if len(columns) == 1 and others:
         raise ValueError(

@@ -64,7 +64,7 @@ def features(columns: Sequence[Column], train: NDArray[np.int64], notes: list[st
 def _add_number(
     built: Features, name: str, numbers: NDArray[np.float64], train: NDArray[np.int64]
 ) -> str:
-    """Add a number in standard deviations; return what fills a missing one, "" if it is constant."""
+    """Add a number in standard deviations; return what fills a missing one, "" if constant."""
     known = numbers[train]
     known = known[np.isfinite(known)]
     (mean,), (deviation,) = tables.moments(known[:, None])
