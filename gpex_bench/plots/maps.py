@@ -59,8 +59,13 @@ def pooled(maps: np.ndarray, side: int) -> tuple[np.ndarray, int]:
     block = -(-max(maps.shape[-2:]) // side)
     if block == 1:
         return maps, 1
-    blocks = (*(1 for _ in maps.shape[:-2]), block, block)
-    return block_reduce(maps.astype(float), blocks, np.nanmean, cval=np.nan), block
+    sizes = (*(1 for _ in maps.shape[:-2]), block, block)
+    return block_reduce(maps.astype(float), sizes, np.nanmean, cval=np.nan), block
+
+
+def blocks(block: int) -> str:
+    """Return the line of a legend that says over which blocks maps are averaged, if they are."""
+    return f"\naveraged over blocks of {block} x {block} pixels" if block > 1 else ""
 
 
 def show(axes: Axes, image: np.ndarray) -> None:
@@ -142,9 +147,7 @@ def gallery(gallery: Gallery) -> Drawing:
         colours, ax=grid, location="bottom", fraction=0.03, aspect=60, pad=0.02, ticks=[-1, 0, 1]
     )
     legend = LEGEND.format(evidence=gallery.evidence)
-    if block > 1:
-        legend += f"\naveraged over blocks of {block} x {block} pixels"
-    bar.set_label(legend, size=8.5)
+    bar.set_label(legend + blocks(block), size=8.5)
     alt = (
         f"{n_rows} test images of {gallery.name} (predicted: {', '.join(gallery.predicted)}), "
         f"each with the relevance maps of {', '.join(gallery.maps)}."

@@ -14,7 +14,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from gpex_bench.plots.maps import N_FEATURES, unit
+from gpex_bench.plots.maps import N_FEATURES, SIDE_SHOWN, blocks, pooled, unit
 from gpex_bench.plots.neighbours import overlaid
 from gpex_bench.plots.style import BLUE, DIVERGING, Drawing, blank, shorten, styled
 
@@ -39,18 +39,19 @@ def overlays(inputs: np.ndarray, maps: np.ndarray, labels: Sequence[str], name: 
     n_images = len(inputs)
     figure = Figure(figsize=(max(4.5, PIXELS * n_images), 2 * PIXELS + 1.1), layout="constrained")
     grid = figure.subplots(2, n_images, squeeze=False)
-    relevance = maps.sum(axis=1).astype(float)
+    relevance, block = pooled(maps.sum(axis=1).astype(float), SIDE_SHOWN)
 
     for column, label in enumerate(labels):
         image = visible(inputs[column])
         _show(grid[0, column], image)
         grid[0, column].set_title(f"explained: {shorten(label, 14)}", size=8.5)
-        grid[1, column].imshow(overlaid(image, unit(relevance[column])), interpolation="none")
+        pale, _ = pooled(image, SIDE_SHOWN)
+        grid[1, column].imshow(overlaid(pale, unit(relevance[column])), interpolation="none")
         blank(grid[1, column])
 
     scale = ScalarMappable(Normalize(-1, 1), DIVERGING)
     bar = figure.colorbar(scale, ax=grid, location="bottom", aspect=50, pad=0.02, ticks=[-1, 0, 1])
-    bar.set_label(LEGEND, size=7.6)
+    bar.set_label(LEGEND + blocks(block), size=7.6)
     alt = f"{n_images} images ({', '.join(labels)}), each with the relevance by {name} over it."
     rows, columns = relevance.shape[1:]
     data = pd.DataFrame(

@@ -417,3 +417,13 @@ def test_a_picture_gets_a_palette_that_keeps_its_colours() -> None:
     shown = drawn.figure.axes[1].images[0]
     exact = (shown.cmap(shown.norm(shown.get_array()))[..., :3] * 255).round()
     assert np.abs(pixels[1] - exact).mean() < 6
+
+
+def test_large_maps_over_their_images_are_averaged_too():
+    values = np.random.default_rng(0).normal(size=(1, 3, 224, 224)).astype("float32")
+    drawn = plots.overlays(np.abs(values) % 1, values, ["tabby"], "lrp")
+    assert len(drawn.data) == 112 * 112
+    assert drawn.data["relevance"].iloc[-1] == pytest.approx(
+        values[0, :, 222:, 222:].sum(0).mean(), rel=1e-5
+    )
+    assert any("2 x 2 pixels" in axes.get_xlabel() for axes in drawn.figure.axes)
