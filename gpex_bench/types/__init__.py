@@ -102,9 +102,8 @@ class Case:
     query: Query
     explanation: Explanation
     explainer: Explainer
-    measured: Mapping[Measurement, Any] = field(
-        default_factory=dict
-    )  # what its metrics ask for, each made once
+    #: what its metrics ask for, each made once
+    measured: Mapping[Measurement, Any] = field(default_factory=dict)
 
     def read(self, measurement: Measurement) -> Any:
         """Return what was measured; raises ValueError if it was not."""
@@ -125,14 +124,15 @@ class Source(ABC):
     Concrete classes are `settings` in `data/<name>.py`.
     """
 
-    offers: frozenset[Need]  # a class attribute, or a property where it depends on the files
-    kind: Kind = Kind.CLASSES  # of what it loads; a class attribute or a hyperparameter
-    # whether there are enough rows to train a network; False: for networks that are brought along
+    #: IMAGE or TABLE, and TRUTH; a class attribute, or a property where it depends on the files
+    offers: frozenset[Need]
+    kind: Kind = Kind.CLASSES  #: of what it loads; a class attribute or a hyperparameter
+    #: whether there are enough rows to train a network; False: for networks that are brought along
     is_for_training: bool = True
-    # what a reader of its numbers must know, in sentences: the report shows them
+    #: what a reader of its numbers must know, in sentences: the report shows them
     remarks: tuple[str, ...] = ()
-    # files and folders whose content decides what it loads, as written: the working folder is what
-    # they are relative to; a property of plug-ins that read some
+    #: files and folders whose content decides what it loads, as written: the working folder is what
+    #: they are relative to; a property of plug-ins that read some
     reads: tuple[str, ...] = ()
 
     @abstractmethod
@@ -146,17 +146,17 @@ class Architecture(ABC):
     Concrete classes are `settings` in `models/<name>.py`.
     """
 
+    #: what its networks can give to methods; each is tried on the trained network
     offers: ClassVar[frozenset[Need]] = frozenset({Need.GRADIENT, Need.MODULES})
-    takes: ClassVar[frozenset[Need]]  # the kind of feature tensor it takes: IMAGE or TABLE
-    explained: ClassVar[str] = (
-        "logits"  # what surrogates are fitted to (`Model.explained`): logits or attention
-    )
-    # for two classes: one logit, that of the second, in place of one of each; a class attribute or
-    # a hyperparameter
+    takes: ClassVar[frozenset[Need]]  #: the kind of feature tensor it takes: IMAGE or TABLE
+    #: what surrogates are fitted to (`Model.explained`): logits or attention
+    explained: ClassVar[str] = "logits"
+    #: for two classes: one logit, that of the second, in place of one of each; a class attribute or
+    #: a hyperparameter
     one_logit: bool = False
-    # brought along, not trained: one network whatever the seeds
+    #: brought along, not trained: one network whatever the seeds
     is_given: ClassVar[bool] = False
-    reads: tuple[str, ...] = ()  # as `Source.reads`: weights, and the file that builds the network
+    reads: tuple[str, ...] = ()  #: as `Source.reads`: weights, and the file that builds the network
 
     @property
     def regime(self) -> str:
@@ -178,11 +178,10 @@ class Architecture(ABC):
 class Recipe(ABC):
     """How a surrogate is fitted. Concrete classes are `settings` in `surrogates/<name>.py`."""
 
-    # `Architecture.explained`
+    #: values of `Architecture.explained` that it can be fitted to
     takes_explained: ClassVar[frozenset[str]] = frozenset({"logits", "attention"})
-    exact: ClassVar[bool] = (
-        False  # holds the network's logits by construction, so that a good match is no finding
-    )
+    #: holds the network's logits by construction, so that a good match is no finding
+    exact: ClassVar[bool] = False
 
     @abstractmethod
     def fit(self, model: Model, data: Dataset, seed: int, progress: Progress) -> Surrogate:
@@ -199,31 +198,34 @@ class Explainer(ABC):
     Concrete classes are `settings` in `methods/<name>.py`, one per file.
     """
 
-    reference: ClassVar[str]  # BibTeX key in docs/references.bib
-    cost: ClassVar[str]  # what an explanation costs, in rows that go through the network
-    # gradient, attention, propagation, perturbation, evolutionary, surrogate, examples, control or
-    # elsewhere (maps that others made);
-    # a wrapper has the kind of the method that it wraps
+    reference: ClassVar[str]  #: BibTeX key in docs/references.bib
+    cost: ClassVar[str]  #: what an explanation costs, in rows that go through the network
+    #: gradient, attention, propagation, perturbation, evolutionary, surrogate, examples, control or
+    #: elsewhere (maps that others made);
+    #: a wrapper has the kind of the method that it wraps
     kind: str
-    # what its numbers compare the input with, one of `RelativeTo`: a class attribute, a
-    # hyperparameter, or a property of a wrapper
+    #: what its numbers compare the input with, one of `RelativeTo`: a class attribute, a
+    #: hyperparameter, or a property of a wrapper
     relative_to: str
-    role: ClassVar[Role] = Role.METHOD  # of a control: what it is a control of
-    explains: ClassVar[type] = Attribution
-    needs: frozenset[Need] = frozenset()  # a class attribute, or a property of a wrapper
-    offers: frozenset[Need] = frozenset()  # to metrics: RESIDUAL, if its attributions have one
-    # run id of the surrogate that it explains with; a class attribute or a hyperparameter
+    role: ClassVar[Role] = Role.METHOD  #: of a control: what it is a control of
+    explains: ClassVar[type] = Attribution  #: `Attribution`, `Examples` or `Prototype`
+    #: what dataset and network must offer, else the cell reads "n/a"; a class attribute, or a
+    #: property of a wrapper
+    needs: frozenset[Need] = frozenset()
+    offers: frozenset[Need] = frozenset()  #: to metrics: RESIDUAL, if its attributions have one
+    #: run id of the surrogate that it explains with; a class attribute or a hyperparameter
     surrogate: str | None = None
-    axioms: frozenset[Axiom] = frozenset()  # a class attribute, or a property
-    # largest share of its sum that an attribution may miss in any cell (`contract.sums`); None: it
-    # claims no sum. A class attribute, or a property where it depends on the settings
+    #: what the contract tests it for; a class attribute, or a property
+    axioms: frozenset[Axiom] = frozenset()
+    #: largest share of its sum that an attribution may miss in any cell (`contract.sums`); None: it
+    #: claims no sum. A class attribute, or a property where it depends on the settings
     sum_tolerance: float | None = None
-    # gives maps that were made elsewhere: it cannot be asked again, about other inputs or networks;
-    # a class attribute, or a property of a wrapper
+    #: gives maps that were made elsewhere: it cannot be asked again, about other inputs or
+    #: networks; a class attribute, or a property of a wrapper
     is_stored: bool = False
-    reads: tuple[str, ...] = ()  # as `Source.reads`: files with maps
-    # of stored maps: run ids of the dataset and the network that they explain (None: the only one
-    # of the run), and whether there are maps of the networks of all training seeds
+    reads: tuple[str, ...] = ()  #: as `Source.reads`: files with maps
+    #: of stored maps: run ids of the dataset and the network that they explain (None: the only one
+    #: of the run), and whether there are maps of the networks of all training seeds
     dataset: str | None = None
     model: str | None = None
     has_each_seed: bool = False
@@ -240,10 +242,9 @@ class Measurement(ABC):
     in `measurements/`; equal ones are one measurement. What it gives is a `value`.
     """
 
-    re_explains: ClassVar[bool] = False  # calls the explainer again
-    changes_network: ClassVar[bool] = (
-        False  # explains another network than the one that a surrogate was fitted to
-    )
+    re_explains: ClassVar[bool] = False  #: calls the explainer again
+    #: explains another network than the one that a surrogate was fitted to
+    changes_network: ClassVar[bool] = False
 
     @abstractmethod
     def measure(self, case: Case) -> Any:
@@ -259,23 +260,22 @@ class Metric(ABC):
     Concrete classes are `settings` in `metrics/<name>.py`, one per file.
     """
 
-    title: ClassVar[str]  # the name that people know it by
-    reference: ClassVar[str]
-    cost: ClassVar[str]  # what a score costs, in rows that go through the network or explanations
-    measures: ClassVar[str]  # one of `tables.order.METRIC_KINDS`
-    higher_is_better: ClassVar[bool]
-    # closed interval of possible scores, may be infinite; a class attribute, or a property
+    title: ClassVar[str]  #: the name that people know it by
+    reference: ClassVar[str]  #: BibTeX key in docs/references.bib
+    cost: ClassVar[str]  #: what a score costs, in rows that go through the network or explanations
+    measures: ClassVar[str]  #: one of `tables.order.METRIC_KINDS`
+    higher_is_better: ClassVar[bool]  #: the direction
+    #: closed interval of possible scores, may be infinite; a class attribute, or a property
     range: tuple[float, float]
-    chance: ClassVar[
-        float | None
-    ]  # expected score of a random explanation; None where it depends on the data
-    caveat: ClassVar[str | None] = (
-        None  # why a better map need not score better than its negation; printed on the page
-    )
-    scores: ClassVar[type] = Attribution
-    # whether a score is the share of relevance that lies inside the planted truth
+    #: expected score of a random explanation; None where it depends on the data
+    chance: ClassVar[float | None]
+    #: why a better map need not score better than its negation; printed on the page
+    caveat: ClassVar[str | None] = None
+    scores: ClassVar[type] = Attribution  #: the type of explanation that it scores
+    #: whether a score is the share of relevance that lies inside the planted truth
     is_share_of_truth: ClassVar[bool] = False
-    needs: frozenset[Need] = frozenset()  # a class attribute, or a property
+    #: what must be offered, else the cell reads "n/a"; a class attribute, or a property
+    needs: frozenset[Need] = frozenset()
 
     def measurements(self) -> tuple[Measurement, ...]:
         """Return what must be measured before it can score."""
@@ -298,15 +298,15 @@ class Study(ABC):
     config that has the study's name. A config has one study at most.
     """
 
-    question: str  # heads the page of the answer; a class attribute, or a hyperparameter
-    reference: ClassVar[str]  # BibTeX key in docs/references.bib of what it repeats
-    needs: ClassVar[frozenset[str]] = frozenset()  # sections of the config that it asks for
-    refuses: ClassVar[frozenset[str]] = frozenset()  # sections that would be without effect
-    asks: ClassVar[frozenset[Need]] = frozenset()  # what every network must offer with its dataset
-    # trains networks itself, or compares those of several seeds: none may be brought along
+    question: str  #: heads the page of the answer; a class attribute, or a hyperparameter
+    reference: ClassVar[str]  #: BibTeX key in docs/references.bib of what it repeats
+    needs: ClassVar[frozenset[str]] = frozenset()  #: sections of the config that it asks for
+    refuses: ClassVar[frozenset[str]] = frozenset()  #: sections that would be without effect
+    asks: ClassVar[frozenset[Need]] = frozenset()  #: what every network must offer with its dataset
+    #: trains networks itself, or compares those of several seeds: none may be brought along
     trains: ClassVar[bool] = False
-    has_report: ClassVar[bool] = True  # whether the run's report is made beside the study's page
-    # whether it asks methods about other inputs or networks, which stored maps do not answer
+    has_report: ClassVar[bool] = True  #: whether the run's report is made beside the study's page
+    #: whether it asks methods about other inputs or networks, which stored maps do not answer
     asks_again: ClassVar[bool] = False
 
     def expand(self, sections: Mapping[str, Any], networks: Sequence[Any]) -> tuple[Any, Any]:

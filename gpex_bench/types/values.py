@@ -43,25 +43,25 @@ def key_of(field: Field) -> str:
 class Need(StrEnum):
     """What an explainer or a metric needs from dataset, network, run or (a metric) explainer."""
 
-    GRADIENT = "gradient"  # the network is differentiable
-    # the network can be rewritten as a graph of modules (`models.rewriting`)
+    GRADIENT = "gradient"  #: the network is differentiable
+    #: the network can be rewritten as a graph of modules (`models.rewriting`)
     MODULES = "modules"
-    IMAGE = "image"  # a feature tensor [channel, height, width]
-    TABLE = "table"  # a feature tensor [feature]
-    TRUTH = "truth"  # planted relevance is known
-    CLASSES = "classes"  # every input is of one of several classes
-    PROBABILITY = "probabilities"  # outputs are scores of classes or labels, not a number
-    OUTPUTS = "several outputs"  # at least two, so that one can be compared with others
-    TRAINING = "training samples"  # looks at data.train, or draws from it
-    RESIDUAL = "residual"  # the explainer says what its map should sum to
+    IMAGE = "image"  #: a feature tensor [channel, height, width]
+    TABLE = "table"  #: a feature tensor [feature]
+    TRUTH = "truth"  #: planted relevance is known
+    CLASSES = "classes"  #: every input is of one of several classes
+    PROBABILITY = "probabilities"  #: outputs are scores of classes or labels, not a number
+    OUTPUTS = "several outputs"  #: at least two, so that one can be compared with others
+    TRAINING = "training samples"  #: looks at data.train, or draws from it
+    RESIDUAL = "residual"  #: the explainer says what its map should sum to
 
 
 class Kind(StrEnum):
     """What a network is asked for: what `y` of a dataset is, and what the outputs mean."""
 
-    CLASSES = "classes"  # one of several: logits with a softmax; or one logit of the second of two
-    LABELS = "labels"  # any number of several, none included: a logit with a sigmoid for each
-    NUMBER = "number"  # a quantity: one output, in the units of `y`
+    CLASSES = "classes"  #: one of several: logits with a softmax; or one logit of the second of two
+    LABELS = "labels"  #: any number of several, none included: a logit with a sigmoid for each
+    NUMBER = "number"  #: a quantity: one output, in the units of `y`
 
     @property
     def offers(self) -> frozenset[Need]:
@@ -76,8 +76,8 @@ class Kind(StrEnum):
 class Axiom(StrEnum):
     """A promise of an explainer that the contract tests on a network with known attributions."""
 
-    COMPLETENESS = "completeness"  # the attribution sums to f(x) - f(baseline)
-    DUMMY = "dummy"  # a feature that the network ignores gets zero
+    COMPLETENESS = "completeness"  #: the attribution sums to f(x) - f(baseline)
+    DUMMY = "dummy"  #: a feature that the network ignores gets zero
 
 
 class RelativeTo(StrEnum):
@@ -86,16 +86,16 @@ class RelativeTo(StrEnum):
     The names of fills are those of `masking.fills`.
     """
 
-    BASELINE = "baseline"  # the dataset's baseline
-    ZERO = "zero"  # 0, in the units of the data
-    TRAINING = "training samples"  # training samples, drawn for each query
-    IMAGE_MEAN = "image_mean"  # the mean colour of the image
-    SEGMENT_MEAN = "segment_mean"  # the mean colour of the segment
-    BLUR = "blur"  # the blurred image
-    ROOT = "root"  # a point at which the output, or that of each unit, is zero
-    PRIOR = "prior mean"  # the prior mean of a surrogate (of tables: its mean at the baseline)
-    NOTHING = "nothing"  # slopes, controls, training examples: they compare x with no input
-    UNKNOWN = "unknown"  # maps that were made elsewhere
+    BASELINE = "baseline"  #: the dataset's baseline
+    ZERO = "zero"  #: 0, in the units of the data
+    TRAINING = "training samples"  #: training samples, drawn for each query
+    IMAGE_MEAN = "image_mean"  #: the mean colour of the image
+    SEGMENT_MEAN = "segment_mean"  #: the mean colour of the segment
+    BLUR = "blur"  #: the blurred image
+    ROOT = "root"  #: a point at which the output, or that of each unit, is zero
+    PRIOR = "prior mean"  #: the prior mean of a surrogate (of tables: its mean at the baseline)
+    NOTHING = "nothing"  #: slopes, controls, training examples: they compare x with no input
+    UNKNOWN = "unknown"  #: maps that were made elsewhere
 
 
 class Role(StrEnum):
@@ -104,15 +104,15 @@ class Role(StrEnum):
     Tables and sentences use the value as its word.
     """
 
-    METHOD = "method"  # one of those that are compared
-    RANDOM = "random"  # scores of no information
-    CONSTANT = "constant"  # the same relevance everywhere
-    EDGES = "edge detector"
-    INPUT = "input"  # shows the input, whatever the network does
-    ORACLE = "oracle"  # the planted truth
-    INVERTED = "inverted"  # another explainer's map with its sign flipped
-    BLURRED = "blurred"  # another explainer's map after a blur
-    CONTROL = "control"  # any other control
+    METHOD = "method"  #: one of those that are compared
+    RANDOM = "random"  #: scores of no information
+    CONSTANT = "constant"  #: the same relevance everywhere
+    EDGES = "edge detector"  #: edges of the image, whatever the network does
+    INPUT = "input"  #: shows the input, whatever the network does
+    ORACLE = "oracle"  #: the planted truth
+    INVERTED = "inverted"  #: another explainer's map with its sign flipped
+    BLURRED = "blurred"  #: another explainer's map after a blur
+    CONTROL = "control"  #: any other control
 
     @property
     def is_blind(self) -> bool:
@@ -125,22 +125,20 @@ class Split:
     """Rows of a dataset."""
 
     x: Float[Tensor, "n *feature"]
-    # the class; a number, float32; or of each label whether it is there, 0 or 1
+    #: the class; a number, float32; or of each label whether it is there, 0 or 1
     y: Int[Tensor, "n"] | Float[Tensor, "n"] | Int[Tensor, "n label"]
-    sample: Int[Tensor, "n"]  # row in the raw data: the identity of a sample everywhere
+    sample: Int[Tensor, "n"]  #: row in the raw data: the identity of a sample everywhere
 
 
 @value
 class Truth:
     """Planted truth of a generated dataset."""
 
-    mask: Bool[
-        Tensor, "n_test *feature"
-    ]  # True where the evidence for the class of a test sample lies
-    train_group: Int[
-        Tensor, "n_train"
-    ]  # what decides the class of a sample; a test sample is supported by
-    test_group: Int[Tensor, "n_test"]  # the training samples of its own group
+    #: True where the evidence for the class of a test sample lies
+    mask: Bool[Tensor, "n_test *feature"]
+    train_group: Int[Tensor, "n_train"]  #: what decides the class of a training sample
+    #: of a test sample; the training samples of its own group support it
+    test_group: Int[Tensor, "n_test"]
 
 
 @value
@@ -150,19 +148,19 @@ class Dataset:
     name: str
     train: Split
     test: Split
-    classes: tuple[str, ...]  # names of classes or labels; of a number, the name of the quantity
-    features: tuple[str, ...]  # names of the columns of a table; empty for images
-    baseline: Float[Tensor, "*feature"]  # what an absent feature looks like
+    classes: tuple[str, ...]  #: names of classes or labels; of a number, the name of the quantity
+    features: tuple[str, ...]  #: names of the columns of a table; empty for images
+    baseline: Float[Tensor, "*feature"]  #: what an absent feature looks like
     truth: Truth | None = None
     kind: Kind = Kind.CLASSES
-    unit: str = ""  # of a number
-    # columns of a table that are removed, masked and ranked together, such as the dummies of one
-    # category; a column in no group is a group of its own
+    unit: str = ""  #: of the number that is predicted
+    #: columns of a table that are removed, masked and ranked together, such as the dummies of one
+    #: category; a column in no group is a group of its own
     groups: tuple[tuple[int, ...], ...] = ()
-    # what was converted, filled or left out when it was read, one sentence each
+    #: what was converted, filled or left out when it was read, one sentence each
     notes: tuple[str, ...] = ()
-    # mean and deviation by which each column of a table was standardised, so that figures show the
-    # values that people know; empty: not known
+    #: mean and deviation by which each column of a table was standardised, so that figures show the
+    #: values that people know; empty: not known
     scales: tuple[tuple[float, float], ...] = ()
 
     @property
@@ -176,7 +174,7 @@ class Posterior:
     """Gaussian predictions of a surrogate, in the units of the network's outputs."""
 
     mean: Float[Tensor, "batch head"]
-    variance: Float[Tensor, "batch head"]  # predictive: latent variance plus noise
+    variance: Float[Tensor, "batch head"]  #: predictive: latent variance plus noise
 
 
 @value
@@ -184,7 +182,7 @@ class Query:
     """Why does the network give these samples this score for this target?"""
 
     x: Float[Tensor, "batch *feature"]
-    target: Int[Tensor, "batch"]  # the output that is explained
+    target: Int[Tensor, "batch"]  #: the output that is explained
     sample: Int[Tensor, "batch"]
 
     def rows(self, which: slice | Int[Tensor, "row"]) -> Query:
@@ -197,7 +195,7 @@ class Attribution:
     """Relevance of each input entry; positive is evidence for the target."""
 
     values: Float[Tensor, "batch *feature"]
-    # what the values should sum to, minus their sum; None: unknown
+    #: what the values should sum to, minus their sum; None: unknown
     residual: Float[Tensor, "batch"] | None = None
 
     def rows(self, which: slice | Int[Tensor, "row"]) -> Attribution:
@@ -210,8 +208,8 @@ class Attribution:
 class Examples:
     """Training samples that explain an output, strongest first."""
 
-    index: Int[Tensor, "batch k"]  # row in data.train
-    weight: Float[Tensor, "batch k"]  # non-increasing along k
+    index: Int[Tensor, "batch k"]  #: row in data.train
+    weight: Float[Tensor, "batch k"]  #: non-increasing along k
 
     def rows(self, which: slice | Int[Tensor, "row"]) -> Examples:
         """Return the examples of some of the rows."""
@@ -235,8 +233,7 @@ class Removal:
     Both curves share one ordering and include both ends.
     """
 
-    fraction: Float[
-        Tensor, "point"
-    ]  # share of the parts that are gone, from 0 to 1; float64, as steps may differ
-    most_first: Float[Tensor, "batch point"]  # most relevant first (MoRF, MIF)
-    least_first: Float[Tensor, "batch point"]  # least relevant first (LeRF, LIF)
+    #: share of the parts that are gone, from 0 to 1; float64, as steps may differ
+    fraction: Float[Tensor, "point"]
+    most_first: Float[Tensor, "batch point"]  #: most relevant first (MoRF, MIF)
+    least_first: Float[Tensor, "batch point"]  #: least relevant first (LeRF, LIF)
