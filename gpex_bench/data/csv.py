@@ -1,9 +1,9 @@
 """A table of one's own in a text file (CSV) with a header: numbers and categories.
 
-Numbers are in standard deviations from the mean of the training rows. A category has a column for
-each value (`work=mine`), which are one feature for methods and metrics (`Dataset.groups`). An
-absent number is the training mean; an absent category is the most frequent one, or with `baseline:
-zero` none.
+Numbers are in standard deviations from the mean of the training rows, unless `standardise` is
+false. A category has a column for each value (`work=mine`), which are one feature for methods and
+metrics (`Dataset.groups`). An absent number is the training mean; an absent category is the most
+frequent one, or with `baseline: zero` none.
 
 A column that holds text is a category; numbers that are codes are listed in `categorical`. Dates,
 and texts that hardly repeat, are refused. A column that is constant in the training rows is left
@@ -63,6 +63,8 @@ class Csv(Source):
     separator: str = ","
     decimal: str = "."
     unit: str = ""  # of a number
+    # false: numbers as they are, for a network that was trained on them
+    standardise: bool = True
     baseline: Literal["train_mean", "zero"] = "train_mean"  # of categories: most frequent, or none
 
     def __post_init__(self) -> None:
@@ -101,7 +103,8 @@ class Csv(Source):
         y, names = self._target(table.iloc[kept])
 
         train, test = self._split(kept, y, len(table), n_test)
-        built = features([column.rows(kept) for column in inputs], train, notes)
+        used = [column.rows(kept) for column in inputs]
+        built = features(used, train, notes, is_standardised=self.standardise)
         x = built.x
         data = from_arrays(
             *(x[train], y[train], x[test], y[test]),
@@ -280,10 +283,15 @@ class Csv(Source):
     def _absent(
         self, x: Float[Tensor, "n column"], groups: Sequence[Sequence[int]]
     ) -> Float[Tensor, "column"]:
-        """Return what an absent feature looks like: the mean is 0, and categories are chosen."""
-        baseline = torch.zeros(x.shape[1])
-        if self.baseline == "train_mean":
-            usual = typical(x, groups)
-            of_category = [column for group in groups for column in group]
-            baseline[of_category] = usual[of_category]
-        return baseline
+        """Return what an absent feature looks like."""
+        nothing = torch.zeros(x.shape[1])
+        if self.baseline == "zero":
+            return nothing
+        usual = typical(x, groups)
+        if not self.standardise:
+            return usual
+
+        # The mean of standardised numbers is 0, but for rounding.
+        of_category = [column for group in groups for column in group]
+        nothing[of_category] = usual[of_category]
+        return nothing

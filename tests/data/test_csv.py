@@ -93,6 +93,15 @@ def test_an_absent_feature_is_the_mean_or_the_most_frequent_category():
     assert not made(table, baseline="zero").load().baseline.any()
 
 
+def test_numbers_may_stay_as_they_are():
+    table = frame()
+    data = made(table, standardise=False).load()
+    rows = table.iloc[data.train.sample]
+    np.testing.assert_allclose(data.train.x[:, 0], rows["age"])
+    assert float(data.baseline[0]) == pytest.approx(rows["age"].mean())
+    assert unit_values(data, data.train.x[0])[0] == str(rows["age"].iloc[0])
+
+
 @pytest.mark.parametrize(
     "target, settings, kind, classes",
     [

@@ -29,13 +29,20 @@ class Features:
         return np.stack(self.values, axis=1).astype(np.float32)
 
 
-def features(columns: Sequence[Column], train: NDArray[np.int64], notes: list[str]) -> Features:
+def features(
+    columns: Sequence[Column],
+    train: NDArray[np.int64],
+    notes: list[str],
+    *,
+    is_standardised: bool = True,
+) -> Features:
     """Return the inputs of all rows.
 
     Args:
         columns: of all rows; what is missing is filled.
         train: the training rows.
         notes: what was filled or left out is added to it.
+        is_standardised: whether numbers are in standard deviations from their mean.
 
     Raises:
         ValueError: nothing is left, or a column is missing in every training row.
@@ -50,7 +57,7 @@ def features(columns: Sequence[Column], train: NDArray[np.int64], notes: list[st
         if column.numbers is None:
             how = _add_category(built, column, train, notes)
         else:
-            how = _add_number(built, column.name, column.numbers, train)
+            how = _add_number(built, column.name, column.numbers, train, is_standardised)
         if not how:
             notes.append(f"{column.name} is constant in the training rows, and left out")
         elif n_missing:
@@ -62,9 +69,13 @@ def features(columns: Sequence[Column], train: NDArray[np.int64], notes: list[st
 
 
 def _add_number(
-    built: Features, name: str, numbers: NDArray[np.float64], train: NDArray[np.int64]
+    built: Features,
+    name: str,
+    numbers: NDArray[np.float64],
+    train: NDArray[np.int64],
+    is_standardised: bool,
 ) -> str:
-    """Add a number in standard deviations; return what fills a missing one, "" if constant."""
+    """Add a number; return what fills a missing one, "" if it is constant."""
     known = numbers[train]
     known = known[np.isfinite(known)]
     (mean,), (deviation,) = tables.moments(known[:, None])
@@ -72,9 +83,10 @@ def _add_number(
         return ""
 
     filled = np.where(np.isfinite(numbers), numbers, mean)
+    shift, scale = (float(mean), float(deviation)) if is_standardised else (0.0, 1.0)
     built.names.append(name)
-    built.values.append((filled - mean) / deviation)
-    built.scales.append((float(mean), float(deviation)))
+    built.values.append((filled - shift) / scale)
+    built.scales.append((shift, scale))
     return f"the training mean, {mean:.4g}"
 
 
