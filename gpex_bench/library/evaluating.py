@@ -405,7 +405,7 @@ def _check_folder(folder: Path, identity: str, overwrite: bool) -> None:
 
 
 def _stays_locked(folder: Path) -> bool:
-    """Return whether a process is writing into a folder; one that was just cancelled takes a while."""
+    """Return whether a process goes on writing into a folder; a cancelled one ends soon."""
     last = time.monotonic() + PATIENCE
     while _is_locked(folder):
         if time.monotonic() > last:
