@@ -370,7 +370,7 @@ def test_it_writes_what_the_workflow_writes(net, tmp_path):
         "models": {"net": None},
         **WHOLE,
     }
-    (tmp_path / "theirs.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "theirs.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     command = "from gpex_bench.run.workflow import run; raise SystemExit(run('theirs.yaml', 2))"
     subprocess.run([sys.executable, "-c", command], env=environment(), check=True, timeout=600)
 
