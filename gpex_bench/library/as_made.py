@@ -40,17 +40,19 @@ def as_made(
 ) -> Dataset | None:
     """Return the data, that of what `explain` returned if none is given.
 
-    The options get its target, baseline and truth where nothing else was said.
+    The options get its target, baseline and truth where none was given.
 
     Raises:
-        ValueError: explanations were made with different baselines, and none was said.
+        ValueError: explanations were made with different baselines, and none was given.
     """
     every = _own(listed)
     if not every:
         return data
-    known = every[0].made.task.data
+
+    first = every[0]
+    known = first.made.task.data
     if options["target"] is None:
-        options["target"] = every[0].target.reshape(-1)
+        options["target"] = first.target.reshape(-1)
     if options["truth"] is None and known.truth is not None:
         options["truth"] = known.truth
 

@@ -121,20 +121,26 @@ def inputs(x: object, sample: object = None) -> Inputs:
         return Inputs(x=x.x, sample=own, is_single=False, y=x.y)
 
     given = tensor_of("x", x)
-    if given.ndim not in (1, 2, 3, 4) or not given.numel():
+    shape = tuple(given.shape)
+    if given.ndim not in (1, 2, 3, 4) or 0 in shape:
         advice = ADVICE.get(given.ndim, "none of its axes may be empty")
         raise ValueError(
             "x must be images [n, channel, height, width], rows of a table [n, column], or one of "
-            f"them, got the shape {tuple(given.shape)}: {advice}."
+            f"them, got the shape {shape}: {advice}."
         )
     if given.dtype == torch.uint8 and given.ndim in (3, 4):
         raise ValueError(
             "x must hold numbers as the network takes them, got bytes (uint8); give floats, such "
             "as x / 255."
         )
+
     is_single = given.ndim in (1, 3)
-    rows = finite("x", given[None] if is_single else given)
-    known = torch.arange(len(rows)) if sample is None else _identities(sample, len(rows))
+    rows = finite("x", given)
+    if is_single:
+        rows = rows[None]
+    known = torch.arange(len(rows))
+    if sample is not None:
+        known = _identities(sample, len(rows))
     return Inputs(x=rows, sample=known, is_single=is_single)
 
 
@@ -182,13 +188,16 @@ def targets(
             f"target must be one output, or one for each of the {n} rows of x, got the shape "
             f"{tuple(chosen.shape)}."
         )
-    low, high = int(chosen.min()), int(chosen.max())
-    if low < 0 or high >= n_outputs:
+
+    is_known = (chosen >= 0) & (chosen < n_outputs)
+    if not bool(is_known.all()):
+        wrong = chosen[~is_known].tolist()
         raise ValueError(
             f"target must be in 0 ... {n_outputs - 1}, as the network has {n_outputs} outputs, got "
-            f"{low if low < 0 else high}."
+            f"{wrong[0]}."
         )
-    return chosen.reshape(-1).long().expand(n).clone().to(x.device)
+    each = chosen.reshape(-1).long().expand(n)
+    return each.clone().to(x.device)
 
 
 def _numbered(target: Any, classes: Sequence[str]) -> Any:
@@ -251,15 +260,17 @@ def planted(truth: object, shape: tuple[int, ...]) -> Bool[Tensor, "n *feature"]
     given = tensor_of("truth", truth)
     if tuple(given.shape) == shape[1:]:
         given = given[None]
-    if len(shape) == 4 and tuple(given.shape) in (
-        (shape[0], *shape[2:]),
-        (shape[0], 1, *shape[2:]),
-    ):
-        given = given.reshape(shape[0], 1, *shape[2:]).expand(shape)
-    if tuple(given.shape) != shape:
-        raise ValueError(
-            f"truth must have the shape of the inputs, {shape}, got {tuple(given.shape)}."
-        )
+
+    # A mask of pixels holds for all channels.
+    of_pixels = (shape[0], 1, *shape[2:])
+    if len(shape) == 4 and given.ndim == 3:
+        given = given[:, None]
+    if len(shape) == 4 and tuple(given.shape) == of_pixels:
+        given = given.expand(shape)
+
+    got = tuple(given.shape)
+    if got != shape:
+        raise ValueError(f"truth must have the shape of the inputs, {shape}, got {got}.")
     mask = given == 1
     if not bool((mask | (given == 0)).all()):
         raise ValueError("truth must be true (1) where the evidence is and false (0) elsewhere.")

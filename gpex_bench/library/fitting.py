@@ -149,7 +149,7 @@ def fit(
         seed: of random draws.
         progress: whether a long fit shows a progress bar.
         settings: hyperparameters of a surrogate that is given by name. `device` is that of the
-            network unless it is said.
+            network unless it is given.
 
     Raises:
         Refused: this kind of surrogate does not apply to this network.
@@ -218,10 +218,11 @@ def _recipe(surrogate: str | Recipe, settings: dict[str, Any], network: Network)
     """
     recipe = surrogate
     if isinstance(recipe, str):
-        recipe = recipe_named(recipe, **settings)
-        is_elsewhere = network.device.type != "cpu" and "device" not in settings
-        if is_elsewhere and hasattr(recipe, "device"):
-            recipe = recipe_named(str(surrogate), device=str(network.device), **settings)
+        name = recipe
+        recipe = recipe_named(name, **settings)
+        has_device = hasattr(recipe, "device") and "device" not in settings
+        if has_device:
+            recipe = recipe_named(name, device=str(network.device), **settings)
 
     if "logits" not in recipe.takes_explained:
         takes = ", ".join(sorted(recipe.takes_explained))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -62,14 +63,14 @@ def list_models(*folders: str | Path) -> pd.DataFrame:
 
 def _listed(kind: str, heads: Iterable[str], folders: Iterable[str | Path]) -> pd.DataFrame:
     """Return the plug-ins of a kind, one row each."""
-    known = plugins(kind, tuple(map(str, folders))) if folders else plugins(kind)
     rows = []
-    for name, plugin in known.items():
-        entries = dict.fromkeys(heads, "") | {"name": name}
-        if plugin.cls is not None:
-            entries |= _described(kind, name, plugin.cls)
+    for name, plugin in plugins(kind, folders).items():
         is_usable = plugin.cls is not None
-        rows.append(entries | {"usable": is_usable, "reason": plugin.reason})
+        entries: dict[str, Any] = dict.fromkeys(heads, "")
+        if plugin.cls is not None:
+            entries = _described(kind, name, plugin.cls)
+        entries |= {"name": name, "usable": is_usable, "reason": plugin.reason}
+        rows.append(entries)
     return pd.DataFrame(rows)
 
 

@@ -52,16 +52,17 @@ def question(  # noqa: PLR0913 - options by keyword
     Raises:
         ValueError: names the argument that does not fit.
     """
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+    is_whole = isinstance(seed, Integral) and not isinstance(seed, bool)
+    if not is_whole or seed < 0:
         raise ValueError(f"seed must be a whole number from 0 up, got {seed!r}.")
     if torch.is_inference_mode_enabled():
         raise ValueError(
             "Nothing has a gradient in torch.inference_mode(); leave it to explain or score."
         )
     network = as_network(network, given, data)
-    known = asking.dataset(
-        given, data, kind=network.kind, classes=network.names(), baseline=baseline, truth=truth
-    )
+    options: dict[str, Any] = {"baseline": baseline, "truth": truth}
+    names = network.names()
+    known = asking.dataset(given, data, kind=network.kind, classes=names, **options)
     task = Task(model=network.model(), data=known, surrogate=surrogate, seed=int(seed))
 
     x = given.x.to(network.device)
@@ -73,8 +74,8 @@ def question(  # noqa: PLR0913 - options by keyword
 def offers(network: Network, task: Task) -> frozenset[Need]:
     """Return what the network, the inputs and the data offer to methods and metrics."""
     data = task.data
-    offered = set(data.kind.offers) | {Need.GRADIENT, Need.MODULES}
-    offered.add(Need.IMAGE if data.is_image else Need.TABLE)
+    form = Need.IMAGE if data.is_image else Need.TABLE
+    offered = {form, Need.GRADIENT, Need.MODULES, *data.kind.offers}
     if len(data.train.x):
         offered.add(Need.TRAINING)
     if data.truth is not None:

@@ -176,19 +176,23 @@ class Neighbours:
     @property
     def frame(self) -> pd.DataFrame:
         """One row for each input and training sample: which, how strong, and its target."""
-        own, data = self.examples, self.made.task.data
+        own = self.examples
+        task = self.made.task
         n, k = own.index.shape
         flat = own.index.reshape(-1)
-        target = self.target.reshape(-1).tolist()
+
+        samples = self.sample.reshape(-1).numpy()
+        names = [named(task, target) for target in self.target.reshape(-1).tolist()]
+        training = task.data.train
         return pd.DataFrame(
             {
-                "sample": np.repeat(self.sample.reshape(-1).numpy(), k),
-                "target": np.repeat([named(self.made.task, one) for one in target], k),
+                "sample": np.repeat(samples, k),
+                "target": np.repeat(names, k),
                 "rank": np.tile(np.arange(1, k + 1), n),
                 "weight": own.weight.reshape(-1).double().numpy(),
                 "training_row": flat.numpy(),
-                "training_sample": data.train.sample[flat].numpy(),
-                "training_target": [in_words(data.train.y[row], self.made.task) for row in flat],
+                "training_sample": training.sample[flat].numpy(),
+                "training_target": [in_words(y, task) for y in training.y[flat]],
             }
         )
 

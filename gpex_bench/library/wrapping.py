@@ -261,5 +261,6 @@ def _check_names(classes: Iterable[str], n_outputs: int, kind: Kind) -> None:
         n_names = 2
         meaning = "the two classes of one logit"
 
-    if names and len(names) != n_names:
-        raise ValueError(f"classes must name {meaning}, got {len(names)}: {names[:6]}.")
+    n_given = len(names)
+    if names and n_given != n_names:
+        raise ValueError(f"classes must name {meaning}, got {n_given}: {names[:6]}.")

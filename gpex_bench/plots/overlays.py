@@ -78,7 +78,10 @@ def visible(image: np.ndarray) -> np.ndarray:
     low, high = image.min(), image.max()
     if low >= 0 and high <= 1:
         return image
-    return (image - low) / (high - low) if high > low else np.full_like(image, 0.5)
+    if low == high:
+        return np.full_like(image, 0.5)
+    scaled: np.ndarray = (image - low) / (high - low)
+    return scaled
 
 
 def _show(axes: Axes, image: np.ndarray) -> None:
