@@ -71,6 +71,7 @@ def built(build: str, arguments: Mapping[str, Any]) -> nn.Module:
             )
         if not is_network:
             made = _called(made, arguments, build)
+
     if not isinstance(made, nn.Module):
         raise CannotWrap(
             f"build must make a torch.nn.Module, but {build!r} makes a {type(made).__name__}; let "
@@ -147,6 +148,7 @@ def _loaded(path: Path, place: str) -> ModuleType:
     spec = spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise CannotWrap(f"build: {place} is no Python source file.")
+
     module = module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look there
     try:

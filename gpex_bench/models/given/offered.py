@@ -36,6 +36,7 @@ def without_gradient(network: nn.Module, x: Rows) -> str | None:
             (gradient,) = torch.autograd.grad(total, at, allow_unused=True)
     except Exception as error:
         return f"the gradient of the outputs fails ({type(error).__name__}: {error})"
+
     if gradient is None:
         return "the outputs have no gradient at the input"
     if not bool(gradient.isfinite().all()):

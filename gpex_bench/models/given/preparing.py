@@ -81,6 +81,7 @@ def _check_weights(network: nn.Module) -> None:
                 f"The weight {name!r} has no shape yet; run the network once, and load its weights."
             )
         devices.add(weight.device)
+
     if torch.device("meta") in devices:
         raise CannotWrap("The network is on the device meta, without values; load its weights.")
     if len(devices) > 1:
@@ -98,6 +99,7 @@ def _copied(network: nn.Module) -> nn.Module:
             for item in vars(module).values():
                 if isinstance(item, Tensor) and not item.is_leaf:
                     memo[id(item)] = item.detach().clone()
+
     try:
         return copy.deepcopy(network, memo)
     except Exception as error:

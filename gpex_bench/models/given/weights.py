@@ -103,6 +103,7 @@ def _start(path: Path) -> bytes:
     except OSError as error:
         reason = "is a folder" if path.is_dir() else f"cannot be read ({error.strerror})"
         raise CannotWrap(f"{path} {reason}; weights must name a file.") from error
+
     if not start:
         raise CannotWrap(f"{path} is empty; copy the weights again.")
     if start.startswith(LFS):
@@ -135,6 +136,7 @@ def _from_torch(path: Path, start: bytes) -> Any:
         raise CannotWrap(
             f"{path} holds no weights (it begins with {start[:16]!r}); {_how_to_save()}"
         )
+
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(HARMLESS):
             warnings.simplefilter("ignore")  # of TorchScript archives, which are refused
@@ -151,6 +153,7 @@ def _why_not(path: Path, is_zip: bool, message: str) -> str:
             f"{path} holds Python objects ({found[1]}), which are not loaded because that runs "
             f"code of the file; {_how_to_save()}"
         )
+
     if "TorchScript" in message:
         return (
             f"{path} is a TorchScript archive, not weights; load it by torch.jit.load in the "
@@ -229,6 +232,7 @@ def _mismatch(
     """Return which weights do not fit, and how that may have come about."""
     missing, unexpected, differing = names
     parts = []
+
     if differing:
         listed = [
             f"{name}: the file has {_size(fitted[name])}, the network {_size(wanted[name])}"
@@ -260,6 +264,7 @@ def _hint(
             f"The last layer of the file has {n_file} outputs, and that of the network "
             f"{n_network}; pass the right number in `arguments`."
         )
+
     for name in missing:
         shape = wanted[name].shape
         alike = [other for other in unexpected if fitted[other].shape == shape]
