@@ -155,8 +155,9 @@ class Normalise(nn.Module):
 
 def identity_head(n_outputs: int, device: torch.device) -> nn.Linear:
     """Return a linear layer that changes nothing."""
-    head = nn.Linear(n_outputs, n_outputs, bias=False, device="meta")
+    head = nn.Linear(n_outputs, n_outputs, device="meta")
     head.weight = nn.Parameter(torch.eye(n_outputs, device=device), requires_grad=False)
+    head.bias = nn.Parameter(torch.zeros(n_outputs, device=device), requires_grad=False)
     return head
 
 
