@@ -6,7 +6,7 @@ import difflib
 import importlib
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +16,7 @@ from torch import nn
 
 from gpex_bench.models.given.errors import CannotWrap
 
+OURS = "gpex_bench"
 N_LISTED = 12  # names in a message
 FORM = "file.py:function_or_class, or package.module:function_or_class"
 
@@ -121,7 +122,9 @@ def _unknown(owner: Any, name: str, build: str) -> str:
 def _found(place: str) -> Iterator[ModuleType]:
     """Give a module, by its file or its name."""
     if not _is_file(place):
-        yield _package(place)
+        is_own = bool(local_file(f"{place}:x"))
+        with _importable(Path.cwd()) if is_own else nullcontext():
+            yield _package(place)
         return
     path = Path(place).expanduser().resolve()
     if not path.is_file():
@@ -171,10 +174,11 @@ def _importable(folder: Path) -> Iterator[None]:
         sys.path.remove(str(folder))
         for name in set(sys.modules) - known:
             file = getattr(sys.modules[name], "__file__", None)
-            if file and Path(file).resolve().is_relative_to(folder) and not _is_installed(file):
+            if file and _is_own(name, Path(file).resolve(), folder):
                 del sys.modules[name]
 
 
-def _is_installed(file: str) -> bool:
-    """Return whether a file belongs to an installed package, in a folder below the working one."""
-    return "site-packages" in Path(file).parts
+def _is_own(name: str, file: Path, folder: Path) -> bool:
+    """Return whether a module is of a folder, and not of a package that is installed below it."""
+    is_installed = "site-packages" in file.parts or name.split(".")[0] == OURS
+    return file.is_relative_to(folder) and not is_installed

@@ -11,6 +11,7 @@ from gpex_bench.contract import toys
 from gpex_bench.models.given.building import built, local_file
 from gpex_bench.models.given.errors import CannotWrap
 from gpex_bench.models.pretrained import Pretrained
+from gpex_bench.run.provenance import described, forget
 from gpex_bench.stages.train import check_trained, rebuilt
 
 NETWORKS = """
@@ -152,3 +153,32 @@ def test_settings_are_checked_before_anything_is_read(settings, words):
 def test_the_file_of_a_module_in_the_working_folder_counts(folder):
     assert local_file("nets:Net") == "nets.py"
     assert local_file("torchvision.models:resnet18") == ""
+
+
+def test_weights_and_files_count_by_content(folder):
+    before = described(given())
+    (folder / "weights.pt").touch()
+    assert described(given()) == before
+
+    network = built("nets.py:Net", {})
+    torch.save(network.state_dict(), folder / "weights.pt")
+    with_other_weights = described(given())
+    assert with_other_weights != before
+
+
+def test_a_neighbour_of_the_file_that_builds_counts_by_content(folder):
+    before = described(given())
+    (folder / "parts.py").write_text("from torch import tanh as activation\n")
+    forget()  # as a new process does
+    assert described(given()) != before
+
+
+def test_a_package_in_the_working_folder_may_import_its_own_parts(folder):
+    package = folder / "mine"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "parts.py").write_text("from torch import tanh as activation\n")
+    (package / "nets.py").write_text(NETWORKS.replace("from parts", "from .parts"))
+    model = trained(given(build_by="mine.nets:Net"))
+    assert model.found.head == "last"
+    assert "mine" not in sys.modules
