@@ -122,7 +122,7 @@ def test_it_runs_a_config_with_a_plugin_and_its_helper_and_again_what_an_edit_ch
     clutter = {"types.py": "1 / 0", "random.py": "1 / 0", "gpex_bench/__init__.py": "1 / 0"}
     write(python.folder, clutter)
     write(python.folder / "mine", files)
-    raw = raw_config(plugins=["./mine"], methods={"own": None, "other": None, "random_map": None})
+    raw = raw_config(plugins=["./mine"], methods={"own": None, "other": None})
     (python.folder / "own.yaml").write_text(yaml.safe_dump(raw))
 
     python(START, "own.yaml")
@@ -130,15 +130,12 @@ def test_it_runs_a_config_with_a_plugin_and_its_helper_and_again_what_an_edit_ch
     assert "own" in report
     assert "not in the bibliography" in report  # the reference "none" of the plug-in; ours are
     assert report.count("not in the bibliography") == 1
-    assert "Nothing to be done" in python(START, "own.yaml", "-n")
 
     write(python.folder / "mine", {"methods/_help.py": "FACTOR = 3.0\n"})
-    planned = python(START, "own.yaml", "-n", "--quiet", "progress")
+    planned = python(START, "own.yaml", "-n")
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", planned, re.MULTILINE))
-    assert {name: jobs.get(name) for name in ("prepare", "train", "fit", "agree")} == dict.fromkeys(
-        ("prepare", "train", "fit", "agree")
-    )
-    assert (jobs["explain"], jobs["score"], jobs["aggregate"]) == ("1", "1", "1")
+    assert jobs.pop("total") == str(len(jobs))
+    assert set(jobs) == {"explain", "score", "aggregate", "draw", "report", "all"}
     assert "with own" in planned
     assert "with other" not in planned
 
