@@ -199,15 +199,19 @@ def home_of(path: Path) -> Home:
     return Folder(kinds[0] if kinds else path.parent)
 
 
-def installed(path: Path, names: frozenset[str] = frozenset()) -> Installed:
+def installed(path: Path, module: str = "", names: frozenset[str] = frozenset()) -> Installed:
     """Return the home of a file of an installed package.
 
     Args:
         path: the file.
+        module: its full name; without it, the packages that hold it have an `__init__.py`.
         names: modules that were installed with it.
     """
-    top = path
-    while (top.parent / "__init__.py").is_file():
+    is_package = path.name == "__init__.py"
+    top = path.parent if is_package else path
+    if module:
+        top = [top, *top.parents][module.count(".")]
+    while not module and (top.parent / "__init__.py").is_file():
         top = top.parent
     return Installed(top.parent, names | {top.stem})
 

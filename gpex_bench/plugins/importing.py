@@ -75,7 +75,10 @@ def _line_of(error: BaseException, path: Path | None) -> str:
         frames.append((error.filename or "", error.lineno))
 
     if path is None:
-        return ""
+        machinery = (str(Path(importlib.__file__).parent), str(Path(__file__).parent), "<")
+        others = [one for one in frames if not one[0].startswith(machinery)]
+        return f", {Path(others[-1][0]).name}, line {others[-1][1]}" if others else ""
+
     home = home_of(path)
     for filename, line in reversed(frames):
         file = Path(filename)

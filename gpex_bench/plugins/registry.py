@@ -247,7 +247,8 @@ def _from_entry_point(kind: Kind, point: EntryPoint) -> Plugin:
             reason = f"is not a concrete {kind.contract.__name__}"
         elif cls is not None:
             path = Path(inspect.getfile(cls))
-            homes.remember(homes.installed(path, importing.top_names(point)), path)
+            home = homes.installed(path, cls.__module__, importing.top_names(point))
+            homes.remember(home, path)
             place += f" ({path.name})"
             reason = problem_of(kind.name, cls)
     except KeyboardInterrupt:
