@@ -58,6 +58,13 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 
 
+# Errors whose message says what to do, by their module.
+OURS = {
+    "gpex_bench.contract.promises": "BrokenPromise",
+    "gpex_bench.run.artefacts": "DamagedFile",
+}
+
+
 def shown(command: Callable[..., None]) -> str:
     """Return the help text of a command: its docstring, with the lines of examples kept."""
     paragraphs = str(inspect.getdoc(command)).split("\n\n")
@@ -81,10 +88,18 @@ def main(arguments: list[str] | None = None) -> int:
         # The reader, such as `head`, has ended. Python would complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ValueError, OSError) as error:
+    except _mistakes() as error:
         typer.echo(f"gpex-bench: {error}", err=True)
         return 2
     return status
+
+
+def _mistakes() -> tuple[type[BaseException], ...]:
+    """Return the kinds of errors that are a user's to mend, of the modules that are imported."""
+    known = [
+        getattr(sys.modules[name], error) for name, error in OURS.items() if name in sys.modules
+    ]
+    return (ValueError, OSError, *known)
 
 
 def _run(arguments: list[str] | None) -> int:

@@ -29,7 +29,7 @@ from gpex_bench.stages.prepare import prepare
 from gpex_bench.stages.queries import queries
 from gpex_bench.stages.train import check_trained, offered
 from gpex_bench.tables.words import reached
-from gpex_bench.types import Architecture, Dataset, Model, Need, Task
+from gpex_bench.types import Architecture, Dataset, Explainer, Model, Need, Task
 from gpex_bench.types.batches import in_chunks
 from gpex_bench.types.outputs import n_outputs
 from gpex_bench.types.performance import performance
@@ -79,11 +79,16 @@ def check_config(path: Path, name: str | None) -> bool:
         if found is not None and (is_whole or name in (network.dataset, network.model)):
             why = _check_network(config, network, found)
             fits.append(why is not None)
-            refused[network] = why or {}
-            fits += [not _is_stored(config, method) for method in refused[network]]
+            if why is not None:
+                refused[network] = why
+                fits += [not _is_stored(config, method) for method in why]
 
-    if is_whole:
-        for line in planned.lines(config, refused):
+    for line in planned.applying(config, refused) if is_whole else []:
+        typer.echo(line)
+    if not all(fits):
+        typer.echo(f"{path} does not fit yet: mend what is named above.", err=True)
+    elif is_whole:
+        for line in planned.work(config):
             typer.echo(line)
     return all(fits)
 
@@ -211,8 +216,7 @@ def tried(config: Config, network: Network, data: Dataset) -> Tried:
 def _refused(config: Config, network: Network, seed: SeedTask) -> dict[str, str]:
     """Return which methods that should apply to a network do not, and why.
 
-    Those that read its modules are tried on a few rows, and stored maps on all that are explained;
-    others are as slow as they are.
+    Those that need few rows of it are tried on some, and stored maps on all that are explained.
     """
     task = seed.needed()
     queried = queries(task.model, task.data, config.explain.samples)
@@ -224,16 +228,22 @@ def _refused(config: Config, network: Network, seed: SeedTask) -> dict[str, str]
             continue
 
         lacking = seed.lacks(explainer.needs)
-        is_of_modules = Need.MODULES in explainer.needs and explainer.surrogate is None
         if lacking:
             found[run_id] = lacking
-        elif is_of_modules or explainer.is_stored:
+        elif explainer.is_stored or _is_quick(explainer):
             query = queried if explainer.is_stored else queried.rows(slice(N_TRIED))
             try:
                 explain(explainer, task, query)
             except Exception as error:
                 found[run_id] = reason_of(error)
     return found
+
+
+def _is_quick(explainer: Explainer) -> bool:
+    """Return whether a method needs few rows: it follows gradients, and has no budget of them."""
+    if explainer.surrogate is not None or Need.GRADIENT not in explainer.needs:
+        return False
+    return Need.MODULES in explainer.needs or not hasattr(explainer, "budget")
 
 
 def _made(

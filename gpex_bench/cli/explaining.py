@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -124,6 +125,7 @@ def _check_files(files: list[Path], is_of_dataset: bool) -> None:
 
 def _explained(one: Ready, x: Any, method: str, target: str | None) -> Maps | Neighbours:
     """Return the explanation by a method of the config, or of the suite."""
+    from gpex_bench.library.explaining import UnsoundMaps
     from gpex_bench.library.explaining import explain as explained
     from gpex_bench.types import Split
 
@@ -131,15 +133,18 @@ def _explained(one: Ready, x: Any, method: str, target: str | None) -> Maps | Ne
     surrogate = None
     if explainer.surrogate is not None:
         surrogate = one.surrogate(explainer.surrogate, x.x if isinstance(x, Split) else x)
-    return explained(
-        one.model,
-        x,
-        explainer,
-        target=_numbered(target),
-        data=one.data,
-        surrogate=surrogate,
-        seed=one.seed,
-    )
+    with warnings.catch_warnings():
+        # what the maps say of themselves is printed
+        warnings.simplefilter("ignore", UnsoundMaps)
+        return explained(
+            one.model,
+            x,
+            explainer,
+            target=_numbered(target),
+            data=one.data,
+            surrogate=surrogate,
+            seed=one.seed,
+        )
 
 
 def _numbered(target: str | None) -> str | int | None:

@@ -11,7 +11,12 @@ from gpex_bench.cli import configs
 
 def list_plugins(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="dataset, model, surrogate, method or metric.")
+        str,
+        typer.Argument(
+            metavar="KIND",
+            help="dataset, model, surrogate, method or metric.",
+            autocompletion=lambda: ["dataset", "model", "surrogate", "method", "metric"],
+        ),
     ] = "method",
     config: Annotated[
         str | None,

@@ -112,6 +112,7 @@ class Ready:
         """
         path = self.folder / "surrogates" / f"{run_id}.safetensors"
         _require(path, f"{run_id} is not fitted to {self.name} yet", self.path)
+        self._check_unchanged(run_id)
         try:
             found = load_surrogate(self.config, run_id, self.model, self.data, path)
         except Unavailable as error:
@@ -130,6 +131,25 @@ class Ready:
             seconds=0.0,
             forward_rows=0,
         )
+
+    def _check_unchanged(self, run_id: str) -> None:
+        """Raise ValueError if the network or its data have changed since the run fitted to them."""
+        weights, _ = artefacts.read_tensors(self.folder / "model.safetensors")
+        data = artefacts.read_dataset(_data_of(self.folder))
+        own = self.model.state_dict()
+        is_same = weights.keys() == own.keys() and all(
+            torch.equal(tensor, own[name].cpu()) for name, tensor in weights.items()
+        )
+        if not is_same or not torch.equal(data.train.x, self.data.train.x):
+            raise ValueError(
+                f"{self.name} has changed since {run_id} was fitted to it; run "
+                f"`gpex-bench run {self.path}` again."
+            )
+
+
+def _data_of(folder: Path) -> Path:
+    """Return the dataset of a network's results."""
+    return folder.parents[1] / "data.safetensors"
 
 
 def ready(path: Path, written: str | None, seed: int | None = None) -> Ready:
@@ -193,9 +213,9 @@ def _trained(config: Config, network: Network, folder: Path, path: Path) -> tupl
     name = f"{network.model} on {network.dataset}"
     _require(weights, f"{name} is not trained yet", path)
     try:
-        data = artefacts.read_dataset(folder.parents[1] / "data.safetensors")
+        data = artefacts.read_dataset(_data_of(folder))
         return load_model(config, network.model, data, weights), data
-    except (Unavailable, artefacts.DamagedFile) as error:
+    except Unavailable as error:
         raise ValueError(f"{name} cannot be used: {error}") from error
 
 

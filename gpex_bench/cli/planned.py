@@ -13,13 +13,13 @@ Refused = Mapping[Network, Mapping[str, str]]
 N_NAMED = 3  # methods that are named; of more, the number
 
 
-def lines(config: Config, refused: Refused) -> list[str]:
-    """Return what applies to each network and why the rest does not, and what the run will do."""
+def applying(config: Config, refused: Refused) -> list[str]:
+    """Return which methods and metrics apply to each network that fits, and why others do not."""
     found = []
-    for network in config.networks:
-        found += _of_methods(config, network, refused.get(network, {}))
+    for network, whose in refused.items():
+        found += _of_methods(config, network, whose)
         found += _of_metrics(config, network)
-    return [*found, *_of_run(config)]
+    return found
 
 
 def _of_methods(config: Config, network: Network, refused: Mapping[str, str]) -> list[str]:
@@ -107,7 +107,7 @@ def jobs(config: Config) -> dict[str, int]:
     return {rule: count for rule, count in counts.items() if count}
 
 
-def _of_run(config: Config) -> list[str]:
+def work(config: Config) -> list[str]:
     """Return how much the run will do."""
     n_cells = 0
     for network in config.networks:

@@ -16,6 +16,7 @@ def show(
         typer.Argument(
             metavar="WHAT",
             help="report, config, or a table of the run such as ranking, agreement or networks.",
+            autocompletion=lambda: ["report", "config", "ranking", "agreement", "networks"],
         ),
     ] = "report",
     config: Annotated[str, configs.CONFIG] = "config/default.yaml",

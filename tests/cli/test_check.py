@@ -72,6 +72,7 @@ def test_data_that_cannot_be_read_is_refused_and_the_rest_is_checked(capsys):
     status, text = checked(capsys, datasets=datasets, networks=networks, models=models)
     assert status == 1
     assert re.search(r"^datasets.images: .*nowhere", text, re.MULTILINE)
+    assert "does not fit yet" in text and "run tiny: " not in text
     assert "models.mlp on table: fits" in text and "Traceback" not in text
 
 

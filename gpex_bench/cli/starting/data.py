@@ -105,7 +105,7 @@ def _read(path: Path, target: str | None) -> FoundData:
     if target is not None:
         raise ValueError(f"--target is the column of a .csv, and --data is {path}; leave it out.")
     if path.is_dir() and not _is_of_arrays(path):
-        return _made(path, "image_folder", {"folder": path.as_posix()})
+        return _of_images(path)
 
     settings: dict[str, Any] = {"file": path.as_posix()}
     called = _called(path)
@@ -117,6 +117,14 @@ def _read(path: Path, target: str | None) -> FoundData:
     if keys:
         settings["keys"] = keys
     return _made(path, "arrays", settings)
+
+
+def _of_images(folder: Path) -> FoundData:
+    """Return the dataset of a folder of images; one without a split gets one."""
+    settings: dict[str, Any] = {"folder": folder.as_posix()}
+    if not all((folder / part).is_dir() for part in ("train", "test")):
+        settings["test"] = SHARE
+    return _made(folder, "image_folder", settings)
 
 
 def _called(path: Path) -> dict[str, str]:
