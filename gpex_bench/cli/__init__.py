@@ -74,9 +74,7 @@ def shown(command: Callable[..., None]) -> str:
 
 app.callback(help=shown(commands))(commands)
 for name, command in COMMANDS.items():
-    # what `run` does not know goes to Snakemake
-    extra = {"allow_extra_args": True} if name == "run" else {}
-    app.command(name, help=shown(command), context_settings=extra)(command)
+    app.command(name, help=shown(command))(command)
 
 
 def main(arguments: list[str] | None = None) -> int:

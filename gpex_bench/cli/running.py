@@ -12,10 +12,13 @@ from gpex_bench.cli.showing import show_report
 
 
 def run(
-    context: typer.Context,
     config: Annotated[
         str, typer.Argument(metavar="CONFIG", help="Config of the run: a file, or its name.")
     ],
+    others: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[-- ARGUMENTS]", help="Further arguments, of Snakemake."),
+    ] = None,
     cores: Annotated[
         int | None,
         typer.Option(
@@ -28,7 +31,7 @@ def run(
 ) -> None:
     """Run a config to its report; what is there already and still right is not made again.
 
-    Results go to results/ in the working folder. Arguments after -- are Snakemake's own.
+    Results go to results/ in the working folder.
 
     Examples:
       gpex-bench run mine.yaml
@@ -42,7 +45,7 @@ def run(
     checked.load(path)  # its mistakes in one line, before Snakemake starts
 
     n_cores = cores or len(os.sched_getaffinity(0))
-    arguments = [*(["--dry-run"] if is_dry else []), *context.args]
+    arguments = [*(["--dry-run"] if is_dry else []), *(others or [])]
     if workflow.run(path, n_cores, *arguments) != 0:
         typer.echo(
             "gpex-bench: the run has not ended well; the log files that Snakemake names say why.",
