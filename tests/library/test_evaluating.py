@@ -384,7 +384,8 @@ def test_it_writes_what_the_workflow_writes(net, tmp_path):
 
 @pytest.mark.slow
 def test_an_evaluation_in_the_background_is_stopped_resumed_and_read(net, tmp_path):
-    maps = gb.explain(net, table().test.x, "gradient_x_input").values
+    data = table()
+    maps = gb.explain(net, data.test, "gradient_x_input", data=data)
     run = evaluate(net, maps={"mine": maps}, background=True)
     assert not run.is_done
     with pytest.raises(ValueError, match="is being written"):
