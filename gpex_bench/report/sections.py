@@ -49,8 +49,9 @@ def networks_run(cells: pd.DataFrame, given: Collection[tuple[str, str]] = ()) -
     parts = []
     if len(trained):
         n_seeds = trained["seed"].nunique()
-        words = "training seed" if n_seeds == 1 else "training seeds"
-        parts.append(f"{len(trained)} trained networks ({n_seeds} {words})")
+        seeds = "training seed" if n_seeds == 1 else "training seeds"
+        word = "network" if len(trained) == 1 else "networks"
+        parts.append(f"{len(trained)} trained {word} ({n_seeds} {seeds})")
     if n_given:
         parts.append(f"{n_given} given, not trained")
     return " and ".join(parts)
