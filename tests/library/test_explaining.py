@@ -305,9 +305,14 @@ def test_costs_are_counted(on_table):
 
 def test_outputs_that_are_not_finite_are_refused(on_table):
     network = seeded(mlp)
-    network[2].weight.data[0] = torch.inf
-    with pytest.raises(ValueError, match="NaN or infinity|NaN or infinite"):
+    network[2].weight.data[0] = torch.nan
+    with pytest.raises(ValueError, match="gives NaN for 2 of the 2 inputs"):
         gb.explain(network, torch.ones(2, 6), "saliency")
+
+    x = torch.ones(6, 6)
+    x[5] = 1e38  # not among the rows that a network is tried on
+    with pytest.raises(ValueError, match=r"NaN or infinity for the rows \[5\]"):
+        gb.explain(seeded(lambda: mlp(3).requires_grad_(False)), 3 * x, "saliency")
 
 
 def test_many_inputs_are_explained_in_parts(on_table, monkeypatch):

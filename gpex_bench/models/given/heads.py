@@ -71,11 +71,19 @@ def gives(head: Head, logits: Tensor, probe: Probe) -> bool:
 def _outputs(probe: Probe) -> Tensor:
     """Return the outputs of the rows that were tried."""
     try:
-        return returned.logits(probe.returned, probe.n_rows)
+        y = returned.logits(probe.returned, probe.n_rows)
     except CannotWrap as error:
         known = dict.fromkeys(one.name for one in probe.modules if _is_linear(one))
         listed = ", ".join(list(known)[-N_LISTED:]) or "none"
         raise CannotWrap(f"{error} Linear layers: {listed}.") from error
+
+    n_bad = int(y.detach().isnan().any(1).sum())
+    if n_bad:
+        raise CannotWrap(
+            f"The network gives NaN for {n_bad} of the {probe.n_rows} inputs that it was tried on; "
+            "check its weights, and the scale of the inputs."
+        )
+    return y
 
 
 def _notes(word: str, n_outputs: int, kind: Kind) -> tuple[str, ...]:
