@@ -6,19 +6,19 @@ from setuptools import find_packages, setup
 BESIDE = {
     "gpex_bench.methods": "methods",
     "gpex_bench.workflow": "workflow",
+    "gpex_bench.workflow.rules": "workflow/rules",
+    "gpex_bench.workflow.scripts": "workflow/scripts",
     "gpex_bench.profiles": "profiles",
+    "gpex_bench.profiles.default": "profiles/default",
+    "gpex_bench.profiles.gpu": "profiles/gpu",
     "gpex_bench.configs": "config",
+    "gpex_bench.configs.studies": "config/studies",
     "gpex_bench.docs": "docs",
 }
+FILES = ["*.j2", "*.css", "*.js", "*.smk", "*.yaml", "Snakefile", "references.bib"]
 
 setup(
     packages=[*find_packages(include=["gpex_bench", "gpex_bench.*"]), *BESIDE],
     package_dir=BESIDE,
-    package_data={
-        "gpex_bench": ["**/*.j2", "**/*.css", "**/*.js", "**/*.smk"],
-        "gpex_bench.workflow": ["Snakefile", "rules/*.smk", "scripts/*.py"],
-        "gpex_bench.profiles": ["*/profile.yaml"],
-        "gpex_bench.configs": ["*.yaml", "studies/*.yaml"],
-        "gpex_bench.docs": ["references.bib"],
-    },
+    package_data={"": FILES},
 )

@@ -40,7 +40,8 @@ def run(config_path: Path | str, cores: int, *arguments: str) -> int:
 
 def command(config_path: Path | str, cores: int, *arguments: str) -> list[str]:
     """Return the command that `run` starts."""
-    profile = [] if PROFILE in arguments else [PROFILE, str(PROFILES / "default")]
+    has_profile = any(one.startswith(PROFILE) for one in arguments)
+    profile = [] if has_profile else [PROFILE, str(PROFILES / "default")]
     return [
         sys.executable,
         # The working folder is the user's: a file there must not hide a module of Python's.

@@ -39,6 +39,7 @@ def site(tmp_path_factory):
     out = tmp_path_factory.mktemp("wheel")
     done = subprocess.run([sys.executable, "-c", BUILD, str(out)], cwd=source, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()[-3000:]
+    assert b"absent from" not in done.stderr  # a folder that setuptools does not know as a package
     site = tmp_path_factory.mktemp("site")
     with zipfile.ZipFile(next(out.glob("*.whl"))) as wheel:
         wheel.extractall(site)
