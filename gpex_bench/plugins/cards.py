@@ -12,6 +12,7 @@ from typing import Any
 from gpex_bench.plugins.homes import without_folders
 from gpex_bench.plugins.registry import Plugin, plugins
 from gpex_bench.types import Explainer, Metric, Recipe, Role
+from gpex_bench.types.values import key_of
 
 PAGES = {"method": "methods/README.md", "metric": "docs/metrics.md"}
 INTRODUCTIONS = {
@@ -83,7 +84,7 @@ def card(section: str, run_id: str, plugin: Any, **more: Any) -> dict[str, Any]:
     """Return the card of a plug-in: run id, class, first line of its docstring, settings."""
     reads = getattr(plugin, "reads", ())
     hyperparameters = {
-        field.name: without_folders(repr(getattr(plugin, field.name)), reads)
+        key_of(field): without_folders(repr(getattr(plugin, field.name)), reads)
         for field in fields(plugin)
         if field.repr
     }
@@ -193,11 +194,11 @@ def hyperparameters(cls: type) -> str:
     shown = []
     for field in fields(cls):  # type: ignore[arg-type] # plug-ins are dataclasses
         if field.default is not MISSING:
-            shown.append(f"{field.name}={field.default!r}")
+            shown.append(f"{key_of(field)}={field.default!r}")
         elif field.default_factory is not MISSING:
-            shown.append(f"{field.name}={field.default_factory()!r}")
+            shown.append(f"{key_of(field)}={field.default_factory()!r}")
         else:
-            shown.append(f"{field.name} (required)")
+            shown.append(f"{key_of(field)} (required)")
     return ", ".join(shown)
 
 
