@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from gpex_bench.models.given.wrapped import Wrapped
 from gpex_bench.types.draws import uniform
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -91,11 +92,21 @@ def _copied(network: Network) -> Network:
 
 
 def _layers(network: nn.Module) -> list[nn.Module]:
-    """Return the modules with weights of their own, or with what these are computed from."""
+    """Return the modules with weights of their own, or with what these are computed from.
+
+    An identity that a wrapped network has as its head is no layer of the network.
+    """
+    identities = [
+        module.head
+        for module in network.modules()
+        if isinstance(module, Wrapped) and module.has_identity
+    ]
     return [
         module
         for module in network.modules()
-        if _weights(module) and not isinstance(module, parametrize.ParametrizationList)
+        if _weights(module)
+        and not isinstance(module, parametrize.ParametrizationList)
+        and not any(module is identity for identity in identities)
     ]
 
 

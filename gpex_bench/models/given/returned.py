@@ -47,7 +47,7 @@ def _tensor(returned: Any) -> Tensor:
         return returned
 
     entries = _entries(returned)
-    named = entries.get(LOGITS)
+    named = entries.get(LOGITS, getattr(returned, LOGITS, None))
     if isinstance(named, Tensor):
         return named
     tensors = [entry for entry in entries.values() if isinstance(entry, Tensor)]

@@ -67,13 +67,18 @@ class Wrapped(Model):
         return returned.logits(seen[-1], len(rows))
 
     @property
+    def has_identity(self) -> bool:
+        """Whether the head is an identity that was added, and no layer of the network."""
+        return self.place in ("probabilities", "output")
+
+    @property
     def trunk(self) -> Trunk:
         """The layers up to the last feature maps, or up to the embedding if there are none.
 
         Raises:
             AttributeError: there are neither; the embedding is the outputs.
         """
-        if not self.features and self.place == "output":
+        if not self.features and self.has_identity:
             raise AttributeError("The wrapped network has no trunk: no maps and no linear head.")
         return Trunk(self)
 

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from gpex_bench.contract.cost import counted
+from gpex_bench.models.altered.random_weights import n_layers, redraw
 from gpex_bench.models.given.wrapping import wrap
 from gpex_bench.types import Dataset, Model, Query, Split, Task
 from methods.deeplift import DeepLift
@@ -71,6 +73,19 @@ def test_maps_and_cost_are_those_of_the_network_written_as_ours(method):
     assert expected.abs().sum() > 0
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     assert cost == cost_of_twin
+
+
+@pytest.mark.parametrize("has_head", [True, False])
+def test_the_layers_that_are_randomised_are_those_of_the_network(has_head):
+    last = [] if has_head else [nn.ReLU()]
+    network = ready(
+        nn.Sequential(nn.Flatten(), nn.Linear(768, 8), nn.ReLU(), nn.Linear(8, 3), *last)
+    )
+    model = wrap(network, IMAGES)
+    assert n_layers(model) == n_layers(network) == 2
+
+    redrawn = redraw(network, 7)
+    torch.testing.assert_close(redraw(model, 7)(IMAGES), redrawn(IMAGES))
 
 
 def test_grad_cam_uses_the_maps_that_were_said():
