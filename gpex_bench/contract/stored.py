@@ -31,6 +31,7 @@ def check_stored(cls: type[Explainer]) -> None:
 
             explainer: Explainer = with_defaults(cls, given={"file": str(path)})
             check_declared(explainer)
+
             with works(kind):
                 check_task(explainer, task, query, kind)
             _refuses_what_it_has_no_maps_of(explainer, task, query, kind)

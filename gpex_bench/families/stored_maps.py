@@ -238,6 +238,7 @@ def _tensor(array: Any, key: str, where: str) -> Tensor:
     if isinstance(array, Tensor):
         return array.detach().cpu()
     array = np.asarray(array)
+
     if array.dtype.kind not in "biuf":
         raise ValueError(
             f"{key} in {where} must be numbers, got {array.dtype}; convert it before you store it."

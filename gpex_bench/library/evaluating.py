@@ -271,11 +271,15 @@ def _started(request: Request, overwrite: bool, is_shown: bool) -> Run:
 
     content = _packed(request)
     write_marker(request.folder, evaluation=identity, finished=False)
+
     log = request.folder / LOG
     log.parent.mkdir(parents=True, exist_ok=True)
     reader, writer = os.pipe()
+
+    # Held by the process, so that no other one writes here.
     lock = os.open(request.folder / LOCK, os.O_CREAT | os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
     with log.open("wb") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "gpex_bench.run.alone", str(writer)],
@@ -288,6 +292,7 @@ def _started(request: Request, overwrite: bool, is_shown: bool) -> Run:
         )
     os.close(writer)
     os.close(lock)
+
     atexit.register(run.cancel)
     run.follow(process, os.fdopen(reader), is_shown)
     _send(process, content)
@@ -387,6 +392,7 @@ def _check_folder(folder: Path, identity: str, overwrite: bool) -> None:
     """
     if not folder.exists() or not any(folder.iterdir()):
         return
+
     marker = read_marker(folder)
     if marker is None:
         raise ValueError(

@@ -138,6 +138,7 @@ class Run:
                 f"{self.error} What was computed is kept: the same call goes on from there. The "
                 f"log is {self.folder / LOG}."
             )
+
         if self._is_cancelled:
             raise EvaluationFailed("The evaluation was cancelled; the same call goes on.")
         if not self.is_done:
@@ -229,6 +230,7 @@ class Run:
 
     def _follow(self, process: subprocess.Popen[bytes], answers: TextIO, is_shown: bool) -> None:
         is_finished = False
+
         bar = tqdm(desc=str(self.folder), unit="job", disable=not is_shown)
         try:
             for line in answers:
@@ -241,12 +243,14 @@ class Run:
                     self._last = message["made"]
                     bar.set_postfix_str(self._last, refresh=False)
                     bar.update()
+
                 self.error = message.get("failed", self.error)
                 is_finished = is_finished or message.get("finished", False)
         finally:
             answers.close()
             process.wait()
             bar.close()
+
             if is_finished:
                 write_marker(self.folder, finished=True)
             elif not self.error and not self._is_cancelled:

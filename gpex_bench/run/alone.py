@@ -67,6 +67,7 @@ def make(request: Request, say: Say) -> None:
     """
     steps = request.schedule().steps()
     say({"total": sum(len(chain) for chains in steps for chain in chains)})
+
     for chains in steps:
         for made in _together(chains, request.cores):
             say({"made": made})
@@ -117,6 +118,7 @@ def _together(chains: list[Chain], cores: int) -> Iterator[str]:
             while waiting and len(running) < cores:
                 receiver, process = _started(waiting.pop())
                 running[receiver] = process
+
             for pipe in connection.wait(list(running)):
                 message = _received(pipe)
                 if message is None:
@@ -210,6 +212,7 @@ def main(answers: BinaryIO) -> None:
         torch.set_num_threads(1)
         for kind in KINDS:
             plugins(kind)  # objects of their classes may be in the request
+
         _import_what_jobs_use()
         make(pickle.load(sys.stdin.buffer), say)
     except Failed as failure:
