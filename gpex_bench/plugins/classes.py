@@ -35,15 +35,10 @@ def only_class(module: ModuleType, contract: type) -> type:
     if len(own) == 1:
         return own[0]
 
-    names = ", ".join(f"{name}{line}" for name, line in sorted(map(_name_and_line, own)))
-    reason = f"must define exactly one concrete {contract.__name__}, found {names or 'none'}"
-    others = ", ".join(sorted(cls.__name__ for cls in classes)) if not own else ""
-    if others:
-        reason += f" of its own (it imports {others})"
-    abstract = _lacking(module, contract) if not own else []
-    if abstract:
-        reason += f"; {' and '.join(abstract)}"
-    raise NotOne(reason)
+    what = f"must define exactly one concrete {contract.__name__}"
+    if own:
+        raise NotOne(f"{what}, found {', '.join(sorted(map(_with_line, own)))}")
+    raise NotOne(f"{what}, found none{_nearly(module, classes, contract)}")
 
 
 def fulfils(member: object, contract: type) -> bool:
@@ -58,8 +53,7 @@ def problem_of(kind: str, cls: type) -> str:
     problem = _not_declared(kind, cls) or _not_typed(cls) or _wrong_value(kind, cls)
     if not problem:
         return ""
-    name, line = _name_and_line(cls)
-    return f"its class {name}{line} {problem}"
+    return f"its class {_with_line(cls)} {problem}"
 
 
 def declares(cls: type, attribute: str) -> bool:
@@ -121,20 +115,25 @@ def _plain(cls: type, name: str) -> Any:
     return None if isinstance(value, (property, cached_property)) else value
 
 
-def _name_and_line(cls: type) -> tuple[str, str]:
-    """Return the name of a class and " (line N)"; "" where its source cannot be read."""
+def _with_line(cls: type) -> str:
+    """Return the name of a class and its line; the name alone if its source cannot be read."""
     try:
-        return cls.__name__, f" (line {inspect.getsourcelines(cls)[1]})"
+        _, line = inspect.getsourcelines(cls)
     except (OSError, TypeError):
-        return cls.__name__, ""
+        return cls.__name__
+    return f"{cls.__name__} (line {line})"
 
 
-def _lacking(module: ModuleType, contract: type) -> list[str]:
-    """Return what the abstract classes of a module still lack, in words."""
-    words = []
-    for member in vars(module).values():
-        is_own = inspect.isclass(member) and member.__module__ == module.__name__
-        if is_own and issubclass(member, contract):
-            lacking = ", ".join(sorted(member.__abstractmethods__))  # type: ignore[attr-defined]
-            words.append(f"{member.__name__} is abstract: it lacks {lacking}")
-    return sorted(set(words))
+def _nearly(module: ModuleType, imported: set[type], contract: type) -> str:
+    """Return what a module has in place of a class of its own: imported or abstract ones."""
+    text = ""
+    if imported:
+        names = sorted(cls.__name__ for cls in imported)
+        text += f" of its own (it imports {', '.join(names)})"
+
+    members = [member for member in vars(module).values() if inspect.isclass(member)]
+    for cls in members:
+        if cls.__module__ == module.__name__ and issubclass(cls, contract):
+            lacking = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
+            text += f"; {cls.__name__} is abstract: it lacks {lacking}"
+    return text

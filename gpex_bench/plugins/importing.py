@@ -75,9 +75,7 @@ def _line_of(error: BaseException, path: Path | None) -> str:
         frames.append((error.filename or "", error.lineno))
 
     if path is None:
-        machinery = (str(Path(importlib.__file__).parent), str(Path(__file__).parent), "<")
-        others = [one for one in frames if not one[0].startswith(machinery)]
-        return f", {Path(others[-1][0]).name}, line {others[-1][1]}" if others else ""
+        return _last_of_others(frames)
 
     home = home_of(path)
     for filename, line in reversed(frames):
@@ -89,14 +87,27 @@ def _line_of(error: BaseException, path: Path | None) -> str:
     return ""
 
 
+def _last_of_others(frames: Iterable[tuple[str, int | None]]) -> str:
+    """Return the last place that is neither Python's import nor this room, as text."""
+    here = str(Path(__file__).parent)
+    machinery = str(Path(importlib.__file__).parent)
+    others = [one for one in frames if not one[0].startswith((machinery, here, "<"))]
+    if not others:
+        return ""
+    filename, line = others[-1]
+    return f", {Path(filename).name}, line {line}"
+
+
 def top_names(point: EntryPoint) -> frozenset[str]:
     """Return the modules and packages that were installed with an entry point."""
-    names = {point.module.split(".")[0]}
-    if point.dist is not None:
-        names.update((point.dist.read_text("top_level.txt") or "").split())
-        files = [file for file in point.dist.files or () if file.suffix == ".py"]
-        names.update(Path(file.parts[0]).stem for file in files)
-    return frozenset(names)
+    first = point.module.split(".")[0]
+    if point.dist is None:
+        return frozenset({first})
+
+    listed = (point.dist.read_text("top_level.txt") or "").split()
+    files = [file for file in point.dist.files or () if file.suffix == ".py"]
+    tops = [Path(file.parts[0]).stem for file in files]
+    return frozenset({first, *listed, *tops})
 
 
 def package(folder: Folder) -> str:

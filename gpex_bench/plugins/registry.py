@@ -131,18 +131,21 @@ def drop_ins(folder: str | Path) -> Folder:
     Raises:
         ValueError: it is missing, is no folder, or has no folder of a kind of plug-ins.
     """
+    written = str(folder)
+    kinds = ", ".join(FOLDERS)
+
     path = Path(folder).resolve()
     if not path.is_dir():
         what = "is no folder" if path.exists() else f"is not there; looked in {Path.cwd()}"
-        raise ValueError(
-            f"{str(folder)!r} {what}. Give a folder that holds any of {', '.join(FOLDERS)}."
-        )
+        raise ValueError(f"{written!r} {what}. Give a folder that holds any of {kinds}.")
 
     if not any((path / name).is_dir() for name in FOLDERS):
-        hint = f" Did you mean {str(Path(folder).parent)!r}?" if path.name in FOLDERS else ""
+        example = Path(folder) / "methods" / "mine.py"
+        above = str(Path(folder).parent)
+        hint = f" Did you mean {above!r}?" if path.name in FOLDERS else ""
         raise ValueError(
-            f"{str(folder)!r} holds none of the folders {', '.join(FOLDERS)}; "
-            f"put plug-ins into one of them, such as {Path(folder) / 'methods' / 'mine.py'}.{hint}"
+            f"{written!r} holds none of the folders {kinds}; "
+            f"put plug-ins into one of them, such as {example}.{hint}"
         )
     return Folder(path)
 
@@ -203,9 +206,10 @@ def _one(kind: Kind, same: list[Plugin]) -> Plugin:
     if len(same) == 1:
         return first
 
-    places = " and ".join(plugin.place for plugin in same)
     number = "Two" if len(same) == 2 else str(len(same))
-    reason = f"{number} {kind.plural} are called {first.name!r}: {places}; rename all but one"
+    places = " and ".join(plugin.place for plugin in same)
+    called = f"{number} {kind.plural} are called {first.name!r}"
+    reason = f"{called}: {places}; rename all but one"
     return Plugin(kind.name, first.name, first.path, None, reason, is_clash=True)
 
 

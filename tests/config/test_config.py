@@ -161,7 +161,10 @@ def test_files_that_cannot_be_read(tmp_path):
 
 def test_applicability_is_known_before_anything_runs(raw):
     parsed = config.parse(raw)
-    digits, table, shapes, _ = parsed.networks
+    networks = {(network.dataset, network.model): network for network in parsed.networks}
+    digits = networks["mnist5k", "cnn"]
+    table = networks["breast_cancer", "mlp"]
+    shapes = networks["shapes", "resnet"]
     assert parsed.not_applicable(table, "edge_detector") == "needs image"
     assert parsed.not_applicable(digits, "oracle") == "needs truth"
     assert parsed.not_applicable(digits, "inverted_oracle") == "needs truth"
@@ -192,9 +195,10 @@ def test_a_surrogate_of_classes_does_not_stand_in_for_an_attention(raw):
     config.parse(raw)
     raw["surrogates"]["laplace"] = None
     raw["networks"][-1]["surrogates"].append("laplace")
+    last = len(raw["networks"]) - 1
     with pytest.raises(
         config.ConfigError,
-        match=r"networks\.3\.surrogates: laplace .*logits.*attention",
+        match=rf"networks\.{last}\.surrogates: laplace .*logits.*attention",
     ):
         config.parse(raw)
 

@@ -98,7 +98,7 @@ def test_a_fingerprint_follows_the_content(tmp_path):
         ),
         ("import gpex_bench\ngpex_bench.wrap", "library/wrapping", "library/scoring"),
         ("from gpex_bench import types, arrays as made", "data/files/arrays", "library/scoring"),
-        ("from gpex_bench import *", "library/scoring", "report/trust"),
+        ("from gpex_bench import *", "library/scoring", "cli/running"),
     ],
 )
 def test_public_names_lead_to_their_modules_and_no_further(tmp_path, text, wanted, unwanted):
