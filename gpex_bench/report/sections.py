@@ -52,6 +52,8 @@ def networks_run(cells: pd.DataFrame, given: Collection[tuple[str, str]] = ()) -
         seeds = "training seed" if n_seeds == 1 else "training seeds"
         word = "network" if len(trained) == 1 else "networks"
         parts.append(f"{len(trained)} trained {word} ({n_seeds} {seeds})")
+    if n_given and not parts:
+        return f"{n_given} {'network' if n_given == 1 else 'networks'} (given, not trained)"
     if n_given:
         parts.append(f"{n_given} given, not trained")
     return " and ".join(parts)

@@ -24,7 +24,7 @@ def cells(*places):
         ([("cnn", (1, 2, 3))], (), "3 trained networks (3 training seeds)"),
         ([("cnn", (4,)), ("mlp", (4,))], (), "2 trained networks (1 training seed)"),
         ([("mlp", (4,))], (), "1 trained network (1 training seed)"),
-        ([("mine", (1,))], ("mine",), "1 given, not trained"),
+        ([("mine", (1,))], ("mine",), "1 network (given, not trained)"),
         (
             [("cnn", (1, 2)), ("mine", (1,)), ("yours", (1,))],
             ("mine", "yours"),
