@@ -88,8 +88,8 @@ class Pretrained(Architecture):
         for name, tensor in network.state_dict().items():
             if not torch.equal(tensor, again[name]):
                 raise CannotWrap(
-                    f"build {self.build_by!r} gives {name!r} other values each time, so the network "
-                    "is not trained: set `weights` to a file, or load them in that function."
+                    f"build {self.build_by!r} gives {name!r} other values each time, so the "
+                    "network is not trained: set `weights` to a file, or load them in that function."
                 )
 
     def _built(self, seed: int = 0) -> nn.Module:

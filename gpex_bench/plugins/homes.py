@@ -1,7 +1,7 @@
 """Where plug-ins lie, and where the imports between them and their helpers lead.
 
-A home is what belongs together: this package, a folder of drop-ins, or an installed package. Imports
-inside a home are followed, so that an edited helper counts as an edit of the plug-in.
+A home is what belongs together: this package, a folder of drop-ins, or an installed package.
+Imports inside a home are followed, so that an edited helper counts as an edit of the plug-in.
 """
 
 from __future__ import annotations

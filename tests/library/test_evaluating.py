@@ -15,7 +15,7 @@ from torch import nn
 
 import gpex_bench as gb
 from gpex_bench.config import ConfigError
-from gpex_bench.library import evaluating
+from gpex_bench.library import evaluating, starting
 from gpex_bench.library.runs import MARKER, EvaluationFailed, Run
 from gpex_bench.run import plan
 from gpex_bench.run.alone import Failed, environment, make
@@ -172,7 +172,7 @@ def request(net, folder, **changes):
         raise Unsent
 
     patch = pytest.MonkeyPatch()
-    patch.setattr(evaluating, "_started", keep)
+    patch.setattr(evaluating, "start", keep)
     with pytest.raises(Unsent):
         evaluate(net, folder=folder, **changes)
     patch.undo()
@@ -181,8 +181,8 @@ def request(net, folder, **changes):
 
 def test_the_same_evaluation_has_the_same_identity_and_others_have_not(net, tmp_path):
     folder = tmp_path / "results" / "mine"
-    first = evaluating._identity(request(net, folder))
-    assert evaluating._identity(request(net, folder)) == first
+    first = starting.identity_of(request(net, folder))
+    assert starting.identity_of(request(net, folder)) == first
     maps = torch.zeros(24, 6)
     others = [
         request(net, folder, samples=7),
@@ -194,7 +194,7 @@ def test_the_same_evaluation_has_the_same_identity_and_others_have_not(net, tmp_
     with torch.no_grad():
         net.last.bias[0] += 1e-3
     others.append(request(net, folder))
-    assert len({first, *map(evaluating._identity, others)}) == len(others) + 1
+    assert len({first, *map(starting.identity_of, others)}) == len(others) + 1
 
 
 FORMS = {
