@@ -89,7 +89,7 @@ class Pretrained(Architecture):
             if not torch.equal(tensor, again[name]):
                 raise CannotWrap(
                     f"build {self.build_by!r} gives {name!r} other values each time, so the "
-                    "network is not trained: set `weights` to a file, or load them in that function."
+                    "network is not trained: set `weights` to a file, or load them there."
                 )
 
     def _built(self, seed: int = 0) -> nn.Module:

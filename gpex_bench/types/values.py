@@ -163,6 +163,14 @@ class Dataset:
     #: values that people know; empty: not known
     scales: tuple[tuple[float, float], ...] = ()
 
+    def __repr__(self) -> str:
+        """Return what it holds in a line, without its numbers."""
+        shape = " x ".join(map(str, self.baseline.shape))
+        rows = f"{len(self.train.x):,} training and {len(self.test.x):,} test rows of {shape}"
+        return f"Dataset {self.name}: {rows}, {self.kind} {', '.join(self.classes[:5])}" + (
+            f" and {len(self.classes) - 5} more" if len(self.classes) > 5 else ""
+        )
+
     @property
     def is_image(self) -> bool:
         """Whether a sample is [channel, height, width]."""

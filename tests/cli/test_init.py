@@ -9,6 +9,7 @@ import torch
 import yaml
 
 from gpex_bench import cli, config
+from gpex_bench.cli.starting import networks
 
 
 def written(capsys, *arguments: str) -> dict:
@@ -37,7 +38,7 @@ def test_files_in_the_folder_are_found_and_fit(capsys):
     assert cli.main(["check", "--config", "mine"]) == 0
     text = capsys.readouterr().out
     assert "given, not trained: accuracy" in text and "on 15 test rows" in text
-    assert "2 Move" in text or "Add" in text
+    assert "addition" in text and "reshaping" in text
     # every method and metric that is written applies
     assert f"methods that apply to small on photos: {len(raw['methods'])} " in text
     assert f"metrics that apply to small on photos: {len(raw['metrics'])} " in text
@@ -52,6 +53,16 @@ def test_arguments_follow_from_the_data_and_others_are_gaps(capsys):
     # the network cannot be built with a gap, which check says
     assert cli.main(["check", "--config", "mine"]) == 1
     assert "models.small_res_net on photos: " in capsys.readouterr().err
+
+
+def test_the_object_is_no_argument_whatever_it_is_called(tmp_path):
+    path = tmp_path / "net.py"
+    path.write_text(
+        "from torch import nn\n\n\nclass Net(nn.Module):\n"
+        "    def __init__(this, width):\n        super().__init__()\n"
+    )
+    (found,) = networks._builders(path)
+    assert (found.name, found.required) == ("Net", ("width",))
 
 
 @pytest.mark.usefixtures("brought")

@@ -633,7 +633,7 @@ def test_places_have_the_names_of_the_network():
     assert places["network_flatten"] == "the network (ResNet)"
     assert rewritten.outputs["layer1.0"] == "layer1_0_relu_2"
     assert rewritten.outputs["layer2.0.downsample"] == "layer2_0_downsample_1"
-    assert rewritten.summary == "4 Add, 1 Move made modules"
+    assert rewritten.summary == "4 additions, 1 reshaping made modules"
 
 
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])

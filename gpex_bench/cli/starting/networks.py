@@ -240,14 +240,15 @@ def _builder(
 ) -> Builder:
     """Return a builder with the parameters of its function."""
     required, defaults = [], {}
+    is_method = maker is not None and maker.name == "__init__"
     if maker is not None:
         arguments = maker.args
         plain = [*arguments.posonlyargs, *arguments.args]
         n_free = len(plain) - len(arguments.defaults)
         values = [None] * n_free + list(arguments.defaults) + list(arguments.kw_defaults)
-        for one, value in zip([*plain, *arguments.kwonlyargs], values, strict=True):
-            if one.arg == "self":
-                continue
+        named = list(zip([*plain, *arguments.kwonlyargs], values, strict=True))
+        # the first parameter of a method is the object, whatever it is called
+        for one, value in named[1:] if is_method else named:
             if value is None:
                 required.append(one.arg)
             elif isinstance(value, ast.Constant) and isinstance(value.value, int):

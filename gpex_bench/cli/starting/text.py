@@ -164,6 +164,7 @@ def _methods(images: bool, side: int) -> list[tuple[str, list[Line]]]:
         masks.insert(0, ("feature_ablation", "", ""))
         masks.append(("shapley_sampling", "{budget: 128}", ""))
         controls.append(("input_itself", "", "looks at the row alone"))
+    controls.append(("random_examples", "", "any training samples"))
     examples = [("gpex_neighbours", "{surrogate: last_layer}", "training samples as explanations")]
     return [
         ("gradients and propagation", gradients),

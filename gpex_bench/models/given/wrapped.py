@@ -61,8 +61,8 @@ class Wrapped(Model):
             self.network(rows)
         if not seen:
             raise RuntimeError(
-                f"The head of the wrapped network does not run on inputs of {list(rows.shape)}; the "
-                "network takes another way than on the inputs that it was wrapped with."
+                f"The head of the wrapped network does not run on inputs of {list(rows.shape)}; "
+                "the network takes another way than on the inputs that it was wrapped with."
             )
         return returned.logits(seen[-1], len(rows))
 

@@ -30,6 +30,26 @@ TOLERANCE = 1e-4
 ROUNDING = 64  # steps of the largest output that deep networks lose by rounding in another order
 
 
+# How people call the kinds of `operations`; those of torch.nn have their own names.
+WORDS = {
+    "Add": "addition",
+    "Shift": "constant shift",
+    "Scale": "scaling",
+    "Product": "product",
+    "Divide": "division",
+    "MatrixProduct": "matrix product",
+    "Concatenate": "concatenation",
+    "Stack": "stacking",
+    "Mean": "mean",
+    "Total": "sum",
+    "Extreme": "maximum",
+    "Resample": "resampling",
+    "ElementWise": "element-wise function",
+    "Move": "reshaping",
+    "Other": "other operation",
+}
+
+
 class CountedNetwork(fx.GraphModule):
     """A graph whose runs are seen by the hooks that count the rows of the original network."""
 
@@ -62,7 +82,7 @@ class Rewritten:
     network: fx.GraphModule
     # the largest on a row like x, as a share of how much outputs vary between rows (and rounding)
     difference: float
-    summary: str  # what became modules
+    summary: str  # what became modules, in words
     # for each module of the original, by name: the node of what it returned last
     outputs: dict[str, str]
     values_read: tuple[str, ...]  # where values of the rows become Python's, e.g. in an `if`
@@ -240,7 +260,7 @@ def _check_path(network: nn.Module, rewritten: Rewritten, x: Tensor) -> None:
 
 
 def _summary(graph: fx.Graph, builder: Builder) -> str:
-    """Return what became modules, e.g. "16 Add, 1 Move made modules"."""
+    """Return what became modules, e.g. "16 additions, 2 ReLU, 1 reshaping made modules"."""
     made: Counter[str] = Counter()
     for node in graph.nodes:
         if node.op != "call_module":
@@ -248,5 +268,12 @@ def _summary(graph: fx.Graph, builder: Builder) -> str:
         kind = type(builder.attributes[node.target]).__name__
         if kind != node.meta["place"].kind:
             made[kind] += 1
-    listed = ", ".join(f"{count} {kind}" for kind, count in made.most_common())
+    listed = ", ".join(_counted(kind, count) for kind, count in made.most_common())
     return f"{listed} made modules" if listed else "all are modules"
+
+
+def _counted(kind: str, count: int) -> str:
+    """Return so many of a kind in words."""
+    if kind not in WORDS:
+        return f"{count} {kind}"
+    return f"{count} {WORDS[kind]}{'' if count == 1 else 's'}"
