@@ -4,14 +4,13 @@ import pytest
 import torch
 
 from gpex_bench.plugins.registry import plugins
-from gpex_bench.types import Task
 from tests.vocabulary import datasets, networks
 
 
 def _task(model, x, baseline=0.0, train=None, seed=3):
     train = x if train is None else train
     data = datasets.dataset(train, x, baseline=baseline, name="known")
-    return Task(model=model.eval(), data=data, surrogate=None, seed=seed)
+    return datasets.task_of(model.eval(), data, seed)
 
 
 def _query(x, target=0, first=10):

@@ -21,6 +21,7 @@ from gpex_bench.measurements.recomputed import Recomputed
 from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Attribution, Case, Explainer, Query, Split, Task, settings
 from tests.vocabulary import datasets
+from tests.vocabulary.removals import Wrapped
 
 METRICS = {name: plugin.cls for name, plugin in plugins("metric").items()}
 
@@ -59,7 +60,7 @@ def table():
     data = datasets.dataset(split, baseline=0.5)
     model = torch.nn.Sequential(torch.nn.Linear(20, 3), torch.nn.Softplus())
     model[0].weight.data, model[0].bias.data = weight, torch.zeros(3)
-    task = Task(model=model.eval(), data=data, surrogate=None, seed=1)
+    task = Task(model=Wrapped(model).eval(), data=data, surrogate=None, seed=1)
     values = weight[split.y] * (x - 0.5) + torch.randn(7, 20, generator=generator) / 8
     query = Query(x=x, target=split.y, sample=split.sample)
     return Case(task=task, query=query, explanation=Attribution(values=values), explainer=Fixed())
@@ -146,7 +147,7 @@ def test_many_patches_go_in_fourteen_steps(toy):
     model[1].weight.data = torch.randn(3, 784, generator=generator) / 28
     data = replace(toy.task.data, baseline=torch.full((1, 28, 28), 0.25), truth=None)
     query = Query(x=x, target=torch.arange(3), sample=torch.arange(3))
-    task = replace(toy.task, model=model.eval(), data=data)
+    task = replace(toy.task, model=Wrapped(model).eval(), data=data)
     case = Case(task=task, query=query, explanation=Attribution(values=values), explainer=Fixed())
     curves = {
         output: [patch_curve(case, values, i, output) for i in range(3)]

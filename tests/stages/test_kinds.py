@@ -182,7 +182,9 @@ def test_facts_name_what_is_reached():
             {"dataset": "a", "model": "m", "test_accuracy": 0.95},
             {"dataset": "b", "model": "m", "test_r2": 0.5, "test_mae": 44.0},
         ]
-    ).assign(status="ok", withdrawn="", rewriting="", regime="trained", seed=[1, 2, 1])
+    ).assign(
+        status="ok", withdrawn="", rewriting="", regime="trained", is_given=False, seed=[1, 2, 1]
+    )
     cells = pd.DataFrame({"dataset": ["a", "b"], "model": "m", "n_samples": 4})
     rows = facts({"networks": networks, "cells": cells})
     assert [row["on test samples"] for row in rows] == [

@@ -15,8 +15,9 @@ from tests.vocabulary import datasets
 
 SUM = 3e-5  # float32 maps, relative to what they sum to or the size of their terms
 REFIT = 1e-8
-IMAGE = sorted(name for name, plugin in plugins("model").items() if Need.IMAGE in plugin.cls.takes)
-TABLE = sorted(name for name, plugin in plugins("model").items() if Need.TABLE in plugin.cls.takes)
+TRAINED = {name: plugin.cls for name, plugin in plugins("model").items() if not plugin.cls.is_given}
+IMAGE = sorted(name for name, cls in TRAINED.items() if Need.IMAGE in cls.takes)
+TABLE = sorted(name for name, cls in TRAINED.items() if Need.TABLE in cls.takes)
 networks = pytest.mark.parametrize("name", IMAGE)
 every = pytest.mark.parametrize("name", [*IMAGE, *TABLE])
 

@@ -148,12 +148,14 @@ class Fit(Job):
     def __init__(self, recipe, problem, output):
         self.model, self.data = (lambda path: problem[0]), problem[1]
         self.wildcards, self.name, self.output, self.described = (
-            {"surrogate": "gpex"},
+            {"surrogate": "gpex", "model": "mlp"},
             "fit",
             output,
             [],
         )
-        self.config = SimpleNamespace(surrogate=lambda name: recipe, seeds=[3])
+        self.config = SimpleNamespace(
+            surrogate=lambda name: recipe, seeds=[3], seeds_of=lambda model: (3,)
+        )
 
     def paths(self, name):
         return [self.output]

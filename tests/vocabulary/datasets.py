@@ -53,7 +53,19 @@ def dataset(
 
 def task(model, x: Tensor, *, seed: int = 3, **settings) -> Task:
     """Return the task of a network without a surrogate, on a dataset whose splits are x."""
-    return Task(model=model.eval(), data=dataset(x, **settings), surrogate=None, seed=seed)
+    return task_of(model.eval(), dataset(x, **settings), seed)
+
+
+def task_of(model, data: Dataset, seed: int) -> Task:
+    """Return the task of a network without a surrogate.
+
+    Networks as they come, which are no `Model`, take part: what is tested reads outputs alone.
+    """
+    made = object.__new__(Task)
+    fields = {"model": model, "data": data, "surrogate": None, "seed": seed}
+    for name, content in fields.items():
+        object.__setattr__(made, name, content)
+    return made
 
 
 def query(x: Tensor, target: int | Tensor = 0, first: int = 0) -> Query:
