@@ -94,14 +94,20 @@ def given(networks: pd.DataFrame) -> frozenset[tuple[str, str]]:
 
 
 def _over_seeds(networks: pd.DataFrame, name: str) -> str:
-    """Return a performance as text: mean (lowest to highest seed); empty where there is none."""
+    """Return a performance as text: mean (lowest to highest seed), or the only one.
+
+    Empty where there is none.
+    """
     column = networks.get(f"test_{name}", pd.Series(dtype=float)).dropna()
     if column.empty:
         return ""
 
     low, high = column.min(), column.max()
     if name.endswith("accuracy"):
-        return f"{100 * column.mean():.1f} % ({100 * low:.1f} to {100 * high:.1f})"
-    scale = max(abs(low), abs(high))
-    ends = f"{number(low, scale)} to {number(high, scale)}"
-    return f"{number(column.mean(), scale)} ({ends})"
+        mean = f"{100 * column.mean():.1f} %"
+        ends = f"{100 * low:.1f} to {100 * high:.1f}"
+    else:
+        scale = max(abs(low), abs(high))
+        mean = number(column.mean(), scale)
+        ends = f"{number(low, scale)} to {number(high, scale)}"
+    return mean if len(column) == 1 else f"{mean} ({ends})"
