@@ -9,12 +9,12 @@ rule agree:
         predictions=per_seed("agreement/{{surrogate}}_predictions.parquet"),
         sidecars=per_seed("agreement/{{surrogate}}.json")
         + per_seed("agreement/{{surrogate}}_predictions.json"),
-    wildcard_constraints:
-        model=any_of(TRAINED),
     log:
         f"{RUN}/logs/agree/{{dataset}}/{{model}}/{{surrogate}}.log",
     benchmark:
         f"{RUN}/benchmarks/agree/{{dataset}}/{{model}}/{{surrogate}}.tsv"
+    wildcard_constraints:
+        model=any_of(TRAINED),
     params:
         settings=lambda w: settings("surrogate", w.surrogate),
         code=lambda w: code("stages/agree", entry("surrogate", w), entry("model", w)),

@@ -8,12 +8,12 @@ rule explain:
     output:
         explanations=per_seed("explanations/{{method}}.safetensors"),
         sidecars=per_seed("explanations/{{method}}.json"),
-    wildcard_constraints:
-        model=any_of(TRAINED),
     log:
         f"{RUN}/logs/explain/{{dataset}}/{{model}}/{{method}}.log",
     benchmark:
         f"{RUN}/benchmarks/explain/{{dataset}}/{{model}}/{{method}}.tsv"
+    wildcard_constraints:
+        model=any_of(TRAINED),
     params:
         settings=lambda w: settings("method", w.method),
         limits=f"{CONFIG.explain.samples} samples, {CONFIG.explain.timeout_s} s",
@@ -33,9 +33,7 @@ if GIVEN:
 
     use rule explain as explain_given with:
         output:
-            explanations=per_seed(
-                "explanations/{{method}}.safetensors", GIVEN_SEEDS
-            ),
+            explanations=per_seed("explanations/{{method}}.safetensors", GIVEN_SEEDS),
             sidecars=per_seed("explanations/{{method}}.json", GIVEN_SEEDS),
         wildcard_constraints:
             model=any_of(GIVEN),

@@ -7,12 +7,12 @@ rule fit:
     output:
         surrogates=per_seed("surrogates/{{surrogate}}.safetensors"),
         sidecars=per_seed("surrogates/{{surrogate}}.json"),
-    wildcard_constraints:
-        model=any_of(TRAINED),
     log:
         f"{RUN}/logs/fit/{{dataset}}/{{model}}/{{surrogate}}.log",
     benchmark:
         f"{RUN}/benchmarks/fit/{{dataset}}/{{model}}/{{surrogate}}.tsv"
+    wildcard_constraints:
+        model=any_of(TRAINED),
     params:
         settings=lambda w: settings("surrogate", w.surrogate),
         code=lambda w: code("stages/fit", entry("surrogate", w), entry("model", w)),

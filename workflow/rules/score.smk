@@ -10,12 +10,12 @@ rule score:
         scores=per_seed("scores/{{method}}.parquet"),
         curves=per_seed("curves/{{method}}.safetensors"),
         sidecars=per_seed("scores/{{method}}.json") + per_seed("curves/{{method}}.json"),
-    wildcard_constraints:
-        model=any_of(TRAINED),
     log:
         f"{RUN}/logs/score/{{dataset}}/{{model}}/{{method}}.log",
     benchmark:
         f"{RUN}/benchmarks/score/{{dataset}}/{{model}}/{{method}}.tsv"
+    wildcard_constraints:
+        model=any_of(TRAINED),
     params:
         metrics=metrics,
         curves=curves,
