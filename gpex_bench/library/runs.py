@@ -52,7 +52,7 @@ class Tables(Mapping[str, pd.DataFrame]):
 
     def __len__(self) -> int:
         """Return how many there are."""
-        return len(list(self))
+        return sum(1 for _ in self)  # `list` would ask for the length
 
     def __repr__(self) -> str:
         """Return the names."""

@@ -16,7 +16,7 @@ from torch import nn
 import gpex_bench as gb
 from gpex_bench.config import ConfigError
 from gpex_bench.library import evaluating, starting
-from gpex_bench.library.runs import MARKER, EvaluationFailed, Run
+from gpex_bench.library.runs import MARKER, EvaluationFailed, Run, Tables
 from gpex_bench.run import plan
 from gpex_bench.run.alone import Failed, environment, make
 
@@ -412,3 +412,11 @@ def test_an_evaluation_in_the_background_is_stopped_resumed_and_read(net, tmp_pa
     assert isinstance(run.ranking, pd.DataFrame)
     assert "report.html" in run._repr_html_()
     assert Run(tmp_path / "results/mine").is_done
+
+
+def test_tables_are_a_mapping(tmp_path):
+    for name in ("scores", "cells"):
+        (tmp_path / f"{name}.parquet").touch()
+    assert list(Tables(tmp_path)) == ["cells", "scores"] and len(Tables(tmp_path)) == 2
+    with pytest.raises(KeyError, match="tables: cells, scores"):
+        Tables(tmp_path)["score"]
