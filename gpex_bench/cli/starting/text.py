@@ -152,7 +152,7 @@ def _methods(images: bool, side: int) -> list[tuple[str, list[Line]]]:
         ("deeplift", "", ""),
         ("lrp", "", "layer-wise relevance propagation"),
     ]
-    masks = [("kernel_shap", "{budget: 128}", "Shapley values"), ("lime", "{budget: 128}", "")]
+    masks = [("kernel_shap", "{budget: 256}", "Shapley values"), ("lime", "{budget: 128}", "")]
     controls = [("random_map", "", "no better than this is no information")]
     if images:
         window = max(2, math.ceil(side / 8))
