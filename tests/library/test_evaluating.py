@@ -171,11 +171,10 @@ def request(net, folder, **changes):
         sent.append(one)
         raise Unsent
 
-    patch = pytest.MonkeyPatch()
-    patch.setattr(evaluating, "start", keep)
-    with pytest.raises(Unsent):
-        evaluate(net, folder=folder, **changes)
-    patch.undo()
+    with pytest.MonkeyPatch.context() as patch:  # undone as well where evaluate refuses
+        patch.setattr(evaluating, "start", keep)
+        with pytest.raises(Unsent):
+            evaluate(net, folder=folder, **changes)
     return sent[0]
 
 
