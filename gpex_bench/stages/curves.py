@@ -64,9 +64,9 @@ def summarise_curves(metrics: Mapping[str, CurveMetric], recorded: Iterable[Reco
                 continue
             if own is not None:
                 scores.append(_rows(cell, own, metric=name))
-            for fill, output, numbers in others:
+            for fill, output, numbers, change in others:
                 rows = _rows(cell, numbers, metric=name, fill=fill, output=output)
-                variants.append(rows)
+                variants.append(rows.assign(change=change.double().numpy()))
 
     means = [_means(place, cells) for place, cells in places.items()]
     return Summaries(
@@ -87,13 +87,14 @@ def _without(cell: Recorded, metric: str, error: Exception) -> dict[str, Any]:
 
 def _of_metric(
     metric: CurveMetric, cell: Recorded
-) -> tuple[Tensor | None, list[tuple[str, str, Tensor]]]:
+) -> tuple[Tensor | None, list[tuple[str, str, Tensor, Tensor]]]:
     """Return the scores of a cell by one metric, and those of its variants.
 
     Returns:
         The scores, or None if the curves were not recorded, or are of a number, and the metric
-            summarises probabilities; and (fill, output, scores) of each
-        variant, of the samples that the curves of all fills have.
+            summarises probabilities; and (fill, output, scores, change) of each variant, of the
+            samples that the curves of all fills have. `change` is how far the output moves when
+            everything is replaced: it is the same for every method.
     """
     (own,) = metric.measurements()
     if own not in cell.curves or not cell.curves[own].has(metric.output):
@@ -112,13 +113,15 @@ def _of_metric(
         return scores, []
 
     n_samples = min(removals.most_first.shape[1] for removals in alike.values())
-    variants: list[tuple[str, str, Tensor]] = []
+    variants: list[tuple[str, str, Tensor, Tensor]] = []
     for key, removals in alike.items():
         for output in VARIED:
             if not removals.has(output):
                 continue
-            numbers = metric.summarise(removals.of(output))[:n_samples]
-            variants.append((key.fill, output, numbers))
+            removal = removals.of(output)
+            numbers = metric.summarise(removal)[:n_samples]
+            change = (removal.most_first[:, 0] - removal.most_first[:, -1]).abs()[:n_samples]
+            variants.append((key.fill, output, numbers, change))
     return scores, variants
 
 

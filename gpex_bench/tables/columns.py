@@ -33,7 +33,8 @@ LEVEL = 0.05
 
 # What the cells of a run write.
 SCORES = (*NETWORK, "seed", "method", "metric", "sample", "score")
-VARIANT_SCORES = (*NETWORK, "seed", "method", "metric", "fill", "output", "sample", "score")
+VARIANT = ("fill", "output")
+VARIANT_SCORES = (*NETWORK, "seed", "method", "metric", *VARIANT, "sample", "score", "change")
 CELLS = (
     *NETWORK,
     "seed",

@@ -75,6 +75,9 @@ def test_the_stored_curves_give_the_score_and_enclose_it(n_columns: int) -> None
     assert removal.area(main_curves(whole.means)) == pytest.approx(expected.mean().item(), abs=1e-6)
     main = whole.variants.query("fill == 'baseline' and output == 'probability'")
     assert main["score"].to_numpy() == pytest.approx(expected[:2].numpy(), abs=1e-12)
+    curve = found.curves[srg.measurements()[0]].of("probability").least_first[:2]
+    moved = (curve[:, 0] - curve[:, -1]).abs().numpy()
+    assert main["change"].to_numpy() == pytest.approx(moved) and (moved > 0).all()
     assert set(map(tuple, whole.variants[["fill", "output"]].to_numpy())) == {
         (fill, output)
         for fill in ("baseline", "zero", "noise")

@@ -277,7 +277,7 @@ def variant_scores() -> pd.DataFrame:
         "blur": {"a": 0.1, "b": 0.5, "c": 0.9, "random": 0.0},
     }
     return pd.concat(
-        scores.table(scores.made(quality)).assign(fill=fill, output=output)
+        scores.table(scores.made(quality)).assign(fill=fill, output=output, change=1.0)
         for fill, quality in levels.items()
         for output in ("logit", "probability")
     )
