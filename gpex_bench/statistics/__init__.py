@@ -9,7 +9,16 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from gpex_bench.statistics import components, informative, pairs, power, ranking, trust, variants
+from gpex_bench.statistics import (
+    components,
+    informative,
+    pairs,
+    power,
+    ranking,
+    trust,
+    truth,
+    variants,
+)
 from gpex_bench.statistics.units import Units, units
 from gpex_bench.tables import columns
 from gpex_bench.tables.columns import SCORES, VARIANT_SCORES, require
@@ -28,6 +37,7 @@ TABLES = {
     "second_opinion": columns.SECOND_OPINION,
     "trust": columns.TRUST,
     "planted": columns.PLANTED,
+    "truth_agreement": columns.TRUTH_AGREEMENT,
     "variants": columns.VARIANTS,
     "fill_agreement": columns.FILL_AGREEMENT,
 }
@@ -50,8 +60,9 @@ def conclude(
             empty.
         methods: a record of each method: its run id ("method"), kind, role and what it changes
             ("of").
-        metrics: a record of each metric: its run id ("metric"), higher_is_better, chance and
-            whether it is the share of relevance inside the planted truth ("is_share_of_truth").
+        metrics: a record of each metric: its run id ("metric"), what it "measures",
+            higher_is_better, chance and whether it is the share of relevance inside the planted
+            truth ("is_share_of_truth").
     """
     require(scores, SCORES, "scores")
     require(variant_scores, VARIANT_SCORES, "variant_scores")
@@ -62,7 +73,9 @@ def conclude(
 
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     informative_on: dict[str, list[Units]] = {}
-    for block in units(scores, higher_is_better, controls):
+    blocks = list(units(scores, higher_is_better, controls))
+    parts["truth_agreement"].append(truth.table(blocks, metrics))
+    for block in blocks:
         metric = block.place[2]
         comparison = pairs.compare(block)
         judged = informative.table(block, comparison, known)

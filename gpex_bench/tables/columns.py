@@ -108,6 +108,22 @@ PLANTED = (
     "p_holm",
     "beats_edge_detector",
 )
+TRUTH_AGREEMENT = (
+    *PLACE,
+    "truth",  # the metric of planted truth
+    "tau",
+    "low",
+    "high",
+    "share_alike",  # of the pairs that the truth tells apart
+    "n_decided",  # how many pairs these are
+    "n_methods",
+    "overrated",
+    "overrated_place",
+    "overrated_true_place",
+    "underrated",
+    "underrated_place",
+    "underrated_true_place",
+)
 VARIANCE = (*PLACE, "component", "share", "variance", "dof")
 POWER = (*PLACE, "first", "second", "third", "n_images", "sentence")
 TRUST = ("metric", *NETWORK, "property", "value", "low", "high")

@@ -61,6 +61,7 @@ def metrics(**higher_is_better: bool) -> list[dict]:
         {
             "metric": name,
             "is_share_of_truth": name == "mass",
+            "measures": "truth" if name == "mass" else "faithfulness",
             "higher_is_better": up,
             "chance": 0.0,
         }

@@ -45,6 +45,7 @@ CONCLUSIONS = (
     "second_opinion",
     "trust",
     "planted",
+    "truth_agreement",
     "variants",
     "fill_agreement",
 )

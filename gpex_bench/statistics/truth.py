@@ -1,0 +1,243 @@
+"""Do faithfulness metrics order the methods as the planted truth does?
+
+Kendall's tau-b (kendall1938new) between the methods' mean scores by a metric and by a metric of
+planted truth, on the same samples: 1 is the same order, 0 is unrelated. It is taken under each
+training and then averaged, because evidence is planted in the data and each network uses it in its
+own way. Controls are left out, and methods with the same scores by both metrics count once.
+
+The interval counts trainings and samples as drawn at random. Their squared errors are added: that
+of trainings from the spread of their taus, that of samples from a bootstrap of the mean tau. With
+one training the interval is that of samples alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+from scipy import stats
+
+from gpex_bench.statistics.bootstrap import counts, expansion, resampled_means
+from gpex_bench.statistics.intervals import t_interval
+from gpex_bench.statistics.pairs import compare, families, verdicts
+from gpex_bench.statistics.units import Units
+from gpex_bench.tables.columns import TRUTH_AGREEMENT
+from gpex_bench.tables.order import Record
+from gpex_bench.types import value
+
+N_RESAMPLES = 500  # a standard error needs fewer than a quantile does
+FEWEST = 3  # methods: the tau of two is 1 or -1, whatever their scores
+
+
+@value
+class Tau:
+    """Kendall's tau of two scores on one network; differences of two are of this kind too."""
+
+    by_seed: Float[np.ndarray, "seed"]
+    resampled: Float[np.ndarray, "resample"]  # mean over the seeds, on resampled samples
+    n_samples: int
+
+    def __sub__(self, other: Tau) -> Tau:
+        """Return the difference on the same network; both have the same resamples."""
+        return Tau(
+            by_seed=self.by_seed - other.by_seed,
+            resampled=self.resampled - other.resampled,
+            n_samples=self.n_samples,
+        )
+
+
+def table(blocks: Sequence[Units], metrics: Sequence[Record]) -> pd.DataFrame:
+    """Return a row for each network, faithfulness metric and truth metric (`TRUTH_AGREEMENT`).
+
+    `overrated` is the method that the metric places highest above its place by truth, `underrated`
+    the one furthest below; empty where no place differs. Metrics that score other samples than the
+    truth metric does have no row, nor have networks with fewer than three methods.
+
+    Args:
+        blocks: every network and metric of a run.
+        metrics: a record of each metric: its run id and what it measures.
+    """
+    measures = {record["metric"]: record["measures"] for record in metrics}
+    in_order = sorted(blocks, key=lambda block: block.place)
+
+    rows: list[dict[str, object]] = []
+    for _, same_network in groupby(in_order, key=lambda block: block.place[:2]):
+        there = list(same_network)
+        faithful = [one for one in there if measures[one.place[2]] == "faithfulness"]
+        for truth in [one for one in there if measures[one.place[2]] == "truth"]:
+            decided = _decided(truth)
+            rows.extend(_row(one, truth, decided) for one in faithful if _comparable(one, truth))
+    return pd.DataFrame(rows, columns=list(TRUTH_AGREEMENT))
+
+
+def _comparable(metric: Units, truth: Units) -> bool:
+    """Return whether both score the same samples and trainings of enough methods."""
+    same_shape = metric.scores.shape[1:] == truth.scores.shape[1:]
+    return same_shape and len(common(metric, truth)) >= FEWEST
+
+
+def common(*blocks: Units) -> list[str]:
+    """Return the methods, no controls, with all scores in every block.
+
+    Of methods with the same scores in all of them, the first one.
+    """
+    found: dict[tuple[int, ...], str] = {}
+    for name in blocks[0].plain:
+        if any(name not in block.methods for block in blocks):
+            continue
+        groups = tuple(int(block.group[block.methods.index(name)]) for block in blocks)
+        is_complete = all(block.ranked[at] for block, at in zip(blocks, groups, strict=True))
+        if is_complete:
+            found.setdefault(groups, name)
+    return list(found.values())
+
+
+def scores_of(units: Units, methods: Sequence[str]) -> Float[np.ndarray, "method sample seed"]:
+    """Return the scores of some methods, more is better; those of one group are equal."""
+    groups = [units.group[units.methods.index(name)] for name in methods]
+    return units.distinct[groups]
+
+
+def _row(metric: Units, truth: Units, decided: dict[tuple[str, str], int]) -> dict[str, object]:
+    """Return how a metric agrees with the truth on one network."""
+    methods = common(metric, truth)
+    one, other = scores_of(metric, methods), scores_of(truth, methods)
+    mean, low, high = estimate([tau(one, other, metric.key)])
+
+    place = stats.rankdata(-one.mean((1, 2)), "min")
+    true_place = stats.rankdata(-other.mean((1, 2)), "min")
+    share, n_decided = _share_alike(place, methods, decided)
+
+    return dict(
+        zip(("dataset", "model", "metric"), metric.place, strict=True),
+        truth=truth.place[2],
+        tau=mean,
+        low=low,
+        high=high,
+        share_alike=share,
+        n_decided=n_decided,
+        n_methods=len(methods),
+        **_furthest("overrated", true_place - place, methods, place, true_place),
+        **_furthest("underrated", place - true_place, methods, place, true_place),
+    )
+
+
+def _decided(truth: Units) -> dict[tuple[str, str], int]:
+    """Return for each ordered pair of methods that the truth tells apart, which way."""
+    comparison = compare(truth)
+    verdict = verdicts(comparison, families(truth, comparison))
+    group = dict(zip(truth.methods, truth.group, strict=True))
+    ways = {
+        (first, second): int(verdict[group[first], group[second]])
+        for first in truth.plain
+        for second in truth.plain
+    }
+    return {pair: way for pair, way in ways.items() if way}
+
+
+def _share_alike(
+    place: Int[np.ndarray, "method"], methods: Sequence[str], decided: dict[tuple[str, str], int]
+) -> tuple[float, int]:
+    """Return the share of the decided pairs that are placed the same way, and how many there are.
+
+    Pairs that share a place count half.
+    """
+    place_of = dict(zip(methods, place.tolist(), strict=True))
+    right = [
+        0.5 * (1 + way * np.sign(place_of[second] - place_of[first]))
+        for (first, second), way in decided.items()
+        if first < second and first in place_of and second in place_of
+    ]
+    return (float(np.mean(right)) if right else math.nan), len(right)
+
+
+def _furthest(
+    name: str,
+    gap: Int[np.ndarray, "method"],
+    methods: Sequence[str],
+    place: Int[np.ndarray, "method"],
+    true_place: Int[np.ndarray, "method"],
+) -> dict[str, object]:
+    """Return the method with the largest gap and its two places; none without a gap above 0."""
+    at = int(gap.argmax())
+    if gap[at] <= 0:
+        return {name: "", f"{name}_place": math.nan, f"{name}_true_place": math.nan}
+    return {
+        name: methods[at],
+        f"{name}_place": float(place[at]),
+        f"{name}_true_place": float(true_place[at]),
+    }
+
+
+# --- tau and its interval --------------------------------------------------------------------------
+
+
+def tau(
+    one: Float[np.ndarray, "method sample seed"],
+    other: Float[np.ndarray, "method sample seed"],
+    key: str,
+) -> Tau:
+    """Return Kendall's tau between the methods' means by two scores under each training.
+
+    Args:
+        one: finite scores; more is better.
+        other: of the same methods, samples and trainings.
+        key: decides the resamples, so that taus with the same key can be subtracted.
+    """
+    n_samples, n_seeds = one.shape[1:]
+    by_seed = tau_b(one.mean(1).T, other.mean(1).T)
+
+    times = counts(key, n_samples, N_RESAMPLES)
+    total = np.zeros(N_RESAMPLES)
+    for seed in range(n_seeds):
+        means = [resampled_means(scores[:, :, seed].T, times) for scores in (one, other)]
+        total += tau_b(*means)
+    return Tau(by_seed=by_seed, resampled=total / n_seeds, n_samples=n_samples)
+
+
+def tau_b(
+    one: Float[np.ndarray, "... method"], other: Float[np.ndarray, "... method"]
+) -> Float[np.ndarray, "..."]:
+    """Return Kendall's tau-b along the last axis; NaN where all methods are equal."""
+    first, second = np.triu_indices(one.shape[-1], 1)
+    way = np.sign(one[..., first] - one[..., second])
+    other_way = np.sign(other[..., first] - other[..., second])
+
+    agreeing = (way * other_way).sum(-1)
+    n_untied = (way != 0).sum(-1) * (other_way != 0).sum(-1)
+    divisor = np.sqrt(np.maximum(n_untied, 1))
+    return np.where(n_untied > 0, agreeing / divisor, np.nan)
+
+
+def estimate(parts: Sequence[Tau]) -> tuple[float, float, float]:
+    """Return mean and 95 % interval over networks, each with trainings and samples of its own.
+
+    The networks are fixed: the interval does not speak of others. The degrees of freedom are those
+    of Satterthwaite (satterthwaite1946approximate). NaN where a tau is not known.
+    """
+    mean = float(np.mean([part.by_seed.mean() for part in parts]))
+
+    squares, degrees = [], []
+    for part in parts:
+        n_seeds = len(part.by_seed)
+        if n_seeds > 1:
+            squares.append(float(part.by_seed.var(ddof=1)) / n_seeds)
+            degrees.append(n_seeds - 1)
+        if part.n_samples > 1:
+            squares.append(float(part.resampled.var()) * expansion(part.n_samples) ** 2)
+            degrees.append(part.n_samples - 1)
+
+    square = np.array(squares)
+    total = float(square.sum())
+    if not squares or not math.isfinite(total):
+        return mean, math.nan, math.nan
+    if total == 0:
+        return mean, mean, mean
+
+    freedom = total**2 / float((square**2 / np.array(degrees)).sum())
+    low, high = t_interval(mean, math.sqrt(total) / len(parts), freedom)
+    return mean, float(low), float(high)
