@@ -27,6 +27,25 @@ QUICK: dict[str, dict[str, Any]] = {
             "stability_samples": 3,
         },
     },
+    "claims": {
+        **TABLE,
+        "seeds": [1, 2],
+        "headline": "selectivity",
+        "explain": {"samples": 4, "fills": []},
+        "methods": {"lrp": None, "sensitivity": None, "random_map": None},
+        "metrics": {"selectivity": None},
+        "claims": {
+            "claims": [
+                {
+                    "text": "Propagated relevance is more selective than gradients",
+                    "source": "montavon2018methods",
+                    "method": "lrp",
+                    "than": ["sensitivity", "random_map"],
+                    "metric": "selectivity",
+                }
+            ]
+        },
+    },
     "debugging": {
         **TABLE,
         "seeds": [1],

@@ -1,0 +1,1 @@
+"""What papers say of their methods, tested on networks that were trained with several seeds."""
