@@ -233,6 +233,19 @@ def test_irof_on_columns_is_a_loop(table):
         )
 
 
+def test_the_best_subset_of_columns_is_found_by_a_loop(table):
+    values = table.explanation.values
+    at = {int(n) for n in np.ceil(20 * np.arange(16) / 16 - 1e-9)}
+    for i, found in enumerate(score("best_subset", with_measured(table, "best_subset"))):
+        x, fill = table.query.x[i].clone(), table.task.data.baseline
+        kept = [network(table, x, i)]
+        for n_gone, column in enumerate(values[i].argsort(), start=1):
+            x[column] = fill[column]
+            if n_gone in at:
+                kept.append(network(table, x, i))
+        assert found.item() == pytest.approx(max(kept), abs=1e-6)
+
+
 def test_segments_go_by_their_mean_relevance(toy, noisy):
     from gpex_bench.masking.regions import slic
 
