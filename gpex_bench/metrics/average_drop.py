@@ -22,6 +22,7 @@ class AverageDrop(MaskedMetric):
     title = "average drop"
     reference = "chattopadhay2018grad"
     higher_is_better = False
+    blind_can_be_perfect = True  # an even map hides nothing
     caveat = (
         "A random map fades every pixel a little, and may lose as much as a map that hides all of "
         "the evidence."

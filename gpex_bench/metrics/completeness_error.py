@@ -26,6 +26,7 @@ class CompletenessError(Metric):
     title = "completeness error"
     reference = "sundararajan2017axiomatic"
     measures = "axiom"
+    blind_can_be_perfect = True  # an even map with the right sum
     higher_is_better = False
     range = (0.0, float("inf"))
     chance = None

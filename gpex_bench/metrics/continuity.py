@@ -29,6 +29,7 @@ class Continuity(Metric):
     title = "explanation continuity"
     reference = "montavon2018methods"
     measures = "robustness"
+    blind_can_be_perfect = True  # a constant map never changes
     higher_is_better = False
     range = (0.0, float("inf"))
     chance = 0.0  # a random map that does not look at x never changes

@@ -39,6 +39,7 @@ class EffectiveComplexity(Metric):
     title = "effective complexity"
     reference = "nguyen2020quantitative"
     measures = "complexity"
+    blind_can_be_perfect = True  # a single arbitrary pixel
     higher_is_better = False
     range = (0.0, float("inf"))
     chance = None  # depends on the number of positions

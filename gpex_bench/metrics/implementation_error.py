@@ -26,6 +26,7 @@ class ImplementationError(Metric):
     title = "implementation error"
     reference = "sundararajan2017axiomatic"
     measures = "axiom"
+    blind_can_be_perfect = True  # a constant map never changes
     higher_is_better = False
     range = (0.0, float("inf"))
     chance = 0.0  # a random map that does not look at the network stays the same

@@ -28,6 +28,7 @@ class SeedConsistency(Metric):
     title = "consistency over explainer seeds"
     reference = "visani2022statistical"
     measures = "robustness"
+    blind_can_be_perfect = True  # a constant map never changes
     higher_is_better = True
     range = (-1.0, 1.0)
     chance = 0.0

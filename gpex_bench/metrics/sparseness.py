@@ -39,6 +39,7 @@ class Sparseness(Metric):
     title = "sparseness"
     reference = "chalasani2020concise"
     measures = "complexity"
+    blind_can_be_perfect = True  # a single arbitrary pixel
     higher_is_better = True
     range = (0.0, 1.0)
     chance = (

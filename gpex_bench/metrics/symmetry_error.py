@@ -28,6 +28,7 @@ class SymmetryError(Metric):
     title = "symmetry error"
     reference = "sundararajan2017axiomatic"
     measures = "axiom"
+    blind_can_be_perfect = True  # a constant map is symmetric
     higher_is_better = False
     range = (0.0, 1.0)
     chance = None  # about 0.71: two halves with independent values

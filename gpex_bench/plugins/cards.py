@@ -173,6 +173,7 @@ def metric_card(run_id: str, metric: Metric) -> dict[str, Any]:
         range=list(metric.range),
         chance=metric.chance,
         is_share_of_truth=metric.is_share_of_truth,
+        blind_can_be_perfect=metric.blind_can_be_perfect,
     )
 
 

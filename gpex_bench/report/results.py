@@ -46,7 +46,7 @@ STATISTICS = {
         "friedman_p",
         "n_networks",
     ),
-    "informative": (*PLACE, "is_informative", "reason"),
+    "informative": (*PLACE, "is_informative", "use", "reason"),
     "variance": (*PLACE, "component", "share"),
     "power": (*PLACE, "sentence"),
     "planted": (

@@ -104,7 +104,8 @@ def aggregate(
         )
     )
     better = {name: metric.higher_is_better for name, metric in metrics.items()}
-    summary = summarise(scores, better, control_ids(methods), blank)
+    left_out = statistics.informative.left_out(judged, found["faithful"])
+    summary = summarise(scores, better, control_ids(methods), blank, left_out)
     return Tables(
         scores=scores,
         curves=summaries.means,

@@ -32,6 +32,7 @@ TABLES = {
     "pairs": columns.PAIRS,
     "overall": columns.OVERALL,
     "informative": columns.INFORMATIVE,
+    "faithful": columns.FAITHFUL,
     "variance": columns.VARIANCE,
     "power": columns.POWER,
     "second_opinion": columns.SECOND_OPINION,
@@ -51,8 +52,8 @@ def conclude(
 ) -> dict[str, pd.DataFrame]:
     """Return the tables named in `TABLES`.
 
-    Pairs of metric and network that are not informative are in `informative`, `pairs`, `variance`
-    and `trust`, and in no ranking.
+    Pairs of metric and network that are not usable are in `informative`, `pairs`, `variance` and
+    `trust`, and in no ranking. Metrics that are usable among faithful methods rank those alone.
 
     Args:
         scores: one row per dataset, model, seed, method, metric, sample (and target); finite.
@@ -60,9 +61,10 @@ def conclude(
             empty.
         methods: a record of each method: its run id ("method"), kind, role and what it changes
             ("of").
-        metrics: a record of each metric: its run id ("metric"), what it "measures",
-            higher_is_better, chance and whether it is the share of relevance inside the planted
-            truth ("is_share_of_truth").
+        metrics: a record of each metric: its run id ("metric"), what it measures, its direction
+            and chance, whether it is the share of relevance inside the planted truth
+            ("is_share_of_truth"), and whether a map that looks at nothing can be perfect
+            ("blind_can_be_perfect").
     """
     require(scores, SCORES, "scores")
     require(variant_scores, VARIANT_SCORES, "variant_scores")
@@ -73,21 +75,27 @@ def conclude(
 
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     informative_on: dict[str, list[Units]] = {}
-    blocks = list(units(scores, higher_is_better, controls))
-    parts["truth_agreement"].append(truth.table(blocks, metrics))
-    for block in blocks:
+    blocks = units(scores, higher_is_better, controls)
+    compared = [(block, pairs.compare(block)) for block in blocks]
+    parts["truth_agreement"].append(truth.table([block for block, _ in compared], metrics))
+    judged, faithful = informative.tables(compared, card, known)
+    parts["informative"], parts["faithful"] = [judged], [faithful]
+    unordered = informative.left_out(judged, faithful)
+
+    for (block, comparison), is_usable in zip(compared, judged["is_informative"], strict=True):
         metric = block.place[2]
-        comparison = pairs.compare(block)
-        judged = informative.table(block, comparison, known)
         parts["pairs"].append(pairs.table(block, comparison))
-        parts["informative"].append(judged)
         parts["variance"].append(components.table(block))
         parts["trust"].append(trust.table(block, comparison, known, card[metric]["chance"]))
         if card[metric]["is_share_of_truth"]:
             parts["planted"].append(informative.planted(block, comparison, known))
-        if not judged["is_informative"].all():
+        if not is_usable:
             continue
 
+        # Which other methods are compared decides Holm's correction.
+        ordered = block.without(unordered.get(block.place, ()))
+        if ordered is not block:
+            block, comparison = ordered, pairs.compare(ordered)
         ranks = ranking.within(block)
         parts["ranking"].append(ranking.table(block, ranks))
         parts["power"].append(power.table(block, comparison, ranks))

@@ -1,24 +1,54 @@
-"""Which metrics are informative on which network, what planted truth shows, what beats its control.
+"""What a metric can be used for on a network, who is faithful there, what planted truth shows.
 
-A metric is not informative on a network where the planted oracle is not significantly better than a
-control that looks neither at the network nor at a truth (a constant map, a random one, edges, the
-input), or where no method is significantly better than such a control. Such pairs of metric and
-network are left out of rankings and verdicts, with the reason.
+A blind control is a map that looks neither at the network nor at a truth: a constant one, a random
+one, edges, the input. What a metric can be used for is one of three:
+
+- usable: the best method is better than every blind control, by an effect (`statistics.effects`)
+  of `THRESHOLD` or more. An effect does not grow with the number of samples, as a p value shrinks.
+- among faithful methods: a map that looks at nothing can be perfect by the metric (robustness of a
+  constant map, sparseness of a single pixel), so that it orders only methods that are known to be
+  faithful on that network.
+- not usable: neither; left out of rankings and verdicts, with the reason.
+
+The planted oracle knows where the evidence is and nothing of the network, so that it need not be
+good by a metric that asks about the network. Where it is worse than a blind control by a metric of
+faithfulness or truth, the metric rewards something other than evidence and is not usable.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
+from gpex_bench.statistics import effects
+from gpex_bench.statistics.effects import UNKNOWN, Effect
 from gpex_bench.statistics.intervals import intervals
-from gpex_bench.statistics.pairs import Comparison, families, holm
+from gpex_bench.statistics.pairs import Comparison, families, verdicts
 from gpex_bench.statistics.units import Units
-from gpex_bench.tables.columns import INFORMATIVE, LEVEL, PLANTED
-from gpex_bench.tables.order import Record, blind_ids, control_ids
+from gpex_bench.tables.columns import (
+    FAITHFUL,
+    INFORMATIVE,
+    LEVEL,
+    NETWORK,
+    PLACE,
+    PLANTED,
+)
+from gpex_bench.tables.order import Record, blind_ids, control_ids, groups
+from gpex_bench.tables.words import AMONG_FAITHFUL, NOT_USABLE, USABLE
 from gpex_bench.types import Role, value
+
+# The effect from which on a metric tells methods from blind controls: half a standard deviation of
+# the difference, as when the best method wins on about 69 of 100 samples.
+THRESHOLD = 0.5
+
+# What metrics measure on which the planted oracle must not be worse than a blind control.
+JUDGED_BY_ORACLE = ("faithfulness", "truth")
+
+NO_CONTROL = "no control in the run looks neither at the network nor at a truth"
 
 # Roles of the wrappers that are compared with their method.
 CHANGED = (Role.INVERTED, Role.BLURRED)
@@ -44,6 +74,28 @@ class Roles:
         return every & planted or every
 
 
+@value
+class Judgement:
+    """What a metric can be used for, and the effect that says so, if any."""
+
+    use: str
+    reason: str
+    effect: Effect = UNKNOWN
+
+
+@value
+class Faithful:
+    """By how many of the usable faithfulness metrics each method is better than blind controls."""
+
+    n_better: Mapping[str, int]  # by method
+    n_metrics: int
+
+    @property
+    def methods(self) -> frozenset[str]:
+        """The methods that are better by more than half of them."""
+        return frozenset(name for name, n in self.n_better.items() if 2 * n > self.n_metrics)
+
+
 def roles(methods: Sequence[Record]) -> Roles:
     """Return the roles of the controls, from what their records declare."""
     ours = control_ids(methods)
@@ -60,82 +112,180 @@ def roles(methods: Sequence[Record]) -> Roles:
     )
 
 
-def table(units: Units, comparison: Comparison, known: Roles) -> pd.DataFrame:
-    """Return one row: whether the metric is informative on this network, and why or why not."""
-    is_informative, reason = judge(units, comparison, known)
-    row = (*units.place, is_informative, reason)
-    return pd.DataFrame([row], columns=list(INFORMATIVE))
+def tables(
+    compared: Sequence[tuple[Units, Comparison]], metrics: Mapping[str, Record], known: Roles
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return what every metric can be used for on every network, and who is faithful there.
 
-
-def judge(units: Units, comparison: Comparison, known: Roles) -> tuple[bool, str]:
-    """Return whether the metric is informative, with the reason.
-
-    In a run without blind controls nothing can be tested, and every metric counts as informative.
-    Where a run has some, a metric without a score of any stays out of rankings.
+    Args:
+        compared: the scores of each network and metric, with every pair of methods compared.
+        metrics: cards by run id: what each measures, and whether a blind map can be perfect.
+        known: the roles of the controls.
     """
+    faithful = faithful_methods(compared, metrics, known)
+    rows = []
+    for block, _ in compared:
+        network, metric = block.place[:2], block.place[2]
+        found = judge(block, metrics[metric], known, faithful.get(network))
+        numbers = (found.effect.size, found.effect.low, found.effect.high)
+        rows.append((*block.place, found.use != NOT_USABLE, found.use, found.reason, *numbers))
+    return pd.DataFrame(rows, columns=list(INFORMATIVE)), faithful_table(faithful)
+
+
+def judge(units: Units, metric: Record, known: Roles, faithful: Faithful | None) -> Judgement:
+    """Return what a metric can be used for on this network, with the reason.
+
+    In a run without blind controls nothing can be tested, and every metric is usable.
+
+    Args:
+        units: the scores.
+        metric: its card.
+        known: the roles of the controls.
+        faithful: who is faithful on this network; None if that was not tested.
+    """
+    if not units.has_method.any():
+        return Judgement(use=NOT_USABLE, reason="No method has a score.")
+    if not known.blind:
+        return Judgement(use=USABLE, reason=f"Not tested: {NO_CONTROL}.")
+    if metric["blind_can_be_perfect"]:
+        return _among_faithful(faithful)
+
     blind = units.groups_of(known.blind)
-    if not blind and known.blind:
-        return False, (
-            "No control that looks neither at the network nor at a truth has a score: "
-            "this was not tested."
-        )
     if not blind:
-        return True, (
-            "No control in the run looks neither at the network nor at a truth, "
-            "so this was not tested."
-        )
-
-    n_samples = f" ({units.scores.shape[1]} samples)"
-    oracles = units.groups_of(known.of(Role.ORACLE))
-    for oracle in oracles:
-        unbeaten = _unbeaten_by_oracle(comparison, oracle, blind)
-        if unbeaten:
-            names = _listed(units.members, unbeaten, known.blind)
-            few = _too_few(units, len(blind))
-            return False, f"The planted oracle is not better than {names}{n_samples}{few}."
-
-    ours = np.flatnonzero(units.has_method)
-    if not len(ours):
-        return False, "No method has a score."
-
-    unbeaten = _unbeaten_by_methods(units, comparison, blind)
-    if unbeaten:
-        names = _listed(units.members, unbeaten, known.blind)
-        few = _too_few(units, len(ours))
-        return False, f"No method is better than {names}{n_samples}{few}."
-
-    lead = "The planted oracle and at least one method are" if oracles else "At least one method is"
-    return True, f"{lead} better than {_listed(units.members, blind, known.blind)}{n_samples}."
+        return Judgement(use=NOT_USABLE, reason="Not tested: no blind control has a score.")
+    if metric["measures"] in JUDGED_BY_ORACLE:
+        reason = _worse_oracle(units, known, blind)
+        if reason:
+            return Judgement(use=NOT_USABLE, reason=reason)
+    return _best_against_blind(units, known, blind)
 
 
-def _unbeaten_by_oracle(comparison: Comparison, oracle: int, blind: Sequence[int]) -> list[int]:
-    """Return the blind controls that the planted oracle is not significantly better than."""
-    p_values = holm(comparison.p_value[oracle, blind])
-    is_better = (p_values < LEVEL) & (comparison.effect[oracle, blind] > 0)
-    return [control for control, better in zip(blind, is_better, strict=True) if not better]
+def _among_faithful(faithful: Faithful | None) -> Judgement:
+    """Judge a metric by which a map that looks at nothing can be perfect."""
+    if faithful is None:
+        use, so = AMONG_FAITHFUL, "no faithfulness metric was scored here to say who is faithful"
+    elif not faithful.n_metrics:
+        use, so = NOT_USABLE, "no faithfulness metric is usable here"
+    elif not faithful.methods:
+        use, so = NOT_USABLE, "no method is shown to be faithful here"
+    else:
+        n_methods = len(faithful.methods)
+        use, so = AMONG_FAITHFUL, f"it orders the {n_methods} faithful methods alone"
+
+    reason = f"A map that looks at nothing can be perfect by this metric: {so}."
+    return Judgement(use=use, reason=reason)
 
 
-def _unbeaten_by_methods(units: Units, comparison: Comparison, blind: Sequence[int]) -> list[int]:
-    """Return the blind controls that no method is significantly better than."""
-    ours = np.flatnonzero(units.has_method)
-    pairs = np.ix_(ours, np.array(blind))
-    is_better = (families(units, comparison)[pairs] < LEVEL) & (comparison.effect[pairs] > 0)
-    return [control for control, better in zip(blind, is_better.T, strict=True) if not better.any()]
+def _worse_oracle(units: Units, known: Roles, blind: Sequence[int]) -> str:
+    """Return why the planted oracle speaks against a metric; empty if it does not."""
+    for oracle in units.groups_of(known.of(Role.ORACLE)):
+        for control in blind:
+            found = effects.of_group(units, oracle, control)
+            if found.size <= -THRESHOLD and found.high < 0:
+                name = _named(units, control, known)
+                return f"The planted oracle is worse than {name} ({_worded(units, found)})."
+    return ""
 
 
-def _too_few(units: Units, n_tests: int) -> str:
-    """Return words for so few samples that no difference survives that many comparisons."""
-    # The p value of differences that all agree is the smallest there is.
-    smallest = 2.0 ** (1 - units.scores.shape[1])
-    return ", too few for any verdict" if n_tests * smallest >= LEVEL else ""
+def _best_against_blind(units: Units, known: Roles, blind: Sequence[int]) -> Judgement:
+    """Judge a metric by the best method against the blind control that does best."""
+    against = {control: effects.of_best(units, control) for control in blind}
+    unknown = [control for control, found in against.items() if math.isnan(found.size)]
+    if unknown:
+        n_samples = units.scores.shape[1]
+        reason = f"Not tested: too few samples ({n_samples}, {effects.FEWEST} are needed)."
+        return Judgement(use=NOT_USABLE, reason=reason)
+
+    hardest = min(against, key=lambda control: against[control].size)
+    found = against[hardest]
+    words = f"{_named(units, hardest, known)} ({_worded(units, found)})"
+    if found.size >= THRESHOLD and found.low > 0:
+        reason = f"The best method is better than every blind control; the best is {words}."
+        return Judgement(use=USABLE, reason=reason, effect=found)
+    reason = f"No method is clearly better than {words}."
+    return Judgement(use=NOT_USABLE, reason=reason, effect=found)
 
 
-def _listed(
-    names: Sequence[Sequence[str]], groups: Collection[int], allowed: Collection[str]
-) -> str:
-    """Return the names of these controls."""
-    members = [name for group in groups for name in names[group]]
-    return ", ".join(sorted(name for name in members if name in allowed))
+def _worded(units: Units, found: Effect) -> str:
+    """Return words for an effect."""
+    n_samples = units.scores.shape[1]
+    return (
+        f"effect {found.size:.2f} [{found.low:.2f}, {found.high:.2f}], {n_samples} samples, "
+        f"threshold {THRESHOLD:g}"
+    )
+
+
+def _named(units: Units, group: int, known: Roles) -> str:
+    """Return the names of the blind controls in a group."""
+    return ", ".join(sorted(name for name in units.members[group] if name in known.blind))
+
+
+def faithful_methods(
+    compared: Iterable[tuple[Units, Comparison]], metrics: Mapping[str, Record], known: Roles
+) -> dict[tuple[str, str], Faithful]:
+    """Return which methods are faithful on each network.
+
+    A method is faithful where it is better than every blind control by more than half of the
+    faithfulness metrics that are usable on the network. Networks without a score of such a metric
+    are left out, and so is everything in a run without blind controls.
+    """
+    if not known.blind:
+        return {}
+
+    votes: dict[tuple[str, str], Counter[str]] = {}
+    n_metrics: Counter[tuple[str, str]] = Counter()
+    for units, comparison in compared:
+        network, metric = units.place[:2], metrics[units.place[2]]
+        if metric["measures"] != "faithfulness" or metric["blind_can_be_perfect"]:
+            continue
+        own = votes.setdefault(network, Counter(dict.fromkeys(units.plain, 0)))
+        if judge(units, metric, known, None).use == USABLE:
+            n_metrics[network] += 1
+            own.update(_better_than_blind(units, comparison, known))
+
+    return {
+        network: Faithful(n_better=dict(sorted(own.items())), n_metrics=n_metrics[network])
+        for network, own in votes.items()
+    }
+
+
+def _better_than_blind(units: Units, comparison: Comparison, known: Roles) -> list[str]:
+    """Return the methods that are better than every blind control."""
+    blind = units.groups_of(known.blind)
+    verdict = verdicts(comparison, families(units, comparison))
+    is_better = np.all(verdict[:, blind] > 0, axis=1)
+    of_method = zip(units.methods, units.group, strict=True)
+    better = [name for name, group in of_method if is_better[group]]
+    return [name for name in better if name in set(units.plain)]
+
+
+def faithful_table(found: Mapping[tuple[str, str], Faithful]) -> pd.DataFrame:
+    """Return one row per network and method: whether it is faithful there, and by what."""
+    rows = [
+        (*network, method, method in one.methods, n_better, one.n_metrics)
+        for network, one in found.items()
+        for method, n_better in one.n_better.items()
+    ]
+    return pd.DataFrame(rows, columns=list(FAITHFUL))
+
+
+def left_out(
+    found: pd.DataFrame, faithful: pd.DataFrame
+) -> dict[tuple[str, str, str], frozenset[str]]:
+    """Return the methods that a metric does not order, where it orders faithful ones alone.
+
+    Args:
+        found: the table `informative`.
+        faithful: the table `faithful`; a network without rows was not tested.
+    """
+    is_unfaithful = ~faithful["is_faithful"].astype(bool)
+    unfaithful = {
+        network: frozenset(part["method"])
+        for network, part in groups(faithful[is_unfaithful], NETWORK)
+    }
+    among = found[found["use"] == AMONG_FAITHFUL]
+    places = among[list(PLACE)].itertuples(index=False, name=None)
+    return {place: unfaithful.get(place[:2], frozenset()) for place in places}
 
 
 def planted(units: Units, comparison: Comparison, known: Roles) -> pd.DataFrame:

@@ -71,11 +71,22 @@ def unmarked(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(difference=np.nan, p_value=np.nan, is_best=False, is_best_group=False)
 
 
+def _mark_others(block: Units, rows: pd.DataFrame, left_out: Collection[str]) -> pd.DataFrame:
+    """Return the rows of a block, with marks of all methods but those that are left out."""
+    few = block.without(left_out)
+    if few is block:
+        return mark(block, rows)
+    is_kept = rows["method"].isin(few.methods)
+    marked = mark(few, rows[is_kept].reset_index(drop=True))
+    return pd.concat([marked, unmarked(rows[~is_kept])], ignore_index=True)
+
+
 def summarise(
     scores: pd.DataFrame,
     higher_is_better: Mapping[str, bool],
     controls: Collection[str] = (),
     uninformative: Collection[tuple[str, str, str]] = (),
+    left_out: Mapping[tuple[str, str, str], Collection[str]] | None = None,
 ) -> pd.DataFrame:
     """Return one row per dataset, model, method and metric.
 
@@ -86,6 +97,8 @@ def summarise(
         higher_is_better: direction of each metric.
         controls: run ids of methods that cannot be the best (they can be tied with it, or beat it).
         uninformative: dataset, model and metric where nothing is marked (`statistics.informative`).
+        left_out: methods that are not marked, by dataset, model and metric: those that are not
+            faithful, where a metric orders faithful ones alone.
 
     Raises:
         ValueError: a column is missing, a score is not finite, or a metric has no direction.
@@ -105,7 +118,10 @@ def summarise(
     parts = []
     for block in units(scores, higher_is_better, controls):
         rows = intervals(block)
-        rows = unmarked(rows) if block.place in uninformative else mark(block, rows)
+        if block.place in uninformative:
+            rows = unmarked(rows)
+        else:
+            rows = _mark_others(block, rows, (left_out or {}).get(block.place, ()))
         parts.append(rows.assign(**dict(zip(PLACE, block.place, strict=True))))
 
     columns = [*SUMMARY, *MARKS]

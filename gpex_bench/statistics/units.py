@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -89,6 +90,22 @@ class Units:
     def ranked(self) -> Bool[np.ndarray, "group"]:
         """Which groups enter rankings: those with a method, and without a missing score."""
         return self.has_method & np.isfinite(self.distinct).all((1, 2))
+
+    def without(self, names: Collection[str]) -> Units:
+        """Return the scores of all other methods."""
+        is_kept = ~np.isin(self.methods, sorted(names))
+        if is_kept.all():
+            return self
+
+        kept = tuple(name for name, kept in zip(self.methods, is_kept, strict=True) if kept)
+        _, group = np.unique(self.group[is_kept], return_inverse=True)
+        return replace(
+            self,
+            methods=kept,
+            is_control=self.is_control[is_kept],
+            scores=self.scores[is_kept],
+            group=group,
+        )
 
     def groups_of(self, names: Collection[str]) -> list[int]:
         """Return the groups of these methods, each once; names without scores are left out."""

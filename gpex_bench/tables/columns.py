@@ -97,7 +97,8 @@ PAIRS = (
     "seeds_agreeing",
 )
 SECOND_OPINION = (*PLACE, "first", "second", "rope", "p_first", "p_equal", "p_second")
-INFORMATIVE = (*PLACE, "is_informative", "reason")
+INFORMATIVE = (*PLACE, "is_informative", "use", "reason", "effect", "low", "high")
+FAITHFUL = (*NETWORK, "method", "is_faithful", "n_better", "n_metrics")
 PLANTED = (
     *NETWORK,
     "method",

@@ -18,6 +18,12 @@ PERFORMANCE = {
     "mae": "mean absolute error",
 }
 
+# What a metric can be used for on a network.
+USABLE = "usable"
+AMONG_FAITHFUL = "among faithful methods"
+NOT_USABLE = "not usable"
+USES = (USABLE, AMONG_FAITHFUL, NOT_USABLE)
+
 # The states of a cell without a number. Any other state is a kind of failure.
 STATES = {
     "failed": "failed",

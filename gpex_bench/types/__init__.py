@@ -274,6 +274,8 @@ class Metric(ABC):
     scores: ClassVar[type] = Attribution  #: the type of explanation that it scores
     #: whether a score is the share of relevance that lies inside the planted truth
     is_share_of_truth: ClassVar[bool] = False
+    #: whether a map that looks at nothing can be perfect, as a constant one is perfectly steady
+    blind_can_be_perfect: ClassVar[bool] = False
     #: what must be offered, else the cell reads "n/a"; a class attribute, or a property
     needs: frozenset[Need] = frozenset()
 

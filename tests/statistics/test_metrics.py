@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from gpex_bench.statistics import TABLES, components, conclude, informative, pairs, trust, variants
+from gpex_bench.statistics import TABLES, components, conclude, informative, trust, variants
+from gpex_bench.statistics.outcomes import summarise
 from gpex_bench.statistics.units import Units, units
 from gpex_bench.tables.columns import VARIANT_SCORES
+from gpex_bench.tables.words import AMONG_FAITHFUL, NOT_USABLE, USABLE
 from tests.vocabulary import scores
 
 QUALITY = {
@@ -30,11 +32,10 @@ def block(made: dict[str, np.ndarray], up: bool = True) -> Units:
     return found
 
 
-def judged(made: dict[str, np.ndarray]) -> tuple[bool, str]:
-    here = block(made)
-    return informative.judge(
-        here, pairs.compare(here), informative.roles(scores.methods(list(made)))
-    )
+def judged(made: dict[str, np.ndarray], metric: str = "srg") -> informative.Judgement:
+    (record,) = scores.metrics(**{metric: True})
+    known = informative.roles(scores.methods(list(made)))
+    return informative.judge(block(made), record, known, None)
 
 
 def rows(made: dict[str, np.ndarray], name: str) -> pd.DataFrame:
@@ -46,86 +47,141 @@ def rows(made: dict[str, np.ndarray], name: str) -> pd.DataFrame:
     )[name]
 
 
-# --- informative ----------------------------------------------------------------------------------
+# --- what a metric can be used for ----------------------------------------------------------------
 
 
-def test_a_metric_that_tells_oracle_and_methods_from_blind_controls_is_informative() -> None:
-    found, reason = judged(scores.made(QUALITY))
-    assert (
-        found
-        and reason
-        == "The planted oracle and at least one method are better than edges, random (40 samples)."
-    )
+def test_a_metric_that_tells_methods_from_blind_controls_is_usable() -> None:
+    found = judged(scores.made(QUALITY))
+    assert found.use == USABLE and "edges" in found.reason  # the best of the blind controls
+    assert 0.5 < found.effect.low < found.effect.size < found.effect.high
 
 
-def test_the_oracle_must_beat_every_blind_control() -> None:
-    found, reason = judged(scores.made(QUALITY | {"edges": 0.89}))
-    assert not found and reason == "The planted oracle is not better than edges (40 samples)."
+def test_the_best_method_must_beat_the_best_blind_control() -> None:
+    found = judged(scores.made(QUALITY | {"edges": 0.7}))
+    assert found.use == NOT_USABLE and "edges" in found.reason and found.effect.size < 0
 
 
-def test_some_method_must_beat_every_blind_control() -> None:
-    fewer = {name: level for name, level in QUALITY.items() if "oracle" not in name}
-    assert judged(scores.made(fewer))[0]
-    found, reason = judged(scores.made(fewer | {"edges": 0.7}))
-    assert not found and reason == "No method is better than edges (40 samples)."
+def test_the_oracle_need_not_be_good_but_must_not_be_worse_than_a_blind_map() -> None:
+    alike = judged(scores.made(QUALITY | {"oracle": 0.2}))
+    assert alike.use == USABLE
+
+    found = judged(scores.made(QUALITY | {"oracle": -0.5}))
+    assert found.use == NOT_USABLE and "oracle is worse than" in found.reason
 
 
-@pytest.mark.parametrize(("n_samples", "n_methods"), [(5, 1), (6, 2), (10, 26)])
-def test_samples_too_few_for_any_verdict_are_named(n_samples: int, n_methods: int) -> None:
-    for more, expected in (
-        (0, False),
-        (1, True),
-    ):  # one sample more, and clear differences are enough
-        made = {f"m{at}": 9.0 - at for at in range(n_methods)} | {"random": 0.0}
-        found, reason = judged(scores.made(made, n_samples + more))
-        assert found == expected
-        assert (
-            found
-            or reason
-            == f"No method is better than random ({n_samples} samples), too few for any verdict."
-        )
-    assert "too few" not in judged(scores.made({"ig": 0.0, "random": 0.0}, 40))[1]
+@pytest.mark.parametrize(("metric", "use"), [("srg", NOT_USABLE), ("mprt", USABLE)])
+def test_the_oracle_is_asked_about_faithfulness_and_truth_alone(metric: str, use: str) -> None:
+    assert judged(scores.made(QUALITY | {"oracle": -0.5}), metric).use == use
+    assert judged(scores.made(QUALITY | {"oracle": -0.5}), "mass").use == NOT_USABLE
 
 
-def test_constant_maps_make_a_stability_metric_uninformative() -> None:
-    made = {
-        name: -np.abs(values) for name, values in scores.made({"ig": 0.1, "random": 0.5}).items()
-    }
-    found, reason = judged(made | {"constant": np.zeros((40, 3))})
-    assert not found and reason == "No method is better than constant (40 samples)."
+@pytest.mark.parametrize("n_samples", [24, 100])
+def test_the_verdict_is_the_same_with_few_and_many_samples(n_samples: int) -> None:
+    valid = [judged(planted(1.2, n_samples, seed)).use for seed in range(40)]
+    blank = [judged(planted(0.0, n_samples, seed)).use for seed in range(40)]
+    assert valid.count(USABLE) >= 39
+    assert blank.count(USABLE) <= 1  # 0.7 % of them, with 24 samples and one control
+
+
+def planted(effect: float, n_samples: int, seed: int) -> dict[str, np.ndarray]:
+    """Return scores of methods that differ from a random map by this effect, on one seed."""
+    rng = np.random.default_rng([seed, n_samples])
+    method = rng.normal(effect, 1, (n_samples, 1))
+    made = {f"m{at}": method + rng.normal(0, 0.05, method.shape) for at in range(5)}
+    return made | {"random": np.zeros((n_samples, 1))}
+
+
+def test_a_lucky_method_among_many_random_ones_makes_no_metric_usable() -> None:
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        made = {f"m{at}": rng.normal(size=(24, 1)) for at in range(40)}
+        made |= {"random": rng.normal(size=(24, 1)), "constant": rng.normal(size=(24, 1))}
+        assert judged(made).use == NOT_USABLE
+
+
+def test_too_few_samples_are_named() -> None:
+    found = judged(scores.made({"ig": 9.0, "random": 0.0}, n_samples=7))
+    assert found.use == NOT_USABLE and "too few samples (7" in found.reason
+    assert judged(scores.made({"ig": 9.0, "random": 0.0}, n_samples=8)).use == USABLE
 
 
 def test_without_blind_controls_nothing_is_tested() -> None:
-    found, reason = judged(scores.made({"ig": 0.6, "gxi": 0.5}))
-    assert found and "was not tested" in reason
+    found = judged(scores.made({"ig": 0.6, "gxi": 0.5}))
+    assert found.use == USABLE and found.reason.startswith("Not tested")
 
 
-def test_a_metric_that_scores_no_control_of_the_run_is_not_trusted() -> None:
+def test_a_metric_that_scores_no_control_of_the_run_is_not_usable() -> None:
     made = scores.made({"ig": 0.6, "gxi": 0.5, "random": 0.0})
-    long = pd.concat(
-        [
-            scores.table(made, "srg"),
-            scores.table({n: made[n] for n in ("ig", "gxi")}, "conservation"),
-        ]
-    )
-    methods, metrics = scores.methods(list(made)), scores.metrics(srg=True, conservation=True)
+    few = {name: made[name] for name in ("ig", "gxi")}
+    long = pd.concat([scores.table(made, "srg"), scores.table(few, "pgi")])
+    methods, metrics = scores.methods(list(made)), scores.metrics(srg=True, pgi=True)
+
     found = conclude(long, NO_VARIANTS, methods, metrics)["informative"].set_index("metric")
-    assert found["is_informative"].to_dict() == {"srg": True, "conservation": False}
-    assert "was not tested" in found.loc["conservation", "reason"]
+    assert found["is_informative"].to_dict() == {"srg": True, "pgi": False}
+    assert found.loc["pgi", "reason"].startswith("Not tested")
 
 
-def test_uninformative_pairs_are_in_no_ranking() -> None:
-    good, bad = scores.made(QUALITY), scores.made(QUALITY | {"edges": 0.95}, seed=5)
-    long = pd.concat([scores.table(good, "srg"), scores.table(bad, "sparseness")])
+def test_a_constant_map_can_be_perfect_so_only_faithful_methods_are_ordered() -> None:
+    faithful = scores.made({"ig": 0.9, "gxi": 0.8, "lazy": 0.1, "random": 0.0, "edges": 0.3})
+    steady = scores.made({"ig": 0.1, "gxi": 0.5, "lazy": 0.9, "random": 0.2, "edges": 0.4})
+    long = pd.concat([scores.table(faithful, "srg"), scores.table(steady, "steadiness")])
+    records, metrics = scores.methods(list(faithful)), scores.metrics(srg=True, steadiness=True)
+    found = conclude(long, NO_VARIANTS, records, metrics)
+
+    assert found["informative"].set_index("metric")["use"].to_dict() == {
+        "srg": USABLE,
+        "steadiness": AMONG_FAITHFUL,
+    }
+    who = found["faithful"].set_index("method")
+    assert who["is_faithful"].to_dict() == {"ig": True, "gxi": True, "lazy": False}
+    assert who["n_better"].to_dict() == {"ig": 1, "gxi": 1, "lazy": 0}
+
+    ranked = found["ranking"].query("metric == 'steadiness' and not is_control")
+    best = ranked.sort_values("mean_rank")["method"]
+    assert list(best) == ["gxi", "ig"]
+    assert {"lazy"} < set(found["pairs"].query("metric == 'steadiness'")["method"])
+
+    left = informative.left_out(found["informative"], found["faithful"])
+    summary = summarise(long, {"srg": True, "steadiness": True}, ["random", "edges"], (), left)
+    marks = summary.query("metric == 'steadiness'").set_index("method")["is_best_group"]
+    assert marks.to_dict() == {
+        "ig": False, "gxi": True, "lazy": False, "random": False, "edges": False
+    }  # fmt: skip
+
+
+def test_where_no_method_is_faithful_a_steady_one_is_not_praised() -> None:
+    made = scores.made({"ig": 0.0, "gxi": 0.0, "random": 0.0, "edges": 0.3})
+    long = pd.concat([scores.table(made, "srg"), scores.table(made, "steadiness")])
+    records, metrics = scores.methods(list(made)), scores.metrics(srg=True, steadiness=True)
+    found = conclude(long, NO_VARIANTS, records, metrics)
+    assert set(found["informative"]["use"]) == {NOT_USABLE} and found["ranking"].empty
+    assert not found["faithful"]["is_faithful"].any()
+
+
+def test_a_run_without_faithfulness_metrics_orders_all_methods() -> None:
+    made = scores.made({"ig": 0.1, "gxi": 0.5, "random": 0.2})
     found = conclude(
-        long, NO_VARIANTS, scores.methods(list(good)), scores.metrics(srg=True, sparseness=True)
+        scores.table(made, "steadiness"),
+        NO_VARIANTS,
+        scores.methods(list(made)),
+        scores.metrics(steadiness=True),
+    )
+    assert found["informative"]["use"].item() == AMONG_FAITHFUL
+    assert {"ig", "gxi"} <= set(found["ranking"]["method"]) and found["faithful"].empty
+
+
+def test_unusable_pairs_are_in_no_ranking() -> None:
+    good, bad = scores.made(QUALITY), scores.made(QUALITY | {"edges": 0.95}, seed=5)
+    long = pd.concat([scores.table(good, "srg"), scores.table(bad, "pgi")])
+    found = conclude(
+        long, NO_VARIANTS, scores.methods(list(good)), scores.metrics(srg=True, pgi=True)
     )
     assert found["informative"].set_index("metric")["is_informative"].to_dict() == {
         "srg": True,
-        "sparseness": False,
+        "pgi": False,
     }
     assert set(found["ranking"]["metric"]) == set(found["power"]["metric"]) == {"srg"}
-    assert set(found["pairs"]["metric"]) == {"srg", "sparseness"}
+    assert set(found["pairs"]["metric"]) == {"srg", "pgi"}
     ranked = found["ranking"]
     assert set(ranked.loc[~ranked["is_control"], "method"]) == {"ig", "gxi"}
 

@@ -22,6 +22,7 @@ from gpex_bench.tables.columns import (
     VARIANTS,
 )
 from gpex_bench.tables.order import control_ids, groups
+from gpex_bench.tables.words import NOT_USABLE, USABLE
 from gpex_bench.types import Role
 from tests.vocabulary import frames as synthetic
 
@@ -177,7 +178,10 @@ def _of_metrics(scored: pd.DataFrame) -> dict[str, pd.DataFrame]:
     trust = []
     for dataset, model, metric in places:
         is_blank = dataset == "shapes" and metric == "infidelity"
-        informative.append((dataset, model, metric, not is_blank, reason if is_blank else ""))
+        use = NOT_USABLE if is_blank else USABLE
+        numbers = (0.1, -0.2, 0.4) if is_blank else (1.5, 1.1, 1.9)
+        why = reason if is_blank else ""
+        informative.append((dataset, model, metric, not is_blank, use, why, *numbers))
         for part, share in shares.items():
             variance.append((dataset, model, metric, part, share))
         for at, name in enumerate(properties):

@@ -55,13 +55,16 @@ def methods(names: list[str]) -> list[dict]:
 def metrics(**higher_is_better: bool) -> list[dict]:
     """Return the records of metrics with a chance value of 0.
 
-    `mass` is the share inside the planted truth.
+    `mass` is the share inside the planted truth, `mprt` is of randomisation, and a map that looks at
+    nothing can be perfect by `steadiness`; all others are of faithfulness.
     """
+    measures = {"mass": "truth", "mprt": "randomisation", "steadiness": "robustness"}
     return [
         {
             "metric": name,
+            "measures": measures.get(name, "faithfulness"),
             "is_share_of_truth": name == "mass",
-            "measures": "truth" if name == "mass" else "faithfulness",
+            "blind_can_be_perfect": name == "steadiness",
             "higher_is_better": up,
             "chance": 0.0,
         }

@@ -40,6 +40,7 @@ CONCLUSIONS = (
     "pairs",
     "overall",
     "informative",
+    "faithful",
     "variance",
     "power",
     "second_opinion",
