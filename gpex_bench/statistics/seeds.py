@@ -4,20 +4,28 @@ Settings share seeds, splits and mostly the networks, so that they are compared 
 counts is the spread of the differences, neither what all settings have in common nor the spread of
 a third setting. With fewer than two common seeds the two samples are compared as they are (Welch's
 test, `welch1947generalization`).
+
+Few seeds show little. So a difference comes with the number of seeds in which it is positive and
+negative, with a test of "it is smaller than a margin" (`equality`: two one-sided t tests,
+`schuirmann1987comparison`), and with the smallest true difference that its test would have shown
+(`smallest_shown`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import optimize, stats
 
 from gpex_bench.statistics.intervals import t_interval
-from gpex_bench.tables.columns import CONFIDENCE
+from gpex_bench.tables.columns import CONFIDENCE, LEVEL
 from gpex_bench.types.values import value
+
+POWER = 0.8  # the chance with which a difference that "would have been shown" is shown
 
 
 @value
@@ -30,6 +38,21 @@ class Difference:
     p_value: float  # two-sided, of "it is 0"
     n_seeds: int  # the common ones; without those, of the smaller sample
     is_paired: bool = True
+    error: float = math.nan  # standard error of the mean
+    degrees: float = math.nan  # of freedom
+    # seeds in which it is above and below 0; 0 where seeds are not paired
+    n_above: int = 0
+    n_below: int = 0
+
+    def times(self, factor: float) -> Difference:
+        """Return it in units that are smaller by this factor, which is above 0."""
+        return replace(
+            self,
+            mean=factor * self.mean,
+            low=factor * self.low,
+            high=factor * self.high,
+            error=factor * self.error,
+        )
 
 
 def difference(a: pd.Series, b: pd.Series) -> Difference:
@@ -102,6 +125,44 @@ def trend(values: pd.DataFrame) -> Difference:
     return _paired(np.median(slopes, axis=1))
 
 
+def equality(found: Difference, margin: float) -> float:
+    """Return the p value of "it is at least as large as the margin", in either direction.
+
+    The larger p value of two one-sided t tests (`schuirmann1987comparison`): below 5 %, the 90 %
+    interval of the difference lies within the margin. NaN where one seed gives no spread.
+    """
+    room = margin - abs(found.mean)
+    if math.isnan(found.error):
+        return math.nan
+    if found.error == 0:
+        return float(room <= 0)
+    return float(stats.t.sf(room / found.error, found.degrees))
+
+
+def smallest_shown(found: Difference, level: float = LEVEL) -> float:
+    """Return the smallest true difference that its t test shows with a chance of 80 % (`POWER`).
+
+    By the noncentral t distribution, with the spread that was seen. NaN without a spread.
+
+    Args:
+        found: what was compared.
+        level: of the two-sided test; lower ones allow for several comparisons.
+    """
+    if math.isnan(found.error):
+        return math.nan
+
+    least = float(stats.t.ppf(1 - level / 2, found.degrees))
+
+    def missing(shift: float) -> float:
+        shown = stats.nct.sf(least, found.degrees, shift)
+        return float(POWER - shown)
+
+    # Beyond this shift nearly every test shows it.
+    most = 2 * least + 10
+    shift = optimize.brentq(missing, 0.0, most)
+    return float(shift) * found.error
+
+
 def needed(n_seeds: int) -> float:
     """Return how many standard deviations of the seeds' differences a mean must exceed.
 
@@ -124,7 +185,10 @@ def _paired(sample: np.ndarray) -> Difference:
     spread = float(sample.std(ddof=1))
     error = spread / math.sqrt(n_seeds)
     degrees = float(n_seeds - 1)
-    return _around(mean, error, degrees, n_seeds=n_seeds, is_paired=True)
+    found = _around(mean, error, degrees, n_seeds=n_seeds, is_paired=True)
+    n_above = int((sample > 0).sum())
+    n_below = int((sample < 0).sum())
+    return replace(found, n_above=n_above, n_below=n_below)
 
 
 def _around(
@@ -145,4 +209,6 @@ def _around(
         p_value=p_value,
         n_seeds=n_seeds,
         is_paired=is_paired,
+        error=error,
+        degrees=degrees,
     )

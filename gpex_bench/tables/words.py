@@ -31,6 +31,9 @@ STATES = {
     "missing": "missing",
     "unsound": "unsound",  # its values do not sum to what the method promises
 }
+# What is said of two methods. Better and worse: the difference is significant after the correction,
+# and larger than the smallest one that matters. Equal: it is significantly smaller than that.
+BETTER, WORSE, EQUAL, OPEN = "better", "worse", "equal", "not shown to differ"
 # How the reason of everything begins that was not made because its network cannot be used.
 WITHOUT_NETWORK = "the network cannot be used"
 # Why stored maps have no score of what asks a method about something else.

@@ -18,8 +18,6 @@ from gpex_bench.tables import columns
 from gpex_bench.tables.order import records
 from gpex_bench.tables.words import interval, partial, wording
 
-FEW_SEEDS = 3  # so few miss differences of the size of the seeds' spread
-
 
 def answer(  # noqa: PLR0913 - keyword-only
     plan: Grid,
@@ -61,22 +59,21 @@ def _page(
     rows = comparisons.first_statistic(table, found)
     trends = choices = pd.DataFrame()
     if is_ordered:
-        trends = comparisons.trends(rows, plan.x, plan.hue)
+        trends = comparisons.trends(rows, plan.x, plan.hue, plan.margin)
     else:
-        choices = comparisons.choices(rows, plan.x, plan.hue, plan.better)
+        choices = comparisons.choices(rows, plan.x, plan.hue, plan.better, plan.margin)
 
     return page(
         "grid",
         plan=plan,
         what=_heading(records(table.head(1))[0]),
         verdicts=comparisons,
-        extremes=comparisons.extremes(rows, plan.better),
+        extremes=comparisons.extremes(rows, plan.better, plan.margin),
         trends=trends,
         choices=choices,
         settings=settings_table(table),
         n_seeds=n_seeds,
         needed=needed(n_seeds) if n_seeds > 1 else None,
-        is_few=n_seeds <= FEW_SEEDS,
     )
 
 

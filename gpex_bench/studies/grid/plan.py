@@ -18,7 +18,7 @@ from gpex_bench.studies.grid.expansion import (
     expand,
     is_number,
 )
-from gpex_bench.types import Study, settings
+from gpex_bench.types import Study, demands, settings
 
 
 @settings
@@ -39,12 +39,15 @@ class Grid(Study):
     splits: tuple[str, ...] = ("test",)
     # direction of the first statistic
     better: Literal["higher", "lower"] = "higher"
+    # the smallest difference of the first statistic that matters, in its own units
+    margin: float = 0.01
 
     def __post_init__(self) -> None:
         """Refuse a grid that shows nothing."""
         for name in ("statistics", "splits"):
             if not getattr(self, name):
                 raise ValueError(f"{name} must hold at least 1 name, got none.")
+        demands.positive(self, "margin")
 
     def expand(
         self, sections: Mapping[str, Written], networks: Sequence[Network]

@@ -14,7 +14,14 @@ from gpex_bench.plugins import registry
 from gpex_bench.stages.agree import agree
 from gpex_bench.stages.prepare import prepare
 from gpex_bench.stages.train import train
-from gpex_bench.statistics.seeds import difference, settings_differ, trend
+from gpex_bench.statistics.seeds import (
+    POWER,
+    difference,
+    equality,
+    settings_differ,
+    smallest_shown,
+    trend,
+)
 from gpex_bench.studies.grid import comparisons, measure
 from gpex_bench.studies.grid.answer import answer, settings_table
 from gpex_bench.studies.grid.expansion import Setting
@@ -26,6 +33,9 @@ STUDIES = [
     for path in sorted((registry.ROOT / "config/studies").glob("*.yaml"))
     if "grid" in yaml.safe_load(path.read_text())
 ]
+
+
+MARGIN = 0.01  # smallest difference that matters
 
 
 def plan(**changes):
@@ -138,28 +148,30 @@ def test_the_page_has_a_row_for_each_setting_and_the_reason_of_a_failure():
     [
         ([0.5, 0.7, 0.9], comparisons.RISES, comparisons.DIFFERENT),
         ([0.9, 0.7, 0.5], comparisons.FALLS, comparisons.DIFFERENT),
-        ([0.5, 0.505, 0.51], comparisons.NO_TREND, comparisons.NOT_DIFFERENT),
+        ([0.5, 0.505, 0.51], comparisons.OPEN_TREND, comparisons.OPEN),
     ],
 )
 def test_a_trend_is_significant_or_not(numbers, trend, verdict):
     compared = rows([1, 4, 16], numbers)
-    (ends,) = comparisons.extremes(compared, "higher").to_dict("records")
+    (ends,) = comparisons.extremes(compared, "higher", MARGIN).to_dict("records")
     best, worst = (1, 16) if numbers[0] > numbers[-1] else (16, 1)
     assert (ends["best"], ends["worst"]) == (f"m {best}", f"m {worst}")
     assert (ends["verdict"], ends["test"]) == (verdict, "Friedman's test")
     assert ends["difference"] == pytest.approx(abs(numbers[0] - numbers[-1]))
 
-    (line,) = comparisons.trends(compared, "m", None).to_dict("records")
+    (line,) = comparisons.trends(compared, "m", None, MARGIN).to_dict("records")
     assert line["verdict"] == trend
     assert (line["first"], line["last"]) == (1, 16)
     assert line["first_mean"] == pytest.approx(numbers[0])
 
 
 def test_a_peak_is_no_trend_but_is_significant():
-    (line,) = comparisons.trends(rows([1, 4, 16], [0.5, 0.9, 0.505]), "m", None).to_dict("records")
-    assert line["verdict"] == comparisons.NO_TREND and line["has_peak"]
+    (line,) = comparisons.trends(rows([1, 4, 16], [0.5, 0.9, 0.505]), "m", None, MARGIN).to_dict(
+        "records"
+    )
+    assert line["verdict"] == comparisons.OPEN_TREND and line["has_peak"]
     assert (line["highest_at"], line["highest"]) == (4, pytest.approx(0.9))
-    flat = comparisons.trends(rows([1, 4, 16], [0.5, 0.505, 0.51]), "m", None)
+    flat = comparisons.trends(rows([1, 4, 16], [0.5, 0.505, 0.51]), "m", None, MARGIN)
     assert not flat["has_peak"].any()
 
 
@@ -171,9 +183,11 @@ def test_a_noisy_setting_does_not_hide_what_the_others_show():
     }
     compared = rows(list(seeds), [0.9, 0.8, 0.7])
     compared["seeds"] = [pd.Series(numbers) for numbers in seeds.values()]
-    verdicts = comparisons.choices(compared, "m", None, "higher").set_index("choice")["verdict"]
+    verdicts = comparisons.choices(compared, "m", None, "higher", MARGIN).set_index("choice")[
+        "verdict"
+    ]
     assert verdicts["less"] == comparisons.WORSE
-    assert verdicts["noisy"] == comparisons.NOT_DIFFERENT
+    assert verdicts["noisy"] == comparisons.OPEN
 
 
 def test_pairs_of_seeds_agree_with_scipy():
@@ -211,8 +225,56 @@ def test_a_trend_is_the_slope_of_each_seed():
     assert found.p_value == pytest.approx(stats.ttest_1samp(slopes, 0).pvalue)
 
 
+def test_few_seeds_do_not_show_that_nothing_changes():
+    few = rows([1, 4, 16], [0.5, 0.501, 0.502], n_seeds=3, spread=0.01)
+    (line,) = comparisons.trends(few, "m", None, MARGIN).to_dict("records")
+    assert line["verdict"] == comparisons.OPEN_TREND
+    assert line["shown"] > 0.02  # such a change may be there and not be seen
+    (ends,) = comparisons.extremes(few, "higher", MARGIN).to_dict("records")
+    assert ends["verdict"] == comparisons.OPEN
+
+    many = rows([1, 4, 16], [0.5, 0.501, 0.502], n_seeds=8, spread=0.0005)
+    (line,) = comparisons.trends(many, "m", None, MARGIN).to_dict("records")
+    assert line["verdict"] == comparisons.FLAT
+    assert line["change"] == pytest.approx(0.002, abs=0.002)
+    (ends,) = comparisons.extremes(many, "higher", MARGIN).to_dict("records")
+    assert ends["verdict"] == comparisons.EQUAL
+
+
+def test_a_significant_change_below_the_margin_is_no_change():
+    settled = rows([1, 4], [0.5, 0.504], n_seeds=5, spread=0.0001)
+    (line,) = comparisons.trends(settled, "m", None, MARGIN).to_dict("records")
+    assert line["p_value"] < 0.05 and line["verdict"] == comparisons.FLAT
+    names = comparisons.choices(settled, "m", None, "higher", MARGIN)
+    assert names["verdict"].tolist() == [comparisons.EQUAL]
+    (line,) = comparisons.trends(settled, "m", None, 0.001).to_dict("records")
+    assert line["verdict"] == comparisons.RISES
+    assert (line["n_above"], line["n_below"]) == (5, 0)
+
+
+def test_equality_is_two_one_sided_tests():
+    draw = np.random.default_rng(3)
+    a, b = (pd.Series(draw.normal(size=7)) for _ in range(2))
+    found = difference(a, b)
+    below = stats.ttest_1samp(a - b, 1.5, alternative="less").pvalue
+    above = stats.ttest_1samp(a - b, -1.5, alternative="greater").pvalue
+    assert equality(found, 1.5) == pytest.approx(max(below, above))
+    assert found.n_above + found.n_below == 7
+    assert np.isnan(equality(difference(a[:1], b[:1]), 1.5))
+
+
+def test_the_smallest_difference_shown_is_shown_that_often():
+    draw = np.random.default_rng(4)
+    n_seeds, true_error = 6, 1 / np.sqrt(6)
+    found = difference(pd.Series(draw.normal(size=n_seeds)), pd.Series(np.zeros(n_seeds)))
+    shift = smallest_shown(found) / found.error * true_error
+    samples = draw.normal(loc=shift, size=(20_000, n_seeds))
+    shown = (stats.ttest_1samp(samples, 0, axis=1).pvalue < 0.05).mean()
+    assert shown == pytest.approx(POWER, abs=0.01)
+
+
 def test_lower_may_be_better():
-    (ends,) = comparisons.extremes(rows([1, 4], [0.5, 0.9]), "lower").to_dict("records")
+    (ends,) = comparisons.extremes(rows([1, 4], [0.5, 0.9]), "lower", MARGIN).to_dict("records")
     assert (ends["best"], ends["worst"]) == ("m 1", "m 4")
     assert ends["difference"] == pytest.approx(0.4) and ends["difference_low"] > 0
     assert ends["test"] == "t test, paired by seed"
@@ -220,29 +282,29 @@ def test_lower_may_be_better():
 
 def test_each_line_has_its_own_trend():
     compared = rows([1, 4], [0.5, 0.9, 0.9, 0.5], hues=("a", "b"))
-    verdicts = comparisons.trends(compared, "m", "kind").set_index("line")["verdict"]
+    verdicts = comparisons.trends(compared, "m", "kind", MARGIN).set_index("line")["verdict"]
     assert verdicts.to_dict() == {"a": comparisons.RISES, "b": comparisons.FALLS}
 
 
 def test_choices_have_no_direction():
     compared = rows(["all", "less", "same", "more"], [0.7, 0.5, 0.701, 0.9])
-    table = comparisons.choices(compared, "m", None, "higher").set_index("choice")
+    table = comparisons.choices(compared, "m", None, "higher", MARGIN).set_index("choice")
     assert table["verdict"].to_dict() == {
         "less": comparisons.WORSE,
-        "same": comparisons.NOT_DIFFERENT,
+        "same": comparisons.OPEN,
         "more": comparisons.BETTER,
     }
     assert table["difference"].tolist() == pytest.approx([-0.2, 0.001, 0.2])
-    lower = comparisons.choices(compared, "m", None, "lower").set_index("choice")
+    lower = comparisons.choices(compared, "m", None, "lower", MARGIN).set_index("choice")
     assert lower.loc["less", "verdict"] == comparisons.BETTER
 
 
 def test_with_one_seed_nothing_is_known_to_differ():
     one = rows([1, 4], [0.5, 0.9], n_seeds=1)
-    assert comparisons.extremes(one, "higher")["verdict"].tolist() == [comparisons.UNKNOWN]
-    assert comparisons.trends(one, "m", None)["verdict"].tolist() == [comparisons.UNKNOWN]
+    assert comparisons.extremes(one, "higher", MARGIN)["verdict"].tolist() == [comparisons.UNKNOWN]
+    assert comparisons.trends(one, "m", None, MARGIN)["verdict"].tolist() == [comparisons.UNKNOWN]
     names = rows(["x", "y"], [0.5, 0.9], n_seeds=1)
-    assert comparisons.choices(names, "m", None, "higher")["verdict"].tolist() == [
+    assert comparisons.choices(names, "m", None, "higher", MARGIN)["verdict"].tolist() == [
         comparisons.UNKNOWN
     ]
     text = found([1, 4], [0.5, 0.9], n_seeds=1).sentences
@@ -251,9 +313,9 @@ def test_with_one_seed_nothing_is_known_to_differ():
 
 def test_failed_settings_are_named_and_left_out():
     compared = rows([1, 4, 16], [0.5, None, 0.9])
-    (ends,) = comparisons.extremes(compared, "higher").to_dict("records")
+    (ends,) = comparisons.extremes(compared, "higher", MARGIN).to_dict("records")
     assert ends["failed"] == ["m 4"] and ends["n_settings"] == 2
-    (line,) = comparisons.trends(compared, "m", None).to_dict("records")
+    (line,) = comparisons.trends(compared, "m", None, MARGIN).to_dict("records")
     assert line["verdict"] == comparisons.RISES
     assert (line["first"], line["last"]) == (1, 16)
 
