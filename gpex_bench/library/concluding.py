@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from gpex_bench.statistics import pairs as paired
 from gpex_bench.statistics.intervals import intervals
-from gpex_bench.statistics.units import units
+from gpex_bench.statistics.units import Scale, units
 from gpex_bench.tables.columns import require
+from gpex_bench.tables.order import Record, records
 
 NEEDED = ("method", "metric", "sample", "score", "higher_is_better")
 SUMMARY = (
@@ -25,10 +28,13 @@ PAIRS = (
     "metric",
     "method",
     "other",
-    "median_difference",
-    "effect_size",
+    "mean_difference",
+    "low",
+    "high",
+    "margin",
     "p_value",
     "p_holm",
+    "p_equal",
     "verdict",
     "n_units",
 )
@@ -37,7 +43,7 @@ PAIRS = (
 def summary(scores: pd.DataFrame) -> pd.DataFrame:
     """Return mean and 95 % interval over samples of each metric and method, best first.
 
-    The bootstrap interval of the workflow (`statistics.bootstrap`); of one sample there is none. A
+    The interval of the workflow (`statistics.means`); of fewer than six samples there is none. A
     method without scores by a metric is there with the reason.
 
     Args:
@@ -48,7 +54,7 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
     """
     known = _known(scores)
     found = []
-    for block in units(known, _better(known)):
+    for block in units(known, _scales(known)):
         table = intervals(block).assign(metric=block.place[2], status="ok", reason="")
         table["higher_is_better"] = block.sign > 0
         best_first = table["mean"].mul(-block.sign).argsort(kind="stable")
@@ -71,21 +77,22 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
 def pairs(scores: pd.DataFrame) -> pd.DataFrame:
     """Compare every two methods by each metric, sample by sample.
 
-    Wilcoxon's signed-rank test with Holm's correction, as in the workflow (`statistics.pairs`).
+    Mean differences with intervals, tests with Holm's correction, as in the workflow
+    (`statistics.pairs`).
 
     Args:
         scores: what `score` returns, of at least two methods.
 
     Returns:
-        The median difference and the effect size are positive where `method` is better than
-        `other`; `verdict` is better, worse or tied, at 5 % after the correction.
+        The mean difference is positive where `method` is better than `other`. `verdict` is better,
+        worse, equal (the difference is within the margin) or not shown to differ.
 
     Raises:
         ValueError: it lacks a column.
     """
     known = _known(scores)
     found = []
-    for block in units(known, _better(known)):
+    for block in units(known, _scales(known)):
         table = paired.table(block, paired.compare(block))
         if len(table):
             found.append(table)
@@ -101,10 +108,20 @@ def _known(scores: pd.DataFrame) -> pd.DataFrame:
     return known.assign(dataset="", model="", seed=0)
 
 
-def _better(scores: pd.DataFrame) -> dict[str, bool]:
-    """Return the direction of each metric."""
-    first = scores.drop_duplicates("metric")
+def _scales(scores: pd.DataFrame) -> dict[str, Scale]:
+    """Return what the scores of each metric mean; tables made by hand may hold `NEEDED` alone."""
     return {
-        str(name): bool(is_higher)
-        for name, is_higher in zip(first["metric"], first["higher_is_better"], strict=True)
+        str(row["metric"]): Scale(
+            higher_is_better=bool(row["higher_is_better"]),
+            margin=_known_number(row, "margin"),
+            resolution=_known_number(row, "resolution") or 0.0,
+            width=_known_number(row, "width") or math.inf,
+        )
+        for row in records(scores.drop_duplicates("metric"))
     }
+
+
+def _known_number(row: Record, name: str) -> float | None:
+    """Return a number of a row, or None where it has none."""
+    number = row.get(name)
+    return None if pd.isna(number) else float(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -42,6 +43,9 @@ COLUMNS = (
     "target",
     "score",
     "higher_is_better",
+    "margin",
+    "resolution",
+    "width",
     "status",
     "reason",
 )
@@ -82,7 +86,9 @@ def score(  # noqa: PLR0913 - one option by keyword
         progress: whether long work shows a bar.
 
     Returns:
-        method, metric, sample, target, score, higher_is_better, status, reason. A score that is not
+        method, metric, sample, target, score, higher_is_better, status, reason, and what else
+        `pairs` must know of a metric: the smallest difference that matters (`margin`; NaN where it
+        depends on the two methods), `resolution` and `width` of its scores. A score that is not
         there is NaN, and status and reason say why. `summary` has means with intervals.
 
     Raises:
@@ -232,7 +238,8 @@ def _table(
 ) -> pd.DataFrame:
     """Return a row for each input, with a score or the reason why there is none."""
     status, reason = ("ok", "") if isinstance(found, torch.Tensor) else found
-    numbers = found.numpy() if isinstance(found, torch.Tensor) else float("nan")
+    numbers = found.numpy() if isinstance(found, torch.Tensor) else math.nan
+    lowest, highest = metric.range
     return pd.DataFrame(
         {
             "method": method,
@@ -241,6 +248,9 @@ def _table(
             "target": query.target.cpu().numpy(),
             "score": numbers,
             "higher_is_better": metric.higher_is_better,
+            "margin": math.nan if metric.margin is None else metric.margin,
+            "resolution": metric.resolution,
+            "width": highest - lowest,
             "status": status,
             "reason": reason,
         }

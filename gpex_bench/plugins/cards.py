@@ -171,6 +171,8 @@ def metric_card(run_id: str, metric: Metric) -> dict[str, Any]:
         measures=metric.measures,
         higher_is_better=metric.higher_is_better,
         range=list(metric.range),
+        margin=metric.margin,
+        resolution=metric.resolution,
         chance=metric.chance,
         is_share_of_truth=metric.is_share_of_truth,
         blind_can_be_perfect=metric.blind_can_be_perfect,

@@ -71,7 +71,6 @@ STATISTICS = {
         "tau",
         "n_methods",
     ),
-    "second_opinion": (*PLACE, "first", "second", "rope", "p_first", "p_equal", "p_second"),
 }
 
 

@@ -13,8 +13,8 @@ from gpex_bench.tables.render import escape, plain_markdown
 # Methods in the table of the summary.
 N_ROWS = 10
 
-MARKDOWN = {"best": "**{}**", "tied": "{} ="}
-LATEX = {"best": r"\textbf{{{}}}", "tied": r"{}$^{{=}}$"}
+MARKDOWN = {"best": "**{}**", "equal": "{} =", "open": "{} ~"}
+LATEX = {"best": r"\textbf{{{}}}", "equal": r"{}$^{{=}}$", "open": r"{}$^{{\sim}}$"}
 
 
 def markdown(run: str, headline: str, page: Mapping[str, Any]) -> str:
@@ -57,7 +57,7 @@ def _rank(row: Mapping[str, Any]) -> str:
 
 
 def _markdown_cell(cell: Mapping[str, Any]) -> str:
-    """Return a score as Markdown: best in bold, ties with an equals sign."""
+    """Return a score as Markdown: the best in bold, "=" equal, "~" not shown to differ."""
     if cell["kind"] != "ok":
         return str(cell["text"])
 

@@ -33,7 +33,6 @@ def trust(tables: Tables, metrics: Sequence[Record], headline: str) -> dict[str,
         "variance": variance(tables, headline),
         "power": power(tables, headline),
         "planted": planted(tables),
-        "opinions": opinions(tables, headline),
     }
 
 
@@ -238,20 +237,6 @@ def power(tables: Tables, headline: str) -> list[dict[str, Any]]:
     """Return how many images would separate the top three, by network."""
     frame = _frame(tables, "power", headline)
     return [] if frame is None else records(frame.sort_values(list(NETWORK)))
-
-
-def opinions(tables: Tables, headline: str) -> list[dict[str, Any]]:
-    """Return the Bayesian signed-rank test of the leaders, by network."""
-    frame = _frame(tables, "second_opinion", headline)
-    if frame is None:
-        return []
-
-    rows = records(frame.sort_values([*NETWORK, "first", "second"]))
-    for row in rows:
-        row["rope"] = number(row["rope"])
-        for name in ("p_first", "p_equal", "p_second"):
-            row[name] = f"{row[name]:.3f}"
-    return rows
 
 
 def planted(tables: Tables) -> list[dict[str, Any]]:

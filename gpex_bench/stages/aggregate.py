@@ -13,6 +13,7 @@ from gpex_bench.measurements.curves import CurveMetric
 from gpex_bench.plugins.cards import metric_card
 from gpex_bench.stages.curves import Recorded, summarise_curves
 from gpex_bench.statistics.outcomes import agreement_summary, outcome_table, summarise
+from gpex_bench.statistics.units import scale_of
 from gpex_bench.tables.columns import (
     AGREEMENT,
     CELLS,
@@ -103,9 +104,9 @@ def aggregate(
             index=False, name=None
         )
     )
-    better = {name: metric.higher_is_better for name, metric in metrics.items()}
+    scales = {record["metric"]: scale_of(record) for record in known}
     left_out = statistics.informative.left_out(judged, found["faithful"])
-    summary = summarise(scores, better, control_ids(methods), blank, left_out)
+    summary = summarise(scores, scales, control_ids(methods), blank, left_out)
     return Tables(
         scores=scores,
         curves=summaries.means,

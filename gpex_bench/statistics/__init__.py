@@ -19,7 +19,7 @@ from gpex_bench.statistics import (
     truth,
     variants,
 )
-from gpex_bench.statistics.units import Units, units
+from gpex_bench.statistics.units import Units, scale_of, units
 from gpex_bench.tables import columns
 from gpex_bench.tables.columns import SCORES, VARIANT_SCORES, require
 from gpex_bench.tables.order import Record, control_ids
@@ -35,7 +35,7 @@ TABLES = {
     "faithful": columns.FAITHFUL,
     "variance": columns.VARIANCE,
     "power": columns.POWER,
-    "second_opinion": columns.SECOND_OPINION,
+    "families": columns.FAMILIES,
     "trust": columns.TRUST,
     "planted": columns.PLANTED,
     "truth_agreement": columns.TRUTH_AGREEMENT,
@@ -52,8 +52,9 @@ def conclude(
 ) -> dict[str, pd.DataFrame]:
     """Return the tables named in `TABLES`.
 
-    Pairs of metric and network that are not usable are in `informative`, `pairs`, `variance` and
-    `trust`, and in no ranking. Metrics that are usable among faithful methods rank those alone.
+    Pairs of metric and network that are not usable are in `informative`, `pairs`, `families`,
+    `power`, `variance` and `trust`, and in no ranking. Metrics that are usable among faithful
+    methods rank those alone.
 
     Args:
         scores: one row per dataset, model, seed, method, metric, sample (and target); finite.
@@ -61,21 +62,21 @@ def conclude(
             empty.
         methods: a record of each method: its run id ("method"), kind, role and what it changes
             ("of").
-        metrics: a record of each metric: its run id ("metric"), what it measures, its direction
-            and chance, whether it is the share of relevance inside the planted truth
-            ("is_share_of_truth"), and whether a map that looks at nothing can be perfect
-            ("blind_can_be_perfect").
+        metrics: a record of each metric: its run id ("metric"), what it measures, its direction,
+            range, margin, resolution and chance, whether it is the share of relevance inside the
+            planted truth ("is_share_of_truth"), and whether a map that looks at nothing can be
+            perfect ("blind_can_be_perfect").
     """
     require(scores, SCORES, "scores")
     require(variant_scores, VARIANT_SCORES, "variant_scores")
     controls = control_ids(methods)
     known = informative.roles(methods)
-    higher_is_better = {record["metric"]: record["higher_is_better"] for record in metrics}
+    scales = {record["metric"]: scale_of(record) for record in metrics}
     card = {record["metric"]: record for record in metrics}
 
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     informative_on: dict[str, list[Units]] = {}
-    blocks = units(scores, higher_is_better, controls)
+    blocks = units(scores, scales, controls)
     compared = [(block, pairs.compare(block)) for block in blocks]
     parts["truth_agreement"].append(truth.table([block for block, _ in compared], metrics))
     judged, faithful = informative.tables(compared, card, known)
@@ -85,6 +86,8 @@ def conclude(
     for (block, comparison), is_usable in zip(compared, judged["is_informative"], strict=True):
         metric = block.place[2]
         parts["pairs"].append(pairs.table(block, comparison))
+        parts["families"].append(pairs.family_sizes(block))
+        parts["power"].append(power.table(block, comparison))
         parts["variance"].append(components.table(block))
         parts["trust"].append(trust.table(block, comparison, known, card[metric]["chance"]))
         if card[metric]["is_share_of_truth"]:
@@ -98,8 +101,6 @@ def conclude(
             block, comparison = ordered, pairs.compare(ordered)
         ranks = ranking.within(block)
         parts["ranking"].append(ranking.table(block, ranks))
-        parts["power"].append(power.table(block, comparison, ranks))
-        parts["second_opinion"].append(pairs.second_opinion(block, power.leaders(ranks)))
         informative_on.setdefault(metric, []).append(block)
 
     parts["overall"] = [ranking.overall(every) for every in informative_on.values()]

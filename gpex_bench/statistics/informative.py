@@ -38,7 +38,7 @@ from gpex_bench.tables.columns import (
     PLANTED,
 )
 from gpex_bench.tables.order import Record, blind_ids, control_ids, groups
-from gpex_bench.tables.words import AMONG_FAITHFUL, NOT_USABLE, USABLE
+from gpex_bench.tables.words import AMONG_FAITHFUL, BETTER, NOT_USABLE, USABLE
 from gpex_bench.types import Role, value
 
 # The effect from which on a metric tells methods from blind controls: half a standard deviation of
@@ -252,8 +252,8 @@ def faithful_methods(
 def _better_than_blind(units: Units, comparison: Comparison, known: Roles) -> list[str]:
     """Return the methods that are better than every blind control."""
     blind = units.groups_of(known.blind)
-    verdict = verdicts(comparison, families(units, comparison))
-    is_better = np.all(verdict[:, blind] > 0, axis=1)
+    verdict = verdicts(units, comparison)
+    is_better = np.all(verdict[:, blind] == BETTER, axis=1)
     of_method = zip(units.methods, units.group, strict=True)
     better = [name for name, group in of_method if is_better[group]]
     return [name for name in better if name in set(units.plain)]
@@ -292,7 +292,7 @@ def planted(units: Units, comparison: Comparison, known: Roles) -> pd.DataFrame:
     """Return how much of each method's relevance is inside the planted truth.
 
     One row per method and control, of a metric whose scores are that share. `edge_difference` is
-    the median difference to the edge detector over samples; it and `p_holm` are NaN without one.
+    the mean difference to the edge detector over samples; it and `p_holm` are NaN without one.
     Each control is a comparison of its own.
     """
     rows = intervals(units)
@@ -302,10 +302,10 @@ def planted(units: Units, comparison: Comparison, known: Roles) -> pd.DataFrame:
     if edges:
         at = (units.group, edges[0])
         adjusted = families(units, comparison)[at]
-        rows["edge_difference"] = comparison.median[at]
+        rows["edge_difference"] = comparison.estimate[at]
         # Between two controls nothing is corrected.
         rows["p_holm"] = np.where(np.isnan(adjusted), comparison.p_value[at], adjusted)
-        rows["beats_edge_detector"] = (rows["p_holm"] < LEVEL) & (comparison.effect[at] > 0)
+        rows["beats_edge_detector"] = (rows["p_holm"] < LEVEL) & (comparison.estimate[at] > 0)
 
     return rows.assign(dataset=units.place[0], model=units.place[1])[list(PLANTED)]
 

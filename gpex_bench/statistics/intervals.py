@@ -1,4 +1,4 @@
-"""Means with intervals: of methods over samples, by the bootstrap, and of few numbers, by t."""
+"""Means with intervals: of methods over samples (`means`), and of few numbers, by t."""
 
 from __future__ import annotations
 
@@ -6,12 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from gpex_bench.statistics.bootstrap import (
-    N_RESAMPLES,
-    counts,
-    percentile_interval,
-    resampled_means,
-)
+from gpex_bench.statistics.means import means
 from gpex_bench.statistics.units import Units, sample_means
 from gpex_bench.tables.columns import CONFIDENCE, INTERVALS
 
@@ -40,7 +35,7 @@ def t_interval(
     return np.where(is_exact, mean, low), np.where(is_exact, mean, high)
 
 
-def intervals(units: Units, n_resamples: int = N_RESAMPLES) -> pd.DataFrame:
+def intervals(units: Units) -> pd.DataFrame:
     """Return mean, 95 % interval over samples, and spread over training seeds of each method.
 
     The numbers of a method do not depend on the other methods.
@@ -49,28 +44,21 @@ def intervals(units: Units, n_resamples: int = N_RESAMPLES) -> pd.DataFrame:
         A frame with the columns `INTERVALS`, one row a method. `seed_sd` is the standard deviation
         of the training seeds' means; NaN for a single seed.
     """
-    scores = units.sign * units.scores
-    values = sample_means(scores)
-    known = np.isfinite(values)
+    found = means(sample_means(units.measured), units.scale.free_width)
+    low, high = found.interval
 
-    rows = pd.DataFrame({"method": units.methods, "low": np.nan, "high": np.nan})
-    rows["mean"] = [float(row[there].mean()) for row, there in zip(values, known, strict=True)]
-
-    # Methods that have the same samples share their resamples, and are one matrix product.
-    for there in np.unique(known, axis=0):
-        alike = (known == there).all(1)
-        n_samples = int(there.sum())
-        times = counts(units.key, n_samples, n_resamples)
-        columns = np.ascontiguousarray(values[np.ix_(alike, there)].T)
-        low, high = percentile_interval(resampled_means(columns, times), n_samples)
-        rows.loc[alike, "low"], rows.loc[alike, "high"] = low, high
-
-    by_seed = sample_means(scores.transpose(0, 2, 1))
-    seeds = [means[np.isfinite(means)] for means in by_seed]
-    rows["seed_sd"] = [_sd(means) for means in seeds]
-    rows["n_samples"] = known.sum(1)
-    rows["n_seeds"] = [len(means) for means in seeds]
-    return rows[list(INTERVALS)]
+    by_seed = sample_means(units.measured.transpose(0, 2, 1))
+    seeds = [numbers[np.isfinite(numbers)] for numbers in by_seed]
+    rows = {
+        "method": units.methods,
+        "mean": found.mean,
+        "low": low,
+        "high": high,
+        "seed_sd": [_sd(numbers) for numbers in seeds],
+        "n_samples": found.n.astype(int),
+        "n_seeds": [len(numbers) for numbers in seeds],
+    }
+    return pd.DataFrame(rows)[list(INTERVALS)]
 
 
 def _sd(values: np.ndarray) -> float:

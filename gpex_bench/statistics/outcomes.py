@@ -1,13 +1,13 @@
-"""From scores of single samples to numbers that can be compared: means, intervals, ties.
+"""From scores of single samples to numbers that can be compared: means, intervals, marks.
 
-The sample is the unit of uncertainty: scores are averaged over the training seeds first, then the
-samples are resampled with replacement (`statistics.bootstrap`). The spread over training seeds is
-given separately, never mixed in. The best method is the one with the best mean; which others differ
-significantly from it is decided by paired tests on the same samples with Holm's correction
-(`statistics.pairs`), and nothing is marked where the metric is not informative.
+The sample is the unit of uncertainty: scores are averaged over the training seeds first, and means
+over samples have intervals (`statistics.means`). The spread over training seeds is given
+separately, never mixed in. The best method is the one with the best mean; what is said of each
+other one is the verdict of `statistics.pairs`, beside the interval of its difference to the best,
+and nothing is marked where the metric is not informative.
 
-A method's numbers do not depend on the other methods. The marks (p values, ties) do, because they
-compare with the best.
+A method's numbers do not depend on the other methods. The marks do, because they compare with the
+best.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pandas as pd
 
 from gpex_bench.statistics.intervals import intervals
 from gpex_bench.statistics.pairs import compare, families, verdicts
-from gpex_bench.statistics.units import Units, sample_means, units
+from gpex_bench.statistics.units import Scale, Units, units
 from gpex_bench.tables.columns import (
     AGREEMENT,
     CELLS,
@@ -34,7 +34,7 @@ from gpex_bench.tables.columns import (
     require,
 )
 from gpex_bench.tables.order import groups, ordered, records
-from gpex_bench.tables.words import FINE, wording
+from gpex_bench.tables.words import EQUAL, FINE, WORSE, wording
 
 OUTCOME_KEY = (*NETWORK, "method", "metric")
 
@@ -42,9 +42,9 @@ OUTCOME_KEY = (*NETWORK, "method", "metric")
 def mark(block: Units, rows: pd.DataFrame) -> pd.DataFrame:
     """Compare each method with the best one that is no control, sample by sample.
 
-    Adds `difference` (how much worse than the best on average, in the units of the score),
-    `p_value` (Wilcoxon, Holm), `is_best`, and `is_best_group`: the best, and all that are better or
-    not significantly different from it at the 5 % level.
+    Adds `difference` (how much worse than the best on average, in the units of the score) with its
+    interval, `p_value` (Holm), `verdict` on the method beside the best, `is_best`, and
+    `is_best_group`: the best, and all that are not worse.
     """
     rows = unmarked(rows)
     good = np.where(block.is_control, -np.inf, block.sign * rows["mean"])
@@ -52,23 +52,28 @@ def mark(block: Units, rows: pd.DataFrame) -> pd.DataFrame:
         return rows
 
     best = int(np.argmax(good))
-    behind = sample_means(block.scores[best] - block.scores)
-    known = np.isfinite(behind)
-    total = np.where(known, behind, 0).sum(1)
-    rows["difference"] = total / np.maximum(known.sum(1), 1)
-
     comparison = compare(block)
-    adjusted = families(block, comparison)
-    against_best = (block.group[best], block.group)
-    rows["p_value"] = adjusted[against_best]
-    rows["is_best"] = np.arange(len(rows)) == best
-    rows.loc[rows["is_best"], "p_value"] = np.nan
-    return rows.assign(is_best_group=verdicts(comparison, adjusted)[against_best] < 1)
+    with_best = (block.group[best], block.group)
+    from_best = (block.group, block.group[best])
+    rows["difference"] = comparison.estimate[with_best]
+    rows["diff_low"] = comparison.low[with_best]
+    rows["diff_high"] = comparison.high[with_best]
+
+    is_best = np.arange(len(rows)) == best
+    p_value = families(block, comparison)[with_best]
+    verdict = verdicts(block, comparison)[from_best]
+    return rows.assign(
+        p_value=np.where(is_best, np.nan, p_value),
+        verdict=np.where(is_best, "", verdict),
+        is_best=is_best,
+        is_best_group=verdict != WORSE,
+    )
 
 
 def unmarked(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows without a best one."""
-    return rows.assign(difference=np.nan, p_value=np.nan, is_best=False, is_best_group=False)
+    unknown = dict.fromkeys(("difference", "diff_low", "diff_high", "p_value"), np.nan)
+    return rows.assign(**unknown, verdict="", is_best=False, is_best_group=False)
 
 
 def _mark_others(block: Units, rows: pd.DataFrame, left_out: Collection[str]) -> pd.DataFrame:
@@ -83,19 +88,19 @@ def _mark_others(block: Units, rows: pd.DataFrame, left_out: Collection[str]) ->
 
 def summarise(
     scores: pd.DataFrame,
-    higher_is_better: Mapping[str, bool],
+    scales: Mapping[str, Scale | bool],
     controls: Collection[str] = (),
     uninformative: Collection[tuple[str, str, str]] = (),
     left_out: Mapping[tuple[str, str, str], Collection[str]] | None = None,
 ) -> pd.DataFrame:
     """Return one row per dataset, model, method and metric.
 
-    Mean, interval, spread over seeds, ties with the best.
+    Mean, interval, spread over seeds, and how it compares with the best.
 
     Args:
         scores: one row per dataset, model, seed, method, metric, sample (and target); finite.
-        higher_is_better: direction of each metric.
-        controls: run ids of methods that cannot be the best (they can be tied with it, or beat it).
+        scales: what the scores of each metric mean, or only whether more is better.
+        controls: run ids of methods that cannot be the best (they can be equal to it, or beat it).
         uninformative: dataset, model and metric where nothing is marked (`statistics.informative`).
         left_out: methods that are not marked, by dataset, model and metric: those that are not
             faithful, where a metric orders faithful ones alone.
@@ -109,14 +114,12 @@ def summarise(
         where = ", ".join(f"{key}={bad.iloc[0][key]}" for key in SCORES[:-1])
         raise ValueError(f"scores holds {len(bad)} numbers that are not finite, first at {where}.")
 
-    unknown = sorted(set(scores["metric"]) - set(higher_is_better))
+    unknown = sorted(set(scores["metric"]) - set(scales))
     if unknown:
-        raise ValueError(
-            f"higher_is_better lacks the metrics {unknown}; state the direction of each."
-        )
+        raise ValueError(f"scales lacks the metrics {unknown}; state the direction of each.")
 
     parts = []
-    for block in units(scores, higher_is_better, controls):
+    for block in units(scores, scales, controls):
         rows = intervals(block)
         if block.place in uninformative:
             rows = unmarked(rows)
@@ -140,8 +143,9 @@ def outcome_table(
 
     `state` is ok, not_applicable, missing, or the status of the failed cells or of the failed
     metric. `reason` of an ok row names the seeds that are missing from it, if any. `mark` is "best"
-    where one method is significantly better than all others, "tied" for the members of a larger
-    best group, and empty elsewhere.
+    for a method that is better than all others. Without one, it is "equal" for what is equal to the
+    method with the best mean and "open" for what is not shown to differ from it; that method itself
+    is "open" where any other one is. It is empty elsewhere.
 
     Args:
         summary: the frame of `summarise`.
@@ -191,10 +195,18 @@ def _with_marks(frame: pd.DataFrame) -> pd.DataFrame:
     frame["is_best"] = frame["is_best"].eq(True)
     frame["is_best_group"] = frame["is_best_group"].eq(True)
 
-    # More than one member are tied.
-    size = frame.groupby(list(PLACE))["is_best_group"].transform("sum")
-    words = size.gt(1).map({True: "tied", False: "best"})
-    frame["mark"] = words.where(frame["is_best_group"], "")
+    frame["verdict"] = frame["verdict"].astype(object).where(frame["verdict"].notna(), "")
+
+    # What is said of the best itself: the weakest of what is said of the others.
+    in_group = frame["is_best_group"]
+    is_equal = in_group & (frame["is_best"] | frame["verdict"].eq(EQUAL))
+    place = list(PLACE)
+    size = in_group.groupby([frame[name] for name in place]).transform("sum")
+    n_equal = is_equal.groupby([frame[name] for name in place]).transform("sum")
+
+    is_closed = is_equal & (~frame["is_best"] | (n_equal == size))
+    words = np.where(size == 1, "best", np.where(is_closed, "equal", "open"))
+    frame["mark"] = np.where(in_group, words, "")
     return frame
 
 

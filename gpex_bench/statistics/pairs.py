@@ -1,11 +1,15 @@
 """Every method against every other one and against the controls, sample by sample.
 
-Wilcoxon's signed-rank test (wilcoxon1945individual; differences of zero by Pratt's rule,
-pratt1959remarks), exact up to 50 samples also with ties, with Holm's correction
-(holm1979simple). The methods among themselves are one family of comparisons, the methods against
-one control another: adding a control never changes a verdict between methods. The test depends on
-the two methods alone, unlike one on mean ranks (benavoli2016should), so it decides what is tied and
-what is best.
+What is estimated is the mean difference over samples. Its interval and its p values come from one
+procedure (`means`), corrected after holm1979simple. The methods among themselves are one family of
+comparisons, the methods against one control another: adding a control never changes a verdict
+between methods. A test depends on the two methods alone, unlike one on mean ranks
+(benavoli2016should).
+
+Three things can be said of two methods (`tables.words`). One is *better*: the difference is
+significant, and larger than the smallest one that matters (`Metric.margin`). They are *equal*: the
+difference is significantly smaller than that (two one-sided tests, schuirmann1987comparison). Or
+they are *not shown to differ*, which is no claim.
 """
 
 from __future__ import annotations
@@ -15,32 +19,34 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from scipy import stats
 
-from gpex_bench.statistics.units import RESOLUTION, Units, sample_means
-from gpex_bench.tables.columns import LEVEL, PLACE, SECOND_OPINION
+from gpex_bench.statistics.means import means
+from gpex_bench.statistics.units import (
+    MARGIN_OF_SPREAD,
+    RESOLUTION,
+    Units,
+    sample_means,
+)
+from gpex_bench.tables.columns import FAMILIES, LEVEL, PLACE
+from gpex_bench.tables.words import BETTER, EQUAL, OPEN, WORSE
 from gpex_bench.types import value
 
-# Up to so many differences the exact distribution is used, with zeros and ties as they came.
-EXACT = 50
-
-# Pairs whose distributions are held in memory at a time.
-TOGETHER = 2000
-
-# Differences below this share of the standard deviation of the two methods' scores count as none.
-ROPE = 0.1
+Square = Float[np.ndarray, "group group"]
 
 
 @value
 class Comparison:
-    """What the paired test finds for each two groups: positive where the first is better."""
+    """What is known of each two groups: positive where the first is better."""
 
-    p_value: Float[np.ndarray, "group group"]  # 1 on the diagonal
-    effect: Float[np.ndarray, "group group"]  # matched-pairs rank-biserial correlation in [-1, 1]
-    median: Float[np.ndarray, "group group"]  # median difference, in units of the score
-    n_units: Float[np.ndarray, "group group"]  # samples that both have
-    # Share of the training seeds whose mean difference has the sign of the effect.
-    seeds: Float[np.ndarray, "group group"]
+    estimate: Square  # mean difference, in units of the score
+    low: Square  # its 95 % interval
+    high: Square
+    margin: Square  # smallest difference that matters
+    p_value: Square  # of "there is no difference", 1 on the diagonal
+    p_equal: Square  # of "the difference is the margin or more"
+    n_units: Square  # samples that both have
+    # Share of the training seeds whose mean difference has the sign of the estimate.
+    seeds: Square
 
 
 def holm(p_values: Float[np.ndarray, "test"]) -> Float[np.ndarray, "test"]:
@@ -58,250 +64,166 @@ def holm(p_values: Float[np.ndarray, "test"]) -> Float[np.ndarray, "test"]:
     return adjusted
 
 
-def signed_rank(
-    differences: Float[np.ndarray, "sample pair"],
-) -> tuple[Float[np.ndarray, "pair"], Float[np.ndarray, "pair"]]:
-    """Return the two-sided p value and the rank-biserial effect size of each column.
-
-    The effect size is the sum of the signed ranks over the sum of the ranks (kerby2014simple). A
-    column whose differences are all zero has p = 1 and effect 0.
-
-    Args:
-        differences: NaN where there is none.
-    """
-    known = np.isfinite(differences)
-    size = np.where(known, np.abs(differences), np.nan)
-    ranks = stats.rankdata(size, axis=0, nan_policy="omit")
-    signed = np.where(known, np.sign(differences), 0.0) * np.where(known, ranks, 0.0)
-
-    n_pairs = differences.shape[1]
-    total = np.abs(signed).sum(0)
-    moved = total > 0
-    effect = np.zeros(n_pairs)
-    effect[moved] = signed.sum(0)[moved] / total[moved]
-
-    # SciPy's exact distribution is that without zeros and ties.
-    few = known.sum(0) <= EXACT
-    in_order = np.sort(size, axis=0)
-    is_plain = ~(np.diff(in_order, axis=0, prepend=0.0) == 0).any(0)
-
-    p_value = np.ones(n_pairs)
-    tied = few & ~is_plain & moved
-    if tied.any():
-        p_value[tied] = exact_p(signed[:, tied])
-    for columns, method in ((few & is_plain & moved, "exact"), (~few & moved, "asymptotic")):
-        if columns.any():
-            p_value[columns] = stats.wilcoxon(
-                differences[:, columns],
-                zero_method="pratt",
-                method=method,
-                axis=0,
-                nan_policy="omit",
-            ).pvalue
-    return p_value, effect
-
-
-def exact_p(signed: Float[np.ndarray, "sample pair"]) -> Float[np.ndarray, "pair"]:
-    """Return two-sided p values of the signed-rank statistic given the ranks that came.
-
-    Each sign is as likely as the other, so the distribution of the sum of positive ranks is a
-    convolution; mid-ranks of ties are halves, so everything is counted in halves. Without zeros and
-    ties this is Wilcoxon's table.
-
-    Args:
-        signed: ranks with the sign of the difference; 0 for a difference of zero.
-    """
-    halves = np.rint(2 * signed).astype(np.int64)
-    p_value = np.empty(halves.shape[1])
-    for start in range(0, len(p_value), TOGETHER):
-        columns = slice(start, start + TOGETHER)
-        part = halves[:, columns]
-        share = _distribution(np.abs(part))
-
-        # The chance of a sum as small as the one observed, and of one as large.
-        place = np.arange(share.shape[1])
-        observed = np.where(part > 0, part, 0).sum(0)[:, None]
-        below = np.where(place <= observed, share, 0.0).sum(1)
-        above = np.where(place >= observed, share, 0.0).sum(1)
-
-        one_sided = np.minimum(below, above)
-        p_value[columns] = np.minimum(1.0, 2 * one_sided)
-    return p_value
-
-
-def _distribution(ranks: np.ndarray) -> Float[np.ndarray, "pair sum"]:
-    """Return the chance of each sum of positive ranks, of ranks [sample, pair] in halves."""
-    largest_sum = int(ranks.sum(0).max())
-    share = np.zeros((ranks.shape[1], largest_sum + 1))
-    share[:, 0] = 1.0
-
-    # Each rank is added with chance 1/2, or not.
-    place = np.arange(share.shape[1])
-    for rank in ranks:
-        before = place - rank[:, None]
-        moved = np.take_along_axis(share, np.maximum(before, 0), 1)
-        added = np.where(before >= 0, moved, 0.0)
-        share = (share + added) / 2
-    return share
-
-
 def compare(units: Units) -> Comparison:
     """Compare every two groups, on the seeds and samples that both have."""
     distinct = units.distinct
-    n_groups = len(distinct)
-    first, second = np.triu_indices(n_groups, 1)
+    first, second = np.triu_indices(len(distinct), 1)
     gaps = distinct[first] - distinct[second]
 
-    # Differences that float32 rounding can make are none.
-    typical = np.nanmedian(np.abs(distinct.reshape(n_groups, -1)), axis=1)
+    # Differences that rounding can make are none.
+    typical = _typical(distinct)
     floor = RESOLUTION * np.minimum(typical[first], typical[second])
-    differences = sample_means(gaps).T
+    floor = np.maximum(floor, units.scale.resolution)[:, None]
+    differences = sample_means(gaps)
     differences = np.where(np.abs(differences) <= floor, 0.0, differences)
 
-    p_value, effect = signed_rank(differences)
-    median = _median(differences)
-    n_units = np.isfinite(differences).sum(0).astype(float)
-    seeds = _agreeing_seeds(gaps, effect)
+    found = means(differences, units.scale.free_width)
+    low, high, p_value = found.test
+    margin = _margins(units, first, second)
+    p_equal = found.within(margin)
+    seeds = _agreeing_seeds(gaps, found.mean)
 
     def square(upper: np.ndarray, lower: np.ndarray, diagonal: float) -> np.ndarray:
-        matrix = np.full((n_groups, n_groups), diagonal)
+        matrix = np.full((len(distinct), len(distinct)), diagonal)
         matrix[first, second] = upper
         matrix[second, first] = lower
         return matrix
 
     return Comparison(
+        estimate=square(found.mean, -found.mean, 0.0),
+        low=square(low, -high, 0.0),
+        high=square(high, -low, 0.0),
+        margin=square(margin, margin, 0.0),
         p_value=square(p_value, p_value, 1.0),
-        effect=square(effect, -effect, 0.0),
-        median=square(median, -median, 0.0),
-        n_units=square(n_units, n_units, float(distinct.shape[1])),
+        p_equal=square(p_equal, p_equal, 0.0),
+        n_units=square(found.n, found.n, float(distinct.shape[1])),
         seeds=square(seeds, seeds, 1.0),
     )
 
 
+def _typical(scores: Float[np.ndarray, "group sample seed"]) -> Float[np.ndarray, "group"]:
+    """Return the size of a typical score of each group."""
+    flat = np.abs(scores).reshape(len(scores), -1)
+    return np.nanmedian(flat, axis=1) if flat.size else np.zeros(len(scores))
+
+
+def _margins(units: Units, first: np.ndarray, second: np.ndarray) -> Float[np.ndarray, "pair"]:
+    """Return the smallest difference that matters between two groups.
+
+    Where the metric states none, it is a share of the standard deviation over the samples of the
+    two: no third method has a part in it.
+    """
+    if units.scale.margin is not None:
+        return np.full(len(first), units.scale.margin)
+
+    scores = means(sample_means(units.distinct))
+    variance = scores.n * scores.error**2
+    pooled = np.sqrt((variance[first] + variance[second]) / 2)
+    return MARGIN_OF_SPREAD * pooled
+
+
 def _agreeing_seeds(
-    gaps: Float[np.ndarray, "pair sample seed"], effect: Float[np.ndarray, "pair"]
+    gaps: Float[np.ndarray, "pair sample seed"], estimate: Float[np.ndarray, "pair"]
 ) -> Float[np.ndarray, "pair"]:
-    """Return the share of the seeds whose mean difference has the sign of the effect."""
-    has_seed = np.isfinite(gaps).any(1)
-    n_seeds = has_seed.sum(1)
+    """Return the share of the seeds whose mean difference has the sign of the estimate."""
+    by_seed = sample_means(gaps.transpose(0, 2, 1))
+    has_seed = np.isfinite(by_seed)
 
-    # [seed, pair], as `effect` is by pair.
-    seed_means = _mean(gaps.transpose(1, 2, 0))
-    signs = np.sign(np.nan_to_num(seed_means))
-    has_sign_of_effect = signs == np.sign(effect)
+    signs = np.sign(np.where(has_seed, by_seed, 0.0))
+    has_sign = signs == np.sign(estimate)[:, None]
 
-    n_agreeing = (has_sign_of_effect.T & has_seed).sum(1)
-    return n_agreeing / np.maximum(n_seeds, 1)
+    n_agreeing = (has_sign & has_seed).sum(1)
+    return n_agreeing / np.maximum(has_seed.sum(1), 1)
 
 
-def _mean(values: Float[np.ndarray, "row ..."]) -> Float[np.ndarray, "..."]:
-    """Return the mean of what is known; NaN where nothing is."""
-    n_known = np.isfinite(values).sum(0)
-    means = np.nansum(values, 0) / np.maximum(n_known, 1)
-    return np.where(n_known > 0, means, np.nan)
-
-
-def _median(values: Float[np.ndarray, "row column"]) -> Float[np.ndarray, "column"]:
-    """Return the median of what is known; NaN where nothing is."""
-    some = np.isfinite(values).any(0)
-    medians = np.full(values.shape[1], np.nan)
-    medians[some] = np.nanmedian(values[:, some], axis=0)
-    return medians
-
-
-def families(units: Units, comparison: Comparison) -> Float[np.ndarray, "group group"]:
+def families(
+    units: Units, comparison: Comparison, p_values: Square | None = None
+) -> Float[np.ndarray, "group group"]:
     """Return p values after Holm's correction; NaN between two controls.
 
     All pairs of different methods are one family; the methods against one control are another.
+
+    Args:
+        units: the scores.
+        comparison: of its groups.
+        p_values: of the comparisons; those of "there is no difference", unless others are given.
     """
-    adjusted = np.full_like(comparison.p_value, np.nan)
-    np.fill_diagonal(adjusted, 1.0)
+    plain = comparison.p_value if p_values is None else p_values
+    adjusted = np.full_like(plain, np.nan)
+    np.fill_diagonal(adjusted, np.diag(plain))
 
-    ours = np.flatnonzero(units.has_method)
-    for control in np.flatnonzero(units.has_control):
-        family = ours[ours != control]
-        corrected = holm(comparison.p_value[family, control])
-        adjusted[family, control] = corrected
-        adjusted[control, family] = corrected
-
-    # A group of a method and a control is a method: its family of methods decides.
-    pairs = np.array(list(combinations(ours, 2)), dtype=int).reshape(-1, 2)
-    first, second = pairs.T
-    corrected = holm(comparison.p_value[first, second])
-    adjusted[first, second] = corrected
-    adjusted[second, first] = corrected
+    for first, second in _families(units):
+        corrected = holm(plain[first, second])
+        adjusted[first, second] = corrected
+        adjusted[second, first] = corrected
     return adjusted
 
 
-def verdicts(
-    comparison: Comparison, adjusted: Float[np.ndarray, "group group"]
-) -> Float[np.ndarray, "group group"]:
-    """Return 1 where the first group is better, -1 where worse, 0 where tied or not compared."""
-    is_significant = np.nan_to_num(adjusted, nan=1.0) < LEVEL
-    return np.where(is_significant, np.sign(comparison.effect), 0.0)
+def _families(units: Units) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the first and the second group of each comparison, by family."""
+    ours = np.flatnonzero(units.has_method)
+    found = []
+    for control in np.flatnonzero(units.has_control):
+        family = ours[ours != control]
+        found.append((family, np.full(len(family), control)))
+
+    # A group of a method and a control is a method: its family of methods decides, and comes last.
+    pairs = np.array(list(combinations(ours, 2)), dtype=int).reshape(-1, 2)
+    found.append((pairs[:, 0], pairs[:, 1]))
+    return found
+
+
+def family_sizes(units: Units) -> pd.DataFrame:
+    """Return one row: how many families of comparisons, and how many are expected to be wrong."""
+    sizes = [len(first) for first, _ in _families(units) if len(first)]
+    row = (*units.place, len(sizes), sum(sizes), LEVEL * len(sizes))
+    return pd.DataFrame([row], columns=list(FAMILIES))
+
+
+def verdicts(units: Units, comparison: Comparison) -> np.ndarray:
+    """Return what is said of each two groups [group, group]: the words of `tables.words`.
+
+    "" between two controls. Groups are equal to themselves.
+    """
+    p_holm = families(units, comparison)
+    p_equal = families(units, comparison, comparison.p_equal)
+    is_different = (p_holm < LEVEL) & (np.abs(comparison.estimate) > comparison.margin)
+
+    words = np.full(p_holm.shape, OPEN, dtype=object)
+    words[p_equal < LEVEL] = EQUAL
+    words[is_different & (comparison.estimate > 0)] = BETTER
+    words[is_different & (comparison.estimate < 0)] = WORSE
+    words[np.isnan(p_holm)] = ""
+    return words
 
 
 def table(units: Units, comparison: Comparison) -> pd.DataFrame:
     """Return one row for each pair of methods, and for each method and control (then `other`).
 
-    `median_difference` is positive where `method` is better, whatever the direction of the metric.
+    `mean_difference` is positive where `method` is better, whatever the direction of the metric.
     """
-    adjusted = families(units, comparison)
-    verdict = verdicts(comparison, adjusted)
-
     plain, controls = np.flatnonzero(~units.is_control), np.flatnonzero(units.is_control)
     rows = list(combinations(plain, 2))
     rows += [(method, control) for method in plain for control in controls]
     first, second = np.array(rows, dtype=int).reshape(-1, 2).T
 
     names = np.array(units.methods)
-    a, b = units.group[first], units.group[second]
-    words = np.array(["worse", "tied", "better"])
+    at = (units.group[first], units.group[second])
     columns = dict(zip(PLACE, units.place, strict=True)) | {
         "method": names[first],
         "other": names[second],
-        "median_difference": comparison.median[a, b],
-        "effect_size": comparison.effect[a, b],
-        "p_value": comparison.p_value[a, b],
-        "p_holm": adjusted[a, b],
-        "verdict": words[verdict[a, b].astype(int) + 1],
+        "mean_difference": comparison.estimate[at],
+        "low": comparison.low[at],
+        "high": comparison.high[at],
+        "margin": comparison.margin[at],
+        "p_value": comparison.p_value[at],
+        "p_holm": families(units, comparison)[at],
+        "p_equal": families(units, comparison, comparison.p_equal)[at],
+        "verdict": verdicts(units, comparison)[at],
         "is_control": units.is_control[second],
         # Filled in by `informative.relations`, which knows what the controls are for.
         "relation": "",
-        "n_units": comparison.n_units[a, b].astype(int),
-        "seeds_agreeing": comparison.seeds[a, b],
+        "n_units": comparison.n_units[at].astype(int),
+        "seeds_agreeing": comparison.seeds[at],
     }
     return pd.DataFrame(columns)
-
-
-def second_opinion(
-    units: Units, leaders: list[int], seed: int = 1, n_draws: int = 1000
-) -> pd.DataFrame:
-    """Return the Bayesian signed-rank test of the first leader against each other one.
-
-    The probabilities that the first is practically better, that the two are practically equal
-    (within `rope`, a tenth of the standard deviation of their scores over samples), and that the
-    other is better (benavoli2014bayesian).
-
-    Args:
-        units: the scores.
-        leaders: groups, the best first.
-        seed: of the draws from the posterior.
-        n_draws: how many.
-    """
-    import baycomp
-
-    scores = sample_means(units.distinct)
-    rows = []
-    for other in leaders[1:]:
-        a, b = scores[leaders[0]], scores[other]
-        rope = ROPE * float(np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2)) if len(a) > 1 else 0.0
-        if rope == 0:
-            continue
-
-        p_second, p_equal, p_first = baycomp.SignedRankTest.probs(
-            b, a, rope, nsamples=n_draws, random_state=seed
-        )
-        names = (units.label(leaders[0]), units.label(other))
-        rows.append((*units.place, *names, rope, p_first, p_equal, p_second))
-    return pd.DataFrame(rows, columns=list(SECOND_OPINION))

@@ -19,10 +19,11 @@ from scipy import stats
 
 from gpex_bench.statistics.bootstrap import counts, percentile_interval, resampled_means
 from gpex_bench.statistics.informative import Roles
-from gpex_bench.statistics.pairs import Comparison, families, verdicts
+from gpex_bench.statistics.pairs import Comparison, verdicts
 from gpex_bench.statistics.ranking import N_RESAMPLES
 from gpex_bench.statistics.units import Units, sample_means
 from gpex_bench.tables.columns import CONFIDENCE, TRUST
+from gpex_bench.tables.words import BETTER, WORSE
 from gpex_bench.types import Role
 
 Property = tuple[float, float, float]  # value, low, high; the ends are NaN without an interval
@@ -145,11 +146,10 @@ def separation(units: Units, comparison: Comparison) -> Property | None:
     if len(ours) < 2:
         return None
 
-    adjusted = families(units, comparison)
-    verdict = verdicts(comparison, adjusted)
+    verdict = verdicts(units, comparison)
     among_ours = verdict[np.ix_(ours, ours)]
 
-    n_different = (among_ours != 0).sum()
+    n_different = np.isin(among_ours, (BETTER, WORSE)).sum()
     n_ordered_pairs = len(ours) * (len(ours) - 1)
     return float(n_different / n_ordered_pairs), math.nan, math.nan
 

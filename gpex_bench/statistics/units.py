@@ -5,7 +5,10 @@ The same sample under three trainings is not three independent observations, so 
 together. Methods are compared sample by sample on the seeds that they share.
 
 Methods with the same scores are one entry of every ranking, and every correction for many
-comparisons counts them once: a copy under another name changes nothing, and copies are tied.
+comparisons counts them once: a copy under another name changes nothing.
+
+Rounding decides nothing. What is closer than rounding can tell is made equal here and nowhere else
+(`rounded`), so that ranks, tests and groups all see the same ties.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +29,45 @@ from gpex_bench.types import value
 
 # Of a typical score: float32 passes leave differences of this size between equal maps.
 RESOLUTION = 1e-6
+# Scores that are closer, relative to their size, are one score.
+ROUNDING = 1e-9
+# The smallest difference that matters where a metric states none: a share of the standard deviation
+# of the two methods' scores over samples.
+MARGIN_OF_SPREAD = 0.1
+
+
+@value
+class Scale:
+    """What the scores of a metric mean."""
+
+    higher_is_better: bool
+    #: the smallest difference that matters; None: `MARGIN_OF_SPREAD` of the two methods' spread
+    margin: float | None = None
+    #: scores, and differences, of this size or smaller are 0 up to rounding
+    resolution: float = 0.0
+    #: how far two scores can be apart
+    width: float = math.inf
+
+    @property
+    def sign(self) -> int:
+        """1 if a higher score is better, else -1."""
+        return 1 if self.higher_is_better else -1
+
+    @property
+    def free_width(self) -> float:
+        """How far unseen scores can be from seen ones; not at all where all are 0 but rounding."""
+        return self.width if self.resolution == 0 else math.inf
+
+
+def scale_of(record: Mapping[str, Any]) -> Scale:
+    """Return what the scores of a metric mean, by its record (`plugins.cards.metric_card`)."""
+    low, high = record.get("range", (-math.inf, math.inf))
+    return Scale(
+        higher_is_better=bool(record["higher_is_better"]),
+        margin=record.get("margin"),
+        resolution=record.get("resolution", 0.0),
+        width=high - low,
+    )
 
 
 @value
@@ -32,11 +75,18 @@ class Units:
     """The scores of one dataset, network and metric, turned so that more is better."""
 
     place: tuple[str, str, str]
-    sign: int  # 1 if a higher score is better, else -1
+    scale: Scale
     methods: tuple[str, ...]
     is_control: Bool[np.ndarray, "method"]
-    scores: Float[np.ndarray, "method sample seed"]  # times the sign; NaN where there is none
+    #: times the sign, with ties as `rounded` makes them; NaN where there is none
+    scores: Float[np.ndarray, "method sample seed"]
+    measured: Float[np.ndarray, "method sample seed"]  # as they came
     group: Int[np.ndarray, "method"]  # methods of one group have the same scores
+
+    @property
+    def sign(self) -> int:
+        """1 if a higher score is better, else -1."""
+        return self.scale.sign
 
     @property
     def key(self) -> str:
@@ -104,6 +154,7 @@ class Units:
             methods=kept,
             is_control=self.is_control[is_kept],
             scores=self.scores[is_kept],
+            measured=self.measured[is_kept],
             group=group,
         )
 
@@ -124,11 +175,43 @@ def sample_means(scores: Float[np.ndarray, "row sample seed"]) -> Float[np.ndarr
     return np.where(n_known > 0, means, np.nan)
 
 
-def same(scores: Float[np.ndarray, "method sample seed"]) -> Int[np.ndarray, "method"]:
+def rounded(
+    scores: Float[np.ndarray, "method ..."], resolution: float = 0.0
+) -> Float[np.ndarray, "method ..."]:
+    """Return the scores with those made equal that rounding alone can have made differ.
+
+    Scores of the resolution or smaller become 0. Then the scores of each sample and seed are put in
+    order, and each that is within `ROUNDING` of the one below it becomes that one. Gaps decide, and
+    no grid, so that no score is near an edge where its last bit would count.
+    """
+    if not len(scores):
+        return scores
+    is_zero = np.abs(scores) <= resolution
+    scores = np.where(is_zero, 0.0, scores)
+
+    order = np.argsort(scores, axis=0, kind="stable")
+    in_order = np.take_along_axis(scores, order, axis=0)
+    gaps = np.diff(in_order, axis=0, prepend=-np.inf)
+    is_new = ~(gaps <= ROUNDING * np.abs(in_order))
+
+    # Each score takes the last new one up to its place.
+    place = np.arange(len(scores)).reshape(-1, *[1] * (scores.ndim - 1))
+    start = np.maximum.accumulate(np.where(is_new, place, 0), axis=0)
+    values = np.take_along_axis(in_order, start, axis=0)
+
+    result = np.empty_like(scores)
+    np.put_along_axis(result, order, values, axis=0)
+    return result
+
+
+def same(
+    scores: Float[np.ndarray, "method sample seed"], resolution: float = 0.0
+) -> Int[np.ndarray, "method"]:
     """Return a group number for each method; methods with the same scores share it.
 
     Two methods are the same if they have scores in the same places, and no two of them differ by
-    more than `RESOLUTION` times the smaller typical score. So is everything between them.
+    more than the resolution of the metric, or by more than `RESOLUTION` times the smaller typical
+    score. So is everything between them.
     """
     flat = scores.reshape(len(scores), -1)
     known = np.isfinite(flat)
@@ -139,7 +222,7 @@ def same(scores: Float[np.ndarray, "method sample seed"]) -> Int[np.ndarray, "me
     smaller = np.minimum(typical[:, None], typical[None])
 
     gaps = np.abs(flat[:, None] - flat[None])
-    is_close = gaps.max(2) <= RESOLUTION * smaller
+    is_close = gaps.max(2) <= np.maximum(resolution, RESOLUTION * smaller)
     in_same_places = (known[:, None] == known[None]).all(2)
 
     # Methods are the same through a third one too.
@@ -156,26 +239,28 @@ def _typical(scores: Float[np.ndarray, "known"]) -> float:
 
 
 def units(
-    scores: pd.DataFrame, higher_is_better: Mapping[str, bool], controls: Collection[str] = ()
+    scores: pd.DataFrame, scales: Mapping[str, Scale | bool], controls: Collection[str] = ()
 ) -> Iterator[Units]:
     """Yield the scores of each dataset, network and metric.
 
     Args:
         scores: one row per dataset, model, seed, method, metric, sample (and target).
-        higher_is_better: direction of each metric.
+        scales: what the scores of each metric mean, or only whether more is better.
         controls: run ids of the controls.
     """
     for place, part in groups(scores, PLACE):
-        sign = 1 if higher_is_better[place[2]] else -1
-        methods, means = _cube(part)
-        cube = sign * means
+        given = scales[place[2]]
+        scale = given if isinstance(given, Scale) else Scale(higher_is_better=bool(given))
+        methods, measured = _cube(part)
+        cube = rounded(scale.sign * measured, scale.resolution)
         yield Units(
             place=place,
-            sign=sign,
+            scale=scale,
             methods=methods,
             is_control=np.isin(methods, list(controls)),
             scores=cube,
-            group=same(cube),
+            measured=measured,
+            group=same(cube, scale.resolution),
         )
 
 

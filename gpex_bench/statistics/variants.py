@@ -10,7 +10,6 @@ import pandas as pd
 from scipy import stats
 
 from gpex_bench.statistics.intervals import intervals
-from gpex_bench.statistics.ranking import N_RESAMPLES
 from gpex_bench.statistics.units import units
 from gpex_bench.tables.columns import FILL_AGREEMENT, PLACE, VARIANT_SCORES, VARIANTS, require
 from gpex_bench.tables.order import groups
@@ -28,7 +27,7 @@ def summarise(scores: pd.DataFrame) -> pd.DataFrame:
     for place, part in groups(scores, keys):
         # The direction of the metric does not matter for a mean.
         (block,) = units(part, {place[2]: True})
-        rows = intervals(block, N_RESAMPLES)
+        rows = intervals(block)
         frames.append(rows.assign(**dict(zip(keys, place, strict=True))))
 
     if not frames:

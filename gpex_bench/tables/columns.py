@@ -74,7 +74,17 @@ MAIN_CURVE = {"unit": "position", "fill": "baseline", "n_steps": 28}
 # Means of the methods, and how they compare with the best one.
 INTERVALS = ("method", "mean", "low", "high", "seed_sd", "n_samples", "n_seeds")
 SUMMARY = (*NETWORK, "method", "metric", *INTERVALS[1:])
-MARKS = ("difference", "p_value", "is_best", "is_best_group")
+# `difference`: how much worse than the best method, with its 95 % interval. `p_value`, `verdict`:
+# of that difference (`tables.words`). `is_best_group`: the best, and what is not worse.
+MARKS = (
+    "difference",
+    "diff_low",
+    "diff_high",
+    "p_value",
+    "verdict",
+    "is_best",
+    "is_best_group",
+)
 OUTCOMES = (*SUMMARY, *MARKS, "mark", "state", "reason", "n_seeds_planned")
 
 # What can be concluded from the scores.
@@ -86,17 +96,22 @@ PAIRS = (
     *PLACE,
     "method",
     "other",
-    "median_difference",
-    "effect_size",
+    "mean_difference",
+    "low",
+    "high",
+    "margin",  # the smallest difference that matters
     "p_value",
     "p_holm",
+    "p_equal",  # of "they differ by the margin or more", after Holm's correction
     "verdict",
     "is_control",
     "relation",
     "n_units",
     "seeds_agreeing",
 )
-SECOND_OPINION = (*PLACE, "first", "second", "rope", "p_first", "p_equal", "p_second")
+# Families of comparisons whose p values are corrected together, their tests, and how many families
+# are expected to hold a false "better" if no two methods differ.
+FAMILIES = (*PLACE, "n_families", "n_tests", "expected_false")
 INFORMATIVE = (*PLACE, "is_informative", "use", "reason", "effect", "low", "high")
 FAITHFUL = (*NETWORK, "method", "is_faithful", "n_better", "n_metrics")
 PLANTED = (
@@ -126,7 +141,16 @@ TRUTH_AGREEMENT = (
     "underrated_true_place",
 )
 VARIANCE = (*PLACE, "component", "share", "variance", "dof")
-POWER = (*PLACE, "first", "second", "third", "n_images", "sentence")
+POWER = (
+    *PLACE,
+    "first",
+    "second",
+    "third",
+    "n_used",
+    "n_samples",  # that would do for a verdict on each two of them; NaN: more than the limit
+    "smallest_difference",  # that this many samples are likely to show between methods like these
+    "sentence",
+)
 TRUST = ("metric", *NETWORK, "property", "value", "low", "high")
 VARIANTS = (*NETWORK, "method", "metric", "fill", "output", "mean", "low", "high")
 FILL_AGREEMENT = (

@@ -41,7 +41,7 @@ def csv(frame: pd.DataFrame) -> str:
 
 
 def cell_text(row: Mapping[str, Any]) -> tuple[str, str]:
-    """Return what a reader sees of one outcome, and its mark: "best", "tied" or nothing."""
+    """Return what a reader sees of one outcome, and its mark (`statistics.outcomes`)."""
     if row["state"] != "ok":
         return wording(row["state"], row["reason"]), ""
 
@@ -75,8 +75,11 @@ def wide(
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Return a wide table of (text, mark) as Markdown: best in bold, ties with an equals sign."""
-    style = {"best": "**{}**", "tied": "{} ="}
+    """Return a wide table of (text, mark) as Markdown.
+
+    The best in bold; "=" is equal to it, "~" is not shown to differ.
+    """
+    style = {"best": "**{}**", "equal": "{} =", "open": "{} ~"}
     shown = table.map(lambda cell: style.get(cell[1], "{}").format(cell[0])).reset_index()
     return plain_markdown(shown)
 
@@ -108,7 +111,7 @@ def latex(table: pd.DataFrame, caption: str, label: str) -> str:
 
     Bold where the best is significantly better than all others.
     """
-    style = {"best": r"\textbf{{{}}}", "tied": r"{}$^{{=}}$"}
+    style = {"best": r"\textbf{{{}}}", "equal": r"{}$^{{=}}$", "open": r"{}$^{{\sim}}$"}
     body = table.map(lambda cell: style.get(cell[1], "{}").format(escape(cell[0]))).reset_index()
     head = [escape(str(name)) for name in body.columns]
     rows = [[escape(str(row[0])), *row[1:]] for row in body.itertuples(index=False)]

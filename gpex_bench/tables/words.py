@@ -92,7 +92,7 @@ def interval(mean: float, low: float, high: float) -> tuple[str, str]:
 
     has_ends = math.isfinite(low) and math.isfinite(high)
     if not has_ends:
-        return middle, "[one sample]"
+        return middle, "[too few samples]"
     return middle, f"[{number(low, scale)}, {number(high, scale)}]"
 
 

@@ -7,6 +7,7 @@ jaxtyping annotations and are enforced in the tests.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
@@ -38,6 +39,9 @@ from gpex_bench.types.values import (
     settings,
     value,
 )
+
+# The smallest difference that matters, as a share of the range of a score that has two ends.
+MARGIN = 0.02
 
 __all__ = [
     "Architecture",
@@ -267,6 +271,9 @@ class Metric(ABC):
     higher_is_better: ClassVar[bool]  #: the direction
     #: closed interval of possible scores, may be infinite; a class attribute, or a property
     range: tuple[float, float]
+    #: scores, and differences, of this size or smaller are rounding: above 0 where a perfect score
+    #: is 0 up to rounding
+    resolution: float = 0.0
     #: expected score of a random explanation; None where it depends on the data
     chance: ClassVar[float | None]
     #: why a better map need not score better than its negation; printed on the page
@@ -282,6 +289,16 @@ class Metric(ABC):
     def measurements(self) -> tuple[Measurement, ...]:
         """Return what must be measured before it can score."""
         return ()
+
+    @property
+    def margin(self) -> float | None:
+        """The smallest difference of means that matters, in units of the score.
+
+        A fiftieth of the range where that has two ends. None: a tenth of the standard deviation of
+        the two methods' scores over samples, whichever two are compared.
+        """
+        low, high = self.range
+        return MARGIN * (high - low) if math.isfinite(high - low) else None
 
     @property
     def re_explains(self) -> bool:

@@ -187,7 +187,7 @@ def test_messages_name_what_is_wrong(small: pd.DataFrame) -> None:
         ValueError, match=r"1 numbers that are not finite, first at dataset=mnist5k, model=cnn"
     ):
         summarise(bad, UP)
-    with pytest.raises(ValueError, match=r"higher_is_better lacks the metrics \['infidelity'\]"):
+    with pytest.raises(ValueError, match=r"scales lacks the metrics \['infidelity'\]"):
         summarise(small, {"srg": True})
 
 

@@ -64,7 +64,7 @@ def test_numbers(value: float, text: str) -> None:
 def test_intervals_share_their_decimals() -> None:
     assert interval(0.0002, -0.0251, 0.026) == ("0.000", "[-0.025, 0.026]")
     assert interval(-0.0002, -0.0251, 0.026) == ("0.000", "[-0.025, 0.026]")
-    assert interval(0.5, float("nan"), float("nan")) == ("0.500", "[one sample]")
+    assert interval(0.5, float("nan"), float("nan")) == ("0.500", "[too few samples]")
 
 
 def test_a_cell_without_a_number_says_why(found: pd.DataFrame) -> None:

@@ -43,7 +43,7 @@ CONCLUSIONS = (
     "faithful",
     "variance",
     "power",
-    "second_opinion",
+    "families",
     "trust",
     "planted",
     "truth_agreement",

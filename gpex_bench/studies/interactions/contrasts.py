@@ -3,8 +3,8 @@
 All is about one statistic: the slope per step of an image and a training seed. A change is
 significant where two tests agree at the 5 % level:
 
-- image by image: means over the seeds, Wilcoxon's test, Holm's correction over the combinations of
-  a question. This is about these networks on other images.
+- image by image: means over the seeds (`statistics.means`), Holm's correction over the combinations
+  of a question. This is about these networks on other images.
 - seed by seed: means over the images, t test. This is about other trainings.
 
 That a change is significant under one combination and not under another is no evidence that the two
@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gpex_bench.statistics.bootstrap import counts, percentile_interval, resampled_means
-from gpex_bench.statistics.pairs import holm, signed_rank
+from gpex_bench.statistics.means import means
+from gpex_bench.statistics.pairs import holm
 from gpex_bench.statistics.seeds import difference
 from gpex_bench.tables.columns import LEVEL
 from gpex_bench.tables.order import groups
@@ -78,7 +78,7 @@ def summarise(shares: pd.DataFrame) -> pd.DataFrame:
                     "n_images": len(images),
                     "n_seeds": len(seeds),
                 }
-                mean = _mean_of_images(images.to_numpy(), str(dataset))
+                mean = _mean_of_images(images.to_numpy())
                 rows.append(key | of_model | mean)
 
     return pd.DataFrame(rows, columns=columns)
@@ -101,7 +101,7 @@ def compare_networks(
     rows = []
     for found in _all_slopes(shares, ladder, twins):
         dataset = found.question["dataset"]
-        matched = _mean_of_images(found.matched, dataset)
+        matched = _mean_of_images(found.matched)
         of_matched = {
             "matched_slope": matched["mean"],
             "matched_low": matched["low"],
@@ -140,7 +140,7 @@ def compare_choices(
             options = images.T.groupby(level=choice, sort=False).mean().T
             for first, second in combinations(options, 2):
                 gap = (options[second] - options[first]).to_numpy(float)
-                mean = _mean_of_images(gap, question["dataset"])
+                mean = _mean_of_images(gap)
                 compared = {
                     "choice": choice,
                     "first": first,
@@ -255,7 +255,7 @@ def _test(slopes: pd.DataFrame, dataset: str) -> dict[str, Any]:
 
     images = slopes.mean(axis=1).to_numpy()
     seeds = slopes.mean(axis=0)
-    over_images = _mean_of_images(images, dataset)
+    over_images = _mean_of_images(images)
     over_seeds = difference(seeds, 0 * seeds)
     return {
         "slope_per_step": over_images["mean"],
@@ -271,29 +271,21 @@ def _test(slopes: pd.DataFrame, dataset: str) -> dict[str, Any]:
 
 
 def _p_value_of_images(images: np.ndarray) -> float:
-    """Return the p value of "it is 0" (Wilcoxon's test); NaN for fewer than two images."""
+    """Return the p value of "the mean is 0"; NaN for fewer than two images."""
     if len(images) < 2:
         return np.nan
-    p_values, _ = signed_rank(images[:, None])
-    return float(p_values[0])
+    _, _, p_value = means(images[None]).test
+    return float(p_value[0])
 
 
-def _mean_of_images(images: np.ndarray, key: str) -> dict[str, float]:
-    """Return the mean over the images with its 95 % bootstrap interval.
+def _mean_of_images(images: np.ndarray) -> dict[str, float]:
+    """Return the mean over the images with its 95 % interval, from the procedure of the p value.
 
-    NaN for no image; the ends are NaN for one.
+    NaN for no image; the ends are NaN for few (`statistics.means`).
 
     Args:
         images: a number for each image.
-        key: decides the draws of the bootstrap.
     """
-    n = len(images)
-    if n == 0:
-        return {"mean": np.nan, "low": np.nan, "high": np.nan}
-    mean = float(images.mean())
-    if n == 1:
-        return {"mean": mean, "low": np.nan, "high": np.nan}
-
-    means = resampled_means(images[:, None], counts(key, n))
-    low, high = percentile_interval(means, n)
-    return {"mean": mean, "low": float(low[0]), "high": float(high[0])}
+    found = means(images[None])
+    low, high, _ = found.test
+    return {"mean": float(found.mean[0]), "low": float(low[0]), "high": float(high[0])}

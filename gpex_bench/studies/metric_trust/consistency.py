@@ -20,9 +20,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from gpex_bench.statistics.pairs import signed_rank
 from gpex_bench.studies.metric_trust.measure import PERTURBED
 from gpex_bench.studies.metric_trust.plan import STRENGTHS
+from gpex_bench.studies.metric_trust.signed_rank import signed_rank
 from gpex_bench.tables.columns import require
 from gpex_bench.tables.order import groups
 
