@@ -46,5 +46,5 @@ print(gb.summary(scores).round(3).to_string(index=False))
 
 # %% Is mine better than the others, on the same images? Tests are paired and corrected.
 compared = gb.pairs(scores).query("metric == 'srg'")
-columns = ["method", "other", "median_difference", "p_holm", "verdict"]
+columns = ["method", "other", "mean_difference", "p_holm", "verdict"]
 print(compared[columns].to_string(index=False))

@@ -36,7 +36,7 @@ from gpex_bench.types import (
     Split,
 )
 
-COLUMNS = (
+COLUMNS = (  # `higher_is_better` to `width` are what `pairs` must know of a metric
     "method",
     "metric",
     "sample",
@@ -86,10 +86,8 @@ def score(  # noqa: PLR0913 - one option by keyword
         progress: whether long work shows a bar.
 
     Returns:
-        method, metric, sample, target, score, higher_is_better, status, reason, and what else
-        `pairs` must know of a metric: the smallest difference that matters (`margin`; NaN where it
-        depends on the two methods), `resolution` and `width` of its scores. A score that is not
-        there is NaN, and status and reason say why. `summary` has means with intervals.
+        A frame with `COLUMNS`. A score that is not there is NaN, and status and reason say why.
+        `summary` has means with intervals.
 
     Raises:
         ValueError: names the argument that does not fit, such as maps of another shape.

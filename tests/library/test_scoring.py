@@ -269,7 +269,8 @@ def test_pairs_compare_sample_by_sample():
     (pair,) = gb.pairs(frame).to_dict("records")
     assert {pair["method"], pair["other"]} == {"good", "bad"}
     assert pair["verdict"] == ("better" if pair["method"] == "good" else "worse")
-    assert abs(pair["effect_size"]) == 1 and pair["p_value"] == pytest.approx(2 / 2**n)
+    assert abs(pair["mean_difference"]) == pytest.approx(0.55)
+    assert pair["p_value"] == pytest.approx(2 / 2**n)
     assert gb.summary(frame)["method"].tolist() == ["good", "bad"]
     assert not len(gb.pairs(frame[frame["method"] == "good"]))
     with pytest.raises(ValueError, match=r"scores lacks the columns \['higher_is_better'\]"):

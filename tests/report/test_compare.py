@@ -65,11 +65,11 @@ def test_what_moved_beyond_its_interval_is_named_and_the_rest_counted(
 @pytest.mark.usefixtures("runs")
 def test_states_marks_and_new_methods_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     other = outcomes()
-    other.loc[0, "mark"] = "tied"
+    other.loc[0, "mark"] = "equal"
     other.loc[1, "state"] = "failed"
     other.loc[2, "method"] = "new"
     text = compared(capsys, other)[1]
-    assert "- d (m), a, srg: best → tied" in text and "- d (m), b, srg: ok → failed" in text
+    assert "- d (m), a, srg: best → equal" in text and "- d (m), b, srg: ok → failed" in text
     assert "Only in one: 1\n- d (m), c, srg" in text and "Only in two: 1\n- d (m), new, srg" in text
 
 

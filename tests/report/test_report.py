@@ -601,7 +601,8 @@ def test_the_ranking_for_a_paper_is_bold_where_a_method_is_better_than_all_other
     latex = report.written(results()).latex
     marks = inputs()["outcomes"].query("metric == 'srg'")["mark"]
     assert latex.count(r"\textbf{") == int((marks == "best").sum())
-    assert latex.count("$^{=}$") == int((marks == "tied").sum())
+    assert latex.count("$^{=}$") == int((marks == "equal").sum())
+    assert latex.count(r"$^{\sim}$") == int((marks == "open").sum())
     assert (
         latex.count(r"\toprule") == latex.count(r"\bottomrule") == 1
         and latex.count(r"\midrule") == 2

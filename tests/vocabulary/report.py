@@ -133,11 +133,14 @@ def _ranking_and_pairs(
         for name, other in combinations(sorted(rank.index), 2):
             gap = good[name] - good[other]
             chance = float(np.clip(np.exp(-abs(rank[name] - rank[other])), 0, 1))
-            verdict = "tied" if chance > 0.05 else "better" if gap > 0 else "worse"
-            pairs.append((*key, name, other, gap, np.tanh(gap), chance / 2, chance, verdict))
+            side = "better" if gap > 0 else "worse"
+            verdict = "not shown to differ" if chance > 0.05 else side
+            ends = (gap - 0.1, gap + 0.1, 0.02)
+            pairs.append((*key, name, other, gap, *ends, chance / 2, chance, 1.0, verdict))
 
     tests = ("tied_with_best", "friedman_p", "critical_difference", "n_units")
-    effects = ("median_difference", "effect_size", "p_value", "p_holm", "verdict")
+    effects = ("mean_difference", "low", "high", "margin")
+    effects += ("p_value", "p_holm", "p_equal", "verdict")
     return (
         pd.DataFrame(ranking, columns=[*PLACE, "method", *RANK_SPREAD, *tests]),
         pd.DataFrame(pairs, columns=[*PLACE, "method", "other", *effects]),
@@ -192,8 +195,8 @@ def _of_metrics(scored: pd.DataFrame) -> dict[str, pd.DataFrame]:
     for place, part in groups(scored, PLACE):
         top = part.sort_values("mean", ascending=False)["method"].head(3).tolist()
         if len(top) == 3:
-            sentence = f"{', '.join(top)}: about 210 samples are needed to separate them."
-            power.append((*place, *top, 210, sentence))
+            sentence = f"{', '.join(top)}: about 210 samples are needed for a verdict on each two."
+            power.append((*place, *top, 48, 210, 0.12, sentence))
 
     return {
         "informative": pd.DataFrame(informative, columns=list(INFORMATIVE)),
@@ -400,11 +403,14 @@ def large_outcomes(parts: dict[str, pd.DataFrame]) -> pd.DataFrame:
         .drop(columns="sem")
         .assign(seed_sd=per_seed["std"], n_seeds=per_seed["size"])
     )
-    rows = rows.reset_index().assign(p_value=0.01)
+    rows = rows.reset_index()
+    rows = rows.assign(p_value=0.01, diff_low=0.0, diff_high=0.0, verdict="")
     good = rows["mean"] * rows["metric"].map(up)
     groups = [rows["dataset"], rows["model"], rows["metric"]]
     best = good.where(~rows["method"].isin(ours)).groupby(groups).transform("max")
     rows = rows.assign(
-        difference=best - good, is_best=best == good, is_best_group=best - good < 0.02
+        difference=best - good,
+        is_best=best == good,
+        is_best_group=best - good < 0.02,
     )
     return outcome_table(rows, parts["cells"], parts["skipped"])
