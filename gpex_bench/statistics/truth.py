@@ -23,10 +23,11 @@ from scipy import stats
 
 from gpex_bench.statistics.bootstrap import counts, expansion, resampled_means
 from gpex_bench.statistics.intervals import t_interval
-from gpex_bench.statistics.pairs import compare, families, verdicts
+from gpex_bench.statistics.pairs import compare, verdicts
 from gpex_bench.statistics.units import Units
 from gpex_bench.tables.columns import TRUTH_AGREEMENT
 from gpex_bench.tables.order import Record
+from gpex_bench.tables.words import BETTER, WORSE
 from gpex_bench.types import value
 
 N_RESAMPLES = 500  # a standard error needs fewer than a quantile does
@@ -128,11 +129,11 @@ def _row(metric: Units, truth: Units, decided: dict[tuple[str, str], int]) -> di
 
 def _decided(truth: Units) -> dict[tuple[str, str], int]:
     """Return for each ordered pair of methods that the truth tells apart, which way."""
-    comparison = compare(truth)
-    verdict = verdicts(comparison, families(truth, comparison))
+    verdict = verdicts(truth, compare(truth))
+    way = {BETTER: 1, WORSE: -1}
     group = dict(zip(truth.methods, truth.group, strict=True))
     ways = {
-        (first, second): int(verdict[group[first], group[second]])
+        (first, second): way.get(verdict[group[first], group[second]], 0)
         for first in truth.plain
         for second in truth.plain
     }
