@@ -18,10 +18,10 @@ from gpex_bench.library.fitting import Fitted
 from gpex_bench.library.wrapping import as_network
 from gpex_bench.plugins.registry import KINDS
 from gpex_bench.run import artefacts
-from gpex_bench.run.job import Unavailable, load_model, load_surrogate
+from gpex_bench.run.job import Unavailable, load_model, load_predicted, load_surrogate
 from gpex_bench.stages.prepare import prepare
 from gpex_bench.stages.queries import queries
-from gpex_bench.stages.train import check_trained
+from gpex_bench.stages.train import PREDICTED, check_trained
 from gpex_bench.types import Dataset, Explainer, Metric, Model, Source, Split
 
 DRAWN = "drawn"  # in place of sample numbers: those that the run explains
@@ -54,9 +54,24 @@ class Ready:
         Raises:
             ValueError: the test split has no such sample.
         """
-        if samples == DRAWN:
-            return self.rows_of(queries(self.model, self.data, self.config.explain.samples).sample)
-        return self.rows_of(torch.tensor(_numbers(samples)))
+        if samples != DRAWN:
+            return self.rows_of(torch.tensor(_numbers(samples)))
+        n_samples = self.config.explain.samples
+        return self.rows_of(queries(self.model, self.data, n_samples, self._predicted()).sample)
+
+    def _predicted(self) -> torch.Tensor | None:
+        """Return what the networks of all seeds predict; None for a network that is given.
+
+        Raises:
+            typer.Exit: one of them is not trained yet.
+        """
+        if self.config.model(self.network.model).is_given:
+            return None
+        seeds = self.config.seeds_of(self.network.model)
+        files = [self.folder.with_name(f"seed-{seed}") / "model.safetensors" for seed in seeds]
+        for seed, path in zip(seeds, files, strict=True):
+            _require(path, f"{self.name} is not trained with seed {seed} yet", self.path)
+        return load_predicted(files, self.data.kind)
 
     def rows_of(self, sample: torch.Tensor | None) -> Split:
         """Return the rows of some samples of the test split; None: all in order.
@@ -135,6 +150,7 @@ class Ready:
     def _check_unchanged(self, run_id: str) -> None:
         """Raise ValueError if the network or its data have changed since the run fitted to them."""
         weights, _ = artefacts.read_tensors(self.folder / "model.safetensors")
+        weights.pop(PREDICTED, None)
         data = artefacts.read_dataset(_data_of(self.folder))
         own = self.model.state_dict()
         is_same = weights.keys() == own.keys() and all(

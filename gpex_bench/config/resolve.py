@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from gpex_bench.config.schema import GONE
 from gpex_bench.plugins.registry import Plugin, plugins
 from gpex_bench.types import Explainer
 from gpex_bench.types.values import key_of
@@ -75,6 +76,9 @@ def complaint(
         return ConfigError(f"{key}: this key is required and missing.")
     if first["type"] != "extra_forbidden":
         return ConfigError(f"{key}: {first['msg']}, got {first['input']!r}.")
+
+    if key in GONE:
+        return ConfigError(f"{key}: this key is gone; {GONE[key]}.")
 
     *above, name = map(str, first["loc"])
     owner = next(model for part, model in (models or {}).items() if part in (*above, ""))

@@ -28,14 +28,12 @@ class Network(_Strict):
 class Explain(_Strict):
     """What is explained, and how long one cell may take."""
 
-    # test samples explained per network: a stratified draw from the test split
-    samples: Count = 48
+    # test samples explained per network: a draw stratified by what the network predicts
+    samples: Count = 100
     # how many of them are explained again; fewer do not separate 40 methods
     robustness_samples: Count = 16
     # of removal, besides the dataset's baseline
-    fills: tuple[CurveFill, ...] = ("zero", "blur", "noise")
-    # how many samples' removal curves are measured under these fills
-    fill_samples: Count = 16
+    fills: tuple[CurveFill, ...] = ("train_mean", "noise", "middle", "uniform")
     # seconds that one explainer may take for one network and seed
     timeout_s: Annotated[float, Field(gt=0)] = 900.0
 
@@ -57,6 +55,11 @@ class Layout(_Strict):
     methods: dict[Id, dict[str, Any] | None] = {}  # a study may have none
     metrics: dict[Id, dict[str, Any] | None] = {}
 
+
+# Keys that configs used to have, and what to do instead.
+GONE = {
+    "explain.fill_samples": "remove it: removal curves under `fills` are measured on all `samples`",
+}
 
 # The models by the config key that holds them, the innermost first.
 MODELS: dict[str, type[BaseModel]] = {

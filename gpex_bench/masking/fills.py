@@ -6,7 +6,7 @@ dataset's) is the main one, and the others show how much a result depends on it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 import torch
@@ -29,16 +29,23 @@ Fill = Literal[
     "segment_mean",  # the mean colour of the segment
     "train_mean",  # the mean of the training inputs, entry by entry; of groups the most frequent
     "blur",  # a box blur of the image over a quarter of its shorter side
+    "middle",  # half-way between the extremes of the training inputs; see `middle`
     "noise",  # another training sample, drawn for each query
+    "uniform",  # uniform noise between these extremes, drawn for each query
     "inpaint",  # means of the neighbours, with noise
 ]
 # What methods may show in place of a masked region; a method knows no other sample than the one it
 # explains.
 MethodFill = Literal["baseline", "image_mean", "segment_mean", "blur"]
 # What removal curves and the like may show.
-CurveFill = Literal["baseline", "zero", "train_mean", "blur", "noise", "inpaint"]
+CurveFill = Literal[
+    "baseline", "zero", "train_mean", "blur", "middle", "noise", "uniform", "inpaint"
+]
 METHOD_FILLS = get_args(MethodFill)
 CURVE_FILLS = get_args(CurveFill)
+
+# Fills that differ by no more than this, in units of their largest value or of 1, show the same.
+SAME = 1e-5
 
 
 def make_fill(
@@ -69,7 +76,83 @@ def make_fill(
         train = training(data, "the fill noise is one of them").x
         drawn = (uniform("fill", 0, query.sample, draw + 1)[:, draw] * len(train)).long()
         return train[drawn].to(x)
+    if fill == "middle":
+        return middle(data).to(x).expand_as(x)
+    if fill == "uniform":
+        return _uniform(data, query, draw)
     return _fill_of_image(fill, x, cut)
+
+
+def middle(data: Dataset) -> Float[Tensor, "*feature"]:
+    """Return the input half-way between the extremes of the training inputs.
+
+    Of images for each channel ("grey"), of tables for each column. Categories have no middle:
+    groups of columns have their most frequent values.
+    """
+    train = training(data, "the fill middle lies between their extremes").x
+    low, high = _extremes(train)
+    found = ((low + high) / 2).expand_as(train[0]).clone()
+    columns = [column for group in data.groups for column in group]
+    found[columns] = typical(train, data.groups)[columns]
+    return found
+
+
+def _uniform(data: Dataset, query: Query, draw: int) -> Float[Tensor, "batch *feature"]:
+    """Return uniform noise within the training range; of a group, one of its training values."""
+    x = query.x
+    train = training(data, "the fill uniform lies between their extremes").x
+    low, high = _extremes(train)
+
+    n_entries = x[0].numel()
+    key = uniform("uniform fill", draw, query.sample, n_entries)
+    found = torch.lerp(low.to(x), high.to(x), key.to(x).view(x.shape))
+    for group in data.groups:
+        columns = list(group)
+        values = train[:, columns].unique(dim=0)
+        drawn = (key[:, columns[0]] * len(values)).long()
+        found[:, columns] = values[drawn].to(x)
+    return found
+
+
+def _extremes(train: Float[Tensor, "n *feature"]) -> tuple[Tensor, Tensor]:
+    """Return the smallest and the largest value of each channel, or column."""
+    axes = (0, 2, 3) if train.ndim == 4 else (0,)
+    low = train.amin(axes, keepdim=True)[0]
+    high = train.amax(axes, keepdim=True)[0]
+    return low, high
+
+
+def alike(case: Case, fills: Sequence[CurveFill]) -> dict[str, list[str]]:
+    """Return the fills that differ on these samples, each with those that show the same as it.
+
+    The first of several that show the same stands for them. `inpaint` depends on what else is
+    removed, and differs from all others on images.
+    """
+    is_image = case.query.x.ndim == 4
+    shown: dict[str, Tensor] = {}
+    found: dict[str, list[str]] = {}
+    for fill in dict.fromkeys(fills):
+        if is_image and fill == "inpaint":
+            found[fill] = []
+            continue
+        try:
+            one = stand_in(case, fill)
+        except Refused:
+            found[fill] = []  # its curves say why there are none
+            continue
+
+        same = [other for other, seen in shown.items() if _shows_same(one, seen)]
+        if same:
+            found[same[0]].append(fill)
+        else:
+            shown[fill], found[fill] = one, []
+    return found
+
+
+def _shows_same(one: Tensor, other: Tensor) -> bool:
+    """Return whether two fills differ by no more than rounding of values of their size."""
+    size = torch.maximum(one.abs().max(), other.abs().max()).clamp(min=1.0)
+    return bool((one - other).abs().max() <= SAME * size)
 
 
 def _fill_of_image(

@@ -8,6 +8,7 @@ equal relevances fall in a random order.
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import ClassVar, Literal, get_args
 
 import torch
@@ -30,6 +31,7 @@ PATCH = 4  # pixels
 STEPS = {"position": N_STEPS, "patch": N_STEPS // 2, "segment": N_STEPS}
 N_SEGMENTS = 50
 SEGMENT_STEPS = 16
+FILL_STEPS = 14  # steps of curves under fills that no score is read from, at most
 # Shares of the positions that are taken away or kept (deyoung2020eraser).
 ERASED_SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
 # Both orders of removal: the curves that `Removals` holds.
@@ -83,6 +85,14 @@ class Curves(Measurement):
         if self.fill not in CURVE_FILLS:
             raise ValueError(f"fill must be one of {', '.join(CURVE_FILLS)}, got {self.fill!r}.")
         step_sizes(1, self.n_steps)
+
+    def under(self, fill: CurveFill) -> Curves:
+        """Return the same curves under another fill, in at most FILL_STEPS steps.
+
+        Images have the same number of steps of segments under each.
+        """
+        n_steps = self.n_steps if self.unit == "segment" else min(self.n_steps, FILL_STEPS)
+        return replace(self, fill=fill, n_steps=n_steps)
 
     def measure(self, case: Case) -> Removals:
         """Return the curves.

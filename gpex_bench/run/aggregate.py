@@ -24,7 +24,16 @@ if TYPE_CHECKING:
 
 # The tables that are written, by name; besides those of the statistics.
 PARTS = ("scores", "agreement", "predictions")  # joined from tables of single cells
-OTHERS = ("curves", "variant_scores", "cells", "skipped", "outcomes", "networks", "surrogates")
+OTHERS = (
+    "curves",
+    "variant_scores",
+    "fills",
+    "cells",
+    "skipped",
+    "outcomes",
+    "networks",
+    "surrogates",
+)
 
 
 @job
@@ -44,7 +53,9 @@ def aggregate(this: Job) -> None:
         "surrogates": fates,
         "surrogate_costs": fit_costs,
     }
-    tables = aggregate(parts, _recorded(this), records, metrics, cards["methods"])
+    tables = aggregate(
+        parts, _recorded(this), records, metrics, cards["methods"], headline=config.headline
+    )
 
     folder = this.path("costs").parent
     written = {name: getattr(tables, name) for name in (*PARTS, *OTHERS)} | dict(tables.conclusions)
@@ -85,8 +96,8 @@ def _recorded(this: Job) -> Iterator[Recorded]:
     from gpex_bench.stages.curves import Recorded
 
     for path in this.paths("curves"):
-        curves, sample = artefacts.read_curves(path)
-        yield Recorded(artefacts.read_key(path), curves, sample)
+        curves, sample, fills = artefacts.read_curves(path)
+        yield Recorded(artefacts.read_key(path), curves, sample, fills)
 
 
 def _networks(this: Job) -> list[dict[str, Any]]:

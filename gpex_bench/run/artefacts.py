@@ -11,10 +11,11 @@ import errno
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -333,16 +334,29 @@ def read_explanation(path: Path) -> StoredExplanation:
     return StoredExplanation(path=path, explanation=explanation, note=note, query=query)
 
 
-def write_curves(path: Path, curves: Mapping[Curves, Removals], query: Query | None) -> None:
-    """Write the removal curves of a cell (none, if it has none) and the samples they belong to."""
+def write_curves(
+    path: Path,
+    curves: Mapping[Curves, Removals],
+    query: Query | None,
+    fills: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> None:
+    """Write the removal curves of a cell (none, if it has none) and the samples they belong to.
+
+    Args:
+        path: of the file.
+        curves: in the order in which they are written.
+        query: what was explained.
+        fills: those that differ, each with those that show the same.
+    """
     tensors = {} if query is None else {name: getattr(query, name) for name in QUERY_PARTS}
     for number, removals in enumerate(curves.values()):
         tensors |= {f"{number}.{name}": getattr(removals, name) for name in ("fraction", *ORDERS)}
-    write_tensors(path, tensors, {"curves": [asdict(key) for key in curves]})
+    listed = {fill: list(names) for fill, names in fills.items()}
+    write_tensors(path, tensors, {"curves": [asdict(key) for key in curves], "fills": listed})
 
 
-def read_curves(path: Path) -> tuple[dict[Curves, Removals], Tensor]:
-    """Return the removal curves of a cell and its samples; raises DamagedFile."""
+def read_curves(path: Path) -> tuple[dict[Curves, Removals], Tensor, dict[str, list[str]]]:
+    """Return the removal curves of a cell, its samples and its fills; raises DamagedFile."""
     tensors, note = read_tensors(path)
     found = {
         Curves(**key): Removals(
@@ -350,4 +364,4 @@ def read_curves(path: Path) -> tuple[dict[Curves, Removals], Tensor]:
         )
         for number, key in enumerate(note["curves"])
     }
-    return found, tensors.get("sample", torch.zeros(0, dtype=torch.int64))
+    return found, tensors.get("sample", torch.zeros(0, dtype=torch.int64)), note["fills"]

@@ -211,6 +211,7 @@ def _explained(this: Job, one: SeedTask) -> Explained:
     """Return what became of the cell of one seed; nothing is asked where something is missing."""
     from gpex_bench.contract.isolation import FAILED, NOT_APPLICABLE, Outcome
     from gpex_bench.stages.explain import Explained, explain
+    from gpex_bench.stages.queries import queries
 
     method, limits = this.wildcards["method"], this.config.explain
     explainer = this.config.method(method)
@@ -221,7 +222,8 @@ def _explained(this: Job, one: SeedTask) -> Explained:
     missing = one.lacks(explainer.needs)
     if missing:
         return Explained(Outcome(NOT_APPLICABLE, reason=missing), None)
-    return explain(explainer, one.task, limits.samples, limits.timeout_s)
+    query = queries(one.task.model, one.task.data, limits.samples, this.predicted)
+    return explain(explainer, one.task, query, limits.timeout_s)
 
 
 def _portable(text: str) -> str:
@@ -242,24 +244,23 @@ def score(this: Job) -> None:
     explainer = this.config.method(method)
     metrics = {name: this.config.metric(name) for name in this.params["metrics"]}
     curves = [Curves(**key) for key in this.params["curves"]]
-    limits = Limits(
-        settings.robustness_samples, settings.fill_samples, settings.fills, settings.timeout_s
-    )
+    variants = [Curves(**key) for key in this.params["variants"]]
+    limits = Limits(settings.robustness_samples, settings.timeout_s)
 
     for number, one in enumerate(this.tasks()):
         stored = artefacts.read_explanation(this.paths("explanations")[number])
         query = None
         if stored.explanation is None or explainer is None or one.task is None:
-            scored = Scored(empty(), {}, {})
+            scored = Scored(empty(), {})
             message = "%s %s seed %s: nothing to score, the cell is %s"
             log.info(message, this.name, method, one.seed, stored.note["status"])
         else:
-            query = queries(one.task.model, one.task.data, settings.samples)
+            query = queries(one.task.model, one.task.data, settings.samples, this.predicted)
             stored.check_query(query)
             case = Case(
                 task=one.task, query=query, explanation=stored.explanation, explainer=explainer
             )
-            scored = score(metrics, curves, case, limits)
+            scored = score(metrics, curves, case, limits, variants)
             counts = f"{len(scored.scores)} scores, {len(scored.curves)} curves"
             log.info("%s %s seed %s: %s", this.name, method, one.seed, counts)
 
@@ -270,7 +271,7 @@ def score(this: Job) -> None:
         write_cell_table(this, path, table, one.seed, kind="scores", unscored=unscored)
 
         path = this.paths("curves")[number]
-        artefacts.write_curves(path, scored.curves, query)
+        artefacts.write_curves(path, scored.curves, query, scored.fills)
         this.describe(path, seed=one.seed, kind="curves")
 
 

@@ -6,20 +6,22 @@ Paths and wildcards are handled in `gpex_bench.run`, and only here: the stages g
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
+from torch import Tensor
 
 from gpex_bench.config import Config
 from gpex_bench.run import artefacts
 from gpex_bench.run.checkpoints import LoggedProgress
 from gpex_bench.run.orders import Order
 from gpex_bench.tables.words import WITHOUT_NETWORK, wording
-from gpex_bench.types import Dataset, Model, Need, Study, Surrogate, Task
+from gpex_bench.types import Dataset, Kind, Model, Need, Study, Surrogate, Task
+from gpex_bench.types.strata import agreed
 
 S = TypeVar("S", bound=Study)
 log = logging.getLogger("gpex_bench")
@@ -108,6 +110,11 @@ class Job:
     def seeds(self) -> tuple[int, ...]:
         """Return the seeds of the network that the job is about."""
         return self.config.seeds_of(self.wildcards["model"])
+
+    @cached_property
+    def predicted(self) -> Tensor | None:
+        """Return what decides which test samples are explained; None without any network."""
+        return load_predicted(self.paths("models"), self.data.kind)
 
     def model(self, path: Path) -> Model:
         """Return a trained network; raises NotTrained if it cannot be used."""
@@ -207,6 +214,20 @@ def load_model(config: Config, run_id: str, data: Dataset, path: Path) -> Model:
     if status != "ok":
         raise NotTrained(status, note["reason"])
     return rebuilt(config.model(run_id), data, tensors)
+
+
+def load_predicted(paths: Iterable[Path], kind: Kind) -> Tensor | None:
+    """Return what most networks of the training seeds predict for each test sample.
+
+    Args:
+        paths: the files of the networks; those whose training failed are left out.
+        kind: what they predict.
+    """
+    from gpex_bench.stages.train import PREDICTED
+
+    stored = [artefacts.read_tensors(path)[0] for path in paths]
+    predictions = [tensors[PREDICTED] for tensors in stored if PREDICTED in tensors]
+    return agreed(predictions, kind) if predictions else None
 
 
 def load_surrogate(

@@ -14,7 +14,15 @@ from gpex_bench.plugins.cards import card
 from gpex_bench.plugins.homes import BIBLIOGRAPHY, without_folders
 from gpex_bench.run import artefacts, provenance
 from gpex_bench.run.dispatch import job
-from gpex_bench.run.job import Job, NotFitted, NotTrained, load_model, load_surrogate, log
+from gpex_bench.run.job import (
+    Job,
+    NotFitted,
+    NotTrained,
+    load_model,
+    load_predicted,
+    load_surrogate,
+    log,
+)
 from gpex_bench.run.status_rows import failures, fit_rows
 from gpex_bench.tables.columns import COSTS, SURROGATE_COSTS
 from gpex_bench.tables.order import records
@@ -108,6 +116,11 @@ def _shown(this: Job, network: Network, seed: int) -> Any:
     cell = folder / network.model / f"seed-{seed}"
     data = artefacts.read_dataset(folder / "data.safetensors")
     model = load_model(config, network.model, data, cell / "model.safetensors")
+    files = [
+        folder / network.model / f"seed-{one}" / "model.safetensors"
+        for one in config.seeds_of(network.model)
+    ]
+    predicted = load_predicted(files, data.kind)
 
     fitted = {}
     for name in network.surrogates:
@@ -133,7 +146,7 @@ def _shown(this: Job, network: Network, seed: int) -> Any:
         model_name=network.model,
         data=data,
         model=model,
-        query=queries(model, data, config.explain.samples),
+        query=queries(model, data, config.explain.samples, predicted),
         explanations=explanations,
         surrogates=surrogates,
     )

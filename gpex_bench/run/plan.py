@@ -13,7 +13,7 @@ from typing import Any
 from gpex_bench.config import Config
 from gpex_bench.config.resolve import Entry
 from gpex_bench.config.schema import Network
-from gpex_bench.measurements.curves import CurveMetric
+from gpex_bench.measurements.curves import CurveMetric, Curves
 from gpex_bench.plugins.homes import BIBLIOGRAPHY, PACKAGE
 from gpex_bench.run.provenance import described, fingerprint
 
@@ -64,6 +64,20 @@ def curves(config: Config, of_curves: Iterable[str]) -> list[dict[str, Any]]:
         if key not in keys:
             keys.append(key)
     return keys
+
+
+def variants(config: Config, of_curves: Iterable[str]) -> list[dict[str, Any]]:
+    """Return curves under the other fills of the run: of single positions, and of the headline."""
+    varied: dict[Curves, None] = {}
+    for name in of_curves:
+        metric = config.metric(name)
+        if not isinstance(metric, CurveMetric) or metric.fill is not None:
+            continue
+        if metric.unit == "position" or name == config.headline:
+            varied |= dict.fromkeys(metric.measurements())
+
+    keys = [asdict(one.under(fill)) for one in varied for fill in config.explain.fills]
+    return [key for number, key in enumerate(keys) if key not in keys[:number]]
 
 
 def surrogate_of(config: Config, method: str) -> str | None:

@@ -223,6 +223,7 @@ class Schedule:
             {"dataset": network.dataset, "model": network.model, "method": method},
             metrics=others,
             curves=plan.curves(self.config, of_curves),
+            variants=plan.variants(self.config, of_curves),
             settings=[self._settings("metric", metric) for metric in others],
             limits=repr(self.config.explain),
             code=plan.code("stages/score", *entries, *self._entries_of_cell(network, method)),

@@ -37,8 +37,10 @@ class Tables:
 
     scores: pd.DataFrame
     curves: pd.DataFrame  # means over samples
-    # Of the metrics that summarise curves, under every fill and output.
+    # Of the headline, if it summarises curves, under every fill and output.
     variant_scores: pd.DataFrame
+    # Which fills show the same on a network, and count once.
+    fills: pd.DataFrame
     cells: pd.DataFrame
     skipped: pd.DataFrame
     outcomes: pd.DataFrame
@@ -69,12 +71,14 @@ def _kept(scores: pd.DataFrame, skipped: pd.DataFrame) -> pd.DataFrame:
     return scores[~pd.MultiIndex.from_frame(scores[place]).isin(failed)].reset_index(drop=True)
 
 
-def aggregate(
+def aggregate(  # noqa: PLR0913 - keyword-only
     parts: dict[str, list[pd.DataFrame]],
     recorded: Iterable[Recorded],
     records: dict[str, list[dict[str, Any]]],
     metrics: dict[str, Metric],
     methods: Sequence[Record],
+    *,
+    headline: str,
 ) -> Tables:
     """Join what the cells wrote.
 
@@ -88,16 +92,18 @@ def aggregate(
             "surrogates" and "surrogate_costs": status and cost of each fit.
         metrics: by run id.
         methods: a card of each method, with the roles of the controls.
+        headline: run id of a metric, whose variants are kept sample by sample.
     """
-    summaries = summarise_curves(
-        {n: m for n, m in metrics.items() if isinstance(m, CurveMetric)}, recorded
-    )
+    of_curves = {name: one for name, one in metrics.items() if isinstance(one, CurveMetric)}
+    summaries = summarise_curves(of_curves, recorded, headline)
     without = stack([pd.DataFrame(records["skipped"]), summaries.unscored], SKIPPED)
     without = without.drop_duplicates([*NETWORK, "method", "metric"], ignore_index=True)
     scores = _kept(stack([*parts["scores"], summaries.scores], SCORES), without)
     cells = stack([pd.DataFrame(records["cells"])], CELLS)
     known = [metric_card(name, metric) for name, metric in metrics.items()]
-    found = statistics.conclude(scores, summaries.variants, methods, known)
+    found = statistics.conclude(
+        scores, summaries.variants, methods, known, other_variants=summaries.variant_means
+    )
     judged = found["informative"]
     blank = set(
         judged.loc[~judged["is_informative"].astype(bool), list(PLACE)].itertuples(
@@ -111,6 +117,7 @@ def aggregate(
         scores=scores,
         curves=summaries.means,
         variant_scores=summaries.variants,
+        fills=summaries.fills,
         cells=cells,
         skipped=without,
         outcomes=outcome_table(summary, cells, without, metrics),
@@ -134,7 +141,7 @@ def texts(
 
     CSV, and Markdown and LaTeX for each network.
     """
-    plain = ("outcomes", "cells", "skipped", "networks", "surrogates")
+    plain = ("outcomes", "cells", "skipped", "networks", "surrogates", "fills")
     found = {f"{name}.csv": csv(getattr(tables, name)) for name in plain}
     found |= {f"{name}.csv": csv(table) for name, table in tables.conclusions.items()}
     found["agreement.csv"] = csv(

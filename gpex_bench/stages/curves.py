@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,14 @@ from torch import Tensor
 from gpex_bench.contract import calls, isolation
 from gpex_bench.measurements.curves import ORDERS, OUTPUTS, CurveMetric, Curves, Removals
 from gpex_bench.statistics.intervals import t_interval
-from gpex_bench.tables.columns import CURVE_MEANS, SCORES, SKIPPED, VARIANT_SCORES
+from gpex_bench.tables.columns import (
+    CURVE_MEANS,
+    FILLS,
+    SCORES,
+    SKIPPED,
+    VARIANT_SCORES,
+    VARIANTS,
+)
 from gpex_bench.tables.order import ordered
 
 # Outputs of a curve whose summaries are compared.
@@ -27,7 +35,9 @@ class Recorded:
 
     key: Mapping[str, Any]  # dataset, model, seed, method
     curves: Mapping[Curves, Removals]
-    sample: Tensor  # of all samples; curves under other fills are of the first ones
+    sample: Tensor
+    # the fills that differ on this network, each with those that show the same
+    fills: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -35,46 +45,119 @@ class Summaries:
     """What the stored curves of all cells say."""
 
     scores: pd.DataFrame
-    # The same metrics under every fill and output, of the samples that all fills have.
+    # The headline metric under every fill and output.
     variants: pd.DataFrame
+    # Mean and 95 % interval of the other metrics under every fill and output.
+    variant_means: pd.DataFrame
     # Mean and 95 % interval of each point.
     means: pd.DataFrame
+    # Which fills of the run show the same as another one, on each network.
+    fills: pd.DataFrame
     # One row for each network, method and metric that has no scores, with status and reason.
     unscored: pd.DataFrame
 
 
-def summarise_curves(metrics: Mapping[str, CurveMetric], recorded: Iterable[Recorded]) -> Summaries:
+def summarise_curves(
+    metrics: Mapping[str, CurveMetric], recorded: Iterable[Recorded], headline: str = ""
+) -> Summaries:
     """Return the scores, variants and mean curves of all cells.
+
+    Only the headline's variants are kept sample by sample: those of all metrics are millions.
 
     Args:
         metrics: by run id.
-        recorded: cells, in any order.
+        recorded: cells; those of one network and method follow one another.
+        headline: run id of a metric.
     """
-    scores, variants, unscored = [], [], []
-    places: dict[tuple[Any, ...], list[Recorded]] = {}
-    for cell in recorded:
-        place = tuple(cell.key[name] for name in ("dataset", "model", "method"))
-        places.setdefault(place, []).append(cell)
+    parts = _Parts()
+    for place, group in groupby(recorded, _place):
+        cells = list(group)
+        variants: dict[tuple[str, ...], list[Tensor]] = {}
+        for cell in cells:
+            parts.fills |= _fill_rows(cell)
+            for name, metric in metrics.items():
+                try:
+                    own, others = _of_metric(metric, cell)
+                except Exception as error:
+                    parts.unscored.append(_without(cell, name, error))
+                    continue
+                if own is not None:
+                    parts.scores.append(_rows(cell, own, metric=name))
+                for one in others:
+                    variants.setdefault((name, one.fill, one.output), []).append(one.scores)
+                    if name == headline:
+                        parts.variants.append(_variant_rows(cell, name, one))
 
-        for name, metric in metrics.items():
-            try:
-                own, others = _of_metric(metric, cell)
-            except Exception as error:
-                unscored.append(_without(cell, name, error))
-                continue
-            if own is not None:
-                scores.append(_rows(cell, own, metric=name))
-            for fill, output, numbers, change in others:
-                rows = _rows(cell, numbers, metric=name, fill=fill, output=output)
-                variants.append(rows.assign(change=change.double().numpy()))
+        parts.variant_means.append(_variant_means(place, variants, headline))
+        parts.means.append(_means(place, cells))
+    return parts.joined()
 
-    means = [_means(place, cells) for place, cells in places.items()]
-    return Summaries(
-        scores=_stack(scores, SCORES),
-        variants=_stack(variants, VARIANT_SCORES),
-        means=_stack(means, CURVE_MEANS),
-        unscored=pd.DataFrame(unscored, columns=list(SKIPPED)),
-    )
+
+class _Variant(NamedTuple):
+    """The scores of a cell under one fill and output."""
+
+    fill: str
+    output: str
+    scores: Tensor
+    # how far the output moves when everything is replaced: it is the same for every method
+    change: Tensor
+
+
+@dataclass
+class _Parts:
+    """What is found, cell by cell."""
+
+    scores: list[pd.DataFrame] = field(default_factory=list)
+    variants: list[pd.DataFrame] = field(default_factory=list)
+    variant_means: list[pd.DataFrame] = field(default_factory=list)
+    means: list[pd.DataFrame] = field(default_factory=list)
+    fills: dict[tuple[str, ...], None] = field(default_factory=dict)
+    unscored: list[dict[str, Any]] = field(default_factory=list)
+
+    def joined(self) -> Summaries:
+        """Return the frames."""
+        return Summaries(
+            scores=_stack(self.scores, SCORES),
+            variants=_stack(self.variants, VARIANT_SCORES),
+            variant_means=_stack(self.variant_means, VARIANTS),
+            means=_stack(self.means, CURVE_MEANS),
+            fills=pd.DataFrame(list(self.fills), columns=list(FILLS)),
+            unscored=pd.DataFrame(self.unscored, columns=list(SKIPPED)),
+        )
+
+
+def _place(cell: Recorded) -> tuple[Any, ...]:
+    """Return dataset, model and method of a cell."""
+    return tuple(cell.key[name] for name in ("dataset", "model", "method"))
+
+
+def _fill_rows(cell: Recorded) -> dict[tuple[str, ...], None]:
+    """Return the rows of the fills of a cell's network: each fill, and the one that it shows."""
+    network = (cell.key["dataset"], cell.key["model"])
+    rows: dict[tuple[str, ...], None] = {}
+    for shown, names in cell.fills.items():
+        for fill in (shown, *names):
+            rows[(*network, fill, shown)] = None
+    return rows
+
+
+def _variant_means(
+    place: tuple[Any, ...], variants: Mapping[tuple[str, ...], list[Tensor]], headline: str
+) -> pd.DataFrame:
+    """Return mean and 95 % interval of each variant of one network and method.
+
+    Those of the headline are worked out from its scores. Student's t over samples; seeds are
+    averaged first.
+    """
+    rows = []
+    for (metric, fill, output), seeds in variants.items():
+        if metric == headline:
+            continue
+        # one curve of a single point
+        ends = _ends([numbers[None, :, None] for numbers in seeds])
+        numbers = {name: float(found[0, 0]) for name, found in ends.items()}
+        rows.append((*place, metric, fill, output, *numbers.values()))
+    return pd.DataFrame(rows, columns=list(VARIANTS))
 
 
 def _without(cell: Recorded, metric: str, error: Exception) -> dict[str, Any]:
@@ -85,16 +168,12 @@ def _without(cell: Recorded, metric: str, error: Exception) -> dict[str, Any]:
     return key | {"metric": metric, "status": outcome.status, "reason": reason}
 
 
-def _of_metric(
-    metric: CurveMetric, cell: Recorded
-) -> tuple[Tensor | None, list[tuple[str, str, Tensor, Tensor]]]:
+def _of_metric(metric: CurveMetric, cell: Recorded) -> tuple[Tensor | None, list[_Variant]]:
     """Return the scores of a cell by one metric, and those of its variants.
 
     Returns:
         The scores, or None if the curves were not recorded, or are of a number, and the metric
-            summarises probabilities; and (fill, output, scores, change) of each variant, of the
-            samples that the curves of all fills have. `change` is how far the output moves when
-            everything is replaced: it is the same for every method.
+            summarises probabilities; and its variants.
     """
     (own,) = metric.measurements()
     if own not in cell.curves or not cell.curves[own].has(metric.output):
@@ -104,31 +183,31 @@ def _of_metric(
     scores = calls.scores(metric, numbers, cell.sample)
 
     # The same curves under other fills. A metric that names its fill has no variants.
-    alike = {
-        key: removals
-        for key, removals in cell.curves.items()
-        if (key.unit, key.n_steps) == (own.unit, own.n_steps)
-    }
-    if metric.fill is not None or len(alike) < 2:
+    same = [key for key in cell.curves if key in (own, own.under(key.fill))]
+    if metric.fill is not None or len(same) < 2:
         return scores, []
 
-    n_samples = min(removals.most_first.shape[1] for removals in alike.values())
-    variants: list[tuple[str, str, Tensor, Tensor]] = []
-    for key, removals in alike.items():
-        for output in VARIED:
-            if not removals.has(output):
-                continue
+    variants = []
+    for key in same:
+        removals = cell.curves[key]
+        outputs = [output for output in VARIED if removals.has(output)]
+        for output in outputs:
             removal = removals.of(output)
-            numbers = metric.summarise(removal)[:n_samples]
-            change = (removal.most_first[:, 0] - removal.most_first[:, -1]).abs()[:n_samples]
-            variants.append((key.fill, output, numbers, change))
+            change = (removal.most_first[:, 0] - removal.most_first[:, -1]).abs()
+            variants.append(_Variant(key.fill, output, metric.summarise(removal), change))
     return scores, variants
 
 
 def _rows(cell: Recorded, scores: Tensor, **names: str) -> pd.DataFrame:
-    """Return the scores of a cell as rows: one a sample, of the first ones if there are fewer."""
-    columns = {"sample": cell.sample[: len(scores)].numpy(), "score": scores.double().numpy()}
+    """Return the scores of a cell as rows, one a sample."""
+    columns = {"sample": cell.sample.numpy(), "score": scores.double().numpy()}
     return pd.DataFrame({**cell.key, **names, **columns})
+
+
+def _variant_rows(cell: Recorded, metric: str, variant: _Variant) -> pd.DataFrame:
+    """Return the scores of a cell under one fill and output as rows, one a sample."""
+    rows = _rows(cell, variant.scores, metric=metric, fill=variant.fill, output=variant.output)
+    return rows.assign(change=variant.change.double().numpy())
 
 
 def _means(place: tuple[Any, ...], cells: list[Recorded]) -> pd.DataFrame:

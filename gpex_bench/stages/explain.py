@@ -14,7 +14,6 @@ from gpex_bench.contract import calls, isolation, sums
 from gpex_bench.contract.cost import counted
 from gpex_bench.contract.isolation import Outcome
 from gpex_bench.contract.sums import Missing
-from gpex_bench.stages.queries import queries
 from gpex_bench.types import Explainer, Query, Task
 
 
@@ -33,16 +32,15 @@ class Explained:
     missing: Missing | None = None  # from the sums of its maps; None: they promise no sum
 
 
-def explain(explainer: Explainer, task: Task, n_samples: int, timeout_seconds: float) -> Explained:
+def explain(explainer: Explainer, task: Task, query: Query, timeout_seconds: float) -> Explained:
     """Run an explainer on one network in a separate process, and check its promises.
 
     Args:
         explainer: of this cell.
         task: the network.
-        n_samples: how many test samples are explained.
+        query: what is explained.
         timeout_seconds: how long it may take.
     """
-    query = queries(task.model, task.data, n_samples)
 
     def call() -> tuple[dict[str, np.ndarray], float, tuple[int, int, int], Missing | None]:
         with counted(task.model) as network, counted(task.surrogate) as surrogate:

@@ -6,7 +6,7 @@ A measurement or a metric that fails, or does not apply, leaves its reason; the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gpex_bench.contract import calls, isolation
-from gpex_bench.masking.fills import CurveFill
+from gpex_bench.masking.fills import alike
 from gpex_bench.measurements import asked, first, with_measured
 from gpex_bench.measurements.curves import Curves, Removals
 from gpex_bench.types import Attribution, Case, Measurement, Metric
@@ -35,8 +35,9 @@ class Scored:
 
     # of the metrics that do not summarise curves; the others read the stored ones
     scores: pd.DataFrame
-    # of all samples, and of the first ones under other fills
     curves: Mapping[Curves, Removals]
+    # the fills of the curves that differ on this network, each with those that show the same
+    fills: Mapping[str, Sequence[str]] = field(default_factory=dict)
     # status and reason of each metric that could not be computed
     unscored: Mapping[str, Fate] = field(default_factory=dict)
     lost_curves: Mapping[Measurement, Fate] = field(default_factory=dict)  # the same of curves
@@ -47,22 +48,25 @@ class Limits:
     """How much of a cell the costly metrics see."""
 
     robustness_samples: int  # samples that are explained again
-    fill_samples: int  # samples whose curves are measured under the other fills
-    fills: Sequence[CurveFill]  # the other fills
     # for each measurement that explains again: the explainer may fail there, the suite may not
     timeout_seconds: float
 
 
 def score(
-    metrics: Mapping[str, Metric], curves: Sequence[Curves], case: Case, limits: Limits
+    metrics: Mapping[str, Metric],
+    curves: Sequence[Curves],
+    case: Case,
+    limits: Limits,
+    variants: Sequence[Curves] = (),
 ) -> Scored:
     """Return the scores of a cell; everything that several metrics read is measured once.
 
     Args:
         metrics: by run id; those that apply to this explanation and do not summarise curves.
-        curves: which removal curves are recorded, of all samples.
+        curves: the removal curves that metrics read.
         case: with nothing measured.
         limits: how much the costly measurements see.
+        variants: the same curves under other fills; fills that show the same are measured once.
     """
     plain = {name: metric for name, metric in metrics.items() if not metric.re_explains}
     again = {name: metric for name, metric in metrics.items() if metric.re_explains}
@@ -82,8 +86,13 @@ def score(
                 tables.append(table)
 
     scores = pd.concat([table for table in tables if len(table)] or tables)
-    found, lost_curves = _curves(case, curves, limits)
-    return Scored(scores, found, unscored, lost_curves)
+    if not isinstance(case.explanation, Attribution):
+        return Scored(scores, {}, unscored=unscored)
+
+    fills = alike(case, ["baseline", *(key.fill for key in variants)])
+    different = [key for key in variants if key.fill in fills]
+    found, lost_curves = _curves(case, [*curves, *different])
+    return Scored(scores, found, fills, unscored, lost_curves)
 
 
 def _here(case: Case, metrics: Mapping[str, Metric]) -> tuple[Case, dict[Measurement, Fate]]:
@@ -151,27 +160,14 @@ def _unpacked(packed: tuple[type, dict[str, Any]]) -> Any:
 
 
 def _curves(
-    case: Case, curves: Sequence[Curves], limits: Limits
+    case: Case, curves: Sequence[Curves]
 ) -> tuple[dict[Curves, Removals], dict[Measurement, Fate]]:
-    """Return the curves of all samples, those of the first ones under the other fills, and losses.
-
-    What is lost comes with status and reason, by measurement.
-    """
-    if not isinstance(case.explanation, Attribution):
-        return {}, {}
-
-    few = first(case, limits.fill_samples)
-    wanted: dict[Curves, Case] = dict.fromkeys(curves, case)
-    for key in curves:
-        is_main = key.unit == "position" and key.fill == "baseline"
-        for fill in limits.fills if is_main else ():
-            wanted.setdefault(replace(key, fill=fill), few)
-
+    """Return the removal curves, and status and reason of those that are lost."""
     found: dict[Curves, Removals] = {}
     lost: dict[Measurement, Fate] = {}
-    for key, seen in wanted.items():
+    for key in curves:
         try:
-            found[key] = key.measure(seen)
+            found[key] = key.measure(case)
         except Exception as error:
             lost[key] = _fate(error)
     return found, lost

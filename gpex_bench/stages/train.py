@@ -16,8 +16,11 @@ from gpex_bench.contract.networks import N_ROWS, check_finite, check_network, ch
 from gpex_bench.models.given.offered import as_modules, without_gradient
 from gpex_bench.types import Architecture, Dataset, Model, Need
 from gpex_bench.types.batches import in_chunks
-from gpex_bench.types.outputs import n_outputs
+from gpex_bench.types.outputs import n_outputs, prediction
 from gpex_bench.types.performance import performance
+
+# The name under which the prediction for each test sample is stored beside the weights.
+PREDICTED = "test/prediction"
 
 
 def train(
@@ -76,7 +79,7 @@ def train_and_store(
         data: what it is trained on.
         seed: of the training.
         progress: called with lines of text.
-        store: gets the weights and the note in that process.
+        store: gets the weights with the predictions, and the note, in that process.
 
     Returns:
         The outcome; its value is what is known of the network.
@@ -85,7 +88,8 @@ def train_and_store(
     def made() -> Checked:
         model, reached = train(architecture, data, seed, progress)
         known = Checked(reached, *offered(architecture, model, data))
-        store(model.state_dict(), known.note("ok", ""))
+        predicted = prediction(in_chunks(model, data.test.x), data.kind)
+        store({**model.state_dict(), PREDICTED: predicted}, known.note("ok", ""))
         return known
 
     outcome = isolation.run(made, None)
@@ -109,7 +113,7 @@ def rebuilt(architecture: Architecture, data: Dataset, state: Mapping[str, Tenso
     """Return the network with these weights in eval mode, as every later stage gets it."""
     with torch.random.fork_rng(devices=[]):
         model = architecture.build(data)
-    model.load_state_dict(state)
+    model.load_state_dict({name: weight for name, weight in state.items() if name != PREDICTED})
     return model.eval().requires_grad_(False)
 
 

@@ -49,6 +49,8 @@ def conclude(
     variant_scores: pd.DataFrame,
     methods: Sequence[Record],
     metrics: Sequence[Record],
+    *,
+    other_variants: pd.DataFrame | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Return the tables named in `TABLES`.
 
@@ -58,14 +60,14 @@ def conclude(
 
     Args:
         scores: one row per dataset, model, seed, method, metric, sample (and target); finite.
-        variant_scores: the same under every fill and output of the metrics that have some; may be
-            empty.
+        variant_scores: the same under every fill and output of the headline; may be empty.
         methods: a record of each method: its run id ("method"), kind, role and what it changes
             ("of").
         metrics: a record of each metric: its run id ("metric"), what it measures, its direction,
             range, margin, resolution and chance, whether it is the share of relevance inside the
             planted truth ("is_share_of_truth"), and whether a map that looks at nothing can be
             perfect ("blind_can_be_perfect").
+        other_variants: means of the other metrics under every fill and output (`VARIANTS`).
     """
     require(scores, SCORES, "scores")
     require(variant_scores, VARIANT_SCORES, "variant_scores")
@@ -104,7 +106,8 @@ def conclude(
         informative_on.setdefault(metric, []).append(block)
 
     parts["overall"] = [ranking.overall(every) for every in informative_on.values()]
-    variant_means = variants.summarise(variant_scores)
+    of_others = [] if other_variants is None else [other_variants]
+    variant_means = _stack([variants.summarise(variant_scores), *of_others], columns.VARIANTS)
     parts["variants"] = [variant_means]
     parts["fill_agreement"] = [variants.agreement(variant_means, controls)]
 

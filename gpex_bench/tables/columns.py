@@ -65,6 +65,9 @@ PREDICTIONS = (
     "mean",
 )
 
+# The fills of a run on each network, and the one that stands for all that show the same.
+FILLS = (*NETWORK, "fill", "shows")
+
 # Mean removal curves, and the kind that the scores are made of.
 CURVE_KIND = ("unit", "fill", "n_steps", "output", "order")
 CURVE_MEANS = (*NETWORK, "method", *CURVE_KIND, "fraction", "mean", "low", "high")

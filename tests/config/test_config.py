@@ -56,6 +56,11 @@ MISTAKES = {
         3,
         r"explain\.sample: unknown key 'sample'\. Did you mean 'samples'",
     ),
+    "key of an older version": (
+        ("explain", "fill_samples"),
+        12,
+        r"explain\.fill_samples: this key is gone; remove it: .* all `samples`\.",
+    ),
     "missing key": (("seeds",), None, r"seeds: this key is required"),
     "wrong type": (("explain", "samples"), "many", r"explain\.samples: .*integer.*'many'"),
     "out of range": (

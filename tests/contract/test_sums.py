@@ -109,14 +109,14 @@ def test_logits_that_are_not_finite_promise_nothing():
 
 
 def test_a_cell_that_misses_its_sum_is_unsound_and_says_by_how_much():
-    task, _ = linear()
-    found = explain(Promising(share=0.2), task, 3, 60.0)
+    task, query = linear()
+    found = explain(Promising(share=0.2), task, query, 60.0)
     assert found.outcome.status == "unsound"
     assert "off by 20 %, 1 % is allowed" in found.outcome.reason
     assert found.missing.worst == pytest.approx(0.2, abs=1e-5)
     assert set(found.outcome.value) == {"values", "residual"}  # kept, to be looked at
-    assert explain(Promising(share=0.005), task, 3, 60.0).outcome.status == "ok"
-    assert explain(Halved(share=0.005), task, 3, 60.0).outcome.status == "unsound"
+    assert explain(Promising(share=0.005), task, query, 60.0).outcome.status == "ok"
+    assert explain(Halved(share=0.005), task, query, 60.0).outcome.status == "unsound"
 
 
 @settings
@@ -128,12 +128,12 @@ class Refusing(Told):
 
 
 def test_what_is_refused_does_not_apply_and_gives_the_message_alone():
-    task, _ = linear()
-    outcome = explain(Refusing(), task, 3, 60.0).outcome
+    task, query = linear()
+    outcome = explain(Refusing(), task, query, 60.0).outcome
     assert outcome.status == "not_applicable"
     assert outcome.reason == "softmax in layer2.1 (Block) has no rule here; use `saliency`."
 
 
 def test_the_forward_rows_of_the_check_are_not_the_method_s():
-    task, _ = linear()
-    assert explain(Halved(), task, 3, 60.0).forward_rows == 0
+    task, query = linear()
+    assert explain(Halved(), task, query, 60.0).forward_rows == 0

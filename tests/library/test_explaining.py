@@ -11,6 +11,7 @@ from torch import nn
 import gpex_bench as gb
 from gpex_bench.models.mlp import Mlp
 from gpex_bench.stages.explain import explain as in_the_workflow
+from gpex_bench.stages.queries import queries
 from gpex_bench.types import Task
 from tests.library.conftest import cnn, mlp, seeded
 
@@ -33,7 +34,7 @@ def test_numbers_are_those_of_the_workflow(zoo, name):
     model, data = zoo
     method = gb.method(name)
     task = Task(model=model, data=data, surrogate=None, seed=2)
-    stored = in_the_workflow(method, task, 5, 60.0)
+    stored = in_the_workflow(method, task, queries(model, data, 5), 60.0)
 
     sample, x = stored.query.sample, stored.query.x
     rows = gb.Split(x=x, y=torch.zeros(5, dtype=torch.int64), sample=sample)

@@ -44,7 +44,7 @@ def test_scores_are_those_of_the_workflow(explained):
         explainer=maps.made.explainer,
     )
     plain = {name: metric for name, metric in metrics.items() if name != "srg"}
-    limits = Limits(robustness_samples=6, fill_samples=6, fills=(), timeout_seconds=100.0)
+    limits = Limits(robustness_samples=6, timeout_seconds=100.0)
     stored = in_the_workflow(plain, [Curves()], case, limits)
     recorded = Recorded(key=KEY, curves=stored.curves, sample=rows.sample)
     curves = summarise_curves({"srg": metrics["srg"]}, [recorded]).scores

@@ -207,7 +207,7 @@ def test_wrappers_that_ask_again_read_not_applicable(stored, method, name):
     settings = {"reach": 1, "step": 1} if name == "translation_averaged" else {}
     one = method(name, of=stored(values=known(query), sample=query.sample), **settings)
     assert one.is_stored
-    found = explain(one, dataclasses.replace(task), len(query.x), 60.0)
+    found = explain(one, dataclasses.replace(task), query, 60.0)
     assert found.outcome.status == isolation.NOT_APPLICABLE
     assert CANNOT_BE_ASKED in found.outcome.reason
 

@@ -124,11 +124,12 @@ def test_a_network_for_a_number_beside_one_for_classes_in_one_run():
         made = case(weight, kind)
         plain = Case(**{field: getattr(made, field) for field in CASE})
         curves = metrics["srg"].measurements()
-        scored = score({}, curves, plain, Limits(5, 3, ["zero"], 60.0))
+        variants = [curves[0].under("noise")]
+        scored = score({}, curves, plain, Limits(5, 60.0), variants)
         key = {"dataset": name, "model": "linear", "seed": 1, "method": "exact"}
         recorded.append(Recorded(key, scored.curves, made.query.sample))
 
-    found = summarise_curves(metrics, recorded)
+    found = summarise_curves(metrics, recorded, "srg_value")
     places = set(map(tuple, found.scores[["dataset", "metric"]].to_numpy()))
     assert places == {("number", "srg_value"), ("classes", "srg"), ("classes", "srg_value")}
     of_number = found.variants[found.variants["dataset"] == "number"]

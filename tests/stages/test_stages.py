@@ -63,26 +63,44 @@ def table_case(n_columns: int) -> Case:
 @pytest.mark.parametrize("n_columns", [30, 61])
 def test_the_stored_curves_give_the_score_and_enclose_it(n_columns: int) -> None:
     case, srg = table_case(n_columns), SRG()
-    found = score({}, srg.measurements(), case, Limits(4, 2, ["zero", "noise"], 60.0))
+    own = srg.measurements()
+    variants = [own[0].under(fill) for fill in ("zero", "noise", "middle")]
+    found = score({}, own, case, Limits(4, 60.0), variants)
     assert not found.unscored and not found.lost_curves
+    # The baseline of the toy is zero.
+    assert found.fills == {"baseline": ["zero"], "noise": [], "middle": []}
     assert found.scores.empty and len(found.curves) == 3
     steps = found.curves[srg.measurements()[0]].fraction.numpy() * n_columns
     assert steps == pytest.approx(steps.round(), abs=1e-9)  # whole columns are gone at every point
     key = {"dataset": "d", "model": "m", "seed": 1, "method": "f"}
-    whole = summarise_curves({"srg": srg}, [Recorded(key, found.curves, case.query.sample)])
+    recorded = [Recorded(key, found.curves, case.query.sample, found.fills)]
+    whole = summarise_curves({"srg": srg}, recorded, "srg")
     expected = srg.score(measured(case, [srg]))
     assert whole.scores["score"].to_numpy() == pytest.approx(expected.numpy(), abs=1e-12)
     assert removal.area(main_curves(whole.means)) == pytest.approx(expected.mean().item(), abs=1e-6)
     main = whole.variants.query("fill == 'baseline' and output == 'probability'")
-    assert main["score"].to_numpy() == pytest.approx(expected[:2].numpy(), abs=1e-12)
-    curve = found.curves[srg.measurements()[0]].of("probability").least_first[:2]
+    assert main["score"].to_numpy() == pytest.approx(expected.numpy(), abs=1e-12)
+    curve = found.curves[srg.measurements()[0]].of("probability").least_first
     moved = (curve[:, 0] - curve[:, -1]).abs().numpy()
     assert main["change"].to_numpy() == pytest.approx(moved) and (moved > 0).all()
     assert set(map(tuple, whole.variants[["fill", "output"]].to_numpy())) == {
         (fill, output)
-        for fill in ("baseline", "zero", "noise")
+        for fill in ("baseline", "noise", "middle")
         for output in ("probability", "logit")
     }
+    assert whole.fills[["fill", "shows"]].to_numpy().tolist() == [
+        ["baseline", "baseline"],
+        ["zero", "baseline"],
+        ["noise", "noise"],
+        ["middle", "middle"],
+    ]
+
+    # Of a metric that is not the headline, means with intervals are kept.
+    other = summarise_curves({"srg": srg}, recorded)
+    assert other.variants.empty
+    means = other.variant_means.set_index(["fill", "output"])["mean"]
+    by_sample = whole.variants.groupby(["fill", "output"])["score"].mean()
+    assert means.sort_index().to_numpy() == pytest.approx(by_sample.to_numpy(), abs=1e-12)
 
 
 @settings
@@ -102,7 +120,7 @@ class Narrow(Explainer):
 def test_a_measurement_that_fails_takes_only_its_own_metrics_along() -> None:
     case = replace(table_case(30), explainer=Narrow())
     metrics = {"near": MaxSensitivity(), "seeds": SeedConsistency(), "plain": Sparseness()}
-    found = score(metrics, [], case, Limits(2, 1, [], 60.0))
+    found = score(metrics, [], case, Limits(2, 60.0))
     assert found.unscored == {"near": ("failed", "ValueError: never seen")}
     assert found.scores.groupby("metric").size().to_dict() == {"plain": 4, "seeds": 2}
 

@@ -79,7 +79,7 @@ def raw_config(**sections: object) -> dict:
     plain = {
         "run": "own",
         "seeds": [1],
-        "explain": {"samples": 4, "robustness_samples": 2, "fills": [], "fill_samples": 1},
+        "explain": {"samples": 4, "robustness_samples": 2, "fills": []},
         "networks": [{"dataset": "wine", "model": "mlp", "surrogates": ["knn"]}],
         "datasets": {"wine": None},
         "models": {"mlp": {"wide": 8, "training": {"epochs": 1}}},

@@ -28,6 +28,7 @@ rule aggregate:
                 "cells",
                 "skipped",
                 "networks",
+                "fills",
                 "agreement",
                 "surrogates",
             ],

@@ -55,6 +55,7 @@ TABLES = (
     "scores",
     "curves",
     "variant_scores",
+    "fills",
     "cells",
     "skipped",
     "outcomes",
@@ -147,6 +148,12 @@ def curves(wildcards):
     """The removal curves that a score job records."""
     of_curves, _ = applying(wildcards.dataset, wildcards.model, wildcards.method)
     return plan_of_run.curves(CONFIG, of_curves)
+
+
+def variants(wildcards):
+    """The same curves under other fills, which a score job records too."""
+    of_curves, _ = applying(wildcards.dataset, wildcards.model, wildcards.method)
+    return plan_of_run.variants(CONFIG, of_curves)
 
 
 def each_cell(name):

@@ -19,6 +19,7 @@ rule score:
     params:
         metrics=metrics,
         curves=curves,
+        variants=variants,
         settings=lambda w: [settings("metric", metric) for metric in metrics(w)],
         limits=repr(CONFIG.explain),
         code=lambda w: code(

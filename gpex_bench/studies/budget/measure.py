@@ -16,7 +16,7 @@ from gpex_bench.contract.isolation import failure
 from gpex_bench.contract.untouched import untouched
 from gpex_bench.masking.answers import on_scale
 from gpex_bench.measurements import measured
-from gpex_bench.stages.queries import queries
+from gpex_bench.stages.queries import predicted_by, queries
 from gpex_bench.studies.budget.overlap import agreement
 from gpex_bench.studies.budget.plan import OWN_COST, Budget
 from gpex_bench.types import Attribution, Case, Explainer, Metric, Query, Task
@@ -79,8 +79,9 @@ def spend(  # noqa: PLR0913 - keyword-only
     """
     rows: dict[str, list[pd.DataFrame]] = {name: [] for name in COLUMNS}
     seconds = []
+    predicted = predicted_by([task.model for task in tasks], tasks[0].data)
     for task in tasks:
-        query = queries(task.model, task.data, n_samples)
+        query = queries(task.model, task.data, n_samples, predicted)
         # a first call, so that no measured call pays for imports
         _try(explainer, max(budgets), task, query.rows(slice(1)))
 

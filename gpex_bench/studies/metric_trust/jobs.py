@@ -28,7 +28,7 @@ def disturb(this: Job) -> None:
     parts = []
     for seed, path in zip(config.seeds_of(network.model), this.paths("models"), strict=True):
         task = Task(model=this.model(path), data=this.data, surrogate=None, seed=seed)
-        query = queries(task.model, task.data, config.explain.samples)
+        query = queries(task.model, task.data, config.explain.samples, this.predicted)
         parts.append(
             disturb(
                 metrics,

@@ -10,6 +10,7 @@ from torch import nn
 
 from gpex_bench.config import ConfigError, parse
 from gpex_bench.plugins.registry import plugins
+from gpex_bench.stages.queries import predicted_by
 from gpex_bench.studies.budget.measure import spend
 from gpex_bench.studies.budget.plan import OWN_COST, Budget
 from gpex_bench.types import Model, Task
@@ -111,7 +112,8 @@ def test_the_tables_repeat_and_depend_on_the_training_seed(tasks):
 def test_more_rows_agree_more_between_seeds_than_few(tasks):
     found = spent(tasks, "lime_fast").tables["stability"]
     data = tasks[0].data
-    first = data.test.sample[drawn(data.test, data.kind, 2)]
+    predicted = predicted_by([task.model for task in tasks], data)
+    first = data.test.sample[drawn(data.test, data.kind, 2, predicted)]
     assert (
         sorted(found["sample"]) == sorted(first.tolist())
         and (found["n_seeds"] == 3).all()
@@ -137,7 +139,8 @@ def test_the_evolution_is_followed_at_the_largest_budget(tasks):
         assert run["rows"].max() <= 128
     first = found[found["seed"] == 1].groupby("sample")["whole"].first()
     data = tasks[0].data
-    rows = drawn(data.test, data.kind, 5)
+    predicted = predicted_by([task.model for task in tasks], data)
+    rows = drawn(data.test, data.kind, 5, predicted)
     by_sample = rows[data.test.sample[rows].argsort()]
     query = data.test.x[by_sample]
     kept = (
