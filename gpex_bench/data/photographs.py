@@ -27,7 +27,6 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from PIL import Image
-from torchvision.models._meta import _IMAGENET_CATEGORIES
 
 from gpex_bench.types import Dataset, Need, Source, Split, settings
 from gpex_bench.types.packages import packaged_file
@@ -141,6 +140,9 @@ class Photographs(Source):
         Raises:
             ValueError: an installed file is missing or another one.
         """
+        # imported here: torchvision takes longer to import than a config with all its plug-ins
+        from torchvision.models._meta import _IMAGENET_CATEGORIES
+
         crops = np.stack([photograph.crop() for photograph in PHOTOGRAPHS])
         x = torch.from_numpy(crops).permute(0, 3, 1, 2).float().div(255).contiguous()
         classes = tuple(_IMAGENET_CATEGORIES)

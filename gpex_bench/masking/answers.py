@@ -22,6 +22,7 @@ from gpex_bench.masking.fills import MethodFill, make_fill
 from gpex_bench.masking.regions import Regions
 from gpex_bench.masking.resolution import check_resolved, steps
 from gpex_bench.masking.units import in_groups, whole
+from gpex_bench.models.quick import quick
 from gpex_bench.types import Kind, Query, Task, value
 from gpex_bench.types.batches import CHANGED_ROWS, rows_at_once
 from gpex_bench.types.demands import Refused
@@ -104,10 +105,10 @@ class Probe:
             Refused: after the last chunk, if the answers to a sample differ by less than the
                 network's precision resolves.
         """
-        quick = layout(self.model, self.x)
         # Not `in_chunks`: these are of equal length, which is part of the stored numbers, and their
         # masks are yielded too.
         n_rows = len(image)
+        network = quick(self.model, self.x, n_rows)
         n_chunks = -(-n_rows // rows_at_once(CHANGED_ROWS, self.x))
         found, precision = [], []
         for chunk in range(n_chunks):
@@ -119,7 +120,7 @@ class Probe:
             shaped = mask[:, None] if self.x.ndim == 4 else mask
             with torch.no_grad():
                 blend = torch.lerp(self.absent[which], self.x[which], shaped)
-                logits = self.model(quick(blend))
+                logits = network(blend)
 
             target = self.target[which]
             scale = partial(on_scale, target=target, output=self.output, kind=self.kind)
@@ -152,27 +153,6 @@ class Probe:
 
         image = torch.arange(len(x), device=x.device)
         return self.answers(image, present)
-
-
-def layout(model: nn.Module, x: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return the function that lays inputs like x out in memory as suits the network best."""
-    is_image_on_cpu = x.ndim == 4 and x.device.type == "cpu"
-    pools = any(isinstance(module, nn.MaxPool2d) for module in model.modules())
-    return _channels_last if is_image_on_cpu and pools else lambda batch: batch
-
-
-def _channels_last(x: Float[Tensor, "row channel height width"]) -> Tensor:
-    """Return the same images with the channels next to each other in memory.
-
-    Torch's max pooling on the CPU is faster so.
-    """
-    if x.shape[1] > 1:
-        return x.contiguous(memory_format=torch.channels_last)
-
-    # contiguous() ignores the format where there is one channel.
-    height, width = x.shape[2:]
-    strides = (height * width, 1, width, 1)
-    return x.contiguous().as_strided(x.shape, strides)
 
 
 def probe(

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gpex_bench.masking.answers import layout
 from gpex_bench.masking.resolution import check_resolved
+from gpex_bench.models.quick import quick
 from gpex_bench.types import Case, Kind
 from gpex_bench.types.batches import CHANGED_ROWS, in_chunks, rows_at_once
 from gpex_bench.types.demands import Refused
@@ -36,13 +36,13 @@ def answers(case: Case, n_each: int, make: Make) -> Float[Tensor, "output batch 
         Refused: the logits of a query differ by less than the network's precision resolves.
     """
     query, model = case.query, case.task.model
-    quick = layout(model, query.x)
     n_queries = len(query.x)
+    network = quick(model, query.x, n_queries * n_each)
 
     def outputs(row: Int[Tensor, "row"]) -> Float[Tensor, "row output"]:
         row = row.to(query.x.device)
         image, number = row // n_each, row % n_each
-        logits = model(quick(make(image, number)))
+        logits = network(make(image, number))
         return _outputs(logits, query.target[image], case.task.data.kind)
 
     size = rows_at_once(CHANGED_ROWS, query.x)

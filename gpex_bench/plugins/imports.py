@@ -52,25 +52,40 @@ def _imported(path: Path, home: Home) -> frozenset[Path]:
     return frozenset(file for file in files if file.is_file() and file != START)
 
 
-def _targets(tree: ast.AST, path: Path, home: Home) -> Iterator[Path]:
+def _targets(tree: ast.Module, path: Path, home: Home) -> Iterator[Path]:
     """Yield where the imports of a file lead, as paths without suffix."""
-    names_of_package = {PACKAGE.name}
-    for node in ast.walk(tree):
+    names_of_package: set[str] = set()
+    for node in _statements(tree.body):
         if isinstance(node, ast.Import):
             yield from _inside((alias.name for alias in node.names), path, home)
-            same = (alias.asname for alias in node.names if alias.name == PACKAGE.name)
-            names_of_package.update(filter(None, same))
+            names_of_package.update(_names_of_package(node))
         elif isinstance(node, ast.ImportFrom) and node.level:
             yield from _relative(node, path, home)
         elif isinstance(node, ast.ImportFrom):
             yield from _inside(_modules(node), path, home)
 
     # `import gpex_bench as gb` says no more than which names are used
-    attributes = (node for node in ast.walk(tree) if isinstance(node, ast.Attribute))
-    for node in attributes:
-        owner = node.value
+    for node in ast.walk(tree) if names_of_package else ():
+        owner = node.value if isinstance(node, ast.Attribute) else None
         if isinstance(owner, ast.Name) and owner.id in names_of_package:
             yield from _inside([_public_module(node.attr)], path, home)
+
+
+def _names_of_package(node: ast.Import) -> Iterator[str]:
+    """Yield what an import calls this package."""
+    for alias in node.names:
+        if alias.name == PACKAGE.name:
+            yield alias.asname or PACKAGE.name
+        elif alias.name.startswith(f"{PACKAGE.name}.") and alias.asname is None:
+            yield PACKAGE.name
+
+
+def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Yield statements and those inside of them; imports are nowhere else."""
+    for node in body:
+        yield node
+        for part in ("body", "handlers", "orelse", "finalbody", "cases"):
+            yield from _statements(getattr(node, part, ()))
 
 
 def _modules(node: ast.ImportFrom) -> Iterator[str]:

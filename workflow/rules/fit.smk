@@ -13,6 +13,7 @@ rule fit:
         f"{RUN}/benchmarks/fit/{{dataset}}/{{model}}/{{surrogate}}.tsv"
     wildcard_constraints:
         model=any_of(TRAINED),
+    priority: 2
     params:
         settings=lambda w: settings("surrogate", w.surrogate),
         code=lambda w: code("stages/fit", entry("surrogate", w), entry("model", w)),

@@ -4,6 +4,7 @@ rule prepare:
         sidecar=f"{RUN}/{{dataset}}/data.json",
     log:
         f"{RUN}/logs/prepare/{{dataset}}.log",
+    priority: 3
     params:
         settings=lambda w: settings("dataset", w.dataset),
         code=lambda w: code("stages/prepare", entry("dataset", w)),

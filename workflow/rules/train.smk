@@ -8,6 +8,7 @@ rule train:
         f"{RUN}/logs/train/{CELL}.log",
     benchmark:
         f"{RUN}/benchmarks/train/{CELL}.tsv"
+    priority: 3
     params:
         settings=lambda w: settings("model", w.model),
         code=lambda w: code("stages/train", entry("model", w)),
