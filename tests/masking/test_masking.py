@@ -9,6 +9,7 @@ from torch import nn
 
 from gpex_bench.masking import answers, choices, fills, regions
 from gpex_bench.masking.regions import Regions
+from gpex_bench.models import quick
 from gpex_bench.types import Kind, Model, Task
 from gpex_bench.types.demands import Refused
 from tests.vocabulary import datasets
@@ -257,7 +258,7 @@ def test_networks_that_pool_see_the_same_images_in_another_order_of_memory(chann
     task = task_of(x, pools=True)
     answers.probe(task, query_of(x), "baseline", "logit").even(1)
     assert torch.equal(task.model.seen[0], x)
-    laid = answers._channels_last(x)
+    laid = quick._channels_last(x)
     assert torch.equal(laid, x) and laid.stride(1) == 1 and laid.stride(3) == channels
     with torch.no_grad():
         convolution = nn.Sequential(nn.Conv2d(channels, 4, 3), nn.MaxPool2d(2))
