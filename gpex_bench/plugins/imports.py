@@ -65,8 +65,12 @@ def _targets(tree: ast.Module, path: Path, home: Home) -> Iterator[Path]:
             yield from _inside(_modules(node), path, home)
 
     # `import gpex_bench as gb` says no more than which names are used
-    for node in ast.walk(tree) if names_of_package else ():
-        owner = node.value if isinstance(node, ast.Attribute) else None
+    if not names_of_package:
+        return
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Attribute):
+            continue
+        owner = node.value
         if isinstance(owner, ast.Name) and owner.id in names_of_package:
             yield from _inside([_public_module(node.attr)], path, home)
 
