@@ -27,7 +27,18 @@ MARKER = (
 N_CONCLUSIONS = 4  # sentences of the summary that a notebook shows
 N_LINES = 12  # of the log, in the message about a process that died
 # of the ranking, in this order
-SHOWN = ("method", "mean", "low", "high", "mean_rank", "tied_with_best", "is_control", "n_samples")
+SHOWN = (
+    "method",
+    "mean",
+    "low",
+    "high",
+    "place",
+    "place_best",
+    "place_worst",
+    "answer",
+    "is_control",
+    "n_samples",
+)
 
 
 class EvaluationFailed(RuntimeError):
@@ -164,11 +175,15 @@ class Run:
 
     @property
     def ranking(self) -> pd.DataFrame:
-        """The methods by the headline metric: mean, 95 % interval and rank; controls are marked."""
+        """The methods by the headline metric: mean, 95 % interval, place and what is said of each.
+
+        `place` is by the mean over all fills and outputs of the metric, `place_best` and
+        `place_worst` are under single ones. Controls are marked.
+        """
         outcomes = self._of_headline("outcomes")
-        ranks = self._of_headline("ranking").drop(columns="is_control")
+        places = self._of_headline("headline").drop(columns=["low", "high", "is_control"])
         scored = outcomes[outcomes["state"] == "ok"]
-        found = scored.merge(ranks, how="left", on=["dataset", "model", "metric", "method"])
+        found = scored.merge(places, how="left", on=["dataset", "model", "metric", "method"])
 
         cards = artefacts.read_json(self.folder / "tables" / "cards.json")
         controls = control_ids(cards["methods"])
@@ -291,13 +306,13 @@ def _conclusions(summary: str) -> str:
 
 def _table(ranking: pd.DataFrame, headline: str) -> str:
     """Return the ranking as a table of people's numbers."""
-    heads = ("method", "mean", "95 % interval", "mean rank")
+    heads = ("method", "mean", "95 % interval", "place")
     rows = [_row(heads, "th")]
     for row in records(ranking):
         name = f"{row['method']} (control)" if row["is_control"] else row["method"]
         interval = f"{number(row['low'])} to {number(row['high'])}"
-        rank = "" if pd.isna(row["mean_rank"]) else f"{row['mean_rank']:.1f}"
-        rows.append(_row((name, number(row["mean"]), interval, rank), "td"))
+        place = "" if pd.isna(row["place"]) else f"{row['place']:.0f}"
+        rows.append(_row((name, number(row["mean"]), interval, place), "td"))
     return f"<table><caption>{escape(headline)}</caption>{''.join(rows)}</table>"
 
 

@@ -68,7 +68,7 @@ def _ranks(
     chosen = ranking[ranking["metric"] == headline]
     for (dataset, model), part in groups(chosen, ["dataset", "model"]):
         for row in records(part):
-            ranks[dataset, model, row["method"]] = {"mean": row["mean_rank"], "of": len(part)}
+            ranks[dataset, model, row["method"]] = {"mean": row["place"], "of": len(part)}
     return ranks
 
 

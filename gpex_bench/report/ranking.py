@@ -27,7 +27,7 @@ def networks(outcomes: pd.DataFrame) -> list[Network]:
 
 def ranks(overall: pd.DataFrame | None, headline: str) -> pd.DataFrame:
     """Return the mean ranks by the headline metric, best first; empty if there are none."""
-    if overall is None:
+    if overall is None or "mean_rank" not in overall:
         return pd.DataFrame(columns=list(RANKS))
     return overall[overall["metric"] == headline].sort_values(["mean_rank", "method"])
 

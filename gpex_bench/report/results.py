@@ -35,17 +35,7 @@ EFFICIENCY = (*METHOD_KEY, "rows_per_sample", "mean", "low", "high", "is_control
 
 # The columns that the report reads of each table of conclusions.
 STATISTICS = {
-    "ranking": (*PLACE, "method", "mean_rank"),
-    "overall": (
-        "metric",
-        "method",
-        "mean_rank",
-        "rank_low",
-        "rank_high",
-        "tied_with_best",
-        "friedman_p",
-        "n_networks",
-    ),
+    "ranking": (*PLACE, "method", "place"),
     "informative": (*PLACE, "is_informative", "use", "reason"),
     "variance": (*PLACE, "component", "share"),
     "power": (*PLACE, "sentence"),

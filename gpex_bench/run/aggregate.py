@@ -17,6 +17,7 @@ from gpex_bench.run.dispatch import job
 from gpex_bench.run.job import Job, log
 from gpex_bench.run.status_rows import cell_rows, fit_rows, skipped_rows, words
 from gpex_bench.tables.words import FINE, wording
+from gpex_bench.types import Need
 
 if TYPE_CHECKING:
     from gpex_bench.stages.aggregate import Tables
@@ -109,7 +110,9 @@ def _networks(this: Job) -> list[dict[str, Any]]:
         reasons = [f"{need}: {reason}" for need, reason in note.pop("withdrawn", {}).items()]
         key = artefacts.read_key(path)
         architecture = this.config.model(key["model"])
+        is_image = Need.IMAGE in this.config.dataset(key["dataset"]).offers
         origin = {"regime": architecture.regime, "is_given": architecture.is_given}
+        origin |= {"data": "images" if is_image else "tables"}
         row = {**key, **origin, **note, **status, "withdrawn": "; ".join(reasons)}
         records.append(row)
     return records

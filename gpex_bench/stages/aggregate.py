@@ -88,11 +88,11 @@ def aggregate(  # noqa: PLR0913 - keyword-only
             from them here.
         records: "cells": one per network, seed and method, also where it does not apply;
             "skipped": one per network, method and metric that have no score, with the reason;
-            "costs": measured, one per cell; "networks": accuracies, one per network and seed;
-            "surrogates" and "surrogate_costs": status and cost of each fit.
+            "costs": measured, one per cell; "networks": accuracies and kind of data, one per
+            network and seed; "surrogates" and "surrogate_costs": status and cost of each fit.
         metrics: by run id.
         methods: a card of each method, with the roles of the controls.
-        headline: run id of a metric, whose variants are kept sample by sample.
+        headline: run id of the metric that says who leads; its variants are kept sample by sample.
     """
     of_curves = {name: one for name, one in metrics.items() if isinstance(one, CurveMetric)}
     summaries = summarise_curves(of_curves, recorded, headline)
@@ -101,8 +101,15 @@ def aggregate(  # noqa: PLR0913 - keyword-only
     scores = _kept(stack([*parts["scores"], summaries.scores], SCORES), without)
     cells = stack([pd.DataFrame(records["cells"])], CELLS)
     known = [metric_card(name, metric) for name, metric in metrics.items()]
+    kinds = {row["dataset"]: row["data"] for row in records["networks"]}
     found = statistics.conclude(
-        scores, summaries.variants, methods, known, other_variants=summaries.variant_means
+        scores,
+        summaries.variants,
+        methods,
+        known,
+        headline,
+        kinds=kinds,
+        other_variants=summaries.variant_means,
     )
     judged = found["informative"]
     blank = set(

@@ -5,13 +5,14 @@ Frames in, frames out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from gpex_bench.statistics import (
     components,
     informative,
+    overall,
     pairs,
     power,
     ranking,
@@ -19,7 +20,9 @@ from gpex_bench.statistics import (
     truth,
     variants,
 )
-from gpex_bench.statistics.units import Units, scale_of, units
+from gpex_bench.statistics import headline as leading
+from gpex_bench.statistics.overall import OnNetwork
+from gpex_bench.statistics.units import scale_of, units
 from gpex_bench.tables import columns
 from gpex_bench.tables.columns import SCORES, VARIANT_SCORES, require
 from gpex_bench.tables.order import Record, control_ids
@@ -28,9 +31,13 @@ __all__ = ["TABLES", "conclude"]
 
 # The columns of each table.
 TABLES = {
+    "headline": columns.HEADLINE,
+    "headline_variants": columns.HEADLINE_VARIANTS,
+    "headline_pairs": columns.HEADLINE_PAIRS,
     "ranking": columns.RANKING,
     "pairs": columns.PAIRS,
     "overall": columns.OVERALL,
+    "overall_pairs": columns.OVERALL_PAIRS,
     "informative": columns.INFORMATIVE,
     "faithful": columns.FAITHFUL,
     "variance": columns.VARIANCE,
@@ -44,18 +51,20 @@ TABLES = {
 }
 
 
-def conclude(
+def conclude(  # noqa: PLR0913 - options by keyword
     scores: pd.DataFrame,
     variant_scores: pd.DataFrame,
     methods: Sequence[Record],
     metrics: Sequence[Record],
+    headline: str = "",
     *,
+    kinds: Mapping[str, str] | None = None,
     other_variants: pd.DataFrame | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Return the tables named in `TABLES`.
 
     Pairs of metric and network that are not usable are in `informative`, `pairs`, `families`,
-    `power`, `variance` and `trust`, and in no ranking. Metrics that are usable among faithful
+    `power`, `variance` and `trust`, and in nothing that says who is ahead. Metrics that are usable among faithful
     methods rank those alone.
 
     Args:
@@ -67,6 +76,9 @@ def conclude(
             range, margin, resolution and chance, whether it is the share of relevance inside the
             planted truth ("is_share_of_truth"), and whether a map that looks at nothing can be
             perfect ("blind_can_be_perfect").
+        headline: run id of the metric that says who leads; without it nobody does.
+        kinds: of data, by dataset: "images" or "tables". Methods that apply to one kind alone are
+            compared over its networks.
         other_variants: means of the other metrics under every fill and output (`VARIANTS`).
     """
     require(scores, SCORES, "scores")
@@ -77,7 +89,7 @@ def conclude(
     card = {record["metric"]: record for record in metrics}
 
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
-    informative_on: dict[str, list[Units]] = {}
+    networks: dict[str, list[OnNetwork]] = {}
     blocks = units(scores, scales, controls)
     compared = [(block, pairs.compare(block)) for block in blocks]
     parts["truth_agreement"].append(truth.table([block for block, _ in compared], metrics))
@@ -101,11 +113,21 @@ def conclude(
         ordered = block.without(unordered.get(block.place, ()))
         if ordered is not block:
             block, comparison = ordered, pairs.compare(ordered)
-        ranks = ranking.within(block)
-        parts["ranking"].append(ranking.table(block, ranks))
-        informative_on.setdefault(metric, []).append(block)
+        parts["ranking"].append(ranking.table(block))
+        words = pairs.verdicts(block, comparison)
+        if metric == headline:
+            scored = leading.scored(block, variant_scores)
+            answer = leading.answer_of(scored, known.blind)
+            block, comparison, words = scored.average, pairs.compare(scored.average), answer.words
+            for name, rows in leading.tables(scored, answer).items():
+                parts[name].append(rows)
+        kind = (kinds or {}).get(block.place[0], "")
+        here = OnNetwork(block=block, comparison=comparison, words=words, kind=kind)
+        networks.setdefault(metric, []).append(here)
 
-    parts["overall"] = [ranking.overall(every) for every in informative_on.values()]
+    for every in networks.values():
+        for name, rows in overall.tables(every, known.blind).items():
+            parts[name].append(rows)
     of_others = [] if other_variants is None else [other_variants]
     variant_means = _stack([variants.summarise(variant_scores), *of_others], columns.VARIANTS)
     parts["variants"] = [variant_means]

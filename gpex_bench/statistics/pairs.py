@@ -32,6 +32,7 @@ from gpex_bench.tables.words import BETTER, EQUAL, OPEN, WORSE
 from gpex_bench.types import value
 
 Square = Float[np.ndarray, "group group"]
+Squares = Float[np.ndarray, "*variant group group"]
 
 
 @value
@@ -136,9 +137,7 @@ def _agreeing_seeds(
     return n_agreeing / np.maximum(has_seed.sum(1), 1)
 
 
-def families(
-    units: Units, comparison: Comparison, p_values: Square | None = None
-) -> Float[np.ndarray, "group group"]:
+def families(units: Units, comparison: Comparison, p_values: Squares | None = None) -> Squares:
     """Return p values after Holm's correction; NaN between two controls.
 
     All pairs of different methods are one family; the methods against one control are another.
@@ -147,15 +146,18 @@ def families(
         units: the scores.
         comparison: of its groups.
         p_values: of the comparisons; those of "there is no difference", unless others are given.
+            Those under several variants of a score are corrected together.
     """
-    plain = comparison.p_value if p_values is None else p_values
-    adjusted = np.full_like(plain, np.nan)
-    np.fill_diagonal(adjusted, np.diag(plain))
+    every = comparison.p_value if p_values is None else p_values
+    adjusted = np.full_like(every, np.nan)
+    itself = np.arange(every.shape[-1])
+    adjusted[..., itself, itself] = every[..., itself, itself]
 
     for first, second in _families(units):
-        corrected = holm(plain[first, second])
-        adjusted[first, second] = corrected
-        adjusted[second, first] = corrected
+        plain = every[..., first, second]
+        corrected = holm(plain.ravel()).reshape(plain.shape)
+        adjusted[..., first, second] = corrected
+        adjusted[..., second, first] = corrected
     return adjusted
 
 
@@ -187,6 +189,11 @@ def verdicts(units: Units, comparison: Comparison) -> np.ndarray:
     """
     p_holm = families(units, comparison)
     p_equal = families(units, comparison, comparison.p_equal)
+    return worded(comparison, p_holm, p_equal)
+
+
+def worded(comparison: Comparison, p_holm: Square, p_equal: Square) -> np.ndarray:
+    """Return what is said of each two groups, by p values that are corrected."""
     is_different = (p_holm < LEVEL) & (np.abs(comparison.estimate) > comparison.margin)
 
     words = np.full(p_holm.shape, OPEN, dtype=object)

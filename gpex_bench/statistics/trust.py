@@ -20,11 +20,13 @@ from scipy import stats
 from gpex_bench.statistics.bootstrap import counts, percentile_interval, resampled_means
 from gpex_bench.statistics.informative import Roles
 from gpex_bench.statistics.pairs import Comparison, verdicts
-from gpex_bench.statistics.ranking import N_RESAMPLES
 from gpex_bench.statistics.units import Units, sample_means
 from gpex_bench.tables.columns import CONFIDENCE, TRUST
 from gpex_bench.tables.words import BETTER, WORSE
 from gpex_bench.types import Role
+
+# Of Kendall's W; means have closed intervals.
+N_RESAMPLES = 2000
 
 Property = tuple[float, float, float]  # value, low, high; the ends are NaN without an interval
 

@@ -91,10 +91,81 @@ MARKS = (
 OUTCOMES = (*SUMMARY, *MARKS, "mark", "state", "reason", "n_seeds_planned")
 
 # What can be concluded from the scores.
-RANK_SPREAD = ("mean_rank", "rank_low", "rank_high")
-RANK_TEST = ("letters", "tied_with_best", "friedman_p", "critical_difference")
-RANKING = (*PLACE, "method", *RANK_SPREAD, *RANK_TEST, "n_units", "is_control")
-OVERALL = ("metric", "method", *RANK_SPREAD, *RANK_TEST, "n_networks", "networks")
+RANKING = (*PLACE, "method", "place", "n_methods", "is_control")
+# The headline metric on one network. `score`: the mean over its variants, with its 95 % interval;
+# `place`: by that score; `place_best`, `place_worst`: over the variants. `answer`: leads, unbeaten
+# or beaten (`tables.words`); empty for controls.
+HEADLINE = (
+    *PLACE,
+    "method",
+    "score",
+    "low",
+    "high",
+    "place",
+    "place_best",
+    "place_worst",
+    "n_variants",
+    "is_control",
+    "answer",
+    "beaten_by",
+)
+HEADLINE_VARIANTS = (
+    *PLACE,
+    *VARIANT,
+    "method",
+    "mean",
+    "low",
+    "high",
+    "place",
+    "leads",
+    "is_control",
+)
+HEADLINE_PAIRS = (
+    *PLACE,
+    "method",
+    "other",
+    "verdict",
+    "better_under",
+    "worse_under",
+    "is_control",
+)
+# Over networks. `mean`, its interval and `answer` are missing with fewer than six networks;
+# `networks` and `places` have one entry a network, with commas between them.
+OVERALL = (
+    "scope",
+    "metric",
+    "method",
+    "mean",
+    "low",
+    "high",
+    "n_networks",
+    "n_datasets",
+    "networks",
+    "places",
+    "is_control",
+    "answer",
+    "beaten_by",
+)
+# `n_better`, `n_worse`: on how many networks `method` is better, and worse, than `other`.
+OVERALL_PAIRS = (
+    "scope",
+    "metric",
+    "method",
+    "other",
+    "mean_difference",
+    "low",
+    "high",
+    "margin",
+    "p_value",
+    "p_holm",
+    "p_equal",
+    "verdict",
+    "n_networks",
+    "n_datasets",
+    "n_better",
+    "n_worse",
+    "is_control",
+)
 PAIRS = (
     *PLACE,
     "method",

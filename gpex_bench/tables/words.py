@@ -34,6 +34,11 @@ STATES = {
 # What is said of two methods. Better and worse: the difference is significant after the correction,
 # and larger than the smallest one that matters. Equal: it is significantly smaller than that.
 BETTER, WORSE, EQUAL, OPEN = "better", "worse", "equal", "not shown to differ"
+# Over all fills and outputs of a score: better under one, and worse under another.
+DEPENDS = "depends"
+# What is said of one method among all: it is nowhere worse than another, no other one is better
+# than it, or one is.
+LEADS, UNBEATEN, BEATEN = "leads", "unbeaten", "beaten"
 # How the reason of everything begins that was not made because its network cannot be used.
 WITHOUT_NETWORK = "the network cannot be used"
 # Why stored maps have no score of what asks a method about something else.

@@ -16,7 +16,6 @@ from gpex_bench.tables.columns import (
     PLACE,
     PLANTED,
     POWER,
-    RANK_SPREAD,
     SKIPPED,
     TRUST,
     VARIANTS,
@@ -26,6 +25,7 @@ from gpex_bench.tables.words import NOT_USABLE, USABLE
 from gpex_bench.types import Role
 from tests.vocabulary import frames as synthetic
 
+RANK_SPREAD = ("mean_rank", "rank_low", "rank_high")
 METHODS = synthetic.methods()
 METRICS = synthetic.metrics()
 CONTROLS = control_ids(METHODS)
@@ -142,7 +142,9 @@ def _ranking_and_pairs(
     effects = ("mean_difference", "low", "high", "margin")
     effects += ("p_value", "p_holm", "p_equal", "verdict")
     return (
-        pd.DataFrame(ranking, columns=[*PLACE, "method", *RANK_SPREAD, *tests]),
+        pd.DataFrame(ranking, columns=[*PLACE, "method", *RANK_SPREAD, *tests]).assign(
+            place=lambda rows: rows["mean_rank"]
+        ),
         pd.DataFrame(pairs, columns=[*PLACE, "method", "other", *effects]),
     )
 

@@ -36,9 +36,13 @@ SHOWN = [f"{RUN}/report.html"] * HAS_REPORT
 if STUDY:
     SHOWN.append(f"{RUN}/sentences.md")
 CONCLUSIONS = (
+    "headline",
+    "headline_variants",
+    "headline_pairs",
     "ranking",
     "pairs",
     "overall",
+    "overall_pairs",
     "informative",
     "faithful",
     "variance",

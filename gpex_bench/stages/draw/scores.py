@@ -1,4 +1,4 @@
-"""Tables → figures of scores: ranks, removal curves, cost, and how alike metrics are."""
+"""Tables → figures of scores: removal curves, cost, and how alike metrics are."""
 
 from __future__ import annotations
 
@@ -27,11 +27,10 @@ def draw_tables(
     metrics: Sequence[Record],
     headline: str,
 ) -> Figures:
-    """Draw what the tables say: ranks, removal curves, cost, agreement.
+    """Draw what the tables say: removal curves, cost, agreement.
 
     Args:
-        tables: "outcomes", "cells", "curves", "agreement", "predictions"; "ranking" and "overall"
-            where there are some.
+        tables: "outcomes", "cells", "curves", "agreement", "predictions".
         methods: cards of the methods.
         metrics: cards of the metrics.
         headline: run id of the metric that the verdict is about.
@@ -41,7 +40,6 @@ def draw_tables(
     controls = control_ids(methods)
     cost = cost_summary(tables["cells"], outcomes, headline, better, controls)
 
-    yield from _ranks(tables, controls, headline)
     for dataset, model in sorted(set(zip(outcomes["dataset"], outcomes["model"], strict=True))):
         own_curves, own_cost = _of(curves, dataset, model), _of(cost, dataset, model)
         if len(own_curves):
@@ -59,25 +57,6 @@ def draw_tables(
         drawing = plots.metric_agreement(between, measures, order, title)
         yield "metric_agreement", "metric_agreement", "", drawing
     yield from draw_agreement(tables, methods)
-
-
-def _ranks(tables: Mapping[str, pd.DataFrame], controls: frozenset[str], headline: str) -> Figures:
-    """Draw critical differences by the headline metric: over all networks, then of each."""
-    overall, ranking = tables.get("overall"), tables.get("ranking")
-    if overall is not None:
-        rows = overall[overall["metric"] == headline]
-        if len(rows):
-            title = f"Mean ranks by {headline} over {rows['n_networks'].max()} networks"
-            drawing = plots.critical_difference(rows, controls, title)
-            yield "ranks_overall", "ranks_overall", "", drawing
-    if ranking is None:
-        return
-
-    rows = ranking[ranking["metric"] == headline]
-    for (dataset, model), part in groups(rows, NETWORK):
-        title = f"Mean ranks by {headline} on {dataset} ({model})"
-        drawing = plots.critical_difference(part, controls, title)
-        yield f"ranks_{dataset}_{model}", "ranks", dataset, drawing
 
 
 def _of(frame: pd.DataFrame, dataset: str, model: str) -> pd.DataFrame:
