@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gpex_bench.contract.cost import counted
 from gpex_bench.library import asking
@@ -17,13 +17,21 @@ from gpex_bench.library.choosing import name_of
 from gpex_bench.library.choosing import surrogate as recipe_named
 from gpex_bench.library.wrapping import Network, as_network
 from gpex_bench.stages.agree import agree
+from gpex_bench.surrogates.agreement.calibration import interval_factor, restored, with_factor
 from gpex_bench.surrogates.agreement.compare import ALL
 from gpex_bench.types import Dataset, Recipe, Split, Surrogate, value
 from gpex_bench.types.demands import Refused
 
 SPLITS = ("test", "mixed", "ood")
 # what the short table of agreement has of each head; of all heads, their mean
-SHOWN = ("r2", "rmse_sd", "coverage_50", "coverage_90", "coverage_95")
+SHOWN = (
+    "r2",
+    "rmse_sd",
+    "coverage_50",
+    "coverage_90",
+    "coverage_95",
+    "calibrated_coverage_90",
+)
 
 
 @value
@@ -64,7 +72,9 @@ class Fitted:
 
         Returns:
             R², the error in standard deviations of the output, and which share of the network's
-            outputs lies in the 50, 90 and 95 % intervals of the surrogate. The row `all` has means.
+            outputs lies in the 50, 90 and 95 % intervals of the surrogate, as it was fitted, and in
+            its calibrated 90 % intervals, by which surrogates are compared. The row `all` has
+            means.
 
         Raises:
             ValueError: there is no such split.
@@ -177,12 +187,13 @@ def fit(
         counted(here.model()) as rows,
         torch.random.fork_rng(devices=[]),
     ):
-        found = recipe.fit(here.model(), data, seed, Shown(shown))
+        found = recipe.fit(here.model(), data, seed, Shown(shown)).eval().cpu()
+        factor = interval_factor(recipe, found, here.model(), data, seed)
     seconds = time.perf_counter() - start
     return Fitted(
         name=name,
         recipe=recipe,
-        surrogate=_stored(recipe, found, here, data),
+        surrogate=_stored(recipe, with_factor(found.state_dict(), factor), here, data),
         network=here,
         data=data,
         seed=seed,
@@ -204,10 +215,10 @@ def _check(data: Dataset, surrogate: str | Recipe, settings: dict[str, Any]) -> 
         )
 
 
-def _stored(recipe: Recipe, found: Surrogate, network: Network, data: Dataset) -> Surrogate:
+def _stored(recipe: Recipe, kept: dict[str, Tensor], network: Network, data: Dataset) -> Surrogate:
     """Return a surrogate on the CPU, as every later stage of the workflow gets it."""
-    state = {key: tensor.cpu() for key, tensor in found.eval().state_dict().items()}
-    return recipe.restore(network.model(), data, state)
+    state = {key: tensor.cpu() for key, tensor in kept.items()}
+    return restored(recipe, network.model(), data, state)
 
 
 def _recipe(surrogate: str | Recipe, settings: dict[str, Any], network: Network) -> Recipe:

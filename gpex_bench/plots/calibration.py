@@ -1,4 +1,8 @@
-"""Is a surrogate's variance right? Coverage of intervals, and error against standard deviation."""
+"""Is a surrogate's variance right? Coverage of intervals, and error against standard deviation.
+
+Variances are the calibrated ones, so that surrogates can be compared; the coverage of those that
+the fits gave is drawn beside it.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +30,8 @@ from gpex_bench.tables.order import records
 from gpex_bench.tables.words import SPLITS
 
 LEVELS = np.array([0.05, *np.arange(0.1, 1, 0.1), 0.95, 0.99])
+# standard deviations, and the columns that they are the roots of
+VARIANCES = {"doubt": "calibrated_variance", "fitted": "variance"}
 N_BINS = 10  # of equal size, from the least to the largest variance
 
 
@@ -34,10 +40,10 @@ def calibration(predictions: pd.DataFrame, names: Sequence[str]) -> Drawing:
     """Draw coverage and error of all surrogates of one network, one column a split.
 
     Args:
-        predictions: of one dataset and model, with the variance; seeds and heads together.
-        names: the surrogates, in the order of the legend.
+        predictions: of one dataset and model, with both variances; seeds and heads together.
+        names: the surrogates that have intervals, in the order of the legend.
     """
-    require(predictions, (*PREDICTIONS, "variance"), "predictions")
+    require(predictions, (*PREDICTIONS, *VARIANCES.values()), "predictions")
     if len(names) > len(COLOURS):
         raise ValueError(
             f"names must be at most {len(COLOURS)} surrogates, got {len(names)}; "
@@ -59,9 +65,12 @@ def calibration(predictions: pd.DataFrame, names: Sequence[str]) -> Drawing:
 
             # A surrogate has one colour and marker in all panels.
             look: dict[str, Any] = {"color": COLOURS[place], "marker": MARKERS[place]}
+            as_fitted = coverage(part, "fitted")
+            above.plot(as_fitted["x"], as_fitted["y"], color=COLOURS[place], lw=0.9, ls=":")
             for axes, points in ((above, coverage(part)), (below, errors(part))):
                 axes.plot(points["x"], points["y"], ms=3.5, lw=1.3, label=name, **look)
                 tables.append(points.assign(split=split, surrogate=name))
+            tables.append(as_fitted.assign(split=split, surrogate=name))
         _frame(above, below, SPLITS[split])
 
     _legend(figure, panels, names)
@@ -84,7 +93,7 @@ def _legend(figure: Figure, panels: np.ndarray, names: Sequence[str]) -> None:
 
 
 def _standardised(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return error and s.d. in units of the s.d. of each head's outputs.
+    """Return error and both s.d. in units of the s.d. of each head's outputs.
 
     Constant heads are left out.
     """
@@ -96,19 +105,27 @@ def _standardised(predictions: pd.DataFrame) -> pd.DataFrame:
     frame = predictions[varies]
     unit = spread[varies]
     error = (frame["mean"] - frame["network"]).abs()
-    variance = frame["variance"].clip(lower=0)
-    doubt = variance**0.5
-    return frame.assign(error=error / unit, doubt=doubt / unit)
+    doubts = {}
+    for name, column in VARIANCES.items():
+        sd = frame[column].clip(lower=0) ** 0.5
+        doubts[name] = sd / unit
+    return frame.assign(error=error / unit, **doubts)
 
 
-def coverage(part: pd.DataFrame) -> pd.DataFrame:
-    """Return the share of outputs inside the central interval of each level."""
+def coverage(part: pd.DataFrame, which: str = "doubt") -> pd.DataFrame:
+    """Return the share of outputs inside the central interval of each level.
+
+    Args:
+        part: of `_standardised`.
+        which: the standard deviation: `doubt` (calibrated) or `fitted`.
+    """
     # Half of the central interval of each level, in standard deviations.
     half = stats.norm.ppf((1 + LEVELS) / 2)
     error = part["error"].to_numpy()[:, None]
-    doubt = part["doubt"].to_numpy()[:, None]
+    doubt = part[which].to_numpy()[:, None]
     inside = error <= half * doubt
-    return pd.DataFrame({"what": "coverage", "x": LEVELS, "y": inside.mean(axis=0)})
+    what = "coverage" if which == "doubt" else "coverage as fitted"
+    return pd.DataFrame({"what": what, "x": LEVELS, "y": inside.mean(axis=0)})
 
 
 def errors(part: pd.DataFrame) -> pd.DataFrame:
@@ -157,6 +174,6 @@ def _alt(data: pd.DataFrame, predictions: pd.DataFrame) -> str:
     ]
     return (
         "Share of outputs inside intervals of each level, and error against predicted standard "
-        f"deviation, on {network_name(predictions)}; dashed: a variance that is right. "
-        f"90 % intervals hold: {'; '.join(shares)}."
+        f"deviation, on {network_name(predictions)}; dashed: a variance that is right; dotted: "
+        f"before calibration. Calibrated 90 % intervals hold: {'; '.join(shares)}."
     )

@@ -40,13 +40,16 @@ MATCH = (
     ),
 )
 DOUBT = (
-    Column(title="in 90 % interval", statistic="mean_coverage_90", splits=EVERY),
-    Column(title="NLL (sd)", statistic="mean_nll", splits=EVERY, is_largest=False),
+    Column(title="in 90 % interval", statistic="mean_calibrated_coverage_90", splits=EVERY),
+    Column(title="not calibrated", statistic="mean_coverage_90", splits=EVERY),
+    Column(title="NLL (sd)", statistic="mean_calibrated_nll", splits=EVERY, is_largest=False),
     Column(title="AUROC of variance", statistic="mean_auroc", splits=EVERY, is_largest=True),
     Column(title="rank r of sd, error", statistic="mean_spearman", is_largest=True),
     Column(title="rank of kernel", statistic="mean_effective_rank"),
     Column(title="centred", statistic="mean_effective_rank_centred"),
 )
+# of a variance: what has none, or one that is of no error, does not have them
+OF_VARIANCE = tuple(column.statistic for column in DOUBT[:5])
 CORRELATIONS = ("mean_r2", "mean_pearson", "r2_surrogate", "macro_f1_surrogate")
 SHARES = (
     "argmax_agreement",
@@ -138,7 +141,8 @@ def _cell(cell: Mapping[str, Any] | None, statistic: str, best: float | None) ->
     if cell is None:
         return {"mean": "", "ends": "", "value": "", "is_best": False}
     if not math.isfinite(cell["mean"]):
-        return {"mean": "undefined", "ends": "", "value": "", "is_best": False}
+        word = "n/a" if statistic in OF_VARIANCE else "undefined"
+        return {"mean": word, "ends": "", "value": "", "is_best": False}
 
     low = _text(cell["low"], statistic)
     high = _text(cell["high"], statistic)

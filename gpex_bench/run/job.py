@@ -234,10 +234,12 @@ def load_surrogate(
     config: Config, run_id: str, model: Model, data: Dataset, path: Path
 ) -> Surrogate:
     """Return a fitted surrogate; raises NotFitted if there is none."""
+    from gpex_bench.surrogates.agreement.calibration import restored
+
     tensors, note = artefacts.read_tensors(path)
     if note["status"] != "ok":
         raise NotFitted(note["status"], note["reason"])
-    return config.surrogate(run_id).restore(model, data, tensors)
+    return restored(config.surrogate(run_id), model, data, tensors)
 
 
 def write_cell_table(this: Job, path: Path, table: pd.DataFrame, seed: int, **entries: Any) -> None:

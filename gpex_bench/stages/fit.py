@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gpex_bench.contract import isolation
 from gpex_bench.contract.isolation import Outcome
+from gpex_bench.surrogates.agreement.calibration import interval_factor, with_factor
 from gpex_bench.types import Dataset, Model, Progress, Recipe
 from gpex_bench.types.demands import UnusableCheckpoint
 
@@ -21,6 +22,8 @@ def fit(  # noqa: PLR0913 - the pieces of one fit, each named
     recipe: Recipe, model: Model, data: Dataset, *, seed: int, progress: Progress, store: Store
 ) -> Outcome:
     """Fit a surrogate of the network on the train split alone, in a process of its own.
+
+    Then its intervals are calibrated (`agreement.calibration`), also on the train split alone.
 
     Args: recipe: how. model: the network. data: the dataset it was trained on. seed: of the fit's
         random numbers. progress: called with lines of text; keeps the checkpoints. store: gets the
@@ -36,6 +39,7 @@ def fit(  # noqa: PLR0913 - the pieces of one fit, each named
 
     def fit_and_store() -> None:
         surrogate = recipe.fit(model, data, seed, progress)
-        store(surrogate.eval().state_dict())
+        factor = interval_factor(recipe, surrogate.eval(), model, data, seed)
+        store(with_factor(surrogate.state_dict(), factor))
 
     return isolation.run(fit_and_store, None, fatal=(UnusableCheckpoint,))

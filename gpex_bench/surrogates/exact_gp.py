@@ -71,6 +71,18 @@ class ExactGpSurrogate(Surrogate):
             variance = self.scale.square() * predicted.variance.T
         return Posterior(mean=mean.to(x.dtype), variance=variance.to(x.dtype))
 
+    def without(self, index: Int[Tensor, "k"]) -> ExactGpSurrogate:
+        """Return the processes on the other samples of the subset, with the same kernel."""
+        is_kept = ~torch.isin(self.index, index)
+        buffers = {name: getattr(self, name) for name in BUFFERS}
+        buffers["points"] = self.points[is_kept]
+        buffers["targets"] = self.targets[:, is_kept]
+        buffers["index"] = self.index[is_kept]
+
+        rest = ExactGpSurrogate(self.features.network, self.kernel, buffers)
+        rest.process.load_state_dict(self.process.state_dict())
+        return rest.requires_grad_(False).eval()
+
     def similarity(
         self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
     ) -> Float[Tensor, "batch n_train"]:

@@ -80,6 +80,13 @@ class KnnSurrogate(Surrogate):
         variance = spread * rate
         return Posterior(mean=mean.to(x.dtype), variance=variance.to(x.dtype))
 
+    def without(self, index: Int[Tensor, "k"]) -> KnnSurrogate:
+        """Return the neighbours among the other samples."""
+        is_kept = torch.ones(len(self.rows), dtype=torch.bool)
+        is_kept[index] = False
+        rows = self.rows[is_kept]
+        return KnnSurrogate(self.recipe, self.features.network, rows, self.outputs[is_kept])
+
     def similarity(
         self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
     ) -> Float[Tensor, "batch n_train"]:

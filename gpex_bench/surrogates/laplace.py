@@ -49,6 +49,11 @@ class LaplaceSurrogate(Surrogate):
     The diagonal form has Q = I.
     """
 
+    no_intervals: ClassVar[str] = (
+        "its mean is the network's own output, and its variance is that of networks with another "
+        "last layer"
+    )
+
     inner: Tensor  # Q_in [width, width]; [0, 0] means the identity
     outer: Tensor  # Q_out [head, head]
     bias_outer: Tensor  # Q_bias [head, head]

@@ -102,6 +102,10 @@ class SvgpSurrogate(Surrogate):
         variance = self.scale.square() * predicted.variance.T
         return Posterior(mean=mean.to(x.dtype), variance=variance.to(x.dtype))
 
+    def without(self, index: Int[Tensor, "k"]) -> SvgpSurrogate:
+        """Return itself: predictions use no training sample but through the training."""
+        return self
+
     def similarity(
         self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]
     ) -> Float[Tensor, "batch n_train"]:
@@ -175,10 +179,16 @@ class Svgp(Recipe):
         surrogate.offsets.copy_(offsets)
         surrogate.scale.copy_(scale)
         z = surrogate.features.start(u.double())
-        chosen = torch.randperm(len(z), generator=generator)[: self.n_inducing]
+
+        # the samples on which intervals are calibrated stay out of the training
+        is_trained = torch.ones(len(z), dtype=torch.bool)
+        is_trained[self.calibration_samples(len(z), seed)] = False
+        trained = is_trained.nonzero()[:, 0]
+        drawn_first = torch.randperm(len(trained), generator=generator)[: self.n_inducing]
+        chosen = trained[drawn_first]
         start(surrogate.process, z[chosen], posterior.standardised(y[chosen], offsets, scale).T)
 
-        query = mixed(data.train.x, self.n_mixed, generator)
+        query = mixed(data.train.x[trained], self.n_mixed, generator)
         query_u, query_y = embedded(model, query, self.device)
         v = posterior.standardised(query_y, offsets, scale).to(self.device)
         is_frozen = surrogate.features.copy is None
@@ -201,7 +211,8 @@ class Svgp(Recipe):
     def _empty(self, network: Model, n_train: int, width: int, n_heads: int) -> SvgpSurrogate:
         """Return an untrained surrogate of a network whose embedding has this width."""
         features = DeepFeatures(network, width, self.dim, self.trunk_learning_rate > 0)
-        shape: tuple[int, ...] = (min(self.n_inducing, n_train), self.dim)
+        n_trained = n_train - len(self.calibration_samples(n_train, 0))
+        shape: tuple[int, ...] = (min(self.n_inducing, n_trained), self.dim)
         if self.inducing == "per_head":
             shape = (n_heads, *shape)
         points = torch.zeros(shape, dtype=torch.float64)
@@ -220,6 +231,7 @@ class Svgp(Recipe):
         x are the inputs, or their embeddings where the network is not trained.
         """
         from gpytorch.mlls import PredictiveLogLikelihood, VariationalELBO
+        from linear_operator.utils.errors import NanError
 
         kind = PredictiveLogLikelihood if self.objective == "pll" else VariationalELBO
         process = surrogate.process.train()
@@ -235,13 +247,12 @@ class Svgp(Recipe):
         pace = max(1, self.n_steps // LINES)
         for step in range(1, self.n_steps + 1):
             index = drawn(len(x), self.batch_size, generator).to(x.device)
-            loss = -objective(process(features(x[index])), v[index].T).mean()
+            try:
+                loss = -objective(process(features(x[index])), v[index].T).mean()
+            except NanError as error:
+                raise self._diverged(step) from error
             if not loss.isfinite():
-                raise FloatingPointError(
-                    f"The loss is not finite at step {step} of {self.n_steps}; lower learning_rate "
-                    f"({self.learning_rate:g}) or trunk_learning_rate "
-                    f"({self.trunk_learning_rate:g})."
-                )
+                raise self._diverged(step)
 
             optimiser.zero_grad()
             loss.backward()
@@ -249,6 +260,13 @@ class Svgp(Recipe):
             decay.step()
             if step % pace == 0 or step == self.n_steps:
                 progress(f"step {step}/{self.n_steps}  loss {loss.item():.3f}")
+
+    def _diverged(self, step: int) -> FloatingPointError:
+        """Return the error of a training that diverged at this step."""
+        return FloatingPointError(
+            f"The loss is not finite at step {step} of {self.n_steps}; lower learning_rate "
+            f"({self.learning_rate:g}) or trunk_learning_rate ({self.trunk_learning_rate:g})."
+        )
 
     def _optimiser(self, surrogate: SvgpSurrogate) -> torch.optim.Adam:
         """Return Adam for process, projection and, with another rate, the network's copy."""

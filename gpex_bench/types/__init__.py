@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from gpex_bench.types.networks import Model, Surrogate
@@ -74,6 +74,9 @@ __all__ = [
     "settings",
     "value",
 ]
+
+
+HELD_OUT = 1990  # keeps the draw of samples for calibration apart from others with the same seed
 
 
 @value
@@ -186,6 +189,15 @@ class Recipe(ABC):
     takes_explained: ClassVar[frozenset[str]] = frozenset({"logits", "attention"})
     #: holds the network's logits by construction, so that a good match is no finding
     exact: ClassVar[bool] = False
+
+    def calibration_samples(self, n_train: int, seed: int) -> Int[Tensor, "k"]:
+        """Return the training samples on which intervals are calibrated, a tenth drawn at random.
+
+        A fit that keeps samples from its training for such a purpose returns those.
+        """
+        draw = int(np.random.SeedSequence([seed, HELD_OUT]).generate_state(1)[0])
+        order = torch.randperm(n_train, generator=torch.Generator().manual_seed(draw))
+        return order[: max(1, round(0.1 * n_train))]
 
     @abstractmethod
     def fit(self, model: Model, data: Dataset, seed: int, progress: Progress) -> Surrogate:

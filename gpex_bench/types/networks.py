@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -44,12 +45,33 @@ class Model(nn.Module, ABC):
 class Surrogate(nn.Module, ABC):
     """A fitted stand-in for a network, conditioned on inducing points.
 
-    Its state_dict is its artefact.
+    Its state_dict is its artefact, with the factor that calibrates its intervals beside it.
     """
+
+    #: why its variance is not about how far the network is from its mean; "": it is
+    no_intervals: ClassVar[str] = ""
+    #: [head], by which `calibrated` multiplies variances; None: it was not calibrated
+    interval_factor: Tensor | None = None
 
     @abstractmethod
     def posterior(self, x: Float[Tensor, "batch *feature"]) -> Posterior:
         """Return the posterior of every head."""
+
+    def calibrated(self, x: Float[Tensor, "batch *feature"]) -> Posterior:
+        """Return the posterior with calibrated variances; as it is where there is no factor."""
+        found = self.posterior(x)
+        if self.interval_factor is None:
+            return found
+        return Posterior(
+            mean=found.mean, variance=found.variance * self.interval_factor.to(found.variance)
+        )
+
+    def without(self, index: Int[Tensor, "k"]) -> Surrogate | None:
+        """Return the same surrogate, its predictions not conditioned on some training samples.
+
+        None: it takes another fit.
+        """
+        return None
 
     def similarity(
         self, x: Float[Tensor, "batch *feature"], target: Int[Tensor, "batch"]

@@ -58,7 +58,7 @@ def test_the_table_holds_the_statistics_of_the_predictions(tiny):
     frame, points = compare(model, Known(model, 0.2, 0.04), data, seed=0, n_mixed=100)
     assert list(frame.columns) == ["split", "head", "statistic", "value"]
     places = ["row", "column"]
-    values = ["network", "mean", "variance"]
+    values = ["network", "mean", "variance", "calibrated_variance"]
     assert list(points.columns) == ["split", "sample", "head", *places, *values]
     assert points[places].isna().all(axis=None)
     for split in SPLITS:

@@ -17,7 +17,6 @@ from gpex_bench.surrogates.gpex import Gpex
 from gpex_bench.surrogates.gpex_fit import matching, observation
 from gpex_bench.surrogates.gpex_fit.kernel_map import Shape, kernel_map
 from gpex_bench.surrogates.gpex_fit.mixing import drawn, mixed
-from gpex_bench.surrogates.gpex_fit.observation import Held
 from gpex_bench.surrogates.gpex_paper import GpexPaper
 from gpex_bench.types import Progress
 from gpex_bench.types.demands import DamagedCheckpoint, ForeignCheckpoint
@@ -235,59 +234,6 @@ def test_the_density_of_an_impossible_matrix_and_its_gradient_are_nan(tiny):
     loss = observation.density(f, f.pooled(data.test.x), v[:40], broken, torch.zeros(3).double())
     loss.backward()
     assert loss.isnan() and f.observation.weight.grad.isnan().all()
-
-
-def test_calibration_does_not_depend_on_the_chunks(tiny, monkeypatch):
-    f, data, v, sums = noisy(tiny)
-    start = {name: tensor.clone() for name, tensor in f.state_dict().items()}
-    state, held = matching.unit_state(sums, torch.zeros(3).double()), Held(x=data.train.x, v=v)
-    found = []
-    for chunk in (500, 7):
-        monkeypatch.setattr(observation, "FORWARD_ROWS", chunk)
-        f.load_state_dict(start)
-        observation.calibrate(f, state, held, Held(x=data.test.x, v=v[:40]))
-        found.append(f.observation.weight.detach().clone())
-    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
-    assert (found[0] - start["observation.weight"]).abs().max() > 1e-3
-
-
-def test_calibrated_intervals_cover_what_they_say(tiny):
-    """On the mean of two sets, which the head may not tell apart, and on one set exactly."""
-    f, data, _, sums = noisy(tiny)
-    state = matching.unit_state(sums, torch.zeros(3).double())
-    draw = torch.Generator().manual_seed(4)
-    f.observation.weight.data *= 0.1
-    sets = []
-    for x in (data.train.x, mixed(3 * data.train.x, 2000, draw)):
-        with torch.no_grad():
-            u, noise = f.observe(x)
-            mean, _ = posterior.predict(state, u)
-        size = 3 * noise.double().log().mean(0).mul(0.6).exp() * (1 + (len(x) == 2000))
-        sets.append(
-            Held(x=x, v=mean + size * torch.randn(mean.shape, generator=draw, dtype=torch.float64))
-        )
-    before = torch.stack([_coverage(f, state, held) for held in sets])
-    observation.calibrate(f, state, *sets)
-    after = torch.stack([_coverage(f, state, held) for held in sets])
-    assert (before - 0.9).abs().mean() > 0.1
-    torch.testing.assert_close(
-        after.mean(0), torch.full((3,), observation.COVERED).double(), atol=0.04, rtol=0
-    )
-    f.observation.weight.data.zero_()
-    observation.calibrate(f, state, sets[1], sets[1])
-    torch.testing.assert_close(
-        _coverage(f, state, sets[1]),
-        torch.full((3,), observation.COVERED).double(),
-        atol=0.01,
-        rtol=0,
-    )
-
-
-def _coverage(f, state, held):
-    with torch.no_grad():
-        u, noise = f.observe(held.x)
-        mean, latent = posterior.predict(state, u)
-    return ((mean - held.v).abs() <= 1.6449 * (latent + noise).sqrt()).double().mean(0)
 
 
 def test_mixtures_are_between_and_beyond_two_rows():

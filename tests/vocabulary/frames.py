@@ -227,7 +227,9 @@ def predictions(
                         }
                         frame = {"sample": np.arange(n_samples), "head": head}
                         frame |= {"row": no_place, "column": no_place, "network": network}
-                        means = {"mean": network + size * error, "variance": (size * doubt) ** 2}
+                        variance = (size * doubt) ** 2
+                        means = {"mean": network + size * error, "variance": variance}
+                        means["calibrated_variance"] = variance
                         frames.append(pd.DataFrame({**key, **frame, **means}))
     return pd.concat(frames, ignore_index=True)
 
@@ -243,6 +245,8 @@ def agreement(data: pd.DataFrame) -> pd.DataFrame:
             )
         )
         columns = statistics.per_head(found)
+        of_intervals = statistics.of_intervals(found)
+        columns |= {f"calibrated_{name}": column for name, column in of_intervals.items()}
         if place[-1] == "test":
             columns |= {"effective_rank": np.full(found.network.shape[1], 1.5)}
         for name, column in columns.items():

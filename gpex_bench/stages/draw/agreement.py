@@ -40,7 +40,12 @@ def draw_agreement(tables: Mapping[str, pd.DataFrame], methods: Sequence[Record]
         names = surrogate_order(here)
 
         yield f"agreement_{stem}", "agreement", str(dataset), plots.agreement_heads(here)
-        yield f"calibration_{stem}", "agreement", str(dataset), plots.calibration(points, names)
+        calibrated = points.dropna(subset="calibrated_variance")
+        has_intervals = set(calibrated["surrogate"])
+        shown = [name for name in names if name in has_intervals]
+        if shown:
+            drawing = plots.calibration(calibrated, shown)
+            yield f"calibration_{stem}", "agreement", str(dataset), drawing
 
         for name in sorted(used & set(names)) or names[:1]:
             drawing = plots.agreement_scatter(_test(points, name), _test(here, name))

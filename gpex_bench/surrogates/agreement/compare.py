@@ -7,6 +7,7 @@ Mixtures (see `mixing`) reach inputs that no sample resembles; out-of-distributi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -24,6 +25,9 @@ from gpex_bench.types.batches import in_chunks
 from gpex_bench.types.performance import performance
 from gpex_bench.types.strata import drawn
 
+CALIBRATED = "calibrated_"  # begins the names of statistics of calibrated variances
+# how the names of those statistics begin that are about the variance
+OF_VARIANCE = ("nll", "coverage_", "auroc", "spearman")
 ALL = "all"  # the value of `head` for statistics over heads
 N_KEPT = 500  # items of a split whose predictions are kept, for figures
 Table = list[tuple[str, str, str, float]]
@@ -43,18 +47,20 @@ def compare(  # noqa: PLR0913 - one option by keyword
     Network and surrogate are applied on `device` and come back on the CPU.
 
     The first table is long, with the columns split (test, mixed or ood), head, statistic and value;
-    NaN is undefined. Per head it has the statistics of `statistics.per_head`, and on the test split
-    effective_rank and effective_rank_centred of the head's kernel, which depend on no split. Head
+    NaN is undefined. Per head it has the statistics of `statistics.per_head`, and those of
+    intervals once more with calibrated variances (`calibrated_coverage_90`; NaN where there is no
+    factor); on the test split effective_rank and effective_rank_centred of the head's kernel, which
+    depend on no split. Head
     "all" has those of `statistics.over_heads`; where heads are the network's own outputs also those
     that its kind of target has (`of_classes`, `of_one_logit`, `of_labels`), and on the test split
     what `types.performance` says of the network and of the surrogate, as accuracy_network and
     accuracy_surrogate.
 
-    The second table has the columns split, sample, head, row, column, network, mean and variance,
-    of N_KEPT items a split (`types.strata`). `sample` is the sample's id on the test split; on the
-    out-of-distribution split that of the sample an item was made from (of a table: which it
-    replaces); on the mixed split the number of the mixture. `row` and `column` are the place of a
-    head in a map, from 1; they are missing where the heads are no places.
+    The second table has the columns split, sample, head, row, column, network, mean, variance and
+    calibrated_variance, of N_KEPT items a split (`types.strata`). `sample` is the sample's id on
+    the test split; on the out-of-distribution split that of the sample an item was made from (of a
+    table: which it replaces); on the mixed split the number of the mixture. `row` and `column` are
+    the place of a head in a map, from 1; they are missing where the heads are no places.
     """
     model.to(device)
     surrogate.to(device)
@@ -66,7 +72,7 @@ def compare(  # noqa: PLR0913 - one option by keyword
 
     heads = head_names(model, data, outputs["test"].network.shape[1])
     agreement = _agreement(model, surrogate, data, outputs, heads)
-    return agreement, _predictions(model, data, outputs, heads)
+    return agreement, _predictions(model, surrogate, data, outputs, heads)
 
 
 def head_names(model: Model, data: Dataset, n_heads: int) -> list[str]:
@@ -136,7 +142,7 @@ def _agreement(
     is_own = not is_map and (len(heads) == len(data.classes) or has_one_logit(data, len(heads)))
     table: Table = []
     for split, outputs in found.items():
-        columns = statistics.per_head(outputs)
+        columns = _per_head(surrogate, outputs)
         if split == "test":
             columns |= _ranks(surrogate, len(heads))
 
@@ -152,6 +158,26 @@ def _agreement(
         for name, number in overall.items():
             table.append((split, ALL, name, number))
     return pd.DataFrame(table, columns=["split", "head", "statistic", "value"])
+
+
+def _per_head(surrogate: Surrogate, outputs: Outputs) -> dict[str, np.ndarray]:
+    """Return the statistics of each head; those of a variance are NaN where it is of no error."""
+    columns = statistics.per_head(outputs)
+    if surrogate.no_intervals:
+        unknown = np.full(outputs.network.shape[1], np.nan)
+        columns |= {name: unknown for name in columns if name.startswith(OF_VARIANCE)}
+
+    calibrated = replace(outputs, variance=_calibrated(surrogate, outputs.variance))
+    of_intervals = statistics.of_intervals(calibrated)
+    return columns | {f"{CALIBRATED}{name}": column for name, column in of_intervals.items()}
+
+
+def _calibrated(surrogate: Surrogate, variance: np.ndarray) -> np.ndarray:
+    """Return calibrated variances, NaN without a factor."""
+    factor = surrogate.interval_factor
+    if factor is None:
+        return np.full_like(variance, np.nan)
+    return variance * factor.cpu().double().numpy()
 
 
 def _ranks(surrogate: Surrogate, n_heads: int) -> dict[str, np.ndarray]:
@@ -201,7 +227,11 @@ def _places(model: Model, data: Dataset, n_heads: int) -> pd.DataFrame:
 
 
 def _predictions(
-    model: Model, data: Dataset, found: Mapping[str, Outputs], heads: Sequence[str]
+    model: Model,
+    surrogate: Surrogate,
+    data: Dataset,
+    found: Mapping[str, Outputs],
+    heads: Sequence[str],
 ) -> pd.DataFrame:
     """Return the long table of predictions."""
     places = _places(model, data, len(heads))
@@ -221,6 +251,7 @@ def _predictions(
             "network": outputs.network[kept].ravel(),
             "mean": outputs.mean[kept].ravel(),
             "variance": outputs.variance[kept].ravel(),
+            "calibrated_variance": _calibrated(surrogate, outputs.variance[kept]).ravel(),
         }
         parts.append(pd.DataFrame(part))
     return pd.concat(parts, ignore_index=True)

@@ -59,15 +59,12 @@ def per_head(found: Outputs) -> dict[str, np.ndarray]:
 
     r = np.where(varies(found.mean), correlation(y, found.mean), 0.0)
     rmse = np.sqrt((error**2).mean(axis=0)) / sd
-    least_variance = (ROUNDING * size / sd) ** 2
     table = {
         "pearson": np.where(np.isnan(sd), np.nan, r),
         "r2": 1 - rmse**2,
         "rmse_sd": rmse,
-        "nll": nll(error / sd, found.variance / sd**2, least_variance),
+        **of_intervals(found),
     }
-    for level in LEVELS:
-        table[f"coverage_{level}"] = coverage(found, level / 100)
 
     is_defined = np.ptp(error, axis=0) > ROUNDING * size
     is_varying = varies(found.variance)
@@ -75,6 +72,19 @@ def per_head(found: Outputs) -> dict[str, np.ndarray]:
     table["auroc"] = np.where(is_defined, auroc(variance, large(error)), np.nan)
     spearman = correlation(stats.rankdata(variance, axis=0), stats.rankdata(error, axis=0))
     table["spearman"] = np.where(is_defined, np.where(is_varying, spearman, 0.0), np.nan)
+    return table
+
+
+def of_intervals(found: Outputs) -> dict[str, np.ndarray]:
+    """Return nll and coverage of each head: what one factor on its variance changes."""
+    y = found.network
+    size = np.abs(y).max(axis=0)
+    sd = np.where(varies(y), y.std(axis=0), np.nan)
+    least_variance = (ROUNDING * size / sd) ** 2
+
+    table = {"nll": nll((found.mean - y) / sd, found.variance / sd**2, least_variance)}
+    for level in LEVELS:
+        table[f"coverage_{level}"] = coverage(found, level / 100)
     return table
 
 
@@ -116,7 +126,7 @@ def coverage(found: Outputs, level: float) -> np.ndarray:
     half = stats.norm.ppf((1 + level) / 2) * np.sqrt(found.variance)
     is_covered = np.abs(found.mean - found.network) <= half
     share: np.ndarray = is_covered.mean(axis=0)
-    return share
+    return np.where(np.isnan(found.variance).any(axis=0), np.nan, share)
 
 
 def large(error: np.ndarray) -> np.ndarray:

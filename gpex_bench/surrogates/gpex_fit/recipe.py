@@ -10,19 +10,19 @@ import hashlib
 from abc import ABC
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from gpex_bench.surrogates.gp import posterior
 from gpex_bench.surrogates.gp.conditioning import Rows, WeightSpaceSurrogate, conditioned, restored
 from gpex_bench.surrogates.gp.row_store import RowStore
 from gpex_bench.surrogates.gp.streaming import streamed
-from gpex_bench.surrogates.gpex_fit import matching, observation, refresh
+from gpex_bench.surrogates.gpex_fit import matching, refresh
 from gpex_bench.surrogates.gpex_fit.kernel_map import KernelMap, Shape, kernel_map
 from gpex_bench.surrogates.gpex_fit.matching import Samples, Schedule, Targets, Training
 from gpex_bench.surrogates.gpex_fit.mixing import mixed
@@ -63,7 +63,7 @@ class GpexRecipe(Recipe, ABC):
     # the final s2, in units of the inducing points' summed squared norm; null keeps that of
     # training
     ridge: float | None
-    # the noise in intervals depends on the input, and is calibrated on held-out samples
+    # the noise in intervals depends on the input
     input_noise: bool
     # how many training samples the processes are conditioned on; null is all
     n_inducing: int | None = None
@@ -131,10 +131,8 @@ class GpexRecipe(Recipe, ABC):
         """
         n = len(data.train.x)
         self._check_samples(n)
-        start_seed, order_seed, check_seed = (
-            np.random.SeedSequence([seed, OWN]).generate_state(3).tolist()
-        )
-        order = torch.randperm(n, generator=torch.Generator().manual_seed(order_seed))
+        start_seed, order_seed, check_seed = _seeds(seed)
+        order = self._order(n, seed)
         n_held_out = self._n_held_out(n)
         held_out = order[:n_held_out]
         rest = order[n_held_out:]
@@ -158,8 +156,7 @@ class GpexRecipe(Recipe, ABC):
         noise = training.run(progress, self._key(model, data, seed))
 
         f.requires_grad_(False)
-        held = Held(x=x[held_out], v=v[held_out])
-        final_noise = self._finish(f, samples, held, noise, n)
+        final_noise = self._finish(f, samples, noise, n)
         return conditioned(
             f,
             network,
@@ -182,6 +179,15 @@ class GpexRecipe(Recipe, ABC):
         n_heads = len(demands.entry(state, "offsets", self))
         features = self._kernel_map(model, data, n_heads, seed=0)
         return restored(features, data, state, f"a {self} for {type(model).__name__}")
+
+    def calibration_samples(self, n_train: int, seed: int) -> Int[Tensor, "k"]:
+        """Return the training samples that are kept from the gradient."""
+        return self._order(n_train, seed)[: self._n_held_out(n_train)]
+
+    def _order(self, n: int, seed: int) -> Int[Tensor, "n"]:
+        """Return the training samples in the order of visits, those held out first."""
+        _, order_seed, _ = _seeds(seed)
+        return torch.randperm(n, generator=torch.Generator().manual_seed(order_seed))
 
     def _n_held_out(self, n: int) -> int:
         """Return how many of n training samples are kept from the gradient."""
@@ -247,42 +253,25 @@ class GpexRecipe(Recipe, ABC):
         )
 
     def _finish(
-        self,
-        f: KernelMap,
-        samples: Samples,
-        held: Held,
-        noise: Float64[Tensor, "group"],
-        n_train: int,
+        self, f: KernelMap, samples: Samples, noise: Float64[Tensor, "group"], n_train: int
     ) -> Float64[Tensor, "group"]:
-        """Finish the trained kernel in place and return the noise to condition with.
-
-        The noise of intervals is calibrated on the held-out samples, without conditioning on them.
-        """
-        sums, per_point = self._rescale(f, samples, noise)
-        if self.input_noise:
-            state = matching.unit_state(sums, (per_point * sums.count).log())
-            observation.calibrate(f, state, held, samples.check)
-
-        if self.ridge is None:
-            return noise
-        n = n_train if self.n_inducing is None else len(samples.inducing)
-        return per_point * n
-
-    def _rescale(
-        self, f: KernelMap, samples: Samples, noise: Float64[Tensor, "group"]
-    ) -> tuple[posterior.Statistics, Float64[Tensor, "group"]]:
-        """Even out and scale the kernel in place; return its statistics, and the ridge per point.
+        """Even out and scale the trained kernel in place; return the noise to condition with.
 
         A kernel and its ridge can be scaled together without a change of the mean. The scale is the
         one with the largest evidence, the mean of v (v - mean) over s2 (heads that never vary do
         not count), so that variances have the size of the residuals.
         """
+        if self.whitening is None and self.ridge is None:
+            return noise
+
         sums = _sums(f, samples)
         if self.whitening is not None:
             f.whiten(sums.a / sums.count, self.whitening)
-            sums = _sums(f, samples)
+            # the statistics of the embeddings that `whiten` gives, without another pass
+            w = f.mixer.double()
+            sums = replace(sums, a=w @ sums.a @ w.mT, b=w @ sums.b)
         if self.ridge is None:
-            return sums, noise / sums.count
+            return noise
 
         trace = sums.a.diagonal(dim1=-2, dim2=-1).sum(-1)
         s2 = self.ridge * trace
@@ -293,7 +282,8 @@ class GpexRecipe(Recipe, ABC):
         amplitude = torch.where(amplitude > 0, amplitude, 1.0)  # no head varies
 
         f.scale(amplitude.sqrt())
-        return _sums(f, samples), amplitude * s2 / sums.count
+        n = n_train if self.n_inducing is None else len(samples.inducing)
+        return amplitude * s2 / sums.count * n
 
     def _refresh(self, f: KernelMap, samples: Samples) -> refresh.Refresh:
         """Return the policy that keeps the statistics up to date."""
@@ -328,6 +318,11 @@ class GpexRecipe(Recipe, ABC):
         for tensor in (*model.state_dict().values(), data.train.x):
             digest.update(tensor.detach().cpu().contiguous().view(-1).numpy())
         return torch.tensor([*digest.digest()], dtype=torch.uint8)
+
+
+def _seeds(seed: int) -> list[int]:
+    """Return the seeds of the kernel map, of the order of samples and of the mixtures to judge."""
+    return np.random.SeedSequence([seed, OWN]).generate_state(3).tolist()
 
 
 def _sums(f: KernelMap, samples: Samples, rows: RowStore | None = None) -> posterior.Statistics:
