@@ -51,6 +51,16 @@ class Tau:
         )
 
 
+@value
+class Estimate:
+    """A mean over networks with its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+    p_value: float  # two-sided, of "it is 0"
+
+
 def table(blocks: Sequence[Units], metrics: Sequence[Record]) -> pd.DataFrame:
     """Return a row for each network, faithfulness metric and truth metric (`TRUTH_AGREEMENT`).
 
@@ -70,7 +80,7 @@ def table(blocks: Sequence[Units], metrics: Sequence[Record]) -> pd.DataFrame:
         there = list(same_network)
         faithful = [one for one in there if measures[one.place[2]] == "faithfulness"]
         for truth in [one for one in there if measures[one.place[2]] == "truth"]:
-            decided = _decided(truth)
+            decided = decided_pairs(truth)
             rows.extend(_row(one, truth, decided) for one in faithful if _comparable(one, truth))
     return pd.DataFrame(rows, columns=list(TRUTH_AGREEMENT))
 
@@ -103,22 +113,27 @@ def scores_of(units: Units, methods: Sequence[str]) -> Float[np.ndarray, "method
     return units.distinct[groups]
 
 
+def places(units: Units, methods: Sequence[str]) -> Int[np.ndarray, "method"]:
+    """Return the place of each method by its mean score; 1 is best, equal ones share the best."""
+    means = scores_of(units, methods).mean((1, 2))
+    return stats.rankdata(-means, "min").astype(np.int64)
+
+
 def _row(metric: Units, truth: Units, decided: dict[tuple[str, str], int]) -> dict[str, object]:
     """Return how a metric agrees with the truth on one network."""
     methods = common(metric, truth)
     one, other = scores_of(metric, methods), scores_of(truth, methods)
-    mean, low, high = estimate([tau(one, other, metric.key)])
+    found = estimate([tau(one, other, metric.key)])
 
-    place = stats.rankdata(-one.mean((1, 2)), "min")
-    true_place = stats.rankdata(-other.mean((1, 2)), "min")
-    share, n_decided = _share_alike(place, methods, decided)
+    place, true_place = places(metric, methods), places(truth, methods)
+    share, n_decided = share_alike(place, methods, decided)
 
     return dict(
         zip(("dataset", "model", "metric"), metric.place, strict=True),
         truth=truth.place[2],
-        tau=mean,
-        low=low,
-        high=high,
+        tau=found.mean,
+        low=max(found.low, -1.0),
+        high=min(found.high, 1.0),
         share_alike=share,
         n_decided=n_decided,
         n_methods=len(methods),
@@ -127,7 +142,7 @@ def _row(metric: Units, truth: Units, decided: dict[tuple[str, str], int]) -> di
     )
 
 
-def _decided(truth: Units) -> dict[tuple[str, str], int]:
+def decided_pairs(truth: Units) -> dict[tuple[str, str], int]:
     """Return for each ordered pair of methods that the truth tells apart, which way."""
     verdict = verdicts(truth, compare(truth))
     way = {BETTER: 1, WORSE: -1}
@@ -140,7 +155,7 @@ def _decided(truth: Units) -> dict[tuple[str, str], int]:
     return {pair: way for pair, way in ways.items() if way}
 
 
-def _share_alike(
+def share_alike(
     place: Int[np.ndarray, "method"], methods: Sequence[str], decided: dict[tuple[str, str], int]
 ) -> tuple[float, int]:
     """Return the share of the decided pairs that are placed the same way, and how many there are.
@@ -174,7 +189,7 @@ def _furthest(
     }
 
 
-# --- tau and its interval --------------------------------------------------------------------------
+# --- tau and its interval ---
 
 
 def tau(
@@ -214,7 +229,7 @@ def tau_b(
     return np.where(n_untied > 0, agreeing / divisor, np.nan)
 
 
-def estimate(parts: Sequence[Tau]) -> tuple[float, float, float]:
+def estimate(parts: Sequence[Tau]) -> Estimate:
     """Return mean and 95 % interval over networks, each with trainings and samples of its own.
 
     The networks are fixed: the interval does not speak of others. The degrees of freedom are those
@@ -235,10 +250,21 @@ def estimate(parts: Sequence[Tau]) -> tuple[float, float, float]:
     square = np.array(squares)
     total = float(square.sum())
     if not squares or not math.isfinite(total):
-        return mean, math.nan, math.nan
+        return Estimate(mean=mean, low=math.nan, high=math.nan, p_value=math.nan)
     if total == 0:
-        return mean, mean, mean
+        return Estimate(mean=mean, low=mean, high=mean, p_value=float(mean == 0))
 
     freedom = total**2 / float((square**2 / np.array(degrees)).sum())
-    low, high = t_interval(mean, math.sqrt(total) / len(parts), freedom)
-    return mean, float(low), float(high)
+    error = math.sqrt(total) / len(parts)
+    low, high = t_interval(mean, error, freedom)
+    p_value = float(2 * stats.t.sf(abs(mean) / error, freedom))
+    return Estimate(mean=mean, low=float(low), high=float(high), p_value=p_value)
+
+
+def mean_tau(taus: Sequence[Tau]) -> Tau:
+    """Return the mean of several taus on one network, which have the same resamples."""
+    return Tau(
+        by_seed=np.mean([tau.by_seed for tau in taus], axis=0),
+        resampled=np.mean([tau.resampled for tau in taus], axis=0),
+        n_samples=taus[0].n_samples,
+    )

@@ -90,19 +90,22 @@ def test_a_difference_of_taus_is_paired():
     methods = truth.common(srg, mass)
     cubes = [truth.scores_of(block, methods) for block in (srg, mass)]
     tau = truth.tau(*cubes[::-1], "key")
-    assert truth.estimate([tau - tau]) == (0.0, 0.0, 0.0)
+    same = truth.estimate([tau - tau])
+    assert (same.mean, same.low, same.high, same.p_value) == (0.0, 0.0, 0.0, 1.0)
 
 
 def test_the_interval_adds_what_trainings_and_samples_contribute():
     """By hand: squared errors add, each with the degrees of freedom of its source."""
     tau = truth.Tau(by_seed=np.array([0.1, 0.3]), resampled=np.array([0.1, 0.3]), n_samples=2)
-    mean, low, high = truth.estimate([tau])
+    found = truth.estimate([tau])
     square_seed, square_sample = 0.02 / 2, 0.01 * 2
     total = square_seed + square_sample
     degrees = total**2 / (square_seed**2 + square_sample**2)
     half = stats.t.ppf(0.975, degrees) * np.sqrt(total)
-    assert (mean, low, high) == pytest.approx((0.2, 0.2 - half, 0.2 + half))
+    assert (found.mean, found.low, found.high) == pytest.approx((0.2, 0.2 - half, 0.2 + half))
+    assert found.p_value == pytest.approx(2 * stats.t.sf(0.2 / np.sqrt(total), degrees))
 
     alone = truth.Tau(by_seed=np.array([0.2]), resampled=np.array([0.1, 0.3]), n_samples=2)
     half = stats.t.ppf(0.975, 1) * np.sqrt(square_sample)
-    assert truth.estimate([alone]) == pytest.approx((0.2, 0.2 - half, 0.2 + half))
+    found = truth.estimate([alone])
+    assert (found.low, found.high) == pytest.approx((0.2 - half, 0.2 + half))

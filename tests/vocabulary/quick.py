@@ -108,6 +108,21 @@ QUICK: dict[str, dict[str, Any]] = {
         "methods": {"gradient_x_input": None, "random_map": None},
         "retraining": {"shares": [0.2, 0.5], "train_samples": 100, "map_samples": 10, "longest": 4},
     },
+    "truth": {
+        "seeds": [1, 2],
+        "explain": {"samples": 6, "fills": ["zero"]},
+        "networks": [{"dataset": "switch", "model": "mlp"}],
+        "datasets": {"switch": {"n_train": 1000, "n_test": 60, "others": 1}},
+        "models": {"mlp": {"wide": 64, "training": {"epochs": 25, "occluded": 0.0}}},
+        "methods": {
+            "gradient_x_input": None,
+            "sensitivity": None,
+            "feature_ablation": None,
+            "random_map": None,
+        },
+        "metrics": {"srg": None, "deletion": None, "rank_accuracy": None},
+        "truth": {"holds": 0.5},
+    },
     "variance": {
         **TABLE,
         "seeds": [1, 2],

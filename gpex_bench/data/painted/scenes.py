@@ -10,6 +10,7 @@ from enum import IntEnum, auto
 from itertools import product
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Int, UInt8
 
 from gpex_bench.data.painted import glyphs
@@ -73,7 +74,7 @@ def draw(n: int, noise: int, shortcut: float, entropy: tuple[int, int]) -> Scene
         radius=radius,
         place=_places(stream[Stream.PLACE], radius),
         colour=GREY + sign * contrast,
-        ground=GREY + _texture(stream[Stream.TEXTURE], n),
+        ground=GREY + texture(stream[Stream.TEXTURE], n),
         noise=stream[Stream.NOISE].integers(-noise, noise, size=pixels, endpoint=True),
         has_patch=stream[Stream.SHORTCUT].random(n) < shortcut,
     )
@@ -112,7 +113,7 @@ def _places(
     return places[row, first]
 
 
-def _texture(rng: np.random.Generator, n: int) -> Int[np.ndarray, "n channel=3 height width"]:
+def texture(rng: np.random.Generator, n: int) -> Int[np.ndarray, "n channel=3 height width"]:
     """Return smooth noise: random grey levels on a coarse grid, interpolated in whole numbers."""
     n_knots = SIDE // CELL + 1
     knots = rng.integers(-TEXTURE, TEXTURE, size=(n, 3, n_knots, n_knots), endpoint=True)
@@ -156,11 +157,35 @@ def paint(
         colour = scenes.colour[:, thing, :, None, None]
         image = np.where(pixels, colour, image)
 
+    image = stamp(image, scenes.has_patch, label)
+    return np.clip(image + scenes.noise, 0, 255).astype(np.uint8)
+
+
+def stamp(
+    image: Int[np.ndarray, "n channel=3 height width"],
+    has_patch: Bool[np.ndarray, "n"],
+    label: Int[np.ndarray, "n"],
+) -> Int[np.ndarray, "n channel=3 height width"]:
+    """Return the images with the shortcut's patch, where there is one; `label` is its colour."""
+    is_patch = patches(has_patch)[:, None]
+    return np.where(is_patch, patch_colour(label)[:, :, None, None], image)
+
+
+def patches(has_patch: Bool[np.ndarray, "n"]) -> Bool[np.ndarray, "n height width"]:
+    """Return the pixels of the patch of each image; none where it has no patch."""
     patch = np.zeros((SIDE, SIDE), dtype=bool)
     patch[:PATCH, :PATCH] = True
-    is_patch = patch & scenes.has_patch[:, None, None, None]
-    image = np.where(is_patch, patch_colour(label)[:, :, None, None], image)
-    return np.clip(image + scenes.noise, 0, 255).astype(np.uint8)
+    return patch & has_patch[:, None, None]
+
+
+def unit(image: UInt8[np.ndarray, "*pixel"]) -> torch.Tensor:
+    """Return grey levels as numbers in [0, 1]."""
+    return torch.from_numpy(image).float() / 255
+
+
+def grey() -> torch.Tensor:
+    """Return the mean of the background, as an image."""
+    return unit(np.full((3, SIDE, SIDE), GREY, dtype=np.uint8))
 
 
 def patch_colour(label: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n channel=3"]:

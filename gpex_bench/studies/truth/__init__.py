@@ -1,0 +1,1 @@
+"""Which faithfulness scores agree with planted truth?"""
