@@ -14,7 +14,7 @@ from gpex_bench.data.painted import glyphs, scenes
 from gpex_bench.types import value
 
 CELL = 16  # side of a quarter of the image: each disc lies in a quarter of its own
-RADII = (4, 5)  # of a disc, in pixels
+RADII = (3, 4)  # of a disc, in pixels
 CONTRAST = (40, 90)  # of the stripes, in grey levels
 STRIPE = 2  # width of a stripe, in pixels
 N_DISCS = 3  # two with stripes, and the distractor
@@ -98,7 +98,7 @@ def _places(
     far = np.repeat((CELL - 2 - radius)[..., None], 2, axis=-1)
 
     is_top_left = quarter == 0
-    below_patch = np.minimum(scenes.PATCH + scenes.GAP + radius, far[..., 0])
+    below_patch = scenes.PATCH + scenes.GAP + radius
     near[..., 0] = np.where(is_top_left, below_patch, near[..., 0])
 
     corner = CELL * np.stack([quarter // 2, quarter % 2], axis=-1)
@@ -108,7 +108,8 @@ def _places(
 def cover(discs: Discs, disc: int) -> Bool[np.ndarray, "n height width"]:
     """Return the pixels of one disc of each image."""
     dy, dx = _offsets(discs, disc)
-    return glyphs.disc(dx, dy, discs.radius[:, disc, None, None])
+    radius = np.broadcast_to(discs.radius[:, disc, None, None], dx.shape)
+    return glyphs.disc(dx, dy, radius)
 
 
 def evidence(discs: Discs) -> Bool[np.ndarray, "n height width"]:

@@ -7,6 +7,7 @@ that are left hold the best one with 95 % confidence (gupta1965some).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -118,11 +119,12 @@ def _agree_on(
     shares = [share_alike(place, methods, decided_pairs(truth)) for truth in truths]
 
     n_decided = sum(number for _, number in shares)
-    right = sum(share * number for share, number in shares if number)
+    n_right = sum(share * number for share, number in shares if number)
+    share_of_all = n_right / n_decided if n_decided else math.nan
     mean = mean_tau(taus)
 
     names = [*(truth.place[2] for truth in truths), MEAN]
-    entries = zip(names, [*taus, mean], [*shares, (right / n_decided, n_decided)], strict=True)
+    entries = zip(names, [*taus, mean], [*shares, (share_of_all, n_decided)], strict=True)
     rows = []
     for name, one, (share, number) in entries:
         found = estimate([one])
