@@ -13,7 +13,7 @@ one training the interval is that of samples alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -156,7 +156,7 @@ def decided_pairs(truth: Units) -> dict[tuple[str, str], int]:
 
 
 def share_alike(
-    place: Int[np.ndarray, "method"], methods: Sequence[str], decided: dict[tuple[str, str], int]
+    place: Int[np.ndarray, "method"], methods: Sequence[str], decided: Mapping[tuple[str, str], int]
 ) -> tuple[float, int]:
     """Return the share of the decided pairs that are placed the same way, and how many there are.
 

@@ -102,21 +102,25 @@ def agree(
             if kinds[name] == "faithfulness" and block.scores.shape[1:] == shape
         ]
         compared = common(*truths, *faithful)
-        found = {one.place[2]: _agree_on(one, truths, compared) for one in faithful}
+        decided = [decided_pairs(truth) for truth in truths]
+        found = {one.place[2]: _agree_on(one, truths, decided, compared) for one in faithful}
         taus[network] = {name: mean for name, (_, mean) in found.items()}
         rows.extend(row for own, _ in found.values() for row in own)
     return pd.DataFrame(rows, columns=list(AGREEMENT)), taus
 
 
 def _agree_on(
-    score: Units, truths: Sequence[Units], methods: Sequence[str]
+    score: Units,
+    truths: Sequence[Units],
+    decided: Sequence[Mapping[tuple[str, str], int]],
+    methods: Sequence[str],
 ) -> tuple[list[dict[str, object]], Tau]:
     """Return a row for each truth metric and their mean, and the mean tau."""
     place = places(score, methods)
     taus = [
         tau(scores_of(score, methods), scores_of(truth, methods), score.key) for truth in truths
     ]
-    shares = [share_alike(place, methods, decided_pairs(truth)) for truth in truths]
+    shares = [share_alike(place, methods, pairs) for pairs in decided]
 
     n_decided = sum(number for _, number in shares)
     n_right = sum(share * number for share, number in shares if number)

@@ -13,6 +13,7 @@ from gpex_bench.tables.order import groups
 from gpex_bench.tables.words import number
 
 INCHES_A_ROW = 0.19
+TITLE = "Agreement with planted truth"
 
 
 @styled
@@ -21,13 +22,14 @@ def agreement_dots(table: pd.DataFrame, by_dataset: pd.DataFrame) -> Drawing:
 
     Args:
         table: the frame of `agreement.compare` of every scope.
-        by_dataset: dataset, score, tau: what the means are made of.
-
-    Raises:
-        ValueError: there is no score.
+        by_dataset: scope, dataset, score, tau: what the means are made of.
     """
     if table.empty:
-        raise ValueError("table must hold at least one score, got none.")
+        figure = Figure(figsize=(4, 1))
+        nothing = "No network uses its planted evidence."
+        figure.text(0.5, 0.5, nothing, ha="center")
+        return Drawing(figure, TITLE, nothing, table)
+
     scopes = list(dict.fromkeys(table["scope"]))
     scores = list(dict.fromkeys(table["score"]))
     row = {score: at for at, score in enumerate(scores)}
@@ -47,7 +49,7 @@ def agreement_dots(table: pd.DataFrame, by_dataset: pd.DataFrame) -> Drawing:
     found = [axes.get_legend_handles_labels() for axes in panels]
     legend = dict(pair for handles, labels in found for pair in zip(labels, handles, strict=True))
     figure.legend(legend.values(), legend.keys(), loc="outside lower center", ncols=3)
-    return Drawing(figure, "Agreement with planted truth", _alternative_text(table), table)
+    return Drawing(figure, TITLE, _alternative_text(table), table)
 
 
 def _dots(

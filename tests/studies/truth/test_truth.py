@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import nn
 
 from gpex_bench.config import ConfigError, parse
 from gpex_bench.data.switch import Switch, decide
@@ -12,6 +11,7 @@ from gpex_bench.plugins.registry import ROOT
 from gpex_bench.studies.truth import agreement, answer, plan
 from gpex_bench.studies.truth.measure import USED, intervene
 from gpex_bench.tables.columns import VARIANT_SCORES
+from gpex_bench.types import Model
 from tests.vocabulary import scores
 
 LEVELS = {"a": 0.8, "b": 0.65, "c": 0.5, "d": 0.35, "e": 0.2, "random": 0.0}
@@ -86,6 +86,11 @@ def test_a_network_that_uses_something_else_is_shown_and_does_not_count():
     assert holds.to_dict() == {"shapes": True, "stripes": False}
 
 
+def test_without_a_network_that_uses_its_evidence_nothing_is_said():
+    here = found(made(), used(0.5))
+    assert here.table.empty and "nothing can be said" in here.sentences
+
+
 def test_the_least_share_of_all_trainings_decides():
     networks = used()
     networks.loc[networks["seed"] == 2, "share"] = [0.8, 0.2]
@@ -140,16 +145,22 @@ def test_a_score_is_ruled_out_as_often_as_it_should_be():
 # --- what networks use ----------------------------------------------------------------------------
 
 
-class Rule(nn.Module):
+class Rule(Model):
     """A network that knows the rule of `switch`."""
+
+    def embed(self, x):
+        return x
 
     def forward(self, x):
         label = torch.from_numpy(decide((x * 64).round().long().numpy()))
         return torch.stack([~label, label], dim=1).float() * 50
 
 
-class Other(nn.Module):
+class Other(Model):
     """A network that looks at a column that decides nothing."""
+
+    def embed(self, x):
+        return x
 
     def forward(self, x):
         return torch.stack([-x[:, 5], x[:, 5]], dim=1) * 50
