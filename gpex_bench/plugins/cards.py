@@ -11,7 +11,7 @@ from typing import Any
 
 from gpex_bench.plugins.homes import without_folders
 from gpex_bench.plugins.registry import Plugin, plugins
-from gpex_bench.types import Explainer, Metric, Recipe, Role
+from gpex_bench.types import Axiom, Explainer, Metric, Recipe, Role, Source
 from gpex_bench.types.values import key_of
 
 PAGES = {"method": "methods/README.md", "metric": "docs/metrics.md"}
@@ -120,13 +120,34 @@ def _method_card(run_id: str, explainers: Mapping[str, Explainer]) -> dict[str, 
         needs=sorted(need.value for need in explainer.needs),
         surrogate=explainer.surrogate,
         reference=explainer.reference,
+        title=method_title(explainer),
         kind=explainer.kind,
         relative_to=str(explainer.relative_to),
+        adds_up=adds_up(explainer),
         role=_role(explainer).value,
         of=names[0] if names else "",
         is_blind=innermost.role.is_blind,
         explains=explainer.explains.__name__,
     )
+
+
+def method_title(explainer: Explainer) -> str:
+    """Return the name that people know a method by: what its file begins with.
+
+    A wrapper also names the method whose map it changes.
+    """
+    text = (sys.modules[type(explainer).__module__].__doc__ or "").strip()
+    head, colon, _ = text.split("\n", 1)[0].partition(":")
+    title = head if colon else type(explainer).__name__
+
+    changed = _changed(explainer)
+    return title if changed is None else f"{title}: {method_title(changed)}"
+
+
+def adds_up(explainer: Explainer) -> bool:
+    """Return whether a method promises what the values of its map sum to."""
+    is_complete = Axiom.COMPLETENESS in explainer.axioms
+    return explainer.sum_tolerance is not None or is_complete
 
 
 def unusable_method_card(run_id: str, reason: str) -> dict[str, Any]:
@@ -136,8 +157,10 @@ def unusable_method_card(run_id: str, reason: str) -> dict[str, Any]:
         "description": reason,
         "class": "",
         "kind": "",
+        "title": run_id,
         "reference": "",
         "relative_to": "",
+        "adds_up": False,
         "role": Role.METHOD.value,
         "of": "",
         "is_blind": False,
@@ -177,6 +200,11 @@ def metric_card(run_id: str, metric: Metric) -> dict[str, Any]:
         is_share_of_truth=metric.is_share_of_truth,
         blind_can_be_perfect=metric.blind_can_be_perfect,
     )
+
+
+def dataset_card(run_id: str, source: Source) -> dict[str, Any]:
+    """Return the card of a dataset."""
+    return card("dataset", run_id, source, offers=sorted(need.value for need in source.offers))
 
 
 def surrogate_card(run_id: str, recipe: Recipe) -> dict[str, Any]:

@@ -8,7 +8,6 @@ clock: the same results give the same bytes.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -17,32 +16,47 @@ from markupsafe import Markup
 from gpex_bench.report import (
     bibliography,
     cards,
+    cases,
     distributions,
+    doubts,
+    headline,
     match_tables,
-    matches,
+    overview,
     ranking,
-    scaling,
     scores,
     sections,
+    standin,
+    study,
     summary,
     templates,
     trust,
     verdict,
 )
+from gpex_bench.report.headline import Headline
 from gpex_bench.report.results import (
     AGREEMENT,
-    METHOD_KEY,
     SECTIONS,
     STATISTICS,
     Picture,
     Rendered,
     Results,
+    StudyPage,
     check,
 )
 from gpex_bench.tables.columns import SURROGATE_COSTS
 from gpex_bench.tables.order import ordered, records
+from gpex_bench.tables.words import SPLITS
 
-__all__ = ["AGREEMENT", "STATISTICS", "Picture", "Rendered", "Results", "render", "written"]
+__all__ = [
+    "AGREEMENT",
+    "STATISTICS",
+    "Picture",
+    "Rendered",
+    "Results",
+    "StudyPage",
+    "render",
+    "written",
+]
 
 
 def render(results: Results) -> str:
@@ -58,31 +72,38 @@ def written(results: Results) -> Rendered:
     """
     check(results)
     outcomes = ordered(results.outcomes)
-    outcomes = outcomes.join(scaling.scaled(outcomes, results.methods, results.metrics))
     blank = scores.blank(results.statistics.get("informative"))
-    shown = {
-        "scaled": outcomes[
-            [*METHOD_KEY, "mean", "low", "high", *scaling.COLUMNS, "reference", "mark"]
-        ],
-        "distributions": _distributions(results, outcomes),
-        "groups": scaling.by_group(outcomes, blank.keys(), results.metrics),
-    }
+    known = headline.read(results.statistics, results.headline)
+    costs = sections.cost_table(results.efficiency, results.costs, results.cells)
 
+    pairs = results.statistics.get("pairs")
+    answers = _answers(results, known, costs)
+    shown = {
+        "answers": cases.table(answers),
+        "overview": overview.overview(outcomes, pairs, results.methods),
+        "distributions": _distributions(results, outcomes),
+    }
     page = {
-        **_verdict(results, outcomes, blank),
+        **_verdict(results, outcomes, known, blank),
+        **_first(results, outcomes),
+        "answers": cases.shown(answers, results.methods),
         **_tables(results, outcomes, blank, shown),
+        "ranking": ranking.ranking_table(_ranked(results, outcomes, known)),
+        "costs": costs,
         **_surrogates(results),
         **_ends(results, outcomes),
         "warnings": results.warnings,
         "remarks": results.remarks,
     }
-    page |= _cards(results, outcomes, page)
+    page["doubts"] = _doubts(results, outcomes, page)
+    page |= _cards(results, outcomes, known, page)
 
     html = templates.render(
         "report.html.j2",
         results=results,
         style=templates.source("style.css"),
         script=templates.source("script.js"),
+        titles={card["method"]: card.get("title", "") for card in results.methods},
         **page,
     )
     return Rendered(
@@ -91,6 +112,19 @@ def written(results: Results) -> Rendered:
         latex=summary.latex(page["ranking"], results.headline),
         shown=shown,
     )
+
+
+def _answers(
+    results: Results, known: Headline, costs: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return which explainer is named for which case."""
+    inputs = cases.Inputs(
+        headline=known,
+        methods=results.methods,
+        costs=cases.costs_of(costs),
+        kinds=cases.kinds_of(results.datasets),
+    )
+    return cases.answers(inputs)
 
 
 def _distributions(results: Results, outcomes: pd.DataFrame) -> pd.DataFrame:
@@ -109,37 +143,71 @@ def _headline_card(results: Results) -> Any:
 
 
 def _verdict(
-    results: Results, outcomes: pd.DataFrame, blank: dict[scores.Place, str]
+    results: Results, outcomes: pd.DataFrame, known: Headline, blank: dict[scores.Place, str]
 ) -> dict[str, Any]:
-    """Return what the first section shows: the verdict over all networks and on each."""
-    every = verdict.findings(
-        outcomes=outcomes,
-        efficiency=results.efficiency,
-        agreement=results.agreement,
+    """Return the verdict over all networks and on each."""
+    rows = {
+        ((row["dataset"], row["model"]), row["method"]): float(row["rows_per_sample"])
+        for row in records(results.efficiency)
+    }
+    inputs = verdict.Inputs(
+        headline=known,
+        metric=results.headline,
         methods=results.methods,
-        metrics=results.metrics,
+        rows=rows,
+        blank=blank,
+        regimes=results.regimes,
     )
-    findings = [
-        replace(
-            verdict.without_leader(finding, blank),
-            regime=results.regimes.get((finding.dataset, finding.model), ""),
-        )
-        for finding in every
-        if finding.metric == results.headline
-    ]
+    findings = verdict.findings(ranking.networks(outcomes), inputs)
 
-    ranks = ranking.ranks(results.statistics.get("overall"), results.headline)
-    conclusion = verdict.conclude(findings, ranks)
     card = _headline_card(results)
     title = card.get("title", "") if card else ""
+    conclusion = verdict.conclude(findings)
     return {
         "headline": card,
         "findings": [(finding, verdict.on_one_network(finding)) for finding in findings],
         "sentences": verdict.sentences(conclusion, results.headline, title),
+        "over_networks": verdict.over_networks(results.statistics.get("overall"), results.headline),
+    }
+
+
+def _first(results: Results, outcomes: pd.DataFrame) -> dict[str, Any]:
+    """Return what else the first screen shows: truth, the surrogates, what was run."""
+    agreement = results.statistics.get("truth_agreement")
+    confrontations = doubts.confrontations(agreement, results.headline)
+    stand_ins = standin.stand_ins(results.agreement, results.methods)
+    return {
+        "cheap_rows": cases.CHEAP_ROWS,
+        "confronted": doubts.in_words(confrontations, results.headline),
+        "truest_metrics": doubts.best_metrics(agreement),
+        "stand_ins": standin.sentences(stand_ins),
         "counts": sections.counts(results.cells, outcomes),
         "networks_run": sections.networks_run(results.cells, results.given),
         "seconds": sections.total_seconds(results.costs),
     }
+
+
+def _doubts(results: Results, outcomes: pd.DataFrame, page: dict[str, Any]) -> list[str]:
+    """Return what the run cannot say."""
+    limits = doubts.limits(
+        outcomes,
+        results.headline,
+        [finding for finding, _ in page["findings"]],
+        results.statistics.get("families"),
+        results.statistics.get("power"),
+    )
+    return doubts.sentences(limits)
+
+
+def _ranked(results: Results, outcomes: pd.DataFrame, known: Headline) -> ranking.Inputs:
+    """Return what the ranking is made from."""
+    return ranking.Inputs(
+        headline=known,
+        outcomes=outcomes,
+        methods=results.methods,
+        metric=results.headline,
+        efficiency=results.efficiency,
+    )
 
 
 def _tables(
@@ -148,40 +216,31 @@ def _tables(
     blank: dict[scores.Place, str],
     shown: dict[str, pd.DataFrame],
 ) -> dict[str, Any]:
-    """Return ranking, scores, costs, and which metrics can be trusted."""
-    card = _headline_card(results)
-    ranked = ranking.Inputs(
-        outcomes=outcomes,
-        methods=results.methods,
-        headline=results.headline,
-        is_higher_better=card is None or card["higher_is_better"],
-        overall=results.statistics.get("overall"),
-        efficiency=results.efficiency,
-        groups=shown["groups"],
-        blank=blank.keys(),
-    )
+    """Return the overview, the scores, and which metrics can be trusted."""
+    spread = {
+        (row["dataset"], row["model"], row["metric"], row["method"]): row
+        for row in records(shown["distributions"])
+    }
+    uncoloured = set(scores.without_verdicts(results.statistics.get("informative")))
     context = scores.Context(
         methods=results.methods,
         metrics=results.metrics,
         headline=results.headline,
         blank=blank,
+        uncoloured=uncoloured,
         tau=scores.least_tau(results.statistics.get("fill_agreement")),
-        spread={
-            (row["dataset"], row["model"], row["metric"], row["method"]): row
-            for row in records(shown["distributions"])
-        },
+        spread=spread,
+        against_blind=scores.against_blind(shown["overview"]),
     )
-
-    headline = results.headline
+    metrics = results.metrics
+    name = results.headline
     return {
-        "ranking": ranking.ranking_table(ranked),
-        "n_first": ranking.N_FIRST,
-        "blank_networks": {
-            (dataset, model) for dataset, model, metric in blank if metric == headline
-        },
         "networks": scores.score_tables(outcomes, context),
-        "costs": sections.cost_table(results.efficiency, results.costs, results.cells),
-        "trust": trust.trust(results.statistics, results.metrics, headline),
+        "overview": overview.tables(shown["overview"], outcomes, results.methods, metrics, name),
+        "legend": overview.legend(shown["overview"]),
+        "uncoloured": uncoloured,
+        "n_first": ranking.N_FIRST,
+        "trust": trust.trust(results.statistics, metrics, name),
     }
 
 
@@ -190,22 +249,23 @@ def _surrogates(results: Results) -> dict[str, Any]:
     costs = results.surrogate_costs
     if costs is None:
         costs = pd.DataFrame(columns=list(SURROGATE_COSTS))
-
-    found = matches.matches(results.agreement, results.surrogates, costs)
     return {
+        "splits": SPLITS,
+        "agreed": standin.table(results.agreement, costs, results.surrogates),
         "matches": match_tables.tables(results.agreement, costs),
-        "match_sentences": [(match.place, matches.sentences(match)) for match in found],
         "exact": {card["surrogate"] for card in results.surrogates if card["exact"]},
         "surrogates": sorted(results.surrogates, key=lambda card: card["surrogate"]),
         "failed_fits": [] if results.fits is None else match_tables.failed(results.fits),
     }
 
 
-def _cards(results: Results, outcomes: pd.DataFrame, page: dict[str, Any]) -> dict[str, Any]:
+def _cards(
+    results: Results, outcomes: pd.DataFrame, known: Headline, page: dict[str, Any]
+) -> dict[str, Any]:
     """Return the cards of methods, metrics, datasets and networks."""
     findings = [finding for finding, _ in page["findings"]]
     facts = cards.MethodFacts(
-        ranking=results.statistics.get("ranking"),
+        headline=known,
         costs=page["costs"],
         behind=cards.behind_blind(findings),
     )
@@ -222,6 +282,7 @@ def _ends(results: Results, outcomes: pd.DataFrame) -> dict[str, Any]:
     records_shown = [*results.methods, *results.metrics]
     keys = {record["reference"] for record in records_shown if record["reference"]}
     references = bibliography.references(results.bibliography, keys)
+    pictures = sections.by_section([_safe(one) for one in results.pictures], SECTIONS)
 
     return {
         "failures": sections.failures(results.cells),
@@ -229,7 +290,9 @@ def _ends(results: Results, outcomes: pd.DataFrame) -> dict[str, Any]:
         "failed_metrics": failed_metrics,
         "n_failed_metrics": sum(len(row["metrics"]) for row in failed_metrics),
         "inapplicable": sections.inapplicable(outcomes),
-        "pictures": sections.by_section([_safe(one) for one in results.pictures], SECTIONS),
+        "pictures": pictures,
+        "open_pictures": {name: sections.first_of_each(own) for name, own in pictures.items()},
+        "study": None if results.study is None else study.html(results.study),
         "references": references if results.bibliography else [],
         "provenance": sections.provenance_rows(results.provenance),
     }

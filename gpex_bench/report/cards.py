@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from gpex_bench.report.headline import Headline
 from gpex_bench.report.verdict import Finding
 from gpex_bench.tables.order import Record, groups, records
 from gpex_bench.tables.words import interval, wording
@@ -17,8 +18,8 @@ from gpex_bench.types import value
 class MethodFacts:
     """What is known of methods besides their scores."""
 
-    # mean ranks within networks
-    ranking: pd.DataFrame | None
+    # places within networks
+    headline: Headline
     # rows of `sections.cost_table`
     costs: Sequence[Record]
     # networks on which a method is worse than a blind control
@@ -30,12 +31,12 @@ def method_cards(
 ) -> list[dict[str, Any]]:
     """Return the cards of the methods by kind, controls last.
 
-    A card holds the record of the method, its headline scores and ranks, its cost, and where it
+    A card holds the record of the method, its headline scores and places, its cost, and where it
     failed or is worse than a blind control.
     """
     is_headline = outcomes["metric"] == headline
     chosen = outcomes[is_headline].sort_values(["dataset", "model"])
-    ranks = _ranks(facts.ranking, headline)
+    places = _places(facts.headline)
 
     by_kind: dict[str, list[dict[str, Any]]] = {}
     for record in sorted(methods, key=_method_key):
@@ -43,7 +44,7 @@ def method_cards(
         rows = records(chosen[chosen["method"] == name])
         card = {
             **record,
-            "scores": [_score(row, ranks) for row in rows],
+            "scores": [_score(row, places) for row in rows],
             "costs": [row for row in facts.costs if row["method"] == name],
             "behind": list(facts.behind.get(name, ())),
             "failed": _failures(outcomes[outcomes["method"] == name]),
@@ -57,22 +58,16 @@ def _method_key(record: Record) -> tuple[bool, str, str]:
     return record["kind"] == "control", record["kind"], record["method"]
 
 
-def _ranks(
-    ranking: pd.DataFrame | None, headline: str
-) -> dict[tuple[str, str, str], dict[str, Any]]:
-    """Return mean rank and number of ranked methods by dataset, model and method."""
-    if ranking is None:
-        return {}
-
-    ranks = {}
-    chosen = ranking[ranking["metric"] == headline]
-    for (dataset, model), part in groups(chosen, ["dataset", "model"]):
-        for row in records(part):
-            ranks[dataset, model, row["method"]] = {"mean": row["place"], "of": len(part)}
-    return ranks
+def _places(headline: Headline) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """Return the place and the number of places by dataset, model and method."""
+    return {
+        (*network, row["method"]): {"place": int(row["place"]), "of": len(rows)}
+        for network, rows in headline.rows.items()
+        for row in rows
+    }
 
 
-def _score(row: Record, ranks: Mapping[tuple[str, str, str], Record]) -> dict[str, Any]:
+def _score(row: Record, places: Mapping[tuple[str, str, str], Record]) -> dict[str, Any]:
     """Return the headline score on one network, or why there is none."""
     network = {"dataset": row["dataset"], "model": row["model"]}
     if row["state"] != "ok":
@@ -84,7 +79,7 @@ def _score(row: Record, ranks: Mapping[tuple[str, str, str], Record]) -> dict[st
         "kind": "ok",
         "text": " ".join(interval(row["mean"], row["low"], row["high"])),
         "mark": row["mark"],
-        "rank": ranks.get((row["dataset"], row["model"], row["method"])),
+        "rank": places.get((row["dataset"], row["model"], row["method"])),
     }
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from gpex_bench.report.matches import seconds
 from gpex_bench.report.templates import percent
 from gpex_bench.tables.order import groups, records, surrogate_order
 from gpex_bench.tables.words import PERFORMANCE, SPLITS, below_one, number, reached, wording
@@ -161,6 +160,13 @@ def _text(mean: float, statistic: str) -> str:
     if statistic in SHARES:
         return percent(mean)
     return number(mean)
+
+
+def seconds(costs: pd.DataFrame, dataset: str, model: str) -> dict[str, float]:
+    """Return the seconds of a fit of each surrogate of one network, mean over training seeds."""
+    here = costs[costs["dataset"].eq(dataset) & costs["model"].eq(model)]
+    means = here.groupby("surrogate")["wall_seconds"].mean()
+    return {str(name): float(mean) for name, mean in means.items()}
 
 
 def weakest(here: pd.DataFrame) -> dict[str, dict[str, str]]:

@@ -14,8 +14,9 @@ from gpex_bench.types import value
 
 # Sections that hold figures.
 SECTIONS = (
-    "ranks_overall",
-    "ranks",
+    "contrast",
+    "dots",
+    "dots_all",
     "removal",
     "cost",
     "metric_agreement",
@@ -23,6 +24,7 @@ SECTIONS = (
     "gallery",
     "gallery_all",
     "neighbours",
+    "study",
 )
 
 # Agreement over the training seeds, as `statistics.outcomes.agreement_summary` gives it.
@@ -35,7 +37,24 @@ EFFICIENCY = (*METHOD_KEY, "rows_per_sample", "mean", "low", "high", "is_control
 
 # The columns that the report reads of each table of conclusions.
 STATISTICS = {
-    "ranking": (*PLACE, "method", "place"),
+    "headline": (
+        *PLACE,
+        "method",
+        "score",
+        "low",
+        "high",
+        "place",
+        "place_best",
+        "place_worst",
+        "n_variants",
+        "is_control",
+        "answer",
+    ),
+    "headline_variants": (*PLACE, "fill", "output", "method", "mean", "place", "leads"),
+    "headline_pairs": (*PLACE, "method", "other", "verdict"),
+    "overall": ("scope", "metric", "method", "mean", "low", "high", "n_networks"),
+    "pairs": (*PLACE, "method", "other", "verdict"),
+    "families": (*PLACE, "n_families", "expected_false"),
     "informative": (*PLACE, "is_informative", "use", "reason"),
     "variance": (*PLACE, "component", "share"),
     "power": (*PLACE, "sentence"),
@@ -50,6 +69,16 @@ STATISTICS = {
         "p_holm",
         "beats_edge_detector",
     ),
+    "truth_agreement": (
+        *PLACE,
+        "truth",
+        "tau",
+        "low",
+        "high",
+        "n_methods",
+        "overrated",
+        "underrated",
+    ),
     "trust": (*PLACE, "property", "value"),
     "variants": (*METHOD_KEY, "fill", "output", "mean", "low", "high"),
     "fill_agreement": (
@@ -62,6 +91,17 @@ STATISTICS = {
         "n_methods",
     ),
 }
+
+
+@value
+class StudyPage:
+    """The answer of the study that a run has a section for."""
+
+    name: str
+    # Markdown, as the study writes it
+    text: str
+    # SVG by file stem
+    figures: Mapping[str, str]
 
 
 @value
@@ -117,6 +157,8 @@ class Results:
     # BibTeX
     bibliography: str = ""
     pictures: Sequence[Picture] = ()
+    # None where the run has no study
+    study: StudyPage | None = None
     # about each network: dataset, network, then whatever is worth a row
     facts: Sequence[Mapping[str, Any]] = ()
     # how each network came by its weights (`Architecture.regime`), by dataset and model

@@ -9,8 +9,7 @@ from typing import Any
 import pandas as pd
 
 from gpex_bench.report.distributions import QUANTILES, outline
-from gpex_bench.report.ranking import two_decimals
-from gpex_bench.report.scaling import shade
+from gpex_bench.report.overview import SIGNS
 from gpex_bench.tables.columns import PLACE
 from gpex_bench.tables.order import (
     Record,
@@ -20,7 +19,7 @@ from gpex_bench.tables.order import (
     metric_order,
     records,
 )
-from gpex_bench.tables.words import interval, number, partial, wording
+from gpex_bench.tables.words import USABLE, interval, number, partial, wording
 from gpex_bench.types import value
 
 # Cells with a distribution behind them; the others have theirs in a CSV.
@@ -37,23 +36,51 @@ class Context:
     metrics: Sequence[Record]
     # run id of the metric that decides the order
     headline: str
-    # where a metric is not informative, with the reason
+    # where a metric is not usable, with the reason
     blank: Mapping[Place, str]
+    # where verdicts against blind controls mean nothing
+    uncoloured: Collection[Place]
     # lowest rank agreement over fills and outputs
     tau: Mapping[Place, str]
     # distribution over samples by place and method
     spread: Mapping[tuple[str, str, str, str], Record]
+    # the class of a cell by place and method (`overview.SIGNS`)
+    against_blind: Mapping[tuple[str, str, str, str], str]
 
 
 def blank(informative: pd.DataFrame | None) -> dict[Place, str]:
-    """Return where a metric is not informative, with the reason."""
+    """Return where a metric is not usable, with the reason."""
     if informative is None:
         return {}
 
     is_blank = ~informative["is_informative"].astype(bool)
+    return _reasons(informative[is_blank])
+
+
+def without_verdicts(informative: pd.DataFrame | None) -> dict[Place, str]:
+    """Return where maps that look at nothing can be perfect, or the metric is not usable at all.
+
+    Verdicts against blind controls mean nothing there.
+    """
+    if informative is None or "use" not in informative:
+        return blank(informative)
+    return _reasons(informative[informative["use"] != USABLE])
+
+
+def _reasons(rows: pd.DataFrame) -> dict[Place, str]:
+    """Return the reason of each place."""
     return {
         (row["dataset"], row["model"], row["metric"]): str(row["reason"]).rstrip(".")
-        for row in records(informative[is_blank])
+        for row in records(rows)
+    }
+
+
+def against_blind(found: pd.DataFrame) -> dict[tuple[str, str, str, str], str]:
+    """Return the class of each cell, which follows its verdict against the blind controls."""
+    columns = [found[name] for name in (*PLACE, "method", "against_blind")]
+    return {
+        (dataset, model, metric, method): SIGNS[text][0]
+        for dataset, model, metric, method, text in zip(*columns, strict=True)
     }
 
 
@@ -103,7 +130,7 @@ def score_tables(outcomes: pd.DataFrame, context: Context) -> list[dict[str, Any
     Methods are in the order of the headline metric.
 
     Args:
-        outcomes: with the columns of `scaling.scaled`.
+        outcomes: one row for each dataset, model, method and metric.
         context: what is known besides the scores.
     """
     measures = {record["metric"]: record["measures"] for record in context.metrics}
@@ -207,7 +234,8 @@ def cell(row: Record, context: Context) -> dict[str, Any]:
 
     place = (row["dataset"], row["model"], row["metric"])
     is_blank = place in context.blank
-    is_scaled = not math.isnan(row["scaled"])
+    has_verdict = place not in context.uncoloured
+    shade = context.against_blind.get((*place, row["method"]), "")
     mean, ends = interval(row["mean"], row["low"], row["high"])
     return {
         "kind": "ok",
@@ -217,8 +245,7 @@ def cell(row: Record, context: Context) -> dict[str, Any]:
         "ends": ends,
         "partial": partial(row),
         "mark": "" if is_blank else row["mark"],
-        "shade": "" if is_blank else shade(row["scaled"]),
-        "scaled": two_decimals(row["scaled"]) if is_scaled else "",
+        "shade": shade if has_verdict else "",
         "detail": _detail(row, context.spread.get((*place, row["method"]))),
     }
 

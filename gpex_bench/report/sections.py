@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -187,10 +188,12 @@ def cost_table(
         key = (row["dataset"], row["model"], row["method"])
         mean, ends = interval(row["mean"], row["low"], row["high"])
         row |= {"rows": f"{row['rows_per_sample']:,.4g}", "score": mean, "ends": ends}
-        row |= {"seconds": "", "memory": ""}
+        row |= {"seconds": "", "memory": "", "seconds_per_sample": math.nan}
 
         if key in measured.index:
-            row["seconds"] = number(measured.loc[key, "seconds"] / n_samples.loc[key])
+            seconds = float(measured.loc[key, "seconds"] / n_samples.loc[key])
+            row["seconds_per_sample"] = seconds
+            row["seconds"] = number(seconds)
             row["memory"] = f"{measured.loc[key, 'peak'] / 1e6:,.0f}"
         rows.append(row)
     return rows
@@ -207,6 +210,17 @@ def by_section(
     """Return the pictures of each section, by dataset and title."""
     order = sorted(pictures, key=lambda picture: (picture["dataset"], picture["title"]))
     return {name: [picture for picture in order if picture["section"] == name] for name in names}
+
+
+def first_of_each(
+    pictures: Sequence[Mapping[str, Any]],
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Return the first picture of each dataset, and the others."""
+    first: dict[str, Mapping[str, Any]] = {}
+    for picture in pictures:
+        first.setdefault(picture["dataset"], picture)
+    chosen = list(first.values())
+    return chosen, [picture for picture in pictures if picture not in chosen]
 
 
 def provenance_rows(provenance: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -13,8 +13,9 @@ from gpex_bench.tables.render import escape, plain_markdown
 # Methods in the table of the summary.
 N_ROWS = 10
 
-MARKDOWN = {"best": "**{}**", "equal": "{} =", "open": "{} ~"}
-LATEX = {"best": r"\textbf{{{}}}", "equal": r"{}$^{{=}}$", "open": r"{}$^{{\sim}}$"}
+# How scores are set off: of methods that lead, and of those that no other one beats.
+MARKDOWN = {"leads": "**{}**", "unbeaten": "{} *"}
+LATEX = {"leads": r"\textbf{{{}}}", "unbeaten": r"{}$^{{*}}$"}
 
 
 def markdown(run: str, headline: str, page: Mapping[str, Any]) -> str:
@@ -43,42 +44,32 @@ def _first_rows(ranking: Mapping[str, Any], headline: str) -> pd.DataFrame:
             continue
 
         texts = {"method": row["method"]}
-        if ranking["has_ranks"]:
-            texts["mean rank"] = _rank(row)
         for (dataset, model), cell in zip(ranking["networks"], row["scores"], strict=True):
             texts[f"{headline}, {dataset} ({model})"] = _markdown_cell(cell)
         rows.append(texts)
     return pd.DataFrame(rows[:N_ROWS])
 
 
-def _rank(row: Mapping[str, Any]) -> str:
-    """Return mean rank and interval; empty if a method has none."""
-    return f"{row['rank']['mean']} {row['rank']['ends']}".strip()
-
-
 def _markdown_cell(cell: Mapping[str, Any]) -> str:
-    """Return a score as Markdown: the best in bold, "=" equal, "~" not shown to differ."""
+    """Return a score as Markdown, and the place: a leader in bold, the unbeaten with a star."""
     if cell["kind"] != "ok":
         return str(cell["text"])
 
-    text = MARKDOWN.get(cell["mark"], "{}").format(f"{cell['mean']} {cell['ends']}")
+    text = MARKDOWN.get(cell["answer"], "{}").format(f"{cell['mean']} {cell['ends']}")
+    if cell["place"]:
+        text = f"{cell['place']}: {text}"
     return f"{text} ({cell['partial']})" if cell["partial"] else text
 
 
 def latex(ranking: Mapping[str, Any], headline: str) -> str:
-    """Return the ranking for LaTeX with booktabs.
-
-    Bold: significantly better than all other methods on that network.
-    """
+    """Return the ranking for LaTeX with booktabs; leaders are bold, the unbeaten have a star."""
     head = ["method"]
-    if ranking["has_ranks"]:
-        head.append("mean rank")
     head += [f"{dataset} ({model})" for dataset, model in ranking["networks"]]
 
     methods: list[str] = []
     controls: list[str] = []
     for row in ranking["rows"]:
-        line = _latex_line(row, ranking["has_ranks"])
+        line = _latex_line(row)
         (controls if row["is_control"] else methods).append(line)
 
     return templates.render(
@@ -90,13 +81,9 @@ def latex(ranking: Mapping[str, Any], headline: str) -> str:
     )
 
 
-def _latex_line(row: Mapping[str, Any], has_ranks: bool) -> str:
+def _latex_line(row: Mapping[str, Any]) -> str:
     """Return one row."""
     cells = [escape(row["method"])]
-    if has_ranks:
-        rank = _rank(row)
-        cells.append(escape(rank))
-
     for cell in row["scores"]:
         cells.append(_latex_cell(cell))
     return " & ".join(cells) + r" \\"
@@ -106,4 +93,5 @@ def _latex_cell(cell: Mapping[str, Any]) -> str:
     """Return a score for LaTeX."""
     if cell["kind"] != "ok":
         return "n/a" if cell["kind"] == "na" else "failed"
-    return LATEX.get(cell["mark"], "{}").format(escape(f"{cell['mean']} {cell['ends']}"))
+    score = LATEX.get(cell["answer"], "{}").format(escape(f"{cell['mean']} {cell['ends']}"))
+    return f"{cell['place']}: {score}" if cell["place"] else score

@@ -70,6 +70,7 @@ def _environment(is_tex: bool) -> jinja2.Environment:
         "number": number,
         "below_one": below_one,
         "rows": rows,
+        "duration": duration,
         "p_value": p_value,
         "percent": percent,
         "share": share,
@@ -90,6 +91,13 @@ def some(names: Sequence[str]) -> str:
 def rows(count: float) -> str:
     """Write a number of rows through a network: whole from 10 on."""
     return f"{count:,.0f}" if count >= 10 or count == int(count) else f"{count:.1f}"
+
+
+def duration(seconds: float) -> str:
+    """Write a time in seconds, or in milliseconds where that is shorter."""
+    if seconds < 0.1:
+        return f"{1000 * seconds:.2g}\N{NO-BREAK SPACE}ms"
+    return f"{number(seconds)}\N{NO-BREAK SPACE}s"
 
 
 def estimate(mean: float, low: float, high: float) -> str:

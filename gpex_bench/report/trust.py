@@ -11,7 +11,7 @@ import pandas as pd
 from gpex_bench.report.templates import percent
 from gpex_bench.tables.columns import NETWORK
 from gpex_bench.tables.order import Record, groups, records
-from gpex_bench.tables.words import interval, number
+from gpex_bench.tables.words import NOT_USABLE, USABLE, USES, interval, number
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -27,7 +27,8 @@ def trust(tables: Tables, metrics: Sequence[Record], headline: str) -> dict[str,
     return {
         "metrics": metric_rows(tables, metrics),
         "properties": _properties(tables),
-        "blank": uninformative(tables),
+        "uses": uses(tables, metrics),
+        "blank": not_usable(tables),
         "fills": fills(tables, headline),
         "variants": variants(tables, headline),
         "variance": variance(tables, headline),
@@ -120,20 +121,60 @@ def _property(properties: pd.DataFrame | None, metric: str, name: str) -> dict[s
     }
 
 
-def uninformative(tables: Tables) -> list[dict[str, str]]:
-    """List metrics that are not informative on a network; those with the same reason together."""
+def uses(tables: Tables, metrics: Sequence[Record]) -> dict[str, list[dict[str, Any]]]:
+    """Return for each use the metrics by what they measure, and where if not everywhere.
+
+    Metrics that are not usable are in `not_usable`, with the reasons.
+    """
+    frame = _frame(tables, "informative")
+    if frame is None:
+        return {}
+
+    measures = {card["metric"]: card["measures"] for card in metrics}
+    n_networks = frame.groupby("metric").size()
+    known = frame.assign(use=_use(frame), measures=frame["metric"].map(measures))
+
+    found: dict[str, list[dict[str, Any]]] = {use: [] for use in USES}
+    for (use, kind), part in groups(known, ["use", "measures"]):
+        names = []
+        for (metric,), rows in groups(part, ["metric"]):
+            is_everywhere = len(rows) == n_networks[metric]
+            where = [] if is_everywhere else _networks(rows)
+            names.append({"metric": metric, "networks": where})
+        found[use].append({"measures": kind, "metrics": names})
+    return found
+
+
+def _use(frame: pd.DataFrame) -> pd.Series:
+    """Return what each metric can be used for."""
+    if "use" in frame:
+        return frame["use"]
+    return frame["is_informative"].astype(bool).map({True: USABLE, False: NOT_USABLE})
+
+
+def _networks(rows: pd.DataFrame) -> list[str]:
+    """Return the networks of some rows, as shown."""
+    return sorted(rows["dataset"] + " (" + rows["model"] + ")")
+
+
+def not_usable(tables: Tables) -> list[dict[str, Any]]:
+    """List metrics that are not usable on a network; those with the same reason together."""
     frame = _frame(tables, "informative")
     if frame is None:
         return []
 
-    bad = frame[~frame["is_informative"].astype(bool)]
-    bad = bad.assign(
-        network=bad["dataset"] + " (" + bad["model"] + ")",
-        reason=bad["reason"].fillna("").str.rstrip("."),
-    )
-    return [
-        {"metric": metric, "reason": reason, "networks": ", ".join(sorted(part["network"]))}
+    bad = frame[_use(frame) == NOT_USABLE]
+    bad = bad.assign(reason=bad["reason"].fillna("").str.rstrip("."))
+    by_metric = [
+        {"metric": metric, "reason": reason, "networks": ", ".join(_networks(part))}
         for (metric, reason), part in groups(bad, ["metric", "reason"])
+    ]
+    together: dict[tuple[str, str], list[str]] = {}
+    for row in by_metric:
+        together.setdefault((row["reason"], row["networks"]), []).append(row["metric"])
+    return [
+        {"metrics": names, "reason": reason, "networks": networks}
+        for (reason, networks), names in together.items()
     ]
 
 

@@ -1,61 +1,30 @@
 """The verdict: who leads by the headline metric, on each network and over all of them.
 
-Everything is decided here, and a tie is a tie. The sentences are in `verdict.md.j2` and
-`network.md.j2`.
+What leads, and what no other method beats, are columns of the table `headline`. The sentences are
+in `verdict.md.j2` and `network.md.j2`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from gpex_bench.report import templates
-from gpex_bench.tables.columns import LEVEL
-from gpex_bench.tables.order import (
-    Record,
-    blind_ids,
-    control_ids,
-    groups,
-    records,
-    surrogates_used,
-)
+from gpex_bench.report.headline import Headline, Network
+from gpex_bench.tables.order import Record, blind_ids, control_ids, records
+from gpex_bench.tables.words import BETTER, LEADS, UNBEATEN
 from gpex_bench.types import value
 
-
-@value
-class Match:
-    """How well one surrogate matches a network on test items."""
-
-    surrogate: str
-    # Pearson r, mean over heads; NaN if it is undefined for all
-    mean_r: float
-    # the head with the lowest r; empty if there is none
-    weakest: str
-    weakest_r: float
-    # share of items with the network's arg-max; NaN if not known
-    same_class: float
-    # heads without an r, because the network's output is constant there
-    constant: tuple[str, ...]
-    n_heads: int = 0
-
-    @property
-    def is_defined(self) -> bool:
-        """Whether some head has an r."""
-        return bool(self.weakest)
-
-    @property
-    def has_classes(self) -> bool:
-        """Whether it is known how often the surrogate gives the network's class."""
-        return not math.isnan(self.same_class)
+# Below it, nothing is tested over networks.
+N_NETWORKS = 6
 
 
 @value
 class Finding:
-    """Who leads on one network by one metric, and by how much. Numbers that are missing are NaN."""
+    """Who leads on one network by the headline metric. Numbers that are missing are NaN."""
 
     dataset: str
     model: str
@@ -64,87 +33,45 @@ class Finding:
     metric: str
     # how the network came by its weights (`Architecture.regime`); empty if it is not known
     regime: str = ""
-    # why the metric is not informative here; empty where it is
+    # why the metric cannot be used here; empty where it can
     blank: str = ""
 
-    # the method with the best mean; empty if there is none or the metric is not informative
-    leader: str = ""
+    # better than or equal to every other method under each fill and output
+    leaders: tuple[str, ...] = ()
+    # methods that no other one beats, the best place first
+    unbeaten: tuple[str, ...] = ()
+    n_methods: int = 0
+    n_variants: int = 0
+    # under which fills and outputs each method leads, most first; empty with one variant
+    led_under: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    # the first of the leaders or of the unbeaten, with its score and rows for one explanation
+    first: str = ""
     mean: float = math.nan
     low: float = math.nan
     high: float = math.nan
-    # methods that do not differ significantly from the leader
-    tied: tuple[str, ...] = ()
-    # controls that are better than the leader or do not differ significantly from it
-    controls: tuple[str, ...] = ()
-
-    # the best method that is significantly worse than the leader
-    second: str = ""
-    difference: float = math.nan
-    p_value: float = math.nan
-
-    # through the network for one explanation: of the leader, and of the cheapest among the tied
     rows: float = math.nan
-    cheapest: str = ""
-    cheapest_rows: float = math.nan
 
-    # the best control that looks neither at the network nor at a truth; empty without one
-    blind: str = ""
-    blind_mean: float = math.nan
-    # methods with a worse mean than that
+    # controls that the first is not better than
+    controls: tuple[str, ...] = ()
+    # methods that some control beats which looks neither at the network nor at a truth
     behind: tuple[str, ...] = ()
-
-    # empty without a surrogate
-    matches: tuple[Match, ...] = ()
 
     @property
     def state(self) -> str:
-        """The kind of finding: not_informative, no_score, tie, lead or alone."""
+        """The kind of finding: not_informative, no_score, alone, leads or unbeaten."""
         if self.blank:
             return "not_informative"
-        if not self.leader:
+        if not self.n_methods:
             return "no_score"
-        if self.tied:
-            return "tie"
-        return "lead" if self.second else "alone"
+        if self.n_methods == 1:
+            return "alone"
+        return "leads" if self.leaders else "unbeaten"
 
     @property
     def has_cost(self) -> bool:
-        """Whether the rows of the leader are known."""
+        """Whether the rows of the first method are known."""
         return not math.isnan(self.rows)
-
-    @property
-    def is_cheaper_tie(self) -> bool:
-        """Whether a method that ties with the leader takes visibly fewer rows."""
-        is_other = self.has_cost and self.cheapest != self.leader
-        return is_other and templates.rows(self.cheapest_rows) != templates.rows(self.rows)
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether the leader is significantly better than all others, and no control is as good."""
-        return self.state == "lead" and not self.controls
-
-
-@value
-class Overall:
-    """Who has the best mean rank over several networks."""
-
-    leader: str
-    mean_rank: float
-    rank_low: float
-    rank_high: float
-    n_methods: int
-    n_networks: int
-    # methods that do not differ significantly from the leader
-    tied: tuple[str, ...]
-
-    @property
-    def state(self) -> str:
-        """The kind of ranking: lead, tie, or all_tied where no method differs from the leader."""
-        if not self.tied:
-            return "lead"
-
-        is_nobody_left = len(self.tied) == self.n_methods - 1
-        return "all_tied" if is_nobody_left else "tie"
 
 
 @value
@@ -153,242 +80,165 @@ class Verdict:
 
     # led, no_score (of any method) or not_informative (on any network)
     state: str
-    # None for one network, and where methods do not differ over networks
-    overall: Overall | None = None
-    # networks with a leader, those on which it is clear, those with methods behind a blind control
-    n_led: int = 0
-    clear: tuple[Finding, ...] = ()
+    n_networks: int = 0
+    # networks with a leader, without one, and with methods that a blind control beats
+    led: tuple[Finding, ...] = ()
+    open: tuple[Finding, ...] = ()
     behind: tuple[Finding, ...] = ()
-    # the kinds of network with a leader, by how they came by their weights, and their places: an
-    # order found on one kind need not hold for another
+    # the kinds of network by how they came by their weights, and their places: an order found on
+    # one kind need not hold for another
     kinds: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    # networks without a leader
+    # networks without any score, and those on which the metric cannot be used
     unscored: tuple[str, ...] = ()
     not_informative: tuple[str, ...] = ()
 
 
-def findings(
-    *,
-    outcomes: pd.DataFrame,
-    efficiency: pd.DataFrame,
-    agreement: pd.DataFrame,
-    methods: Sequence[Record],
-    metrics: Sequence[Record],
-) -> list[Finding]:
-    """Return one finding for each dataset, model and metric."""
-    is_higher_better = {record["metric"]: record["higher_is_better"] for record in metrics}
-    controls = control_ids(methods)
-    blind = blind_ids(methods)
-    n_models = outcomes.groupby("dataset")["model"].nunique()
-    matching = explained_with(methods, agreement)
+@value
+class Inputs:
+    """What findings are made from."""
 
-    result = []
-    for (dataset, model, metric), part in groups(outcomes, ["dataset", "model", "metric"]):
-        order = [not is_higher_better[metric], True]
-        scored = part[part["state"] == "ok"].sort_values(["mean", "method"], ascending=order)
+    headline: Headline
+    # run id of the headline metric
+    metric: str
+    # cards
+    methods: Sequence[Record]
+    # rows through the network for one explanation, by network and method
+    rows: Mapping[tuple[Network, str], float]
+    # dataset, model and metric → why the metric cannot be used there
+    blank: Mapping[tuple[str, str, str], str]
+    # how each network came by its weights
+    regimes: Mapping[Network, str]
+
+
+def findings(networks: Sequence[Network], inputs: Inputs) -> list[Finding]:
+    """Return one finding for each network."""
+    datasets = [dataset for dataset, _ in networks]
+
+    found = []
+    for dataset, model in networks:
+        at = (dataset, model)
+        has_several = datasets.count(dataset) > 1
+        reason = inputs.blank.get((dataset, model, inputs.metric), "")
+        known = {} if reason else _known(inputs, at)
         finding = Finding(
             dataset=dataset,
             model=model,
-            place=f"{dataset} ({model})" if n_models[dataset] > 1 else dataset,
-            metric=metric,
-            matches=_matches(matching, dataset, model),
-            **_leader(scored, controls),
-            **_behind(scored, controls, blind),
+            place=f"{dataset} ({model})" if has_several else dataset,
+            metric=inputs.metric,
+            regime=inputs.regimes.get(at, ""),
+            blank=reason,
+            **known,
         )
-        result.append(replace(finding, **_cost(finding, efficiency)))
-    return result
+        found.append(finding)
+    return found
 
 
-def explained_with(methods: Sequence[Record], agreement: pd.DataFrame) -> pd.DataFrame:
-    """Return the agreement of the surrogates that methods use; of all where no method uses one."""
-    here = agreement[agreement["surrogate"].isin(surrogates_used(methods))]
-    return here if len(here) else agreement
-
-
-def _leader(scored: pd.DataFrame, controls: Collection[str]) -> dict[str, Any]:
-    """Return who leads, who ties, and who is second; `scored` has the best mean first."""
-    rows = records(scored)
-    best = next((row for row in rows if row["is_best"]), None)
-    if best is None:
+def _known(inputs: Inputs, at: Network) -> dict[str, Any]:
+    """Return what is known of a network on which methods are compared."""
+    headline = inputs.headline
+    own = [row for row in headline.rows.get(at, ()) if not row["is_control"]]
+    if not own:
         return {}
 
-    rest = [row for row in rows if not row["is_best"]]
-    in_group = [row["method"] for row in rest if row["is_best_group"]]
-    fields = {
-        "leader": best["method"],
-        "mean": best["mean"],
-        "low": best["low"],
-        "high": best["high"],
-        "tied": tuple(name for name in in_group if name not in controls),
-        "controls": tuple(name for name in in_group if name in controls),
+    leaders = [row["method"] for row in own if row["answer"] == LEADS]
+    unbeaten = [row["method"] for row in own if row["answer"] in (LEADS, UNBEATEN)]
+    first = next(row for row in own if row["method"] in (leaders or unbeaten or [own[0]["method"]]))
+    present = {row["method"] for row in headline.rows[at]}
+    return {
+        "leaders": tuple(leaders),
+        "unbeaten": tuple(unbeaten),
+        "n_methods": len(own),
+        "n_variants": int(first["n_variants"]),
+        "led_under": _led_under(headline, at),
+        "first": first["method"],
+        "mean": first["score"],
+        "low": first["low"],
+        "high": first["high"],
+        "rows": inputs.rows.get((at, first["method"]), math.nan),
+        "controls": _not_beaten(
+            headline, at, first["method"], control_ids(inputs.methods) & present
+        ),
+        "behind": _behind(headline, at, own, blind_ids(inputs.methods) & present),
     }
 
-    worse = [row for row in rest if not row["is_best_group"] and row["method"] not in controls]
-    if worse:
-        second = worse[0]
-        fields["second"] = second["method"]
-        fields["difference"] = second["difference"]
-        fields["p_value"] = second["p_value"]
-    return fields
+
+def _led_under(headline: Headline, at: Network) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return under which fills and outputs each method leads; nothing with one of them."""
+    variants = headline.variants.get(at, {})
+    led: dict[str, list[str]] = {}
+    for variant, rows in variants.items() if len(variants) > 1 else ():
+        for row in rows:
+            if row["leads"]:
+                led.setdefault(row["method"], []).append(variant)
+
+    most_first = sorted(led.items(), key=lambda item: (-len(item[1]), item[0]))
+    return tuple((method, tuple(names)) for method, names in most_first)
+
+
+def _not_beaten(
+    headline: Headline, at: Network, method: str, controls: Collection[str]
+) -> tuple[str, ...]:
+    """Return the controls that a method is compared with and not better than."""
+    words = {name: headline.over(at, method, name) for name in sorted(controls)}
+    return tuple(name for name, word in words.items() if word and word != BETTER)
 
 
 def _behind(
-    scored: pd.DataFrame, controls: Collection[str], blind: Collection[str]
-) -> dict[str, Any]:
-    """Return the best blind control, and the methods with a worse mean; best mean first."""
-    rows = records(scored)
-    places = [place for place, row in enumerate(rows) if row["method"] in blind]
-    if not places:
-        return {}
-
-    best = rows[places[0]]
-    after = rows[places[0] :]
-    behind = [row["method"] for row in after if row["mean"] != best["mean"]]
-    return {
-        "blind": best["method"],
-        "blind_mean": best["mean"],
-        "behind": tuple(name for name in behind if name not in controls),
-    }
+    headline: Headline, at: Network, rows: Sequence[Record], blind: Collection[str]
+) -> tuple[str, ...]:
+    """Return the methods that a blind control beats, the best place first."""
+    names = [row["method"] for row in rows]
+    return tuple(name for name in names if headline.beaten_by(at, name, blind))
 
 
-def _cost(finding: Finding, efficiency: pd.DataFrame) -> dict[str, Any]:
-    """Return the rows of the leader, and the cheapest of the methods that tie with it."""
-    is_dataset = efficiency["dataset"].eq(finding.dataset)
-    is_model = efficiency["model"].eq(finding.model)
-    here = efficiency[is_dataset & is_model]
-    rows = dict(zip(here["method"], here["rows_per_sample"], strict=True))
-
-    best = [name for name in (finding.leader, *finding.tied) if name in rows]
-    if not best:
-        return {}
-
-    cheapest = min(best, key=lambda name: (rows[name], name))
-    return {
-        "rows": float(rows.get(finding.leader, math.nan)),
-        "cheapest": cheapest,
-        "cheapest_rows": float(rows[cheapest]),
-    }
-
-
-def _matches(agreement: pd.DataFrame, dataset: str, model: str) -> tuple[Match, ...]:
-    """Return how well each surrogate of one network matches it on test items."""
-    is_here = agreement["dataset"].eq(dataset) & agreement["model"].eq(model)
-    here = agreement[is_here & agreement["split"].eq("test")]
-    return tuple(_match(surrogate, part) for (surrogate,), part in groups(here, ["surrogate"]))
-
-
-def _match(surrogate: str, part: pd.DataFrame) -> Match:
-    """Return the match of one surrogate."""
-    is_r_of_head = part["statistic"].eq("pearson") & part["head"].ne("all")
-    heads = part[is_r_of_head].sort_values(["mean", "head"])
-    r = heads["mean"]
-    undefined = heads.loc[r.isna(), "head"]
-    same_class = part.loc[part["statistic"] == "argmax_agreement", "mean"]
-
-    # Sorted by r, NaN last: the first head is the weakest.
-    has_r = bool(r.notna().any())
-    return Match(
-        surrogate=surrogate,
-        mean_r=float(r.mean()),
-        weakest=str(heads["head"].iloc[0]) if has_r else "",
-        weakest_r=float(r.iloc[0]) if has_r else math.nan,
-        same_class=float(same_class.mean()),
-        constant=tuple(sorted(map(str, undefined))),
-        n_heads=len(heads),
-    )
-
-
-def without_leader(finding: Finding, blank: Mapping[tuple[str, str, str], str]) -> Finding:
-    """Return the finding as it is, or without a leader where its metric is not informative.
-
-    Args:
-        finding: of one network and metric.
-        blank: dataset, model and metric → why the metric is not informative there.
-    """
-    reason = blank.get((finding.dataset, finding.model, finding.metric), "")
-    if not reason:
-        return finding
-
-    return Finding(
-        dataset=finding.dataset,
-        model=finding.model,
-        place=finding.place,
-        metric=finding.metric,
-        blank=reason,
-        matches=finding.matches,
-    )
-
-
-def conclude(headline: Sequence[Finding], ranks: pd.DataFrame) -> Verdict:
-    """Return the verdict over all networks.
-
-    Args:
-        headline: findings of the headline metric.
-        ranks: mean ranks by that metric over networks, best first; may be empty.
-    """
-    led = [finding for finding in headline if finding.leader]
-    unscored = tuple(finding.place for finding in headline if finding.state == "no_score")
-    blank = tuple(finding.place for finding in headline if finding.state == "not_informative")
-    if not led:
+def conclude(found: Sequence[Finding]) -> Verdict:
+    """Return the verdict over all networks."""
+    compared = [finding for finding in found if finding.n_methods]
+    unscored = tuple(finding.place for finding in found if finding.state == "no_score")
+    blank = tuple(finding.place for finding in found if finding.blank)
+    if not compared:
         is_blank = bool(blank) and not unscored
-        return Verdict(
-            state="not_informative" if is_blank else "no_score",
-            unscored=unscored,
-            not_informative=blank,
-        )
+        state = "not_informative" if is_blank else "no_score"
+        return Verdict(state=state, unscored=unscored, not_informative=blank)
 
     return Verdict(
         state="led",
-        overall=_overall(ranks),
-        n_led=len(led),
-        clear=tuple(finding for finding in led if finding.is_clear),
-        behind=tuple(finding for finding in led if finding.behind),
-        kinds=_kinds(led),
+        n_networks=len(compared),
+        led=tuple(finding for finding in compared if finding.leaders),
+        open=tuple(finding for finding in compared if not finding.leaders),
+        behind=tuple(finding for finding in compared if finding.behind),
+        kinds=_kinds(compared),
         unscored=unscored,
         not_informative=blank,
     )
 
 
-def _kinds(led: Sequence[Finding]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _kinds(compared: Sequence[Finding]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Return the kinds of network by how they came by their weights, with the places of each."""
     places: dict[str, list[str]] = {}
-    for finding in led:
+    for finding in compared:
         if finding.regime:
             places.setdefault(finding.regime, []).append(finding.place)
     return tuple((regime, tuple(places[regime])) for regime in sorted(places))
 
 
-def _overall(ranks: pd.DataFrame) -> Overall | None:
-    """Return who has the best mean rank; None unless methods differ over several networks."""
-    if len(ranks) < 2 or ranks["n_networks"].max() < 2:
-        return None
-
-    first, *others = records(ranks)
-    # Friedman's test: do methods differ over networks at all?
-    is_significant = first["friedman_p"] < LEVEL
-    if not is_significant:
-        return None
-
-    return Overall(
-        leader=first["method"],
-        mean_rank=first["mean_rank"],
-        rank_low=first["rank_low"],
-        rank_high=first["rank_high"],
-        n_methods=len(ranks),
-        n_networks=int(first["n_networks"]),
-        tied=tuple(row["method"] for row in others if row["tied_with_best"]),
-    )
+def over_networks(overall: pd.DataFrame | None, metric: str) -> Sequence[Record]:
+    """Return the rows of the table over networks by the headline metric, each scope best first."""
+    if overall is None or overall.empty:
+        return []
+    own = overall[(overall["metric"] == metric) & overall["mean"].notna()]
+    return records(own.sort_values(["scope", "mean", "method"], ascending=[True, False, True]))
 
 
-def sentences(verdict: Verdict, headline: str, title: str = "") -> list[str]:
-    """Return the verdict in up to five sentences; what is not significant is left out.
+def sentences(verdict: Verdict, metric: str, title: str = "") -> list[str]:
+    """Return the verdict in a few sentences.
 
     Args:
         verdict: over all networks.
-        headline: run id of the metric.
+        metric: run id of the headline metric.
         title: what the run id means; may be empty.
     """
-    return templates.lines("verdict.md.j2", verdict=verdict, headline=headline, title=title)
+    return templates.lines("verdict.md.j2", verdict=verdict, headline=metric, title=title)
 
 
 def on_one_network(finding: Finding) -> str:

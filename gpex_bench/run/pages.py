@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from gpex_bench.config.schema import Network
-from gpex_bench.plugins.cards import card
+from gpex_bench.plugins.cards import card, dataset_card
 from gpex_bench.plugins.homes import BIBLIOGRAPHY, without_folders
 from gpex_bench.run import artefacts, provenance
 from gpex_bench.run.dispatch import job
@@ -51,6 +51,7 @@ def _tables(this: Job) -> list[Path]:
 def draw(this: Job) -> None:
     """Tables, explanations of the first seed → figures, with the numbers they show."""
     from gpex_bench import plots
+    from gpex_bench.stages.draw import contrast
     from gpex_bench.stages.draw.agreement import draw_attention
     from gpex_bench.stages.draw.galleries import draw_explanations
     from gpex_bench.stages.draw.scores import draw_tables
@@ -64,8 +65,12 @@ def draw(this: Job) -> None:
 
     figures: list[Any] = []
     lost = []
+    whys: dict[tuple[str, str], dict[str, str]] = {}
+    contrasts: list[Any] = []
     try:
         figures.extend(draw_tables(run.tables, run.methods, run.metrics, headline))
+        cards = _dataset_cards(this)
+        whys = contrast.chosen(run.tables, run.methods, run.metrics, headline, cards)
     except Exception as error:
         lost.append(_lost("The tables", error))
 
@@ -77,12 +82,17 @@ def draw(this: Job) -> None:
             galleries = draw_explanations(shown, own_scores, run.methods, headline)
             attention = draw_attention(shown.data, shown.name, own_predictions)
             figures += [*galleries, *attention]
+            if (network.dataset, network.model) in whys:
+                own = whys[network.dataset, network.model]
+                made = contrast.contrasted(shown, own, own_scores, headline, run.methods)
+                contrasts += [made] if made is not None else []
         except NotTrained:
             continue  # the report says why there is nothing to draw
         except Exception as error:
             what = f"The explanations of {network.model} on {network.dataset}"
             lost.append(_lost(what, error))
 
+    figures.extend(contrast.draw_contrasts(contrasts))
     folder, index = this.path("figures"), []
     artefacts.write_json(folder / "lost.json", lost)
     for stem, section, dataset, drawing in figures:
@@ -92,6 +102,12 @@ def draw(this: Job) -> None:
         index.append({"stem": stem, "section": section, "dataset": dataset, "title": drawing.title})
     artefacts.write_json(folder / "index.json", index)
     log.info("%s figures", len(index))
+
+
+def _dataset_cards(this: Job) -> list[dict[str, Any]]:
+    """Return the card of each dataset of the config."""
+    config = this.config
+    return [dataset_card(name, config.dataset(name)) for name in config.entries["dataset"]]
 
 
 def _lost(what: str, error: Exception) -> str:
@@ -177,9 +193,7 @@ def report(this: Job) -> None:
         efficiency=efficiency(run.tables, run.methods, run.metrics, headline),
         methods=run.methods,
         metrics=run.metrics,
-        datasets=[
-            card("dataset", name, config.dataset(name)) for name in config.entries["dataset"]
-        ],
+        datasets=_dataset_cards(this),
         models=[card("model", name, config.model(name)) for name in config.entries["model"]],
         scores=run.tables["scores"],
         statistics={name: run.tables[name] for name in STATISTICS if name in run.tables},

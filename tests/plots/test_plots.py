@@ -19,6 +19,7 @@ from gpex_bench.plots.neighbours import overlaid
 from gpex_bench.statistics.outcomes import agreement_summary, cost_summary, outcome_table, summarise
 from gpex_bench.tables.order import control_ids
 from tests.vocabulary import frames as synthetic
+from tests.vocabulary import headline
 
 METHODS, METRICS = synthetic.methods(), synthetic.metrics()
 CONTROLS = control_ids(METHODS)
@@ -73,6 +74,26 @@ def cost() -> pd.DataFrame:
     return cost_summary(synthetic.cells(), outcomes(), "srg", True, CONTROLS)
 
 
+@cache
+def headline_rows() -> pd.DataFrame:
+    """The headline table of one network."""
+    return headline.frames(outcomes(), METHODS, "srg")["headline"]
+
+
+def contrasts() -> list[plots.Contrast]:
+    """Two networks, one with fewer maps than the other."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for name, names in (("x", ("lime", "lrp")), ("y", ("lime",))):
+        image = rng.uniform(size=(1, 8, 8))
+        examples = [
+            plots.Example(why="best", method=one, values=rng.normal(size=(1, 8, 8)))
+            for one in names
+        ]
+        rows.append(plots.Contrast(name=name, label="a", image=image, examples=examples))
+    return rows
+
+
 def shuffled(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.sample(frac=1, random_state=7)
 
@@ -84,6 +105,8 @@ DRAW = {
     "calibration": lambda mix: plots.calibration(mix(compared()[0]), ["last_layer", "gpex", "knn"]),
     "attention": lambda mix: plots.attention_maps(looks()),
     "cost": lambda mix: plots.cost_against_score(mix(cost()), True),
+    "dots": lambda mix: plots.headline_dots(mix(headline_rows()), ["lime", "random_map"], "srg"),
+    "contrast": lambda mix: plots.contrast(contrasts()),
     "gallery": lambda mix: plots.gallery(plots.Gallery(**synthetic.gallery("mnist5k", 2))),
     "table_gallery": lambda mix: plots.table_gallery(
         plots.Gallery(**synthetic.gallery("breast_cancer", 2))
@@ -427,3 +450,12 @@ def test_large_maps_over_their_images_are_averaged_too():
         values[0, :, 222:, 222:].sum(0).mean(), rel=1e-5
     )
     assert any("2 x 2 pixels" in axes.get_xlabel() for axes in drawn.figure.axes)
+
+
+def test_dots_show_intervals_mark_controls_and_who_is_beaten() -> None:
+    drawing = plots.headline_dots(headline_rows(), ["lime", "sensitivity", "random_map"], "srg")
+    assert set(drawing.data["method"]) == {"lime", "sensitivity", "random_map"}
+    (axes,) = [axes for axes in drawing.figure.axes if axes.get_visible()]
+    markers = [line.get_marker() for line in axes.lines if len(line.get_xdata()) == 1]
+    assert markers.count("X") == 1 and markers.count("o") == 2
+    assert "best control random_map" in drawing.alt

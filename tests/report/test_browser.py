@@ -36,11 +36,11 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report with every kind of section and a real figure."""
     conclusions = made_up.conclusions()
     efficiency = made_up.inputs()["efficiency"]
-    overall = conclusions["overall"].query("metric == 'srg'")
+    names = ["lime", "sobol", "random_map"]
     drawings = {
         "cost": plots.cost_against_score(efficiency.query("dataset == 'shapes'"), True),
         "gallery": plots.gallery(plots.Gallery(**synthetic.gallery("mnist5k", 2))),
-        "ranks_overall": plots.critical_difference(overall, made_up.CONTROLS, "Ranks"),
+        "dots": plots.headline_dots(conclusions["headline"], names, "srg"),
     }
     pictures = [
         report.Picture(

@@ -75,6 +75,8 @@ def methods() -> list[dict]:
             "role": role_of(name, kind),
             "of": "",
             "is_blind": Role(role_of(name, kind)).is_blind,
+            "title": name.replace("_", " ").capitalize(),
+            "adds_up": name in ("integrated_gradients", "lrp_epsilon"),
             "needs": ["gradient"] if kind == "gradient" else [],
             "surrogate": "gpex" if name.startswith("gpex") else None,
             "explains": "Examples" if name in EXAMPLES else "Attribution",
@@ -94,6 +96,7 @@ def metrics() -> list[dict]:
             "higher_is_better": up,
             "range": (-1.0, 1.0) if name == "srg" else (0.0, float("inf")),
             "chance": 0.0 if name == "srg" else None,
+            "is_share_of_truth": name == "mass_accuracy",
             "hyperparameters": {},
         }
         for name, (measures, up, _) in METRICS.items()

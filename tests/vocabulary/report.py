@@ -18,14 +18,15 @@ from gpex_bench.tables.columns import (
     POWER,
     SKIPPED,
     TRUST,
+    TRUTH_AGREEMENT,
     VARIANTS,
 )
 from gpex_bench.tables.order import control_ids, groups
 from gpex_bench.tables.words import NOT_USABLE, USABLE
 from gpex_bench.types import Role
 from tests.vocabulary import frames as synthetic
+from tests.vocabulary import headline
 
-RANK_SPREAD = ("mean_rank", "rank_low", "rank_high")
 METHODS = synthetic.methods()
 METRICS = synthetic.metrics()
 CONTROLS = control_ids(METHODS)
@@ -36,6 +37,10 @@ BIBTEX = """@article{sundararajan2017axiomatic,
   year = {2017}
 }
 """
+DATASETS = [
+    {"dataset": name, "description": name, "hyperparameters": {}, "offers": [kind]}
+    for name, kind in (("breast_cancer", "table"), ("mnist5k", "image"), ("shapes", "image"))
+]
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" role="img"><title>t</title><desc>d</desc></svg>'
 
 
@@ -81,6 +86,7 @@ def results(**changes: Any) -> report.Results:
         "headline": "srg",
         "methods": METHODS,
         "metrics": METRICS,
+        "datasets": DATASETS,
         "surrogates": synthetic.surrogates(),
         "surrogate_costs": synthetic.surrogate_costs(),
         "pictures": [picture],
@@ -101,69 +107,53 @@ def statistics_frames(
     scored = outcomes[outcomes["state"] == "ok"]
     is_higher_better = {record["metric"]: record["higher_is_better"] for record in metrics}
 
-    ranking, pairs = _ranking_and_pairs(scored, control_ids(methods), is_higher_better)
     return {
-        "ranking": ranking,
-        "pairs": pairs,
-        "overall": _overall(ranking),
+        **headline.frames(outcomes, methods, "srg"),
+        "pairs": _pairs(scored, control_ids(methods), is_higher_better),
+        "overall": _overall(scored),
         **_of_metrics(scored),
         **_of_fills(scored),
         "planted": _planted(scored),
+        "truth_agreement": _truth_agreement(scored),
     }
 
 
-def _ranking_and_pairs(
+def _pairs(
     scored: pd.DataFrame, controls: frozenset[str], is_higher_better: dict[str, bool]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return ranks within each network and metric, and the comparison of every two methods."""
-    ranking = []
-    pairs = []
+) -> pd.DataFrame:
+    """Return the comparison of every two methods, and of each method with each control."""
+    rows = []
     for key, part in groups(scored, PLACE):
         good = part.set_index("method")["mean"] * (1 if is_higher_better[key[2]] else -1)
-        rank = good.rank(ascending=False)
-        ours = [name for name in rank.index if name not in controls]
-        best = min(ours, key=lambda name, rank=rank: rank[name], default="")
-
-        for name, place in rank.items():
-            low = max(1.0, place - 1.2)
-            high = min(float(len(rank)), place + 1.2)
-            is_tied = bool(best and place - rank[best] < 1.5 and name in ours)
-            ranking.append((*key, name, place, low, high, is_tied, 1e-9, 1.5, 48))
-
-        for name, other in combinations(sorted(rank.index), 2):
+        size = good.std() / 4 or 1.0
+        for pair in combinations(sorted(good.index), 2):
+            name, other = sorted(pair, key=lambda one: one in controls)
             gap = good[name] - good[other]
-            chance = float(np.clip(np.exp(-abs(rank[name] - rank[other])), 0, 1))
-            side = "better" if gap > 0 else "worse"
-            verdict = "not shown to differ" if chance > 0.05 else side
-            ends = (gap - 0.1, gap + 0.1, 0.02)
-            pairs.append((*key, name, other, gap, *ends, chance / 2, chance, 1.0, verdict))
-
-    tests = ("tied_with_best", "friedman_p", "critical_difference", "n_units")
-    effects = ("mean_difference", "low", "high", "margin")
-    effects += ("p_value", "p_holm", "p_equal", "verdict")
-    return (
-        pd.DataFrame(ranking, columns=[*PLACE, "method", *RANK_SPREAD, *tests]).assign(
-            place=lambda rows: rows["mean_rank"]
-        ),
-        pd.DataFrame(pairs, columns=[*PLACE, "method", "other", *effects]),
-    )
+            is_far = abs(gap) > size
+            verdict = ("better" if gap > 0 else "worse") if is_far else "not shown to differ"
+            if name not in controls:
+                rows.append((*key, name, other, verdict, other in controls))
+    return pd.DataFrame(rows, columns=[*PLACE, "method", "other", "verdict", "is_control"])
 
 
-def _overall(ranking: pd.DataFrame) -> pd.DataFrame:
-    """Return mean ranks over networks."""
-    by_method = ranking.groupby(["metric", "method"])
-    rows = by_method.agg(mean_rank=("mean_rank", "mean"), n_networks=("dataset", "size"))
-    rows = rows.reset_index()
+def _overall(scored: pd.DataFrame) -> pd.DataFrame:
+    """Return means over networks: of so few that there are no intervals."""
+    by_method = scored.groupby(["metric", "method"])
+    rows = by_method.agg(mean=("mean", "mean"), n_networks=("dataset", "size")).reset_index()
+    return rows.assign(scope="all", low=float("nan"), high=float("nan"))
 
-    rank = rows["mean_rank"]
-    best = rows.groupby("metric")["mean_rank"].transform("min")
-    return rows.assign(
-        rank_low=(rank - 1).clip(lower=1),
-        rank_high=rank + 1,
-        tied_with_best=rank - best < 1.5,
-        friedman_p=0.001,
-        critical_difference=3.0,
-    )
+
+def _truth_agreement(scored: pd.DataFrame) -> pd.DataFrame:
+    """Return how two metrics of faithfulness agree with planted truth."""
+    rows = []
+    for model in sorted(set(scored.loc[scored["dataset"] == "shapes", "model"])):
+        for metric, tau in (("srg", 0.27), ("deletion", 0.52)):
+            ends = (tau - 0.1, tau + 0.1)
+            over = ("lime", 2, 7)
+            under = ("sensitivity", 8, 1)
+            place = ("shapes", model, metric, "mass_accuracy")
+            rows.append((*place, tau, *ends, 0.7, 20, 9, *over, *under))
+    return pd.DataFrame(rows, columns=list(TRUTH_AGREEMENT))
 
 
 def _of_metrics(scored: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -202,6 +192,9 @@ def _of_metrics(scored: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
     return {
         "informative": pd.DataFrame(informative, columns=list(INFORMATIVE)),
+        "families": pd.DataFrame(places, columns=list(PLACE)).assign(
+            n_families=3, expected_false=0.15
+        ),
         "variance": pd.DataFrame(variance, columns=[*PLACE, "component", "share"]),
         "trust": pd.DataFrame(trust, columns=list(TRUST)),
         "power": pd.DataFrame(power, columns=list(POWER)),

@@ -16,6 +16,7 @@ rule draw:
     params:
         headline=CONFIG.headline,
         code=[
+            code("stages/draw/contrast"),
             code("stages/draw/galleries"),
             code("stages/draw/scores"),
             code("stages/queries"),

@@ -47,7 +47,7 @@ def draw_explanations(
         if isinstance(explanation, Attribution)
     }
     if maps:
-        order = _ranked(shown, scores, headline, control_ids(methods))
+        order = ranked(shown, scores, headline, control_ids(methods))
         rows = chosen(shown, order, maps)
         parts = {"": list(maps)}
         if shown.data.is_image:
@@ -80,7 +80,7 @@ def _galleries(
         yield f"{stem}_{number}", "gallery_all", shown.dataset, drawing
 
 
-def _ranked(
+def ranked(
     shown: Shown, scores: pd.DataFrame, headline: str, controls: Collection[str]
 ) -> list[int]:
     """Return the rows of the query, the one with the largest mean headline score first."""

@@ -1,4 +1,4 @@
-"""Tables → figures of scores: removal curves, cost, and how alike metrics are."""
+"""Tables → figures of scores: dots, removal curves, cost, and how alike metrics are."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pandas as pd
 
 from gpex_bench import plots
 from gpex_bench.plots import Drawing
+from gpex_bench.report import headline as headline_tables
+from gpex_bench.report.ranking import best_first
 from gpex_bench.stages.draw.agreement import draw_agreement
 from gpex_bench.statistics.outcomes import cost_summary
 from gpex_bench.tables.columns import NETWORK
@@ -16,6 +18,9 @@ from gpex_bench.tables.order import Record, control_ids, groups, main_curves, me
 
 # Scored by two metrics, below which their rank correlation is not informative.
 N_METHODS = 5
+
+# Methods in the first figure of dots, besides the controls.
+N_DOTS = 12
 
 # File stem, section of the report, dataset, drawing.
 Figures = Iterator[tuple[str, str, str, Drawing]]
@@ -27,10 +32,11 @@ def draw_tables(
     metrics: Sequence[Record],
     headline: str,
 ) -> Figures:
-    """Draw what the tables say: removal curves, cost, agreement.
+    """Draw what the tables say: dots, removal curves, cost, agreement.
 
     Args:
-        tables: "outcomes", "cells", "curves", "agreement", "predictions".
+        tables: "outcomes", "cells", "curves", "agreement", "predictions"; "headline" where
+            there is one.
         methods: cards of the methods.
         metrics: cards of the metrics.
         headline: run id of the metric that the verdict is about.
@@ -40,6 +46,7 @@ def draw_tables(
     controls = control_ids(methods)
     cost = cost_summary(tables["cells"], outcomes, headline, better, controls)
 
+    yield from _dots(tables, methods, headline)
     for dataset, model in sorted(set(zip(outcomes["dataset"], outcomes["model"], strict=True))):
         own_curves, own_cost = _of(curves, dataset, model), _of(cost, dataset, model)
         if len(own_curves):
@@ -57,6 +64,26 @@ def draw_tables(
         drawing = plots.metric_agreement(between, measures, order, title)
         yield "metric_agreement", "metric_agreement", "", drawing
     yield from draw_agreement(tables, methods)
+
+
+def _dots(tables: Mapping[str, pd.DataFrame], methods: Sequence[Record], metric: str) -> Figures:
+    """Draw the headline score of the first methods and the controls, then of all of them."""
+    known = headline_tables.read(tables, metric)
+    order = best_first(known, methods)
+    if not order:
+        return
+
+    table = tables["headline"]
+    places = pd.MultiIndex.from_frame(table[list(NETWORK)])
+    own = table[table["metric"].eq(metric) & places.isin(known.networks)]
+    controls = control_ids(methods)
+    ours = [name for name in order if name not in controls]
+    some = [name for name in order if name in controls or name in ours[:N_DOTS]]
+    if len(some) < len(order):
+        yield "dots", "dots", "", plots.headline_dots(own, some, metric)
+        yield "dots_all", "dots_all", "", plots.headline_dots(own, order, metric)
+    else:
+        yield "dots", "dots", "", plots.headline_dots(own, order, metric)
 
 
 def _of(frame: pd.DataFrame, dataset: str, model: str) -> pd.DataFrame:
