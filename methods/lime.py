@@ -25,6 +25,7 @@ from gpex_bench.masking.answers import on_scale
 from gpex_bench.masking.choices import check_masks, check_settings
 from gpex_bench.masking.regions import FEWEST_REGIONS, Segmentation, grid, regions
 from gpex_bench.masking.resolution import check_resolved, steps
+from gpex_bench.models.quick import Forward, quick
 from gpex_bench.types import Attribution, Explainer, Kind, Query, Task, settings
 from gpex_bench.types.batches import CHANGED_ROWS, in_chunks, rows_at_once
 from gpex_bench.types.outputs import probabilities
@@ -53,13 +54,17 @@ class Lime(Explainer):
     def explain(self, task: Task, query: Query) -> Attribution:
         """Explain the samples one by one."""
         one = self._image if task.data.is_image else self._table
+        network = quick(task.model, query.x, self.budget * len(query.x))
         rows = zip(query.x.cpu(), query.target.tolist(), query.sample.tolist(), strict=True)
         values = [
-            one(task, x.double().numpy(), target, task.seeded(sample)) for x, target, sample in rows
+            one(task, network, x.double().numpy(), target, task.seeded(sample))
+            for x, target, sample in rows
         ]
         return Attribution(values=torch.from_numpy(np.stack(values)).to(query.x))
 
-    def _image(self, task: Task, x: np.ndarray, target: int, seed: int) -> np.ndarray:
+    def _image(
+        self, task: Task, network: Forward, x: np.ndarray, target: int, seed: int
+    ) -> np.ndarray:
         """Return the relevance of one image [channel, height, width]."""
         from lime import lime_image
 
@@ -77,13 +82,18 @@ class Lime(Explainer):
             np.broadcast_to(image, (n_shown, *image.shape[1:])) for image in (x, absent)
         )
         outputs: list[torch.Tensor] = []
+
+        def answers(images: np.ndarray) -> np.ndarray:
+            shown = images.transpose(0, 3, 1, 2)[:, :channels]
+            return _answers(task, network, shown, outputs)
+
         explainer = lime_image.LimeImageExplainer(feature_selection="none", random_state=seed)
         with mock.patch.object(
             lime_image, "tqdm", iter
         ):  # the package has no switch for its progress bar
             explained = explainer.explain_instance(
                 colour.transpose(1, 2, 0),
-                lambda images: _answers(task, images.transpose(0, 3, 1, 2)[:, :channels], outputs),
+                answers,
                 labels=(target,),
                 top_labels=None,
                 hide_color=fill.transpose(1, 2, 0),
@@ -98,7 +108,9 @@ class Lime(Explainer):
         share = weight / np.bincount(explained.segments.ravel()) / channels
         return np.broadcast_to(share[explained.segments], x.shape)
 
-    def _table(self, task: Task, x: np.ndarray, target: int, seed: int) -> np.ndarray:
+    def _table(
+        self, task: Task, network: Forward, x: np.ndarray, target: int, seed: int
+    ) -> np.ndarray:
         """Return the relevance of one row [feature]."""
         from lime.lime_tabular import LimeTabularExplainer
 
@@ -119,7 +131,7 @@ class Lime(Explainer):
 
         def answers(rows: np.ndarray) -> np.ndarray:
             shown = known.columns(torch.from_numpy(np.asarray(rows, dtype=float)))
-            found = _answers(task, shown.numpy(), outputs)
+            found = _answers(task, network, shown.numpy(), outputs)
             return found if has_softmax else found[:, target]
 
         explainer = LimeTabularExplainer(
@@ -150,13 +162,13 @@ class Lime(Explainer):
         return cut.spread(torch.from_numpy(weight * step)[None], row)[0].numpy()
 
 
-def _answers(task: Task, x: np.ndarray, seen: list[torch.Tensor]) -> np.ndarray:
+def _answers(task: Task, network: Forward, x: np.ndarray, seen: list[torch.Tensor]) -> np.ndarray:
     """Return the network's probabilities [row, head], or numbers, in float64, in chunks.
 
     The outputs are appended to `seen`.
     """
     rows = torch.from_numpy(np.ascontiguousarray(x)).to(task.data.baseline)
-    outputs = in_chunks(task.model, rows, size=CHANGED_ROWS)
+    outputs = in_chunks(network, rows, size=CHANGED_ROWS)
     seen.append(outputs)
 
     answers = outputs.double()

@@ -5,6 +5,7 @@ SLIC: achanta2012slic; quickshift: vedaldi2008quick; both through scikit-image.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -145,8 +146,20 @@ def _enough(found: int, x: Tensor, how: str, n_segments: int) -> None:
 
 def slic(image: np.ndarray, n_segments: int, compactness: float = COMPACTNESS) -> np.ndarray:
     """Return SLIC's segments of an image [channel, height, width], numbered from 0 without gaps."""
+    found = _slic(image.tobytes(), image.dtype.str, image.shape, n_segments, compactness)
+    return found.copy()
+
+
+# The networks of all training seeds, and every explanation of a robustness score, have the same
+# images.
+@lru_cache(maxsize=2**11)
+def _slic(
+    content: bytes, kind: str, shape: tuple[int, ...], n_segments: int, compactness: float
+) -> np.ndarray:
+    """Return SLIC's segments of an image of this content."""
     from skimage.segmentation import slic as segment
 
+    image = np.frombuffer(content, kind).reshape(shape)
     grey = len(image) == 1
     found = segment(
         image[0] if grey else image.transpose(1, 2, 0),

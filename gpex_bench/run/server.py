@@ -9,6 +9,7 @@ itself. The fork ends with its script, and the server with the workflow.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import pickle
 import selectors
@@ -27,6 +28,21 @@ SIZE = 8  # bytes of the length of a message
 # Signals that the server ignores: the workflow may wait for its jobs, and the server ends with it.
 IGNORED = (signal.SIGINT, signal.SIGTERM)
 PATIENCE = 30.0  # seconds a script may take to send its job
+# Of the suite, and packages that take long: torchvision (in residual networks) takes two seconds.
+IMPORTED = (
+    "gpex_bench.run.aggregate",
+    "gpex_bench.run.cells",
+    "gpex_bench.stages.agree",
+    "gpex_bench.stages.explain",
+    "gpex_bench.stages.fit",
+    "gpex_bench.stages.score",
+    "gpex_bench.models.blocks.residual",
+    "captum.attr",
+    "gpytorch",
+    "scipy.stats",
+    "skimage.segmentation",
+    "sklearn.metrics",
+)
 SECOND = 1.0  # how often the server looks whether the workflow is still there
 
 
@@ -74,6 +90,18 @@ def run(snakemake: Any) -> None:
     from gpex_bench.run import dispatch
 
     dispatch.run(snakemake)
+
+
+def import_once() -> None:
+    """Import what most jobs use, so that no fork has to."""
+    for name in IMPORTED:
+        with suppress(ImportError):
+            importlib.import_module(name)
+
+    from gpex_bench.plugins.registry import KINDS, plugins
+
+    for kind in KINDS:
+        plugins(kind)
 
 
 def serve(listener: socket.socket, parent: int) -> None:
@@ -199,12 +227,7 @@ if __name__ == "__main__":
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
     with socket.socket(fileno=int(sys.argv[1])) as socket_of_jobs:
-        # What the forks then need not import again.
-        import scipy.stats  # noqa: F401
-
-        from gpex_bench.run import aggregate, cells  # noqa: F401
-        from gpex_bench.stages import agree, explain, fit, score  # noqa: F401
-
+        import_once()
         address = Path(socket_of_jobs.getsockname())
         serve(socket_of_jobs, int(sys.argv[2]))
     address.unlink()
