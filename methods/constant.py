@@ -6,12 +6,13 @@ map of Samek et al. 2017 (samek2017evaluating). It depends on the shape of the i
 
 import torch
 
+from gpex_bench.masking.units import units
 from gpex_bench.types import Attribution, Explainer, Query, Role, Task, settings
 
 
 @settings
 class Constant(Explainer):
-    """One everywhere."""
+    """One everywhere; columns of a group share one."""
 
     reference = "samek2017evaluating"
     kind = "control"
@@ -21,4 +22,10 @@ class Constant(Explainer):
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return ones."""
-        return Attribution(values=torch.ones_like(query.x))
+        unit = units(task.data)
+        if unit is None:
+            return Attribution(values=torch.ones_like(query.x))
+
+        # Columns that belong together share the relevance of one.
+        size = torch.bincount(unit)[unit].to(query.x)
+        return Attribution(values=(1 / size).expand_as(query.x).clone())

@@ -28,7 +28,6 @@ from gpex_bench.measurements.similarity import pearson, spearman
 from gpex_bench.metrics.aopc import AOPC
 from gpex_bench.metrics.average_sensitivity import AverageSensitivity
 from gpex_bench.metrics.complexity import entropy
-from gpex_bench.metrics.effective_complexity import n_above
 from gpex_bench.metrics.faithfulness_estimate import FaithfulnessEstimate
 from gpex_bench.metrics.irof import IROF
 from gpex_bench.metrics.local_lipschitz import LocalLipschitz
@@ -36,6 +35,7 @@ from gpex_bench.metrics.localisation_auc import roc_area
 from gpex_bench.metrics.mass_accuracy import mass_inside
 from gpex_bench.metrics.max_sensitivity import MaxSensitivity
 from gpex_bench.metrics.pointing_game import hit
+from gpex_bench.metrics.relevant_positions import n_above
 from gpex_bench.metrics.road import ROAD
 from gpex_bench.metrics.selectivity import Selectivity
 from gpex_bench.metrics.sparseness import gini
@@ -69,8 +69,8 @@ UNSOUND = {
     "dummy_error": ("NonSensitivity", "Raises for steps of more than one pixel in 0.6.0."),
     "relative_input_stability": (
         "RelativeInputStability",
-        "Noise on one side only, no value if one neighbour changes class, and another floor of "
-        "the divisors.",
+        "Noise on one side only, no value if one neighbour changes class, and divided entry by "
+        "entry.",
     ),
     "mprt": (
         "MPRT",
@@ -278,7 +278,7 @@ def of_maps(about: Subject) -> Iterator[Comparison]:
     metric = quantus.EffectiveComplexity(**(QUIET | {"normalise": True, "abs": True}), eps=0.1)
     effective = metric(model=about.task.model, **about.arrays(), device="cpu")
     yield Comparison(
-        "effective_complexity",
+        "relevant_positions",
         "Quantus",
         "counts above a tenth of the batch's largest",
         counts,
@@ -289,7 +289,7 @@ def of_maps(about: Subject) -> Iterator[Comparison]:
         "its batch."
     )
     yield Comparison(
-        "effective_complexity", "Quantus", "the score", n_above(values, 0.1), effective, why
+        "relevant_positions", "Quantus", "the score", n_above(values, 0.1), effective, why
     )
     inside = (about.query.x > 0.5).flatten(1)
     masks = (about.query.x > 0.5).numpy()

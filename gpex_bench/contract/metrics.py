@@ -7,6 +7,7 @@ through the same guarded calls as real cells (`calls`).
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from gpex_bench.contract.promises import ROWS, require, require_settings, works
 from gpex_bench.contract.untouched import ADVICE, RANDOM
 from gpex_bench.measurements import measured
 from gpex_bench.tables.order import METRIC_KINDS
-from gpex_bench.types import Case, Explainer, Metric, Query, Task
+from gpex_bench.types import Case, Explainer, Metric, Query, Retrained, Task
 
 # By what a metric measures: an explanation that must score better than the other.
 BETTER_AND_WORSE: dict[str, tuple[Explainer, Explainer]] = {
@@ -79,8 +80,21 @@ def _direction(metric: Metric, better: float, worse: float, kind: str) -> None:
 def _case(metric: Metric, task: Task, query: Query, explainer: Explainer) -> Case:
     """Return the case of an explainer, with the metric's measurements."""
     explanation = explain(explainer, task, query)
-    case = Case(task=task, query=query, explanation=explanation, explainer=explainer)
+    case = Case(
+        task=task,
+        query=query,
+        explanation=explanation,
+        explainer=explainer,
+        retrained=tuple(_retrained(task, query, explainer, number) for number in (1, 2)),
+    )
     return measured(case, [metric])
+
+
+def _retrained(task: Task, query: Query, explainer: Explainer, number: int) -> Retrained:
+    """Return the explanations of another training seed, of a network that came out the same."""
+    elsewhere = replace(task, seed=task.seed + number)
+    explanation = explain(explainer, elsewhere, query)
+    return Retrained(sample=query.sample, target=query.target, explanation=explanation)
 
 
 def _scores(metric: Metric, task: Task, query: Query, explainer: Explainer, kind: str) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from gpex_bench.types import Case, Measurement, Metric, Prototype
 
@@ -25,13 +26,7 @@ def asked(metrics: Iterable[Metric]) -> list[Measurement]:
 
 def with_measured(case: Case, found: dict) -> Case:
     """Return the case with these measurements."""
-    return Case(
-        task=case.task,
-        query=case.query,
-        explanation=case.explanation,
-        explainer=case.explainer,
-        measured=found,
-    )
+    return replace(case, measured=found)
 
 
 def first(case: Case, n_samples: int) -> Case:
@@ -42,4 +37,5 @@ def first(case: Case, n_samples: int) -> Case:
         query=case.query.rows(rows),
         explanation=explanation if isinstance(explanation, Prototype) else explanation.rows(rows),
         explainer=case.explainer,
+        retrained=tuple(one.rows(rows) for one in case.retrained),
     )

@@ -12,7 +12,7 @@ from gpex_bench.masking.fills import CURVE_FILLS, CurveFill, remove_positions, s
 from gpex_bench.masking.order import step_sizes, ties_broken
 from gpex_bench.masking.units import units
 from gpex_bench.measurements.answers import answers
-from gpex_bench.measurements.maps import relevance
+from gpex_bench.measurements.maps import means_of, relevance
 from gpex_bench.types import Case, Measurement, demands, settings, value
 
 By = Literal["relevance", "magnitude"]
@@ -20,10 +20,15 @@ By = Literal["relevance", "magnitude"]
 
 @value
 class Removed:
-    """The relevance of each chunk, and the network's outputs without it."""
+    """The relevance of each chunk, and the network's outputs without it.
 
-    # sum over the chunk of what chunks are ordered by, strongest first
+    Chunks may differ by one position. What is compared over chunks is by position (worth, and a
+    change over `size`), or it would measure how large they are.
+    """
+
+    # mean over the chunk of what chunks are ordered by, strongest first
     worth: Float[Tensor, "batch chunk"]
+    size: Float[Tensor, "chunk"]  # positions
     intact: Float[Tensor, "output batch"]
     without: Float[Tensor, "output batch chunk draw"]
 
@@ -73,8 +78,8 @@ class Chunks(Measurement):
         place = ties_broken(by_position, query.sample)
         chunk = torch.searchsorted(ends, place, right=True) - 1
         n_chunks = len(ends) - 1
-        worth = by_position.new_zeros(len(chunk), n_chunks)
-        worth.scatter_add_(1, chunk, by_position)
+        worth = means_of(by_position, chunk, n_chunks)
+        size = ends.diff().to(worth)
         unit = units(case.task.data)
         others = torch.stack([stand_in(case, self.fill, draw) for draw in range(self.n_draws)])
 
@@ -87,4 +92,4 @@ class Chunks(Measurement):
 
         outputs = answers(case, n_chunks * self.n_draws + 1, removed)
         without = outputs[..., :-1].unflatten(2, (n_chunks, self.n_draws))
-        return Removed(worth=worth, intact=outputs[..., -1], without=without)
+        return Removed(worth=worth, size=size, intact=outputs[..., -1], without=without)

@@ -20,7 +20,7 @@ from gpex_bench.masking.order import N_STEPS, step_sizes, ties_broken
 from gpex_bench.masking.regions import slic
 from gpex_bench.measurements.answers import OUTPUTS, answers
 from gpex_bench.measurements.answers import output as output_of
-from gpex_bench.measurements.maps import relevance
+from gpex_bench.measurements.maps import means_of, relevance
 from gpex_bench.measurements.subsets import cells
 from gpex_bench.types import Case, Measurement, Metric, Need, Removal, demands, settings, value
 
@@ -67,9 +67,8 @@ class Curves(Measurement):
 
     Attributes:
         unit: what goes at once: a `position` (a pixel, a column or a group of columns), a `patch`
-            of 4 x 4 pixels by
-            its summed relevance, or a `segment` (about 50 by SLIC) by its mean relevance; columns
-            of a table in each case.
+            of 4 x 4 pixels (smaller ones at the border) or a `segment` (about 50 by SLIC), by
+            their mean relevance; columns of a table in each case.
         fill: what is shown in its place.
         n_steps: steps per curve, equally long up to one unit; see `masking.order.step_sizes` for
             few units.
@@ -162,13 +161,10 @@ class Curves(Measurement):
         count = index.amax(1) + 1
 
         # As wide as there are positions: equal units fall in an order that depends on the width.
-        total = torch.zeros_like(values).scatter_add_(1, index, values)
-        if self.unit == "segment":
-            size = torch.zeros_like(total).scatter_add_(1, index, torch.ones_like(values))
-            total = total / size.clamp(min=1)
-        unit = torch.arange(total.shape[1], device=total.device)
+        mean = means_of(values, index, values.shape[1])
+        unit = torch.arange(mean.shape[1], device=mean.device)
         is_missing = unit >= count[:, None]
-        rank = ties_broken(total.masked_fill(is_missing, -torch.inf), sample)
+        rank = ties_broken(mean.masked_fill(is_missing, -torch.inf), sample)
         return rank.gather(1, index), count.cpu()
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from gpex_bench.masking.order import per_position
@@ -17,6 +17,9 @@ from gpex_bench.types.batches import explained_in_parts
 # Size that a difference is taken to have at least, as a share of what it is the difference of: the
 # rounding of float32 sums.
 SMALLEST = 1e-6
+# What the mean relevances of groups are rounded to, as a share of the largest of a map: the mean of
+# equal numbers depends on how many they are, in the last bit.
+GRAIN = 2.0**-40
 
 
 def values(explanation: Explanation) -> Float[Tensor, "batch *feature"]:
@@ -45,6 +48,26 @@ def relevance(case: Case) -> Float[Tensor, "batch unit"]:
 def of_units(case: Case, maps: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch unit"]:
     """Return the relevance of each unit of some maps, in float64; they must be finite."""
     return per_unit(per_position(maps), units(case.task.data))
+
+
+def means_of(
+    by_unit: Float[Tensor, "batch unit"], group: Int[Tensor, "batch unit"], n_groups: int
+) -> Float[Tensor, "batch group"]:
+    """Return the mean relevance of the units of each group; 0 for a group without units.
+
+    A sum would measure the size of groups that are not equally large: of a constant map all means
+    are the same, to the last bit.
+    """
+    total = by_unit.new_zeros(len(by_unit), n_groups).scatter_add_(1, group, by_unit)
+    size = torch.zeros_like(total).scatter_add_(1, group, torch.ones_like(by_unit))
+    return rounded(total / size.clamp(min=1))
+
+
+def rounded(means: Float[Tensor, "batch group"]) -> Float[Tensor, "batch group"]:
+    """Return means without the last bits, in which those of equal numbers differ."""
+    largest = means.abs().amax(1, keepdim=True)
+    grain = GRAIN * torch.where(largest > 0, largest, 1.0)
+    return (means / grain).round() * grain
 
 
 def of_draws(

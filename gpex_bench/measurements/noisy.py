@@ -14,7 +14,6 @@ from gpex_bench.types import Case, Kind, Measurement, Metric, Query, demands, se
 from gpex_bench.types.draws import uniform
 from gpex_bench.types.outputs import prediction
 
-FLOOR = 0.01  # share of the largest entry that each entry is taken to have at least
 LEAST = 1e-5  # smallest relative change of what a map follows: rounding of float32
 
 
@@ -126,27 +125,6 @@ def relative_changes(
 ) -> Float[Tensor, "batch draw"]:
     """Return the relative change of the map from each query to each of its neighbours."""
     return torch.stack([relative_change(before, one) for one in after.unbind(1)], 1)
-
-
-def relative(
-    before: Float[Tensor, "batch *feature"], after: Float[Tensor, "batch draw *feature"]
-) -> Float[Tensor, "batch draw"]:
-    """Return ||(after - before) / before|| with floored divisors.
-
-    Only the numerator if before is all zero.
-    """
-    first = before.flatten(1).double()
-    others = after.flatten(2).double()
-
-    # Entries near 0 would make any change look large.
-    entries = first.abs()
-    least = FLOOR * entries.amax(1, keepdim=True)
-    size = torch.maximum(entries, least)
-    divisor = torch.where(size > 0, size, 1.0)
-
-    change = others - first[:, None]
-    relative_entries = change / divisor[:, None]
-    return relative_entries.norm(dim=2)
 
 
 def relative_stability(

@@ -10,7 +10,7 @@ from gpex_bench.masking.fills import filler
 from gpex_bench.masking.order import step_sizes, ties_broken
 from gpex_bench.measurements.answers import answers
 from gpex_bench.measurements.curves import PATCH
-from gpex_bench.measurements.maps import explained_again, of_units, relevance
+from gpex_bench.measurements.maps import explained_again, means_of, of_units, relevance
 from gpex_bench.measurements.subsets import cells
 from gpex_bench.types import Case, Measurement, settings, value
 
@@ -29,7 +29,7 @@ class Recomputed(Measurement):
 
     It costs n_steps - 1 explanations and n_steps + 1 forward rows.
 
-    Patches of 4 x 4 pixels by their summed relevance, or columns, become the baseline. The target
+    Patches of 4 x 4 pixels by their mean relevance, or columns, become the baseline. The target
     stays fixed.
 
     Attributes:
@@ -62,8 +62,7 @@ class Recomputed(Measurement):
             if step > 0:
                 again = explained_again(case, x=states[-1])
                 by_position = of_units(case, again).to(device)
-            by_cell = torch.zeros_like(gone, dtype=torch.float64)
-            by_cell.index_add_(1, cell, by_position)
+            by_cell = means_of(by_position, cell.expand(n_queries, -1), n_cells)
 
             # The cells that are gone stay in front.
             gone_first = by_cell.masked_fill(gone, torch.inf)

@@ -15,7 +15,7 @@ from torch import Tensor
 from gpex_bench.masking.fills import filler
 from gpex_bench.masking.units import units
 from gpex_bench.measurements.answers import OUTPUTS, answers
-from gpex_bench.measurements.maps import relevance
+from gpex_bench.measurements.maps import relevance, rounded
 from gpex_bench.types import Case, Dataset, Measurement, Metric, demands, settings, value
 from gpex_bench.types.demands import Refused
 from gpex_bench.types.draws import uniform
@@ -25,10 +25,19 @@ GROUP = 64  # samples whose random numbers are in memory together
 
 @value
 class Effects:
-    """Two opinions on what each subset contributes to the target's logit."""
+    """Two opinions on what each subset contributes to the target's logit.
+
+    Cells at the border of an image are smaller, so that subsets of as many cells differ in size.
+    """
 
     relevance: Float[Tensor, "batch subset"]  # sum of the attribution over the subset
     drop: Float[Tensor, "batch subset"]  # fall of the logit when the subset becomes the baseline
+    size: Float[Tensor, "batch subset"]  # positions in the subset
+
+    @property
+    def by_position(self) -> tuple[Tensor, Tensor]:
+        """Relevance and drop per position, of which those of a constant map are all alike."""
+        return rounded(self.relevance / self.size), self.drop / self.size
 
 
 def cells(data: Dataset, patch: int) -> Int[Tensor, "unit"]:
@@ -110,6 +119,8 @@ class Subsets(Measurement):
         by_cell = by_position.new_zeros(len(by_position), n_cells)
         by_cell.index_add_(1, cell, by_position)
         worth = torch.einsum("bsc,bc->bs", removed.double(), by_cell)
+        n_positions = torch.bincount(cell, minlength=n_cells).to(by_cell)
+        size = removed.to(by_cell) @ n_positions
 
         # The intact input is one more subset: the empty one.
         choices = torch.cat([torch.zeros_like(removed[:, :1]), removed], 1)
@@ -119,7 +130,7 @@ class Subsets(Measurement):
             return fill(image, choices[image, subset][:, cell])
 
         logits = answers(case, choices.shape[1], without)[OUTPUTS.index("logit")]
-        return Effects(relevance=worth, drop=logits[:, :1] - logits[:, 1:])
+        return Effects(relevance=worth, drop=logits[:, :1] - logits[:, 1:], size=size)
 
 
 @settings

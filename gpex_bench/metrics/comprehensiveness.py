@@ -1,9 +1,8 @@
 """Comprehensiveness: how far the probability falls without the most relevant few per cent.
 
-Source: deyoung2020eraser. Mean over q = 1, 5, 10, 20, 50 % of f(x) - f(x without the top q). Read
-from the removal curve of pixels, linearly between its points (every 1/28 of the pixels; a table's
-columns go one by one). What is removed becomes the dataset's baseline, since an input of fixed size
-cannot lose a token.
+Source: deyoung2020eraser. Mean over q = 1, 5, 10, 20, 50 % of f(x) - f(x without the top q), each
+share rounded up to whole positions (a table of 20 columns loses one column at 1 and 5 %). What is
+removed becomes the dataset's baseline, since an input of fixed size cannot lose a token.
 """
 
 from __future__ import annotations
@@ -11,24 +10,18 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.masking.order import read_at
-from gpex_bench.measurements.curves import ERASED_SHARES, ScaledCurveMetric
-from gpex_bench.types import Removal, settings
+from gpex_bench.measurements.erased import Erased, FallMetric
+from gpex_bench.types import settings
 
 
 @settings
-class Comprehensiveness(ScaledCurveMetric):
+class Comprehensiveness(FallMetric):
     """Fall of the probability without the most relevant positions, mean over 1 to 50 % of them."""
 
     title = "comprehensiveness"
     reference = "deyoung2020eraser"
-    measures = "faithfulness"
     higher_is_better = True
-    of_probability = (-1.0, 1.0)
-    chance = None
-    cost = "none of its own, reads the removal curve of pixels"
 
-    def summarise(self, removal: Removal) -> Float[Tensor, "batch"]:
-        """Return the mean fall of each sample."""
-        without = read_at(removal.most_first, removal.fraction, ERASED_SHARES)
-        return removal.most_first[:, 0].double() - without.mean(1)
+    def left(self, erased: Erased) -> Float[Tensor, "output batch share"]:
+        """Return the outputs without the most relevant positions."""
+        return erased.without

@@ -1,56 +1,59 @@
-"""Effective complexity: how many positions have more than a trace of relevance.
+"""Effective complexity: how few of the most relevant positions keep the network's output?
 
-Source: nguyen2020quantitative. The number of positions with |a_i| > threshold * max |a| of the same
-map. This is the form that Quantus took from the paper, which asks for the smallest set of features
-that keeps the network's output; Quantus divides by the largest relevance of all samples together,
-so that a score depends on the batch (here: of the sample). Taken over whole pixels. A map of zeros
-has no largest relevance: all its positions count, as in every constant map.
+Source: nguyen2020quantitative. The smallest share k of the positions, most relevant first, such
+that the output falls by at most `tolerance` when the others are gone. Read from the removal curve
+of the least relevant first, whose points are the shares that can be found (28 steps). Deviations:
+positions are ordered by their signed relevance, what is gone becomes the dataset's baseline (the
+paper takes the expected loss over random replacements), and the tolerance is a part of the whole
+fall, f(x) - f(baseline), so that it means the same for every network. 0 if nothing must be kept.
+Quantus has another measure under this name: see `relevant_positions`.
 """
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gpex_bench.measurements.maps import relevance
-from gpex_bench.types import Case, Metric, settings
-
-
-def n_above(values: Float[Tensor, "batch position"], threshold: float) -> Float[Tensor, "batch"]:
-    """Return how many values of each row are larger than this share of its largest one.
-
-    All, in a row of zeros.
-    """
-    size = values.double().abs()
-    largest = size.amax(1, keepdim=True)
-    is_more = size > threshold * largest
-    counts = is_more | (largest == 0)
-    return counts.sum(1).double()
+from gpex_bench.measurements.curves import ScaledCurveMetric
+from gpex_bench.types import Removal, settings
 
 
 @settings
-class EffectiveComplexity(Metric):
-    """Number of positions with more than a trace of relevance.
+class EffectiveComplexity(ScaledCurveMetric):
+    """Smallest share of the most relevant positions that keeps the probability.
 
     Attributes:
-        threshold: share of the largest relevance that counts as a trace, in [0, 1).
+        tolerance: part of the whole fall that may be lost, in (0, 1).
     """
 
     title = "effective complexity"
     reference = "nguyen2020quantitative"
-    measures = "complexity"
-    blind_can_be_perfect = True  # a single arbitrary pixel
+    measures = "faithfulness"
     higher_is_better = False
-    range = (0.0, float("inf"))
-    chance = None  # depends on the number of positions
-    cost = "none"
+    of_probability = (0.0, 1.0)
+    of_logit = (0.0, 1.0)
+    chance = None
+    caveat = (
+        "Where the network does not fall when everything is gone, nothing must be kept, and every "
+        "map scores 0."
+    )
+    cost = "none of its own, reads the removal curve of pixels"
 
-    threshold: float = 0.1
+    tolerance: float = 0.1
 
     def __post_init__(self) -> None:
-        if not 0 <= self.threshold < 1:
-            raise ValueError(f"threshold must be at least 0 and below 1, got {self.threshold}.")
+        super().__post_init__()
+        if not 0 < self.tolerance < 1:
+            raise ValueError(f"tolerance must lie between 0 and 1, got {self.tolerance}.")
 
-    def score(self, case: Case) -> Float[Tensor, "batch"]:
-        """Return the count of each sample."""
-        return n_above(relevance(case), self.threshold)
+    def summarise(self, removal: Removal) -> Float[Tensor, "batch"]:
+        """Return the share of each sample."""
+        curve = removal.least_first.double()
+        fall = curve[:, :1] - curve
+        allowed = self.tolerance * fall[:, -1:].clamp(min=0)
+
+        # The largest share that can be gone; at the start nothing has fallen.
+        gone = removal.fraction.to(curve)
+        largest = torch.where(fall <= allowed, gone, 0.0).amax(1)
+        return 1 - largest

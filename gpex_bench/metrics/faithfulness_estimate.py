@@ -3,7 +3,8 @@
 Source: alvarez2018towards. Pearson's correlation, over consecutive chunks of the descending order,
 between the summed attribution of a chunk and the fall of the target's logit when that chunk alone
 becomes the baseline. The chunks (12, each a twelfth of the pixels, or single columns of a small
-table) are Quantus' convention; the paper removes single features. With probabilities in place of
+table) are Quantus' convention; the paper removes single features. Chunks may differ by one
+position, so that relevance and fall are taken per position. With probabilities in place of
 logits even an exact map of a linear network falls short of 1.
 """
 
@@ -50,4 +51,4 @@ class FaithfulnessEstimate(Metric):
         removed = case.read(self.measurements()[0])
         logit = OUTPUTS.index("logit")
         drop = removed.intact[logit][:, None] - removed.without[logit, :, :, 0]
-        return pearson(removed.worth, drop)
+        return pearson(removed.worth, drop / removed.size)

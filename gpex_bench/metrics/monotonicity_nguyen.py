@@ -4,8 +4,10 @@ Source: nguyen2020quantitative. Spearman's correlation, over chunks of the order
 summed |a| of a chunk and E[(f(x) - f(x'))^2] / f(x)^2, where x' has the chunk replaced at random
 and f is the target's probability, of a number its value (the factor 1 / f(x)^2 does not move
 ranks). A random replacement
-is the same part of another training sample (uniform noise in Quantus). Chunks are of equal size
-(single features in the paper).
+is the same part of another training sample (uniform noise in Quantus). Chunks are equally large up
+to one position (single features in the paper), so that |a| and change are taken per position. The
+defaults are cheap: a correlation over 8 chunks is coarse. `config/thorough.yaml` has settings to
+publish.
 """
 
 from __future__ import annotations
@@ -56,4 +58,5 @@ class MonotonicityNguyen(Metric):
         is_number = case.task.data.kind is Kind.NUMBER
         row = OUTPUTS.index("logit" if is_number else "probability")
         change = replaced.without[row] - replaced.intact[row][:, None, None]
-        return pearson(ranks(replaced.worth), ranks(change.square().mean(2)))
+        by_position = change.square().mean(2) / replaced.size
+        return pearson(ranks(replaced.worth), ranks(by_position))

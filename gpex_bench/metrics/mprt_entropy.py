@@ -1,9 +1,12 @@
 """Efficient MPRT: does the map get more complex when the network is fully random?
 
 Source: hedstroem2023sanity. (H(random) - H(trained)) / H(trained), where H is the entropy of the
-histogram of a map's relevances in 100 bins between its smallest and largest one. It needs no
-measure of similarity, and one random network. Taken over whole pixels, with sign. A constant map
-has entropy 0: it scores 0, whatever comes after, and so does a map that ignores the network.
+histogram of a map's relevances in 100 bins. It needs no measure of similarity, and one random
+network. Taken over whole pixels, with sign. The bins are not between the smallest and the largest
+relevance, as there, since a single outlier would put all others into one bin: `trim` of the
+relevances at either end, at least one, are counted in the outer bins (0 is the definition). A
+constant map has entropy 0: it scores 0, whatever comes after, and so does a map that ignores the
+network.
 """
 
 from __future__ import annotations
@@ -19,15 +22,26 @@ from gpex_bench.types import Case, settings
 N_BINS = 100
 
 
-def histogram_entropy(values: Float[Tensor, "batch position"]) -> Float[Tensor, "batch"]:
-    """Return the entropy in nats of each row's histogram between its extremes.
+def histogram_entropy(
+    values: Float[Tensor, "batch position"], trim: float = 0.0
+) -> Float[Tensor, "batch"]:
+    """Return the entropy in nats of each row's histogram.
 
     0 for a constant row.
+
+    Args:
+        values: rows.
+        trim: share of each row at either end that does not decide where the bins are, at least one
+            number of five or more; 0 puts the bins between the extremes.
     """
-    low = values.amin(1, keepdim=True)
-    high = values.amax(1, keepdim=True)
+    n_positions = values.shape[1]
+    n_left_out = max(1, int(trim * n_positions)) if trim > 0 and n_positions >= 5 else 0
+    in_order = values.sort(1).values
+    low = in_order[:, n_left_out, None]
+    high = in_order[:, n_positions - 1 - n_left_out, None]
+
     width = torch.where(high > low, high - low, 1.0)
-    fraction = (values - low) / width * N_BINS
+    fraction = ((values - low) / width).clamp(0, 1) * N_BINS
     place = fraction.long().clamp(max=N_BINS - 1)
 
     count = values.new_zeros(len(values), N_BINS)
@@ -38,7 +52,12 @@ def histogram_entropy(values: Float[Tensor, "batch position"]) -> Float[Tensor, 
 
 @settings
 class MPRTEntropy(RandomisedMetric):
-    """Relative rise of the histogram's entropy on the fully random network."""
+    """Relative rise of the histogram's entropy on the fully random network.
+
+    Attributes:
+        trim: share of the relevances at either end that does not decide where the bins are, in
+            [0, 0.25].
+    """
 
     title = "efficient MPRT"
     reference = "hedstroem2023sanity"
@@ -47,10 +66,17 @@ class MPRTEntropy(RandomisedMetric):
     chance = 0.0  # a random map that does not look at the network stays the same
     cost = "none beyond `mprt`, whose last stage it reads (n_stages explanations, 2)"
 
+    trim: float = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.trim <= 0.25:
+            raise ValueError(f"trim must be between 0 and 0.25, got {self.trim}.")
+
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the relative rise of each sample."""
         last = of_draws(case, self.maps(case)[:, -1:])[:, 0]
-        before = histogram_entropy(relevance(case))
-        after = histogram_entropy(last)
+        before = histogram_entropy(relevance(case), self.trim)
+        after = histogram_entropy(last, self.trim)
         rise = (after - before) / torch.where(before > 0, before, 1.0)
         return torch.where(before > 0, rise, 0.0)

@@ -3,7 +3,9 @@
 Source: ancona2018towards. For each n, Pearson's correlation over random subsets of n features
 between the summed attribution and the fall of the target's logit when the subset becomes the
 baseline; the score is the mean over n = 10, 25 and 50 % of the cells (the paper plots it against n
-from 1 to 80 %, with 100 subsets, the class score, and zeros). Features are square cells of images.
+from 1 to 80 %, with 100 subsets, the class score, and zeros). Features are square cells of images;
+cells at the border may be smaller, so that relevance and fall are taken per position. The default
+of 24 subsets is cheap: `config/thorough.yaml` has settings to publish.
 A method that keeps sensitivity-n for all n sums to every change of the output, which only a linear
 network allows.
 """
@@ -60,4 +62,5 @@ class SensitivityN(Metric):
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the mean correlation of each sample."""
         effects = [case.read(subsets) for subsets in self.measurements()]
-        return torch.stack([pearson(effect.relevance, effect.drop) for effect in effects]).mean(0)
+        correlations = [pearson(*effect.by_position) for effect in effects]
+        return torch.stack(correlations).mean(0)

@@ -35,6 +35,7 @@ from gpex_bench.types import (
     Kind,
     Prototype,
     Query,
+    Retrained,
     Split,
     Truth,
     value,
@@ -320,6 +321,10 @@ class StoredExplanation:
             if not torch.equal(tensor, getattr(query, name)):
                 reason = f"it was made for another query (its {name} differs)"
                 raise DamagedFile(advice(self.path, reason))
+
+    def retrained(self) -> Retrained:
+        """Return an explanation as what a metric of another training seed compares with."""
+        return Retrained(explanation=self.explanation, **self.query)
 
 
 def read_explanation(path: Path) -> StoredExplanation:

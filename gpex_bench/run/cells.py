@@ -247,8 +247,9 @@ def score(this: Job) -> None:
     variants = [Curves(**key) for key in this.params["variants"]]
     limits = Limits(settings.robustness_samples, settings.timeout_s)
 
+    every = [artefacts.read_explanation(path) for path in this.paths("explanations")]
     for number, one in enumerate(this.tasks()):
-        stored = artefacts.read_explanation(this.paths("explanations")[number])
+        stored, others = every[number], every[:number] + every[number + 1 :]
         query = None
         if stored.explanation is None or explainer is None or one.task is None:
             scored = Scored(empty(), {})
@@ -258,7 +259,11 @@ def score(this: Job) -> None:
             query = queries(one.task.model, one.task.data, settings.samples, this.predicted)
             stored.check_query(query)
             case = Case(
-                task=one.task, query=query, explanation=stored.explanation, explainer=explainer
+                task=one.task,
+                query=query,
+                explanation=stored.explanation,
+                explainer=explainer,
+                retrained=tuple(other.retrained() for other in others if other.explanation),
             )
             scored = score(metrics, curves, case, limits, variants)
             counts = f"{len(scored.scores)} scores, {len(scored.curves)} curves"

@@ -102,6 +102,24 @@ class Task:
 
 
 @value
+class Retrained:
+    """One method's explanations of the same samples on a network of another training seed."""
+
+    sample: Int[Tensor, "batch"]
+    target: Int[Tensor, "batch"]  # the output that is explained there
+    explanation: Explanation
+
+    def rows(self, rows: slice) -> Retrained:
+        """Return some of the samples."""
+        explanation = self.explanation
+        if not isinstance(explanation, Prototype):
+            explanation = explanation.rows(rows)
+        return Retrained(
+            sample=self.sample[rows], target=self.target[rows], explanation=explanation
+        )
+
+
+@value
 class Case:
     """All a metric may look at: one method's explanations of some queries."""
 
@@ -111,6 +129,8 @@ class Case:
     explainer: Explainer
     #: what its metrics ask for, each made once
     measured: Mapping[Measurement, Any] = field(default_factory=dict)
+    #: of the same method and samples, on the networks of the other training seeds
+    retrained: tuple[Retrained, ...] = ()
 
     def read(self, measurement: Measurement) -> Any:
         """Return what was measured; raises ValueError if it was not."""

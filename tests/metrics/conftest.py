@@ -10,6 +10,7 @@ from gpex_bench.types import (
     Examples,
     Explainer,
     Query,
+    Retrained,
     Split,
     Task,
     Truth,
@@ -68,7 +69,20 @@ class Toy:
         residual = (self.exact - values)[rows].flatten(1).sum(1)
         explanation = Attribution(values=values[rows], residual=residual)
         explainer = explainer or GradientTimesInput()
-        return lazily(task=self.task, query=query, explanation=explanation, explainer=explainer)
+        return lazily(
+            task=self.task,
+            query=query,
+            explanation=explanation,
+            explainer=explainer,
+            retrained=tuple(self.retrained(values, rows, number) for number in (1, 2)),
+        )
+
+    def retrained(self, values, rows, number):
+        """Maps of the same size whose order is another one."""
+        query = self.query.rows(rows)
+        shuffled = values.roll(number, -1)[rows]
+        explanation = Attribution(values=shuffled)
+        return Retrained(sample=query.sample, target=query.target, explanation=explanation)
 
     def examples(self, index, weight=None):
         weight = torch.ones(index.shape) if weight is None else weight

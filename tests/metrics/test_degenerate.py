@@ -58,7 +58,7 @@ OF_ZEROS = {  # what a map of zeros scores, as the files say; a quarter of the i
     "conservation_error": 1,
     "continuity": 0,
     "dummy_error": 0,
-    "effective_complexity": 64,
+    "relevant_positions": 64,
     "faithfulness_correlation": 0,
     "implementation_error": 0,
     "infidelity": 1,

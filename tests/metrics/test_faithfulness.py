@@ -16,8 +16,10 @@ from gpex_bench.masking.order import area, read_at
 from gpex_bench.measurements import measured
 from gpex_bench.measurements.chunks import Chunks
 from gpex_bench.measurements.curves import Curves
+from gpex_bench.measurements.erased import Erasures
 from gpex_bench.measurements.jitter import Jitter
 from gpex_bench.measurements.recomputed import Recomputed
+from gpex_bench.measurements.subsets import draw
 from gpex_bench.plugins.registry import plugins
 from gpex_bench.types import Attribution, Case, Explainer, Query, Split, Task, settings
 from tests.vocabulary import datasets
@@ -283,7 +285,7 @@ def test_equal_segments_fall_in_an_order_of_their_own(toy):
         torch.testing.assert_close(alone[:, 0], whole[:, row], rtol=1e-5, atol=1e-6)
 
 
-def test_comprehensiveness_and_sufficiency_are_read_off_between_points(table):
+def test_comprehensiveness_and_sufficiency_are_exact_at_each_share(table):
     case = with_measured(table, "comprehensiveness")
     values = table.explanation.values
     for i in range(7):
@@ -294,16 +296,65 @@ def test_comprehensiveness_and_sufficiency_are_read_off_between_points(table):
             x[columns] = 0.5
             return network(table, x, i)
 
-        whole = without([])
-        for name, order_, sign in (
-            ("comprehensiveness", order, 1),
-            ("sufficiency", order.flip(0), -1),
-        ):
-            curve = np.array([without(order_[:k]) for k in range(21)])
-            shares = np.array([0.01, 0.05, 0.1, 0.2, 0.5])
-            at = shares if sign > 0 else 1 - shares
-            expected = whole - np.interp(at, np.arange(21) / 20, curve).mean()
-            assert score(name, case)[i].item() == pytest.approx(expected, abs=1e-6)
+        counts = (1, 1, 2, 4, 10)  # of 20 columns; 1 % is rounded up to one
+        gone = without([]) - np.mean([without(order[:k]) for k in counts])
+        kept = without([]) - np.mean([without(order[k:]) for k in counts])
+        assert score("comprehensiveness", case)[i].item() == pytest.approx(gone, abs=1e-6)
+        assert score("sufficiency", case)[i].item() == pytest.approx(kept, abs=1e-6)
+
+
+def test_shares_of_positions_are_rounded_up_and_no_further():
+    assert Erasures().counts(784).tolist() == [8, 40, 79, 157, 392]
+    assert Erasures().counts(100).tolist() == [1, 5, 10, 20, 50]
+
+
+def test_comprehensiveness_and_sufficiency_cost_eleven_rows_together(toy):
+    case = toy.case(toy.exact)
+    with counted(case.task.model) as rows:
+        Erasures().measure(case)
+    assert rows.forward == 11 * len(case.query.x)
+
+
+def test_a_win_is_counted_by_hand(toy, noisy):
+    case = toy.case(noisy)
+    metric = METRICS["win_rate"](n_rivals=5, share=0.25)
+    found = metric.score(case)
+
+    choices = draw(7, case.query.sample, 64, n_subsets=5, share=0.25)
+    baseline = toy.task.data.baseline.flatten(1)
+    for i in range(len(noisy)):
+        x = toy.query.x[i].flatten(1)
+
+        def left(is_gone, i=i, x=x):
+            return network(case, torch.where(is_gone, baseline, x).view(2, 8, 8), i)
+
+        own = torch.zeros(64, dtype=torch.bool)
+        own[noisy[i].double().sum(0).flatten().argsort(descending=True)[:16]] = True
+        wins = [left(own) < left(rival) for rival in choices[i]]
+        wins += [left(~own) > left(~rival) for rival in choices[i]]
+        assert found[i].item() == pytest.approx(np.mean(wins))
+
+
+def test_win_rates_of_planted_maps(toy):
+    assert score("win_rate", toy.case(toy.exact)).mean() > 0.95
+    assert score("win_rate", toy.case(-toy.exact)).mean() < 0.05
+    constant = score("win_rate", toy.case(torch.ones_like(toy.exact)), n_rivals=40)
+    assert abs(constant.mean() - 0.5) < 0.15
+
+
+def test_effective_complexity_is_the_smallest_share_that_keeps_the_output(table):
+    case = with_measured(table, "effective_complexity")
+    for i in range(7):
+        order = table.explanation.values[i].argsort(descending=True)
+
+        def kept(k, i=i, order=order):
+            x = table.query.x[i].clone()
+            x[order[k:]] = 0.5
+            return network(table, x, i)
+
+        whole = max(kept(20) - kept(0), 0)
+        enough = [k for k in range(21) if kept(20) - kept(k) <= 0.1 * whole]
+        assert score("effective_complexity", case)[i].item() == pytest.approx(min(enough) / 20)
 
 
 def test_read_at():

@@ -14,11 +14,11 @@ from gpex_bench.measurements.planted import top_inside
 from gpex_bench.measurements.similarity import pearson
 from gpex_bench.measurements.subsets import squared_error
 from gpex_bench.metrics.complexity import entropy
-from gpex_bench.metrics.effective_complexity import n_above
 from gpex_bench.metrics.faithfulness_estimate import FaithfulnessEstimate
 from gpex_bench.metrics.infidelity import best_scale
 from gpex_bench.metrics.localisation_auc import roc_area
 from gpex_bench.metrics.mass_accuracy import mass_inside
+from gpex_bench.metrics.relevant_positions import n_above
 from gpex_bench.metrics.sparseness import gini
 from gpex_bench.types import Query
 from tests.vocabulary import removals

@@ -10,7 +10,7 @@ from gpex_bench.plugins.registry import plugins
 from gpex_bench.stages.curves import Recorded, summarise_curves
 from gpex_bench.stages.score import Limits, score
 from gpex_bench.tables.order import main_curves
-from gpex_bench.types import Attribution, Case, Kind, Need, Query, Task
+from gpex_bench.types import Attribution, Case, Kind, Need, Query, Retrained, Task
 from gpex_bench.types.demands import Refused
 from tests.metrics.conftest import GradientTimesInput, lazily
 from tests.vocabulary import datasets
@@ -40,17 +40,26 @@ def case(weight, kind, target=0, factor=1.0):
     values = explainer.explain(task, query).values
     noise = torch.randn(5, 8, generator=torch.Generator().manual_seed(1))
     explanation = Attribution(values=values + factor * noise / 4)
-    return lazily(task=task, query=query, explanation=explanation, explainer=explainer)
+    elsewhere = Attribution(values=(values + factor * noise.roll(1)).clone())
+    retrained = Retrained(sample=query.sample, target=query.target, explanation=elsewhere)
+    return lazily(
+        task=task,
+        query=query,
+        explanation=explanation,
+        explainer=explainer,
+        retrained=(retrained,),
+    )
 
 
 def test_what_needs_probabilities_classes_or_several_outputs():
     needs = {name: cls().needs for name, cls in METRICS.items()}
     assert {name for name in needs if Need.OUTPUTS in needs[name]} == {
-        *("class_purity", "linearity_error", "random_logit")
+        *("class_purity", "linearity_error", "random_logit", "relative_consistency")
     }
     assert {name for name in needs if Need.CLASSES in needs[name]} == {"class_purity"}
     assert {name for name in needs if Need.PROBABILITY in needs[name]} == {
         *("aopc", "average_drop", "average_increase", "comprehensiveness", "deletion"),
+        *("effective_complexity", "win_rate"),
         *("insertion", "irof", "monotonicity_arya", "pgi", "pgu", "road", "road_combined"),
         *("srg", "sufficiency"),
     }
@@ -87,7 +96,8 @@ def test_curves_of_a_number_are_of_its_value(name):
         on_value.score(case(WEIGHT, Kind.NUMBER, factor=factor)) for factor in (1.0, 1024.0)
     )
     assert own.isfinite().all() and own.std() > 0
-    factor = 1.0 if name == "monotonicity_arya" else 1024.0
+    shares = ("monotonicity_arya", "effective_complexity", "win_rate")
+    factor = 1.0 if name in shares else 1024.0
     torch.testing.assert_close(scaled, factor * own, rtol=1e-4, atol=1e-4)
     # never a silent number on a scale that is not there
     with pytest.raises(Refused, match="'probability', which a network that gives a number"):

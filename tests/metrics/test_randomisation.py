@@ -173,7 +173,7 @@ def test_efficient_mprt_is_the_rise_of_the_entropy_of_a_histogram(kind):
         np.array([stats.entropy(np.histogram(row, bins=100)[0]) for row in maps])
         for maps in (before, after)
     )
-    metric = MPRTEntropy()
+    metric = MPRTEntropy(trim=0.0)
     np.testing.assert_allclose(
         metric.score(case_of(kind, metric)), (last - first) / first, rtol=0, atol=1e-9
     )
@@ -183,6 +183,23 @@ def test_entropy_of_textbook_histograms():
     rows = torch.tensor([[2.0, 2, 2, 2], [0, 1, 2, 3], [0, 0, 0, 1]], dtype=torch.float64)
     expected = [0.0, np.log(4), stats.entropy([3, 1])]
     np.testing.assert_allclose(histogram_entropy(rows), expected, atol=1e-12)
+
+
+def test_one_outlier_does_not_decide_the_bins():
+    rows = torch.rand(3, 400, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    hit = rows.clone()
+    hit[:, 7] = 1e6
+    assert (histogram_entropy(hit) < 0.1).all()
+    torch.testing.assert_close(
+        histogram_entropy(hit, 0.01), histogram_entropy(rows, 0.01), atol=0.05, rtol=0
+    )
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 12, 784])
+def test_trimmed_histograms_of_few_positions_and_of_constants(n):
+    rows = torch.arange(float(n), dtype=torch.float64)[None]
+    assert histogram_entropy(torch.ones(1, n, dtype=torch.float64), 0.01).item() == 0
+    assert histogram_entropy(rows, 0.01).item() == pytest.approx(np.log(min(n, 100)), abs=0.6)
 
 
 def test_smooth_mprt_compares_means_over_the_same_noise():
