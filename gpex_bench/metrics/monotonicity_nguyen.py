@@ -3,11 +3,10 @@
 Source: nguyen2020quantitative. Spearman's correlation, over chunks of the order of |a|, between the
 summed |a| of a chunk and E[(f(x) - f(x'))^2] / f(x)^2, where x' has the chunk replaced at random
 and f is the target's probability, of a number its value (the factor 1 / f(x)^2 does not move
-ranks). A random replacement
-is the same part of another training sample (uniform noise in Quantus). Chunks are equally large up
-to one position (single features in the paper), so that |a| and change are taken per position. The
-defaults are cheap: a correlation over 8 chunks is coarse. `config/thorough.yaml` has settings to
-publish.
+ranks). A random replacement is the same part of another training sample (uniform noise in Quantus).
+Chunks are equally large up to one position (single features in the paper), so that |a| and change
+are taken per position. The defaults are cheap: a correlation over 8 chunks is coarse.
+`config/sets/thorough.yaml` has settings to publish.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ the paper goes from the output downwards, which keeps the evidence of the early 
 construction (binder2023shortcomings). `absolute` compares sizes, as the paper's other version: then
 maps that are multiplied by the input look alike because of the input. 0 is best; a map that ignores
 the network scores 1, and so does a map that is constant before and after (0 if constant only before
-or after).
+or after). The default of 2 stages and one set of random weights is cheap;
+`config/sets/thorough.yaml` has settings to publish.
 """
 
 from __future__ import annotations

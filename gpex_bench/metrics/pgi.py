@@ -4,6 +4,7 @@ Source: agarwal2022openxai. E|f(x) - f(x')|, where x' has Gaussian noise (sigma 
 positions of the largest |a|; mean over the strongest 10 and 25 % (area over k = 1 ... 25 % in the
 paper, with 100 draws). f is the target's probability (the first output in OpenXAI). Noise this
 small probes the slope around x: where the softmax is saturated the gaps are tiny, but comparable.
+The default of 2 draws is cheap and noisy; `config/sets/thorough.yaml` has settings to publish.
 """
 
 from __future__ import annotations

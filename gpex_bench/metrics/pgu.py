@@ -1,7 +1,8 @@
 """Prediction gap on unimportant features: noise on all but the strongest positions.
 
 Source: agarwal2022openxai. E|f(x) - f(x')| as in `pgi`, where x' has the noise on all other
-positions. Lower is better: what the map calls unimportant should not move the network.
+positions. Lower is better: what the map calls unimportant should not move the network. The
+defaults are as cheap as those of `pgi`.
 """
 
 from __future__ import annotations

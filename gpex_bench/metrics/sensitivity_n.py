@@ -5,9 +5,8 @@ between the summed attribution and the fall of the target's logit when the subse
 baseline; the score is the mean over n = 10, 25 and 50 % of the cells (the paper plots it against n
 from 1 to 80 %, with 100 subsets, the class score, and zeros). Features are square cells of images;
 cells at the border may be smaller, so that relevance and fall are taken per position. The default
-of 24 subsets is cheap: `config/thorough.yaml` has settings to publish.
-A method that keeps sensitivity-n for all n sums to every change of the output, which only a linear
-network allows.
+of 24 subsets is cheap: `config/sets/thorough.yaml` has settings to publish. A method that keeps
+sensitivity-n for all n sums to every change of the output, which only a linear network allows.
 """
 
 from __future__ import annotations

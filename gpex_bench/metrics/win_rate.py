@@ -7,7 +7,7 @@ count one half. The score is the mean of both shares, so that chance is 0.5 for 
 and size. ICE reports the second share (its sufficiency), over text and several ways to remove a
 word, with 100 rivals; the rank among rivals does not depend on its normalisation. Deviations:
 positions are pixels or columns, and what is gone becomes the `fill`. The default of 12 rivals is
-cheap and gives a coarse score a sample; `config/thorough.yaml` has settings to publish.
+cheap and gives a coarse score a sample; `config/sets/thorough.yaml` has settings to publish.
 """
 
 from __future__ import annotations

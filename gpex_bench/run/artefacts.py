@@ -322,8 +322,10 @@ class StoredExplanation:
                 reason = f"it was made for another query (its {name} differs)"
                 raise DamagedFile(advice(self.path, reason))
 
-    def retrained(self) -> Retrained:
-        """Return an explanation as what a metric of another training seed compares with."""
+    def retrained(self) -> Retrained | None:
+        """Return what a metric of another training seed compares with; None if there is nothing."""
+        if self.explanation is None:
+            return None
         return Retrained(explanation=self.explanation, **self.query)
 
 

@@ -263,7 +263,7 @@ def score(this: Job) -> None:
                 query=query,
                 explanation=stored.explanation,
                 explainer=explainer,
-                retrained=tuple(other.retrained() for other in others if other.explanation),
+                retrained=tuple(filter(None, (other.retrained() for other in others))),
             )
             scored = score(metrics, curves, case, limits, variants)
             counts = f"{len(scored.scores)} scores, {len(scored.curves)} curves"

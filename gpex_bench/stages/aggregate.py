@@ -71,6 +71,22 @@ def _kept(scores: pd.DataFrame, skipped: pd.DataFrame) -> pd.DataFrame:
     return scores[~pd.MultiIndex.from_frame(scores[place]).isin(failed)].reset_index(drop=True)
 
 
+def _summary(
+    scores: pd.DataFrame,
+    known: Sequence[Record],
+    methods: Sequence[Record],
+    found: Mapping[str, pd.DataFrame],
+) -> pd.DataFrame:
+    """Return the means of all methods, with marks where a metric orders them."""
+    judged = found["informative"]
+    unusable = judged.loc[~judged["is_informative"].astype(bool), list(PLACE)]
+    blank = set(unusable.itertuples(index=False, name=None))
+    left_out = statistics.informative.left_out(judged, found["faithful"])
+
+    scales = {record["metric"]: scale_of(record) for record in known}
+    return summarise(scores, scales, control_ids(methods), blank, left_out)
+
+
 def aggregate(  # noqa: PLR0913 - keyword-only
     parts: dict[str, list[pd.DataFrame]],
     recorded: Iterable[Recorded],
@@ -111,15 +127,7 @@ def aggregate(  # noqa: PLR0913 - keyword-only
         kinds=kinds,
         other_variants=summaries.variant_means,
     )
-    judged = found["informative"]
-    blank = set(
-        judged.loc[~judged["is_informative"].astype(bool), list(PLACE)].itertuples(
-            index=False, name=None
-        )
-    )
-    scales = {record["metric"]: scale_of(record) for record in known}
-    left_out = statistics.informative.left_out(judged, found["faithful"])
-    summary = summarise(scores, scales, control_ids(methods), blank, left_out)
+    summary = _summary(scores, known, methods, found)
     return Tables(
         scores=scores,
         curves=summaries.means,

@@ -5,7 +5,7 @@ Frames in, frames out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
@@ -22,7 +22,7 @@ from gpex_bench.statistics import (
 )
 from gpex_bench.statistics import headline as leading
 from gpex_bench.statistics.overall import OnNetwork
-from gpex_bench.statistics.units import scale_of, units
+from gpex_bench.statistics.units import Units, scale_of, units
 from gpex_bench.tables import columns
 from gpex_bench.tables.columns import SCORES, VARIANT_SCORES, require
 from gpex_bench.tables.order import Record, control_ids
@@ -64,8 +64,8 @@ def conclude(  # noqa: PLR0913 - options by keyword
     """Return the tables named in `TABLES`.
 
     Pairs of metric and network that are not usable are in `informative`, `pairs`, `families`,
-    `power`, `variance` and `trust`, and in nothing that says who is ahead. Metrics that are usable among faithful
-    methods rank those alone.
+    `power`, `variance` and `trust`, and in nothing that says who is ahead. Metrics that are
+    usable among faithful methods order those alone.
 
     Args:
         scores: one row per dataset, model, seed, method, metric, sample (and target); finite.
@@ -89,45 +89,19 @@ def conclude(  # noqa: PLR0913 - options by keyword
     card = {record["metric"]: record for record in metrics}
 
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
-    networks: dict[str, list[OnNetwork]] = {}
-    blocks = units(scores, scales, controls)
-    compared = [(block, pairs.compare(block)) for block in blocks]
+    compared = [(block, pairs.compare(block)) for block in units(scores, scales, controls)]
     parts["truth_agreement"].append(truth.table([block for block, _ in compared], metrics))
     judged, faithful = informative.tables(compared, card, known)
     parts["informative"], parts["faithful"] = [judged], [faithful]
-    unordered = informative.left_out(judged, faithful)
+    for block, comparison in compared:
+        for name, table in _of_block(block, comparison, known, card[block.place[2]]).items():
+            parts[name].append(table)
 
-    for (block, comparison), is_usable in zip(compared, judged["is_informative"], strict=True):
-        metric = block.place[2]
-        parts["pairs"].append(pairs.table(block, comparison))
-        parts["families"].append(pairs.family_sizes(block))
-        parts["power"].append(power.table(block, comparison))
-        parts["variance"].append(components.table(block))
-        parts["trust"].append(trust.table(block, comparison, known, card[metric]["chance"]))
-        if card[metric]["is_share_of_truth"]:
-            parts["planted"].append(informative.planted(block, comparison, known))
-        if not is_usable:
-            continue
+    ordered = list(_ordered(compared, judged, faithful))
+    parts["ranking"] = [ranking.table(block) for block, _ in ordered]
+    for name, table in _ahead(ordered, variant_scores, known, headline, kinds or {}):
+        parts[name].append(table)
 
-        # Which other methods are compared decides Holm's correction.
-        ordered = block.without(unordered.get(block.place, ()))
-        if ordered is not block:
-            block, comparison = ordered, pairs.compare(ordered)
-        parts["ranking"].append(ranking.table(block))
-        words = pairs.verdicts(block, comparison)
-        if metric == headline:
-            scored = leading.scored(block, variant_scores)
-            answer = leading.answer_of(scored, known.blind)
-            block, comparison, words = scored.average, pairs.compare(scored.average), answer.words
-            for name, rows in leading.tables(scored, answer).items():
-                parts[name].append(rows)
-        kind = (kinds or {}).get(block.place[0], "")
-        here = OnNetwork(block=block, comparison=comparison, words=words, kind=kind)
-        networks.setdefault(metric, []).append(here)
-
-    for every in networks.values():
-        for name, rows in overall.tables(every, known.blind).items():
-            parts[name].append(rows)
     of_others = [] if other_variants is None else [other_variants]
     variant_means = _stack([variants.summarise(variant_scores), *of_others], columns.VARIANTS)
     parts["variants"] = [variant_means]
@@ -136,6 +110,63 @@ def conclude(  # noqa: PLR0913 - options by keyword
     tables = {name: _stack(parts[name], names) for name, names in TABLES.items()}
     tables["pairs"]["relation"] = informative.relations(tables["pairs"], known)
     return tables
+
+
+def _of_block(
+    block: Units, comparison: pairs.Comparison, known: informative.Roles, record: Record
+) -> dict[str, pd.DataFrame]:
+    """Return the tables of one network and metric that hold whether it is usable or not."""
+    found = {
+        "pairs": pairs.table(block, comparison),
+        "families": pairs.family_sizes(block),
+        "power": power.table(block, comparison),
+        "variance": components.table(block),
+        "trust": trust.table(block, comparison, known, record["chance"]),
+    }
+    if record["is_share_of_truth"]:
+        found["planted"] = informative.planted(block, comparison, known)
+    return found
+
+
+def _ordered(
+    compared: Sequence[tuple[Units, pairs.Comparison]],
+    judged: pd.DataFrame,
+    faithful: pd.DataFrame,
+) -> Iterator[tuple[Units, pairs.Comparison]]:
+    """Yield the scores of each usable metric and network, of the methods that the metric orders."""
+    left_out = informative.left_out(judged, faithful)
+    for (block, comparison), is_usable in zip(compared, judged["is_informative"], strict=True):
+        if not is_usable:
+            continue
+
+        # Which other methods are compared decides Holm's correction.
+        ordered = block.without(left_out.get(block.place, ()))
+        yield ordered, comparison if ordered is block else pairs.compare(ordered)
+
+
+def _ahead(
+    ordered: Sequence[tuple[Units, pairs.Comparison]],
+    variant_scores: pd.DataFrame,
+    known: informative.Roles,
+    headline: str,
+    kinds: Mapping[str, str],
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield the tables that say who is ahead on each network and over networks, with names."""
+    networks: dict[str, list[OnNetwork]] = {}
+    for block, comparison in ordered:
+        words = pairs.verdicts(block, comparison)
+        if block.place[2] == headline:
+            scored = leading.scored(block, variant_scores)
+            answer = leading.answer_of(scored, known.blind)
+            block, comparison, words = scored.average, pairs.compare(scored.average), answer.words
+            yield from leading.tables(scored, answer).items()
+
+        kind = kinds.get(block.place[0], "")
+        here = OnNetwork(block=block, comparison=comparison, words=words, kind=kind)
+        networks.setdefault(block.place[2], []).append(here)
+
+    for every in networks.values():
+        yield from overall.tables(every, known.blind).items()
 
 
 def _stack(parts: Sequence[pd.DataFrame], names: Sequence[str]) -> pd.DataFrame:
