@@ -18,20 +18,13 @@ N_RUNS = 1000
 N_SAMPLES = (50, 100)
 # Between networks: the standard deviation of a method's true mean.
 SPREADS = (0.02, 0.1)
-METHODS = (
-    "saliency",
-    "gradient_x_input",
-    "integrated_gradients",
-    "expected_gradients",
-    "smoothgrad",
-    "lrp",
-    "deeplift",
-    "occlusion",
-    "guided_backprop",
-    "deep_taylor",
-    "edge_detector",
-    "random_map",
-)
+GRADIENTS = ("saliency", "gradient_x_input", "integrated_gradients", "expected_gradients")
+OTHERS = ("smoothgrad", "lrp", "deeplift", "guided_backprop", "deep_taylor", "random_map")
+METHODS = {
+    "digits": (*GRADIENTS, *OTHERS, "occlusion", "edge_detector"),
+    "table": (*GRADIENTS, *OTHERS, "feature_ablation"),
+}
+N_REAL = 300  # samples, or all there are
 
 
 def block(scores, scale=SRG):
@@ -143,9 +136,8 @@ def over_variants():
 def _real(name):
     """Return real scores [variant, method, sample] less the mean of each method."""
     of = real_scores.task(name)
-    is_image = of.data.test.x.ndim == 4
-    names = METHODS if is_image else [one for one in METHODS if one != "edge_detector"]
-    asked = real_scores.query(of, 300 if is_image else len(of.data.test.x))
+    names = METHODS[name]
+    asked = real_scores.query(of, min(N_REAL, len(of.data.test.x)))
     rows = real_scores.variant_scores(of, asked, real_scores.methods(names))
     rows = headline.in_shares(rows)
     wide = rows.pivot(index=["fill", "output"], columns=["method", "sample"], values="score")
