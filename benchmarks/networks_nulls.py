@@ -100,6 +100,7 @@ def _network(means, dataset):
         margin=np.full_like(gaps, SRG.margin),
         p_value=nothing,
         p_equal=nothing,
+        p_worse=nothing,
         n_units=nothing,
         seeds=nothing,
     )

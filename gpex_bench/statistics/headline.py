@@ -6,13 +6,13 @@ Scores of logits are divided by one number, how far the logit moves on average w
 replaced by the fill: it depends on the network and the fill, and on no method. A metric without
 variants has one.
 
-One method is *better* than another if it is nowhere worse by more than the margin (the 95 %
-interval of the difference is above it under each variant), and better under at least one. The first
-part has to hold under each variant, so that no correction for many variants is due
-(berger1982multiparameter). The second has to hold under one of them: all pairs under all variants
-are one family of Holm's. A method *leads* if it is nowhere worse than any other method, and better
-than each control that looks neither at the network nor at a truth. Without such controls, it must
-be better than some method.
+One method is *better* than another if it is worse by the margin under no variant, and better under
+at least one. The first part has to hold under each variant, so that no correction for many variants
+is due (berger1982multiparameter): all pairs are a family of Holm's. The second has to hold under
+one of them: all pairs under all variants are a family. A method *leads* if it is nowhere worse by
+the margin than any other one (the 95 % intervals of all these differences are above that), and
+better than each control that looks neither at the network nor at a truth. Without such controls, it
+must be better than some method.
 
 What is said of two methods depends on these two, and on how many comparisons are corrected for.
 """
@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from gpex_bench.statistics.intervals import intervals
 from gpex_bench.statistics.pairs import Comparison, compare, families, worded
@@ -36,6 +36,7 @@ from gpex_bench.tables.columns import (
     HEADLINE,
     HEADLINE_PAIRS,
     HEADLINE_VARIANTS,
+    LEVEL,
     NETWORK,
     PLACE,
     VARIANT,
@@ -155,14 +156,14 @@ def answer(block: Units, comparisons: Sequence[Comparison], blind: Collection[st
     """
     p_values = np.stack([one.p_value for one in comparisons])
     p_holm = families(block, comparisons[0], p_values)
-    # Equality has to hold under each variant: no correction for many variants is due.
+    # What has to hold under each variant needs no correction for many variants.
     p_equal = np.stack([families(block, one, one.p_equal) for one in comparisons])
     by_variant = np.stack(
         [worded(*each) for each in zip(comparisons, p_holm, p_equal, strict=True)]
     )
 
-    never_worse = np.stack([one.low > -one.margin for one in comparisons])
-    never_worse |= np.eye(block.n_groups, dtype=bool)
+    p_worse = np.stack([one.p_worse for one in comparisons])
+    never_worse = families(block, comparisons[0], p_worse.max(0)) < LEVEL
     words = combined(by_variant, never_worse)
 
     ours = np.flatnonzero(block.has_method)
@@ -172,9 +173,9 @@ def answer(block: Units, comparisons: Sequence[Comparison], blind: Collection[st
         by_variant=by_variant,
         words=words,
         leads_under=np.stack(
-            [leads(ours, controls, *each) for each in zip(by_variant, never_worse, strict=True)]
+            [leads(ours, controls, *each) for each in zip(by_variant, p_worse, strict=True)]
         ),
-        leads=leads(ours, controls, words, np.asarray(never_worse.all(0))),
+        leads=leads(ours, controls, words, p_worse.max(0)),
         beaten_by=[
             [int(rival) for rival in rivals if words[rival, group] == BETTER]
             for group in range(block.n_groups)
@@ -182,15 +183,18 @@ def answer(block: Units, comparisons: Sequence[Comparison], blind: Collection[st
     )
 
 
-def combined(by_variant: Words, never_worse: Bool[np.ndarray, "variant group group"]) -> Words:
+def combined(by_variant: Words, never_worse: Bool[np.ndarray, "group group"]) -> Words:
     """Return what is said of each two groups over all variants.
 
-    "better" where the first is never worse by more than the margin and somewhere better; "depends"
-    where it is better under one variant and worse under another.
+    "depends" where the first is better under one variant and worse under another.
+
+    Args:
+        by_variant: what is said under each variant.
+        never_worse: whether the first is worse by the margin under no variant.
     """
     somewhere_better = (by_variant == BETTER).any(0)
     somewhere_worse = (by_variant == WORSE).any(0)
-    is_better = somewhere_better & never_worse.all(0)
+    is_better = somewhere_better & never_worse
 
     words = np.full(by_variant.shape[1:], OPEN, dtype=object)
     words[somewhere_better & somewhere_worse] = DEPENDS
@@ -205,18 +209,20 @@ def leads(
     ours: Int[np.ndarray, "ours"],
     blind: Int[np.ndarray, "control"],
     words: Words,
-    never_worse: Bool[np.ndarray, "group group"],
+    p_worse: Float[np.ndarray, "group group"],
 ) -> Bool[np.ndarray, "group"]:
     """Return which groups lead.
+
+    A group must be shown against each other one, so that no correction for many groups is due.
 
     Args:
         ours: groups with a method.
         blind: groups with a control that looks neither at the network nor at a truth.
         words: what is said of each two groups.
-        never_worse: whether the first is not worse by more than the margin.
+        p_worse: p values of "the first is worse by the margin or more".
     """
     is_method = np.isin(np.arange(len(words)), ours)
-    is_first = never_worse[:, ours].all(1)
+    is_first = (p_worse[:, ours] < LEVEL).all(1)
     is_better = words == BETTER
     stands_out = is_better[:, blind].all(1) if len(blind) else is_better[:, ours].any(1)
     return is_method & is_first & stands_out

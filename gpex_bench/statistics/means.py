@@ -72,16 +72,26 @@ class Means:
         return low, high, np.minimum(p_value, 1.0)
 
     def within(self, margin: Numbers) -> Numbers:
-        """Return p values of "the mean is not within the margin": twice the larger of two tests.
+        """Return p values of "the mean is not within the margin".
 
         Two one-sided tests (schuirmann1987comparison), each at half the level, so that a mean that
         is within the margin at 5 % has its 95 % interval within it.
         """
+        return np.maximum(*self.beyond(margin))
+
+    def beyond(self, margin: Numbers) -> tuple[Numbers, Numbers]:
+        """Return p values of "the mean is minus the margin or less", and of "the margin or more".
+
+        Twice one-sided ones: at 5 %, the 95 % interval of the mean leaves that out.
+        """
         above, _ = self.tails(-(margin - self.unseen))
         _, below = self.tails(margin - self.unseen)
         has_room = margin > self.unseen
-        p_value = np.where(has_room, 2 * np.maximum(above, below), 1.0)
-        return np.clip(p_value, 0.5 ** (self.n - 1), 1.0)
+        smallest = 0.5 ** (self.n - 1)
+        return (
+            np.where(has_room, np.clip(2 * above, smallest, 1.0), 1.0),
+            np.where(has_room, np.clip(2 * below, smallest, 1.0), 1.0),
+        )
 
     def tails(self, at: Numbers | float) -> tuple[Numbers, Numbers]:
         """Return one-sided p values of "the mean is at most this", and of "it is at least this"."""

@@ -68,14 +68,11 @@ class Across:
         above, below = self.means.tails(0.0)
         return self._known(2 * np.minimum(above, below))
 
-    def within(self, margin: Numbers) -> Numbers:
-        """Return p values of "the mean is not within the margin"; 1 where it is not known.
-
-        Two one-sided tests, each at half the level: the 95 % interval is then within the margin.
-        """
+    def beyond(self, margin: Numbers) -> tuple[Numbers, Numbers]:
+        """Return p values as `Means.beyond` does; 1 where the mean is not known."""
         above, _ = self.means.tails(-margin)
         _, below = self.means.tails(margin)
-        return self._known(2 * np.maximum(above, below))
+        return self._known(2 * above), self._known(2 * below)
 
     def _known(self, p_value: Numbers) -> Numbers:
         return np.where(np.isfinite(self.means.mean), np.minimum(p_value, 1.0), 1.0)
@@ -253,6 +250,10 @@ def compare(networks: Sequence[OnNetwork], block: Units) -> Compared:
     known = np.isfinite(margins).sum(0)
     margin = np.nansum(margins, 0) / np.maximum(known, 1)
     low, high = found.means.interval
+    p_worse, p_better = (one.reshape(square) for one in found.beyond(margin.ravel()))
+    # A group is equal to itself.
+    np.fill_diagonal(p_worse, 0.0)
+    np.fill_diagonal(p_better, 0.0)
     mean = found.means.mean.reshape(square)
     has_sign = np.sign(gaps) == np.sign(mean)
 
@@ -262,7 +263,8 @@ def compare(networks: Sequence[OnNetwork], block: Units) -> Compared:
         high=high.reshape(square),
         margin=margin,
         p_value=found.p_value.reshape(square),
-        p_equal=found.within(margin.ravel()).reshape(square),
+        p_equal=np.maximum(p_worse, p_better),
+        p_worse=p_worse,
         n_units=found.n_networks.reshape(square).astype(float),
         seeds=has_sign.sum(0) / np.maximum(known, 1),
     )

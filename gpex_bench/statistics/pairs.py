@@ -45,6 +45,7 @@ class Comparison:
     margin: Square  # smallest difference that matters
     p_value: Square  # of "there is no difference", 1 on the diagonal
     p_equal: Square  # of "the difference is the margin or more"
+    p_worse: Square  # of "the first is worse by the margin or more", 0 on the diagonal
     n_units: Square  # samples that both have
     # Share of the training seeds whose mean difference has the sign of the estimate.
     seeds: Square
@@ -81,7 +82,8 @@ def compare(units: Units) -> Comparison:
     found = means(differences, units.scale.free_width)
     low, high, p_value = found.test
     margin = _margins(units, first, second)
-    p_equal = found.within(margin)
+    p_worse, p_better = found.beyond(margin)
+    p_equal = np.maximum(p_worse, p_better)
     seeds = _agreeing_seeds(gaps, found.mean)
 
     def square(upper: np.ndarray, lower: np.ndarray, diagonal: float) -> np.ndarray:
@@ -97,6 +99,7 @@ def compare(units: Units) -> Comparison:
         margin=square(margin, margin, 0.0),
         p_value=square(p_value, p_value, 1.0),
         p_equal=square(p_equal, p_equal, 0.0),
+        p_worse=square(p_worse, p_better, 0.0),
         n_units=square(found.n, found.n, float(distinct.shape[1])),
         seeds=square(seeds, seeds, 1.0),
     )
@@ -154,10 +157,9 @@ def families(units: Units, comparison: Comparison, p_values: Squares | None = No
     adjusted[..., itself, itself] = every[..., itself, itself]
 
     for first, second in _families(units):
-        plain = every[..., first, second]
-        corrected = holm(plain.ravel()).reshape(plain.shape)
-        adjusted[..., first, second] = corrected
-        adjusted[..., second, first] = corrected
+        for at in ((first, second), (second, first)):
+            plain = every[(..., *at)]
+            adjusted[(..., *at)] = holm(plain.ravel()).reshape(plain.shape)
     return adjusted
 
 

@@ -13,7 +13,7 @@ from gpex_bench.statistics import overall, pairs
 from gpex_bench.statistics.means import means
 from gpex_bench.statistics.overall import OnNetwork, across
 from gpex_bench.statistics.units import Scale, Units, units
-from gpex_bench.tables.words import BEATEN, BETTER, LEADS, OPEN, UNBEATEN
+from gpex_bench.tables.words import BEATEN, BETTER, EQUAL, LEADS, OPEN, UNBEATEN
 from tests.vocabulary import scores
 
 SRG = {"srg": Scale(higher_is_better=True, margin=0.04)}
@@ -76,7 +76,8 @@ def test_a_mean_is_within_the_margin_where_its_interval_is() -> None:
     found = across(values, np.arange(9))
     low, high = found.means.interval
     inside = (low > -0.2) & (high < 0.2)
-    assert ((found.within(np.full(50, 0.2)) < 0.05) == inside).all() and 0 < inside.sum() < 50
+    within = np.maximum(*found.beyond(np.full(50, 0.2))) < 0.05
+    assert (within == inside).all() and 0 < inside.sum() < 50
     assert ((found.p_value < 0.05) == ((low > 0) | (high < 0))).all()
 
 
@@ -110,7 +111,7 @@ def test_fewer_than_six_networks_have_no_mean(n: int) -> None:
     values[:n] = 1.0 + np.arange(n)[:, None]
     found = across(values, np.arange(7))
     assert np.isnan(found.means.mean[0]) and np.isnan(found.means.interval).all()
-    assert found.p_value[0] == found.within(np.ones(1))[0] == 1
+    assert found.p_value[0] == found.beyond(np.ones(1))[0][0] == 1
     assert found.n_networks[0] == n
 
 
@@ -204,6 +205,7 @@ def test_a_copy_changes_nothing() -> None:
     rows = after["overall"].set_index("method")
     assert rows.loc["a", "answer"] == rows.loc["twin", "answer"] == LEADS
     assert rows.loc["b", "beaten_by"] == "a = twin"
+    assert new.loc[("a", "twin"), "verdict"] == EQUAL
 
 
 def test_twenty_four_networks_and_forty_seven_methods_are_quick() -> None:
