@@ -121,6 +121,7 @@ class JitterMetric(Metric):
     reference = "agarwal2022openxai"
     measures = "faithfulness"
     range = (0.0, 1.0)
+    margin = None  # gaps are a small part of the range
     chance = None
     caveat = "It reads the size of the relevance: a map and its negation score the same."
     needs = frozenset({Need.PROBABILITY})

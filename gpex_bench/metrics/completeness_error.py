@@ -29,6 +29,8 @@ class CompletenessError(Metric):
     blind_can_be_perfect = True  # an even map with the right sum
     higher_is_better = False
     range = (0.0, float("inf"))
+    margin = 0.01  # of what the axiom asks for
+    resolution = 1e-6
     chance = None
     cost = "1 forward row a sample and 1 for the baseline"
 

@@ -28,6 +28,8 @@ class DummyError(Metric):
     measures = "axiom"
     higher_is_better = False
     range = (0.0, 1.0)
+    margin = 0.01  # of what the axiom asks for
+    resolution = 1e-6
     chance = None  # the share of the input that is blinded: a quarter, up to whole cells
     cost = "1 explanation"
 

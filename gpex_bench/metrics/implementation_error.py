@@ -29,6 +29,8 @@ class ImplementationError(Metric):
     blind_can_be_perfect = True  # a constant map never changes
     higher_is_better = False
     range = (0.0, float("inf"))
+    margin = 0.01  # of what the axiom asks for
+    resolution = 1e-6
     chance = 0.0  # a random map that does not look at the network stays the same
     cost = "1 explanation"
 

@@ -26,6 +26,7 @@ class IROF(CurveMetric):
     measures = "faithfulness"
     higher_is_better = True
     range = (float("-inf"), 1.0)
+    margin = 0.02  # as if it went from 0 to 1: it is below 0 where the output rises
     chance = None
     unit = "segment"
     fill = "train_mean"

@@ -27,6 +27,8 @@ class LinearityError(Metric):
     measures = "axiom"
     higher_is_better = False
     range = (0.0, float("inf"))
+    margin = 0.01  # of what the axiom asks for
+    resolution = 1e-6
     chance = 0.5  # a random map that does not look at the network is the same three times
     needs = frozenset({Need.OUTPUTS})
     cost = "1 explanation, and 1 shared with `random_logit`"

@@ -31,6 +31,8 @@ class SymmetryError(Metric):
     blind_can_be_perfect = True  # a constant map is symmetric
     higher_is_better = False
     range = (0.0, 1.0)
+    margin = 0.01  # of what the axiom asks for
+    resolution = 1e-6
     chance = None  # about 0.71: two halves with independent values
     cost = "1 explanation, of a network of twice the size"
 

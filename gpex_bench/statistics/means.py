@@ -23,8 +23,6 @@ from gpex_bench.types import value
 # With fewer, not even samples that all agree have a p value below the level.
 FEWEST = int(np.ceil(np.log2(2 / LEVEL)))
 
-# Up to so many samples that differ from all others, those that were not seen count (`unseen`).
-RARE = FEWEST - 1
 
 Rows = Float[np.ndarray, "row sample"]
 Numbers = Float[np.ndarray, "row"]
