@@ -17,10 +17,11 @@ import pandas as pd
 from jaxtyping import Float
 from scipy import stats
 
-from gpex_bench.statistics.bootstrap import counts, percentile_interval, resampled_means
+from gpex_bench.statistics.bootstrap import counts, resampled_means
 from gpex_bench.statistics.informative import Roles
+from gpex_bench.statistics.means import means
 from gpex_bench.statistics.pairs import Comparison, verdicts
-from gpex_bench.statistics.units import Units, sample_means
+from gpex_bench.statistics.units import Units, rounded, sample_means
 from gpex_bench.tables.columns import CONFIDENCE, TRUST
 from gpex_bench.tables.words import BETTER, WORSE
 from gpex_bench.types import Role
@@ -62,7 +63,7 @@ def planted_order(units: Units, known: Roles) -> Property | None:
         return None
 
     # Each level against the next one that the run has.
-    scores = sample_means(units.distinct)
+    scores = rounded(sample_means(units.distinct), units.scale.resolution)
     levels = [level for level in (oracles, methods, random, inverted) if level]
     shares_right = []
     for better, worse in zip(levels, levels[1:], strict=False):
@@ -72,18 +73,14 @@ def planted_order(units: Units, known: Roles) -> Property | None:
 
     if not shares_right:
         return None
-    return _over_samples(units, np.mean(shares_right, axis=0))
+    return _over_samples(np.mean(shares_right, axis=0))
 
 
-def _over_samples(units: Units, values: Float[np.ndarray, "sample"]) -> Property:
+def _over_samples(values: Float[np.ndarray, "sample"]) -> Property:
     """Return mean and interval over samples."""
-    finite = values[np.isfinite(values)]
-    column = finite[:, None]
-    times = counts(units.key, len(column))
-
-    means = resampled_means(column, times)
-    low, high = percentile_interval(means, len(column))
-    return float(column.mean()), float(low[0]), float(high[0])
+    found = means(values[None])
+    low, high = found.interval
+    return float(found.mean[0]), float(low[0]), float(high[0])
 
 
 def kendalls_w(ranks: Float[np.ndarray, "... rater item"]) -> Float[np.ndarray, "..."]:
@@ -122,8 +119,8 @@ def seed_agreement(units: Units) -> Property | None:
     if scores.shape[0] < 2 or scores.shape[2] < 2:
         return None
     n_groups, n_samples, n_seeds = scores.shape
-    means = scores.mean(1).T[None]
-    value = float(_concordance(means)[0])
+    by_seed = scores.mean(1).T[None]
+    value = float(_concordance(by_seed)[0])
 
     columns = scores.transpose(1, 2, 0).reshape(n_samples, -1)
     times = counts(units.key, n_samples, N_RESAMPLES)
@@ -137,9 +134,9 @@ def seed_agreement(units: Units) -> Property | None:
     return value, float(low), float(high)
 
 
-def _concordance(means: Float[np.ndarray, "part seed group"]) -> Float[np.ndarray, "part"]:
+def _concordance(scores: Float[np.ndarray, "part seed group"]) -> Float[np.ndarray, "part"]:
     """Return Kendall's W of the ranks of the groups under each seed."""
-    return kendalls_w(stats.rankdata(means, axis=-1))
+    return kendalls_w(stats.rankdata(scores, axis=-1))
 
 
 def separation(units: Units, comparison: Comparison) -> Property | None:
@@ -165,5 +162,5 @@ def _random_minus_chance(units: Units, known: Roles, chance: float | None) -> Pr
     if chance is None or not random:
         return None
 
-    means = sample_means(units.distinct[random]).mean(0)
-    return _over_samples(units, units.sign * means - chance)
+    by_sample = sample_means(units.distinct[random]).mean(0)
+    return _over_samples(units.sign * by_sample - chance)

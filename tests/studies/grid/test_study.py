@@ -208,9 +208,14 @@ def test_settings_differ_by_ranks_within_seeds():
     draw = np.random.default_rng(2)
     numbers = draw.normal(size=(5, 4)) + np.arange(4)
     samples = [pd.Series(column) for column in numbers.T]
-    ranks = stats.rankdata(numbers, axis=1).sum(0)
-    statistic = 12 / (5 * 4 * 5) * (ranks**2).sum() - 3 * 5 * 5
-    assert settings_differ(samples) == pytest.approx(stats.chi2.sf(statistic, 3))
+    ranks = stats.rankdata(numbers, axis=1)
+    exchanged = draw.permuted(np.repeat(ranks[None], 40_000, axis=0), axis=2)
+    share = np.mean((exchanged.sum(1) ** 2).sum(1) >= (ranks.sum(0) ** 2).sum() - 1e-9)
+    assert settings_differ(samples) == pytest.approx(share, abs=0.003)
+
+    # Two seeds that agree on three settings: one way of six; chi-square says 0.135.
+    two = [pd.Series([level, level + 0.1]) for level in (1.0, 2.0, 3.0)]
+    assert settings_differ(two) == pytest.approx(1 / 6)
     assert settings_differ([samples[0]] * 3) == 1.0
     assert np.isnan(settings_differ([sample[:1] for sample in samples]))
 
