@@ -32,6 +32,9 @@ class Explain(_Strict):
     samples: Count = 100
     # how many of them are explained again; fewer do not separate 40 methods
     robustness_samples: Count = 16
+    # how many are scored by metrics that change inputs in ways of their own (patches, segments,
+    # in-painting, subsets, chunks, noise); None: all
+    removal_samples: Count | None = None
     # of removal, besides the dataset's baseline
     fills: tuple[CurveFill, ...] = ("train_mean", "noise", "middle", "uniform")
     # seconds that one explainer may take for one network and seed

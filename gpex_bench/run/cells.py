@@ -245,7 +245,7 @@ def score(this: Job) -> None:
     metrics = {name: this.config.metric(name) for name in this.params["metrics"]}
     curves = [Curves(**key) for key in this.params["curves"]]
     variants = [Curves(**key) for key in this.params["variants"]]
-    limits = Limits(settings.robustness_samples, settings.timeout_s)
+    limits = Limits(settings.robustness_samples, settings.timeout_s, settings.removal_samples)
 
     every = [artefacts.read_explanation(path) for path in this.paths("explanations")]
     for number, one in enumerate(this.tasks()):

@@ -180,7 +180,8 @@ def _of_metric(metric: CurveMetric, cell: Recorded) -> tuple[Tensor | None, list
         return None, []
 
     numbers = metric.summarise(cell.curves[own].of(metric.output))
-    scores = calls.scores(metric, numbers, cell.sample)
+    # some curves are of the first samples alone
+    scores = calls.scores(metric, numbers, cell.sample[: len(numbers)])
 
     # The same curves under other fills. A metric that names its fill has no variants.
     same = [key for key in cell.curves if key in (own, own.under(key.fill))]
@@ -199,8 +200,8 @@ def _of_metric(metric: CurveMetric, cell: Recorded) -> tuple[Tensor | None, list
 
 
 def _rows(cell: Recorded, scores: Tensor, **names: str) -> pd.DataFrame:
-    """Return the scores of a cell as rows, one a sample."""
-    columns = {"sample": cell.sample.numpy(), "score": scores.double().numpy()}
+    """Return the scores of a cell as rows, one a sample, of the first ones if there are fewer."""
+    columns = {"sample": cell.sample[: len(scores)].numpy(), "score": scores.double().numpy()}
     return pd.DataFrame({**cell.key, **names, **columns})
 
 

@@ -50,6 +50,8 @@ class Limits:
     robustness_samples: int  # samples that are explained again
     # for each measurement that explains again: the explainer may fail there, the suite may not
     timeout_seconds: float
+    # samples of measurements and curves that the headline does not read; None: all
+    removal_samples: int | None = None
 
 
 def score(
@@ -68,15 +70,19 @@ def score(
         limits: how much the costly measurements see.
         variants: the same curves under other fills; fills that show the same are measured once.
     """
-    plain = {name: metric for name, metric in metrics.items() if not metric.re_explains}
     again = {name: metric for name, metric in metrics.items() if metric.re_explains}
-    whole, broken = _here(case, plain)
+    others = {name: metric for name, metric in metrics.items() if not metric.re_explains}
+    asking = {name: metric for name, metric in others.items() if metric.measurements()}
+    of_maps = {name: metric for name, metric in others.items() if name not in asking}
+    some = first(case, limits.removal_samples or len(case.query.x))
+    asked_some, broken = _here(some, asking)
     few, broken_again = _isolated(
         first(case, limits.robustness_samples), again, limits.timeout_seconds
     )
 
     tables, unscored = [empty()], {}
-    for part, seen, lost in ((plain, whole, broken), (again, few, broken_again)):
+    lost = broken | broken_again
+    for part, seen in ((of_maps, case), (asking, asked_some), (again, few)):
         for name, metric in part.items():
             fates = [lost[each] for each in metric.measurements() if each in lost]
             table = _table(name, seen, metric) if not fates else fates[0]
@@ -91,8 +97,15 @@ def score(
 
     fills = alike(case, ["baseline", *(key.fill for key in variants)])
     different = [key for key in variants if key.fill in fills]
-    found, lost_curves = _curves(case, [*curves, *different])
+    wanted = {key: case if _is_of_headline(key, variants) else some for key in curves}
+    found, lost_curves = _curves(wanted | dict.fromkeys(different, case))
     return Scored(scores, found, fills, unscored, lost_curves)
+
+
+def _is_of_headline(key: Curves, variants: Sequence[Curves]) -> bool:
+    """Return whether curves are those of single positions, or are measured under other fills."""
+    is_main = key.unit == "position" and key.fill == "baseline"
+    return is_main or any(key.under(one.fill) == one for one in variants)
 
 
 def _here(case: Case, metrics: Mapping[str, Metric]) -> tuple[Case, dict[Measurement, Fate]]:
@@ -160,12 +173,12 @@ def _unpacked(packed: tuple[type, dict[str, Any]]) -> Any:
 
 
 def _curves(
-    case: Case, curves: Sequence[Curves]
+    wanted: Mapping[Curves, Case],
 ) -> tuple[dict[Curves, Removals], dict[Measurement, Fate]]:
-    """Return the removal curves, and status and reason of those that are lost."""
+    """Return the removal curves, each of its samples, and status and reason of those lost."""
     found: dict[Curves, Removals] = {}
     lost: dict[Measurement, Fate] = {}
-    for key in curves:
+    for key, case in wanted.items():
         try:
             found[key] = key.measure(case)
         except Exception as error:

@@ -11,6 +11,8 @@ from scipy import stats
 from gpex_bench.contract.toys import Smooth, tasks
 from gpex_bench.measurements import measured
 from gpex_bench.measurements.curves import Curves, Removals
+from gpex_bench.metrics.faithfulness_estimate import FaithfulnessEstimate
+from gpex_bench.metrics.irof import IROF
 from gpex_bench.metrics.max_sensitivity import MaxSensitivity
 from gpex_bench.metrics.seed_consistency import SeedConsistency
 from gpex_bench.metrics.sparseness import Sparseness
@@ -123,6 +125,22 @@ def test_a_measurement_that_fails_takes_only_its_own_metrics_along() -> None:
     found = score(metrics, [], case, Limits(2, 60.0))
     assert found.unscored == {"near": ("failed", "ValueError: never seen")}
     assert found.scores.groupby("metric").size().to_dict() == {"plain": 4, "seeds": 2}
+
+
+def test_metrics_that_change_inputs_in_their_own_way_see_the_first_samples_alone() -> None:
+    case, srg, irof = table_case(30), SRG(), IROF()
+    metrics = {"of_rows": FaithfulnessEstimate(), "of_maps": Sparseness()}
+    curves = [*srg.measurements(), *irof.measurements()]
+    found = score(metrics, curves, case, Limits(1, 60.0, removal_samples=2))
+    assert found.scores.groupby("metric").size().to_dict() == {"of_maps": 4, "of_rows": 2}
+    first = case.query.sample[:2].tolist()
+    assert found.scores.query("metric == 'of_rows'")["sample"].tolist() == first
+
+    key = {"dataset": "d", "model": "m", "seed": 1, "method": "f"}
+    recorded = [Recorded(key, found.curves, case.query.sample, found.fills)]
+    scores = summarise_curves({"srg": srg, "irof": irof}, recorded, "srg").scores
+    assert scores.groupby("metric").size().to_dict() == {"irof": 2, "srg": 4}
+    assert scores.query("metric == 'irof'")["sample"].tolist() == first
 
 
 def test_means_of_curves_by_hand() -> None:
