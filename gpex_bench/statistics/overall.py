@@ -6,8 +6,8 @@ dataset have something in common. The estimate is the mean over datasets of thei
 networks; its interval and its p values are those of a mean over samples (`means`), with datasets in
 place of samples; with fewer than six datasets they are Student's. They hold for new datasets,
 whatever the share of the dataset in the differences, and errors from samples are in these already.
-With one or two datasets nothing can be said of others: Student's t over networks then holds for
-other networks on these (`LEAST_DATASETS`).
+With one or two datasets nothing can be said of others: the interval then holds for other networks
+on these (`LEAST_DATASETS`).
 
 Every two methods are compared on the networks that both have, so that no complete table is needed
 and a third method changes nothing but the correction for many comparisons.
@@ -98,7 +98,11 @@ def across(
     n_networks = known.sum(0)
     n_datasets = between.n.astype(np.int64)
 
-    # Where datasets are too few, what differs within them.
+    # On one dataset its networks are the units.
+    single = means(values.T)
+    is_single = n_datasets == 1
+
+    # On two, what differs within them.
     rest = np.where(known, values - is_of.T @ np.nan_to_num(of_dataset), 0.0)
     degrees = n_networks - n_datasets
     variance = (rest**2).sum(0) / np.maximum(degrees, 1)
@@ -107,15 +111,17 @@ def across(
 
     is_enough = n_networks >= LEAST_NETWORKS
     are_many = n_datasets >= LEAST_DATASETS
-    # Of fewer, the skewness cannot be told: Student's t.
+    # Of fewer datasets than networks that are asked for, the skewness cannot be told: Student's t.
     is_lean_known = n_datasets >= LEAST_NETWORKS
     as_students = np.where(are_many, n_datasets - 1, np.maximum(degrees, 1))
+
+    units = [is_single, is_lean_known]
     found = replace(
         between,
         mean=np.where(is_enough, between.mean, np.nan),
-        error=np.where(are_many, between.error, within),
-        lean=np.where(is_lean_known, between.lean, 0.0),
-        degrees=np.where(is_lean_known, between.degrees, as_students),
+        error=np.select([is_single, are_many], [single.error, between.error], within),
+        lean=np.select(units, [single.lean, between.lean], 0.0),
+        degrees=np.select(units, [single.degrees, between.degrees], as_students),
         n=n_networks.astype(float),
     )
     return Across(means=found, n_networks=n_networks, n_datasets=n_datasets)
