@@ -110,7 +110,8 @@ QUICK: dict[str, dict[str, Any]] = {
     },
     "truth": {
         "seeds": [1, 2],
-        "explain": {"samples": 6, "fills": ["zero"]},
+        "headline": "srg",
+        "explain": {"samples": 6, "fills": ["noise"]},
         "networks": [{"dataset": "switch", "model": "mlp"}],
         "datasets": {"switch": {"n_train": 1000, "n_test": 60, "others": 1}},
         "models": {"mlp": {"wide": 64, "training": {"epochs": 25, "occluded": 0.0}}},

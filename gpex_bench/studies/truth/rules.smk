@@ -31,9 +31,7 @@ rule truth:
         ],
     output:
         table=f"{RUN}/table.csv",
-        others=answer_files(
-            tables=["agreement", "pairs", "networks"], figures=["figure"]
-        ),
+        others=answer_files(tables=["agreement", "networks"], figures=["figure"]),
     log:
         f"{RUN}/logs/truth.log",
     params:
