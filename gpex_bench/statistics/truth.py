@@ -6,8 +6,8 @@ training and then averaged, because evidence is planted in the data and each net
 own way. Controls are left out, and methods with the same scores by both metrics count once.
 
 The interval counts trainings and samples as drawn at random. Their squared errors are added: that
-of trainings from the spread of their taus, that of samples from a bootstrap of the mean tau (its
-mean squared distance from the estimate). With one training the interval is that of samples alone.
+of trainings from the spread of their taus, that of samples from a bootstrap (what resampling does
+to all trainings alike). With one training the interval is that of samples alone.
 `benchmarks/truth_coverage.py` measures how often it holds the true tau.
 """
 
@@ -40,7 +40,7 @@ class Tau:
     """Kendall's tau of two scores on one network; differences of two are of this kind too."""
 
     by_seed: Float[np.ndarray, "seed"]
-    resampled: Float[np.ndarray, "resample"]  # mean over the seeds, on resampled samples
+    resampled: Float[np.ndarray, "resample seed"]  # on resampled samples, the same for each seed
     n_samples: int
 
     def __sub__(self, other: Tau) -> Tau:
@@ -209,11 +209,11 @@ def tau(
     by_seed = tau_b(one.mean(1).T, other.mean(1).T)
 
     times = counts(key, n_samples, N_RESAMPLES)
-    total = np.zeros(N_RESAMPLES)
+    resampled = np.empty((N_RESAMPLES, n_seeds))
     for seed in range(n_seeds):
         means = [resampled_means(scores[:, :, seed].T, times) for scores in (one, other)]
-        total += tau_b(*means)
-    return Tau(by_seed=by_seed, resampled=total / n_seeds, n_samples=n_samples)
+        resampled[:, seed] = tau_b(*means)
+    return Tau(by_seed=by_seed, resampled=resampled, n_samples=n_samples)
 
 
 def tau_b(
@@ -245,9 +245,7 @@ def estimate(parts: Sequence[Tau]) -> Estimate:
             squares.append(float(part.by_seed.var(ddof=1)) / n_seeds)
             degrees.append(n_seeds - 1)
         if part.n_samples > 1:
-            # around the estimate: resampling adds noise, which moves a tau towards 0
-            away = part.resampled - part.by_seed.mean()
-            squares.append(float((away**2).mean()) * expansion(part.n_samples) ** 2)
+            squares.append(_of_samples(part) * expansion(part.n_samples) ** 2)
             degrees.append(part.n_samples - 1)
 
     square = np.array(squares)
@@ -262,6 +260,22 @@ def estimate(parts: Sequence[Tau]) -> Estimate:
     low, high = t_interval(mean, error, freedom)
     p_value = float(2 * stats.t.sf(abs(mean) / error, freedom))
     return Estimate(mean=mean, low=float(low), high=float(high), p_value=p_value)
+
+
+def _of_samples(tau: Tau) -> float:
+    """Return the squared error that the samples add to what the spread of the trainings shows.
+
+    It is the product of two trainings' distances from their estimates, on the same resamples: what
+    a sample does to one training alone is in the spread of the trainings already. Around the
+    estimates, because resampling adds noise and so moves a tau towards 0.
+    """
+    away = tau.resampled - tau.by_seed
+    products = away.T @ away / len(away)
+    n_seeds = len(products)
+    if n_seeds == 1:
+        return float(products[0, 0])
+    shared = (products.sum() - np.trace(products)) / (n_seeds * (n_seeds - 1))
+    return max(float(shared), 0.0)
 
 
 def mean_tau(taus: Sequence[Tau]) -> Tau:

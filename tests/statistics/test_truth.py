@@ -96,16 +96,17 @@ def test_a_difference_of_taus_is_paired():
 
 def test_the_interval_adds_what_trainings_and_samples_contribute():
     """By hand: squared errors add, each with the degrees of freedom of its source."""
-    tau = truth.Tau(by_seed=np.array([0.1, 0.3]), resampled=np.array([0.1, 0.3]), n_samples=2)
+    resampled = np.array([[0.2, 0.5], [0.0, 0.2]])  # +0.1 and +0.2, then -0.1 and -0.1
+    tau = truth.Tau(by_seed=np.array([0.1, 0.3]), resampled=resampled, n_samples=2)
     found = truth.estimate([tau])
-    square_seed, square_sample = 0.02 / 2, 0.01 * 2
+    square_seed, square_sample = 0.02 / 2, 2 * (0.1 * 0.2 + 0.1 * 0.1) / 2
     total = square_seed + square_sample
     degrees = total**2 / (square_seed**2 + square_sample**2)
     half = stats.t.ppf(0.975, degrees) * np.sqrt(total)
     assert (found.mean, found.low, found.high) == pytest.approx((0.2, 0.2 - half, 0.2 + half))
     assert found.p_value == pytest.approx(2 * stats.t.sf(0.2 / np.sqrt(total), degrees))
 
-    alone = truth.Tau(by_seed=np.array([0.2]), resampled=np.array([0.1, 0.3]), n_samples=2)
-    half = stats.t.ppf(0.975, 1) * np.sqrt(square_sample)
+    alone = truth.Tau(by_seed=np.array([0.2]), resampled=np.array([[0.1], [0.3]]), n_samples=2)
+    half = stats.t.ppf(0.975, 1) * np.sqrt(2 * 0.01)
     found = truth.estimate([alone])
     assert (found.low, found.high) == pytest.approx((0.2 - half, 0.2 + half))

@@ -64,11 +64,11 @@ def with_variants(
 ) -> tuple[pd.DataFrame, list[Record]]:
     """Return scores and records in which every fill and output is a metric of its own.
 
-    Its name is "srg, blur, logit"; the one that the metric itself uses has no copy.
+    Its name is "srg (blur, logit)"; the one that the metric itself uses has no copy.
     """
     is_main = (variant_scores["fill"] == "baseline") & (variant_scores["output"] == "probability")
     others = variant_scores[~is_main]
-    names = others["metric"] + ", " + others["fill"] + ", " + others["output"]
+    names = others["metric"] + " (" + others["fill"] + ", " + others["output"] + ")"
     renamed = others.assign(metric=names)[list(SCORES)]
 
     base = dict(zip(names, others["metric"], strict=True))
