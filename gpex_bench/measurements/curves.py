@@ -31,7 +31,7 @@ PATCH = 4  # pixels
 STEPS = {"position": N_STEPS, "patch": N_STEPS // 2, "segment": N_STEPS}
 N_SEGMENTS = 50
 SEGMENT_STEPS = 16
-FILL_STEPS = 14  # steps of curves under fills that no score is read from, at most
+FILL_STEPS = 8  # steps of curves under fills that no score is read from, at most
 # Shares of the positions that are taken away or kept (deyoung2020eraser).
 ERASED_SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
 # Both orders of removal: the curves that `Removals` holds.
