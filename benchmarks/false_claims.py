@@ -8,7 +8,7 @@ The scores are taken as a population, of which runs of some samples are drawn. T
 asked. How often do 95 % intervals hold the mean (of a method, of a difference)? How often is a
 family of comparisons wrong: a method called better, or better than all others, where all have the
 same mean; two called equal that differ by the margin? And do verdicts of 100 samples agree with
-those of all 500? About ten minutes on one core.
+those of all 500? Half an hour on one core.
 """
 
 from __future__ import annotations
@@ -34,8 +34,6 @@ from gpex_bench.tables.words import BETTER, EQUAL, OPEN, WORSE
 
 LOG = logging.getLogger("false_claims")
 SIZES = (16, 32, 64, 100, 300)
-N_SETS = 160  # families drawn for each metric, size and null
-N_COVER = 120  # sets of samples for coverage; those of the bootstrap are fewer
 N_RESAMPLES = 1000
 DRAWN = 100  # samples of a default-sized draw
 LESS = (32, DRAWN)
@@ -80,7 +78,7 @@ def block(scores: np.ndarray, scale: Scale) -> Units:
 # --- coverage -------------------------------------------------------------------------------------
 
 
-def coverage(name: str, scale: Scale, wide: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def coverage(name: str, scale: Scale, wide: pd.DataFrame, n_sets: int) -> Iterator[dict[str, Any]]:
     """Yield the coverage of intervals of means and of differences, by number of samples."""
     scores = wide.to_numpy()
     first, second = np.triu_indices(scores.shape[1], 1)
@@ -88,16 +86,16 @@ def coverage(name: str, scale: Scale, wide: pd.DataFrame) -> Iterator[dict[str, 
     for what, population in rows.items():
         varied = population[:, population.std(0) > 0]
         for n in SIZES:
-            found = _covered(varied, n, scale.free_width)
+            found = _covered(varied, n, scale.free_width, n_sets)
             yield {"scores": name, "of": what, "samples": n} | found
 
 
-def _covered(population: np.ndarray, n: int, width: float) -> dict[str, float]:
+def _covered(population: np.ndarray, n: int, width: float, n_sets: int) -> dict[str, float]:
     """Return how often intervals of each procedure hold the mean, in per cent."""
     rng = np.random.default_rng(n)
     truth = population.mean(0)
     hits: dict[str, list[np.ndarray]] = {"ours": [], "t": [], "percentile": []}
-    for number in range(N_COVER):
+    for number in range(n_sets):
         drawn = population[rng.integers(0, len(population), n)]
         found = means(drawn.T, width)
         ends = {"ours": found.interval, "t": t_interval(found.mean, found.error, n - 1)}
@@ -115,14 +113,16 @@ def _covered(population: np.ndarray, n: int, width: float) -> dict[str, float]:
 # --- false claims ---------------------------------------------------------------------------------
 
 
-def false_claims(name: str, scale: Scale, wide: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def false_claims(
+    name: str, scale: Scale, wide: pd.DataFrame, n_sets: int
+) -> Iterator[dict[str, Any]]:
     """Yield how often a family holds a false claim, by number of samples, in per cent."""
     scores = wide.to_numpy()
     centred = scores - scores.mean(0) + scores.mean()
     steps = _margin(scale, scores) * np.arange(scores.shape[1])
     for n in SIZES:
         rng = np.random.default_rng(n)
-        wrong = [_wrong(centred, centred + steps, scale, n, rng) for _ in range(N_SETS)]
+        wrong = [_wrong(centred, centred + steps, scale, n, rng) for _ in range(n_sets)]
         shares = 100 * np.array(wrong, dtype=float).mean(0)
         names = ("better", "better, exchanged", "better than all", "equal")
         yield {"scores": name, "samples": n} | dict(zip(names, shares, strict=True))
@@ -168,7 +168,7 @@ def _words(scores: np.ndarray, scale: Scale) -> np.ndarray:
 
 
 def agreement(
-    name: str, scale: Scale, wide: pd.DataFrame, stratum: np.ndarray
+    name: str, scale: Scale, wide: pd.DataFrame, stratum: np.ndarray, n_sets: int
 ) -> Iterator[dict[str, Any]]:
     """Yield how verdicts of fewer samples agree with those of all."""
     whole = block(wide.to_numpy(), scale)
@@ -181,7 +181,7 @@ def agreement(
     for n in LESS:
         rng = np.random.default_rng(n)
         found = []
-        for _ in range(N_SETS // 2):
+        for _ in range(n_sets):
             units = block(wide.to_numpy()[_stratified(stratum, n, rng)], scale)
             words = verdicts(units, compare(units))[np.ix_(units.group, units.group)]
             found.append(words[pairs])
@@ -248,11 +248,12 @@ def pooled(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     }
 
 
-def write(folder: Path, tables: dict[str, pd.DataFrame], made: Path) -> None:
+def write(folder: Path, tables: dict[str, pd.DataFrame], n_sets: int, made: str) -> None:
     """Write the tables, all of them as one page, and where they come from."""
     code = fingerprint(*Path(__file__).parent.glob("false_claims*.py"))
     page = ["# How often claims are wrong\n\n", (__doc__ or "").split("\n\n", 2)[2]]
-    settings = {"sets": N_SETS, "samples": list(SIZES), "scores": made.name}
+    settings = {"sets": n_sets, "samples": list(SIZES), "scores": made}
+    page.append(f"\nRuns drawn for each metric, number of samples and question: {n_sets}. {made}\n")
     for name, table in tables.items():
         path = folder / f"{name.replace(',', '').replace(' ', '_')}.csv"
         artefacts.write_bytes(path, table.to_csv(index=False, float_format="%.4g").encode())
@@ -266,6 +267,8 @@ def main() -> None:
     """Simulate and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("scores", type=Path)
+    parser.add_argument("--sets", type=int, default=160, help="runs drawn for each question")
+    parser.add_argument("--made", default="", help="a sentence about the scores, for the page")
     parser.add_argument("--output", type=Path, default=Path("results/published/statistics"))
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -273,14 +276,16 @@ def main() -> None:
     names = ("coverage", "false claims", "agreement with all samples", "two marks")
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for name, scale, wide, stratum in populations(options.scores):
-        rows["coverage"] += coverage(name, scale, wide)
-        rows["false claims"] += false_claims(name, scale, wide)
+        rows["coverage"] += coverage(name, scale, wide, options.sets)
+        rows["false claims"] += false_claims(name, scale, wide, options.sets)
         if len(wide) >= 2 * DRAWN:
-            rows["agreement with all samples"] += agreement(name, scale, wide, stratum)
+            rows["agreement with all samples"] += agreement(
+                name, scale, wide, stratum, options.sets
+            )
             rows["two marks"] += named_marks(name, scale, wide)
         LOG.info("%s", name)
     tables = {name: pd.DataFrame(found) for name, found in rows.items()}
-    write(options.output, pooled(tables), options.scores)
+    write(options.output, pooled(tables), options.sets, options.made)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
-"""Bootstrap intervals of means over samples: many columns at once, the same bits everywhere.
+"""Bootstrap of means over samples: many columns at once, the same bits everywhere.
+
+For what is no mean but made of means, such as agreement of orders; means have `means`.
 
 A resample is a row of counts, so that resampled means are one matrix product. Values are first
 written as integers of 37 bits in steps of their own column's spread: sums of such integers are
 exact in float64, whatever order a library adds them in, whatever the number of threads, and
 whatever the other columns are.
 
-The interval in use is the expanded percentile interval (hesterberg2015teachers): the tail
-probability of the percentile bootstrap is replaced by one that allows for the n - 1 degrees of
-freedom, so that few samples do not look too sure. The bias-corrected and accelerated interval (BCa,
-efron1987better) is here to compare with; docs/statistics.md has the coverage of both.
+The interval is the expanded percentile interval (hesterberg2015teachers): the tail probability of
+the percentile bootstrap is replaced by one that allows for the n - 1 degrees of freedom, so that
+few samples do not look too sure.
 """
 
 from __future__ import annotations
@@ -107,40 +108,3 @@ def interval(values: Float[np.ndarray, "sample"], key: str) -> tuple[float, floa
     means = resampled_means(values[:, None], counts(key, len(values)))
     low, high = percentile_interval(means, len(values))
     return float(low[0]), float(high[0])
-
-
-def bca_interval(
-    values: Float[np.ndarray, "sample column"], means: Float[np.ndarray, "resample column"]
-) -> Ends:
-    """Return the bias-corrected and accelerated interval of each column's mean.
-
-    After efron1987better. A column of equal values has a point.
-    """
-    centre = values.mean(0)
-
-    # The bias: how far the median of the resamples is from the mean. Ties count half.
-    share_below = (means < centre).mean(0)
-    share_tied = (means == centre).mean(0)
-    below = share_below + 0.5 * share_tied
-    half_resample = 0.5 / len(means)
-    within = np.clip(below, half_resample, 1 - half_resample)
-    shift = stats.norm.ppf(within)
-
-    # The acceleration: a sixth of the skewness of the mean.
-    away = values - centre
-    spread = (away**2).sum(0)
-    varies = spread > 0
-    divisor = 6 * np.where(varies, spread, 1) ** 1.5
-    skew = np.where(varies, (away**3).sum(0) / divisor, 0.0)
-
-    ends = []
-    for side in (-1, 1):
-        quantile = side * stats.norm.ppf((1 + CONFIDENCE) / 2)
-        moved = shift + quantile
-        levels = stats.norm.cdf(shift + moved / (1 - skew * moved))
-
-        pairs = zip(means.T, levels, strict=True)
-        end = [np.quantile(column, level) for column, level in pairs]
-        ends.append(np.array(end))
-    low, high = ends
-    return low, high
