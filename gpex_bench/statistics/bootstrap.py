@@ -101,10 +101,3 @@ def percentile_interval(means: Float[np.ndarray, "resample column"], n_samples: 
     edge = tail(n_samples)
     low, high = np.quantile(means, [edge, 1 - edge], axis=0)
     return low, high
-
-
-def interval(values: Float[np.ndarray, "sample"], key: str) -> tuple[float, float]:
-    """Return the interval of the mean of one number per sample; the key decides the draws."""
-    means = resampled_means(values[:, None], counts(key, len(values)))
-    low, high = percentile_interval(means, len(values))
-    return float(low[0]), float(high[0])

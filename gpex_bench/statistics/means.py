@@ -176,3 +176,9 @@ def _unseen(rows: Rows, known: Bool[np.ndarray, "row sample"], width: float) -> 
     share = 1 - ((1 - CONFIDENCE) / 2) ** (1 / n)
     can_be_missed = _all_equal(rows, known) & np.isfinite(width)
     return np.where(can_be_missed, share * (width if np.isfinite(width) else 0.0), 0.0)
+
+
+def interval(values: Float[np.ndarray, "sample"]) -> tuple[float, float]:
+    """Return the ends of the 95 % interval of the mean of one number per sample."""
+    low, high = means(values[None]).interval
+    return float(low[0]), float(high[0])

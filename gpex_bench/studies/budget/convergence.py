@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from gpex_bench.statistics.bootstrap import interval
+from gpex_bench.statistics.means import interval
 from gpex_bench.tables.order import groups, records
 
 KEYS = ["dataset", "model", "method"]
@@ -32,12 +32,11 @@ def summary(convergence: pd.DataFrame) -> pd.DataFrame:
         first = best[0].mean()
         way = best[-1].mean() - first
 
-        network = "/".join(key[:2])
         place = dict(zip(KEYS, key, strict=True))
         counts = {"n_samples": best.shape[1], "n_seeds": part["seed"].nunique()}
         for generation, values in enumerate(best):
             mean = values.mean()
-            low, high = interval(values, network)
+            low, high = interval(values)
             spent = means.loc[generation]
             row = {
                 "generation": generation,

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gpex_bench.statistics.bootstrap import counts, interval, resampled_means, tail
+from gpex_bench.statistics.bootstrap import counts, resampled_means, tail
+from gpex_bench.statistics.means import interval
 from gpex_bench.studies.budget.plan import OWN_COST, Budget
 from gpex_bench.tables.columns import NETWORK
 from gpex_bench.tables.order import groups
@@ -55,8 +56,7 @@ def curves(scores: pd.DataFrame, runs: pd.DataFrame, seconds: pd.DataFrame) -> p
             continue
 
         values = per_sample(scores, key).to_numpy()
-        network = "/".join(key[:2])
-        low, high = interval(values, network)
+        low, high = interval(values)
         row |= {"status": "ok", "reason": "", "n_samples": len(values)}
         row |= {"mean": values.mean(), "low": low, "high": high}
         rows.append(row | _costs(part, spent.loc[key]))
@@ -151,7 +151,7 @@ def needs(
             ladder = Ladder(budgets, np.stack(values), goal)
             network = "/".join(place)
             row |= _needed(ladder, ran, plan, network)
-            row |= held_out(ladder, plan, network)
+            row |= held_out(ladder, plan)
             if np.isfinite(row["chosen"]):
                 row |= faster(seconds, (*place, method, int(row["chosen"])), plan)
                 row["fewer_rows"] = plan.reference_budget / float(ran["rows"][int(row["chosen"])])
@@ -183,7 +183,7 @@ def _needed(ladder: Ladder, ran: pd.DataFrame, plan: Budget, key: str) -> dict[s
     return found | {"rows": float(cost["rows"]), "cpu_seconds": float(cost["cpu_seconds"])}
 
 
-def held_out(ladder: Ladder, plan: Budget, key: str) -> dict[str, Any]:
+def held_out(ladder: Ladder, plan: Budget) -> dict[str, Any]:
     """Choose the budget on every other sample and return how the method then does on the rest.
 
     `chosen`: the budget, infinite if none reaches the reference. Then only, on the other samples:
@@ -198,7 +198,7 @@ def held_out(ladder: Ladder, plan: Budget, key: str) -> dict[str, Any]:
         return {"chosen": np.inf, "n_judged": n_judged}
 
     gain = judged.scores[step] - judged.reference
-    low, high = interval(gain, key)
+    low, high = interval(gain)
     allowed = plan.tolerance * abs(judged.reference.mean())
     return {
         "chosen": float(ladder.budgets[step]),

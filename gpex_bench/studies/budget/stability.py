@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from gpex_bench.statistics.bootstrap import interval
+from gpex_bench.statistics.means import interval
 from gpex_bench.tables.order import groups
 
 KEYS = ["dataset", "model", "method"]
@@ -31,11 +31,10 @@ def summary(stability: pd.DataFrame) -> pd.DataFrame:
             rows.append(row)
             continue
 
-        network = "/".join(key[:2])
         samples = part.sort_values("sample")
         for name in MEASURES:
             values = samples[name].to_numpy(dtype=float)
-            low, high = interval(values, network)
+            low, high = interval(values)
             row |= {name: values.mean(), f"{name}_low": low, f"{name}_high": high}
         rows.append(row | {"n_samples": len(part), "n_seeds": first["n_seeds"]})
     return pd.DataFrame(rows, columns=COLUMNS)
