@@ -186,7 +186,7 @@ def answer(block: Units, comparisons: Sequence[Comparison], blind: Collection[st
 def combined(by_variant: Words, never_worse: Bool[np.ndarray, "group group"]) -> Words:
     """Return what is said of each two groups over all variants.
 
-    "depends" where the first is better under one variant and worse under another.
+    "depends" where some variant tells them apart, and it is neither better nor worse over all.
 
     Args:
         by_variant: what is said under each variant.
@@ -197,7 +197,7 @@ def combined(by_variant: Words, never_worse: Bool[np.ndarray, "group group"]) ->
     is_better = somewhere_better & never_worse
 
     words = np.full(by_variant.shape[1:], OPEN, dtype=object)
-    words[somewhere_better & somewhere_worse] = DEPENDS
+    words[somewhere_better | somewhere_worse] = DEPENDS
     words[(by_variant == EQUAL).all(0)] = EQUAL
     words[is_better] = BETTER
     words[is_better.T] = WORSE

@@ -84,12 +84,8 @@ class Means:
         """
         above, _ = self.tails(-(margin - self.unseen))
         _, below = self.tails(margin - self.unseen)
-        has_room = margin > self.unseen
         smallest = 0.5 ** (self.n - 1)
-        return (
-            np.where(has_room, np.clip(2 * above, smallest, 1.0), 1.0),
-            np.where(has_room, np.clip(2 * below, smallest, 1.0), 1.0),
-        )
+        return np.clip(2 * above, smallest, 1.0), np.clip(2 * below, smallest, 1.0)
 
     def tails(self, at: Numbers | float) -> tuple[Numbers, Numbers]:
         """Return one-sided p values of "the mean is at most this", and of "it is at least this"."""

@@ -34,7 +34,7 @@ STATES = {
 # What is said of two methods. Better and worse: the difference is significant after the correction,
 # and larger than the smallest one that matters. Equal: it is significantly smaller than that.
 BETTER, WORSE, EQUAL, OPEN = "better", "worse", "equal", "not shown to differ"
-# Over all fills and outputs of a score: better under one, and worse under another.
+# Over all fills and outputs of a score: some tell them apart, but not in a way that holds for all.
 DEPENDS = "depends"
 # What is said of one method among all: it is nowhere worse than another, no other one is better
 # than it, or one is.
