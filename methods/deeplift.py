@@ -1,14 +1,16 @@
 """DeepLift: differences of activations from those of the baseline, propagated to the input.
 
 Shrikumar, Greenside, Kundaje 2017 (shrikumar2017learning), with the rescale rule for activations;
-the baseline is the dataset's. Maxima, products of signals, quotients and softmax have rules that
-account for their whole change (`gpex_bench/families/rescale.py`), so that the values sum to
-f(x) - f(baseline); `residual` is what is missing, which is rounding. A network with anything else
-that is not affine, such as a layer norm or an LSTM, is refused.
+the baseline is the dataset's, or another reference (`relative_to`). Maxima, products of signals,
+quotients and softmax have rules that account for their whole change
+(`gpex_bench/families/rescale.py`), so that the values sum to f(x) - f(baseline); `residual` is what
+is missing, which is rounding. A network with anything else that is not affine, such as a layer norm
+or an LSTM, is refused.
 """
 
 from gpex_bench.families.rescale import DeepLift as Rules
-from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, settings
+from gpex_bench.masking.fills import REFERENCES, Reference, make_fill
+from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, demands, settings
 
 
 @settings
@@ -17,15 +19,25 @@ class DeepLift(Explainer):
 
     reference = "shrikumar2017learning"
     kind = "propagation"
-    relative_to = "baseline"
     needs = frozenset({Need.GRADIENT, Need.MODULES})
     offers = frozenset({Need.RESIDUAL})
-    axioms = frozenset({Axiom.COMPLETENESS, Axiom.DUMMY})
     cost = "two forward rows per sample, one of the baseline, and one backward row"
+
+    relative_to: Reference = "baseline"
+
+    def __post_init__(self) -> None:
+        """Refuse other references."""
+        demands.one_of(self, relative_to=REFERENCES)
+
+    @property
+    def axioms(self) -> frozenset[Axiom]:  # type: ignore[override]
+        """Completeness, for the change of the logit from the dataset's baseline."""
+        is_from_baseline = self.relative_to == "baseline"
+        return frozenset({Axiom.DUMMY, *([Axiom.COMPLETENESS] if is_from_baseline else [])})
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the contributions of the differences."""
-        baseline = task.data.baseline.to(query.x).expand_as(query.x)
+        baseline = make_fill(self.relative_to, task.data, query)
         rules = Rules(task.model, query.x)
         values, change = rules(query.x, baseline, query.target)
         total = values.flatten(1).sum(1)

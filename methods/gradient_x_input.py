@@ -7,9 +7,8 @@ background of an image is grey, a column is not standardised) it rates the backg
 default is the input that shows nothing, as for integrated gradients.
 """
 
-from typing import Literal
-
 from gpex_bench.families.gradients import logit_gradient
+from gpex_bench.masking.fills import REFERENCES, Reference, make_fill
 from gpex_bench.types import Attribution, Axiom, Explainer, Need, Query, Task, demands, settings
 
 
@@ -23,15 +22,13 @@ class GradientXInput(Explainer):
     axioms = frozenset({Axiom.DUMMY})
     cost = "one forward and one backward row per sample"
 
-    relative_to: Literal["baseline", "zero"] = "baseline"
+    relative_to: Reference = "baseline"
 
     def __post_init__(self) -> None:
         """Refuse other references."""
-        demands.one_of(self, relative_to=("baseline", "zero"))
+        demands.one_of(self, relative_to=REFERENCES)
 
     def explain(self, task: Task, query: Query) -> Attribution:
         """Return the partial derivatives times the difference."""
-        difference = query.x
-        if self.relative_to == "baseline":
-            difference = query.x - task.data.baseline.to(query.x)
+        difference = query.x - make_fill(self.relative_to, task.data, query)
         return Attribution(values=logit_gradient(task.model, query.x, query.target) * difference)

@@ -34,14 +34,16 @@ Fill = Literal[
     "uniform",  # uniform noise between these extremes, drawn for each query
     "inpaint",  # means of the neighbours, with noise
 ]
-# What methods may show in place of a masked region; a method knows no other sample than the one it
-# explains.
-MethodFill = Literal["baseline", "image_mean", "segment_mean", "blur"]
+# What methods may show in place of a masked region, and those that follow gradients start from: one
+# input for each sample, which is no other sample.
+MethodFill = Literal["baseline", "image_mean", "segment_mean", "blur", "train_mean", "middle"]
+Reference = Literal["baseline", "zero", "train_mean", "middle"]
 # What removal curves and the like may show.
 CurveFill = Literal[
     "baseline", "zero", "train_mean", "blur", "middle", "noise", "uniform", "inpaint"
 ]
 METHOD_FILLS = get_args(MethodFill)
+REFERENCES = get_args(Reference)
 CURVE_FILLS = get_args(CurveFill)
 
 # Fills that differ by no more than this, in units of their largest value or of 1, show the same.
@@ -161,7 +163,8 @@ def _fill_of_image(
     """Return a fill that is made of the image itself."""
     if x.ndim == 2:
         raise Refused(
-            f"fill must be 'baseline' for tables, got {fill!r}: columns have no mean colour."
+            f"fill must be baseline, train_mean or middle for tables, got {fill!r}: columns have "
+            "no mean colour."
         )
     if fill == "image_mean":
         return x.mean((2, 3), keepdim=True).expand_as(x)

@@ -92,6 +92,8 @@ class RelativeTo(StrEnum):
     IMAGE_MEAN = "image_mean"  #: the mean colour of the image
     SEGMENT_MEAN = "segment_mean"  #: the mean colour of the segment
     BLUR = "blur"  #: the blurred image
+    TRAIN_MEAN = "train_mean"  #: the mean of the training inputs, entry by entry
+    MIDDLE = "middle"  #: half-way between the extremes of the training inputs
     ROOT = "root"  #: a point at which the output, or that of each unit, is zero
     PRIOR = "prior mean"  #: the prior mean of a surrogate (of tables: its mean at the baseline)
     NOTHING = "nothing"  #: slopes, controls, training examples: they compare x with no input
