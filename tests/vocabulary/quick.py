@@ -102,6 +102,27 @@ QUICK: dict[str, dict[str, Any]] = {
         "metrics": {"srg": None, "sparseness": None},
         "metric_trust": {"perturbations": 1},
     },
+    "references": {
+        "seeds": [1],
+        "explain": {"samples": 4, "fills": ["noise", "uniform", "train_mean"]},
+        "networks": [{"dataset": "shapes", "model": "vgg"}],
+        "datasets": {"shapes": {"n_train": 200, "n_test": 100, "n_classes": 2}},
+        "models": {"vgg": {"width": 4, "wide": 16, "training": IMAGES}},
+        "methods": {
+            "ig": {"method": "integrated_gradients", "budget": 8},
+            "ig_mean": {
+                "method": "integrated_gradients",
+                "budget": 8,
+                "relative_to": "train_mean",
+            },
+            "random_map": None,
+        },
+        "references": {
+            "families": {"integrated gradients": ["ig", "ig_mean"]},
+            "source_methods": ["ig", "random_map"],
+            "resamples": 20,
+        },
+    },
     "retraining": {
         **TABLE,
         "seeds": [1],
