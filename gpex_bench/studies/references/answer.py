@@ -40,6 +40,7 @@ def answer(scores: pd.DataFrame, plausible: pd.DataFrame, plan: References) -> A
     ).sort_values("mean", ascending=False, ignore_index=True)
     verdicts = pd.concat([through_headline(scores, name, plan) for name in plan.families])
 
+    in_probability = gains[gains["output"] == "probability"]
     shown = table[table["metric"].eq("srg") & table["output"].eq("probability")]
     return Answer(
         table=table,
@@ -59,7 +60,10 @@ def answer(scores: pd.DataFrame, plausible: pd.DataFrame, plan: References) -> A
             networks=[f"{model} on {dataset}" for dataset, model in _networks(scores)],
             n_samples=scores["sample"].nunique(),
             n_seeds=scores["seed"].nunique(),
-            gains=gains[gains["output"] == "probability"],
+            gains=in_probability,
+            n_raised=in_probability[in_probability["metric"] == "srg"]["verdict"]
+            .eq("raises")
+            .sum(),
             consistency=consistency,
             plausibility=plausibility,
             verdicts=_counted(verdicts),
