@@ -58,10 +58,11 @@ def test_what_needs_probabilities_classes_or_several_outputs():
     }
     assert {name for name in needs if Need.CLASSES in needs[name]} == {"class_purity"}
     assert {name for name in needs if Need.PROBABILITY in needs[name]} == {
-        *("aopc", "average_drop", "average_increase", "comprehensiveness", "deletion"),
+        *("aopc", "average_drop", "average_increase", "best_subset", "comprehensiveness"),
+        "deletion",
         *("effective_complexity", "win_rate"),
         *("insertion", "irof", "monotonicity_arya", "pgi", "pgu", "road", "road_combined"),
-        *("srg", "sufficiency"),
+        *("srg", "srg_segments", "sufficiency"),
     }
     assert {"infidelity", "selectivity", "sensitivity_n", "max_sensitivity"} <= set(ON_NUMBERS)
 

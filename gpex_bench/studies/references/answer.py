@@ -16,7 +16,7 @@ from gpex_bench.studies.references.figure import draw_consistency, draw_referenc
 from gpex_bench.studies.references.plan import SHARED, References
 from gpex_bench.tables.columns import NETWORK, PLACE
 from gpex_bench.tables.order import groups
-from gpex_bench.tables.words import BETTER, DEPENDS
+from gpex_bench.tables.words import BETTER, DEPENDS, LEADS
 
 CONTROL = "random_map"
 
@@ -38,7 +38,9 @@ def answer(scores: pd.DataFrame, plausible: pd.DataFrame, plan: References) -> A
     plausibility = means(
         plausible.rename(columns={"plausibility": "score"}), [*NETWORK, "fill", "shows"]
     ).sort_values("mean", ascending=False, ignore_index=True)
-    verdicts = pd.concat([through_headline(scores, name, plan) for name in plan.families])
+    through = [through_headline(scores, name, plan) for name in plan.families]
+    places = pd.concat([one["headline"] for one in through], ignore_index=True)
+    verdicts = pd.concat([one["headline_pairs"] for one in through], ignore_index=True)
 
     in_probability = gains[gains["output"] == "probability"]
     shown = table[table["metric"].eq("srg") & table["output"].eq("probability")]
@@ -48,6 +50,7 @@ def answer(scores: pd.DataFrame, plausible: pd.DataFrame, plan: References) -> A
             "gains": gains,
             "agreement": consistency,
             "plausibility": plausibility,
+            "headline": places,
             "headline_pairs": verdicts,
         },
         drawings={
@@ -67,7 +70,7 @@ def answer(scores: pd.DataFrame, plausible: pd.DataFrame, plan: References) -> A
             consistency=consistency,
             plausibility=plausibility,
             verdicts=_counted(verdicts),
-            leaders=_leaders(verdicts),
+            leaders=places[places["answer"] == LEADS],
         ),
     )
 
@@ -75,13 +78,14 @@ def answer(scores: pd.DataFrame, plausible: pd.DataFrame, plan: References) -> A
 def means(scores: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """Return mean and 95 % interval over samples; training seeds are averaged first.
 
-    Student's t. A single sample has no interval.
+    Student's t. All groups have the same samples; a single one has no interval.
     """
     by_sample = scores.groupby([*keys, "sample"], sort=False)["score"].mean()
     grouped = by_sample.groupby(list(keys), sort=False)
     found = grouped.agg(["mean", "sem", "size"]).reset_index()
-    degrees = (found["size"] - 1).clip(lower=1)
-    found["low"], found["high"] = t_interval(found["mean"], found["sem"], degrees)
+    degrees = max(1, int(found["size"].min()) - 1)
+    ends = t_interval(found["mean"].to_numpy(), found["sem"].to_numpy(), degrees)
+    found["low"], found["high"] = ends
     return found[[*keys, "mean", "low", "high"]]
 
 
@@ -115,25 +119,27 @@ def gain(scores: pd.DataFrame, family: str, plan: References) -> pd.DataFrame:
     return found.assign(verdict=verdict)
 
 
-def through_headline(scores: pd.DataFrame, family: str, plan: References) -> pd.DataFrame:
-    """Return what the headline says of each two references of a family, over all variants.
+def through_headline(
+    scores: pd.DataFrame, family: str, plan: References
+) -> dict[str, pd.DataFrame]:
+    """Return the tables `headline` and `headline_pairs` of the references of a family.
 
-    The control is there, since a leader has to be better than what looks at nothing.
+    The control is compared too: a leader has to be better than what looks at nothing.
     """
     names = [*plan.families[family], CONTROL]
-    frames = []
+    parts: dict[str, list[pd.DataFrame]] = {"headline": [], "headline_pairs": []}
     for place, part in groups(scores[scores["method"].isin(names)], PLACE):
         main = part[part["fill"].eq("baseline") & part["output"].eq("probability")]
         scale = Scale(higher_is_better=True, width=2.0)
         (plain,) = units(main, {place[2]: scale}, [CONTROL])
         found = headline.scored(plain, part)
-        said = headline.answer_of(found, [CONTROL])
-        tables = headline.tables(found, said)
-        leading = tables["headline"].set_index("method")["answer"]
-        pairs = tables["headline_pairs"].assign(family=family)
-        frames.append(pairs.assign(answer=pairs["method"].map(leading)))
-    rows = pd.concat(frames, ignore_index=True)
-    return rows[rows["other"] != CONTROL].drop(columns="is_control")
+
+        tables = headline.tables(found, headline.answer_of(found, [CONTROL]))
+        for name, rows in parts.items():
+            table = tables[name]
+            ours = table[~table["is_control"].astype(bool)]
+            rows.append(ours.drop(columns="is_control").assign(family=family))
+    return {name: pd.concat(rows, ignore_index=True) for name, rows in parts.items()}
 
 
 # --- what the page shows ---
@@ -172,12 +178,6 @@ def _counted(verdicts: pd.DataFrame) -> pd.DataFrame:
 def _words(verdicts: pd.DataFrame) -> list[str]:
     first = [BETTER, DEPENDS]
     return [*first, *sorted(set(verdicts["verdict"]) - set(first))]
-
-
-def _leaders(verdicts: pd.DataFrame) -> pd.DataFrame:
-    """Return the references that lead their family, with the verdicts of pairs where they do."""
-    rows = verdicts[verdicts["answer"] == "leads"]
-    return rows[[*PLACE, "family", "method"]].drop_duplicates(ignore_index=True)
 
 
 def _networks(scores: pd.DataFrame) -> list[tuple[str, str]]:

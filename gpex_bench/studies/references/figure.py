@@ -5,9 +5,12 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
 
 from gpex_bench.plots.style import COLOURS, INK, MARKERS, Drawing, styled
 from gpex_bench.studies.references.plan import References
+from gpex_bench.tables.order import records
 from gpex_bench.tables.words import number
 
 # Fills and references in the order in which they are drawn; others come last.
@@ -48,33 +51,25 @@ def draw_references(table: pd.DataFrame, plan: References) -> Drawing:
     return Drawing(figure, title, alt, rows)
 
 
-def _heat(axes: Axes, rows: pd.DataFrame, ends: tuple[float, float]) -> object:
+def _heat(axes: Axes, rows: pd.DataFrame, ends: tuple[float, float]) -> AxesImage:
     """Draw the scores of one family and return the image."""
     fills, references = (_ordered(rows[name]) for name in ("fill", "relative_to"))
-    keyed = rows.set_index(["relative_to", "fill"])
-    wide = keyed["mean"].unstack("fill").loc[references, fills]
-    image = axes.imshow(wide, cmap="cividis", vmin=ends[0], vmax=ends[1], aspect="auto")
+    wide = rows.pivot(index="relative_to", columns="fill", values="mean")
+    means = wide.loc[references, fills].to_numpy(float)
+    image = axes.imshow(means, cmap="cividis", vmin=ends[0], vmax=ends[1], aspect="auto")
     axes.set_xticks(range(len(fills)), [name.replace("_", " ") for name in fills])
     axes.set_yticks(range(len(references)), [name.replace("_", " ") for name in references])
     axes.grid(visible=False)
 
-    middle = sum(ends) / 2
-    for y, reference in enumerate(references):
-        for x, fill in enumerate(fills):
-            row = keyed.loc[(reference, fill)]
-            colour = "white" if row["mean"] < middle else "black"
-            text = number(float(row["mean"]))
-            axes.text(x, y, text, ha="center", va="center", color=colour, fontsize=7)
-            if row["is_shared"]:
-                box = {"fill": False, "edgecolor": COLOURS[1], "linewidth": 2}
-                axes.add_patch(_frame(x, y, box))
+    for row in records(rows):
+        x, y = fills.index(row["fill"]), references.index(row["relative_to"])
+        colour = "white" if row["mean"] < sum(ends) / 2 else "black"
+        text = number(row["mean"])
+        axes.text(x, y, text, ha="center", va="center", color=colour, fontsize=7)
+        if row["is_shared"]:
+            corner = (x - 0.47, y - 0.44)
+            axes.add_patch(Rectangle(corner, 0.94, 0.88, fill=False, ec=COLOURS[1], lw=2))
     return image
-
-
-def _frame(x: int, y: int, style: dict) -> object:
-    from matplotlib.patches import Rectangle
-
-    return Rectangle((x - 0.47, y - 0.44), 0.94, 0.88, **style)
 
 
 def _ordered(names: pd.Series) -> list[str]:
@@ -93,7 +88,8 @@ def draw_consistency(consistency: pd.DataFrame) -> Drawing:
     rows = consistency[~consistency["metric"].str.contains(" - ")].reset_index(drop=True)
     kinds = rows[["dataset", "model", "output", "methods"]].drop_duplicates()
     labels = [
-        f"{one.methods}, {one.output}\n{one.model}, {one.dataset}" for one in kinds.itertuples()
+        f"{one['methods']}, {one['output']}\n{one['model']}, {one['dataset']}"
+        for one in records(kinds)
     ]
     figure = Figure(figsize=(6.4, 1.3 + 0.4 * len(kinds)), layout="constrained")
     axes = figure.subplots()
@@ -111,7 +107,8 @@ def draw_consistency(consistency: pd.DataFrame) -> Drawing:
     axes.set_ylim(len(kinds) - 0.5, -0.5)
     axes.set_xlabel("Kendall's tau between the orders under two fills, mean over pairs of fills")
     figure.legend(loc="outside lower center", ncols=2)
-    listed = "; ".join(
-        f"{row.metric} ({row.methods}) {number(row.mean_tau)}" for row in rows.itertuples()
-    )
-    return Drawing(figure, "How far fills agree on the order of methods", listed, rows)
+    listed = [
+        f"{row['metric']} ({row['methods']}) {number(row['mean_tau'])}" for row in records(rows)
+    ]
+    alt = f"Means of tau: {'; '.join(listed)}."
+    return Drawing(figure, "How far fills agree on the order of methods", alt, rows)

@@ -38,7 +38,13 @@ rule references:
     output:
         table=f"{RUN}/table.csv",
         others=answer_files(
-            tables=["gains", "agreement", "plausibility", "headline_pairs"],
+            tables=[
+                "gains",
+                "agreement",
+                "plausibility",
+                "headline",
+                "headline_pairs",
+            ],
             figures=["figure", "consistency"],
         ),
     log:
