@@ -55,5 +55,6 @@ class EffectiveComplexity(ScaledCurveMetric):
 
         # The largest share that can be gone; at the start nothing has fallen.
         gone = removal.fraction.to(curve)
-        largest = torch.where(fall <= allowed, gone, 0.0).amax(1)
+        is_enough = fall <= allowed
+        largest = torch.where(is_enough, gone, 0.0).amax(1)
         return 1 - largest

@@ -1,4 +1,4 @@
-"""Mean generalisability (MeGe): is the map the same on a network that was trained again?
+"""Mean generalisability: is the map the same on a network that was trained again?
 
 Source: fel2022good. 1 / (1 + mean distance) between the map and those of the same sample on the
 networks of the other training seeds, where these predict the same class (all of them, if none
@@ -26,7 +26,7 @@ class MeanGeneralisability(Metric):
         absolute: a map and its negation are at distance 0, as published.
     """
 
-    title = "mean generalisability (MeGe)"
+    title = "mean generalisability"
     reference = "fel2022good"
     measures = "robustness"
     blind_can_be_perfect = True  # a constant map never changes

@@ -35,7 +35,9 @@ def histogram_entropy(
             number of five or more; 0 puts the bins between the extremes.
     """
     n_positions = values.shape[1]
-    n_left_out = max(1, int(trim * n_positions)) if trim > 0 and n_positions >= 5 else 0
+    n_left_out = int(trim * n_positions)
+    if trim > 0 and n_positions >= 5:
+        n_left_out = max(1, n_left_out)
     in_order = values.sort(1).values
     low = in_order[:, n_left_out, None]
     high = in_order[:, n_positions - 1 - n_left_out, None]

@@ -41,10 +41,19 @@ class RelativeConsistency(Metric):
 
     def score(self, case: Case) -> Float[Tensor, "batch"]:
         """Return the share of each sample."""
-        apart = distances(case, absolute=False)
-        other = of_draws(case, case.read(self.measurements()[0]).values)[:, 0]
-        of_class = distance(spearman(relevance(case), other), absolute=False)[:, None]
+        to_networks = distances(case, absolute=False)
+        to_class = self._to_other_class(case)[:, None]
 
-        wins = (apart < of_class).double() + 0.5 * (apart == of_class).double()
+        is_nearer = (to_networks < to_class).double()
+        is_tie = (to_networks == to_class).double()
+        wins = is_nearer + 0.5 * is_tie
         is_same = has_same_target(case)
         return (wins * is_same).sum(1) / is_same.sum(1)
+
+    def _to_other_class(self, case: Case) -> Float[Tensor, "batch"]:
+        """Return how far each map is from that for another class."""
+        (other_target,) = self.measurements()
+        maps = case.read(other_target).values
+        other = of_draws(case, maps)[:, 0]
+        correlation = spearman(relevance(case), other)
+        return distance(correlation, absolute=False)

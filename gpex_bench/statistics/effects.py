@@ -49,20 +49,31 @@ def effect(differences: Float[np.ndarray, "sample"]) -> Effect:
     if n_samples < FEWEST:
         return UNKNOWN
 
-    # Mean and sum of squares of all samples, then without each of them.
-    away = known - known.mean()
-    squares = (away**2).sum()
-    means = known.mean() - away / (n_samples - 1)
-    squares_without = squares - away**2 * n_samples / (n_samples - 1)
+    mean = known.mean(keepdims=True)
+    variance = known.var(ddof=1, keepdims=True)
+    size = float(_ratio(mean, variance)[0])
 
-    whole = _ratio(known.mean(keepdims=True), squares[None] / (n_samples - 1))
-    left_out = _ratio(means, squares_without / (n_samples - 2))
-    spread = ((left_out - left_out.mean()) ** 2).sum()
-    error = math.sqrt(spread * (n_samples - 1) / n_samples)
+    reduced = _without_each(known)
+    deviations = reduced - reduced.mean()
+    error = math.sqrt((deviations**2).sum() * (n_samples - 1) / n_samples)
+    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, n_samples - 1))
+    reach = quantile * error
 
-    size = float(whole[0])
-    reach = error * float(stats.t.ppf((1 + CONFIDENCE) / 2, n_samples - 1))
-    return Effect(size=size, low=max(-LARGEST, size - reach), high=min(LARGEST, size + reach))
+    low = max(-LARGEST, size - reach)
+    high = min(LARGEST, size + reach)
+    return Effect(size=size, low=low, high=high)
+
+
+def _without_each(values: Float[np.ndarray, "sample"]) -> Float[np.ndarray, "sample"]:
+    """Return the effect without each of the samples."""
+    n_samples = len(values)
+    away = values - values.mean()
+    means = values.mean() - away / (n_samples - 1)
+
+    # The sum of squares around the mean of the others.
+    lost = away**2 * n_samples / (n_samples - 1)
+    squares = (away**2).sum() - lost
+    return _ratio(means, squares / (n_samples - 2))
 
 
 def _ratio(
