@@ -112,9 +112,10 @@ def test_the_trunk_starts_as_a_copy_or_with_new_weights(tiny):
     model, data = tiny.images()
     for trunk, same in (("network", True), ("reset", False)):
         f = kernel_map(model, data, SHAPE, trunk, seed=1)
-        assert torch.equal(f.trunk[0].weight, model.trunk[0].weight) is same
-        assert torch.equal(f.trunk[1].running_var, model.trunk[1].running_var) is same
-        assert f.trunk[0].weight.data_ptr() != model.trunk[0].weight.data_ptr()
+        expected = model.trunk(data.test.x)
+        assert torch.allclose(f.trunk(data.test.x), expected, rtol=1e-4, atol=1e-5) is same
+        own = {parameter.data_ptr() for parameter in model.parameters()}
+        assert not own & {parameter.data_ptr() for parameter in f.trunk.parameters()}
         assert all(parameter.requires_grad for parameter in f.trunk.parameters())
         assert not f.training
 
@@ -122,10 +123,10 @@ def test_the_trunk_starts_as_a_copy_or_with_new_weights(tiny):
 def test_batch_norm_of_a_new_trunk_is_measured_on_training_samples(tiny):
     model, data = tiny.images()
     f = kernel_map(model, data, SHAPE, "reset", seed=1)
-    out = f.trunk[:2](data.train.x)
+    # the batch norm is in the convolution
+    out = f.trunk.get_submodule("0")(data.train.x)
     torch.testing.assert_close(out.mean((0, 2, 3)), torch.zeros(8), atol=1e-4, rtol=0)
     torch.testing.assert_close(out.std((0, 2, 3)), torch.ones(8), atol=1e-2, rtol=0)
-    assert f.trunk[1].momentum == model.trunk[1].momentum
 
 
 def test_global_random_state_is_untouched_and_the_seed_decides(tiny):
@@ -170,3 +171,41 @@ def test_a_map_without_noise_says_so(tiny):
     f = kernel_map(model, data, SHAPE, "network", 0)
     with pytest.raises(ValueError, match="no observation noise of its own"):
         f.log_variance(f.pooled(data.test.x))
+
+
+def test_a_quicker_trunk_is_the_same_function_with_the_same_gradient(unchecked):
+    """Of a residual network whose batch norms are not the identity, against the layers as written."""
+    from copy import deepcopy
+
+    from gpex_bench.models.blocks.residual import resnet_trunk
+    from gpex_bench.surrogates.gpex_fit.trunks import quicker
+
+    draw = torch.Generator().manual_seed(0)
+    layers = resnet_trunk(3, 4).eval()
+    for module in layers.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor in (module.weight.data, module.running_var):
+                tensor.uniform_(0.5, 2, generator=draw)
+            for tensor in (module.bias.data, module.running_mean):
+                tensor.normal_(generator=draw)
+
+    quick = quicker(deepcopy(layers), is_image=True)
+    modules = [type(module) for module in quick.modules()]
+    assert nn.BatchNorm2d not in modules
+    assert "stack" not in str(quick.graph)
+
+    x = torch.randn(5, 3, 16, 16, generator=draw, requires_grad=True)
+    expected, found = layers(x), quick(x)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    (of_expected,) = torch.autograd.grad(expected.square().sum(), x)
+    (of_found,) = torch.autograd.grad(found.square().sum(), x)
+    torch.testing.assert_close(of_found, of_expected, rtol=1e-3, atol=1e-3)
+
+
+def test_embeddings_and_terms_in_one_pass_are_those_of_two(tiny):
+    model, data = tiny.images()
+    shape = Shape(n_groups=3, n_heads=3, dim=4, width=8, norm=1.0, slope=0.5)
+    f = kernel_map(model, data, shape, "network", 0)
+    u, terms = f.with_locations(data.test.x)
+    assert torch.equal(u, f(data.test.x)) and torch.equal(terms, f.locations(data.test.x))
+    torch.testing.assert_close(terms.sum(-1), u, rtol=1e-4, atol=1e-5)

@@ -38,6 +38,7 @@ def conditioned(  # noqa: PLR0913 - options by keyword
     *,
     index: Int[Tensor, "m"] | None = None,
     units: Units | None = None,
+    outputs: Float[Tensor, "n head"] | None = None,
     kind: Rows = "float32",
     device: str = "cpu",
 ) -> WeightSpaceSurrogate:
@@ -55,6 +56,7 @@ def conditioned(  # noqa: PLR0913 - options by keyword
             the one with the largest evidence.
         index: the training samples to condition on; None takes all.
         units: offset and scale of the targets; None standardises them.
+        outputs: the network's explained outputs at these samples, on the CPU; None asks it.
         kind: how rows are stored: float32 as the feature map gives them, or int16 as fixed-point
             numbers in steps of the largest over 32767, per dimension. That takes a second pass.
         device: where the network and the feature map are applied.
@@ -67,13 +69,17 @@ def conditioned(  # noqa: PLR0913 - options by keyword
     n_train = len(data.train.x)
     x = data.train.x if index is None else data.train.x[index]
 
-    y = in_chunks(model.explained, x, device)
+    y = in_chunks(model.explained, x, device) if outputs is None else outputs
     offset, scale = posterior.target_units(y) if units is None else units
     v = posterior.standardised(y, offset, scale)
 
-    rows, unit = _stored(features, x, kind, device)
+    with_places = features.grid(x[:1].to(device)) is not None
+    if kind == "float32" and with_places:
+        rows, unit, centre = _with_centre(features, x, device)
+    else:
+        rows, unit = _stored(features, x, kind, device)
+        centre = _centre(features, x, rows, unit, device)
     sums = streamed(_blocks(rows, unit, v, kind))
-    centre = _centre(features, x, rows, unit, device)
     noise = evidence_noise(sums) if noise is None else noise.cpu()
     state = posterior.condition(sums, noise, offset, scale)
 
@@ -197,6 +203,22 @@ def _blocks(
     targets = posterior.grouped(v, rows.shape[1])
     for part, v_part in zip(rows.split(BLOCK), targets.split(BLOCK), strict=True):
         yield (part * unit if kind == "int16" else part), v_part
+
+
+def _with_centre(
+    features: FeatureMap, x: Float[Tensor, "n *feature"], device: str
+) -> tuple[Tensor, Float64[Tensor, "group dim"], Float64[Tensor, "group dim place"]]:
+    """Return embeddings, their unit and the mean term of each location, in one pass."""
+    totals = []
+
+    def embedded(part: Tensor) -> Tensor:
+        u, terms = features.with_locations(part)
+        totals.append(terms.double().sum(0).cpu())
+        return u
+
+    rows = in_chunks(embedded, x, device)
+    centre = torch.stack(totals).sum(0) / len(x)
+    return rows, torch.ones(rows.shape[1:], dtype=torch.float64), centre
 
 
 def _centre(

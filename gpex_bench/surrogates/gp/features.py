@@ -26,6 +26,12 @@ class FeatureMap(nn.Module, ABC):
         """Return each location's term of the embedding, row by row of the grid; they sum to it."""
         return self(x)[..., None]
 
+    def with_locations(
+        self, x: Float[Tensor, "batch *feature"]
+    ) -> tuple[Float[Tensor, "batch group dim"], Float[Tensor, "batch group dim place"]]:
+        """Return the embeddings and each location's term of them."""
+        return self(x), self.locations(x)
+
     def observe(
         self, x: Float[Tensor, "batch *feature"]
     ) -> tuple[Float[Tensor, "batch group dim"], Float[Tensor, "batch head"] | None]:

@@ -105,7 +105,19 @@ class KernelMap(FeatureMap):
         self, x: Float[Tensor, "batch *feature"]
     ) -> Float[Tensor, "batch group dim place"]:
         """Return each location's term of the embedding; they sum to `forward(x)`."""
+        return self._terms(self.hidden(x))
+
+    def with_locations(
+        self, x: Float[Tensor, "batch *feature"]
+    ) -> tuple[Float[Tensor, "batch group dim"], Float[Tensor, "batch group dim place"]]:
+        """Return the embeddings and each location's term of them, in one pass."""
         hidden = self.hidden(x)
+        return self.embedded(self.pool @ hidden), self._terms(hidden)
+
+    def _terms(
+        self, hidden: Float[Tensor, "batch place width"]
+    ) -> Float[Tensor, "batch group dim place"]:
+        """Return each location's term of the embedding."""
         weight, bias = self._readout()
 
         # the bias is split evenly over the locations
@@ -120,6 +132,8 @@ class KernelMap(FeatureMap):
 
     def hidden(self, x: Float[Tensor, "batch *feature"]) -> Float[Tensor, "batch place width"]:
         """Return the rectified output of the first 1x1 convolution at each location."""
+        if x.ndim == 4:
+            x = x.contiguous(memory_format=torch.channels_last)  # as the trunk's weights are
         features = self.trunk(x)
         if features.ndim == 2:
             features = features[..., None]

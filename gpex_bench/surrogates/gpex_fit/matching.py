@@ -28,7 +28,7 @@ from gpex_bench.types import Progress, demands, settings, value
 from gpex_bench.types.batches import in_chunks
 
 LINES = 20  # of progress
-N_CHECK = 500  # mixed inputs on which the progress is judged
+N_CHECK = 100  # mixed inputs on which the progress is judged
 KEEP_S = 30.0  # seconds between checkpoints
 WARM_UP = 0.1  # share of the steps in which a decaying learning rate rises first
 COLDEST = 0.04  # share of the learning rate at the first step

@@ -16,7 +16,7 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from gpex_bench.surrogates.gp import posterior
 from gpex_bench.surrogates.gp.conditioning import Rows, WeightSpaceSurrogate, conditioned, restored
@@ -28,14 +28,14 @@ from gpex_bench.surrogates.gpex_fit.matching import Samples, Schedule, Targets, 
 from gpex_bench.surrogates.gpex_fit.mixing import mixed
 from gpex_bench.surrogates.gpex_fit.observation import Held
 from gpex_bench.surrogates.gpex_fit.step import Objective
-from gpex_bench.surrogates.gpex_fit.trunks import Trunk
+from gpex_bench.surrogates.gpex_fit.trunks import Trunk, quicker
 from gpex_bench.types import Dataset, Model, Progress, Recipe, demands, settings
 from gpex_bench.types.batches import FORWARD_ROWS, in_chunks
 
 # keeps GPEX's random numbers apart from those that the network's weights came from, also with equal
 # seeds
 OWN = 2023
-FORMAT = 2  # of checkpoints; another number makes the old ones foreign
+FORMAT = 3  # of checkpoints; another number makes the old ones foreign
 Statistics = Literal["running", "stored", "batch"]
 
 
@@ -138,6 +138,9 @@ class GpexRecipe(Recipe, ABC):
         rest = order[n_held_out:]
 
         network = deepcopy(model).to(self.device).eval().requires_grad_(False)
+        trunk = getattr(network, "trunk", None)
+        if isinstance(trunk, nn.Module):
+            network.trunk = quicker(trunk, data.is_image)
         x = data.train.x.to(self.device)
         y = in_chunks(network.explained, x)
         targets = Targets(network=network.explained, **self._units(y))
@@ -157,12 +160,14 @@ class GpexRecipe(Recipe, ABC):
 
         f.requires_grad_(False)
         final_noise = self._finish(f, samples, noise, n)
+        index = None if self.n_inducing is None else rest[: self.n_inducing]
         return conditioned(
             f,
             network,
             data,
             final_noise,
-            index=None if self.n_inducing is None else rest[: self.n_inducing],
+            index=index,
+            outputs=y.cpu() if index is None else y[index].cpu(),
             units=(targets.offset.cpu(), targets.scale.cpu()),
             kind=self.rows,
             device=self.device,
