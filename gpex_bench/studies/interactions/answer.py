@@ -110,8 +110,9 @@ def count_changes(changes: pd.DataFrame, choices: pd.DataFrame) -> list[dict[str
         choices: of the same dataset, as `contrasts.compare_choices` makes it.
 
     Returns:
-        up, down and unclear (names of combinations), their number `n`, the smallest and the largest
-        slope, what the slope depends on, and how many changes hold among images of equal certainty.
+        up, down and unclear (names of combinations), their number `n`, how many slopes are above 0
+        (`n_above`), the smallest and the largest slope, what the slope depends on, and how many
+        changes hold among images of equal certainty.
     """
     rows = []
     for (score, question), part in changes.groupby(["score", "question"], sort=False):
@@ -126,6 +127,7 @@ def count_changes(changes: pd.DataFrame, choices: pd.DataFrame) -> list[dict[str
             "down": _combinations(part[part["change"] == "down"]),
             "unclear": _combinations(part[part["change"] == NOT_SIGNIFICANT]),
             "is_known": bool(len(slopes)),
+            "n_above": int((slopes > 0).sum()),
             "least": slopes.min(),
             "most": slopes.max(),
             "depends": records(choices[own & choices["depends"]]),
