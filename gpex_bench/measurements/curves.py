@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import replace
+from functools import lru_cache
 from typing import ClassVar, Literal, get_args
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -171,8 +173,15 @@ class Curves(Measurement):
 def _segments(x: Float[Tensor, "batch channel height width"]) -> Int[Tensor, "batch position"]:
     """Return the segment of each position of images."""
     images = x.cpu().double().numpy()
-    segments = [torch.from_numpy(slic(image, N_SEGMENTS)).flatten() for image in images]
+    segments = [_segments_of(image.tobytes(), image.shape) for image in images]
     return torch.stack(segments)
+
+
+@lru_cache(maxsize=1024)
+def _segments_of(image: bytes, shape: tuple[int, ...]) -> Int[Tensor, "position"]:
+    """Return the segment of each position of an image; training seeds and fills share it."""
+    values = np.frombuffer(image).reshape(shape)
+    return torch.from_numpy(slic(values, N_SEGMENTS)).flatten()
 
 
 class CurveMetric(Metric):
