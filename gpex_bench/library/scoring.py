@@ -39,9 +39,9 @@ from gpex_bench.types import (
 COLUMNS = (  # `higher_is_better` to `width` are what `pairs` must know of a metric
     "method",
     "metric",
+    "score",
     "sample",
     "target",
-    "score",
     "higher_is_better",
     "margin",
     "resolution",

@@ -16,6 +16,7 @@ from gpex_bench.plots.style import DIVERGING, Drawing, blank, shorten, styled, w
 from gpex_bench.types import value
 
 N_FEATURES = 10  # features of a table that are shown
+N_BESIDE = 3  # rows of a table whose panels are side by side
 # Maps of more pixels along a side are averaged over square blocks: in the picture, and in the file
 # of its numbers.
 SIDE_SHOWN = 112
@@ -184,8 +185,13 @@ def table_gallery(gallery: Gallery) -> Drawing:
     _check(gallery, 2, "[n, feature]")
     n_rows = len(gallery.inputs)
     n_methods = len(gallery.maps)
-    figure = Figure(figsize=(2.0 + 3.3 * n_rows, 2.5 + 0.21 * n_methods), layout="constrained")
-    grid = figure.subplots(1, n_rows, squeeze=False, sharey=True)[0]
+    n_beside = min(n_rows, N_BESIDE)
+    n_below = -(-n_rows // N_BESIDE)
+    size = (2.0 + 3.0 * n_beside, 0.9 + n_below * (1.7 + 0.21 * n_methods))
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(n_below, n_beside, squeeze=False, sharey=True).ravel()
+    for axes in grid[n_rows:]:
+        axes.set_visible(False)
 
     for row, label in enumerate(_labels(gallery)):
         axes = grid[row]

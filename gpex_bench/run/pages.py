@@ -199,6 +199,7 @@ def report(this: Job) -> None:
         statistics={name: run.tables[name] for name in STATISTICS if name in run.tables},
         bibliography=BIBLIOGRAPHY.read_text(),
         pictures=_pictures(this),
+        study=_study(this),
         facts=facts(run.tables, {name: record.get("unit", "") for name, record in read.items()}),
         regimes=regimes(run.tables["networks"]),
         given=given(run.tables["networks"]),
@@ -220,6 +221,17 @@ def _data_records(this: Job) -> dict[str, dict[str, Any]]:
     """Return the sidecar of each dataset: its unit, and what was noted when it was read."""
     names = sorted({network.dataset for network in this.config.networks})
     return {name: artefacts.read_sidecar(this.folder / name / "data.safetensors") for name in names}
+
+
+def _study(this: Job) -> Any:
+    """Return the page of the run's study with its figures, or None."""
+    from gpex_bench.report import StudyPage
+
+    for page in this.paths("study"):
+        figures = {path.stem: path.read_text() for path in sorted(page.parent.glob("*.svg"))}
+        name = this.config.study_name
+        return StudyPage(name=str(name), text=page.read_text(), figures=figures)
+    return None
 
 
 def _pictures(this: Job) -> list[Any]:

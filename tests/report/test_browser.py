@@ -90,6 +90,9 @@ def started(width: int = 1280, script: bool = True, dark: bool = False) -> Any:
 def browser(page: Path) -> Iterator[Any]:
     found = started()
     found.get(page.as_uri())
+    found.execute_script(
+        "document.querySelectorAll('#compare .fold').forEach(f => { f.open = true; })"
+    )
     yield found
     found.quit()
 
@@ -107,11 +110,11 @@ def test_nothing_is_loaded_and_nothing_is_complained_about(browser: Any, page: P
 
 
 def test_a_table_sorts_both_ways_with_words_last(browser: Any) -> None:
-    column = """const table = document.querySelector('#compare details.fold table');
+    column = """const table = document.querySelector('#compare details.table table');
         const value = (row) => row.cells[1] ? row.cells[1].dataset.v : '';
         return Array.from(table.tBodies[0].rows, value)"""
     button = browser.find_element(
-        "css selector", "#compare details.fold table th:nth-child(2) button"
+        "css selector", "#compare details.table table th:nth-child(2) button"
     )
     orders = []
     for _ in range(2):
@@ -120,7 +123,7 @@ def test_a_table_sorts_both_ways_with_words_last(browser: Any) -> None:
     down, up = ([float(value) for value in order if value] for order in orders)
     assert len(down) > 8 and down == sorted(down, reverse=True) and up == sorted(up)
     assert all(not value for order in orders for value in order[len(down) :])
-    head = browser.find_element("css selector", "#compare details.fold table th:nth-child(2)")
+    head = browser.find_element("css selector", "#compare details.table table th:nth-child(2)")
     assert head.get_attribute("aria-sort") == "ascending"
 
 
@@ -142,7 +145,7 @@ def test_the_filter_shows_what_is_asked_for(browser: Any) -> None:
 
 
 def test_a_cell_opens_from_the_keyboard_and_closes_with_escape(browser: Any) -> None:
-    cell = browser.find_element("css selector", "#compare details.fold td details summary")
+    cell = browser.find_element("css selector", "#compare details.table td details summary")
     browser.execute_script("arguments[0].focus()", cell)
     cell.send_keys("\ue007")  # Enter
     dialog = browser.find_element("css selector", "dialog")
@@ -197,12 +200,15 @@ def test_everything_can_be_read_without_script(page: Path) -> None:
     try:
         found.get(page.as_uri())
         assert found.find_elements("css selector", "dialog, th button, #filter input") == []
-        cell = found.find_element("css selector", "#compare details.fold td details")
+        found.find_element("css selector", "#scores-1 > summary").send_keys("\ue007")
+        cell = found.find_element("css selector", "#scores-1 details.table td details")
         detail = cell.find_element("css selector", "div")
         assert not detail.is_displayed()
         cell.find_element("css selector", "summary").send_keys("\ue007")
         assert detail.is_displayed() and "samples: median" in detail.text
         card = found.find_element("id", "method-lime")
+        group = "//details[.//details[@id='method-lime']]/summary"
+        found.find_element("xpath", group).send_keys("\ue007")
         card.find_element("css selector", "summary").send_keys("\ue007")
         assert "hyperparameters" in card.text
     finally:

@@ -185,6 +185,11 @@ def plan():
     return plan_of_run.applications(CONFIG)
 
 
+def study_page():
+    """The page of the run's study, which its report shows."""
+    return [f"{RUN}/sentences.md"] if STUDY and HAS_REPORT else []
+
+
 def page_sources():
     """Hashes of what no import leads to: the report's templates, styles, scripts, references."""
     return [sha256(path) for path in plan_of_run.pages()]

@@ -5,6 +5,7 @@ rule report:
         costs=rules.aggregate.output.costs,
         surrogate_costs=rules.aggregate.output.surrogate_costs,
         figures=rules.draw.output.figures,
+        study=study_page(),
     output:
         report=report(f"{RUN}/report.html", category="Report"),
         summary=report(f"{RUN}/summary.md", category="Report"),
