@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ def _wrong(
     by a margin or more.
     """
     at = rng.integers(0, len(centred), n)
-    free = Scale(higher_is_better=scale.higher_is_better, margin=scale.margin)
+    free = replace(scale, resolution=0.0, width=scale.free_width)
     same_mean = _words(centred[at], free)
     exchanged = _words(rng.permuted(centred[at], axis=1), free)
     different = _words(apart[at], free)

@@ -59,7 +59,8 @@ class Means:
 
         Of samples that are 0, all but a few, no sign can be told: the interval then holds 0.
         """
-        above, below = self.tails(0.0)
+        above, _ = self.tails(self.unseen)
+        _, below = self.tails(-self.unseen)
         smallest = 0.5 ** (self.n_moved - 1)
         p_value = np.maximum(2 * np.minimum(above, below), smallest)
 

@@ -127,6 +127,9 @@ def test_equal_samples_hide_others_of_a_bounded_score() -> None:
     low, high = means(row, width=1.0).interval
     assert 1 - low[0] == pytest.approx(1 - stats.binomtest(100, 100).proportion_ci().low)
     assert means(row).interval[0][0] == 1.0
+    small_low, _, p_value = means(0.03 * row, width=1.0).test
+    assert small_low[0] < 0 and p_value[0] == 1.0
+    assert means(row, width=1.0).test[2][0] < 1e-9
     assert means(0 * row, width=1.0).within(np.array([0.02]))[0] == 1.0
     assert means(np.zeros((1, 300)), width=1.0).within(np.array([0.02]))[0] < 0.05
 
