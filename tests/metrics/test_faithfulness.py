@@ -592,7 +592,8 @@ def test_all_single_removals_together_cost_less_than_120_rows(toy):
         (lambda: Chunks(n_chunks=1), "n_chunks must be at least 2, got 1"),
         (
             lambda: Chunks(fill="inpaint"),
-            "fill must be one of baseline, zero, train_mean, blur, middle, noise, uniform, got 'inpaint'",
+            "fill must be one of baseline, zero, train_mean, blur, middle, noise, uniform, "
+            "got 'inpaint'",
         ),
         (
             lambda: Chunks(n_draws=2),
