@@ -12,6 +12,10 @@ from gpex_bench.data.painted import discs, scenes
 from gpex_bench.data.shapes import Shapes
 from gpex_bench.data.stripes import Stripes
 from gpex_bench.data.switch import Switch
+from gpex_bench.models.mlp import Mlp, MlpTraining
+from gpex_bench.models.training.loop import ZooTraining
+from gpex_bench.models.vgg import Vgg
+from gpex_bench.studies.truth.measure import intervene
 from gpex_bench.types import Need
 
 DIGESTS = {Stripes: "eb35fafcaf3c", Switch: "2a424b0ff459"}
@@ -19,6 +23,14 @@ SMALL = {
     Shapes: Shapes(n_train=40, n_test=160),
     Stripes: Stripes(n_train=40, n_test=160),
     Switch: Switch(n_train=40, n_test=160),
+}
+NETWORKS = {
+    Stripes: Vgg(
+        width=6,
+        wide=64,
+        training=ZooTraining(epochs=8, batch_size=32, shift=0, occluded=0.0),
+    ),
+    Switch: Mlp(wide=256, training=MlpTraining(epochs=40, occluded=0.0)),
 }
 
 
@@ -212,6 +224,17 @@ def test_other_evidence_is_that_of_another_class():
 def test_the_planted_things_are_those_of_the_mask():
     assert Shapes().planted == Switch().planted == {"evidence"}
     assert Stripes(shortcut=1.0, shortcut_is_evidence=True).planted == {"evidence", "shortcut"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cls", [Stripes, Switch])
+def test_a_network_learns_the_evidence_and_uses_nothing_else(cls):
+    source = cls(n_train=2000 if cls is Stripes else 4000, n_test=300)
+    data = source.load()
+    network = NETWORKS[cls].train(data, 1, lambda line: None)
+    ((_, table),) = intervene({1: network}, data, source.interventions(), source.planted)
+    assert table["accuracy"].iloc[0] >= 0.95
+    assert table.set_index("thing")["share"]["evidence"] >= 0.9
 
 
 @pytest.mark.parametrize(
