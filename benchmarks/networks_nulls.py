@@ -114,15 +114,15 @@ def _network(means, dataset):
 # --- over fills and outputs -----------------------------------------------------------------------
 
 
-def over_variants():
-    """Return how often methods of equal means are told apart on one network.
+def over_variants(networks):
+    """Return how often methods of equal means are told apart on some networks, each on its own.
 
     Real scores, each less its method's mean, and samples drawn with replacement. "turned": half of
     the methods are better than the others under all fills but one, and worse by exactly the margin
     under that one, so that none is better.
     """
     rows = []
-    for name in real_scores.NETWORKS:
+    for name in networks:
         cube = _real(name)
         for n_samples in N_SAMPLES:
             for kind in ("equal means", "turned"):
@@ -165,10 +165,10 @@ N_RANDOM_RUNS = 20
 RANDOM_SAMPLES = 40
 
 
-def random_runs():
+def random_runs(networks):
     """Return what is concluded from runs whose methods are random maps, with another seed each."""
     rows = []
-    for name in real_scores.NETWORKS:
+    for name in networks:
         of = real_scores.task(name)
         asked = real_scores.query(of, RANDOM_SAMPLES)
         found = []

@@ -290,12 +290,13 @@ def _pairs(found: Scored, said: Answer) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for first, second in pairs_of(block):
         at = (block.group[first], block.group[second])
-        where_better = np.flatnonzero(is_better[:, *at])
-        where_worse = np.flatnonzero(is_worse[:, *at])
+        better_under = [names[variant] for variant in np.flatnonzero(is_better[:, *at])]
+        worse_under = [names[variant] for variant in np.flatnonzero(is_worse[:, *at])]
+
         row: dict[str, Any] = {"method": block.methods[first], "other": block.methods[second]}
         row |= {"verdict": said.words[at], "is_control": bool(block.is_control[second])}
-        row |= {"better_under": "; ".join(names[variant] for variant in where_better)}
-        row |= {"worse_under": "; ".join(names[variant] for variant in where_worse)}
+        row |= {"better_under": "; ".join(better_under)}
+        row |= {"worse_under": "; ".join(worse_under)}
         rows.append(row)
     return pd.DataFrame(rows, columns=[name for name in HEADLINE_PAIRS if name not in PLACE])
 

@@ -41,7 +41,7 @@ ALL = "all"
 
 @value
 class OnNetwork:
-    """What is known of the methods on one network by one metric; sums up over groups of copies."""
+    """What is known of the methods on one network by one metric."""
 
     block: Units
     comparison: Comparison
@@ -156,22 +156,20 @@ def tables(every: Sequence[OnNetwork], blind: Collection[str]) -> dict[str, pd.D
 
         # Who has too few networks is in no comparison.
         is_in = over.n_networks >= LEAST_NETWORKS
-        inside = stacked(
-            networks, [name for name, enough in zip(names, is_in, strict=True) if enough]
-        )
+        enough = [name for name, is_enough in zip(names, is_in, strict=True) if is_enough]
+        inside = stacked(networks, enough)
         if len(inside.methods):
             found = compare(networks, inside)
             said = answer(inside, [found.comparison], blind)
             rows = _answered(rows, inside, said)
             pairs.append(_pairs(scope, inside, found, said))
         methods.append(rows)
+
+    nothing = pd.DataFrame(columns=list(OVERALL_PAIRS))
+    every_pair = pd.concat(pairs, ignore_index=True) if pairs else nothing
     return {
         "overall": pd.concat(methods, ignore_index=True)[list(OVERALL)],
-        "overall_pairs": (
-            pd.concat(pairs, ignore_index=True)[list(OVERALL_PAIRS)]
-            if pairs
-            else pd.DataFrame(columns=list(OVERALL_PAIRS))
-        ),
+        "overall_pairs": every_pair[list(OVERALL_PAIRS)],
     }
 
 
@@ -292,8 +290,10 @@ def _squares(
         block: the groups over networks.
         squares: a number for each two groups of each network.
     """
-    first_of = [block.members[group][0] for group in range(block.n_groups)]
-    found = np.full((len(networks), len(first_of), len(first_of)), np.nan)
+    first_of = [members[0] for members in block.members]
+    n_groups = len(first_of)
+    found = np.full((len(networks), n_groups, n_groups), np.nan)
+
     for place, (one, square) in enumerate(zip(networks, squares, strict=True)):
         group_of = dict(zip(one.block.methods, one.block.group, strict=True))
         here = [at for at, name in enumerate(first_of) if name in group_of]
@@ -324,11 +324,13 @@ def _places(scope: str, networks: Sequence[OnNetwork], block: Units, over: Acros
         one.network: dict(zip(one.block.methods, places(one.block), strict=True))
         for one in networks
     }
+
     named, numbers = [], []
     for name in block.methods:
         own = {network: at[name] for network, at in place.items() if name in at}
         named.append(", ".join(own))
         numbers.append(", ".join(map(str, own.values())))
+
     return rows.assign(
         scope=scope,
         metric=block.place[2],
