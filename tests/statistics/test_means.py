@@ -122,7 +122,7 @@ def test_fewer_than_six_samples_have_no_interval() -> None:
 
 
 def test_equal_samples_hide_others_of_a_bounded_score() -> None:
-    """Of a yes or no, 100 times yes does not exclude two noes in a hundred."""
+    """Of a yes or no, 100 times yes does not exclude two zeros in a hundred."""
     row = np.ones((1, 100))
     low, high = means(row, width=1.0).interval
     assert 1 - low[0] == pytest.approx(1 - stats.binomtest(100, 100).proportion_ci().low)
