@@ -29,9 +29,21 @@ class Effect:
     size: float
     low: float
     high: float
+    n_samples: int
+
+    @property
+    def is_above_zero(self) -> bool:
+        """Whether Student's test says that the mean difference is above 0.
+
+        Not read off the interval, which is wide where all samples but one agree.
+        """
+        if self.n_samples < FEWEST:
+            return False
+        quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, self.n_samples - 1))
+        return self.size * math.sqrt(self.n_samples) > quantile
 
 
-UNKNOWN = Effect(size=math.nan, low=math.nan, high=math.nan)
+UNKNOWN = Effect(size=math.nan, low=math.nan, high=math.nan, n_samples=0)
 
 
 def effect(differences: Float[np.ndarray, "sample"]) -> Effect:
@@ -61,7 +73,7 @@ def effect(differences: Float[np.ndarray, "sample"]) -> Effect:
 
     low = max(-LARGEST, size - reach)
     high = min(LARGEST, size + reach)
-    return Effect(size=size, low=low, high=high)
+    return Effect(size=size, low=low, high=high, n_samples=n_samples)
 
 
 def _without_each(values: Float[np.ndarray, "sample"]) -> Float[np.ndarray, "sample"]:

@@ -199,7 +199,7 @@ def _best_against_blind(units: Units, known: Roles, blind: Sequence[int]) -> Jud
     hardest = min(against, key=lambda control: against[control].size)
     found = against[hardest]
     words = f"{_named(units, hardest, known)} ({_worded(units, found)})"
-    if found.size >= THRESHOLD and found.low > 0:
+    if found.size >= THRESHOLD and found.is_above_zero:
         reason = f"The best method is better than every blind control; the best is {words}."
         return Judgement(use=USABLE, reason=reason, effect=found)
     reason = f"No method is clearly better than {words}."

@@ -99,6 +99,13 @@ def test_a_lucky_method_among_many_random_ones_makes_no_metric_usable() -> None:
         assert judged(made).use == NOT_USABLE
 
 
+def test_one_sample_that_ties_does_not_make_a_metric_useless() -> None:
+    scores_of_method = np.full((12, 1), 1.0)
+    scores_of_method[4] = 0.5
+    found = judged({"ig": scores_of_method, "random": np.full((12, 1), 0.5)})
+    assert found.use == USABLE and found.effect.size > 3
+
+
 def test_too_few_samples_are_named() -> None:
     found = judged(scores.made({"ig": 9.0, "random": 0.0}, n_samples=7))
     assert found.use == NOT_USABLE and "too few samples (7" in found.reason
