@@ -119,13 +119,16 @@ def main(folder, *words):
 
     here = Path(__file__).parent
     names = ("networks_coverage.py", "networks_nulls.py", "real_scores.py")
+    path = folder / "provenance.json"
+    before = json.loads(path.read_text())["commands"] if path.is_file() else {}
+    command = " ".join(["python benchmarks/networks_coverage.py FOLDER", *words])
     record = {
-        "command": " ".join(["python benchmarks/networks_coverage.py", *words]),
+        "commands": before | dict.fromkeys(wanted, command),
         "code": provenance.commit()
         | {"fingerprint": provenance.fingerprint(*(here / name for name in names))},
         "environment": provenance.environment() | {"threads": 1},
     }
-    (folder / "provenance.json").write_text(json.dumps(record, indent=2) + "\n")
+    path.write_text(json.dumps(record, indent=2) + "\n")
     there = {name: folder / f"{name}.csv" for name in PARTS}
     tables = {name: pd.read_csv(path) for name, path in there.items() if path.is_file()}
     (folder / "README.md").write_text(page(tables, record))
@@ -139,8 +142,9 @@ def page(tables, record):
         parts.append(markdown(table))
 
     code, machine = record["code"], record["environment"]
+    commands = ", ".join(f"`{one}`" for one in dict.fromkeys(record["commands"].values()))
     parts.append(
-        f"`{record['command']}`, one thread of {machine['processor']}, Python {machine['python']}; "
+        f"{commands}; one thread of {machine['processor']}, Python {machine['python']}; "
         f"commit {str(code['commit'])[:12]}{', with changes' if code['dirty'] else ''}, code "
         f"{code['fingerprint']}. {N_SETS} sets, of which {N_LIBRARY} for the last two columns of "
         "coverage; two standard errors of 6000 are 0.6, of 100 4.4."

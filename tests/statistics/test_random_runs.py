@@ -12,7 +12,7 @@ from gpex_bench.plugins.cards import metric_card
 from gpex_bench.plugins.registry import plugins
 from gpex_bench.stages.curves import Recorded, summarise_curves
 from gpex_bench.statistics import conclude
-from gpex_bench.tables.words import BETTER, WORSE
+from gpex_bench.tables.words import BETTER, LEADS, WORSE
 from gpex_bench.types import Case, Query, Task
 from tests.vocabulary import scores
 
@@ -51,8 +51,11 @@ def claims(trained: tuple[Task, Query], run: int, controls: tuple[str, ...]) -> 
     cards = [metric_card("srg", SRG())]
     tables = conclude(found.scores, found.variants, scores.methods(names), cards, "srg")
 
-    leaders = tables["headline"].query("answer == @LEADS")["method"]
-    informative = tables["informative"].query("is_informative")["metric"] if controls else []
+    headline, judged = tables["headline"], tables["informative"]
+    leaders = headline[headline["answer"] == LEADS]["method"]
+    # Without a control nothing is tested, and a metric counts as informative.
+    is_informative = judged["is_informative"].astype(bool)
+    informative = judged[is_informative]["metric"] if controls else []
     said = pd.concat([tables[name] for name in ("pairs", "headline_pairs")])
     better = said[said["verdict"].isin([BETTER, WORSE])]["method"]
     return [*leaders, *informative, *better]
