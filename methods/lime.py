@@ -25,7 +25,7 @@ from gpex_bench.masking.answers import on_scale
 from gpex_bench.masking.choices import check_masks, check_settings
 from gpex_bench.masking.regions import FEWEST_REGIONS, Segmentation, grid, regions
 from gpex_bench.masking.resolution import check_resolved, steps
-from gpex_bench.models.quick import Forward, quick
+from gpex_bench.models.rewriting.quick import Forward, quick
 from gpex_bench.types import Attribution, Explainer, Kind, Query, Task, settings
 from gpex_bench.types.batches import CHANGED_ROWS, in_chunks, rows_at_once
 from gpex_bench.types.outputs import probabilities

@@ -22,7 +22,7 @@ from gpex_bench.masking.fills import MethodFill, make_fill
 from gpex_bench.masking.regions import Regions
 from gpex_bench.masking.resolution import check_resolved, steps
 from gpex_bench.masking.units import in_groups, whole
-from gpex_bench.models.quick import quick
+from gpex_bench.models.rewriting.quick import quick
 from gpex_bench.types import Kind, Query, Task, value
 from gpex_bench.types.batches import CHANGED_ROWS, rows_at_once
 from gpex_bench.types.demands import Refused

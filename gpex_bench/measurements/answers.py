@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gpex_bench.masking.resolution import check_resolved
-from gpex_bench.models.quick import quick
+from gpex_bench.models.rewriting.quick import quick
 from gpex_bench.types import Case, Kind
 from gpex_bench.types.batches import CHANGED_ROWS, in_chunks, rows_at_once
 from gpex_bench.types.demands import Refused

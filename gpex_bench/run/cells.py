@@ -210,8 +210,7 @@ def explain(this: Job) -> None:
 def _explained(this: Job, one: SeedTask) -> Explained:
     """Return what became of the cell of one seed; nothing is asked where something is missing."""
     from gpex_bench.contract.isolation import FAILED, NOT_APPLICABLE, Outcome
-    from gpex_bench.stages.explain import Explained, explain
-    from gpex_bench.stages.queries import queries
+    from gpex_bench.stages.explain import Explained, explain_drawn
 
     method, limits = this.wildcards["method"], this.config.explain
     explainer = this.config.method(method)
@@ -222,8 +221,7 @@ def _explained(this: Job, one: SeedTask) -> Explained:
     missing = one.lacks(explainer.needs)
     if missing:
         return Explained(Outcome(NOT_APPLICABLE, reason=missing), None)
-    query = queries(one.task.model, one.task.data, limits.samples, this.predicted)
-    return explain(explainer, one.task, query, limits.timeout_s)
+    return explain_drawn(explainer, one.task, limits.samples, limits.timeout_s, this.predicted)
 
 
 def _portable(text: str) -> str:

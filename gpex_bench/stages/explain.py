@@ -9,11 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Shaped
+from torch import Tensor
 
 from gpex_bench.contract import calls, isolation, sums
 from gpex_bench.contract.cost import counted
 from gpex_bench.contract.isolation import Outcome
 from gpex_bench.contract.sums import Missing
+from gpex_bench.stages.queries import queries
 from gpex_bench.types import Explainer, Query, Task
 
 
@@ -30,6 +33,18 @@ class Explained:
     backward_rows: int = 0
     surrogate_rows: int = 0  # rows through the surrogate, forward and backward
     missing: Missing | None = None  # from the sums of its maps; None: they promise no sum
+
+
+def explain_drawn(
+    explainer: Explainer,
+    task: Task,
+    n_samples: int,
+    timeout_seconds: float,
+    predicted: Shaped[Tensor, "n *label"] | None = None,
+) -> Explained:
+    """Draw what is explained of a network (`queries`), and explain it (`explain`)."""
+    query = queries(task.model, task.data, n_samples, predicted)
+    return explain(explainer, task, query, timeout_seconds)
 
 
 def explain(explainer: Explainer, task: Task, query: Query, timeout_seconds: float) -> Explained:

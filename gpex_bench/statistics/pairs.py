@@ -24,6 +24,7 @@ from gpex_bench.statistics.means import means
 from gpex_bench.statistics.units import (
     MARGIN_OF_SPREAD,
     RESOLUTION,
+    ROUNDING,
     Units,
     sample_means,
 )
@@ -76,6 +77,10 @@ def compare(units: Units) -> Comparison:
     typical = _typical(distinct)
     floor = RESOLUTION * np.minimum(typical[first], typical[second])
     floor = np.maximum(floor, units.scale.resolution)[:, None]
+
+    # Differences of several seeds may cancel up to the last bits of their sum.
+    size = np.nan_to_num(np.abs(distinct)).max(2)
+    floor = np.maximum(floor, ROUNDING * np.maximum(size[first], size[second]))
     differences = sample_means(gaps)
     differences = np.where(np.abs(differences) <= floor, 0.0, differences)
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from gpex_bench.masking import answers, choices, fills, regions
 from gpex_bench.masking.regions import Regions
-from gpex_bench.models import quick
+from gpex_bench.models.rewriting import quick
 from gpex_bench.types import Kind, Model, Task
 from gpex_bench.types.demands import Refused
 from tests.vocabulary import datasets
@@ -145,7 +145,9 @@ def test_fills_by_hand():
 
 def test_fills_that_make_no_sense_are_refused():
     table, image = torch.zeros(2, 4), torch.zeros(1, 1, 8, 8)
-    with pytest.raises(ValueError, match="fill must be 'baseline' for tables, got 'image_mean'"):
+    with pytest.raises(
+        ValueError, match="fill must be baseline, train_mean or middle for tables, got 'image_mean'"
+    ):
         fills.make_fill("image_mean", task_of(table).data, query_of(table))
     with pytest.raises(
         ValueError, match="fill must not be 'segment_mean' where there are no segments"

@@ -253,6 +253,8 @@ def case(values, formula=additive, data=DATA):
 
 @pytest.mark.parametrize("name", sorted(METRICS))
 def test_metrics_remove_groups_as_a_whole(name):
+    if name in ("mean_generalisability", "relative_consistency"):
+        pytest.skip("compares the maps of several training seeds, and removes nothing")
     values = explained("feature_ablation", tangled)
     metric = METRICS[name]()
     if any(part.changes_network for part in metric.measurements()) and name not in REFUSED:

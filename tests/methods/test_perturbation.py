@@ -216,7 +216,7 @@ def test_settings_that_make_no_sense_are_refused(task, query, method, small, nor
         (
             "feature_ablation",
             {"fill": "grey"},
-            "fill must be one of baseline, image_mean, segment_mean, blur, got 'grey'",
+            "fill must be one of baseline, .*middle, got 'grey'",
         ),
         (
             "feature_ablation",
@@ -241,7 +241,9 @@ def test_settings_that_make_no_sense_are_refused(task, query, method, small, nor
 @pytest.mark.parametrize("name", sorted({*REGIONED, *SAMPLED} - {"lime", "rise"}))
 def test_tables_have_no_mean_colour(formula, task, query, method, normal, name):
     x = normal(2, 9)
-    with pytest.raises(ValueError, match="fill must be 'baseline' for tables, got 'image_mean'"):
+    with pytest.raises(
+        ValueError, match="fill must be baseline, train_mean or middle for tables, got 'image_mean'"
+    ):
         method(name, fill="image_mean").explain(task(formula(lambda x: x, 9), x), query(x))
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from gpex_bench.contract.cost import counted
-from gpex_bench.models.quick import LEAST_ROWS, quick
+from gpex_bench.models.rewriting.quick import LEAST_ROWS, quick
 
 X = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 

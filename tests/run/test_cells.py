@@ -89,6 +89,7 @@ class Explain(Job):
         )
         self.wildcards, self.name = {"method": "known"}, "explain"
         self.one, self.output = one, output
+        self.predicted = None  # the samples are drawn by what the network predicts
 
     def tasks(self):
         return [self.one]

@@ -59,7 +59,7 @@ def names(*paths):
         ),
         ("aggregate", [], ["statistics/__init__.py", "tables/render.py", "tables/columns.py"]),
         ("draw/galleries", [], ["plots/maps.py", "tables/order.py"]),
-        ("draw/scores", [], ["plots/ranking.py", "statistics/outcomes.py"]),
+        ("draw/scores", [], ["plots/dots.py", "statistics/outcomes.py"]),
         ("report", [], ["statistics/outcomes.py", "tables/order.py"]),
     ],
 )

@@ -52,8 +52,7 @@ def conditioned(  # noqa: PLR0913 - options by keyword
         features: the feature map, on `device`.
         model: the network, on `device`.
         data: whose training samples are the inducing points.
-        noise: variance s2 of each group, in units of the standardised targets squared; None takes
-            the one with the largest evidence.
+        noise: variance s2 of each group, of standardised targets; None takes the likeliest.
         index: the training samples to condition on; None takes all.
         units: offset and scale of the targets; None standardises them.
         outputs: the network's explained outputs at these samples, on the CPU; None asks it.
@@ -73,12 +72,7 @@ def conditioned(  # noqa: PLR0913 - options by keyword
     offset, scale = posterior.target_units(y) if units is None else units
     v = posterior.standardised(y, offset, scale)
 
-    with_places = features.grid(x[:1].to(device)) is not None
-    if kind == "float32" and with_places:
-        rows, unit, centre = _with_centre(features, x, device)
-    else:
-        rows, unit = _stored(features, x, kind, device)
-        centre = _centre(features, x, rows, unit, device)
+    rows, unit, centre = _rows(features, x, kind, device)
     sums = streamed(_blocks(rows, unit, v, kind))
     noise = evidence_noise(sums) if noise is None else noise.cpu()
     state = posterior.condition(sums, noise, offset, scale)
@@ -203,6 +197,18 @@ def _blocks(
     targets = posterior.grouped(v, rows.shape[1])
     for part, v_part in zip(rows.split(BLOCK), targets.split(BLOCK), strict=True):
         yield (part * unit if kind == "int16" else part), v_part
+
+
+def _rows(
+    features: FeatureMap, x: Float[Tensor, "n *feature"], kind: Rows, device: str
+) -> tuple[Tensor, Float64[Tensor, "group dim"], Float64[Tensor, "group dim place"]]:
+    """Return embeddings as they are stored, their unit, and the mean term of each location."""
+    has_places = features.grid(x[:1].to(device)) is not None
+    if kind == "float32" and has_places:
+        return _with_centre(features, x, device)
+
+    rows, unit = _stored(features, x, kind, device)
+    return rows, unit, _centre(features, x, rows, unit, device)
 
 
 def _with_centre(

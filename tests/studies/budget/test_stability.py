@@ -94,11 +94,11 @@ def test_convergence_averages_seeds_then_samples_and_finds_the_rows():
             "whole": 0.5,
         }
         for seed in (1, 2)
-        for sample in (0, 1, 2)
+        for sample in range(6)
         for g in range(4)
     ]
     found = convergence.summary(pd.DataFrame(rows))
-    assert found["best"].tolist() == pytest.approx([0.4, 1.0, 1.3, 1.4])
+    assert found["best"].tolist() == pytest.approx([0.55, 1.15, 1.45, 1.55])
     assert found["progress"].tolist() == pytest.approx([0, 0.6, 0.9, 1])
     assert (found["low"] < found["best"]).all() and (found["n_seeds"] == 2).all()
     assert [convergence.rows_for(found, share) for share in (0.5, 0.7, 1.0)] == [20, 30, 40]
