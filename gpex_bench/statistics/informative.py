@@ -238,7 +238,9 @@ def faithful_methods(
         network, metric = units.place[:2], metrics[units.place[2]]
         if metric["measures"] != "faithfulness" or metric["blind_can_be_perfect"]:
             continue
-        own = votes.setdefault(network, Counter(dict.fromkeys(units.plain, 0)))
+        # Methods may have a score by some of the metrics only.
+        own = votes.setdefault(network, Counter())
+        own.update(dict.fromkeys(units.plain, 0))
         if judge(units, metric, known, None).use == USABLE:
             n_metrics[network] += 1
             own.update(_better_than_blind(units, comparison, known))

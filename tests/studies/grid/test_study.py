@@ -427,6 +427,9 @@ def test_the_quick_form_of_every_study_answers(path):
         reasons={},
         n_seeds=1,
     )
-    assert np.isfinite(shown.table["mean"]).all()
+    # Intervals of the Laplace approximation mean something else, so that it has no coverage.
+    unknown = shown.table[~np.isfinite(shown.table["mean"])]
+    assert set(unknown["statistic"]) <= {"mean_coverage_90"}
+    assert set(unknown["surrogate"]) <= {"laplace"}
     assert "On breast_cancer (mlp)" in shown.sentences
     assert plots.to_png(shown.drawings["figure"])
