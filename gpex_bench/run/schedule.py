@@ -287,6 +287,7 @@ class Schedule:
                 "costs": [tables / "costs.json"],
                 "surrogate_costs": [tables / "surrogate_costs.json"],
                 "figures": [self.folder / "figures"],
+                "study": [],  # an evaluation is no study
             },
             {
                 "report": [self.folder / "report.html"],
