@@ -12,6 +12,7 @@ BESIDE = {
     "gpex_bench.profiles.default": "profiles/default",
     "gpex_bench.profiles.gpu": "profiles/gpu",
     "gpex_bench.configs": "config",
+    "gpex_bench.configs.sets": "config/sets",
     "gpex_bench.configs.studies": "config/studies",
     "gpex_bench.docs": "docs",
 }
