@@ -45,8 +45,12 @@ class Means:
     def interval(self) -> tuple[Numbers, Numbers]:
         """The ends of the 95 % intervals; NaN with fewer than `FEWEST` samples."""
         quantile = stats.t.ppf((1 + CONFIDENCE) / 2, self.degrees)
-        farthest = np.maximum(quantile, unbend(quantile, self.lean))
-        nearest = np.minimum(-quantile, unbend(-quantile, self.lean))
+
+        # The hull of Student's interval and Hall's, in standard errors.
+        hall_high = unbend(quantile, self.lean)
+        hall_low = unbend(-quantile, self.lean)
+        farthest = np.maximum(quantile, hall_high)
+        nearest = np.minimum(-quantile, hall_low)
 
         low = self.mean - self.error * farthest - self.unseen
         high = self.mean - self.error * nearest + self.unseen

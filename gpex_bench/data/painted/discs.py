@@ -141,8 +141,8 @@ def _is_light(discs: Discs, disc: int) -> Bool[np.ndarray, "n height width"]:
     if disc == N_DISCS - 1:
         is_plain = discs.pattern[:, None, None] == 0
         return is_plain | (row_stripe ^ column_stripe)
-    stands = (discs.pair >> disc & 1).astype(bool)
-    return np.where(stands[:, None, None], column_stripe, row_stripe)
+    is_upright = (discs.pair >> disc & 1).astype(bool)
+    return np.where(is_upright[:, None, None], column_stripe, row_stripe)
 
 
 def _offsets(discs: Discs, disc: int) -> tuple[glyphs.Offset, glyphs.Offset]:
